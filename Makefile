@@ -1,0 +1,71 @@
+# Everything needs python3 (3.11 or newer, with venv), make and git, and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := deploy/requirements
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv dev demo up test test-engines check format bench chaos pins
+
+help: ## this list
+	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
+	@echo
+	@sed -n 's/^\([a-z.][a-z.-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+.venv: .venv/.stamp-run ## prepares .venv with the `invoices` command
+
+dev: .venv/.stamp-dev ## the same with everything that tests and checks need
+
+# The environment itself is never made anew: a changed requirement file is installed into it.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed: '$(PYTHON)' is missing or older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "'$(PYTHON) -m venv' failed: install its venv module (Debian: python3-venv)." >&2; rm -rf .venv; exit 1; }
+
+.venv/.stamp-run: $(PINS)/run.txt pyproject.toml | .venv/bin/python
+	@echo "installing into .venv ..."
+	@$(PIP) -r $(PINS)/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.stamp-dev: $(PINS)/dev.txt .venv/.stamp-run
+	@echo "installing what tests and checks need ..."
+	@$(PIP) -r $(PINS)/dev.txt
+	@touch $@
+
+demo: .venv ## orders at both sandbox providers, shown live until each has ended
+	@$(BIN)/invoices demo
+
+up: .venv ## starts and supervises all processes (Ctrl-C stops)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/invoices up
+
+test: dev ## the test-suite
+	@$(BIN)/python -m pytest -m "not engines"
+
+# pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
+test-engines: dev ## slower tests, more engines, load
+	@$(BIN)/python -m pytest -m engines; code=$$?; [ $$code -eq 5 ] || exit $$code
+
+check: dev ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
+
+format: dev ## formats the code and repairs what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: ## load benchmarks
+	@echo "make bench: there are no benchmarks yet, they come with a later issue" >&2; exit 2
+
+chaos: ## kill and fault runs
+	@echo "make chaos: there are no fault runs yet, they come with a later issue" >&2; exit 2
+
+pins: ## compiles the requirement files anew (needs uv on the PATH)
+	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
+	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
