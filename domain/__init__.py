@@ -1,0 +1,1 @@
+"""What an invoice is: no I/O, no clock, no Celery, no HTTP."""

@@ -1,0 +1,51 @@
+"""A provider account and its policy, as the operator configures it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from domain.money import parse_amount
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _minutes(value: Any) -> Decimal:
+    return parse_amount(str(value) if isinstance(value, float) else value)
+
+
+Minutes = Annotated[Decimal, BeforeValidator(_minutes)]
+
+
+class Account(BaseModel):
+    """One set of credentials at one provider. ``repr`` and dumps never show the key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(pattern=f"^{NAME.pattern}$")
+    provider: str
+    base_url: str
+    api_key: SecretStr = Field(min_length=1)
+    lifetime_minutes: Minutes = Field(default=Decimal(60), gt=0, le=525_600)
+    timeout_seconds: float = Field(default=10, gt=0, le=120)  #: of one whole call, connecting and reading included
+    max_in_flight: int = Field(default=100, ge=1, le=10_000)  #: calls at a time, per worker process
+    rate_per_second: float | None = Field(default=None, gt=0, le=100_000)  #: shared by all workers
+    on_doubt: Literal["retry", "hold"] = "retry"  #: what follows a create whose answer was lost
+    poll_seconds: float = Field(default=30, gt=0, le=86_400)
+    hold_refused_minutes: Minutes = Field(default=Decimal(10), ge=0, le=525_600)
+    profile: str | None = None  #: the provider's own variants, e.g. 0xhost ``server`` (default) or ``order``
+    currencies: tuple[str, ...] | None = None  #: overrides the documented list where the documents disagree
+    pay_currencies: tuple[str, ...] | None = None
+    networks: tuple[str, ...] | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError("must be an http or https address without user, query or fragment")
+        return value.rstrip("/")

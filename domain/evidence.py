@@ -1,0 +1,105 @@
+"""What a source says about an invoice. I/O returns evidence; only ``lifecycle.decide`` turns it into a status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from domain.status import Anomaly, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Something a source said. ``asked_at`` (UTC) is when it was asked; ``raw`` its words, bounded, without secrets."""
+
+    asked_at: datetime | None = None
+    raw: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(Evidence):
+    """The provider made the invoice. Amounts keep every digit; ``None`` means that the answer did not say."""
+
+    provider_ref: str  #: the provider's own id, the one it is asked by
+    price: Decimal | None = None
+    currency: str | None = None
+    pay_amount: Decimal | None = None
+    pay_currency: str | None = None
+    network: str | None = None
+    address: str | None = None
+    payment_url: str | None = None
+    qr_code: str | None = None
+    lifetime_minutes: Decimal | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said(Evidence):
+    """Base of evidence that carries a reason: one line, fit to be shown to the shop."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRefused(Said):
+    """The provider does not want this order; repeating it makes no sense."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsRefused(Said):
+    """The account's key was refused: says nothing about the order, which waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable(Said):
+    """The request was certainly never received (name not resolved, connection refused): safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDoubt(Said):
+    """The request was perhaps received and its answer is lost: time-out, reset, 5xx, a body that can't be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimited(Said):
+    """429: not processed; wait at least ``retry_after_seconds`` where the provider says so."""
+
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(Said):
+    """A look-up's answer that can't be understood (not JSON, wrong shape, unknown invoice): changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen(Evidence):
+    """What a look-up found. ``status`` is ``None`` for a word nobody documented: it changes nothing."""
+
+    status: Status | None
+    word: str  #: the provider's own word
+    paid_amount: Decimal | None = None
+    anomaly: Anomaly | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRanOut(Evidence):
+    """A due time of the invoice has passed by the database's clock. ``in_call``: a create is under way right now."""
+
+    in_call: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested(Said):
+    """The shop gives the order up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRequested(Said):
+    """An operator wants an invoice in doubt to be created again (``invoices redrive``)."""
+
+
+#: What a create may bring, and what a look-up may bring.
+CreateAnswer = Created | OrderRefused | CredentialsRefused | Unreachable | InDoubt | RateLimited
+LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable

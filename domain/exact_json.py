@@ -1,0 +1,42 @@
+"""JSON whose numbers keep their digits: decimals are read from the text itself and written back as they were."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+
+from domain.money import format_amount
+
+
+class JsonError(ValueError):
+    """Text that is no JSON (NaN, Infinity and documents nested too deeply included)."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse JSON; numbers with a point or an exponent become Decimal, the others int. Raises JsonError."""
+    try:
+        return simplejson.loads(text, use_decimal=True, allow_nan=False)
+    except RecursionError:
+        raise JsonError("is nested too deeply") from None
+    except (ValueError, ArithmeticError) as error:
+        # The parser's own words carry a position only; the text itself may hold secrets.
+        raise JsonError(f"is not JSON: {str(error)[:120]}") from None
+
+
+def write_json(value: Any, *, sort_keys: bool = False) -> str:
+    """Serialise compactly; a Decimal becomes a JSON number with exactly its digits."""
+    return simplejson.dumps(
+        value, use_decimal=True, separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys, allow_nan=False
+    )
+
+
+def number(amount: Decimal) -> simplejson.RawJSON:
+    """A JSON number with every digit of ``amount`` and never an exponent (``str(Decimal)`` may write one)."""
+    return simplejson.RawJSON(format_amount(amount))
+
+
+def raw(text: str) -> simplejson.RawJSON:
+    """JSON text that is to be embedded as it stands."""
+    return simplejson.RawJSON(text)

@@ -1,0 +1,241 @@
+"""The SQLModel tables: the truth. No relationships, no lazy loading; all SQL stands in ``workers/store/``."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+from domain.money import format_amount
+
+
+class ExactAmount(TypeDecorator[Decimal]):
+    """A decimal kept as its text on every database: SQLite's numeric columns go through floats."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else format_amount(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC time with microseconds on every database (SQLite keeps it as sortable text)."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone must not reach the database")
+        return value if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+#: A growing row number on both databases (SQLite only counts up a plain INTEGER key).
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Invoice(SQLModel, table=True):
+    """One order and what became of it."""
+
+    __table_args__ = (
+        UniqueConstraint("account", "idempotency_key", name="uq_invoice_key"),
+        # first_open falls once, with the first closing, and never rises again: a late payment that reopens an
+        # expired invoice must not collide with the order's next one.
+        Index(
+            "uq_invoice_open_order",
+            "account",
+            "order_id",
+            unique=True,
+            sqlite_where=text("first_open = 1"),
+            postgresql_where=text("first_open = 1"),
+        ),
+        Index(
+            "uq_invoice_provider_ref",
+            "provider_account",
+            "provider_ref",
+            unique=True,
+            sqlite_where=text("provider_ref IS NOT NULL"),
+            postgresql_where=text("provider_ref IS NOT NULL"),
+        ),
+        Index("ix_invoice_order", "order_id"),
+        Index("ix_invoice_status", "status", "id"),
+    )
+
+    id: str = Field(primary_key=True, max_length=40)  #: ``inv_`` + uuid7 hex: sorts by time of arrival
+    account: str = Field(sa_type=String(64))  # the order's account
+    provider_account: str = Field(sa_type=String(64))  #: the account that made it
+    provider: str = Field(sa_type=String(32))
+    order_id: str = Field(sa_type=String(128))
+    idempotency_key: str = Field(sa_type=String(255))
+    digest: str = Field(sa_type=String(64))  #: of the order's content: tells a repeat from a conflict
+    status: str = Field(sa_type=String(20))
+    anomaly: str | None = Field(default=None, sa_type=String(20))
+    reason: str | None = Field(default=None, sa_type=Text)  #: why the last change happened
+    sequence: int = Field(default=0)  #: of the last event; 0 before the first
+    first_open: int = Field(default=1)
+
+    price: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    currency: str | None = Field(default=None, sa_type=String(16))
+    pay_amount: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    pay_currency: str | None = Field(default=None, sa_type=String(64))
+    paid_amount: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    network: str | None = Field(default=None, sa_type=Text)
+    address: str | None = Field(default=None, sa_type=Text)
+    payment_url: str | None = Field(default=None, sa_type=Text)
+    qr_code: str | None = Field(default=None, sa_type=Text)
+    provider_ref: str | None = Field(default=None, sa_type=String(255))
+    lifetime_minutes: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    params: str = Field(default="{}", sa_type=Text)  #: JSON text
+    metadata_json: str = Field(default="{}", sa_type=Text)  #: JSON text, exactly as it goes into events
+
+    created_at: datetime = Field(sa_type=UtcTime)
+    updated_at: datetime = Field(sa_type=UtcTime)
+    create_before: datetime | None = Field(default=None, sa_type=UtcTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    final_look_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when the look-up at expiry was asked for
+    monitor_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: a late payment counts until then
+    refused_since: datetime | None = Field(default=None, sa_type=UtcTime)  #: credentials refused without a break since
+    create_tries: int = Field(default=0)  #: calls that were certainly not received or not processed, in a row
+    doubts: int = Field(default=0)  #: calls whose answer was lost
+    quiet_polls: int = Field(default=0)  #: look-ups in a row that brought nothing new
+    evidence_digest: str | None = Field(default=None, sa_type=String(64))  #: of the last evidence kept
+
+
+class Agenda(SQLModel, table=True):
+    """What is to be done next, and when: the truth behind every doorbell. Narrow, because it changes all the time."""
+
+    __table_args__ = (Index("ix_agenda_due", "stage", "lane", "due_at"),)
+
+    stage: str = Field(primary_key=True, max_length=10)
+    subject: str = Field(primary_key=True, max_length=90)  #: invoice id; DELIVER: ``endpoint/invoice``
+    lane: str = Field(sa_type=String(64))  #: account or endpoint: what must not hold up others
+    due_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: the end of the lease while leased; NULL: parked
+    lease_token: str | None = Field(default=None, sa_type=String(32))
+    claims: int = Field(default=0)  #: without a completion: more than one means that a holder was lost
+    pokes: int = Field(default=0)  #: work that came while the row was perhaps leased
+
+
+class Event(SQLModel, table=True):
+    """The outbox and the history: written in the transaction of the change it tells."""
+
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "sequence", name="uq_event_sequence"),
+        Index(
+            "ix_event_unpublished",
+            "number",
+            sqlite_where=text("published_at IS NULL"),
+            postgresql_where=text("published_at IS NULL"),
+        ),
+    )
+
+    number: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    id: str = Field(sa_type=String(40), unique=True)  #: ``evt_`` + uuid7 hex, the same on every try and replay
+    invoice_id: str = Field(sa_type=String(40))
+    sequence: int
+    type: str = Field(sa_type=String(40))
+    body: bytes = Field(sa_type=LargeBinary)  #: the very bytes that are signed and sent
+    created_at: datetime = Field(sa_type=UtcTime)
+    published_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Endpoint(SQLModel, table=True):
+    """A receiver of webhooks."""
+
+    id: str = Field(primary_key=True, max_length=40)
+    url: str = Field(sa_type=Text)
+    secrets: str = Field(sa_type=Text)  #: encrypted; newest first, comma-separated
+    events: str | None = Field(default=None, sa_type=Text)  #: comma-separated types; NULL: all
+    headers: str = Field(default="{}", sa_type=Text)  #: JSON text of custom headers
+    created_at: datetime = Field(sa_type=UtcTime)
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: its deliveries wait while it is set
+    disabled_reason: str | None = Field(default=None, sa_type=Text)
+
+
+class Delivery(SQLModel, table=True):
+    """One event on its way to one endpoint."""
+
+    __table_args__ = (
+        UniqueConstraint("endpoint_id", "event_number", name="uq_delivery_event"),
+        Index(
+            "ix_delivery_next",
+            "endpoint_id",
+            "invoice_id",
+            "sequence",
+            sqlite_where=text("state = 'due'"),
+            postgresql_where=text("state = 'due'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    endpoint_id: str = Field(sa_type=String(40))
+    event_number: int = Field(sa_type=RowNumber)
+    invoice_id: str = Field(sa_type=String(40))
+    sequence: int
+    state: str = Field(default="due", sa_type=String(12))  #: due, delivered, dead
+    tries: int = Field(default=0)
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    created_at: datetime = Field(sa_type=UtcTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class DeliveryAttempt(SQLModel, table=True):
+    """One try of a delivery, whatever came of it."""
+
+    __tablename__ = "delivery_attempt"
+    __table_args__ = (Index("ix_attempt_delivery", "delivery_id"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    delivery_id: int = Field(sa_type=RowNumber)
+    at: datetime = Field(sa_type=UtcTime)
+    outcome: str = Field(sa_type=String(20))
+    status: int | None = None
+    latency_ms: int = 0
+    answer: bytes | None = Field(default=None, sa_type=LargeBinary)  #: its first 2 KiB
+    error: str | None = Field(default=None, sa_type=Text)
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class EvidenceRecord(SQLModel, table=True):
+    """What a source said, and what came of it: only where it differs from the last or changed something."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (Index("ix_evidence_invoice", "invoice_id"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    invoice_id: str = Field(sa_type=String(40))
+    at: datetime = Field(sa_type=UtcTime)
+    kind: str = Field(sa_type=String(24))
+    detail: str = Field(sa_type=Text)  #: JSON text of the evidence's fields
+    raw: str | None = Field(default=None, sa_type=Text)  #: the source's own words, bounded
+    verdict: str = Field(sa_type=String(16))
+
+
+class RejectedMessage(SQLModel, table=True):
+    """A message that was turned away, with the reason and its first 2 KiB."""
+
+    __tablename__ = "rejected_message"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    message_key: str = Field(sa_type=String(64), unique=True)  #: so that a redelivered message is listed once
+    at: datetime = Field(sa_type=UtcTime)
+    task: str | None = Field(default=None, sa_type=String(255))
+    reason: str = Field(sa_type=Text)
+    excerpt: str = Field(sa_type=Text)
+    complete: bool = Field(default=True)  #: the excerpt is the whole message, so it can be sent again
+    redriven_at: datetime | None = Field(default=None, sa_type=UtcTime)

@@ -1,0 +1,55 @@
+"""Exact amounts: a Decimal from the wire's text to the row and back; a binary float never touches one."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+#: ETH has 18 decimals, the most of any coin the providers name; the rest is room for fiat sums in base units.
+MAX_DECIMALS = 30
+MAX_INTEGER_DIGITS = 30
+
+
+class AmountError(ValueError):
+    """A value that is no usable amount; the message says why."""
+
+
+def parse_amount(value: Any) -> Decimal:
+    """Turn a decimal's text, an int or a Decimal into a Decimal with every digit kept (trailing zeros included).
+
+    Raises AmountError for floats, booleans, NaN, infinities, and for more digits than any money has.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise AmountError(f"must be a decimal as a string or a JSON number, not {type(value).__name__}")
+    try:
+        amount = value if isinstance(value, Decimal) else Decimal(_bounded_text(value))
+    except InvalidOperation:
+        raise AmountError("is not a decimal number") from None
+    if not amount.is_finite():
+        raise AmountError("must be a finite number")
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or -exponent > MAX_DECIMALS or amount.adjusted() >= MAX_INTEGER_DIGITS:
+        raise AmountError(f"has more than {MAX_INTEGER_DIGITS} integer digits or {MAX_DECIMALS} decimals")
+    return amount if exponent <= 0 else Decimal(format_amount(amount))
+
+
+def _bounded_text(value: str | int) -> str:
+    if isinstance(value, int):
+        if abs(value) >= 10**MAX_INTEGER_DIGITS:
+            raise AmountError(f"has more than {MAX_INTEGER_DIGITS} integer digits")
+        return str(value)
+    text = value.strip()
+    if len(text) > MAX_INTEGER_DIGITS + MAX_DECIMALS + 10 or not text.isascii() or "_" in text:
+        raise AmountError("is not a decimal number")
+    return text
+
+
+def format_amount(amount: Decimal) -> str:
+    """Every digit, never in exponent form: ``Decimal("3.58E-2")`` is ``"0.0358"``."""
+    return format(amount, "f")
+
+
+def plain_value(amount: Decimal) -> str:
+    """The value without its trailing zeros, to compare by (``Decimal.normalize`` would round to 28 digits)."""
+    text = format_amount(amount)
+    return text.rstrip("0").rstrip(".") if "." in text else text

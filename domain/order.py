@@ -1,0 +1,195 @@
+"""What a producer sends, validated: one model for every way in; its JSON Schema is the public one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from domain.exact_json import write_json
+from domain.money import parse_amount, plain_value
+
+MAX_ORDERS = 500
+MAX_METADATA_BYTES = 4096
+MAX_LIFETIME_MINUTES = 525_600
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class OrderError(ValueError):
+    """An order that can't be taken. One line that names the field: ``price: must be greater than 0``."""
+
+
+def _tagged(value: Any, kind: str) -> Any:
+    """kombu writes a Python producer's Decimal and datetime as ``{"__type__": …, "__value__": …}``."""
+    if isinstance(value, dict) and set(value) == {"__type__", "__value__"} and value["__type__"] == kind:
+        return value["__value__"]
+    return value
+
+
+def _price(value: Any) -> Decimal | None:
+    value = _tagged(value, "decimal")
+    return None if value is None else parse_amount(value)
+
+
+def _time(value: Any) -> Any:
+    value = _tagged(value, "datetime")
+    if value is not None and not isinstance(value, (str, datetime)):
+        raise ValueError("must be an RFC 3339 time such as 2026-11-21T20:19:00Z")
+    if isinstance(value, str) and value[4:5] != "-":  # pydantic would take "1764105348" for epoch seconds
+        raise ValueError("must be an RFC 3339 time such as 2026-11-21T20:19:00Z")
+    return value
+
+
+def _printable(value: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _object(value: dict[str, Any]) -> dict[str, Any]:
+    if len(write_json(value).encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
+    return value
+
+
+def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
+    text = {"type": "string", "pattern": r"^\d{1,30}(\.\d{1,30})?$"}
+    return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
+
+
+Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+Price = Annotated[
+    Decimal, BeforeValidator(_price), Field(gt=0), _decimal_schema("exact decimal, > 0", exclusiveMinimum=0)
+]
+Minutes = Annotated[
+    Decimal,
+    BeforeValidator(_price),
+    Field(gt=0, le=MAX_LIFETIME_MINUTES),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LIFETIME_MINUTES}),
+]
+Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(lambda time: time.astimezone(UTC))]
+JsonObject = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_object)]
+
+
+class Order(BaseModel):
+    """One order, as ``invoices.create`` takes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Order", hide_input_in_errors=True)
+
+    account: Text = Field(min_length=1, max_length=64, description="a configured account")
+    order_id: Text = Field(min_length=1, max_length=128, description="the order service's own id")
+    idempotency_key: Text = Field(default="", max_length=255, description="unique per account; default: order_id")
+    price: Price | None = Field(default=None)
+    currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. EUR")
+    pay_currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. BTC")
+    network: Text | None = Field(default=None, min_length=1, max_length=64, description="e.g. Bitcoin")
+    lifetime_minutes: Minutes | None = Field(
+        default=None, description="only where the provider gives no expiry of its own"
+    )
+    fallback_accounts: tuple[str, ...] | None = Field(default=None, description="not supported yet: leave it out")
+    create_before: Time | None = Field(default=None, description="an order still queued then fails as too late")
+    params: JsonObject = Field(default_factory=dict, description="the provider's own fields")
+    metadata: JsonObject = Field(default_factory=dict, description="returned untouched in every event; ≤ 4 KiB")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        """A null means "not given"; the key defaults to the order's id; currencies are kept upper-case."""
+        if not isinstance(data, dict):
+            return data
+        given = {name: value for name, value in data.items() if value is not None}
+        given.setdefault("idempotency_key", given.get("order_id", ""))
+        for name in ("currency", "pay_currency"):
+            if isinstance(given.get(name), str):
+                given[name] = given[name].strip().upper()
+        return given
+
+    @model_validator(mode="after")
+    def _supported(self) -> Order:
+        if not self.idempotency_key:
+            raise ValueError("idempotency_key: must be 1 to 255 characters")
+        if self.fallback_accounts:
+            raise ValueError("fallback_accounts: not supported yet, send the order without it")
+        return self
+
+    def digest(self) -> str:
+        """Identity of the content: canonical fields, price by value, without ``create_before``."""
+        content = self.model_dump(exclude={"create_before", "idempotency_key"})
+        for name in ("price", "lifetime_minutes"):
+            if content[name] is not None:
+                content[name] = plain_value(content[name])
+        return hashlib.sha256(write_json(content, sort_keys=True).encode()).hexdigest()
+
+
+class Cancellation(BaseModel):
+    """What ``invoices.cancel`` takes: the account, the order or its key, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Cancellation", hide_input_in_errors=True)
+
+    account: Text = Field(min_length=1, max_length=64)
+    order_id: Text | None = Field(default=None, min_length=1, max_length=128)
+    idempotency_key: Text | None = Field(default=None, min_length=1, max_length=255)
+    reason: Text = Field(default="cancelled by the shop", min_length=1, max_length=500)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Cancellation:
+        if self.order_id is None and self.idempotency_key is None:
+            raise ValueError("order_id: give order_id or idempotency_key")
+        return self
+
+
+def parse_order(fields: Any) -> Order:
+    """Validate one order's fields. Raises OrderError."""
+    return _parse(Order, fields)
+
+
+def parse_cancellation(fields: Any) -> Cancellation:
+    """Validate a cancellation. Raises OrderError."""
+    return _parse(Cancellation, fields)
+
+
+def parse_orders(fields: Any) -> Sequence[Any]:
+    """The ``orders`` of a create_many, each still to be validated alone. Raises OrderError."""
+    if not isinstance(fields, dict) or set(fields) != {"orders"}:
+        raise OrderError("orders: invoices.create_many takes exactly one field, orders")
+    orders = fields["orders"]
+    if not isinstance(orders, list) or not 1 <= len(orders) <= MAX_ORDERS:
+        raise OrderError(f"orders: must be a list of 1 to {MAX_ORDERS} orders")
+    return orders
+
+
+def _parse(model: type[Model], fields: Any) -> Model:
+    if not isinstance(fields, dict):
+        raise OrderError(f"{model.__name__.lower()}: must be an object, not {type(fields).__name__}")
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise OrderError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """One line for pydantic's findings, each with its field and without the value it found."""
+    lines = []
+    for finding in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+        field = ".".join(str(part) for part in finding["loc"])
+        message = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "extra_forbidden":
+            message = "unknown field"
+        lines.append(f"{field}: {message}" if field else message)
+    return "; ".join(lines)[:500]

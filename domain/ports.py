@@ -1,0 +1,54 @@
+"""What the core expects of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from domain.account import Account
+from domain.evidence import CreateAnswer, LookUpAnswer
+from domain.order import Order
+
+
+class Clock(Protocol):
+    """The host's clock; the truth only where the database has none of its own (SQLite)."""
+
+    def now(self) -> datetime:
+        """Aware, UTC, microseconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """What a provider needs to make an invoice; the order's own words."""
+
+    invoice_id: str
+    order_id: str
+    price: Decimal | None = None
+    currency: str | None = None
+    pay_currency: str | None = None
+    network: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """One payment provider. Adapters are stateless: they build a request and read the answer, and never set a status."""
+
+    name: str
+    gives_expiry: bool  #: its create answer says when the invoice expires
+    can_be_asked: bool  #: it has a documented look-up
+
+    def check_order(self, order: Order, account: Account) -> None:
+        """Raise OrderError (naming the field) for an order this provider can't take."""
+        ...
+
+    async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
+        """Make an invoice. Never raises but for cancellation: every failure is evidence."""
+        ...
+
+    async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
+        """Ask for the state of invoices by ``provider_ref``; an answer for each ref asked. Never raises."""
+        ...

@@ -1,0 +1,48 @@
+"""When to look or try again: tables and pure functions. The clock and the dice are handed in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+#: The wait before each try of a webhook, counted from the end of the try before it; 12 tries over about 75 h 42 m.
+DELIVERY_DELAYS: tuple[timedelta, ...] = (
+    timedelta(0),
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+
+#: Jitter makes a wait longer by up to this share, never shorter.
+JITTER_SHARE = 0.2
+
+#: A receiver's Retry-After is honoured up to this long.
+RETRY_AFTER_LIMIT = timedelta(hours=24)
+
+
+def next_try_at(
+    tries_made: int, now: datetime, jitter: float, retry_after_seconds: float | None = None
+) -> datetime | None:
+    """When a webhook is due again after ``tries_made`` tries, the last of which ended at ``now``.
+
+    ``jitter`` is 0..1 and stretches the wait by 0..20 %. ``retry_after_seconds`` is what the receiver asked for
+    (429 and 503 only); the later of the two counts. None means that the tries are used up.
+    Raises ValueError for a negative ``tries_made`` or a jitter outside 0..1.
+    """
+    if tries_made < 0:
+        raise ValueError(f"tries_made: {tries_made} is negative")
+    if not 0 <= jitter <= 1:
+        raise ValueError(f"jitter: {jitter} is outside 0..1")
+    if tries_made >= len(DELIVERY_DELAYS):
+        return None
+    wait = DELIVERY_DELAYS[tries_made] * (1 + JITTER_SHARE * jitter)
+    if retry_after_seconds is not None:
+        wait = max(wait, timedelta(seconds=min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())))
+    return now + wait

@@ -1,0 +1,1 @@
+"""All SQL. One behaviour over SQLite and PostgreSQL; one suite tests both."""

@@ -1,0 +1,104 @@
+"""The connection to SQLite or PostgreSQL: transactions, the clock that decides, and what "away" means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from domain.ports import Clock
+
+#: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
+#: (A missing table is a ProgrammingError on PostgreSQL and an OperationalError on SQLite.)
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout)
+
+SQLITE_WAIT_SECONDS = 10
+POSTGRES_OPTIONS = "-c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+
+
+class SystemClock:
+    """The host's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Database:
+    """An engine and the few things that differ between the two databases."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 8) -> None:
+        self._clock = clock or SystemClock()
+        self.is_postgresql = make_url(url).get_backend_name() == "postgresql"
+        self.engine = _postgresql(url, pool_size) if self.is_postgresql else _sqlite(url, pool_size)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A writing transaction; on SQLite ``BEGIN IMMEDIATE`` (a read that turns into a write fails at once)."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads: on SQLite it neither waits for a writer nor holds one up."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(invoices_begin="BEGIN")
+            with connection.begin():
+                yield connection
+
+    def now(self, connection: Connection) -> datetime:
+        """The time that decides: PostgreSQL's clock at this very moment, with SQLite the host's."""
+        if self.is_postgresql:
+            time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return time.astimezone(UTC)
+        return self._clock.now()
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "invoices",
+            "options": POSTGRES_OPTIONS,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def _sqlite(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=SQLITE_WAIT_SECONDS,
+        connect_args={"timeout": SQLITE_WAIT_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("invoices_begin", "BEGIN IMMEDIATE"))
+
+    return engine
