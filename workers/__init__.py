@@ -1,0 +1,1 @@
+"""What runs: tasks, stages, store, providers, delivery, commands."""

@@ -1,0 +1,1 @@
+"""What leaves for the shops: signed webhooks through the address guard, and the Redis stream."""
