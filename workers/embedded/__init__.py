@@ -1,0 +1,1 @@
+"""The one-machine default: broker, database, supervisor, sandbox providers and receiver."""
