@@ -35,7 +35,7 @@ class CreateRequest:
 
 
 class Provider(Protocol):
-    """One payment provider. Adapters are stateless: they build a request and read the answer, and never set a status."""
+    """One payment provider. Adapters are stateless: they build a request, read the answer, set no status."""
 
     name: str
     gives_expiry: bool  #: its create answer says when the invoice expires

@@ -46,3 +46,37 @@ def next_try_at(
     if retry_after_seconds is not None:
         wait = max(wait, timedelta(seconds=min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())))
     return now + wait
+
+
+#: Waits before a create is called again that certainly was not processed (unreachable, rate-limited); the last repeats.
+CREATE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+#: Waits before an order whose answer was lost is created again (``on_doubt = retry``). After the last one it is held
+#: for an operator: a provider that loses every answer must not be made to bill the same order for ever.
+DOUBT_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0)
+
+#: Waits between the probes of an account whose credentials were refused; the last repeats.
+PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
+
+#: A look-up that brings nothing new stretches the next wait by this, up to SLOWEST_POLL times ``poll_seconds``.
+POLL_GROWTH = 1.3
+SLOWEST_POLL = 10
+
+#: An expired invoice is still looked at for a late payment, but not more often than this.
+MONITOR_POLL_SECONDS = 300.0
+
+
+def stretched(seconds: float, jitter: float) -> timedelta:
+    """``seconds`` made longer by up to JITTER_SHARE (``jitter`` 0..1)."""
+    return timedelta(seconds=seconds * (1 + JITTER_SHARE * jitter))
+
+
+def step(table: tuple[float, ...], tries: int) -> float:
+    """The wait after ``tries`` tries (≥ 1): the table's entry, its last one for ever after."""
+    return table[min(max(tries, 1), len(table)) - 1]
+
+
+def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta:
+    """The wait before the next look-up, slower as long as nothing happens."""
+    growth = min(POLL_GROWTH ** min(quiet_polls, 50), SLOWEST_POLL)
+    return stretched(poll_seconds * growth, jitter)

@@ -1,0 +1,72 @@
+"""What a decision is made of: the stages of work, the policy it is made under, and what becomes of the invoice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+
+class Stage(StrEnum):
+    """The kinds of work the agenda holds."""
+
+    CREATE = "create"
+    CHECK = "check"
+    CLOCK = "clock"
+    PUBLISH = "publish"
+    DELIVER = "deliver"
+
+
+class InvoiceView(Protocol):
+    """The fields of an invoice that decisions read: the table's row and a plain query row both have them."""
+
+    status: Any
+    anomaly: Any
+    expires_at: datetime | None
+    create_before: datetime | None
+    final_look_at: datetime | None
+    monitor_until: datetime | None
+    refused_since: datetime | None
+    lifetime_minutes: Decimal | None
+    provider_ref: str | None
+    paid_amount: Decimal | None
+    sequence: int
+    create_tries: int
+    doubts: int
+    quiet_polls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decided for the account, and what its provider can do."""
+
+    lifetime_minutes: Decimal
+    timeout_seconds: float
+    on_doubt: Literal["retry", "hold"]
+    poll_seconds: float
+    hold_refused_minutes: Decimal
+    monitor_minutes: Decimal
+    can_be_asked: bool
+
+
+#: When each stage is due next; None: it has nothing more to do.
+Agenda = dict[Stage, datetime | None]
+
+#: applied: something changed · noted: kept, the status stays · ignored: says nothing new ·
+#: contradiction: against a closed invoice; kept, and nothing changes.
+Verdict = Literal["applied", "noted", "ignored", "contradiction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of an invoice: the fields to write, the event to tell, and when each stage is due next.
+
+    A stage named in ``agenda`` with None has nothing more to do; a stage that is not named stays as it is.
+    """
+
+    verdict: Verdict
+    changes: dict[str, Any] = field(default_factory=dict)
+    event: str | None = None
+    agenda: Agenda = field(default_factory=dict)
