@@ -1,0 +1,64 @@
+"""Migrations: equal to the models, run once, safe to run side by side."""
+
+from __future__ import annotations
+
+import threading
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlmodel import SQLModel
+
+import domain.models  # noqa: F401 - fills the metadata
+from workers.store import schema
+from workers.store.database import Database
+
+
+def test_the_migrated_database_is_what_the_models_say(database):
+    with database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_new_database_has_no_revision_and_a_migrated_one_the_newest(empty_database_url):
+    before, after = schema.upgrade(empty_database_url)
+
+    database = Database(empty_database_url)
+    assert before is None
+    assert schema.current_and_head(database) == (after, after)
+    assert schema.upgrade(empty_database_url) == (after, after)
+    database.close()
+
+
+def test_two_migrations_at_once_both_end_well(empty_database_url):
+    ended: list[str | Exception] = []
+
+    def migrate():
+        try:
+            ended.append(schema.upgrade(empty_database_url)[1])
+        except Exception as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(set(map(str, ended))) == 1, ended
+    assert len(ended) == 4
+
+
+def test_a_database_that_was_never_migrated_says_so(empty_database_url):
+    database = Database(empty_database_url)
+    current, head = schema.current_and_head(database)
+    assert current is None
+    assert head == "0001"
+    database.close()
+
+
+def test_postgresql_keeps_the_agenda_half_empty(database):
+    if not database.is_postgresql:
+        return
+    with database.reading() as connection:
+        options = connection.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'agenda'")).scalar_one()
+    assert "fillfactor=50" in options
