@@ -1,0 +1,72 @@
+"""Engines for all tests, started when the first test asks and stopped with the session; one set per xdist worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import pytest
+import redis
+
+from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
+from workers.embedded.errors import EmbeddedError
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """A PostgreSQL server's URL, `postgresql+psycopg://…`, with a user that may create databases."""
+    given = os.environ.get("INVOICES_TEST_POSTGRES_URL")
+    if given:
+        yield given.replace("postgresql://", "postgresql+psycopg://", 1)
+        return
+    with contextlib.ExitStack() as engines:
+        yield _start(engines, run_postgres())
+
+
+@pytest.fixture
+def new_postgres_url(postgres_url):
+    """The URL of a fresh, empty PostgreSQL database of this test's own."""
+    with new_postgres_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_urls():
+    """The (redis-py, kombu) URLs of a Valkey that this session may fill and flush."""
+    given = os.environ.get("INVOICES_TEST_VALKEY_URL")
+    if given:
+        yield given, given
+        return
+    with contextlib.ExitStack() as engines:
+        where = _start(engines, run_valkey())
+        yield where.redis_url, where.broker_url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey_urls):
+    """The session's Valkey for redis-py. Keys of other tests may be in it."""
+    return valkey_urls[0]
+
+
+@pytest.fixture(scope="session")
+def valkey_broker_url(valkey_urls):
+    """The session's Valkey for kombu and Celery."""
+    return valkey_urls[1]
+
+
+@pytest.fixture
+def empty_valkey_url(valkey_url):
+    """The session's Valkey, emptied before the test."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushdb()
+    return valkey_url
+
+
+def _start(engines, engine):
+    """Starts an engine; without one the test is skipped, or fails where that would go unseen."""
+    try:
+        return engines.enter_context(engine)
+    except (MissingEngineError, EmbeddedError) as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"{error} (needed in CI)")
+        pytest.skip(str(error))
