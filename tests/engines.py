@@ -49,8 +49,7 @@ def run_postgres() -> Iterator[str]:
     programs = _find_postgres()
     with _private_folder("invoices-pg-") as folder:
         if AS_SOMEBODY and not _open_to_all(programs):
-            shutil.copytree(programs.parent, folder / "install", symlinks=True)
-            programs = folder / "install" / programs.name
+            programs = _copy_wheel(programs, folder / "install")
         data = folder / "data"
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         settings = SERVER_SETTINGS | {"unix_socket_directories": str(folder)}
@@ -99,6 +98,15 @@ def _find_postgres() -> Path:
         "no PostgreSQL: set INVOICES_TEST_POSTGRES_URL to a server whose user may create databases, "
         "or install PostgreSQL 14 or newer"
     )
+
+
+def _copy_wheel(programs: Path, target: Path) -> Path:
+    """Copies the wheel's package and the libraries that lie beside it to where an unprivileged user can read them."""
+    package = programs.parents[1]
+    for folder in package.parent.glob(f"{package.name}*"):
+        if not folder.name.endswith(".dist-info"):
+            shutil.copytree(folder, target / folder.name, symlinks=True)
+    return target / programs.relative_to(package.parent)
 
 
 @contextlib.contextmanager
