@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import URL, create_engine, text
 from sqlalchemy.engine import make_url
 
+from tests.engines import new_postgres_database
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
@@ -26,9 +23,9 @@ def sqlite_template(tmp_path_factory):
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url):
     """The name of a migrated PostgreSQL database nobody is connected to."""
-    with _new_postgres_database(make_url(postgres_url)) as url:
-        upgrade(url.render_as_string(hide_password=False))
-        yield url.database
+    with new_postgres_database(postgres_url) as url:
+        upgrade(url)
+        yield make_url(url).database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,19 +36,17 @@ def database_url(request, tmp_path):
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server = make_url(request.getfixturevalue("postgres_url"))
-    with _new_postgres_database(server, template=request.getfixturevalue("postgres_template")) as url:
-        yield url.render_as_string(hide_password=False)
+    template = request.getfixturevalue("postgres_template")
+    with new_postgres_database(request.getfixturevalue("postgres_url"), template) as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(request, tmp_path, database_kind):
     """The URL of a database without a single table."""
     if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'invoices.db'}"
-        return
-    with _new_postgres_database(make_url(request.getfixturevalue("postgres_url"))) as url:
-        yield url.render_as_string(hide_password=False)
+        return f"sqlite:///{tmp_path / 'invoices.db'}"
+    return request.getfixturevalue("new_postgres_url")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,19 +61,3 @@ def database(database_url):
     database = Database(database_url)
     yield database
     database.close()
-
-
-@contextmanager
-def _new_postgres_database(server: URL, template: str = "template1") -> Iterator[URL]:
-    name = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        try:
-            yield server.set(database=name)
-        finally:
-            with engine.connect() as connection:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    finally:
-        engine.dispose()

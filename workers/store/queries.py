@@ -1,0 +1,234 @@
+"""What people ask the database: invoices, events, deliveries, rejected messages, counts. Nothing here writes.
+
+Rows are SQLAlchemy rows with the columns of ``domain/models.py`` as attributes, amounts as Decimal and times in UTC.
+What may be long is read in pages, each in a transaction of its own: a slow reader (a pager, a pipe) neither keeps
+old row versions alive nor holds a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select
+from sqlmodel import SQLModel
+
+import domain.models  # noqa: F401 - fills the metadata
+from workers.store.database import Database
+
+INVOICE: Table = SQLModel.metadata.tables["invoice"]
+AGENDA: Table = SQLModel.metadata.tables["agenda"]
+EVENT: Table = SQLModel.metadata.tables["event"]
+ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
+DELIVERY: Table = SQLModel.metadata.tables["delivery"]
+ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
+EVIDENCE: Table = SQLModel.metadata.tables["evidence"]
+REJECTED: Table = SQLModel.metadata.tables["rejected_message"]
+
+Item = TypeVar("Item")
+
+PAGE_ROWS = 500
+#: An invoice's id tells when it was made by the clock of the host that made it; hosts are trusted to be this exact.
+HOST_CLOCK_SLACK = timedelta(days=1)
+
+#: A delivery that waits for its endpoint to be enabled again is called parked.
+_delivery_state: ColumnElement[str] = case(
+    (and_(DELIVERY.c.state == "due", ENDPOINT.c.disabled_at.is_not(None)), "parked"), else_=DELIVERY.c.state
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHealth:
+    """The agenda rows of one stage and lane, counted. ``oldest_due_at``: of the overdue ones, None without any."""
+
+    stage: str
+    lane: str
+    rows: int
+    overdue: int
+    leased: int
+    parked: int
+    oldest_due_at: datetime | None
+
+
+def list_invoices(
+    database: Database,
+    *,
+    status: str | None = None,
+    account: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> Iterator[Row[Any]]:
+    """Invoices, newest first; ``limit`` 0 means all of them. ``since`` is compared with ``created_at``."""
+    query = select(INVOICE)
+    if status is not None:
+        query = query.where(INVOICE.c.status == status)
+    if account is not None:
+        query = query.where(INVOICE.c.account == account)
+    if since is not None:
+        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= _earliest_id(since - HOST_CLOCK_SLACK))
+    return _newest_first(database, query, "id", limit)
+
+
+def find_invoice(connection: Connection, name: str) -> Row[Any] | None:
+    """The invoice with this id, else the newest one with this order id."""
+    found = connection.execute(select(INVOICE).where(INVOICE.c.id == name)).one_or_none()
+    if found is not None:
+        return found
+    newest = select(INVOICE).where(INVOICE.c.order_id == name).order_by(INVOICE.c.id.desc()).limit(1)
+    return connection.execute(newest).one_or_none()
+
+
+def events_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
+    """An invoice's events in their order."""
+    return connection.execute(select(EVENT).where(EVENT.c.invoice_id == invoice_id).order_by(EVENT.c.sequence)).all()
+
+
+def list_events(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:
+    """Events of all invoices, newest first; ``limit`` 0 means all of them."""
+    return _newest_first(database, select(EVENT), "number", limit)
+
+
+def evidence_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
+    """What was said about an invoice, oldest first."""
+    return connection.execute(select(EVIDENCE).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id)).all()
+
+
+def count_by_status(connection: Connection) -> dict[str, int]:
+    """How many invoices there are in each status that occurs."""
+    query = select(INVOICE.c.status, func.count().label("invoices")).group_by(INVOICE.c.status)
+    counted = connection.execute(query).all()
+    return {row.status: row.invoices for row in counted}
+
+
+def changed_invoices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """The invoices with the newest events (several events of one count once), newest first.
+
+    Through the events' key, so that it costs the same for any number of invoices; the newest events, ten for
+    each invoice asked for, are looked at.
+    """
+    recent = select(EVENT.c.number, EVENT.c.invoice_id).order_by(EVENT.c.number.desc()).limit(10 * limit).subquery()
+    newest = (
+        select(recent.c.invoice_id, func.max(recent.c.number).label("number"))
+        .group_by(recent.c.invoice_id)
+        .order_by(func.max(recent.c.number).desc())
+        .limit(limit)
+        .subquery()
+    )
+    return connection.execute(
+        select(INVOICE).join(newest, newest.c.invoice_id == INVOICE.c.id).order_by(newest.c.number.desc())
+    ).all()
+
+
+def list_deliveries(
+    database: Database,
+    *,
+    endpoint: str | None = None,
+    invoice: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+) -> Iterator[tuple[Row[Any], Sequence[Row[Any]]]]:
+    """Deliveries with their attempts (oldest first), newest delivery first; ``limit`` 0 means all.
+
+    ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead.
+    """
+    query = (
+        select(DELIVERY, EVENT.c.id.label("event_id"), EVENT.c.type, _delivery_state.label("shown_state"))
+        .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
+        .join(ENDPOINT, ENDPOINT.c.id == DELIVERY.c.endpoint_id)
+    )
+    if endpoint is not None:
+        query = query.where(DELIVERY.c.endpoint_id == endpoint)
+    if invoice is not None:
+        query = query.where(DELIVERY.c.invoice_id == invoice)
+    if state is not None:
+        query = query.where(_delivery_state == state)
+    return _pages(database, query, DELIVERY.c.id, limit, _with_attempts)
+
+
+def _with_attempts(connection: Connection, page: Sequence[Row[Any]]) -> list[tuple[Row[Any], Sequence[Row[Any]]]]:
+    ids = [row.id for row in page]
+    attempts = connection.execute(
+        select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)).order_by(ATTEMPT.c.delivery_id, ATTEMPT.c.id)
+    ).all()
+    of: dict[int, list[Row[Any]]] = {}
+    for attempt in attempts:
+        of.setdefault(attempt.delivery_id, []).append(attempt)
+    return [(row, of.get(row.id, [])) for row in page]
+
+
+def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False) -> Iterator[Row[Any]]:
+    """Messages that were turned away, newest first; ``waiting``: only those that were not sent again yet."""
+    query = select(REJECTED)
+    if waiting:
+        query = query.where(REJECTED.c.redriven_at.is_(None))
+    return _newest_first(database, query, "id", limit)
+
+
+def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """The rejected messages with these numbers, oldest first; unknown numbers are left out."""
+    return connection.execute(select(REJECTED).where(REJECTED.c.id.in_(ids)).order_by(REJECTED.c.id)).all()
+
+
+def count_rejected(connection: Connection) -> int:
+    """How many messages were turned away."""
+    return int(connection.execute(select(func.count()).select_from(REJECTED)).scalar_one())
+
+
+def agenda_health(connection: Connection, now: datetime) -> list[LaneHealth]:
+    """The agenda, counted for each stage and lane. ``now`` is the database's (``Database.now``)."""
+    leased = AGENDA.c.lease_token.is_not(None)
+    overdue = and_(AGENDA.c.due_at < now, ~leased)
+    counted = connection.execute(
+        select(
+            AGENDA.c.stage,
+            AGENDA.c.lane,
+            func.count(),
+            func.sum(case((overdue, 1), else_=0)),
+            func.sum(case((and_(leased, AGENDA.c.due_at.is_not(None)), 1), else_=0)),
+            func.sum(case((AGENDA.c.due_at.is_(None), 1), else_=0)),
+            func.min(case((overdue, AGENDA.c.due_at))),
+        )
+        .group_by(AGENDA.c.stage, AGENDA.c.lane)
+        .order_by(AGENDA.c.stage, AGENDA.c.lane)
+    ).all()
+    return [LaneHealth(*row) for row in counted]
+
+
+def parked_rows(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Agenda rows that wait for a person, in the order of their keys."""
+    query = select(AGENDA).where(AGENDA.c.due_at.is_(None)).order_by(AGENDA.c.stage, AGENDA.c.subject).limit(limit)
+    return connection.execute(query).all()
+
+
+def _earliest_id(time: datetime) -> str:
+    """The smallest id of an invoice made at ``time``: a UUID of version 7 begins with its milliseconds."""
+    return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
+
+
+def _newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[Row[Any]]:
+    return _pages(database, query, query.selected_columns[key], limit, lambda _, page: page)
+
+
+def _pages(
+    database: Database,
+    query: Select[Any],
+    key: Any,
+    limit: int,
+    complete: Callable[[Connection, Sequence[Row[Any]]], Sequence[Item]],
+) -> Iterator[Item]:
+    """The rows of ``query`` by falling ``key`` (a selected column), a page a transaction, each through ``complete``."""
+    left = limit or None
+    last: Any = None
+    while left is None or left > 0:
+        size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+        paged = query if last is None else query.where(key < last)
+        with database.reading() as connection:
+            page = connection.execute(paged.order_by(key.desc()).limit(size)).all()
+            items = complete(connection, page) if page else ()
+        yield from items
+        if len(page) < size:
+            return
+        last = getattr(page[-1], key.name)
+        left = None if left is None else left - size

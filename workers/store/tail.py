@@ -1,0 +1,62 @@
+"""Follows the events as they are committed, for people who watch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from workers.store.queries import EVENT
+
+#: Event numbers are drawn before the commit, so a lower one may appear after a higher one. A number that did not
+#: appear for so long belongs to a transaction that was taken back (they end after 60 s at the latest).
+GAP_SECONDS = 90.0
+#: At most so many events are fetched at a time.
+FETCH_ROWS = 2000
+
+
+class EventTail:
+    """Yields each event once, late commits included, for as long as it is polled."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._floor: int | None = None  # everything up to it was seen, or will never come
+        self._seen: set[int] = set()
+        self._gap_since: float | None = None
+
+    def start(self, connection: Connection) -> None:
+        """Begin after the newest event there is now."""
+        self._floor = connection.execute(select(func.coalesce(func.max(EVENT.c.number), 0))).scalar_one()
+
+    def poll(self, connection: Connection) -> Sequence[Row[Any]]:
+        """The events that were committed since the last poll, in the order of their numbers."""
+        if self._floor is None:
+            self.start(connection)
+        query = select(EVENT).where(EVENT.c.number > self._floor).order_by(EVENT.c.number)
+        if self._seen:
+            query = query.where(EVENT.c.number.not_in(self._seen))
+        rows = connection.execute(query.limit(FETCH_ROWS)).all()
+        self._seen.update(row.number for row in rows)
+        self._raise_floor()
+        return rows
+
+    def _raise_floor(self) -> None:
+        before = self._floor or 0
+        floor = self._over_seen(before)
+        now = self._clock()
+        if not self._seen or floor != before:
+            self._gap_since = None
+        if self._seen and self._gap_since is None:
+            self._gap_since = now
+        if self._seen and self._gap_since is not None and now - self._gap_since > GAP_SECONDS:
+            floor = self._over_seen(min(self._seen) - 1)
+            self._gap_since = None
+        self._floor = floor
+
+    def _over_seen(self, floor: int) -> int:
+        while floor + 1 in self._seen:
+            floor += 1
+            self._seen.discard(floor)
+        return floor
