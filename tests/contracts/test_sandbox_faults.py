@@ -1,0 +1,201 @@
+"""Every fault of the sandbox, seen from a bare socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.contracts.sandbox_client import (
+    CREATE_PATHS,
+    ZEROXHOST_KEY,
+    answer_of,
+    calls_of,
+    control,
+    create_nebulox,
+    create_zeroxhost,
+    find,
+    look_up,
+    made_for,
+    new_id,
+    raw_create,
+    read_all,
+    send,
+    wait_until,
+)
+from workers.embedded.sandbox.control import OPERATIONS
+from workers.embedded.sandbox.faults import FAULTS
+from workers.embedded.sandbox.process import SandboxProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _no_rules_left(sandbox):
+    yield
+    control(sandbox, "faults", method="DELETE")
+
+
+@pytest.fixture(params=list(CREATE_PATHS))
+def provider(request):
+    return request.param
+
+
+def test_delay_answers_later(sandbox, provider):
+    started = time.monotonic()
+    order = new_id("~fault:delay=0.3~")
+    assert answer_of(sandbox, provider, order)[0] in (200, 201)
+    assert time.monotonic() - started >= 0.3
+    assert made_for(sandbox, order, provider) == 1
+
+
+def test_status_makes_nothing_and_fires_as_often_as_it_says(sandbox, provider):
+    order = new_id("~fault:status=503*2,status=418~")
+    assert [answer_of(sandbox, provider, order)[0] for _ in range(3)] == [503, 503, 418]
+    assert made_for(sandbox, order, provider) == 0
+    assert answer_of(sandbox, provider, order)[0] in (200, 201)
+    assert made_for(sandbox, order, provider) == 1
+
+
+def test_inactive_refuses_the_credentials(sandbox, provider):
+    order = new_id("~fault:inactive~")
+    assert answer_of(sandbox, provider, order)[0] == {"nebulox": 406, "zeroxhost": 401}[provider]
+
+
+def test_refused_refuses_the_order(sandbox, provider):
+    status, _, body = answer_of(sandbox, provider, new_id("~fault:refused~"))
+    assert (status, json.loads(body)["message"]) == ({"nebulox": 400, "zeroxhost": 200}[provider], "Order refused")
+
+
+def test_rate_limited_says_when_to_come_again(sandbox, provider):
+    status, head, _ = answer_of(sandbox, provider, new_id("~fault:rate_limited=7~"))
+    assert status == 429
+    assert "retry-after: 7" in head
+
+
+def test_accept_then_timeout_makes_the_invoice_and_withholds_the_answer(sandbox, provider):
+    order = new_id("~fault:accept_then_timeout~")
+    with raw_create(sandbox, provider, order) as connection:
+        wait_until(lambda: made_for(sandbox, order, provider) == 1)
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        assert calls_of(sandbox, order)[0]["ended"] == "open"
+    ended = wait_until(lambda: [call for call in calls_of(sandbox, order) if call["ended"] != "open"])
+    assert (ended[0]["ended"], ended[0]["status"]) == ("client_left", None)
+
+
+def test_accept_then_timeout_answers_in_the_end_when_the_client_waits(sandbox, provider):
+    assert answer_of(sandbox, provider, new_id("~fault:accept_then_timeout=0.2~"))[0] in (200, 201)
+
+
+def test_accept_then_status_makes_the_invoice_and_denies_it(sandbox, provider):
+    order = new_id("~fault:accept_then_status=500~")
+    assert answer_of(sandbox, provider, order)[0] == 500
+    assert made_for(sandbox, order, provider) == 1
+
+
+def test_truncated_promises_more_than_it_sends(sandbox, provider):
+    order = new_id("~fault:truncated~")
+    _, head, body = answer_of(sandbox, provider, order)
+    assert 0 < len(body) < int(find(r"content-length: (\d+)", head))
+    assert made_for(sandbox, order, provider) == 1
+
+
+def test_html_comes_instead_of_json(sandbox, provider):
+    for order, expected in ((new_id("~fault:html~"), 200), (new_id("~fault:html=502~"), 502)):
+        status, head, body = answer_of(sandbox, provider, order)
+        assert status == expected
+        assert "content-type: text/html" in head
+        assert body.startswith(b"<!DOCTYPE html>")
+
+
+def test_reset_makes_the_invoice_and_resets_the_connection(sandbox, provider):
+    order = new_id("~fault:reset~")
+    with raw_create(sandbox, provider, order) as connection, pytest.raises(ConnectionResetError):
+        read_all(connection)
+    assert made_for(sandbox, order, provider) == 1
+    assert calls_of(sandbox, order)[0]["ended"] in ("broken_off", "client_left")
+
+
+def test_garbage_is_no_http(sandbox, provider):
+    with raw_create(sandbox, provider, new_id("~fault:garbage~")) as connection:
+        assert read_all(connection).startswith(b"\x16\x03\x01")
+
+
+def test_duplicate_tells_of_an_earlier_order_again(sandbox, provider):
+    _, _, first = answer_of(sandbox, provider, new_id())
+    order = new_id("~fault:duplicate~")
+    _, _, second = answer_of(sandbox, provider, order)
+    name, ref = {"nebulox": ("result", "id"), "zeroxhost": ("data", "track_id")}[provider]
+    assert json.loads(second)[name] == json.loads(first)[name]
+    assert json.loads(second)[name][ref]
+    assert made_for(sandbox, order, provider) == 0
+
+
+def test_not_json_object_is_json_but_no_object(sandbox, provider):
+    assert isinstance(json.loads(answer_of(sandbox, provider, new_id("~fault:not_json_object~"))[2]), list)
+
+
+def test_endless_trickles_until_the_client_leaves(sandbox, provider):
+    order = new_id("~fault:endless=0.01~")
+    with raw_create(sandbox, provider, order) as connection:
+        seen = b""
+        while seen.count(b" \r\n") < 5:
+            part = connection.recv(65536)
+            assert part
+            seen += part
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: calls_of(sandbox, order)[0]["ended"] == "client_left")
+
+
+def test_huge_is_larger_than_anybody_should_read(sandbox, provider):
+    _, _, body = answer_of(sandbox, provider, new_id("~fault:huge~"))
+    assert len(body) > 2 * 1024 * 1024
+    assert isinstance(json.loads(body), dict)
+
+
+def test_every_fault_has_a_test_and_a_line_in_the_readme():
+    tests, readme = Path(__file__).read_text(), (ROOT / "workers/embedded/sandbox/README.md").read_text()
+    for name in FAULTS:
+        assert f"~fault:{name}" in tests
+        assert f"| `{name}` |" in readme
+
+
+def test_a_fault_rule_fires_as_often_as_asked_on_the_orders_it_matches(sandbox, provider):
+    mark = uuid4().hex
+    rule = {"provider": provider, "operation": "create", "fault": "status", "argument": 500, "times": 2, "match": mark}
+    status, view = control(sandbox, "faults", rule)
+    assert (status, view["fired"], view["probability"]) == (200, 0, 1)
+    assert answer_of(sandbox, provider, new_id())[0] != 500
+    assert [answer_of(sandbox, provider, new_id(mark))[0] == 500 for _ in range(3)] == [True, True, False]
+    assert control(sandbox, "faults")[1]["faults"][0]["fired"] == 2
+    assert control(sandbox, "faults", method="DELETE") == (200, {"faults": []})
+
+
+def test_a_fault_rule_may_leave_it_to_chance(sandbox):
+    rule = {"provider": "nebulox", "fault": "status", "probability": 0.5, "argument": 500}
+    control(sandbox, "faults", rule)
+    seen = {create_nebulox(sandbox, new_id())[0] for _ in range(60)}
+    assert seen == {201, 500}
+
+
+def test_look_up_and_list_can_fail_too(sandbox):
+    made = create_zeroxhost(sandbox, new_id("~look_up_fault:rate_limited=3~"))[1]["data"]
+    assert look_up(sandbox, made["track_id"])[0] == 429
+    assert look_up(sandbox, made["track_id"])[0] == 200
+    control(sandbox, "faults", {"provider": "zeroxhost", "operation": "list", "fault": "html", "times": 1})
+    url = sandbox.zeroxhost_url + "/API/list_transactions"
+    assert send(url, headers={"x-api-key": ZEROXHOST_KEY})[1].startswith("<!DOCTYPE html>")
+    assert set(OPERATIONS["zeroxhost"]) == {"create", "look_up", "list"}

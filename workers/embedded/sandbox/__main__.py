@@ -1,0 +1,85 @@
+"""`python -m workers.embedded.sandbox`: serve the stand-ins until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+
+from workers.embedded.sandbox.application import Options, build_application, serve
+from workers.embedded.sandbox.control import MAX_LIFETIME_SECONDS
+from workers.embedded.sandbox.wire import InputError
+
+
+def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    defaults = Options()
+    parser = argparse.ArgumentParser(prog="python -m workers.embedded.sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8410, help="0 picks a free one (default: %(default)s)")
+    parser.add_argument("--nebulox-key", default=defaults.nebulox_key, help="default: %(default)s")
+    parser.add_argument("--zeroxhost-key", default=defaults.zeroxhost_key, help="default: %(default)s")
+    parser.add_argument(
+        "--lifetime-seconds", type=int, default=defaults.lifetime_seconds, help="of an invoice (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, help="the same ids, amounts and chances on every start")
+    parser.add_argument(
+        "--receiver-secret", action="append", default=[], help="whsec_…, valid at every receiver; may be repeated"
+    )
+    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
+    parsed = parser.parse_args(arguments)
+    if not 0 <= parsed.port <= 65535:
+        parser.error("argument --port: must be from 0 to 65535")
+    if not 1 <= parsed.lifetime_seconds <= MAX_LIFETIME_SECONDS:
+        parser.error(f"argument --lifetime-seconds: must be from 1 to {MAX_LIFETIME_SECONDS}")
+    return parsed
+
+
+def main() -> int:
+    arguments = read_arguments()
+    options = Options(
+        nebulox_key=arguments.nebulox_key,
+        zeroxhost_key=arguments.zeroxhost_key,
+        lifetime_seconds=arguments.lifetime_seconds,
+        seed=arguments.seed,
+        receiver_secrets=arguments.receiver_secret,
+    )
+    try:
+        asyncio.run(run(arguments, options))
+    except InputError as problem:
+        print(f"argument --receiver-secret: {problem}", file=sys.stderr)
+        return 2
+    except OSError as problem:
+        print(f"can't listen on {arguments.host}:{arguments.port}: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def run(arguments: argparse.Namespace, options: Options) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if arguments.exit_with_stdin:
+        threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+    await serve(build_application(options), arguments.host, arguments.port, stop, _tell)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Whoever started us holds the other end; it ends with that process, however it dies."""
+    # os.read and not sys.stdin: a daemon thread inside a buffered read can abort the interpreter's shutdown.
+    while os.read(0, 4096):
+        pass
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(stop.set)
+
+
+def _tell(address: str) -> None:
+    print(json.dumps({"listening": address}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

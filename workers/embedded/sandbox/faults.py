@@ -1,0 +1,186 @@
+"""The faults a stand-in can play, as a table, and how each is played on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from workers.embedded.sandbox.wire import Answer, InputError
+
+#: The longest any fault holds a connection, in seconds.
+MAX_HOLD_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call to be answered badly.
+
+    `act` does what was asked (makes the invoice) and gives the true answer; the others are what the provider says in
+    the named cases. `earlier` is the answer to another order's create, None when there was none.
+    """
+
+    request: web.Request
+    argument: float
+    act: Callable[[], Answer]
+    earlier: Callable[[], Answer | None]
+    failed: Callable[[int, str], Answer]
+    credentials_refused: Callable[[], Answer]
+    order_refused: Callable[[], Answer]
+
+
+#: Plays a fault; None when the connection was broken and there is nothing left to send.
+Play = Callable[[Turn], Awaitable[web.StreamResponse | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`default`, `low` and `high` bound the argument; a fault without one has `default` 0 and `high` 0."""
+
+    play: Play
+    default: float
+    low: float
+    high: float
+
+    def read_argument(self, argument: float | None) -> float:
+        """The argument or its default. Raises InputError when it is out of bounds."""
+        value = self.default if argument is None else argument
+        if not self.low <= value <= self.high:
+            raise InputError(f"argument: must be from {self.low:g} to {self.high:g}")
+        return value
+
+
+async def play_delay(turn: Turn) -> web.StreamResponse | None:
+    await asyncio.sleep(turn.argument)
+    return turn.act().response()
+
+
+async def play_status(turn: Turn) -> web.StreamResponse | None:
+    status = int(turn.argument)
+    return turn.failed(status, f"Scripted fault {status}").response()
+
+
+async def play_inactive(turn: Turn) -> web.StreamResponse | None:
+    return turn.credentials_refused().response()
+
+
+async def play_refused(turn: Turn) -> web.StreamResponse | None:
+    return turn.order_refused().response()
+
+
+async def play_rate_limited(turn: Turn) -> web.StreamResponse | None:
+    answer = turn.failed(429, "Too Many Attempts.")
+    answer.headers = {"Retry-After": str(int(turn.argument))}
+    return answer.response()
+
+
+async def play_accept_then_timeout(turn: Turn) -> web.StreamResponse | None:
+    answer = turn.act()
+    await asyncio.sleep(turn.argument)
+    return answer.response()
+
+
+async def play_accept_then_status(turn: Turn) -> web.StreamResponse | None:
+    turn.act()
+    return await play_status(turn)
+
+
+async def play_truncated(turn: Turn) -> web.StreamResponse | None:
+    answer = turn.act()
+    body = answer.text().encode()
+    response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(turn.request)
+    await response.write(body[: len(body) // 2])
+    if turn.request.transport is not None:
+        turn.request.transport.close()
+    return None
+
+
+async def play_html(turn: Turn) -> web.StreamResponse | None:
+    page = "<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>"
+    turn.act()
+    return web.Response(status=int(turn.argument), text=page, content_type="text/html")
+
+
+async def play_reset(turn: Turn) -> web.StreamResponse | None:
+    turn.act()
+    transport = turn.request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        # Without a linger time of 0 the kernel would close politely (FIN); with it the client sees a reset (RST).
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return None
+
+
+async def play_garbage(turn: Turn) -> web.StreamResponse | None:
+    turn.act()
+    if isinstance(turn.request.transport, asyncio.Transport):
+        turn.request.transport.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        turn.request.transport.close()
+    return None
+
+
+async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
+    return (turn.earlier() or turn.act()).response()
+
+
+async def play_not_json_object(turn: Turn) -> web.StreamResponse | None:
+    return Answer(turn.act().status, ["this", "is", "no", "object"]).response()
+
+
+async def play_endless(turn: Turn) -> web.StreamResponse | None:
+    answer = turn.act()
+    response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    await response.prepare(turn.request)
+    for _ in range(int(MAX_HOLD_SECONDS / turn.argument)):
+        # Space before a JSON value is legal: a reader can't tell that nothing will come.
+        await response.write(b" ")
+        await asyncio.sleep(turn.argument)
+    return response
+
+
+async def play_huge(turn: Turn) -> web.StreamResponse | None:
+    answer = turn.act()
+    size, text = int(turn.argument), answer.text()
+    response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    response.content_length = size + len(text)
+    await response.prepare(turn.request)
+    chunk = b" " * 65536
+    for start in range(0, size, len(chunk)):
+        await response.write(chunk[: size - start])
+    await response.write(text.encode())
+    return response
+
+
+#: Every fault by name. Which of them make the invoice all the same is told in README.md.
+FAULTS: dict[str, Fault] = {
+    "delay": Fault(play_delay, 1, 0, MAX_HOLD_SECONDS),
+    "status": Fault(play_status, 503, 400, 599),
+    "inactive": Fault(play_inactive, 0, 0, 0),
+    "refused": Fault(play_refused, 0, 0, 0),
+    "rate_limited": Fault(play_rate_limited, 1, 0, 86400),
+    "accept_then_timeout": Fault(play_accept_then_timeout, 60, 0, MAX_HOLD_SECONDS),
+    "accept_then_status": Fault(play_accept_then_status, 503, 400, 599),
+    "truncated": Fault(play_truncated, 0, 0, 0),
+    "html": Fault(play_html, 200, 200, 599),
+    "reset": Fault(play_reset, 0, 0, 0),
+    "garbage": Fault(play_garbage, 0, 0, 0),
+    "duplicate": Fault(play_duplicate, 0, 0, 0),
+    "not_json_object": Fault(play_not_json_object, 0, 0, 0),
+    "endless": Fault(play_endless, 0.1, 0.001, 60),
+    "huge": Fault(play_huge, 2 * 1024 * 1024, 1, 64 * 1024 * 1024),
+}
+
+
+def find_fault(name: str) -> Fault:
+    """The fault of that name. Raises InputError that lists the known ones."""
+    fault = FAULTS.get(name)
+    if fault is None:
+        raise InputError(f"fault: {name[:50]!r} is unknown; known are {', '.join(FAULTS)}")
+    return fault

@@ -1,0 +1,183 @@
+"""The stand-ins' invoices, in memory, and what happens to them by themselves or by the control address."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from workers.embedded.sandbox.coins import COINS, make_transaction_hash
+
+OPEN, CONFIRMING, PARTIAL, PAID, EXPIRED = "open", "confirming", "partial", "paid", "expired"
+
+#: Invoices a provider's stand-in remembers; beyond that the oldest tenth is forgotten.
+MAX_INVOICES = 200_000
+
+
+@dataclass(slots=True)
+class Lifetime:
+    """Seconds until an unpaid invoice lapses, unless a marker says otherwise. The control address changes it."""
+
+    seconds: int
+
+
+@dataclass(slots=True)
+class Invoice:
+    """One invoice. Times are epoch seconds; amounts are texts, digit for digit as they were or will be sent.
+
+    `ref` is what the provider calls it (Nebulox: `id`, 0xhost: `track_id`), `number` a second name for it (Nebulox: the
+    tracking code, unique beside every ref); `subject` is every id of the request,
+    where markers and fault rules look; `word` is a status word forced by the control address.
+    """
+
+    provider: str
+    ref: str
+    number: int
+    order_id: str
+    subject: str
+    request: dict[str, Any]
+    detail: dict[str, Any]
+    created_at: float
+    expires_at: int
+    pay_amount: str
+    pay_currency: str | None
+    updated_at: float = 0.0
+    status: str = OPEN
+    word: str | None = None
+    tx_hash: str | None = None
+    paid_amount: str = "0.00000000"
+    plan: list[tuple[float, str]] = field(default_factory=list)
+
+    def view(self) -> dict[str, Any]:
+        """The invoice as the control address shows it."""
+        return {
+            "provider": self.provider,
+            "ref": self.ref,
+            "number": self.number,
+            "order_id": self.order_id,
+            "status": self.status,
+            "word": self.word,
+            "tx_hash": self.tx_hash,
+            "pay_amount": self.pay_amount,
+            "pay_currency": self.pay_currency,
+            "paid_amount": self.paid_amount,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "expires_at": self.expires_at,
+            "request": self.request,
+            "detail": self.detail,
+        }
+
+
+class Invoices:
+    """One provider's invoices: by reference, by order id, newest first."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._ordered: list[Invoice] = []
+        self._by_ref: dict[str, Invoice] = {}
+        self._newest_of_order: dict[str, Invoice] = {}
+        #: How many invoices were made per order id, ever.
+        self.made: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def add(self, invoice: Invoice) -> None:
+        """Remember a new invoice; a lapse at its expiry is planned."""
+        invoice.updated_at = invoice.created_at
+        plan_step(invoice, float(invoice.expires_at), "lapse")
+        self._ordered.append(invoice)
+        self._by_ref[invoice.ref] = self._by_ref[str(invoice.number)] = invoice
+        self._newest_of_order[invoice.order_id] = invoice
+        self.made[invoice.order_id] += 1
+        if len(self._ordered) > MAX_INVOICES:
+            self._forget(self._ordered[: MAX_INVOICES // 10])
+
+    def _forget(self, oldest: list[Invoice]) -> None:
+        del self._ordered[: len(oldest)]
+        for invoice in oldest:
+            self._by_ref.pop(invoice.ref, None)
+            self._by_ref.pop(str(invoice.number), None)
+            if self._newest_of_order.get(invoice.order_id) is invoice:
+                del self._newest_of_order[invoice.order_id]
+                del self.made[invoice.order_id]
+
+    def find(self, ref: str, now: float) -> Invoice | None:
+        """By `ref` or `number`, as it is at `now`."""
+        return self._advanced(self._by_ref.get(ref), now)
+
+    def find_order(self, order_id: str, now: float) -> Invoice | None:
+        """The newest invoice of an order id."""
+        return self._advanced(self._newest_of_order.get(order_id), now)
+
+    def newest(self, start: int, count: int, now: float) -> list[Invoice]:
+        """At most `count` invoices, newest first, after the first `start`."""
+        end = max(len(self._ordered) - start, 0)
+        page = self._ordered[max(end - count, 0) : end]
+        for invoice in page:
+            self._advanced(invoice, now)
+        return page[::-1]
+
+    def last(self) -> Invoice | None:
+        return self._ordered[-1] if self._ordered else None
+
+    def apply(self, invoice: Invoice, step: str, now: float) -> None:
+        """One of STEPS, now."""
+        STEPS[step](invoice, self._random)
+        invoice.updated_at = now
+
+    def _advanced(self, invoice: Invoice | None, now: float) -> Invoice | None:
+        """Play what was planned until now. Nothing runs in between: time passes when somebody looks."""
+        while invoice is not None and invoice.plan and invoice.plan[0][0] <= now:
+            at, step = invoice.plan.pop(0)
+            self.apply(invoice, step, at)
+        return invoice
+
+
+def plan_step(invoice: Invoice, at: float, step: str) -> None:
+    """Let one of STEPS happen by itself at `at` (epoch seconds)."""
+    insort(invoice.plan, (at, step))
+
+
+def pay(invoice: Invoice, random: Random) -> None:
+    _settle(invoice, PAID, invoice.pay_amount, random)
+
+
+def confirm(invoice: Invoice, random: Random) -> None:
+    _settle(invoice, CONFIRMING, invoice.pay_amount, random)
+
+
+def underpay(invoice: Invoice, random: Random) -> None:
+    half = Decimal(invoice.pay_amount) / 2
+    _settle(invoice, PARTIAL, f"{half:.8f}", random)
+
+
+def expire(invoice: Invoice, random: Random) -> None:
+    invoice.status, invoice.word = EXPIRED, None
+
+
+def lapse(invoice: Invoice, random: Random) -> None:
+    """The expiry has passed: what is not paid in full, and not on its way, is over."""
+    if invoice.status in (OPEN, PARTIAL):
+        expire(invoice, random)
+
+
+def _settle(invoice: Invoice, status: str, paid_amount: str, random: Random) -> None:
+    invoice.status, invoice.word, invoice.paid_amount = status, None, paid_amount
+    if invoice.tx_hash is None:
+        invoice.tx_hash = make_transaction_hash(COINS.get(invoice.pay_currency or ""), random)
+
+
+#: What can happen to an invoice, by name: in a marker, at the control address, or in its plan.
+STEPS: dict[str, Callable[[Invoice, Random], None]] = {
+    "pay": pay,
+    "confirm": confirm,
+    "underpay": underpay,
+    "expire": expire,
+    "lapse": lapse,
+}

@@ -1,0 +1,107 @@
+"""Which fault is due on which call: by markers in the order's ids, then by the rules of the control address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from workers.embedded.sandbox.faults import Fault, find_fault
+from workers.embedded.sandbox.markers import MarkedFault, read_markers
+
+#: Subjects whose marker faults are counted at the same time; beyond that the oldest is forgotten (and fires anew).
+MAX_COUNTED = 100_000
+
+
+@dataclass(slots=True)
+class Rule:
+    """A fault asked for at the control address. `times` None: without end; `match`: part of the order's ids."""
+
+    id: int
+    provider: str
+    operation: str
+    name: str
+    fault: Fault
+    argument: float
+    times: int | None
+    probability: float
+    match: str | None
+    fired: int = 0
+
+    def view(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "provider": self.provider,
+            "operation": self.operation,
+            "fault": self.name,
+            "argument": self.argument,
+            "times": self.times,
+            "probability": self.probability,
+            "match": self.match,
+            "fired": self.fired,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The fault to play now."""
+
+    name: str
+    fault: Fault
+    argument: float
+
+
+class Script:
+    """All faults to come."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.rules: list[Rule] = []
+        self._calls_of_marked: dict[tuple[str, str, str], int] = {}
+        self._last_id = 0
+
+    def add(self, **fields: Any) -> Rule:
+        """A new rule, after the others; `fields` are those of Rule."""
+        self._last_id += 1
+        rule = Rule(id=self._last_id, **fields)
+        self.rules.append(rule)
+        return rule
+
+    def take(self, provider: str, operation: str, subject: str) -> Due | None:
+        """The fault for this call, counted as fired. Raises InputError for a marker that can't be read."""
+        return self._take_marked(provider, operation, subject) or self._take_rule(provider, operation, subject)
+
+    def _take_marked(self, provider: str, operation: str, subject: str) -> Due | None:
+        # A look-up and a verify are the same question, asked in each provider's own way.
+        faults = read_markers(subject).faults.get("look_up" if operation == "verify" else operation)
+        if not faults:
+            return None
+        key = (provider, operation, subject)
+        call = self._calls_of_marked.pop(key, 0)
+        self._calls_of_marked[key] = call + 1
+        if len(self._calls_of_marked) > MAX_COUNTED:
+            del self._calls_of_marked[next(iter(self._calls_of_marked))]
+        return _pick(faults, call)
+
+    def _take_rule(self, provider: str, operation: str, subject: str) -> Due | None:
+        for rule in self.rules:
+            if (rule.provider, rule.operation) != (provider, operation):
+                continue
+            if rule.times is not None and rule.fired >= rule.times:
+                continue
+            if rule.match is not None and rule.match not in subject:
+                continue
+            if rule.probability >= 1 or self._random.random() < rule.probability:
+                rule.fired += 1
+                return Due(rule.name, rule.fault, rule.argument)
+        return None
+
+
+def _pick(faults: list[MarkedFault], call: int) -> Due | None:
+    """The fault of the call with that index: each in turn, as many times as it says, then none."""
+    for marked in faults:
+        if call < marked.times:
+            fault = find_fault(marked.name)
+            return Due(marked.name, fault, fault.read_argument(marked.argument))
+        call -= marked.times
+    return None

@@ -1,0 +1,258 @@
+"""0xhost's stand-in: create as its API page has it (and a sister site's body), look-up and list as later documents."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from workers.embedded.sandbox.coins import COINS, Coin, convert, make_address
+from workers.embedded.sandbox.desk import Call, Calls, Desk, Dialect, Operation
+from workers.embedded.sandbox.invoices import (
+    CONFIRMING,
+    EXPIRED,
+    OPEN,
+    PAID,
+    PARTIAL,
+    Invoice,
+    Invoices,
+    Lifetime,
+    plan_step,
+)
+from workers.embedded.sandbox.markers import read_markers
+from workers.embedded.sandbox.script import Script
+from workers.embedded.sandbox.wire import Answer, InputError, RawJSON, keep_fields, read_object, take_text
+
+#: A fresh row says "Paying" already; whether the last word is capitalised varies from row to row, as documented.
+WORDS = {OPEN: "Paying", CONFIRMING: "Paying", PARTIAL: "Underpaid", PAID: "Paid", EXPIRED: "Expired"}
+
+#: Rows' created_at is naive local time, of a zone that is not documented: this one trips whoever takes it for UTC.
+LOCAL_OFFSET = timedelta(hours=3, minutes=30)
+
+#: Decimals of pay_amount in the documented answer.
+PAY_PLACES = 10
+
+CURRENCIES = ("EUR", "USD")
+MAX_PAGE = 1_000
+
+
+def fail(status: int, message: str) -> Answer:
+    return Answer(status, {"success": False, "message": message, "data": []})
+
+
+def refuse(message: str) -> Answer:
+    """Refused as 0xhost does it: with status 200."""
+    return fail(200, message)
+
+
+async def read_query(request: web.Request) -> Mapping[str, Any]:
+    return request.query
+
+
+class Zeroxhost:
+    """`POST /API/invoice`, `GET /API/get_transation_by_track_id`, `GET /API/list_transactions` under a prefix."""
+
+    def __init__(self, api_key: str, lifetime: Lifetime, random: Random, script: Script, calls: Calls) -> None:
+        self._api_key = api_key
+        self._lifetime = lifetime
+        self._random = random
+        self._next_track = 100_000_000 + random.randrange(800_000_000)
+        self.invoices = Invoices(random)
+        dialect = Dialect(fail, self._refuse_key, lambda: refuse("Order refused"), self._tell_created)
+        self.desk = Desk("zeroxhost", dialect, self.invoices, script, calls)
+
+    def routes(self, prefix: str) -> list[web.RouteDef]:
+        create = Operation("create", read_object, self._identify, self._create)
+        look_up = Operation("look_up", read_query, self._identify_tracked, self._look_up)
+        listing = Operation("list", read_query, lambda _fields: (None, ""), self._list)
+        return [
+            web.post(f"{prefix}/API/invoice", self.desk.handler(create)),
+            web.get(f"{prefix}/API/get_transation_by_track_id", self.desk.handler(look_up)),
+            web.get(f"{prefix}/API/list_transactions", self.desk.handler(listing)),
+            web.get(f"{prefix}/qr/{{track_id}}", self._show_code),
+        ]
+
+    def _identify(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
+        """The caller's own order id where it is sent (profile `order`), else the user's; all three ids to look in."""
+        user, order, server = (fields.get(name) for name in ("user_id", "order_id", "server_id"))
+        ids = [value for value in (user, order, server) if isinstance(value, str)]
+        name = order if isinstance(order, str) else user
+        return (name if isinstance(name, str) else None), " ".join(ids)
+
+    def _identify_tracked(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
+        invoice = self.invoices.find(fields.get("track_id", ""), time.time())
+        return (None, "") if invoice is None else (invoice.order_id, invoice.subject)
+
+    def _create(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+        if request.headers.get("x-api-key") != self._api_key:
+            return self._refuse_key()
+        other = "order_id" if "order_id" in fields else "server_id"
+        problem = _find_bad_text(fields, "user_id", other)
+        if problem is not None:
+            return refuse(problem)
+        if fields["user_id"].startswith("refuse"):
+            return refuse("User not found")
+        currency, coin = "EUR", None
+        if other == "order_id":
+            currency, coin = str(fields.get("currency")), COINS.get(str(fields.get("pay_currency")))
+            if currency not in CURRENCIES or coin is None:
+                return refuse(f"The {'currency' if coin else 'pay_currency'} is not supported.")
+            if "network" in fields and (problem := _find_bad_text(fields, "network")) is not None:
+                return refuse(problem)
+        invoice = self._keep(request, fields, currency, coin)
+        call.ref = invoice.ref
+        return self._tell_created(invoice)
+
+    def _keep(self, request: web.Request, fields: Mapping[str, Any], currency: str, coin: Coin | None) -> Invoice:
+        order_id, subject = self._identify(fields)
+        markers = read_markers(subject)
+        now = time.time()
+        coin = coin or list(COINS.values())[len(self.invoices) % len(COINS)]
+        amount = f"{Decimal(self._random.randrange(500, 20_000)) / 100:.2f}"
+        track_id = str(self._next_track)
+        self._next_track += self._random.randrange(1, 9)
+        invoice = Invoice(
+            provider="zeroxhost",
+            ref=track_id,
+            number=int(track_id),
+            order_id=order_id or "",
+            subject=subject,
+            request=keep_fields(request, fields),
+            detail={
+                "amount": amount,
+                "currency": currency,
+                "network": fields.get("network") or coin.network,
+                "address": make_address(coin, self._random),
+                "qr_code": f"http://{request.host}/zeroxhost/qr/{track_id}",
+                "order_id": fields.get("order_id") or self._new_id(),
+            },
+            created_at=now,
+            expires_at=int(now) + (markers.lifetime_seconds or self._lifetime.seconds),
+            pay_amount=convert(Decimal(amount), coin, PAY_PLACES),
+            pay_currency=coin.symbol,
+        )
+        for seconds, step in markers.steps:
+            plan_step(invoice, now + seconds, step)
+        self.invoices.add(invoice)
+        return invoice
+
+    def _tell_created(self, invoice: Invoice) -> Answer:
+        detail, date = invoice.detail, int(invoice.created_at)
+        data = {
+            "track_id": invoice.ref,
+            "amount": RawJSON(detail["amount"]),
+            "currency": detail["currency"],
+            "pay_amount": RawJSON(invoice.pay_amount),
+            "pay_currency": invoice.pay_currency,
+            "network": detail["network"],
+            "address": detail["address"],
+            "qr_code": detail["qr_code"],
+            "lifetime": RawJSON(format_minutes(invoice.expires_at - date)),
+            "expired_at": invoice.expires_at,
+            "order_id": detail["order_id"],
+            "date": date,
+        }
+        transaction = {"id": self._new_id(), "success": True}
+        message = "Operation completed successfully!"
+        return Answer(200, {"success": True, "transaction": transaction, "message": message, "data": data})
+
+    def _look_up(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+        if request.headers.get("x-api-key") != self._api_key:
+            return self._refuse_key()
+        invoice = self.invoices.find(fields.get("track_id", ""), time.time())
+        if invoice is None:
+            return Answer(404, {"error": "Transaction not found", "data": {}})
+        call.ref = invoice.ref
+        return Answer(200, {"success": True, "data": self._row(invoice)})
+
+    def _list(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+        if request.headers.get("x-api-key") != self._api_key:
+            return self._refuse_key()
+        per_page, page = _read_count(fields, "per_page", 10), _read_count(fields, "page", 1)
+        per_page = min(per_page, MAX_PAGE)
+        rows = self.invoices.newest((page - 1) * per_page, per_page, time.time())
+        return Answer(200, {"success": True, "data": [self._row(invoice) for invoice in rows]})
+
+    def _row(self, invoice: Invoice) -> dict[str, Any]:
+        """A row of look-up and list: amounts are texts here, the currency is in lower case."""
+        detail = invoice.detail
+        return {
+            "id": invoice.number,
+            "track_id": invoice.ref,
+            "status": word_of(invoice),
+            "type": "invoice",
+            "amount": detail["amount"],
+            "currency": detail["currency"].lower(),
+            "pay_amount": invoice.pay_amount,
+            "pay_currency": invoice.pay_currency,
+            "order_id": detail["order_id"],
+            "date": int(invoice.created_at),
+            "tx_hash": invoice.tx_hash,
+            "network": detail["network"],
+            "address": detail["address"],
+            "description": None,
+            "created_at": format_naive(invoice.created_at),
+            "updated_at": format_naive(invoice.updated_at),
+            "expired_at": invoice.expires_at,
+            "qr_code": detail["qr_code"],
+        }
+
+    async def _show_code(self, request: web.Request) -> web.Response:
+        """What a wallet would read from `qr_code`, as a text."""
+        invoice = self.invoices.find(request.match_info["track_id"], time.time())
+        if invoice is None:
+            raise web.HTTPNotFound(text="no such invoice\n")
+        text = f"{invoice.detail['address']}?amount={invoice.pay_amount}&token={invoice.pay_currency}\n"
+        return web.Response(text=text)
+
+    def _refuse_key(self) -> Answer:
+        return fail(401, "Invalid API key")
+
+    def _new_id(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def word_of(invoice: Invoice) -> str:
+    """The status word of a row; what was paid in part stays Underpaid when it lapses."""
+    if invoice.word is not None:
+        return invoice.word
+    if invoice.status == EXPIRED:
+        if Decimal(invoice.paid_amount) > 0:
+            return WORDS[PARTIAL]
+        return "expired" if invoice.number % 2 else "Expired"
+    return WORDS[invoice.status]
+
+
+def format_minutes(seconds: int) -> str:
+    """`lifetime`: whole minutes as documented; a lifetime of seconds, for demos, becomes a decimal."""
+    if seconds % 60 == 0:
+        return str(seconds // 60)
+    return f"{Decimal(seconds) / 60:.4f}"
+
+
+def format_naive(epoch_seconds: float) -> str:
+    return (datetime.fromtimestamp(math.floor(epoch_seconds), UTC) + LOCAL_OFFSET).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _find_bad_text(fields: Mapping[str, Any], *names: str) -> str | None:
+    """What is wrong with the first bad one of these fields, as 0xhost would say it."""
+    for name in names:
+        try:
+            take_text(fields, name)
+        except InputError:
+            return f"The {name} field is required."
+    return None
+
+
+def _read_count(fields: Mapping[str, Any], name: str, default: int) -> int:
+    text = str(fields.get(name, default))
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise InputError(f"{name}: must be a whole number from 1")
+    return int(text)
