@@ -104,6 +104,14 @@ def test_bad_control_input_is_refused_with_one_line_that_names_the_field(sandbox
     assert "\n" not in answer["error"]
 
 
+@pytest.mark.parametrize(("query", "field"), [("limit=x", "limit"), ("provider=x", "provider"), ("order=x", "order")])
+@pytest.mark.parametrize("path", ["invoices", "calls"])
+def test_a_bad_question_is_refused_with_the_field_named(sandbox, path, query, field):
+    status, answer = control(sandbox, f"{path}?{query}")
+    assert status == 400
+    assert answer["error"].startswith(f"{field}: ")
+
+
 def test_calls_tell_what_was_asked_and_answered(sandbox):
     order = new_id("~fault:status=502~")
     create_nebulox(sandbox, order)

@@ -128,6 +128,7 @@ class Control:
         query = request.query
         refuse_unknown(query, "provider", "operation", "order_id", "limit")
         limit = _read_limit(query.get("limit", "0"))
+        _read_providers(query.get("provider"))
         wanted = {name: query[name] for name in ("provider", "operation", "order_id") if name in query}
         found = [call for call in self._calls.seen if _matches(call, wanted)]
         return {

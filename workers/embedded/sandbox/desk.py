@@ -115,12 +115,15 @@ class Desk:
             response = await self._respond(request, operation, call)
         except InputError as problem:
             response = self._dialect.failed(problem.status, str(problem)).response()
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             call.ended = "client_left"
             raise
+        except ConnectionError:
+            call.ended = "client_left"
+            return web.Response()  # never sent: the connection is gone
         if response is None:
             call.ended = "broken_off"
-            return web.Response()  # never sent: the connection is gone
+            return web.Response()  # never sent either
         call.status, call.ended = response.status, "answered"
         return response
 
