@@ -17,7 +17,8 @@ tries = st.integers(min_value=0, max_value=len(DELIVERY_DELAYS) - 1)
 
 
 def test_a_clock_that_is_moved_sees_twelve_tries_over_three_days() -> None:
-    clock, due = NOW, []
+    clock = NOW
+    due: list[datetime] = []
     while (at := next_try_at(len(due), clock, jitter=0)) is not None:
         due.append(at)
         clock = at

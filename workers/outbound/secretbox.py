@@ -17,7 +17,7 @@ def new_key() -> str:
 
 
 class SecretBox:
-    """Seals with the first key, opens with any: put a new key first, ``renew`` what is stored, then drop the old one."""
+    """Seals with the first key, opens with any: put a new key first, ``renew`` what is stored, drop the old one."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         """Takes the items of ``INVOICES_SECRET_KEY``. Raises ValueError when there are none or one is malformed."""

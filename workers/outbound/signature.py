@@ -21,7 +21,7 @@ def new_secret() -> str:
 def sign(secrets: Sequence[str], webhook_id: str, timestamp: int, body: bytes) -> str:
     """The ``webhook-signature`` header: one ``v1,…`` per secret, separated by spaces.
 
-    Several secrets sign while one is being rotated out. ``timestamp`` is in epoch seconds and goes out as ``webhook-timestamp``.
+    Several secrets sign while one is rotated out. ``timestamp`` is in epoch seconds (the ``webhook-timestamp``).
     Raises ValueError (which never shows the secret) when there is no secret, or one is not ``whsec_`` and base64.
     """
     if not secrets:

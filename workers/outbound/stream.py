@@ -38,7 +38,7 @@ class EventStream:
     """Appends events to a Redis stream in the order given."""
 
     def __init__(self, redis_client: Redis, stream: str, maxlen: int) -> None:
-        """``stream`` is the key, kept at about ``maxlen`` entries. The fence is kept beside it under ``<stream>:fence``."""
+        """``stream`` is the key, kept at about ``maxlen`` entries; the fence is kept under ``<stream>:fence``."""
         self._keys = [stream, f"{stream}:fence"]
         self._maxlen = maxlen
         self._append = redis_client.register_script(_APPEND)
@@ -46,9 +46,9 @@ class EventStream:
     async def append(self, events: Sequence[tuple[str, bytes]], fence: int) -> None:
         """Adds an entry with field ``event`` for each (id, JSON) of ``events``.
 
-        ``fence`` grows with each new lease of the publisher's row (1..2**53). Raises StaleFence, having added nothing of
-        the current 500, when a newer one was used; ``redis.RedisError`` when it is unknown how many were added: append
-        again, readers tell repeats by the event's id.
+        ``fence`` grows with each new lease of the publisher's row (1..2**53). Raises StaleFence when a newer one was
+        used, having added nothing of the 500 in hand; ``redis.RedisError`` when it is unknown how many were added:
+        append again, readers tell repeats by the event's id.
         """
         if not 0 < fence <= MAX_FENCE:
             raise ValueError(f"fence: {fence} is outside 1..2**53")

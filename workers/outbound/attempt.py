@@ -1,0 +1,136 @@
+"""One try of a webhook: what is sent, what came of it, and how every failure is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from workers.outbound.address import AddressRefused
+
+Outcome = Literal["delivered", "failed", "gone", "refused_address"]
+
+#: Of an answer so much is read, and so much is kept for the log.
+READ_LIMIT = 16 * 1024
+KEEP_LIMIT = 2 * 1024
+
+RETRY_AFTER_LIMIT_SECONDS = 86_400.0
+_ERROR_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What one try sends: these very bytes to this URL, signed with each of the secrets."""
+
+    url: str = field(repr=False)  # its query may hold a token
+    secrets: tuple[str, ...] = field(repr=False)
+    event_id: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may authorise
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one try.
+
+    ``status`` is the HTTP status where one arrived, ``answer`` the first 2 KiB of its body, ``error`` one line
+    ``<kind>: <what>`` with kind one of address, dns, connect, tls, timeout, reset, protocol, redirect, status.
+    ``retry_after_seconds`` (0..86400) is what a 429 or 503 asked for.
+    """
+
+    outcome: Outcome
+    status: int | None
+    latency_ms: int
+    answer: bytes = field(repr=False)
+    error: str | None
+    retry_after_seconds: float | None = None
+
+
+def judge_status(status: int) -> tuple[Outcome, str | None]:
+    """The outcome of an answer that arrived whole: only 2xx is success, redirects are not followed, 410 is final."""
+    if 200 <= status < 300:
+        return "delivered", None
+    if status == 410:
+        return "gone", "status: 410, the receiver wants no more"
+    if 300 <= status < 400:
+        return "failed", f"redirect: {status}, redirects are not followed"
+    return "failed", f"status: {status}"
+
+
+def judge_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
+    """The outcome and the line for an exchange that broke. Judged by the causes: httpx's own names mislead here."""
+    causes = list(_causes_of(error))
+    for cause in causes:
+        if isinstance(cause, AddressRefused):
+            return "refused_address", one_line(f"address: {cause}")
+    for cause in causes:
+        match cause:
+            case aiohttp.ClientConnectorDNSError():
+                return "failed", one_line(f"dns: {cause.os_error}")
+            case ssl.SSLError():  # aiohttp's TLS errors are of this kind too
+                return "failed", one_line(f"tls: {_tls_detail(causes)}")
+            case aiohttp.ConnectionTimeoutError():
+                return "failed", f"connect: no connection within {connect_seconds:g} s"
+            case aiohttp.ClientConnectorError():
+                number = cause.os_error.errno  # asyncio's own text repeats the address
+                return "failed", one_line(f"connect: {os.strerror(number) if number else cause.os_error}")
+            case aiohttp.ServerDisconnectedError():
+                return "failed", "reset: the connection was closed without an answer"
+            case aiohttp.ClientResponseError() | HttpProcessingError():
+                return "failed", one_line(f"protocol: {cause.message}")
+            case aiohttp.ClientPayloadError():
+                return "failed", "protocol: the answer broke off"
+            case ConnectionError() | aiohttp.ClientOSError():
+                return "failed", "reset: the connection was reset"
+            case TimeoutError() | asyncio.CancelledError():
+                return "failed", f"timeout: no complete answer within {total_seconds:g} s"
+    return "failed", one_line(f"protocol: {type(error).__name__}: {error}")
+
+
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def _tls_detail(causes: list[BaseException]) -> str:
+    """OpenSSL's own words, without aiohttp's wrapping."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
+            return str(getattr(cause, "verify_message", "") or cause.reason or cause)
+    return str(causes[0])
+
+
+def one_line(text: str) -> str:
+    """Printable, on one line, at most 200 characters: receivers put anything into their answers."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(shown.split())[:_ERROR_LENGTH]
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds (0..86400) that a ``Retry-After`` header asks for, as a number or an HTTP date; None for anything else.
+
+    ``now`` is in epoch seconds.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), RETRY_AFTER_LIMIT_SECONDS)
+    if not text or len(text) > 64:
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT_SECONDS)

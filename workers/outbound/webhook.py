@@ -1,0 +1,205 @@
+"""Sends a webhook: signed, through the address guard, bounded in time and in what is read of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self, cast
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from workers.outbound.address import AddressGuard
+from workers.outbound.attempt import (
+    KEEP_LIMIT,
+    READ_LIMIT,
+    Attempt,
+    Outgoing,
+    judge_error,
+    judge_status,
+    read_retry_after,
+)
+from workers.outbound.connector import aiming_at, guarded_connector
+from workers.outbound.signature import sign
+
+USER_AGENT = "invoices/0.1"
+
+CUSTOM_HEADERS_LIMIT = 4096
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_OWN_PREFIXES = ("webhook-", "ce-", "content-", "proxy-")
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+
+
+def check_headers(headers: Mapping[str, object]) -> None:
+    """Whether an endpoint's own headers may be sent. Raises ValueError that names the header, never its value.
+
+    At most 4 KiB in all; no control characters; none that the protocol, the signature or the envelope needs.
+    """
+    seen: set[str] = set()
+    size = 0
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers: {name!r} is not a header name")
+        low = name.lower()
+        if low in _OWN_HEADERS or low.startswith(_OWN_PREFIXES):
+            raise ValueError(f"headers: {name} may not be set")
+        if low in seen:
+            raise ValueError(f"headers: {name} is there twice")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"headers: the value of {name} is not printable ASCII on one line")
+        seen.add(low)
+        size += len(name) + len(value) + 4
+    if size > CUSTOM_HEADERS_LIMIT:
+        raise ValueError(f"headers: {size} bytes, at most {CUSTOM_HEADERS_LIMIT} are allowed")
+
+
+class WebhookSender:
+    """One HTTP client for all endpoints, kept open. ``async with`` it inside the event loop that sends."""
+
+    def __init__(
+        self,
+        guard: AddressGuard,
+        *,
+        connect_seconds: float = 5,
+        total_seconds: float = 15,
+        max_connections: int = 512,
+        tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``total_seconds`` is for the whole exchange, DNS and TLS included. ``clock`` gives epoch seconds.
+
+        Beyond ``max_connections`` a send waits before its time starts, so that our own queue costs no try.
+        """
+        self._guard = guard
+        self._connect_seconds = connect_seconds
+        self._total_seconds = total_seconds
+        self._slots = asyncio.Semaphore(max_connections)
+        self._tls = tls
+        self._clock = clock
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._client = _open_client(self._guard, self._tls or _public_tls(), self._connect_seconds)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def send(self, delivery: Outgoing) -> Attempt:
+        """Makes one try. Every failure is an Attempt; only cancellation escapes (and RuntimeError when not entered)."""
+        if self._client is None:
+            raise RuntimeError("WebhookSender is used inside `async with`")
+        async with self._slots:
+            started = time.perf_counter()
+            error_line: str | None
+            exchange = _Exchange(self._client, self._guard, self._clock)
+            try:
+                async with asyncio.timeout(self._total_seconds):
+                    await exchange.run(delivery)
+            except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
+                outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
+            else:
+                outcome, error_line = judge_status(exchange.status or 0)
+        return Attempt(
+            outcome=outcome,
+            status=exchange.status,
+            latency_ms=round((time.perf_counter() - started) * 1000),
+            answer=bytes(exchange.answer[:KEEP_LIMIT]),
+            error=error_line,
+            retry_after_seconds=exchange.retry_after_seconds,
+        )
+
+
+class _Exchange:
+    """A request and what has arrived of its answer so far: what came before a failure is part of the log."""
+
+    def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._guard = guard
+        self._clock = clock
+        self.status: int | None = None
+        self.retry_after_seconds: float | None = None
+        self.answer = bytearray()
+
+    async def run(self, delivery: Outgoing) -> None:
+        target = self._guard.check_url(delivery.url)
+        check_headers(delivery.headers)
+        headers = httpx.Headers(delivery.headers)
+        headers.update(_own_headers(delivery, int(self._clock())))
+        request = self._client.build_request("POST", target.url, content=delivery.body, headers=headers)
+        with aiming_at(target):
+            response = await self._client.send(request, stream=True)
+        try:
+            self.status = response.status_code
+            if response.status_code in {429, 503}:
+                self.retry_after_seconds = read_retry_after(response.headers.get("retry-after"), self._clock())
+            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+                async for chunk in chunks:
+                    self.answer += chunk
+                    if len(self.answer) >= READ_LIMIT:
+                        break
+        finally:
+            await response.aclose()
+
+
+def _own_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
+    return {
+        # Not application/cloudevents+json: Standard Webhooks receivers parse plain JSON, and this body is both.
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "accept-encoding": "identity",
+        "webhook-id": delivery.event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(delivery.secrets, delivery.event_id, timestamp, delivery.body),
+    }
+
+
+def _public_tls() -> ssl.SSLContext:
+    """Trusts httpx's bundle (slim images have no other) and the system's store (private authorities are put there)."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:
+    session = aiohttp.ClientSession(
+        connector=guarded_connector(guard, tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=4096,
+        max_field_size=8190,
+        max_headers=100,
+    )
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=tls, trust_env=False, client=session),
+        timeout=httpx.Timeout(None, connect=connect_seconds),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
