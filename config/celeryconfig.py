@@ -1,0 +1,109 @@
+"""Celery's settings, each with its reason. Read against celery 5.7 and kombu 5.7."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from config.settings import Settings
+from config.urls import sentinel_master, without_query
+
+INTAKE_QUEUE = "invoices.intake"
+WORK_QUEUE = "invoices.work"
+
+#: A message handed to a worker that was killed comes back after this; far above any task's length.
+VISIBILITY_SECONDS = 300
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """The configuration of the Celery app."""
+    return {
+        **_broker(settings),
+        **QUEUES,
+        **MESSAGES,
+        **WORKER,
+        "beat_scheduler": "celery.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
+        "beat_schedule": {
+            # No `expires`: it is compared with the worker's clock, one fast clock would throw every sweep away.
+            # Sweeps are idempotent: any number of beats may run.
+            "sweep": {"task": "invoices.sweep", "schedule": 1.0, "options": {"queue": WORK_QUEUE}},
+        },
+        "beat_max_loop_interval": 1,  # never asleep for longer than the sweep's own second
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    url = settings.broker_url
+    options = REDIS_OPTIONS
+    if url.startswith("amqp"):
+        options = {"confirm_publish": True}  # a publish that returns has reached the broker
+    elif url.startswith("sentinel"):
+        options = {**REDIS_OPTIONS, "master_name": sentinel_master(url)}
+        url = without_query(url)
+    return {
+        "broker_url": url,
+        "broker_transport_options": options,
+        "broker_connection_timeout": 5,
+        "broker_connection_retry_on_startup": True,  # a broker that starts later than we do is no error
+        "broker_connection_max_retries": None,  # the default gives up for good after 100
+        "broker_pool_acquire_timeout": 5,  # the default blocks for ever
+    }
+
+
+REDIS_OPTIONS: dict[str, Any] = {
+    "visibility_timeout": VISIBILITY_SECONDS,
+    "unacked_restore_interval": 10,  # a killed worker's messages return seconds after the time-out ...
+    "unacked_restore_throttle": 3,  # ... a look at them every third time
+    "unacked_mutex_expire": 5,  # a worker killed in that look would block all others for 300 s
+    "socket_timeout": 30,  # kombu resets redis-py's own 5 s to none at all
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    # A message put back goes to the exchange its sender wrote, and some clients write one that nobody declared
+    # (gocelery: "celery"). Without this kombu drops such a message for good.
+    "deadletter_queue": INTAKE_QUEUE,
+    # priority_steps stays as it is: a sender's `priority` picks one of the four lists, and all must be read.
+}
+
+
+def _queue(name: str) -> Queue:
+    # As Celery declares a queue it only knows by name: senders without our settings declare the very same.
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)
+
+
+QUEUES: dict[str, Any] = {
+    "task_queues": (_queue(INTAKE_QUEUE), _queue(WORK_QUEUE)),
+    "task_default_queue": INTAKE_QUEUE,  # a name nobody routed is refused there and listed, not lost in "celery"
+    "task_create_missing_queues": False,  # a mistyped -Q stops the worker instead of reading an empty queue
+    "task_routes": {
+        "invoices.run": {"queue": WORK_QUEUE},
+        "invoices.sweep": {"queue": WORK_QUEUE},
+        "invoices.*": {"queue": INTAKE_QUEUE},
+    },
+}
+
+MESSAGES: dict[str, Any] = {
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_protocol": 2,
+    "result_backend": None,  # SQL is the truth
+    "task_ignore_result": True,
+    "task_acks_late": False,  # doorbells; the intake's tasks say otherwise themselves
+    "task_store_errors_even_if_ignored": False,
+    "enable_utc": True,
+    "timezone": "UTC",
+}
+
+WORKER: dict[str, Any] = {
+    "worker_consumer": "workers.guard:GuardedConsumer",  # turns foreign messages away before Celery reads them
+    "worker_prefetch_multiplier": 1,  # while the database is away, messages wait in the broker, not here
+    "worker_soft_shutdown_timeout": 30,  # time to finish or release what is in hand
+    "worker_enable_soft_shutdown_on_idle": True,
+    "worker_hijack_root_logger": False,  # logging is ours
+    "worker_redirect_stdouts": False,
+    "worker_send_task_events": False,  # nobody listens, and each event costs a publish
+    "task_send_sent_event": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,  # threads can't be cancelled; tasks are idempotent
+    "worker_disable_rate_limits": True,  # none are set; spares a bucket look-up a message
+}

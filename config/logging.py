@@ -1,0 +1,192 @@
+"""Logs: one JSON object or one console line an event, ours and the libraries' alike, with no secret in any of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO, cast
+from urllib.parse import quote
+
+import structlog
+from pydantic import SecretBytes, SecretStr
+
+from config.urls import redact_url
+
+HIDDEN = "***"
+#: A value under a key that ends like this is never shown; compared in lower case without ``-``, ``_`` and ``.``.
+SECRET_KEYS = (
+    "apikey",
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "privatekey",
+    "secret",
+    "secretkey",
+    "secretkeys",
+    "secrets",
+    "signature",
+    "signatures",
+    "token",
+)
+#: A shorter value would black out ordinary words.
+MIN_SECRET_LENGTH = 6
+MAX_DEPTH = 8
+
+#: Loggers that tell of every single message or tick, by the level from which they are of use.
+QUIET = {
+    "celery.app.trace": logging.WARNING,
+    "celery.beat": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,
+    "aiohttp": logging.WARNING,
+    "kombu": logging.WARNING,
+    "alembic.runtime.plugins": logging.WARNING,
+}
+
+
+def configure_logging(log_format: str | None = None, level: str = "info", stream: TextIO | None = None) -> None:
+    """Send structlog's events and the standard library's records through one redacting handler.
+
+    ``log_format`` is ``console``, ``json`` or None: console when the stream (default: stderr) is a terminal.
+    """
+    out = sys.stderr if stream is None else stream
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                ErrorRenderer(tracebacks=level == "debug"),
+                redact,
+                _renderer(log_format, out),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for former in list(root.handlers):
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name, quiet in QUIET.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else quiet)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # configured again by tests and by processes that read their settings late
+    )
+
+
+def register_secrets(values: Iterable[str]) -> None:
+    """Hide these values wherever they occur in any text, also percent-encoded; shorter than 6 characters: ignored."""
+    _REGISTER.add(values)
+
+
+class ErrorRenderer:
+    """Turns ``exc_info`` into ``error`` (one line) and ``exc_type``.
+
+    The traceback comes with them at level debug, for critical records, and where the event asks (``traceback=True``).
+    """
+
+    def __init__(self, *, tracebacks: bool) -> None:
+        self._tracebacks = tracebacks
+
+    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        wanted = bool(event.pop("traceback", False)) or self._tracebacks or event.get("level") == "critical"
+        found = _exception(event.pop("exc_info", None))
+        if found is None:
+            return event
+        event.setdefault("error", " ".join(str(found).split())[:2000])
+        event["exc_type"] = type(found).__name__
+        if wanted:
+            formatter = structlog.processors.format_exc_info
+            event["exception"] = formatter(logger, method, {"exc_info": found})["exception"]
+        else:
+            event.pop("exception", None)
+        return event
+
+
+def redact(logger: Any, method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
+    """Rebuild the event out of plain values with every secret replaced by ``***``."""
+    return cast("Mapping[str, Any]", _clean(dict(event), 0))
+
+
+# --- redaction ----------------------------------------------------------------------------------------------------
+
+
+class _Register:
+    """Known secret values, longest first, as one pattern."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        with self._lock:
+            for value in values:
+                if len(value) >= MIN_SECRET_LENGTH:
+                    # Escaped forms: a secret inside an address, and inside JSON text.
+                    self._values |= {value, quote(value, safe=""), json.dumps(value)[1:-1]}
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def hide(self, text: str) -> str:
+        return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+
+#: Known for the life of the process; a value once secret stays secret.
+_REGISTER = _Register()
+
+
+def _clean(value: Any, depth: int) -> Any:
+    """A copy made of JSON's own types. Whatever else was in it stands there as text, redacted like any text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return HIDDEN
+    if depth < MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {_text(str(key)): _entry(key, content, depth) for key, content in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [_clean(item, depth + 1) for item in value]
+    return _text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
+
+
+def _entry(key: Any, content: Any, depth: int) -> Any:
+    plain = re.sub(r"[-_. ]", "", str(key)).lower()
+    return HIDDEN if plain.endswith(SECRET_KEYS) and content is not None else _clean(content, depth + 1)
+
+
+def _text(text: str) -> str:
+    return _REGISTER.hide(redact_url(text))
+
+
+# --- rendering ----------------------------------------------------------------------------------------------------
+
+
+def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor:
+    terminal = out.isatty()
+    if log_format == "console" or (log_format is None and terminal):
+        return structlog.dev.ConsoleRenderer(colors=terminal, timestamp_key="at")
+    return structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if len(exc_info) > 1 and isinstance(exc_info[1], BaseException) else None
+    return sys.exc_info()[1] if exc_info else None

@@ -1,0 +1,347 @@
+"""Every knob, validated once. The environment wins over the TOML file that ``INVOICES_CONFIG`` names."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from config.secret_key import check_keys, keep_key
+from config.urls import (
+    check_broker_url,
+    check_database_url,
+    check_redis_url,
+    embedded_socket,
+    passwords_of,
+    redis_url_of,
+)
+from domain.account import Account
+from domain.exact_json import JsonError, read_json
+from domain.money import AmountError, parse_amount
+from domain.order import MAX_LIFETIME_MINUTES, explain
+
+PREFIX = "INVOICES_"
+#: Names that stand in ``workers.providers.registry`` (a test holds the two together; config imports no workers).
+PROVIDERS = ("nebulox", "zeroxhost")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MAX_KEY_FILE_BYTES = 4096
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)")
+
+
+class SettingsError(Exception):
+    """A wrong setting. One line that names it and says what is allowed; never the value of a secret."""
+
+
+class Settings(BaseModel):
+    """What this process was told, checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    home: Path  #: absolute; the embedded default's files
+    database_url: str = Field(repr=False)  #: ``sqlite+pysqlite:///…`` or ``postgresql+psycopg://…``
+    broker_url: str = Field(repr=False)  #: for kombu
+    redis_url: str = Field(repr=False)  #: for redis-py
+    embedded_broker: bool  #: no broker was named: ours, under ``home``
+    embedded_database: bool  #: no database was named: SQLite under ``home``
+    accounts: Mapping[str, Account]  #: by name
+    given_secret_keys: tuple[SecretStr, ...]  #: empty: made under ``home``, see ``secret_keys``
+    webhook_allow: tuple[str, ...]  #: host, host:port or CIDR
+    stream: str
+    stream_maxlen: int
+    monitor_minutes: Decimal
+    log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
+    log_level: Literal["debug", "info", "warning", "error"]
+    sandbox_port: int
+
+    def secret_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that encrypt endpoint secrets, the newest first; made and kept under ``home`` when embedded.
+
+        Raises SettingsError when the kept key can't be read or made.
+        """
+        if self.given_secret_keys:
+            return self.given_secret_keys
+        try:
+            return tuple(SecretStr(key) for key in keep_key(self.home))
+        except OSError as error:
+            raise SettingsError(f"INVOICES_SECRET_KEY: can't keep a key in {self.home}: {error.strerror}") from None
+        except ValueError as error:
+            raise SettingsError(f"INVOICES_SECRET_KEY: {self.home}/secret.key: {error}") from None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value among the settings, for the log's redaction."""
+        keys = [account.api_key.get_secret_value() for account in self.accounts.values()]
+        keys += [key.get_secret_value() for key in self.given_secret_keys]
+        return (*keys, *passwords_of(self.database_url, self.broker_url, self.redis_url))
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the settings. Writes nothing. Raises SettingsError."""
+    given = _read_file(environ) | _read_environment(environ)
+    values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
+    home: Path = values["home"]
+    broker = values["broker_url"] or f"redis+socket://{embedded_socket(home)}"
+    redis = values["redis_url"] or redis_url_of(broker)
+    if redis is None:
+        raise SettingsError("INVOICES_REDIS_URL: is required with an amqp:// broker (redis://host:port)")
+    embedded = values["broker_url"] is None and values["database_url"] is None
+    if not embedded and not values["secret_key"]:
+        raise SettingsError(
+            "INVOICES_SECRET_KEY: is required unless both broker and database are the embedded ones: "
+            "32 random bytes in URL-safe base64"
+        )
+    return Settings(
+        home=home,
+        database_url=values["database_url"] or f"sqlite+pysqlite:///{home}/invoices.db",
+        broker_url=broker,
+        redis_url=redis,
+        embedded_broker=values["broker_url"] is None,
+        embedded_database=values["database_url"] is None,
+        accounts=values["accounts"] or _sandbox_accounts(values["sandbox_port"]),
+        given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
+        **{name: values[name] for name in PLAIN},
+    )
+
+
+# --- where values come from -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was found, and the name it goes by in an error."""
+
+    value: Any
+    label: str
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+    given = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable.startswith(f"{PREFIX}TEST_") or variable == f"{PREFIX}CONFIG":
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in KNOBS or variable != PREFIX + name.upper():
+            raise SettingsError(f"{variable}: there is no such setting{_did_you_mean(variable)}")
+        if text.strip():  # an empty variable, as compose files leave them, means "not given"
+            given[name] = Given(text.strip(), variable)
+    return given
+
+
+def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
+    name = environ.get(f"{PREFIX}CONFIG", "").strip()
+    if not name:
+        return {}
+    try:
+        content = tomllib.loads(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise SettingsError(f"INVOICES_CONFIG: can't read {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"INVOICES_CONFIG: {name} is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        # Only the place: the parser's words may quote the line, and the line may hold a secret.
+        place = re.search(r"\(at [^)]*\)", str(error))
+        raise SettingsError(f"INVOICES_CONFIG: {name} is not TOML {place[0] if place else ''}".rstrip()) from None
+    for key in content:
+        if key not in KNOBS:
+            raise SettingsError(f"{key} in {name}: there is no such setting{_did_you_mean(key, tuple(KNOBS))}")
+    return {key: Given(value, f"{key} in {name}") for key, value in content.items()}
+
+
+def _did_you_mean(name: str, names: tuple[str, ...] = ()) -> str:
+    near = get_close_matches(name, names or [PREFIX + knob.upper() for knob in KNOBS] + [f"{PREFIX}CONFIG"], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _parse(name: str, given: Given | None, environ: Mapping[str, str]) -> Any:
+    knob = KNOBS[name]
+    value = knob.default if given is None else given.value
+    if value is None:
+        return None
+    label = given.label if given else PREFIX + name.upper()
+    try:
+        return knob.parse(value, environ)
+    except ValueError as error:
+        raise SettingsError(f"{label}: {error}") from None
+
+
+# --- one parser a kind; each raises ValueError saying what is allowed ---------------------------------------------
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value or any(ord(character) < 32 for character in value):
+        raise ValueError("must be a text without control characters")
+    return value
+
+
+def _home(value: Any, environ: Mapping[str, str]) -> Path:
+    text = _text(value)
+    if "?" in text:
+        raise ValueError("must be a folder without ? in its path")
+    return Path(text).expanduser().absolute()
+
+
+def _url(check: Callable[[str], str]) -> Callable[[Any, Mapping[str, str]], str]:
+    def parse(value: Any, environ: Mapping[str, str]) -> str:
+        return check(_text(value))
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[Any, Mapping[str, str]], int]:
+    def parse(value: Any, environ: Mapping[str, str]) -> int:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _minutes(value: Any, environ: Mapping[str, str]) -> Decimal:
+    try:
+        minutes = parse_amount(value)
+    except AmountError:
+        minutes = Decimal(-1)
+    if not 0 <= minutes <= MAX_LIFETIME_MINUTES:
+        raise ValueError(f"must be a number of minutes from 0 to {MAX_LIFETIME_MINUTES}")
+    return minutes
+
+
+def _one_of(*words: str) -> Callable[[Any, Mapping[str, str]], str]:
+    def parse(value: Any, environ: Mapping[str, str]) -> str:
+        if not isinstance(value, str) or value.lower() not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return value.lower()
+
+    return parse
+
+
+def _stream(value: Any, environ: Mapping[str, str]) -> str:
+    if len(_text(value)) > 200:
+        raise ValueError("must be at most 200 characters")
+    return str(value)
+
+
+def _keys(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+    return check_keys(value) if value != "" else ()
+
+
+def _allowed(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("must be a comma-separated list of host, host:port or CIDR")
+    return tuple(_allowed_item(item.strip()) for item in items if item.strip())
+
+
+def _allowed_item(item: str) -> str:
+    try:
+        ipaddress.ip_network(item, strict=False)
+    except ValueError:
+        host, _, port = item.rpartition(":") if not item.endswith("]") and ":" in item else (item, "", "0")
+        literal = host.startswith("[") and host.endswith("]") and ":" in host
+        if not (literal or _HOST.fullmatch(host)) or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+            raise ValueError(f"{item[:80]!r} must be a host, host:port or CIDR") from None
+    return item
+
+
+def _accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Account]:
+    if isinstance(value, str):
+        try:
+            value = read_json(value)
+        except JsonError:
+            raise ValueError('is not JSON: must be an object such as {"shop": {"provider": "nebulox", …}}') from None
+    if not isinstance(value, dict) or not value:
+        raise ValueError('must be an object of accounts by name, such as {"shop": {"provider": "nebulox", …}}')
+    return {name: _account(name, fields, environ) for name, fields in value.items()}
+
+
+def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
+    if not isinstance(fields, dict):
+        raise ValueError(f"{name}: must be an object with provider, base_url and api_key")
+    if "name" in fields:
+        raise ValueError(f"{name}.name: unknown field (the account's name is its key)")
+    known = set(Account.model_fields) - {"name"}
+    for field in fields:
+        if field not in known:
+            near = get_close_matches(field, known, n=1)
+            raise ValueError(f"{name}.{field}: unknown field" + (f" (did you mean {near[0]}?)" if near else ""))
+    if fields.get("provider") not in PROVIDERS:
+        raise ValueError(f"{name}.provider: must be {' or '.join(PROVIDERS)}")
+    fields = {field: content for field, content in fields.items() if content is not None}
+    if isinstance(fields.get("api_key"), str):
+        fields["api_key"] = _resolve_key(name, fields["api_key"], environ)
+    try:
+        return Account(name=name, **fields)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{name}.{part}" for part in explain(error).split("; "))) from None
+
+
+def _resolve_key(name: str, text: str, environ: Mapping[str, str]) -> str:
+    """``env:NAME`` and ``file:/path`` stand for what is found there."""
+    kind, _, place = text.partition(":")
+    if kind == "env":
+        if not environ.get(place):
+            raise ValueError(f"{name}.api_key: the environment variable {place} is not set")
+        return environ[place]
+    if kind != "file":
+        return text
+    try:
+        with open(place, "rb") as file:
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+        key = content.decode().strip()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "is not a readable text"
+        raise ValueError(f"{name}.api_key: can't read {place}: {why}") from None
+    if not key or len(content) > MAX_KEY_FILE_BYTES:
+        raise ValueError(f"{name}.api_key: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
+    return key
+
+
+def _sandbox_accounts(port: int) -> Mapping[str, Account]:
+    """What there is without any setting: an account at each sandbox provider, called by the provider's name."""
+    return {
+        name: Account(
+            name=name,
+            provider=name,
+            base_url=f"http://127.0.0.1:{port}/{name}",
+            api_key=SecretStr(f"sandbox-{name}-key"),
+        )
+        for name in PROVIDERS
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """How a setting is read, and what it is when nobody gave it (None: decided from the others)."""
+
+    parse: Callable[[Any, Mapping[str, str]], Any]
+    default: Any = None
+
+
+KNOBS: Mapping[str, Knob] = {
+    "home": Knob(_home, "var"),
+    "database_url": Knob(_url(check_database_url)),
+    "broker_url": Knob(_url(check_broker_url)),
+    "redis_url": Knob(_url(check_redis_url)),
+    "accounts": Knob(_accounts),
+    "secret_key": Knob(_keys, ""),
+    "webhook_allow": Knob(_allowed, ""),
+    "stream": Knob(_stream, "invoices:events"),
+    "stream_maxlen": Knob(_whole(1, 10**12 - 1), 1_000_000),
+    "monitor_minutes": Knob(_minutes, 1440),
+    "log_format": Knob(_one_of("console", "json")),
+    "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
+    "sandbox_port": Knob(_whole(1, 65535), 8410),
+}
+
+#: Knobs that are settings as they stand.
+PLAIN = ("webhook_allow", "stream", "stream_maxlen", "monitor_minutes", "log_format", "log_level", "sandbox_port")

@@ -1,0 +1,34 @@
+"""The Celery app. It knows the settings only: tasks and guard are named, not imported, so this is cheap to import.
+
+``celery -A workers.app worker|beat|inspect …`` starts here. A wrong setting ends the process with one line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from config.celeryconfig import celery_settings
+from config.logging import configure_logging, register_secrets
+from config.settings import Settings, SettingsError, load_settings
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise SystemExit(f"invoices: {error}") from None
+
+
+settings = _settings_or_exit()
+register_secrets(settings.secrets())
+
+app = Celery("invoices", include=["workers.tasks"], config_source=celery_settings(settings))
+
+
+@setup_logging.connect(weak=False)
+def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
+    """Celery's own processes log as ours do; INVOICES_LOG_LEVEL counts, not ``-l``."""
+    configure_logging(settings.log_format, settings.log_level)

@@ -1,0 +1,330 @@
+"""Judges a message before Celery sees it: what it asks for, in our own words, or why it is turned away.
+
+Pure: no Celery, no kombu, no clock. ``inspect`` never raises, whatever stands in the message. It exists because Celery
+believes its messages: one without ``id`` is taken for a lost connection and comes back for ever, a body that is JSON
+but no ``[args, kwargs, embed]`` ends the worker, a foreign ``expires`` silently drops the order, and every number
+becomes a binary float before a task sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from domain.exact_json import JsonError, read_json, write_json
+
+CREATE = "invoices.create"
+CREATE_MANY = "invoices.create_many"
+CANCEL = "invoices.cancel"
+REJECT = "invoices.reject"  #: internal: stores a message that was turned away
+RUN = "invoices.run"
+SWEEP = "invoices.sweep"
+
+INTAKE_TASKS = frozenset({CREATE, CREATE_MANY, CANCEL})
+TASKS = INTAKE_TASKS | {RUN, SWEEP}
+
+MAX_BODY_BYTES = {CREATE_MANY: 1024 * 1024}  #: by task; every other one:
+MAX_SMALL_BODY_BYTES = 64 * 1024
+MAX_DEPTH = 32
+MAX_ETA = timedelta(seconds=60)
+MAX_ID_LENGTH = 255
+MAX_NAME_LENGTH = 255
+EXCERPT_CHARACTERS = 2048
+
+_ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
+_BELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+#: What Celery may look for in the headers; everything a sender wrote beyond id and task is left behind.
+_HEADERS: Mapping[str, Any] = {
+    "lang": "py",
+    "parent_id": None,
+    "group": None,
+    "shadow": None,
+    "eta": None,
+    "expires": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "argsrepr": "-",  # not empty: Celery would compute a repr of the order, for its log
+    "kwargsrepr": "-",
+    "origin": "",
+    "ignore_result": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that can be handed to ``task``. ``arguments`` are plain JSON values without any float.
+
+    For intake tasks: ``[text, message_key, expires]``: the exact JSON text of the fields, the message's stable key, and
+    the sender's ``expires`` as an ISO time or None.
+    """
+
+    task: str
+    id: str
+    arguments: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A message that can't be used. ``complete``: ``excerpt`` is the whole JSON object that ``task`` takes."""
+
+    task: str | None
+    reason: str
+    excerpt: str
+    complete: bool
+    message_key: str
+
+    @property
+    def arguments(self) -> list[Any]:
+        """What ``invoices.reject`` takes."""
+        return [self.task, self.reason, self.excerpt, self.complete, self.message_key]
+
+
+class _Unusable(Exception):  # noqa: N818 - reads as what was found
+    """Why a message can't be used; one line that names the part."""
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is known so far of a message; the excerpt and the task are wanted however far the reading came."""
+
+    task: str | None = None
+    fields: str | None = None  #: the JSON text of kwargs
+
+
+def inspect(
+    headers: Any, properties: Any, body: Any, content_type: Any, content_encoding: Any, *, now: datetime
+) -> Accepted | TurnedAway:
+    """Judge a message of Celery protocol 1 or 2. ``now`` (aware) is what an ``eta`` is compared with."""
+    headers = headers if isinstance(headers, dict) else {}
+    key = message_key(headers, properties, body)
+    parts = _Parts()
+    try:
+        return _read(headers, body, content_type, content_encoding, key, now, parts)
+    except _Unusable as unusable:
+        reason = str(unusable)
+    except Exception as error:  # noqa: BLE001 - a message must never reach Celery because its judge tripped over it
+        reason = f"can't be read: {type(error).__name__}"
+    return turn_away(body, reason, key, task=parts.task, fields=parts.fields)
+
+
+def turn_away(
+    body: Any, reason: str, message_key: str, *, task: str | None = None, fields: str | None = None
+) -> TurnedAway:
+    """A refusal with the first 2 KiB of the message: of the fields where they could be read, else of the body."""
+    whole = fields if fields is not None else _body_text(body)
+    return TurnedAway(
+        task=clean(task)[:MAX_NAME_LENGTH] if task is not None else None,
+        reason=clean(reason)[:1000],
+        excerpt=clean(whole[:EXCERPT_CHARACTERS]),
+        complete=fields is not None and len(fields) <= EXCERPT_CHARACTERS,
+        message_key=message_key,
+    )
+
+
+def message_key(headers: Any, properties: Any, body: Any) -> str:
+    """The same for every delivery of a message: over its body and the tag its sender gave it (SHA-256, hex)."""
+    tags = []
+    for place, names in ((properties, ("delivery_tag", "message_id", "correlation_id")), (headers, ("id",))):
+        if isinstance(place, dict):
+            tags += [str(place[name])[:MAX_ID_LENGTH] for name in names if isinstance(place.get(name), str)]
+    digest = hashlib.sha256("\0".join(tags).encode(errors="backslashreplace"))
+    digest.update(b"\0" + (body if isinstance(body, bytes) else _body_text(body).encode(errors="backslashreplace")))
+    return digest.hexdigest()
+
+
+def task_headers(task: str, task_id: str) -> dict[str, Any]:
+    """The headers of a protocol-2 message as Celery wants them, made from scratch."""
+    return {**_HEADERS, "task": task, "id": task_id, "root_id": task_id}
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: without NUL and without unpaired surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _read(
+    headers: dict[str, Any],
+    body: Any,
+    content_type: Any,
+    content_encoding: Any,
+    key: str,
+    now: datetime,
+    parts: _Parts,
+) -> Accepted:
+    parts.task = _name(headers.get("task")) if "task" in headers else None
+    if headers.get("compression"):
+        raise _Unusable("compression: compressed bodies are not taken")
+    _check_content(content_type, content_encoding)
+    document = _parse_body(body, parts.task)
+    if parts.task is not None:
+        about: Mapping[str, Any] = headers
+        args, kwargs = _protocol_2(document)
+    else:
+        about, args, kwargs = _protocol_1(document, parts)
+    _check_task(parts.task)
+    task = parts.task or ""
+    if task in INTAKE_TASKS:
+        parts.fields = write_json(kwargs)
+        _check_text(parts.fields)
+    _check_eta(about.get("eta"), now)
+    task_id = _task_id(about)
+    if task not in INTAKE_TASKS:
+        return Accepted(task, task_id, _bell(task, args, kwargs))
+    if args:
+        raise _Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
+    expires = None if task == CANCEL else _expires(about.get("expires"))
+    return Accepted(task, task_id, [parts.fields, key, expires])
+
+
+def _name(task: Any) -> str:
+    if not isinstance(task, str) or not task:
+        raise _Unusable("task: must be the task's name")
+    return task
+
+
+def _check_task(task: str | None) -> None:
+    if task not in TASKS:
+        shown = clean(task or "")[:100]
+        raise _Unusable(f"task: there is no task {shown!r}; orders go to {CREATE}, {CREATE_MANY} or {CANCEL}")
+
+
+def _check_content(content_type: Any, content_encoding: Any) -> None:
+    if not isinstance(content_type, str) or content_type.partition(";")[0].strip().lower() != "application/json":
+        shown = clean(content_type)[:60] if isinstance(content_type, str) else "nothing"
+        raise _Unusable(f"content-type: must be application/json, not {shown}")
+    if content_encoding is not None and (
+        not isinstance(content_encoding, str) or content_encoding.strip().lower() not in _ENCODINGS
+    ):
+        raise _Unusable("content-encoding: must be utf-8")
+
+
+def _parse_body(body: Any, task: str | None) -> Any:
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, bytes):
+        raise _Unusable("body: must be a text")
+    # Protocol 1 names its task inside the body: all that can be bounded before reading is the largest there is.
+    _check_size(body, MAX_BODY_BYTES.get(task, MAX_SMALL_BODY_BYTES) if task else max(MAX_BODY_BYTES.values()))
+    try:
+        document = read_json(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _Unusable("body: is not UTF-8") from None
+    except JsonError as error:
+        raise _Unusable(f"body: {error}") from None
+    if task is None and isinstance(document, dict) and document.get("task") != CREATE_MANY:
+        _check_size(body, MAX_SMALL_BODY_BYTES)
+    _check_depth(document)
+    return document
+
+
+def _check_size(body: bytes, limit: int) -> None:
+    if len(body) > limit:
+        raise _Unusable(f"body: is {len(body)} bytes, at most {limit} are taken")
+
+
+def _check_depth(document: Any) -> None:
+    level, depth = [document], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _Unusable(f"body: is nested more than {MAX_DEPTH} deep")
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Unusable("body: holds half of a surrogate pair, which is no text") from None
+
+
+def _protocol_2(document: Any) -> tuple[list[Any], dict[str, Any]]:
+    if not isinstance(document, list) or len(document) != 3:
+        raise _Unusable("body: must be [args, kwargs, embed]")
+    args, kwargs, embed = document
+    if embed is not None and not isinstance(embed, dict):
+        raise _Unusable("body: embed (its third item) must be an object")
+    return _arguments(args, kwargs)
+
+
+def _protocol_1(document: Any, parts: _Parts) -> tuple[Mapping[str, Any], list[Any], dict[str, Any]]:
+    if not isinstance(document, dict) or "task" not in document:
+        raise _Unusable("task: neither headers (protocol 2) nor body (protocol 1) name a task")
+    parts.task = _name(document["task"])
+    return document, *_arguments(document.get("args"), document.get("kwargs"))
+
+
+def _arguments(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Some clients write null for "none" (gocelery does)."""
+    args = [] if args is None else args
+    kwargs = {} if kwargs is None else kwargs
+    if not isinstance(args, list):
+        raise _Unusable("args: must be a list")
+    if not isinstance(kwargs, dict):
+        raise _Unusable("kwargs: must be an object")
+    return args, kwargs
+
+
+def _task_id(about: Mapping[str, Any]) -> str:
+    """The sender's id; one that is no usable text is replaced, only a missing one makes the message unusable."""
+    found = about.get("id")
+    if found is None:
+        raise _Unusable("id: is missing (Celery's header `id`, in protocol 1 the field `id`)")
+    usable = isinstance(found, str) and 0 < len(found) <= MAX_ID_LENGTH and found.isprintable()
+    return found if usable else str(uuid.uuid4())
+
+
+def _bell(task: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    wanted = ["stage", "lane"] if task == RUN else []
+    words = all(isinstance(word, str) and _BELL_WORD.fullmatch(word) for word in args)
+    if kwargs or len(args) != len(wanted) or not words:
+        raise _Unusable(f"args: {task} takes {wanted} and no kwargs")
+    return args
+
+
+def _check_eta(eta: Any, now: datetime) -> None:
+    """A message that is to wait would be delivered again and again; a nearer eta is as good as none."""
+    if eta is not None and _time("eta", eta) > now + MAX_ETA:
+        raise _Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
+
+
+def _expires(expires: Any) -> str | None:
+    return None if expires is None else _time("expires", expires).isoformat()
+
+
+def _time(name: str, value: Any) -> datetime:
+    """An ISO time (UTC where it names no zone, as Celery means it) or epoch seconds."""
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value.strip())
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+            return datetime.fromtimestamp(float(value), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _Unusable(f"{name}: is not a time") from None
+    raise _Unusable(f"{name}: must be an ISO 8601 time or epoch seconds")
+
+
+def _body_text(body: Any) -> str:
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body).decode("utf-8", "replace")
+    if isinstance(body, str):
+        return body
+    try:
+        return repr(body)
+    except RecursionError:
+        return f"({type(body).__name__}, nested too deeply to be shown)"
