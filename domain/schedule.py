@@ -27,13 +27,11 @@ JITTER_SHARE = 0.2
 RETRY_AFTER_LIMIT = timedelta(hours=24)
 
 
-def next_try_at(
-    tries_made: int, now: datetime, jitter: float, retry_after_seconds: float | None = None
-) -> datetime | None:
-    """When a webhook is due again after ``tries_made`` tries, the last of which ended at ``now``.
+def next_wait(tries_made: int, jitter: float, retry_after_seconds: float | None = None) -> timedelta | None:
+    """How long a webhook waits after ``tries_made`` tries; None means that the tries are used up.
 
     ``jitter`` is 0..1 and stretches the wait by 0..20 %. ``retry_after_seconds`` is what the receiver asked for
-    (429 and 503 only); the later of the two counts. None means that the tries are used up.
+    (429 and 503 only); the longer of the two counts.
     Raises ValueError for a negative ``tries_made`` or a jitter outside 0..1.
     """
     if tries_made < 0:
@@ -45,7 +43,15 @@ def next_try_at(
     wait = DELIVERY_DELAYS[tries_made] * (1 + JITTER_SHARE * jitter)
     if retry_after_seconds is not None:
         wait = max(wait, timedelta(seconds=min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())))
-    return now + wait
+    return wait
+
+
+def next_try_at(
+    tries_made: int, now: datetime, jitter: float, retry_after_seconds: float | None = None
+) -> datetime | None:
+    """When a webhook is due again after ``tries_made`` tries, the last of which ended at ``now``; see ``next_wait``."""
+    wait = next_wait(tries_made, jitter, retry_after_seconds)
+    return None if wait is None else now + wait
 
 
 #: Waits before a create is called again that certainly was not processed (unreachable, rate-limited); the last repeats.

@@ -25,7 +25,7 @@ def _settings_or_exit() -> Settings:
 settings = _settings_or_exit()
 register_secrets(settings.secrets())
 
-app = Celery("invoices", include=["workers.tasks"], config_source=celery_settings(settings))
+app = Celery("invoices", include=["workers.tasks", "workers.lifespan"], config_source=celery_settings(settings))
 
 
 @setup_logging.connect(weak=False)

@@ -46,8 +46,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads: on SQLite it neither waits for a writer nor holds one up."""
-        with self.engine.connect() as connection:
-            connection = connection.execution_options(invoices_begin="BEGIN")
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(invoices_begin="BEGIN")
             with connection.begin():
                 yield connection
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, case, delete, func, insert, select, update
 from sqlmodel import SQLModel
 
 import domain.models  # noqa: F401 - fills the metadata
@@ -100,82 +100,77 @@ def disable_endpoint(connection: Connection, endpoint_id: str, reason: str, now:
     return changed.rowcount > 0
 
 
-def enable_endpoint(connection: Connection, endpoint_id: str, now: datetime) -> bool:
-    """Deliver again, what waited first: its parked agenda rows fall due at ``now``. False: there is no such one."""
+def enable_endpoint(connection: Connection, endpoint_id: str) -> bool:
+    """Deliver again, what waited first. False: there is no such endpoint."""
     changed = connection.execute(
         update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(disabled_at=None, disabled_reason=None)
     )
-    _release(connection, and_(AGENDA.c.stage == DELIVER, AGENDA.c.lane == endpoint_id, AGENDA.c.due_at.is_(None)), now)
     return changed.rowcount > 0
 
 
 def remove_endpoint(database: Database, endpoint_id: str) -> int | None:
     """Remove a receiver with all that was meant for it; returns the number of deliveries, None: no such endpoint.
 
-    In small batches, disabled meanwhile; ended half-way it is simply removed again. The endpoint itself goes last.
+    In small batches, disabled meanwhile; ended half-way it is simply removed again.
     """
-    removed = 0
     with database.transaction() as connection:
         if not disable_endpoint(connection, endpoint_id, "is being removed", database.now(connection)):
             return None
-    while True:
-        with database.transaction() as connection:
-            batch = _remove_batch(connection, endpoint_id, REMOVAL_BATCH)
-        removed += batch
-        if batch < REMOVAL_BATCH:
-            break
+    removed = _remove_deliveries(database, endpoint_id)
     with database.transaction() as connection:
-        # Deleting it waits for whoever fans an event out to it right now; what that one added goes with the rest.
         connection.execute(delete(ENDPOINT).where(ENDPOINT.c.id == endpoint_id))
-        return removed + _remove_batch(connection, endpoint_id, None)
+    # Once more: a transaction that had read the endpoint just before may have added an event for it.
+    return removed + _remove_deliveries(database, endpoint_id)
 
 
 def redrive_parked(connection: Connection, now: datetime, limit: int) -> int:
-    """Make up to ``limit`` parked agenda rows due; those of disabled endpoints stay. Returns how many it were.
+    """Make up to ``limit`` parked agenda rows due; returns how many it were.
 
     A row whose holders were lost goes on counting as lost: a create that was perhaps sent must not be sent blindly.
     """
-    disabled = exists().where(
-        ENDPOINT.c.id == AGENDA.c.lane, AGENDA.c.stage == DELIVER, ENDPOINT.c.disabled_at.is_not(None)
-    )
-    return _release(connection, and_(AGENDA.c.due_at.is_(None), ~disabled), now, limit)
-
-
-def _release(connection: Connection, condition: ColumnElement[bool], now: datetime, limit: int | None = None) -> int:
     keys = connection.execute(
         select(AGENDA.c.stage, AGENDA.c.subject)
-        .where(condition)
+        .where(AGENDA.c.due_at.is_(None))
         .order_by(AGENDA.c.stage, AGENDA.c.subject)
         .limit(limit)
         .with_for_update()
     ).all()
     for stage in sorted({key.stage for key in keys}):
         subjects = [key.subject for key in keys if key.stage == stage]
-        for start in range(0, len(subjects), REMOVAL_BATCH):
-            connection.execute(
-                update(AGENDA)
-                .where(AGENDA.c.stage == stage, AGENDA.c.subject.in_(subjects[start : start + REMOVAL_BATCH]))
-                .values(due_at=now, claims=case((AGENDA.c.claims > 0, 1), else_=0))
-            )
+        connection.execute(
+            update(AGENDA)
+            .where(AGENDA.c.stage == stage, AGENDA.c.subject.in_(subjects))
+            .values(due_at=now, claims=case((AGENDA.c.claims > 0, 1), else_=0))
+        )
     return len(keys)
 
 
-def _remove_batch(connection: Connection, endpoint_id: str, limit: int | None) -> int:
-    """Deletes up to ``limit`` deliveries, the oldest first, with their attempts and agenda rows."""
+def _remove_deliveries(database: Database, endpoint_id: str) -> int:
+    removed = 0
+    while True:
+        with database.transaction() as connection:
+            batch = _remove_batch(connection, endpoint_id)
+        removed += batch
+        if batch < REMOVAL_BATCH:
+            return removed
+
+
+def _remove_batch(connection: Connection, endpoint_id: str) -> int:
+    """Deletes the oldest deliveries, with their attempts and agenda rows."""
     deliveries = connection.execute(
         select(DELIVERY.c.id, DELIVERY.c.invoice_id)
         .where(DELIVERY.c.endpoint_id == endpoint_id)
         .order_by(DELIVERY.c.id)
-        .limit(limit)
+        .limit(REMOVAL_BATCH)
     ).all()
-    for start in range(0, len(deliveries), REMOVAL_BATCH):
-        some = deliveries[start : start + REMOVAL_BATCH]
-        ids = [row.id for row in some]
-        subjects = sorted({f"{endpoint_id}/{row.invoice_id}" for row in some})
-        # The agenda first: whoever completes a delivery locks its agenda row before anything else.
-        connection.execute(delete(AGENDA).where(AGENDA.c.stage == DELIVER, AGENDA.c.subject.in_(subjects)))
-        connection.execute(delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
-        connection.execute(delete(DELIVERY).where(DELIVERY.c.id.in_(ids)))
+    if not deliveries:
+        return 0
+    ids = [row.id for row in deliveries]
+    subjects = sorted({f"{endpoint_id}/{row.invoice_id}" for row in deliveries})
+    # The agenda first: whoever completes a delivery locks its agenda row before anything else.
+    connection.execute(delete(AGENDA).where(AGENDA.c.stage == DELIVER, AGENDA.c.subject.in_(subjects)))
+    connection.execute(delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
+    connection.execute(delete(DELIVERY).where(DELIVERY.c.id.in_(ids)))
     return len(deliveries)
 
 

@@ -1,4 +1,4 @@
-"""What people ask the database: invoices, events, deliveries, rejected messages, counts. Nothing here writes.
+"""What people ask the database: invoices, events, deliveries, rejected messages, counts.
 
 Rows are SQLAlchemy rows with the columns of ``domain/models.py`` as attributes, amounts as Decimal and times in UTC.
 What may be long is read in pages, each in a transaction of its own: a slow reader (a pager, a pipe) neither keeps
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select, update
 from sqlmodel import SQLModel
 
 import domain.models  # noqa: F401 - fills the metadata
@@ -71,13 +71,21 @@ def list_invoices(
     return _newest_first(database, query, "id", limit)
 
 
-def find_invoice(connection: Connection, name: str) -> Row[Any] | None:
-    """The invoice with this id, else the newest one with this order id."""
+def find_invoice(connection: Connection, name: str, account: str | None = None) -> Row[Any] | None:
+    """The invoice with this id, else the newest one with this order id (of that account, where one is given)."""
     found = connection.execute(select(INVOICE).where(INVOICE.c.id == name)).one_or_none()
     if found is not None:
         return found
-    newest = select(INVOICE).where(INVOICE.c.order_id == name).order_by(INVOICE.c.id.desc()).limit(1)
-    return connection.execute(newest).one_or_none()
+    orders = select(INVOICE).where(INVOICE.c.order_id == name)
+    if account is not None:
+        orders = orders.where(INVOICE.c.account == account)
+    return connection.execute(orders.order_by(INVOICE.c.id.desc()).limit(1)).one_or_none()
+
+
+def accounts_of_order(connection: Connection, order_id: str) -> list[str]:
+    """The accounts that have an invoice of this order id: more than one makes the id ambiguous."""
+    query = select(INVOICE.c.account).where(INVOICE.c.order_id == order_id).distinct().order_by(INVOICE.c.account)
+    return list(connection.execute(query).scalars())
 
 
 def events_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
@@ -119,6 +127,11 @@ def changed_invoices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     return connection.execute(
         select(INVOICE).join(newest, newest.c.invoice_id == INVOICE.c.id).order_by(newest.c.number.desc())
     ).all()
+
+
+def last_event_number(connection: Connection) -> int:
+    """The newest event's number; as good as their count, for a rate."""
+    return int(connection.execute(select(func.coalesce(func.max(EVENT.c.number), 0))).scalar_one())
 
 
 def list_deliveries(
@@ -171,15 +184,24 @@ def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[A
     return connection.execute(select(REJECTED).where(REJECTED.c.id.in_(ids)).order_by(REJECTED.c.id)).all()
 
 
+def mark_redriven(connection: Connection, rejected_id: int, now: datetime) -> None:
+    """Remember that a rejected message was sent again."""
+    connection.execute(update(REJECTED).where(REJECTED.c.id == rejected_id).values(redriven_at=now))
+
+
 def count_rejected(connection: Connection) -> int:
     """How many messages were turned away."""
     return int(connection.execute(select(func.count()).select_from(REJECTED)).scalar_one())
 
 
 def agenda_health(connection: Connection, now: datetime) -> list[LaneHealth]:
-    """The agenda, counted for each stage and lane. ``now`` is the database's (``Database.now``)."""
+    """The agenda, counted for each stage and lane. ``now`` is the database's (``Database.now``).
+
+    What waits for a disabled endpoint is not overdue.
+    """
     leased = AGENDA.c.lease_token.is_not(None)
-    overdue = and_(AGENDA.c.due_at < now, ~leased)
+    waits = AGENDA.c.lane.in_(select(ENDPOINT.c.id).where(ENDPOINT.c.disabled_at.is_not(None)))
+    overdue = and_(AGENDA.c.due_at < now, ~leased, ~waits)
     counted = connection.execute(
         select(
             AGENDA.c.stage,

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
-from workers.store.queries import EVENT
+from workers.store.queries import EVENT, last_event_number
 
 #: Event numbers are drawn before the commit, so a lower one may appear after a higher one. A number that did not
 #: appear for so long belongs to a transaction that was taken back (they end after 60 s at the latest).
@@ -28,7 +28,7 @@ class EventTail:
 
     def start(self, connection: Connection) -> None:
         """Begin after the newest event there is now."""
-        self._floor = connection.execute(select(func.coalesce(func.max(EVENT.c.number), 0))).scalar_one()
+        self._floor = last_event_number(connection)
 
     def poll(self, connection: Connection) -> Sequence[Row[Any]]:
         """The events that were committed since the last poll, in the order of their numbers."""

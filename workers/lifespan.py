@@ -1,0 +1,51 @@
+"""What a Celery process does when it starts and stops: the embedded default, the pump, the drain."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
+
+from config.celeryconfig import WORK_QUEUE
+from config.settings import load_settings
+from workers.wiring import prepare_embedded, runtime, start_pump
+
+log = structlog.get_logger()
+
+#: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
+DRAIN_SECONDS = 25.0
+
+
+@celeryd_init.connect(weak=False)
+@beat_init.connect(weak=False)
+def prepare(**_: Any) -> None:
+    """Before anything connects: make sure that what is embedded runs."""
+    prepare_embedded(load_settings())
+
+
+@worker_ready.connect(weak=False)
+def start(sender: Any = None, **_: Any) -> None:
+    """A worker that reads the work queue has a pump; an intake worker has none."""
+    if WORK_QUEUE in sender.app.amqp.queues.consume_from:
+        start_pump()
+
+
+@worker_shutting_down.connect(weak=False)
+def begin_to_stop(**_: Any) -> None:
+    """Called inside the signal handler: only say it, in a thread of its own, and let the pump drain meanwhile."""
+    current = runtime()
+    current.stopping.set()
+    if current.pump is not None:
+        threading.Thread(target=current.pump.stop, args=(DRAIN_SECONDS,), name="drain", daemon=True).start()
+
+
+@worker_shutdown.connect(weak=False)
+def wait_for_the_end(**_: Any) -> None:
+    """The process ends after this: what was under way is committed or given back by now."""
+    current = runtime()
+    current.stopping.set()
+    if current.pump is not None:
+        current.pump.stop(DRAIN_SECONDS)
+    current.store.close()

@@ -1,0 +1,73 @@
+"""An account's calls per second, shared by all workers through Redis; each worker's own share while Redis is away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger()
+
+#: While Redis is away nobody knows how many others call: each process keeps to this part of the rate.
+ALONE_SHARE = 8
+
+# A bucket of one second's worth. Time is the server's own: workers' clocks differ.
+# KEYS: bucket. ARGV: rate per second, tokens asked for (negative: given back). Answers the tokens granted.
+_TAKE = """
+local now = redis.call('TIME')
+local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
+local rate, asked = tonumber(ARGV[1]), tonumber(ARGV[2])
+local size = math.max(rate, 1)
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens = tonumber(bucket[1]) or size
+tokens = math.min(size, tokens + math.max(0, at - (tonumber(bucket[2]) or at)) * rate)
+local granted = math.min(asked, math.floor(tokens))
+tokens = math.min(size, tokens - granted)
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', at))
+redis.call('PEXPIRE', KEYS[1], math.ceil(size / rate * 1000) + 10000)
+return granted
+"""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+class RateLimit:
+    """Token buckets by account; accounts without a rate pass freely."""
+
+    def __init__(self, client: Redis, rates: Mapping[str, float | None]) -> None:
+        self._rates = rates
+        self._take = client.register_script(_TAKE)
+        self._own: dict[str, _Bucket] = {}
+
+    async def take(self, account: str, asked: int) -> int:
+        """How many of ``asked`` calls may be made now."""
+        rate = self._rates.get(account)
+        if rate is None:
+            return asked
+        try:
+            return int(await self._take(keys=[f"invoices:rate:{account}"], args=[rate, asked]))
+        except (RedisError, OSError) as error:
+            log.debug("rate.alone", account=account, error=type(error).__name__)
+            return self._take_own(account, rate / ALONE_SHARE, asked)
+
+    async def give_back(self, account: str, unused: int) -> None:
+        """Return tokens that no call was made with."""
+        if unused > 0 and self._rates.get(account) is not None:
+            await self.take(account, -unused)
+
+    def _take_own(self, account: str, rate: float, asked: int) -> int:
+        now = time.monotonic()
+        bucket = self._own.setdefault(account, _Bucket(max(rate, 1.0), now))
+        bucket.tokens = min(max(rate, 1.0), bucket.tokens + (now - bucket.at) * rate)
+        bucket.at = now
+        granted = min(asked, int(bucket.tokens))
+        bucket.tokens -= granted
+        return granted

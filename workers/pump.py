@@ -1,0 +1,349 @@
+"""The pump: claim -> I/O side by side -> commit, a lane each on one event loop, one pump per worker process.
+
+A lane's runner claims as many due rows as it has free slots, starts their I/O, and claims again as slots come free: one
+slow call never holds up the rest. What has finished is committed in groups: while one commit runs, the next gathers.
+Nothing is held in memory that the agenda does not know: a process that dies leaves leases that run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from domain.decision import Stage
+from workers.store.agenda import Claim, Due
+from workers.store.database import UNAVAILABLE
+
+log = structlog.get_logger()
+
+Lane = tuple[Stage, str]
+
+SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
+LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
+REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
+COMMIT_LIMIT = 100  #: results per transaction
+BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
+
+
+@dataclass(slots=True)
+class Slots:
+    """How much I/O may be under way, and is; lanes of one account share it. The free ones change on the loop only."""
+
+    limit: int
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A stage, as values. ``claim`` and ``commit`` are synchronous store calls; ``perform`` is the I/O of one group.
+
+    ``perform`` gives a result for each item and must not raise; None: the items are their own results (no I/O).
+    """
+
+    stage: Stage
+    lanes: Callable[[], Sequence[str]]
+    slots: Callable[[str], Slots]
+    claim: Callable[[str, int], Sequence[Any]]
+    claim_of: Callable[[Any], Claim]
+    commit: Callable[[Sequence[Any]], None]
+    perform: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]] | None = None
+    batch: int = 100  #: rows per claim
+    group: int = 1  #: rows per ``perform``; a group takes one slot
+    repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
+    reserve: int = 0  #: slots left free for the other stages that share them
+    admit: Callable[[str, int], Awaitable[int]] | None = None  #: how many of n the rate limit lets through
+    refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
+
+
+@dataclass(slots=True)
+class _Runner:
+    """One lane's state, touched on the loop only."""
+
+    work: Work
+    lane: str
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    again: bool = False  #: there was more to claim, or somebody rang, while no slot was free
+    task: asyncio.Task[None] | None = None
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one bounded line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+class Pump:
+    """Runs the stages of one process in a thread with an event loop of its own."""
+
+    def __init__(
+        self,
+        open_works: Callable[[AsyncExitStack], Awaitable[Sequence[Work]]],
+        next_due: Callable[[Sequence[Lane]], Sequence[Due]],
+        release: Callable[[Sequence[Claim]], None],
+        ring_others: Callable[[Lane], None],
+    ) -> None:
+        self._open_works = open_works
+        self._next_due = next_due
+        self._release = release
+        self._ring_others = ring_others
+        self._executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="store")
+        self._runners: dict[Lane, _Runner] = {}
+        self._works: Sequence[Work] = ()
+        self._under_way: dict[asyncio.Task[None], Sequence[Claim]] = {}  #: and what may be given back
+        self._finished: dict[Stage, asyncio.Queue[Any]] = {}
+        self._stopping = False
+        self._sweep_now: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._deadline_seconds = 25.0
+
+    # ------------------------------------------------------------ from other threads
+
+    def start(self) -> None:
+        """Start the thread; returns when its loop runs."""
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="pump", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def wake(self, lane: Lane) -> None:
+        """There may be work in this lane. Cheap, from any thread, harmless when there is none."""
+        self._call(lambda: self._wake(lane))
+
+    def sweep(self) -> None:
+        """Ask SQL now what is due."""
+        self._call(lambda: self._sweep_now.set() if self._sweep_now else None)
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Claim nothing more, let what is under way finish, commit it; release the rest when the time is up."""
+        self._deadline_seconds = deadline_seconds
+        self._call(self._begin_stop)
+        if self._thread is not None:
+            self._thread.join(deadline_seconds + 5)
+
+    def _call(self, action: Callable[[], Any]) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(action)
+            except RuntimeError:
+                log.debug("pump.closed")  # it closed in this very moment: whoever comes next sweeps
+
+    # ------------------------------------------------------------ on the loop
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sweep_now = asyncio.Event()
+        self._ready.set()
+        async with AsyncExitStack() as stack:
+            works = await self._open(stack)
+            committers = []
+            for work in works:
+                self._finished[work.stage] = asyncio.Queue()
+                committers.append(asyncio.create_task(self._commit_results(work)))
+            self._works = works
+            log.info("pump.started", stages=[work.stage.value for work in works])
+            await self._sweep_until_stopped()
+            await self._drain(committers)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        log.info("pump.stopped")
+
+    async def _open(self, stack: AsyncExitStack) -> Sequence[Work]:
+        """Open what the stages need; while the database is away, wait for it."""
+        tries = 0
+        while not self._stopping:
+            try:
+                return await self._open_works(stack)
+            except UNAVAILABLE as error:
+                await self._wait_for_store(error, tries)
+                tries += 1
+        return ()
+
+    async def _sweep_until_stopped(self) -> None:
+        assert self._sweep_now is not None  # noqa: S101 - set by _main before anything runs
+        tries = 0
+        while not self._stopping:
+            self._sweep_now.clear()
+            try:
+                await self._sweep()
+                tries = 0
+            except UNAVAILABLE as error:
+                await self._wait_for_store(error, tries)
+                tries += 1
+                continue
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._sweep_now.wait()
+            except TimeoutError:
+                continue
+
+    async def _sweep(self) -> None:
+        lanes = await self._in_executor(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
+        for work, lane in lanes:
+            self._runners.setdefault((work.stage, lane), _Runner(work, lane))
+        loop = asyncio.get_running_loop()
+        for due in await self._in_executor(self._next_due, [(work.stage, lane) for work, lane in lanes]):
+            if due.in_seconds <= 0:
+                self._wake((due.stage, due.lane))
+            elif due.in_seconds <= LOOK_AHEAD_SECONDS:
+                loop.call_later(due.in_seconds, self._wake, (due.stage, due.lane))
+
+    def _wake(self, lane: Lane) -> None:
+        runner = self._runners.get(lane)
+        if runner is None:  # an endpoint that was just added
+            if self._sweep_now is not None:
+                self._sweep_now.set()
+            return
+        if self._stopping:
+            return
+        runner.wake.set()
+        if runner.task is None:
+            runner.task = asyncio.create_task(self._run(runner))
+
+    async def _run(self, runner: _Runner) -> None:
+        """A lane: claim what fits, start it, wait for a reason to claim again."""
+        tries = 0
+        while not self._stopping:
+            await runner.wake.wait()
+            runner.wake.clear()
+            try:
+                await self._fill(runner)
+                tries = 0
+            except UNAVAILABLE as error:
+                runner.wake.set()
+                await self._wait_for_store(error, tries)
+                tries += 1
+            except Exception:
+                log.exception("pump.lane_failed", stage=runner.work.stage.value, lane=runner.lane)
+                await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _fill(self, runner: _Runner) -> None:
+        work, lane = runner.work, runner.lane
+        slots = work.slots(lane)
+        room = min((slots.limit - max(0, min(work.reserve, slots.limit - 1)) - slots.used) * work.group, work.batch)
+        if room <= 0:
+            runner.again = True
+            return
+        allowed = room if work.admit is None else await work.admit(lane, room)
+        if allowed <= 0:
+            asyncio.get_running_loop().call_later(0.05, runner.wake.set)
+            return
+        items = await self._in_executor(work.claim, lane, allowed)
+        if work.refund is not None and len(items) < allowed:
+            await work.refund(lane, allowed - len(items))
+        if work.perform is None:
+            for item in items:
+                self._finished[work.stage].put_nowait(item)
+        for start in range(0, len(items) if work.perform else 0, work.group):
+            self._start(runner, slots, items[start : start + work.group])
+        if len(items) >= allowed:
+            runner.again = True
+            self._ring_others((work.stage, lane))
+            if work.perform is None or slots.used < slots.limit:
+                runner.wake.set()
+
+    def _start(self, runner: _Runner, slots: Slots, items: Sequence[Any]) -> None:
+        slots.used += 1
+        task = asyncio.create_task(self._perform(runner.work, runner.lane, items))
+        work = runner.work
+        self._under_way[task] = [work.claim_of(item) for item in items] if work.repeatable else []
+        task.add_done_callback(lambda done: self._done(done, slots))
+
+    async def _perform(self, work: Work, lane: str, items: Sequence[Any]) -> None:
+        assert work.perform is not None  # noqa: S101 - checked by the caller
+        try:
+            results = await work.perform(lane, items)
+        except Exception:
+            # A bug, not an outcome. The leases run out, the rows count their claims, and are parked if it stays so.
+            log.exception("pump.work_failed", stage=work.stage.value, lane=lane, items=len(items))
+            return
+        for result in results:
+            self._finished[work.stage].put_nowait(result)
+
+    def _done(self, task: asyncio.Task[None], slots: Slots) -> None:
+        self._under_way.pop(task, None)
+        slots.used -= 1
+        for runner in self._runners.values():
+            if runner.again and runner.work.slots(runner.lane) is slots:
+                runner.again = False
+                asyncio.get_running_loop().call_later(REFILL_SECONDS, runner.wake.set)
+
+    # ------------------------------------------------------------ commits
+
+    async def _commit_results(self, work: Work) -> None:
+        queue = self._finished[work.stage]
+        while True:
+            batch = [await queue.get()]
+            while len(batch) < COMMIT_LIMIT and not queue.empty():
+                batch.append(queue.get_nowait())
+            await self._commit(work, batch)
+            for _ in batch:
+                queue.task_done()
+
+    async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._in_executor(work.commit, batch)
+            except UNAVAILABLE as error:
+                await self._wait_for_store(error, tries)
+                tries += 1
+            except Exception:
+                log.exception("pump.commit_failed", stage=work.stage.value, results=len(batch))
+                if len(batch) == 1:
+                    return  # its lease runs out, and its claims are counted
+                for result in batch:
+                    await self._commit(work, [result])
+                return
+            else:
+                return
+
+    # ------------------------------------------------------------ the end
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+        if self._sweep_now is not None:
+            self._sweep_now.set()
+
+    async def _drain(self, committers: Sequence[asyncio.Task[None]]) -> None:
+        """Let what is under way finish and be committed; cancel what does not, and give its rows back."""
+        for runner in self._runners.values():
+            if runner.task is not None:
+                runner.task.cancel()
+        until = time.monotonic() + self._deadline_seconds
+        left = dict(self._under_way)
+        if left:
+            await asyncio.wait(left, timeout=max(0.0, until - time.monotonic() - 1))
+        unfinished = {task: claims for task, claims in left.items() if not task.done()}
+        for task in unfinished:
+            task.cancel()
+        commits = asyncio.gather(*(queue.join() for queue in self._finished.values()))
+        await asyncio.wait([commits], timeout=max(1.0, until - time.monotonic()))
+        if unfinished:
+            await self._give_back(unfinished)
+        for committer in committers:
+            committer.cancel()
+
+    async def _give_back(self, unfinished: Mapping[asyncio.Task[None], Sequence[Claim]]) -> None:
+        """A look-up or a delivery may be repeated by anybody at once; a create is in doubt, and its lease says so."""
+        claims = [claim for held in unfinished.values() for claim in held]
+        log.warning("pump.cut_short", unfinished=len(unfinished), given_back=len(claims))
+        try:
+            await self._in_executor(self._release, claims)
+        except UNAVAILABLE as error:
+            log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
+
+    async def _wait_for_store(self, error: BaseException, tries: int) -> None:
+        if tries == 0:
+            log.warning("store.unavailable", error=first_line(error))
+        await asyncio.sleep(BACK_OFF_SECONDS[min(tries, len(BACK_OFF_SECONDS) - 1)])
+
+    async def _in_executor(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)

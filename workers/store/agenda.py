@@ -1,0 +1,148 @@
+"""The agenda: what is to be done next, and when. Claims, leases, releases, and what a lane has due."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Interval, String, bindparam, column, func, null, select, text, update, values
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from domain.decision import Stage
+from domain.models import Agenda, UtcTime
+from workers.store.database import Database
+
+AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
+
+#: Claims without a completion before a row is parked: it kills whoever takes it up.
+MAX_CLAIMS = 5
+
+CLOCK_LANE = "clock"  #: one lane for all accounts: nobody's provider can hold up the clock
+PUBLISH_LANE = "stream"  #: and the subject of the one row that stands for the stream
+
+# MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
+# PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
+# would keep the planner from using it as an index bound.
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+    SELECT stage, subject FROM agenda
+    WHERE stage = :stage AND lane = :lane AND due_at <= {now}
+    ORDER BY due_at LIMIT :limit {lock}
+)
+UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 1
+WHERE (stage, subject) IN (SELECT stage, subject FROM picked)
+RETURNING subject, claims, {now} AS claimed_at
+"""
+_CLAIM_POSTGRESQL = text(
+    _CLAIM.format(now="now()", lease_end="now() + :lease", lock="FOR UPDATE SKIP LOCKED")
+).bindparams(bindparam("lease", type_=Interval))
+_CLAIM_SQLITE = (
+    text(_CLAIM.format(now=":now", lease_end=":lease_end", lock=""))
+    .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
+    .columns(subject=String, claimed_at=UtcTime)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown."""
+
+    stage: Stage
+    lane: str
+    subject: str
+    token: str
+    lost: bool
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A lane and the seconds until its next row is due (negative: overdue), by the database's clock."""
+
+    stage: Stage
+    lane: str
+    in_seconds: float
+
+
+def insert_into(database: Database, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT, for the database at hand."""
+    return postgresql_insert(table) if database.is_postgresql else sqlite_insert(table)
+
+
+def claim(
+    connection: Connection, database: Database, stage: Stage, lane: str, limit: int, lease_seconds: float
+) -> list[Claim]:
+    """Lease up to ``limit`` due rows of a lane, oldest first; a row whose holders keep dying is parked instead."""
+    token, lease = secrets.token_hex(8), timedelta(seconds=lease_seconds)
+    keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
+    if database.is_postgresql:
+        rows = connection.execute(_CLAIM_POSTGRESQL, keys | {"lease": lease}).all()
+    else:
+        now = database.now(connection)
+        rows = connection.execute(_CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}).all()
+    killers = [row.subject for row in rows if row.claims > MAX_CLAIMS]
+    if killers:
+        park(connection, stage, killers)
+    return [
+        Claim(stage, lane, row.subject, token, row.claims > 1, row.claimed_at)
+        for row in rows
+        if row.claims <= MAX_CLAIMS
+    ]
+
+
+def park(connection: Connection, stage: Stage, subjects: Sequence[str]) -> None:
+    """Take rows off the agenda (``due_at`` NULL) until an operator redrives them."""
+    rows = AGENDA.c.stage == stage.value, AGENDA.c.subject.in_(subjects)
+    connection.execute(update(AGENDA).where(*rows).values(due_at=null(), lease_token=null()))
+
+
+def release(connection: Connection, claims: Iterable[Claim], due_at: datetime) -> None:
+    """Give back rows that were claimed and not acted on, as if nobody had claimed them."""
+    held = sorted(claims, key=lambda claim: (claim.stage.value, claim.subject))
+    statement = (
+        update(AGENDA)
+        .where(
+            AGENDA.c.stage == bindparam("s"), AGENDA.c.subject == bindparam("k"), AGENDA.c.lease_token == bindparam("t")
+        )
+        .values(due_at=bindparam("d", type_=UtcTime), lease_token=null(), claims=AGENDA.c.claims - 1)
+    )
+    if held:
+        connection.execute(statement, [{"s": c.stage.value, "k": c.subject, "t": c.token, "d": due_at} for c in held])
+
+
+def finish(connection: Connection, held: Claim, due_at: datetime) -> None:
+    """Complete a row that stays: it is due again at ``due_at``. Nothing happens where the lease was lost."""
+    connection.execute(
+        update(AGENDA)
+        .where(AGENDA.c.stage == held.stage.value, AGENDA.c.subject == held.subject, AGENDA.c.lease_token == held.token)
+        .values(due_at=due_at, lease_token=null(), claims=0)
+    )
+
+
+def add_publisher(connection: Connection, database: Database) -> None:
+    """Make sure of the one row that stands for the stream; harmless when repeated."""
+    row = {"stage": Stage.PUBLISH.value, "subject": PUBLISH_LANE, "lane": PUBLISH_LANE, "claims": 0, "pokes": 0}
+    statement = insert_into(database, AGENDA).values(**row, due_at=database.now(connection))
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[Stage, str]]) -> list[Due]:
+    """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only."""
+    if not lanes:
+        return []
+    asked = values(column("stage", String), column("lane", String), name="asked").data(
+        [(stage.value, lane) for stage, lane in lanes]
+    )
+    earliest = (
+        select(func.min(AGENDA.c.due_at, type_=UtcTime))
+        .where(AGENDA.c.stage == asked.c.stage, AGENDA.c.lane == asked.c.lane)
+        .scalar_subquery()
+    )
+    rows = connection.execute(select(asked.c.stage, asked.c.lane, earliest.label("due_at")))
+    found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
+    now = database.now(connection)
+    return [Due(stage, lane, (due_at - now).total_seconds()) for stage, lane, due_at in found]

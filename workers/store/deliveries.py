@@ -1,0 +1,197 @@
+"""Webhooks on their way: the oldest unfinished delivery of each (endpoint, invoice), and what came of each try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, bindparam, delete, func, null, select, tuple_, update
+
+from domain.decision import Stage
+from domain.models import DeliveryAttempt, UtcTime
+from workers.store.agenda import AGENDA, Claim
+from workers.store.database import Database
+from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
+
+ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """An endpoint as the sender needs it; its secrets still encrypted."""
+
+    id: str
+    url: str
+    secrets: str
+    headers: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
+
+    claim: Claim
+    delivery_id: int | None
+    event_id: str = ""
+    body: bytes = b""
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What came of one try. ``wait_seconds`` until the next one; None with outcome failed: the tries are used up."""
+
+    parcel: Parcel
+    outcome: Literal["delivered", "failed", "gone"]
+    error: str | None = None
+    status: int | None = None
+    latency_ms: int = 0
+    answer: bytes | None = None
+    wait_seconds: float | None = None
+
+
+def receivers(connection: Connection) -> list[Receiver]:
+    """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
+    rows = connection.execute(
+        select(ENDPOINT.c.id, ENDPOINT.c.url, ENDPOINT.c.secrets, ENDPOINT.c.headers).where(
+            ENDPOINT.c.disabled_at.is_(None)
+        )
+    )
+    return [Receiver(row.id, row.url, row.secrets, row.headers) for row in rows]
+
+
+def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
+    """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
+    pairs = [tuple(claim.subject.split("/", 1)) for claim in claims]
+    oldest = _oldest(pairs).subquery()
+    rows = connection.execute(
+        select(DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, EVENT.c.id, EVENT.c.body)
+        .join(
+            oldest,
+            (DELIVERY.c.endpoint_id == oldest.c.endpoint_id)
+            & (DELIVERY.c.invoice_id == oldest.c.invoice_id)
+            & (DELIVERY.c.sequence == oldest.c.sequence),
+        )
+        .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
+    ).all()
+    found = {
+        f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
+    }
+    return [Parcel(claim, *found[claim.subject]) if claim.subject in found else Parcel(claim, None) for claim in claims]
+
+
+def _oldest(pairs: Sequence[tuple[str, ...]]) -> Any:
+    return (
+        select(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, func.min(DELIVERY.c.sequence).label("sequence"))
+        .where(DELIVERY.c.state == "due", tuple_(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id).in_(pairs))
+        .group_by(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
+    )
+
+
+def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> set[str]:
+    """Write down what came of tries, and point each pair at its next delivery. Returns endpoints with work now.
+
+    The agenda rows are locked first; what is next is looked for in a second statement, so that an event committed
+    while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
+    """
+    tries = sorted(tries, key=lambda attempt: attempt.parcel.claim.subject)
+    subjects = [attempt.parcel.claim.subject for attempt in tries]
+    locked = select(AGENDA).where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(subjects))
+    locked = locked.order_by(AGENDA.c.subject)
+    if database.is_postgresql:
+        locked = locked.with_for_update()
+    rows = {row.subject: row for row in connection.execute(locked)}
+    now = database.now(connection)
+    _write_tries(connection, tries, now)
+    _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
+    ours = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
+    return _point_at_next(connection, ours, now)
+
+
+def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) -> None:
+    sent = [attempt for attempt in tries if attempt.parcel.delivery_id is not None]
+    if not sent:
+        return
+    attempts: list[dict[str, Any]] = []
+    states: list[dict[str, Any]] = []
+    for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
+        next_try_at = _next_try_at(attempt, now)
+        attempts.append(
+            {
+                "delivery_id": attempt.parcel.delivery_id,
+                "at": now,
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "latency_ms": attempt.latency_ms,
+                "answer": attempt.answer,
+                "error": attempt.error,
+                "next_try_at": next_try_at,
+            }
+        )
+        state = _state(attempt, next_try_at)
+        finished_at = None if state == "due" else now
+        states.append({"key": attempt.parcel.delivery_id, "state": state, "next": next_try_at, "finished": finished_at})
+    connection.execute(ATTEMPT.insert(), attempts)
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.id == bindparam("key"), DELIVERY.c.state == "due")
+        .values(
+            state=bindparam("state", type_=DELIVERY.c.state.type),
+            tries=DELIVERY.c.tries + 1,
+            next_try_at=bindparam("next", type_=UtcTime),
+            finished_at=bindparam("finished", type_=UtcTime),
+        ),
+        states,
+    )
+
+
+def _next_try_at(attempt: Try, now: datetime) -> datetime | None:
+    if attempt.outcome == "delivered" or attempt.wait_seconds is None:
+        return None
+    return now + timedelta(seconds=attempt.wait_seconds)
+
+
+def _state(attempt: Try, next_try_at: datetime | None) -> str:
+    """An endpoint that is gone is disabled: its event stays due and waits until it is enabled again."""
+    if attempt.outcome == "delivered":
+        return "delivered"
+    return "dead" if attempt.outcome == "failed" and next_try_at is None else "due"
+
+
+def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> None:
+    for endpoint, reason in sorted(reasons.items()):
+        connection.execute(
+            update(ENDPOINT)
+            .where(ENDPOINT.c.id == endpoint, ENDPOINT.c.disabled_at.is_(None))
+            .values(disabled_at=now, disabled_reason=reason)
+        )
+
+
+def _point_at_next(connection: Connection, tries: Sequence[Try], now: datetime) -> set[str]:
+    """Each pair's row goes to its oldest unfinished delivery, or away. The caller holds the rows' locks."""
+    pairs = [tuple(attempt.parcel.claim.subject.split("/", 1)) for attempt in tries]
+    if not pairs:
+        return set()
+    oldest = _oldest(pairs).subquery()
+    rows = connection.execute(
+        select(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at).join(
+            oldest,
+            (DELIVERY.c.endpoint_id == oldest.c.endpoint_id)
+            & (DELIVERY.c.invoice_id == oldest.c.invoice_id)
+            & (DELIVERY.c.sequence == oldest.c.sequence),
+        )
+    )
+    due = {f"{row.endpoint_id}/{row.invoice_id}": row.next_try_at or now for row in rows}
+    done = sorted({attempt.parcel.claim.subject for attempt in tries} - due.keys())
+    if done:
+        connection.execute(delete(AGENDA).where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(done)))
+    if due:
+        connection.execute(
+            update(AGENDA)
+            .where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject == bindparam("k"))
+            .values(due_at=bindparam("d", type_=UtcTime), lease_token=null(), claims=0, pokes=0),
+            [{"k": subject, "d": time} for subject, time in sorted(due.items())],
+        )
+    return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}

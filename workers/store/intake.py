@@ -1,0 +1,165 @@
+"""Orders in: the queued invoice and its first agenda rows in one transaction, once per (account, idempotency_key)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, select, tuple_
+
+from domain.decision import Stage
+from domain.event import new_id
+from domain.exact_json import write_json
+from domain.models import Invoice, RejectedMessage
+from domain.order import Order
+from domain.status import Status
+from workers.store.agenda import AGENDA, CLOCK_LANE, insert_into
+from workers.store.database import Database
+
+INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
+REJECTED: Any = RejectedMessage.__table__  # type: ignore[attr-defined]
+
+EXCERPT_CHARACTERS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of one order: accepted, repeated (the same content came before) or refused with the reason."""
+
+    order_id: str
+    outcome: Literal["accepted", "repeated", "refused"]
+    invoice_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A message turned away. ``message_key`` makes a redelivery of the same message a no-op."""
+
+    message_key: str
+    task: str | None
+    reason: str
+    excerpt: str
+    complete: bool
+
+
+def add_orders(connection: Connection, database: Database, orders: Sequence[tuple[Order, str]]) -> list[Added]:
+    """Write queued invoices for (order, provider name) pairs; an order that is there already is recognised."""
+    now = database.now(connection)
+    # Sorted, so that two lists with the same keys in another order don't lock each other out.
+    rows = [_row(order, provider, now) for order, provider in sorted(orders, key=lambda pair: _key(pair[0]))]
+    statement = insert_into(database, INVOICE).on_conflict_do_nothing().returning(INVOICE.c.id)
+    made = set(connection.execute(statement, rows).scalars())
+    agenda = [line for row in rows if row["id"] in made for line in _agenda(row, now)]
+    if agenda:
+        connection.execute(AGENDA.insert(), agenda)
+    ours = {(row["account"], row["idempotency_key"]): row["id"] for row in rows if row["id"] in made}
+    known = {} if len(made) == len(rows) else _known(connection, [order for order, _ in orders])
+    results = []
+    for order, _ in orders:
+        mine = ours.pop(_key(order), None)  # the first of several with one key is the one that was written
+        results.append(Added(order.order_id, "accepted", mine) if mine else _judge_repeat(connection, order, known))
+    return results
+
+
+def reject(connection: Connection, database: Database, rejections: Sequence[Rejection]) -> None:
+    """Keep messages that were turned away; one that comes again is kept once."""
+    now = database.now(connection)
+    rows = [
+        {
+            "message_key": r.message_key,
+            "at": now,
+            "task": r.task[:255] if r.task else None,
+            "reason": _storable(r.reason)[:1000],
+            "excerpt": _storable(r.excerpt)[:EXCERPT_CHARACTERS],
+            "complete": r.complete and len(r.excerpt) <= EXCERPT_CHARACTERS,
+        }
+        for r in sorted(rejections, key=lambda rejection: rejection.message_key)
+    ]
+    if rows:
+        connection.execute(insert_into(database, REJECTED).on_conflict_do_nothing(), rows)
+
+
+def find(
+    connection: Connection, account: str, order_id: str | None = None, idempotency_key: str | None = None
+) -> str | None:
+    """The id of the account's newest invoice with this order id and, or, this key."""
+    statement = select(INVOICE.c.id).where(INVOICE.c.account == account).order_by(INVOICE.c.id.desc()).limit(1)
+    if order_id is not None:
+        statement = statement.where(INVOICE.c.order_id == order_id)
+    if idempotency_key is not None:
+        statement = statement.where(INVOICE.c.idempotency_key == idempotency_key)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text takes no NUL, and no encoding takes half a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _key(order: Order) -> tuple[str, str]:
+    return order.account, order.idempotency_key
+
+
+def _row(order: Order, provider: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id("inv"),
+        "account": order.account,
+        "provider_account": order.account,
+        "provider": provider,
+        "order_id": order.order_id,
+        "idempotency_key": order.idempotency_key,
+        "digest": order.digest(),
+        "status": Status.QUEUED.value,
+        "sequence": 0,
+        "first_open": 1,
+        "price": order.price,
+        "currency": order.currency,
+        "pay_currency": order.pay_currency,
+        "network": order.network,
+        "lifetime_minutes": order.lifetime_minutes,
+        "params": write_json(order.params),
+        "metadata_json": write_json(order.metadata),
+        "create_before": order.create_before,
+        "created_at": now,
+        "updated_at": now,
+        "create_tries": 0,
+        "doubts": 0,
+        "quiet_polls": 0,
+    }
+
+
+def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+    line = {"subject": row["id"], "claims": 0, "pokes": 0}
+    lines = [line | {"stage": Stage.CREATE.value, "lane": row["provider_account"], "due_at": now}]
+    if row["create_before"] is not None:
+        lines.append(line | {"stage": Stage.CLOCK.value, "lane": CLOCK_LANE, "due_at": row["create_before"]})
+    return lines
+
+
+def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], Any]:
+    keys = sorted({_key(order) for order in orders})
+    rows = connection.execute(
+        select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.idempotency_key, INVOICE.c.digest).where(
+            tuple_(INVOICE.c.account, INVOICE.c.idempotency_key).in_(keys)
+        )
+    )
+    return {(row.account, row.idempotency_key): row for row in rows}
+
+
+def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], Any]) -> Added:
+    before = known.get(_key(order))
+    if before is not None and before.digest == order.digest():
+        return Added(order.order_id, "repeated", before.id)
+    if before is not None:
+        reason = f"idempotency_key: {order.idempotency_key!r} was used by invoice {before.id} with other content"
+        return Added(order.order_id, "refused", None, reason)
+    other = connection.execute(
+        select(INVOICE.c.id).where(
+            INVOICE.c.account == order.account, INVOICE.c.order_id == order.order_id, INVOICE.c.first_open == 1
+        )
+    ).scalar_one_or_none()
+    place = f"invoice {other} of this order is still open" if other else "another invoice of this order was open"
+    return Added(order.order_id, "refused", None, f"order_id: {place}")

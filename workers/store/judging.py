@@ -1,0 +1,281 @@
+"""Evidence becomes truth: one transaction re-reads the invoices under lock, decides, writes change, event, agenda."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, null, select, tuple_, update
+
+from domain.decision import Decision, Policy, Stage, Verdict
+from domain.event import envelope, new_id
+from domain.evidence import ClockRanOut, Created, Evidence, InDoubt
+from domain.exact_json import write_json
+from domain.lifecycle import decide
+from domain.models import EvidenceRecord, UtcTime
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim
+from workers.store.database import Database
+from workers.store.intake import INVOICE
+from workers.store.outbox import NewEvent, add_events
+
+EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
+
+RAW_CHARACTERS = 16_384
+STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Evidence about an invoice, and the lease it was brought under, if any."""
+
+    invoice_id: str
+    evidence: Evidence
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one piece of evidence. ``verdict`` is ``missing`` where there is no such invoice."""
+
+    invoice_id: str
+    verdict: Verdict | str
+    status_before: str | None = None
+    status: str | None = None
+    event_type: str | None = None
+    reason: str | None = None
+    order_id: str | None = None
+    account: str | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    """One transaction's worth of writing, gathered first, written in bulk and sorted by key."""
+
+    now: datetime
+    invoices: dict[str, SimpleNamespace]
+    rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
+    held: dict[tuple[str, str], str] = field(default_factory=dict)  #: the leases this evidence came under
+    changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
+    events: list[NewEvent] = field(default_factory=list)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+
+def judge(
+    connection: Connection,
+    database: Database,
+    policy_of: Callable[[str], Policy],
+    judgements: Sequence[Judgement],
+) -> tuple[list[Outcome], set[tuple[Stage, str]]]:
+    """Apply evidence to its invoices as they are now. Returns the outcomes and the lanes that have work at once."""
+    work = _lock(connection, database, sorted({j.invoice_id for j in judgements}))
+    taken = _refs_of_others(connection, work, judgements)
+    outcomes = []
+    for judgement in judgements:
+        if judgement.claim is not None:
+            work.held[judgement.claim.stage.value, judgement.invoice_id] = judgement.claim.token
+        invoice = work.invoices.get(judgement.invoice_id)
+        if invoice is None:
+            outcomes.append(Outcome(judgement.invoice_id, "missing"))
+            continue
+        evidence = _completed(work, _foreign(judgement, invoice, taken), judgement)
+        before = invoice.status
+        decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311 jitter
+        _apply(work, invoice, evidence, decision, before)
+        outcomes.append(_outcome(invoice, decision, before))
+    _write_invoices(connection, work)
+    lanes = _write_agenda(connection, work)
+    endpoints = add_events(connection, database, work.events, work.now)
+    if work.evidence:
+        connection.execute(EVIDENCE.insert(), work.evidence)
+    lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
+    return outcomes, lanes
+
+
+def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outcome:
+    return Outcome(
+        invoice.id,
+        decision.verdict,
+        before,
+        invoice.status,
+        decision.event,
+        invoice.reason,
+        invoice.order_id,
+        invoice.account,
+    )
+
+
+def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
+    """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out."""
+    invoices = select(INVOICE).where(INVOICE.c.id.in_(ids)).order_by(INVOICE.c.id)
+    rows = (
+        select(AGENDA)
+        .where(AGENDA.c.stage.in_([stage.value for stage in STAGES]), AGENDA.c.subject.in_(ids))
+        .order_by(AGENDA.c.stage, AGENDA.c.subject)
+    )
+    if database.is_postgresql:
+        invoices, rows = invoices.with_for_update(), rows.with_for_update()
+    found = {row.id: SimpleNamespace(**row._mapping) for row in connection.execute(invoices)}
+    agenda = {(row.stage, row.subject): row for row in connection.execute(rows)}
+    return _Work(database.now(connection), found, agenda)
+
+
+def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:
+    """(provider account, provider_ref) -> invoice id, for every ref that this evidence would bind."""
+    asked = sorted(
+        {
+            (work.invoices[j.invoice_id].provider_account, j.evidence.provider_ref)
+            for j in judgements
+            if isinstance(j.evidence, Created) and j.invoice_id in work.invoices
+        }
+    )
+    if not asked:
+        return {}
+    rows = connection.execute(
+        select(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.provider_ref).where(
+            tuple_(INVOICE.c.provider_account, INVOICE.c.provider_ref).in_(asked)
+        )
+    )
+    return {(row.provider_account, row.provider_ref): row.id for row in rows}
+
+
+def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
+    """An answer that names another order's invoice binds nothing: it would show a customer somebody else's address."""
+    evidence = judgement.evidence
+    if not isinstance(evidence, Created):
+        return evidence
+    owner = taken.setdefault((invoice.provider_account, evidence.provider_ref), invoice.id)
+    if owner == invoice.id:
+        return evidence
+    reason = f"the provider answered with {evidence.provider_ref}, the invoice of another order ({owner})"
+    return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
+
+
+def _completed(work: _Work, evidence: Evidence, judgement: Judgement) -> Evidence:
+    """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
+    if not isinstance(evidence, ClockRanOut):
+        return evidence
+    key = (Stage.CREATE.value, judgement.invoice_id)
+    row = work.rows.get(key)
+    in_call = row is not None and row.lease_token is not None and row.lease_token != work.held.get(key)
+    return dataclasses.replace(evidence, in_call=in_call)
+
+
+def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str) -> None:
+    _keep_evidence(work, invoice, evidence, decision)
+    for name, value in decision.changes.items():
+        setattr(invoice, name, value)
+    if decision.changes:
+        work.changes[invoice.id].update(decision.changes)
+    for stage, due_at in decision.agenda.items():
+        work.agenda[stage.value, invoice.id] = due_at
+    if decision.event is not None:
+        event_id = new_id("evt")
+        body = envelope(invoice, event_id=event_id, event_type=decision.event, previous_status=before, time=work.now)
+        work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
+
+
+def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision) -> None:
+    """Only what differs from the last, or changed something. The clock's word is in the event it caused."""
+    if decision.verdict == "ignored" or isinstance(evidence, ClockRanOut):
+        return
+    fields = dataclasses.asdict(evidence)
+    raw = fields.pop("raw")
+    fields.pop("asked_at")
+    detail = write_json({name: _plain(value) for name, value in fields.items() if value is not None})
+    digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
+    if digest == invoice.evidence_digest and decision.verdict != "applied":
+        return
+    invoice.evidence_digest = digest
+    work.changes[invoice.id]["evidence_digest"] = digest
+    work.evidence.append(
+        {
+            "invoice_id": invoice.id,
+            "at": work.now,
+            "kind": type(evidence).__name__,
+            "detail": detail,
+            "raw": raw[:RAW_CHARACTERS] if raw else None,
+            "verdict": decision.verdict,
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _write_invoices(connection: Connection, work: _Work) -> None:
+    """One statement per set of changed columns, its rows sorted by key."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for invoice_id, changes in sorted(work.changes.items()):
+        names = tuple(sorted(changes))
+        groups[names].append({"key": invoice_id} | {f"new_{name}": changes[name] for name in names})
+    for names, rows in groups.items():
+        values = {name: bindparam(f"new_{name}", type_=INVOICE.c[name].type) for name in names}
+        connection.execute(update(INVOICE).where(INVOICE.c.id == bindparam("key")).values(values), rows)
+
+
+def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]:
+    """Set what is due next. A row leased by somebody else keeps its ``due_at``; it is poked, and its holder decides."""
+    gone: list[tuple[str, str]] = []
+    moved: list[dict[str, Any]] = []
+    poked: list[tuple[str, str]] = []
+    added: list[dict[str, Any]] = []
+    lanes: set[tuple[Stage, str]] = set()
+    for key in sorted(work.agenda.keys() | work.held.keys()):
+        row, due_at = work.rows.get(key), work.agenda.get(key)
+        ours = row is not None and row.lease_token is not None and row.lease_token == work.held.get(key)
+        if row is None:
+            if due_at is not None:
+                added.append(_new_row(work, key, due_at))
+        elif key not in work.agenda and not ours:
+            continue  # the lease was lost meanwhile; whoever holds the row now decides about it
+        elif due_at is None:
+            gone.append(key)
+        elif row.lease_token is not None and not ours:
+            poked.append(key)
+        else:
+            moved.append({"s": key[0], "k": key[1], "d": due_at})
+        if due_at is not None and due_at <= work.now:
+            lanes.add((Stage(key[0]), _lane(work, key)))
+    _execute_agenda(connection, gone, moved, poked, added)
+    return lanes
+
+
+def _execute_agenda(
+    connection: Connection,
+    gone: Sequence[tuple[str, str]],
+    moved: Sequence[Mapping[str, Any]],
+    poked: Sequence[tuple[str, str]],
+    added: Sequence[Mapping[str, Any]],
+) -> None:
+    identity = tuple_(AGENDA.c.stage, AGENDA.c.subject)
+    if gone:
+        connection.execute(delete(AGENDA).where(identity.in_(gone)))
+    if moved:
+        connection.execute(
+            update(AGENDA)
+            .where(AGENDA.c.stage == bindparam("s"), AGENDA.c.subject == bindparam("k"))
+            .values(due_at=bindparam("d", type_=UtcTime), lease_token=null(), claims=0, pokes=0),
+            list(moved),
+        )
+    if poked:
+        connection.execute(update(AGENDA).where(identity.in_(poked)).values(pokes=AGENDA.c.pokes + 1))
+    if added:
+        connection.execute(AGENDA.insert(), list(added))
+
+
+def _new_row(work: _Work, key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
+    return {"stage": key[0], "subject": key[1], "lane": _lane(work, key), "due_at": due_at, "claims": 0, "pokes": 0}
+
+
+def _lane(work: _Work, key: tuple[str, str]) -> str:
+    account: str = work.invoices[key[1]].provider_account
+    return CLOCK_LANE if key[0] == Stage.CLOCK.value else account

@@ -1,0 +1,123 @@
+"""Events: written in the transaction of their change, read by the stream's publisher and by the deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, exists, select, update
+
+from domain.decision import Stage
+from domain.models import Delivery, Endpoint, Event
+from workers.store.agenda import AGENDA, insert_into
+from workers.store.database import Database
+
+EVENT: Any = Event.__table__  # type: ignore[attr-defined]
+ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
+DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be written: ``body`` holds the very bytes that are signed and sent."""
+
+    id: str
+    invoice_id: str
+    sequence: int
+    type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """An event the stream has not been told yet."""
+
+    number: int
+    id: str
+    body: bytes
+
+
+def add_events(connection: Connection, database: Database, events: Sequence[NewEvent], now: datetime) -> set[str]:
+    """Write events, a delivery for each endpoint that wants them, and each pair's agenda row.
+
+    Returns the endpoints that have work now. The invoices are locked, so an invoice's numbers grow with its sequence.
+    """
+    if not events:
+        return set()
+    rows = [
+        {
+            "id": e.id,
+            "invoice_id": e.invoice_id,
+            "sequence": e.sequence,
+            "type": e.type,
+            "body": e.body,
+            "created_at": now,
+        }
+        for e in events
+    ]
+    numbers = (
+        connection.execute(EVENT.insert().returning(EVENT.c.number, sort_by_parameter_order=True), rows).scalars().all()
+    )
+    deliveries = [
+        {
+            "endpoint_id": endpoint.id,
+            "event_number": number,
+            "invoice_id": event.invoice_id,
+            "sequence": event.sequence,
+            "state": "due",
+            "tries": 0,
+            "next_try_at": now,
+            "created_at": now,
+        }
+        for endpoint in connection.execute(select(ENDPOINT.c.id, ENDPOINT.c.events)).all()
+        for event, number in zip(events, numbers, strict=True)
+        if wants(endpoint.events, event.type)
+    ]
+    if not deliveries:
+        return set()
+    connection.execute(DELIVERY.insert(), deliveries)
+    _poke_pairs(connection, database, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
+    return {row["endpoint_id"] for row in deliveries}
+
+
+def wants(filter_text: str | None, event_type: str) -> bool:
+    """Whether an endpoint's filter (comma-separated types, NULL: all) lets a type through."""
+    return filter_text is None or event_type in filter_text.split(",")
+
+
+def _poke_pairs(connection: Connection, database: Database, pairs: set[tuple[str, str]], now: datetime) -> None:
+    """One row per (endpoint, invoice). A row that is there keeps its ``due_at``: it is leased, or waits its turn to
+    try the pair's older event again. Whoever completes it looks for what is next, this event included."""
+    rows = [
+        {"stage": Stage.DELIVER.value, "subject": f"{endpoint}/{invoice}", "lane": endpoint, "due_at": now}
+        | {"claims": 0, "pokes": 0}
+        for endpoint, invoice in sorted(pairs)
+    ]
+    statement = insert_into(database, AGENDA)
+    poke = statement.on_conflict_do_update(
+        index_elements=[AGENDA.c.stage, AGENDA.c.subject], set_={"pokes": AGENDA.c.pokes + 1}
+    )
+    connection.execute(poke, rows)
+
+
+def unpublished(connection: Connection, limit: int) -> list[Unpublished]:
+    """The oldest events the stream has not been told, by number: that keeps each invoice's own order."""
+    rows = connection.execute(
+        select(EVENT.c.number, EVENT.c.id, EVENT.c.body)
+        .where(EVENT.c.published_at.is_(None))
+        .order_by(EVENT.c.number)
+        .limit(limit)
+    )
+    return [Unpublished(row.number, row.id, row.body) for row in rows]
+
+
+def any_unpublished(connection: Connection) -> bool:
+    """Whether the stream has something to be told."""
+    return bool(connection.execute(select(exists().where(EVENT.c.published_at.is_(None)))).scalar())
+
+
+def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:
+    """The stream has these."""
+    connection.execute(update(EVENT).where(EVENT.c.number.in_(numbers)).values(published_at=now))

@@ -1,0 +1,160 @@
+"""The store: every write of the system as one short transaction. Synchronous and safe to share between threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from domain.decision import Policy, Stage
+from workers.store import agenda, deliveries, intake, judging, outbox
+from workers.store.agenda import PUBLISH_LANE, Claim, Due
+from workers.store.database import Database
+from workers.store.deliveries import Parcel, Receiver, Try
+from workers.store.intake import INVOICE, Added, Rejection
+from workers.store.judging import Judgement, Outcome
+from workers.store.outbox import Unpublished
+
+#: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
+ORPHANED = Policy(
+    lifetime_minutes=Decimal(60),
+    timeout_seconds=10,
+    on_doubt="hold",
+    poll_seconds=30,
+    hold_refused_minutes=Decimal(10),
+    monitor_minutes=Decimal(0),
+    can_be_asked=False,
+)
+
+Lane = tuple[Stage, str]
+
+
+class Store:
+    """What the database knows and how it changes. Raises ``database.UNAVAILABLE`` while the database is away."""
+
+    def __init__(self, database: Database, policies: Mapping[str, Policy], ring: Callable[[Lane], None]) -> None:
+        self.database = database
+        self._policies = policies
+        self._ring = ring
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.close()
+
+    # ------------------------------------------------------------ orders in
+
+    def add_orders(self, orders: Sequence[tuple[Any, str]]) -> list[Added]:
+        """Write queued invoices for (order, provider name) pairs, and ring their lanes after the commit."""
+        with self.database.transaction() as connection:
+            added = intake.add_orders(connection, self.database, orders)
+        accepted = {
+            order.account for (order, _), result in zip(orders, added, strict=True) if result.outcome == "accepted"
+        }
+        self._ring_all({(Stage.CREATE, account) for account in accepted})
+        return added
+
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        """Keep messages that were turned away."""
+        with self.database.transaction() as connection:
+            intake.reject(connection, self.database, rejections)
+
+    def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
+        """The id of the newest invoice with this order id and, or, key."""
+        with self.database.reading() as connection:
+            return intake.find(connection, account, order_id, idempotency_key)
+
+    # ------------------------------------------------------------ evidence
+
+    def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]:
+        """Judge evidence against the invoices as they are now, all in one transaction."""
+        with self.database.transaction() as connection:
+            outcomes, lanes = judging.judge(connection, self.database, self._policy, judgements)
+        if any(outcome.event_type for outcome in outcomes):
+            lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
+        self._ring_all(lanes)
+        return outcomes
+
+    def _policy(self, account: str) -> Policy:
+        return self._policies.get(account, ORPHANED)
+
+    # ------------------------------------------------------------ the agenda
+
+    def claim(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[Claim]:
+        """Lease up to ``limit`` due rows of a lane."""
+        with self.database.transaction() as connection:
+            return agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
+
+    def claim_invoices(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any]]:
+        """Lease due rows together with their invoices; an invoice that is gone comes as None."""
+        with self.database.transaction() as connection:
+            claims = agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
+            if not claims:
+                return []
+            rows = connection.execute(select(INVOICE).where(INVOICE.c.id.in_([claim.subject for claim in claims])))
+            invoices = {row.id: row for row in rows}
+        return [(claim, invoices.get(claim.subject)) for claim in claims]
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give rows back untouched: they are due at once for whoever asks next."""
+        with self.database.transaction() as connection:
+            agenda.release(connection, claims, self.database.now(connection))
+
+    def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
+        """When each lane has work; the stream's lane counts only while there are unpublished events."""
+        with self.database.reading() as connection:
+            found = agenda.next_due(connection, self.database, lanes)
+            if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
+                found = [due for due in found if due.stage is not Stage.PUBLISH]
+        return found
+
+    # ------------------------------------------------------------ events out
+
+    def add_publisher(self) -> None:
+        """Make sure that the stream has its agenda row."""
+        with self.database.transaction() as connection:
+            agenda.add_publisher(connection, self.database)
+
+    def unpublished(self, limit: int) -> list[Unpublished]:
+        """The oldest events that the stream has not been told."""
+        with self.database.reading() as connection:
+            return outbox.unpublished(connection, limit)
+
+    def mark_published(self, numbers: Sequence[int]) -> None:
+        """The stream has these."""
+        with self.database.transaction() as connection:
+            outbox.mark_published(connection, numbers, self.database.now(connection))
+
+    def finish_publishing(self, claim: Claim, wait_seconds: float) -> None:
+        """The publisher's row is free again, and due after ``wait_seconds``."""
+        with self.database.transaction() as connection:
+            agenda.finish(connection, claim, self.database.now(connection) + timedelta(seconds=wait_seconds))
+
+    def receivers(self) -> list[Receiver]:
+        """The enabled endpoints."""
+        with self.database.reading() as connection:
+            return deliveries.receivers(connection)
+
+    def load_parcels(self, claims: Sequence[Claim]) -> list[Parcel]:
+        """What is to be sent under these leases."""
+        with self.database.reading() as connection:
+            return deliveries.load(connection, claims)
+
+    def settle(self, tries: Sequence[Try]) -> None:
+        """Write down what came of tries and point each pair at its next delivery."""
+        with self.database.transaction() as connection:
+            endpoints = deliveries.settle(connection, self.database, tries)
+        self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+
+    # ------------------------------------------------------------ time and bells
+
+    def now(self) -> datetime:
+        """The database's time."""
+        with self.database.reading() as connection:
+            return self.database.now(connection)
+
+    def _ring_all(self, lanes: set[Lane]) -> None:
+        for lane in sorted(lanes):
+            self._ring(lane)

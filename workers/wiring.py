@@ -1,0 +1,186 @@
+"""Builds the runtime once per process, from the settings. Nothing is built at import."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
+
+from config.settings import Settings, load_settings
+from config.urls import sentinel_master, without_query
+from domain.account import Account
+from domain.decision import Policy, Stage
+from domain.ports import Provider
+from workers.bell import Bell
+from workers.embedded.valkey import ensure_valkey
+from workers.limits import RateLimit
+from workers.outbound.address import AddressGuard
+from workers.outbound.secretbox import SecretBox
+from workers.outbound.stream import EventStream
+from workers.outbound.webhook import WebhookSender
+from workers.providers.call import Call, open_client
+from workers.providers.registry import PROVIDERS, build_providers
+from workers.pump import Pump, Work
+from workers.stages import DeliverStage, ProviderStages, clock, publish
+from workers.store.database import Database
+from workers.store.schema import upgrade
+from workers.store.store import Lane, Store
+
+REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What a worker process works with."""
+
+    settings: Settings
+    store: Store
+    providers: Mapping[str, Provider]
+    bell: Bell
+    pump: Pump | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def ring(self, stage: Stage | str, lane: str) -> None:
+        """There is work: wake this process's pump, or, where it has none, some other process. Never raises."""
+        if self.pump is not None:
+            self.pump.wake((Stage(stage), lane))
+        else:
+            self.bell.ring(Stage(stage), lane)
+
+    def wake(self, stage: str, lane: str) -> None:
+        """A bell was heard."""
+        self.bell.clear(stage, lane)
+        if self.pump is not None:
+            self.pump.wake((Stage(stage), lane))
+
+    def wake_all(self) -> None:
+        """Look at every lane now."""
+        if self.pump is not None:
+            self.pump.sweep()
+
+
+_runtime: Runtime | None = None
+_building = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """The process's runtime, built by the first who asks."""
+    global _runtime  # noqa: PLW0603 - one per process, by design
+    with _building:
+        if _runtime is None:
+            _runtime = build_runtime(load_settings())
+        return _runtime
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """Connect everything, without a pump. Opens no connection yet."""
+    from workers.app import app  # not at the top: importing the app reads the settings
+
+    def send(task: str, arguments: list[str]) -> None:
+        app.send_task(task, args=arguments, ignore_result=True, retry=False)
+
+    bell = Bell(open_redis(settings.redis_url), send)
+    runtime: Runtime
+
+    def ring(lane: Lane) -> None:
+        runtime.ring(*lane)
+
+    providers = build_providers(Call(open_client(sum(a.max_in_flight for a in settings.accounts.values()) + 100)))
+    runtime = Runtime(settings, open_store(settings, ring), providers, bell)
+    return runtime
+
+
+def open_store(settings: Settings, ring: Callable[[Lane], None] = lambda _: None) -> Store:
+    """The store that the settings name. Without ``ring`` the workers' sweep finds new work within a second."""
+    return Store(Database(settings.database_url, pool_size=12), policies(settings), ring)
+
+
+def policies(settings: Settings) -> Mapping[str, Policy]:
+    """Each account's policy: what the operator set, and what its provider can do."""
+    return {name: _policy(account, settings) for name, account in settings.accounts.items()}
+
+
+def _policy(account: Account, settings: Settings) -> Policy:
+    return Policy(
+        lifetime_minutes=account.lifetime_minutes,
+        timeout_seconds=account.timeout_seconds,
+        on_doubt=account.on_doubt,
+        poll_seconds=account.poll_seconds,
+        hold_refused_minutes=account.hold_refused_minutes,
+        monitor_minutes=settings.monitor_minutes,
+        can_be_asked=PROVIDERS[account.provider].can_be_asked,
+    )
+
+
+def start_pump() -> None:
+    """Give this process a pump; harmless when it has one."""
+    current = runtime()
+    if current.pump is None:
+        store = current.store
+        current.pump = Pump(
+            lambda stack: open_works(current, stack),
+            store.next_due,
+            store.release,
+            lambda lane: current.bell.ring(*lane),
+        )
+        current.pump.start()
+
+
+async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
+    """Every stage of this process, on the pump's loop."""
+    settings, store = current.settings, current.store
+    client = open_async_redis(settings.redis_url)
+    stack.push_async_callback(client.aclose)
+    guard = AddressGuard(settings.webhook_allow)
+    stack.callback(guard.lookup.close)
+    sender = await stack.enter_async_context(WebhookSender(guard))
+    rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
+    accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(client, rates))
+    deliver = DeliverStage(store, sender, lambda: secret_box(settings))
+    stream = EventStream(client, settings.stream, settings.stream_maxlen)
+    store.add_publisher()
+    return [*accounts.works(), clock(store), publish(store, stream), deliver.work()]
+
+
+def secret_box(settings: Settings) -> SecretBox:
+    """Opens and seals endpoint secrets. Raises SettingsError without a usable key."""
+    return SecretBox([key.get_secret_value() for key in settings.secret_keys()])
+
+
+def open_redis(url: str) -> redis.Redis:
+    """A client; ``sentinel://`` follows the master."""
+    master = sentinel_master(url) if url.startswith("sentinel") else None
+    if master is None:
+        return redis.Redis.from_url(url, **REDIS_OPTIONS)
+    return _follow(redis.sentinel.Sentinel, redis.Redis, url, master)  # type: ignore[no-any-return]
+
+
+def open_async_redis(url: str) -> redis.asyncio.Redis:
+    """The same on an event loop."""
+    master = sentinel_master(url) if url.startswith("sentinel") else None
+    if master is None:
+        return redis.asyncio.Redis.from_url(url, **REDIS_OPTIONS)
+    return _follow(redis.asyncio.sentinel.Sentinel, redis.asyncio.Redis, url, master)  # type: ignore[no-any-return]
+
+
+def _follow(sentinel_class: Any, client_class: Any, url: str, master: str) -> Any:
+    """A client of whoever is the master now. redis-py has no types for its sentinels."""
+    sentinel = sentinel_class([], **REDIS_OPTIONS)
+    sentinel.sentinels = [client_class.from_url(without_query(url).replace("sentinel", "redis", 1), **REDIS_OPTIONS)]
+    return sentinel.master_for(master, **REDIS_OPTIONS)
+
+
+def prepare_embedded(settings: Settings) -> None:
+    """Start what runs on this machine by default: the Valkey, and the SQLite file with its tables."""
+    if settings.embedded_broker:
+        ensure_valkey(settings.home)
+    if settings.embedded_database:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        upgrade(settings.database_url)
