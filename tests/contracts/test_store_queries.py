@@ -225,19 +225,16 @@ def test_the_agenda_is_counted_by_stage_and_lane(database):
 
 
 def test_parked_rows_fall_due_again_and_stay_marked_as_lost(database):
-    disabled = add_endpoint(database)
     add_agenda(database, "create", "inv_1", "nebulox", None, claims=6)
-    add_agenda(database, "deliver", f"{disabled}/inv_1", disabled, None)
+    add_agenda(database, "deliver", "ep_1/inv_1", "ep_1", None)
+    later = NOW + timedelta(hours=1)
+    add_agenda(database, "check", "inv_1", "nebulox", later, lease_token="t", claims=1)
     with database.transaction() as connection:
-        endpoints.disable_endpoint(connection, disabled, "410", NOW)
-    with database.transaction() as connection:
-        assert endpoints.redrive_parked(connection, NOW, 100) == 1
-    rows = read(database, lambda connection: connection.execute(select(queries.AGENDA)).all())
-    assert {row.stage: (row.due_at, row.claims) for row in rows} == {"create": (NOW, 1), "deliver": (None, 0)}
+        assert endpoints.redrive_parked(connection, NOW, 100) == 2
 
-    with database.transaction() as connection:
-        assert endpoints.enable_endpoint(connection, disabled, NOW)
-    assert read(database, queries.parked_rows, 10) == []
+    rows = read(database, lambda connection: connection.execute(select(queries.AGENDA)).all())
+    told = {row.stage: (row.due_at, row.claims) for row in rows}
+    assert told == {"create": (NOW, 1), "deliver": (NOW, 0), "check": (later, 1)}
 
 
 def test_an_endpoint_keeps_its_filter_headers_and_sealed_secret(database):
@@ -271,6 +268,10 @@ def test_disabling_keeps_the_first_reason(database):
         assert not endpoints.disable_endpoint(connection, "ep_none", "by hand", NOW)
     found = read(database, endpoints.find_endpoint, endpoint)
     assert (found.disabled_at, found.disabled_reason) == (NOW, "answered 410")
+    with database.transaction() as connection:
+        assert endpoints.enable_endpoint(connection, endpoint)
+        assert not endpoints.enable_endpoint(connection, "ep_none")
+    assert read(database, endpoints.find_endpoint, endpoint).disabled_at is None
 
 
 def test_removing_an_endpoint_removes_what_was_meant_for_it_and_nothing_else(database, monkeypatch):

@@ -1,0 +1,5 @@
+"""`python -m workers.cli`: the `invoices` command where it is not installed."""
+
+from workers.cli.main import main
+
+main()

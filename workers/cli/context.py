@@ -1,0 +1,67 @@
+"""What commands work with: the settings, and the database as they name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workers.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.store.database import Database
+    from workers.store.store import Store
+
+
+def settings() -> Settings:
+    """The settings of this process. Raises SettingsError."""
+    from config.settings import load_settings
+
+    return load_settings()
+
+
+@contextmanager
+def open_database(given: Settings | None = None) -> Iterator[Database]:
+    """The database that the settings name; one that was never made is an error, not made on the way."""
+    from workers.store.database import Database
+
+    given = given or settings()
+    require_file(given.database_url)
+    database = Database(given.database_url, pool_size=2)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def require_file(database_url: str) -> None:
+    """SQLite would make an empty file. Raises CommandFailed where there is none."""
+    kind, _, place = database_url.partition(":///")
+    if kind.startswith("sqlite") and not Path(place.partition("?")[0]).exists():
+        raise CommandFailed(f"there is no database {place.partition('?')[0]}: run `invoices migrate`")
+
+
+def ensure_broker(given: Settings) -> bool:
+    """Start the embedded Valkey where the settings name no other broker; True when it did not run before."""
+    if not given.embedded_broker:
+        return False
+    from workers.embedded.valkey import ensure_valkey, is_running
+
+    started = not is_running(given.home)
+    ensure_valkey(given.home)
+    return started
+
+
+@contextmanager
+def open_store(given: Settings) -> Iterator[Store]:
+    """The store, for commands that judge evidence; what it leaves to do is found by the workers' sweep."""
+    from workers.wiring import open_store as open_wired
+
+    require_file(given.database_url)
+    store = open_wired(given)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,23 @@
+"""`invoices migrate`."""
+
+from __future__ import annotations
+
+import click
+
+from workers.cli.context import settings
+from workers.cli.output import json_option, print_json
+
+
+@click.command("migrate")
+@json_option
+def migrate_command(as_json: bool) -> None:
+    """Bring the database to the newest revision; safe to run at any time, and by several at once."""
+    from workers.store.schema import upgrade
+
+    before, after = upgrade(settings().database_url)
+    if as_json:
+        print_json({"before": before, "after": after, "changed": before != after})
+    elif before == after:
+        click.echo(f"the database is at the newest revision, {after}")
+    else:
+        click.echo(f"migrated from {before or 'nothing'} to {after}")

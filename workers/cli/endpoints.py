@@ -1,0 +1,243 @@
+"""`invoices endpoints`: receivers of webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.context import open_database, settings
+from workers.cli.errors import CommandFailed
+from workers.cli.output import json_option, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.outbound.attempt import Attempt
+    from workers.outbound.secretbox import SecretBox
+    from workers.store.database import Database
+    from workers.store.endpoints import Endpoint
+
+TEST_TYPE = "invoices.test"
+
+
+@click.group("endpoints")
+def endpoints_command() -> None:
+    """Add, list, test and remove receivers of webhooks."""
+
+
+@endpoints_command.command("add")
+@click.argument("url")
+@click.option("--events", help="Only these types, comma-separated: invoice.paid,invoice.expired.  [default: all]")
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook; repeatable."
+)
+@json_option
+def add(url: str, events: str | None, headers: tuple[str, ...], as_json: bool) -> None:
+    """Send every event from now on to URL, signed. The secret is shown this once."""
+    from domain.event import new_id
+    from workers.outbound.signature import new_secret
+    from workers.store.endpoints import add_endpoint
+
+    config = settings()
+    given = _read_headers(headers)
+    types = None if events is None else [name.strip() for name in events.split(",") if name.strip()]
+    if types == []:
+        raise click.UsageError("--events names no type of event; leave it out for all of them")
+    _check_address(url, config)
+    secret, endpoint_id = new_secret(), new_id("ep")
+    sealed = _box(config).seal(secret)
+    with open_database(config) as database, database.transaction() as connection:
+        try:
+            add_endpoint(
+                connection,
+                endpoint_id=endpoint_id,
+                url=url,
+                sealed_secret=sealed,
+                now=database.now(connection),
+                events=types,
+                headers=given,
+            )
+        except ValueError as error:
+            raise CommandFailed(str(error), exit_code=2) from None
+    if as_json:
+        print_json({"id": endpoint_id, "secret": secret, "url": url, "events": types})
+        return
+    click.echo(f"id      {endpoint_id}\nsecret  {secret}")
+    click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
+
+
+def _read_headers(lines: tuple[str, ...]) -> dict[str, str]:
+    from workers.outbound.webhook import check_headers
+
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise click.UsageError("--header must be of the form 'NAME: VALUE'")
+        if name.strip().lower() in {known.lower() for known in headers}:
+            raise click.UsageError(f"--header {name.strip()} is there twice")
+        headers[name.strip()] = value.strip()
+    try:
+        check_headers(headers)
+    except ValueError as error:
+        raise CommandFailed(str(error), exit_code=2) from None
+    return headers
+
+
+def _check_address(url: str, config: Settings) -> None:
+    from workers.outbound.address import AddressGuard, AddressRefused
+
+    try:
+        asyncio.run(AddressGuard(config.webhook_allow).resolve_and_check(url))
+    except AddressRefused as error:
+        raise CommandFailed(f"url: {error}", exit_code=2) from None
+
+
+def _box(config: Settings) -> SecretBox:
+    from workers.outbound.secretbox import SecretBox
+
+    return SecretBox([key.get_secret_value() for key in config.secret_keys()])
+
+
+@endpoints_command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List receivers; secrets are never shown again."""
+    from workers.store.endpoints import endpoints_for
+
+    with open_database() as database, database.reading() as connection:
+        found = endpoints_for(connection)
+    if as_json:
+        for endpoint in found:
+            print_json(_fields(endpoint))
+        return
+    rows = (
+        (
+            e.id,
+            e.url,
+            ", ".join(sorted(e.events)) if e.events else "all",
+            e.created_at,
+            e.disabled_at,
+            e.disabled_reason,
+        )
+        for e in found
+    )
+    columns = ("ID", "URL", "EVENTS", "ADDED", "DISABLED", "WHY")
+    print_table(columns, rows, empty="there is no endpoint: invoices endpoints add URL")
+
+
+def _fields(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": None if endpoint.events is None else sorted(endpoint.events),
+        "headers": sorted(endpoint.headers),  # their values may authorise
+        "created_at": plain(endpoint.created_at),
+        "disabled_at": plain(endpoint.disabled_at),
+        "disabled_reason": endpoint.disabled_reason,
+    }
+
+
+@endpoints_command.command("remove")
+@click.argument("endpoint_id", metavar="ID")
+@json_option
+def remove(endpoint_id: str, as_json: bool) -> None:
+    """Remove a receiver with everything that still waits for it, and its log."""
+    from workers.store.endpoints import remove_endpoint
+
+    with open_database() as database:
+        removed = remove_endpoint(database, endpoint_id)
+    if removed is None:
+        raise _missing(endpoint_id)
+    if as_json:
+        print_json({"id": endpoint_id, "removed": True, "deliveries": removed})
+    else:
+        click.echo(f"removed {endpoint_id} with {removed} deliveries")
+
+
+def _missing(endpoint_id: str) -> CommandFailed:
+    return CommandFailed(f"there is no endpoint {endpoint_id!r} (see: invoices endpoints list)")
+
+
+@endpoints_command.command("disable")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--reason", default="by hand", show_default=True)
+def disable(endpoint_id: str, reason: str) -> None:
+    """Let a receiver's events wait; none is dropped."""
+    from workers.store.endpoints import disable_endpoint
+
+    with open_database() as database, database.transaction() as connection:
+        if not disable_endpoint(connection, endpoint_id, reason, database.now(connection)):
+            raise _missing(endpoint_id)
+    click.echo(f"disabled {endpoint_id}: its events wait")
+
+
+@endpoints_command.command("enable")
+@click.argument("endpoint_id", metavar="ID")
+def enable(endpoint_id: str) -> None:
+    """Deliver again, what waited first."""
+    from workers.store.endpoints import enable_endpoint
+
+    with open_database() as database, database.transaction() as connection:
+        if not enable_endpoint(connection, endpoint_id):
+            raise _missing(endpoint_id)
+    click.echo(f"enabled {endpoint_id}")
+
+
+@endpoints_command.command("test")
+@click.argument("endpoint_id", metavar="ID")
+@json_option
+def test(endpoint_id: str, as_json: bool) -> None:
+    """Send a signed `invoices.test` event, once, and print what came back. Not logged, not repeated."""
+    config = settings()
+    with open_database(config) as database:
+        endpoint, now = _find(database, endpoint_id)
+    secrets = tuple(_box(config).open(sealed) for sealed in endpoint.sealed_secrets)
+    attempt = asyncio.run(_send(endpoint, secrets, config, now))
+    answer = attempt.answer.decode("utf-8", "replace")
+    if as_json:
+        told = {"id": endpoint_id, "outcome": attempt.outcome, "status": attempt.status, "error": attempt.error}
+        print_json(told | {"latency_ms": attempt.latency_ms, "answer": answer})
+    if attempt.outcome != "delivered":
+        raise CommandFailed(f"the test was not taken: {attempt.error}")
+    if not as_json:
+        from workers.cli.output import shown
+
+        click.echo(f"taken: {attempt.status} in {attempt.latency_ms} ms {shown(answer[:200])}".rstrip())
+
+
+def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, str]:
+    """The endpoint, and the database's time as envelopes have it."""
+    from workers.store.endpoints import find_endpoint
+
+    with database.reading() as connection:
+        endpoint = find_endpoint(connection, endpoint_id)
+        now = str(plain(database.now(connection)))
+    if endpoint is None:
+        raise _missing(endpoint_id)
+    return endpoint, now
+
+
+async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, now: str) -> Attempt:
+    from domain.event import new_id
+    from domain.exact_json import write_json
+    from workers.outbound.address import AddressGuard
+    from workers.outbound.attempt import Outgoing
+    from workers.outbound.webhook import WebhookSender
+
+    event_id = new_id("evt")
+    envelope = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": "/invoices",
+        "type": TEST_TYPE,
+        "subject": endpoint.id,
+        "time": now,
+        "timestamp": now,
+        "datacontenttype": "application/json",
+        "data": {"endpoint": endpoint.id},
+    }
+    outgoing = Outgoing(endpoint.url, secrets, event_id, write_json(envelope).encode(), dict(endpoint.headers))
+    async with WebhookSender(AddressGuard(config.webhook_allow)) as sender:
+        return await sender.send(outgoing)

@@ -1,0 +1,229 @@
+"""`invoices enqueue`: one order by flags, or many from JSON Lines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.context import ensure_broker, settings
+from workers.cli.errors import CommandFailed
+from workers.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from domain.order import Order
+    from workers.cli.publisher import Publisher
+
+BATCH_ORDERS = 500
+#: Far below what the guard takes (1 MiB) and never worth a message of more.
+BATCH_BYTES = 512 * 1024
+MAX_LINE_BYTES = 64 * 1024
+
+
+@click.command("enqueue")
+@click.option("--account", help="A configured account.")
+@click.option("--order-id", help="The order service's own id.")
+@click.option("--idempotency-key", help="Unique per account.  [default: the order id]")
+@click.option("--price", help="Exact decimal, such as 19.99.")
+@click.option("--currency", help="Of the price, such as EUR.")
+@click.option("--pay-currency", help="What is paid in, such as BTC.")
+@click.option("--network", help="Such as Bitcoin.")
+@click.option("--lifetime-minutes", help="Only where the provider gives no expiry; decimals are fine.")
+@click.option("--create-before", help="RFC 3339 time; still queued then, the order fails as too late.")
+@click.option("--fallback-account", "fallback_accounts", multiple=True, help="Comes in a later release.")
+@click.option("--params", help="The provider's own fields, a JSON object.")
+@click.option("--metadata", help="Returned in every event, a JSON object of at most 4 KiB.")
+@click.option("--file", "path", type=click.Path(dir_okay=False), help="Orders as JSON Lines; - is standard input.")
+@click.option("--wait", "patience", type=click.FloatRange(min=0), default=30, show_default=True, metavar="SECONDS",
+              help="How long to wait for a broker that is away.")  # fmt: skip
+@json_option
+def enqueue_command(path: str | None, patience: float, as_json: bool, **flags: Any) -> int:
+    """Queue one order by flags, or many from a file or standard input (JSON Lines, an order a line).
+
+    Orders are checked before they are sent. In a file bad lines are reported with their number and the others sent;
+    the exit code is then 1. Sending the same orders again is harmless.
+    """
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if path is not None and given:
+        raise click.UsageError(f"--file takes no other field of an order, and here is --{_flag(next(iter(given)))}")
+    if path is None and not given and not sys.stdin.isatty():
+        path = "-"
+    if path is None and not given:
+        raise click.UsageError("give --account, --order-id and what the provider needs, or --file")
+    if path is not None:
+        return _send_file(path, settings(), patience, as_json)
+    return _send_one(given, settings(), patience, as_json)
+
+
+def _flag(name: str) -> str:
+    return {"fallback_accounts": "fallback-account"}.get(name, name.replace("_", "-"))
+
+
+def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json: bool) -> int:
+    from domain.order import OrderError
+
+    fields = dict(given)
+    for name in ("params", "metadata"):
+        if name in fields:
+            fields[name] = _read_object(f"--{name}", fields[name])
+    try:
+        order = check_order(fields, config)
+    except OrderError as error:
+        raise CommandFailed(str(error)) from None
+    with open_publisher(config, patience) as publisher:
+        publisher.send("invoices.create", wire_fields(fields))
+    if as_json:
+        print_json(_receipt(order))
+    else:
+        click.echo(f"queued {order.account}/{order.order_id} (invoices show {order.order_id})")
+    return 0
+
+
+def _read_object(name: str, text: str) -> Any:
+    from domain.exact_json import JsonError, read_json
+
+    try:
+        value = read_json(text)
+    except JsonError as error:
+        raise click.UsageError(f"{name} {error}") from None
+    if not isinstance(value, dict):
+        raise click.UsageError(f"{name} must be a JSON object")
+    return value
+
+
+def check_order(fields: Any, config: Settings) -> Order:
+    """Everything that can be said about an order before it is sent. Raises OrderError."""
+    from domain.order import OrderError, parse_order
+    from workers.providers.registry import provider
+
+    order = parse_order(fields)
+    account = config.accounts.get(order.account)
+    if account is None:
+        known = ", ".join(sorted(config.accounts))
+        raise OrderError(f"account: there is no account {order.account!r}; configured are {known}")
+    check: Any = provider(account.provider).check_order  # a static method: no adapter is built for it
+    check(order, account)
+    return order
+
+
+def wire_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The order as it is sent: a price always as text, so that no reader on the way makes a float of it."""
+    from domain.money import format_amount
+
+    sent = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(sent.get("price"), (Decimal, int)):
+        sent["price"] = format_amount(Decimal(sent["price"]))
+    return sent
+
+
+@contextlib.contextmanager
+def open_publisher(config: Settings, patience_seconds: float) -> Iterator[Publisher]:
+    """A publisher on a broker that runs, if it is ours to run."""
+    ensure_broker(config)
+    from workers.cli.publisher import Publisher
+
+    notice: Callable[[str], None] = lambda line: click.echo(f"invoices: {line}", err=True)  # noqa: E731
+    with Publisher(config, patience_seconds=patience_seconds, notice=notice) as publisher:
+        yield publisher
+
+
+def _receipt(order: Order) -> dict[str, Any]:
+    return {"account": order.account, "order_id": order.order_id, "idempotency_key": order.idempotency_key}
+
+
+def _send_file(path: str, config: Settings, patience: float, as_json: bool) -> int:
+    sent, bad = 0, 0
+    with _open(path) as source, open_publisher(config, patience) as publisher, _progress(source) as advance:
+        batch: list[tuple[Order, dict[str, Any]]] = []
+        size = 0
+
+        def flush() -> None:
+            nonlocal sent, size
+            if not batch:
+                return
+            try:
+                publisher.send("invoices.create_many", {"orders": [fields for _, fields in batch]})
+            except CommandFailed as error:
+                raise CommandFailed(f"{error}; {sent} orders were sent, the rest can be sent again whole") from error
+            sent += len(batch)
+            if as_json:
+                for order, _ in batch:
+                    print_json(_receipt(order))
+            batch.clear()
+            size = 0
+
+        for number, line in _lines(source):
+            found = _read_line(number, line, config)
+            bad += found is None and bool(line.strip())
+            if found is not None:
+                if len(batch) == BATCH_ORDERS or size + len(line) > BATCH_BYTES:
+                    flush()
+                batch.append(found)
+                size += len(line)
+            advance(len(line))
+        flush()
+    if not as_json:
+        click.echo(f"queued {sent} orders" + (f"; {bad} lines were left out" if bad else ""))
+    return 1 if bad else 0
+
+
+def _open(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    if path == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise CommandFailed(f"--file {path}: {error.strerror}", exit_code=2) from None
+
+
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines; of one that is too long only the beginning is kept."""
+    number = 0
+    while line := source.readline(MAX_LINE_BYTES + 2):
+        number += 1
+        while len(line) > MAX_LINE_BYTES + 1 and (rest := source.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+            pass
+        yield number, line
+
+
+def _read_line(number: int, line: bytes, config: Settings) -> tuple[Order, dict[str, Any]] | None:
+    from domain.exact_json import JsonError, read_json
+    from domain.order import OrderError
+
+    if not line.strip():
+        return None
+    try:
+        if len(line) > MAX_LINE_BYTES + 1:
+            raise OrderError(f"is longer than {MAX_LINE_BYTES} bytes")
+        fields = read_json(line.decode("utf-8-sig"))
+        return check_order(fields, config), wire_fields(fields)
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except (JsonError, OrderError) as error:
+        problem = str(error)
+    click.echo(f"invoices: line {number}: {problem}", err=True)
+    return None
+
+
+@contextlib.contextmanager
+def _progress(source: IO[bytes]) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, for a terminal; takes the bytes done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from workers.cli.output import console
+
+    total = os.fstat(source.fileno()).st_size or None
+    columns = (SpinnerColumn(), TextColumn("queueing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("queueing", total=total)
+        yield lambda size: progress.advance(task, size)

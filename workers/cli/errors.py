@@ -1,0 +1,47 @@
+"""What goes wrong, in one line that says what to do."""
+
+from __future__ import annotations
+
+import os
+
+
+class CommandFailed(Exception):  # noqa: N818 - reads as what happened
+    """The command can't do what was asked. The message is one line: what is wrong, and what to do."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+
+def explain(error: BaseException) -> str:
+    """One line for an error that nobody foresaw where it happened."""
+    module = type(error).__module__.partition(".")[0]
+    if type(error).__name__ in {"SettingsError", "EmbeddedError", "MigrationsMissing", "SecretUnreadable"}:
+        return _one_line(str(error))
+    if module in {"sqlalchemy", "psycopg", "sqlite3"}:
+        return explain_database(error)
+    if module in {"kombu", "redis", "amqp"}:
+        return f"the broker can't be reached: {_one_line(str(error))} (is it running? see: invoices doctor)"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {_one_line(str(error))} (--debug shows where)"
+
+
+def explain_database(error: BaseException) -> str:
+    """Away, or never migrated, or something else."""
+    text = str(getattr(error, "orig", None) or error)
+    if "no such table" in text or "UndefinedTable" in type(getattr(error, "orig", error)).__name__:
+        return "the database is not migrated: run `invoices migrate`"
+    if "no such column" in text or "UndefinedColumn" in type(getattr(error, "orig", error)).__name__:
+        return "the database is of another release: run `invoices migrate`"
+    if "unable to open database file" in text:
+        return (
+            "the database does not exist yet: run `invoices migrate` (INVOICES_HOME or INVOICES_DATABASE_URL say where)"
+        )
+    if type(error).__name__ in {"OperationalError", "InterfaceError", "TimeoutError", "DisconnectionError"}:
+        return f"the database can't be used: {_one_line(text)} (see: invoices doctor)"
+    return f"the database refused: {_one_line(text)} (--debug shows where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300] or os.strerror(0)

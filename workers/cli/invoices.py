@@ -1,0 +1,165 @@
+"""`invoices list`, `show` and `cancel`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.context import open_database, open_store, settings
+from workers.cli.errors import CommandFailed
+from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown, status_text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+STATUSES = ("queued", "in_doubt", "pending", "partially_paid", "confirming", "paid", "expired", "failed", "cancelled",
+            "refunded")  # fmt: skip
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in RFC 3339 (UTC where it names no zone), or how long ago: 90s, 30m, 12h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        try:
+            if text[-1:] in _UNITS and text[:-1].isdigit():
+                return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+            time = datetime.fromisoformat(text)
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is neither a time such as 2026-11-21T20:19:00Z nor an age such as 30m, 12h or 7d")
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only these.")
+@click.option("--account", help="Only of this account.")
+@click.option("--since", type=Moment(), help="Made since then: a time, or an age such as 30m, 12h, 7d.")
+@limit_option
+@json_option
+def list_command(status: str | None, account: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    """List invoices, newest first."""
+    from workers.store.queries import list_invoices
+
+    with open_database() as database:
+        rows = list_invoices(database, status=status, account=account, since=since, limit=limit)
+        if as_json:
+            from domain.event import invoice_fields
+
+            for row in rows:
+                print_json(invoice_fields(row))
+            return
+        columns = ("INVOICE", "ORDER", "ACCOUNT", "STATUS", "PRICE", "TO PAY", "CREATED", "EXPIRES", "REASON")
+        print_table(columns, (_line(row) for row in rows), empty="there are no such invoices")
+
+
+def _line(row: Row[Any]) -> tuple[Any, ...]:
+    return (
+        row.id,
+        row.order_id,
+        row.account,
+        status_text(row.status, row.anomaly),
+        money(row.price, row.currency),
+        money(row.pay_amount, row.pay_currency),
+        row.created_at,
+        row.expires_at,
+        (row.reason or "")[:80],
+    )
+
+
+def money(amount: Any, currency: str | None) -> str:
+    """An amount with every digit, and what it is in."""
+    from domain.money import format_amount
+
+    return " ".join(part for part in (None if amount is None else format_amount(amount), currency) if part)
+
+
+def require_invoice(connection: Connection, name: str, account: str | None = None) -> Row[Any]:
+    """The invoice of this id or order id. Raises CommandFailed."""
+    from workers.store.queries import find_invoice
+
+    found = find_invoice(connection, name, account)
+    if found is None:
+        of = f" of account {account}" if account else ""
+        raise CommandFailed(f"there is no invoice or order {name!r}{of} (see: invoices list, invoices rejected)")
+    return found
+
+
+@click.command("show")
+@click.argument("name", metavar="ID|ORDER_ID")
+@click.option("--account", help="Whose order; the newest of any account otherwise.")
+@json_option
+def show_command(name: str, account: str | None, as_json: bool) -> None:
+    """Show one invoice by its id, or the newest of an order id."""
+    from domain.event import invoice_fields
+    from workers.store.queries import events_of, evidence_of
+
+    with open_database() as database:
+        with database.reading() as connection:
+            row = require_invoice(connection, name, account)
+            events = events_of(connection, row.id)
+            evidence = evidence_of(connection, row.id)
+        if as_json:
+            print_json(invoice_fields(row))
+            return
+    _print_fields(row)
+    print_table(("", "EVENT", "AT"), ((e.sequence, e.type, e.created_at) for e in events), empty="no event yet")
+    if evidence:
+        click.echo()
+        said = ((e.at, e.kind, e.verdict, e.detail[:200]) for e in evidence)
+        print_table(("WHEN", "WHAT WAS SAID", "CAME OF IT", "DETAIL"), said, empty="")
+
+
+def _print_fields(row: Row[Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from domain.event import invoice_fields
+    from domain.exact_json import write_json
+    from workers.cli.output import console
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in invoice_fields(row).items():
+        if value is None or (name == "metadata" and row.metadata_json == "{}"):
+            continue
+        if name == "status":
+            table.add_row(name, status_text(row.status))
+            continue
+        is_text = isinstance(value, (str, int))
+        table.add_row(Text(name, style="bold"), Text(shown(plain(value)) if is_text else write_json(value)))
+    console().print(table)
+    click.echo()
+
+
+@click.command("cancel")
+@click.argument("name", metavar="ID|ORDER_ID")
+@click.option("--account", help="Whose order, where several accounts have one of this id.")
+@click.option("--reason", default="cancelled by hand", show_default=True, help="Told in the event.")
+@json_option
+def cancel_command(name: str, account: str | None, reason: str, as_json: bool) -> int:
+    """Give an order up: its invoice ends as cancelled. One that has ended otherwise stays as it is (exit code 1)."""
+    from domain.evidence import CancelRequested
+    from workers.store.judging import Judgement
+    from workers.store.queries import accounts_of_order
+
+    with open_store(settings()) as store:
+        with store.database.reading() as connection:
+            row = require_invoice(connection, name, account)
+            accounts = accounts_of_order(connection, name)
+        if account is None and row.id != name and len(accounts) > 1:
+            raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(accounts)}", 2)
+        (outcome,) = store.judge([Judgement(row.id, CancelRequested(reason=reason))])
+    done = outcome.verdict == "applied" and outcome.status == "cancelled"
+    if as_json:
+        print_json({"id": row.id, "order_id": row.order_id, "status": outcome.status, "cancelled": done})
+    if not done:
+        raise CommandFailed(f"{row.id} can't be cancelled: it is {outcome.status}")
+    if not as_json:
+        click.echo(f"cancelled {row.id} (order {row.order_id}), which was {outcome.status_before}")
+    return 0

@@ -1,0 +1,111 @@
+"""The entry point: which sub-commands there are, and what a failure looks like."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from workers.cli.errors import CommandFailed, explain
+
+#: Name: (module, help). The help stands here so that `invoices --help` imports none of the modules.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("workers.cli.demo.command", "Run orders at both sandbox providers, shown live, with a summary."),
+    "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
+    "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
+    "list": ("workers.cli.invoices", "List invoices, newest first."),
+    "show": ("workers.cli.invoices", "Show one invoice by its id, or the newest of an order id."),
+    "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
+    "watch": ("workers.cli.watch", "Watch invoices change, live."),
+    "cancel": ("workers.cli.invoices", "Give an order up."),
+    "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
+    "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
+    "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
+    "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
+    "migrate": ("workers.cli.database", "Bring the database to the newest revision."),
+    "doctor": ("workers.cli.doctor", "Check settings, database, broker, Redis, clocks and accounts."),
+    "schema": ("workers.cli.schema", "Print the JSON Schema of what the queue takes."),
+}
+
+#: In the contract, but not in this release.
+LATER = ("contradictions", "mark", "stuck")
+
+INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+
+
+class LazyGroup(click.Group):
+    """A group whose sub-commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in LATER:
+            raise click.UsageError(f"{cmd_name} comes in a later release")
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="invoices", prog_name="invoices")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Crypto invoices: makes them at payment providers, watches each to its end, tells the shop.
+
+    Settings are INVOICES_* variables, or the TOML file that INVOICES_CONFIG names. What reads takes --json and then
+    prints JSON Lines and nothing else.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave with its exit code: 2 for usage, 1 for any other failure."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; the exit code. A failure is one line on standard error, a traceback only with ``--debug``."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        # Without standalone mode click returns what the command returned, or the code of an early exit (--help).
+        code = cli.main(arguments, prog_name="invoices", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.ClickException as error:
+        _tell(_usage_line(error))
+        return error.exit_code
+    except CommandFailed as error:
+        if debug and error.__cause__ is not None:
+            raise
+        _tell(str(error))
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        _tell(explain(error))
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _usage_line(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "invoices"
+    return f"{' '.join(error.format_message().split())} (see: {path} --help)"
+
+
+def _tell(line: str) -> None:
+    click.echo(f"invoices: {line}", err=True)

@@ -1,0 +1,98 @@
+"""How results are printed: JSON Lines for programs, tables for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from domain.event import format_time
+from domain.exact_json import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines and nothing else.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="How many at most; 0: all."
+)
+
+#: What a status looks like to a person.
+STATUS_STYLES = {
+    "queued": "dim",
+    "in_doubt": "magenta",
+    "pending": "cyan",
+    "partially_paid": "blue",
+    "confirming": "bright_blue",
+    "paid": "green",
+    "expired": "yellow",
+    "failed": "red",
+    "cancelled": "bright_black",
+    "refunded": "bright_yellow",
+}
+
+PIPE_WIDTH = 240  # a table that is piped somewhere is not squeezed into 80 columns
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON line; whoever reads a pipe gets it at once."""
+    print_bytes(write_json(document).encode())
+
+
+def print_bytes(line: bytes) -> None:
+    """A line that is JSON already."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def plain(value: Any) -> Any:
+    """A column's value as JSON has it: times in RFC 3339, bytes as text."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that colours only for a terminal and does not cut lines for a pipe."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not made.is_terminal:
+        made.width = PIPE_WIDTH
+    return made
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> int:
+    """A table; ``empty`` is what is said (on standard error) where there is no row. Returns the number of rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
+    if not table.row_count:
+        click.echo(empty, err=True)
+    else:
+        console().print(table)
+    return table.row_count
+
+
+def shown(value: Any) -> str:
+    """A value for a person: nothing for None, a time without its fraction, control characters made visible."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
+
+
+def status_text(status: str, anomaly: str | None = None) -> Any:
+    """A status in its colour, with its anomaly."""
+    from rich.text import Text
+
+    return Text(f"{status} ({anomaly})" if anomaly else status, style=STATUS_STYLES.get(status, ""))

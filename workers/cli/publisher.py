@@ -1,0 +1,98 @@
+"""Puts tasks on the intake queue. kombu alone: Celery is not needed to send, and would turn decimals into tags."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from kombu import Connection, Producer
+
+from config.celeryconfig import INTAKE_QUEUE, celery_settings
+from config.urls import redact_url
+from domain.exact_json import raw, write_json
+from workers.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+FIRST_WAIT_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 3.0
+_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+class Publisher:
+    """Sends messages of Celery's protocol 2; one connection, made when the first message is sent."""
+
+    def __init__(self, settings: Settings, *, patience_seconds: float, notice: Callable[[str], None]) -> None:
+        """``notice`` is told once, in one line, when the broker is away; after ``patience_seconds`` it is a failure."""
+        celery = celery_settings(settings)
+        self._url = celery["broker_url"]
+        self._connection = Connection(
+            self._url, transport_options=celery["broker_transport_options"], connect_timeout=5
+        )
+        self._queue = next(queue for queue in celery["task_queues"] if queue.name == INTAKE_QUEUE)
+        self._patience_seconds = patience_seconds
+        self._notice = notice
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.release()
+
+    def send(self, task: str, fields: Any) -> str:
+        """Send a task with these keyword arguments (numbers keep their digits); returns the message's id.
+
+        Waits while the broker is away. A message may arrive twice when an answer of the broker was lost: every task
+        of the intake is harmless when repeated. Raises CommandFailed.
+        """
+        task_id = str(uuid.uuid4())
+        body = write_json([[], fields, _EMBED])
+        deadline = time.monotonic() + self._patience_seconds
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                self._publish(task, task_id, body)
+            except (*self._connection.connection_errors, *self._connection.channel_errors, OSError) as error:
+                self._connection.close()
+                place = redact_url(self._url)
+                if time.monotonic() + wait > deadline:
+                    raise CommandFailed(
+                        f"the broker at {place} can't be reached: {str(error)[:200]} (see: invoices doctor)"
+                    ) from error
+                if wait == FIRST_WAIT_SECONDS:
+                    self._notice(f"the broker at {place} is away, trying again for {self._patience_seconds:g} s")
+                time.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            else:
+                return task_id
+
+    def send_text(self, task: str, text: str) -> str:
+        """Send a task whose keyword arguments are JSON text already; the text goes out as it is."""
+        return self.send(task, raw(text))
+
+    def _publish(self, task: str, task_id: str, body: str) -> None:
+        with Producer(self._connection.default_channel) as producer:
+            producer.publish(
+                body,
+                exchange=self._queue.exchange,
+                routing_key=self._queue.routing_key,
+                declare=[self._queue],
+                content_type="application/json",
+                content_encoding="utf-8",
+                correlation_id=task_id,
+                headers={
+                    "lang": "py",
+                    "task": task,
+                    "id": task_id,
+                    "root_id": task_id,
+                    "parent_id": None,
+                    "group": None,
+                },
+                retry=False,
+            )
