@@ -65,7 +65,7 @@ def rewrite(message: Any, judged: Accepted | TurnedAway) -> None:
     """Replace what is in a kombu message by a call of ours; its delivery tag stays, so it can be acknowledged."""
     if isinstance(judged, TurnedAway):
         task, task_id = REJECT, str(uuid.uuid4())
-        log.warning("message.turned_away", task=judged.task, reason=judged.reason, message_key=judged.message_key)
+        log.debug("message.turned_away", task=judged.task, reason=judged.reason, message_key=judged.message_key)
     else:
         task, task_id = judged.task, judged.id
     message.headers = task_headers(task, task_id)

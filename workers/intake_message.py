@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from domain.decision import Stage
 from domain.exact_json import JsonError, read_json, write_json
 
 CREATE = "invoices.create"
@@ -38,6 +39,7 @@ MAX_NAME_LENGTH = 255
 EXCERPT_CHARACTERS = 2048
 
 _ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
+STAGES = frozenset(stage.value for stage in Stage)
 _BELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 #: What Celery may look for in the headers; everything a sender wrote beyond id and task is left behind.
 _HEADERS: Mapping[str, Any] = {
@@ -291,7 +293,7 @@ def _task_id(about: Mapping[str, Any]) -> str:
 def _bell(task: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
     wanted = ["stage", "lane"] if task == RUN else []
     words = all(isinstance(word, str) and _BELL_WORD.fullmatch(word) for word in args)
-    if kwargs or len(args) != len(wanted) or not words:
+    if kwargs or len(args) != len(wanted) or not words or (args and args[0] not in STAGES):
         raise _Unusable(f"args: {task} takes {wanted} and no kwargs")
     return args
 

@@ -22,6 +22,7 @@ from workers.bell import Bell
 from workers.embedded.valkey import ensure_valkey
 from workers.limits import RateLimit
 from workers.outbound.address import AddressGuard
+from workers.outbound.lookup import SystemLookup
 from workers.outbound.secretbox import SecretBox
 from workers.outbound.stream import EventStream
 from workers.outbound.webhook import WebhookSender
@@ -138,9 +139,9 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     settings, store = current.settings, current.store
     client = open_async_redis(settings.redis_url)
     stack.push_async_callback(client.aclose)
-    guard = AddressGuard(settings.webhook_allow)
-    stack.callback(guard.lookup.close)
-    sender = await stack.enter_async_context(WebhookSender(guard))
+    lookup = SystemLookup()
+    stack.callback(lookup.close)
+    sender = await stack.enter_async_context(WebhookSender(AddressGuard(settings.webhook_allow, lookup)))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(client, rates))
     deliver = DeliverStage(store, sender, lambda: secret_box(settings))

@@ -134,9 +134,8 @@ def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[S
     """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only."""
     if not lanes:
         return []
-    asked = values(column("stage", String), column("lane", String), name="asked").data(
-        [(stage.value, lane) for stage, lane in lanes]
-    )
+    named = values(column("stage", String), column("lane", String), name="named")
+    asked = named.data([(stage.value, lane) for stage, lane in lanes]).cte("asked")
     earliest = (
         select(func.min(AGENDA.c.due_at, type_=UtcTime))
         .where(AGENDA.c.stage == asked.c.stage, AGENDA.c.lane == asked.c.lane)

@@ -1,0 +1,83 @@
+"""`invoices up`: everything on this machine, in one terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+from workers.cli.context import ensure_broker, settings
+from workers.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.embedded.procfile import ProcessSpec
+
+PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
+WORKER_NODE = "worker@%h"
+
+
+@click.command("up")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+@click.option("--sandbox/--no-sandbox", default=True, help="Serve the sandbox providers, if an account points at them.")
+def up_command(workers: int, sandbox: bool) -> int:
+    """Start and supervise all processes of the Procfile on this machine; Ctrl-C stops.
+
+    Without settings that is: a Valkey, SQLite and both sandbox providers. A process that ends is started again.
+    """
+    from config.logging import configure_logging, register_secrets
+    from workers.embedded.supervisor import supervise
+    from workers.embedded.valkey import stop_valkey
+    from workers.store.schema import upgrade
+
+    config = settings()
+    register_secrets(config.secrets())
+    configure_logging(config.log_format, config.log_level)
+    config.secret_keys()  # made once, before several processes ask for it
+    started = ensure_broker(config)
+    try:
+        upgrade(config.database_url)
+        processes = read_processes(workers)
+        if sandbox and points_at_sandbox(config):
+            processes.insert(0, sandbox_process(config))
+        return supervise(processes)
+    finally:
+        if started:
+            stop_valkey(config.home)
+
+
+def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[ProcessSpec]:
+    """The Procfile's processes, ``worker`` as many times as asked for, each with a node name of its own."""
+    from workers.embedded.procfile import read_procfile
+
+    if not PROCFILE.is_file():
+        raise CommandFailed(f"there is no {PROCFILE}: install the project from its folder (make .venv)")
+    processes: list[ProcessSpec] = []
+    for spec in read_procfile(PROCFILE):
+        spec = dataclasses.replace(spec, env={**spec.env, **(env or {})})  # noqa: PLW2901 - the same one, completed
+        if spec.name != "worker" or workers == 1:
+            processes.append(spec)
+            continue
+        for number in range(1, workers + 1):
+            argv = tuple(part.replace(WORKER_NODE, f"worker{number}@%h") for part in spec.argv)
+            processes.append(dataclasses.replace(spec, name=f"worker{number}", argv=argv))
+    return processes
+
+
+def points_at_sandbox(config: Settings) -> bool:
+    """Whether an account's address is the sandbox's port on this machine."""
+    places = [urlsplit(account.base_url) for account in config.accounts.values()]
+    return any(place.hostname in {"127.0.0.1", "localhost"} and place.port == config.sandbox_port for place in places)
+
+
+def sandbox_process(config: Settings) -> ProcessSpec:
+    """Both sandbox providers and the receiver, in a process of their own."""
+    from workers.embedded.procfile import ProcessSpec
+
+    argv: Sequence[str] = (sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port))
+    return ProcessSpec("sandbox", tuple(argv))

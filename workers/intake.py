@@ -1,0 +1,235 @@
+"""Takes orders and cancellations: validated, written in one transaction, or listed with the reason.
+
+Plain functions over explicit parameters: the Celery tasks call them, and so can any other way in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from domain.account import Account
+from domain.evidence import CancelRequested
+from domain.exact_json import JsonError, read_json, write_json
+from domain.order import Cancellation, Order, OrderError, parse_cancellation, parse_order, parse_orders
+from workers.intake_message import CREATE, turn_away
+from workers.store.database import UNAVAILABLE
+from workers.store.intake import Added, Rejection
+from workers.store.judging import Judgement, Outcome
+
+log = structlog.get_logger()
+
+#: A cancellation may overtake the create that a neighbour is storing right now.
+CANCEL_PATIENCE_SECONDS = 2.0
+CANCEL_STEP_SECONDS = 0.1
+
+EVENTS = {"accepted": "order.accepted", "repeated": "order.repeated"}
+
+
+class Interrupted(Exception):  # noqa: N818 - reads as what happened
+    """The process is stopping and the message is not stored: it must go back to the broker."""
+
+
+class IntakeStore(Protocol):
+    """What the intake needs of the store."""
+
+    def add_orders(self, orders: Sequence[tuple[Order, str]]) -> list[Added]: ...
+
+    def reject(self, rejections: Sequence[Rejection]) -> None: ...
+
+    def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None: ...
+
+    def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]: ...
+
+
+class OrderChecker(Protocol):
+    """What the intake needs of a provider."""
+
+    def check_order(self, order: Order, account: Account) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where orders are taken: the store, the configured accounts, the providers by name."""
+
+    store: IntakeStore
+    accounts: Mapping[str, Account]
+    providers: Mapping[str, OrderChecker]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An intake message. ``text``: the JSON of its fields, digit for digit; ``key``: the same on every delivery."""
+
+    task: str
+    text: str
+    key: str
+    expires: datetime | None = None  #: the sender's wish that the message be dropped after it
+
+
+def take_order(desk: Desk, letter: Letter) -> None:
+    """``invoices.create``. Raises ``UNAVAILABLE``: then nothing is lost by taking the same letter again."""
+    fields = _fields(letter.text)
+    _take(desk, [_judge(desk, fields, letter)])
+
+
+def take_orders(desk: Desk, letter: Letter) -> None:
+    """``invoices.create_many``: each order judged alone, all good ones in one transaction. Raises ``UNAVAILABLE``."""
+    try:
+        orders = parse_orders(_fields(letter.text))
+    except OrderError as error:
+        desk.store.reject([_rejection(letter, str(error))])
+        return
+    letters = [
+        Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires)
+        for place, fields in enumerate(orders)
+    ]
+    _take(desk, [_judge(desk, fields, part) for fields, part in zip(orders, letters, strict=True)])
+
+
+def cancel_order(desk: Desk, letter: Letter, wait: Callable[[float], bool]) -> None:
+    """``invoices.cancel``. ``wait(seconds)`` is true when the process is stopping.
+
+    Raises ``UNAVAILABLE``, and Interrupted when it was stopped while it waited for the create.
+    """
+    try:
+        cancellation = parse_cancellation(_fields(letter.text))
+        if cancellation.account not in desk.accounts:
+            raise OrderError(_no_account(cancellation.account))
+        invoice_id = _find(desk.store, cancellation, wait)
+        _cancel(desk.store, cancellation, invoice_id)
+    except OrderError as error:
+        refuse(desk.store, [_rejection(letter, str(error))])
+
+
+def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
+    """List messages as rejected. Raises ``UNAVAILABLE``."""
+    if rejections:
+        store.reject(rejections)
+        for rejection in rejections:
+            log.warning("message.rejected", task=rejection.task, reason=rejection.reason)
+
+
+def internal_error(letter: Letter, error: Exception) -> Rejection:
+    """A message that met a bug of ours is listed, so it is neither lost nor tried for ever."""
+    return _rejection(letter, f"internal error: {type(error).__name__}")
+
+
+# --- one order ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    order: Order
+    provider: str
+    letter: Letter
+
+
+def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
+    try:
+        order = parse_order(fields)
+        account = desk.accounts.get(order.account)
+        if account is None:
+            raise OrderError(_no_account(order.account))
+        desk.providers[account.provider].check_order(order, account)
+    except OrderError as error:
+        return _rejection(letter, str(error))
+    except Exception as error:
+        log.exception("intake.bug", traceback=True)
+        return internal_error(letter, error)
+    return _Good(_hurried(order, letter.expires), account.provider, letter)
+
+
+def _hurried(order: Order, expires: datetime | None) -> Order:
+    """The sender's ``expires`` and the order's ``create_before`` mean the same; the earlier one counts."""
+    if expires is None or (order.create_before is not None and order.create_before <= expires):
+        return order
+    return order.model_copy(update={"create_before": expires})
+
+
+def _take(desk: Desk, judged: Sequence[_Good | Rejection]) -> None:
+    good = [one for one in judged if isinstance(one, _Good)]
+    rejections = [one for one in judged if isinstance(one, Rejection)]
+    rejections += _add(desk.store, good)
+    refuse(desk.store, rejections)
+
+
+def _add(store: IntakeStore, good: Sequence[_Good]) -> list[Rejection]:
+    """Store orders in one transaction; when it fails for no known reason, one by one, to find the one that does it."""
+    if not good:
+        return []
+    try:
+        added = store.add_orders([(one.order, one.provider) for one in good])
+    except UNAVAILABLE:
+        raise
+    except Exception as error:
+        log.exception("intake.bug", orders=len(good), traceback=True)
+        if len(good) == 1:
+            return [internal_error(good[0].letter, error)]
+        return [rejection for one in good for rejection in _add(store, [one])]
+    refused = []
+    for one, result in zip(good, added, strict=True):
+        if result.outcome == "refused":
+            refused.append(_rejection(one.letter, result.reason or "refused"))
+        else:
+            order = {"order_id": one.order.order_id, "account": one.order.account}
+            log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id)
+    return refused
+
+
+# --- one cancellation ---------------------------------------------------------------------------------------------
+
+
+def _find(store: IntakeStore, cancellation: Cancellation, wait: Callable[[float], bool]) -> str:
+    for _ in range(int(CANCEL_PATIENCE_SECONDS / CANCEL_STEP_SECONDS) + 1):
+        found = store.find(
+            cancellation.account, order_id=cancellation.order_id, idempotency_key=cancellation.idempotency_key
+        )
+        if found is not None:
+            return found
+        if wait(CANCEL_STEP_SECONDS):
+            raise Interrupted
+    raise OrderError(f"{_named(cancellation)} of account {cancellation.account!r}: there is no such invoice")
+
+
+def _cancel(store: IntakeStore, cancellation: Cancellation, invoice_id: str) -> None:
+    (outcome,) = store.judge([Judgement(invoice_id, CancelRequested(reason=cancellation.reason))])
+    if outcome.verdict == "missing":
+        raise OrderError(f"{_named(cancellation)}: the invoice {invoice_id} is gone")
+    if outcome.verdict == "contradiction":
+        raise OrderError(f"{_named(cancellation)}: the invoice {invoice_id} is already {outcome.status_before}")
+    log.info("order.cancelled", invoice_id=invoice_id, account=cancellation.account, verdict=outcome.verdict)
+
+
+def _named(cancellation: Cancellation) -> str:
+    if cancellation.order_id is not None:
+        return f"order_id {cancellation.order_id!r}"
+    return f"idempotency_key {cancellation.idempotency_key!r}"
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _fields(text: str) -> Any:
+    try:
+        return read_json(text)
+    except JsonError:  # the guard read this very text; whoever else calls gets the same answer as for no object
+        return None
+
+
+def _no_account(name: str) -> str:
+    return f"account: there is no account {name!r}"
+
+
+def _part_key(key: str, place: int) -> str:
+    return hashlib.sha256(f"{key}:{place}".encode()).hexdigest()
+
+
+def _rejection(letter: Letter, reason: str) -> Rejection:
+    turned_away = turn_away(letter.text, reason, letter.key, task=letter.task, fields=letter.text)
+    return Rejection(letter.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete)

@@ -1,0 +1,1 @@
+"""Payment providers: a registry, the shared HTTP call, one file a provider."""

@@ -1,0 +1,197 @@
+"""One HTTP call: bounded in time and size, and every way it can fail told apart by whether anything was sent.
+
+httpx's API on the aiohttp transport. That transport raises ``httpx.ConnectTimeout`` both for a refused connection and
+for one that was reset after the request was read, and lets some aiohttp exceptions through unchanged: so failures are
+told apart by the exception underneath, and by whether a connection was ever there to be written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from workers.providers.answer import Answer, Failure
+
+#: Bytes of an answer that are read; a longer one is given up.
+MAX_BODY_BYTES = 1024 * 1024
+
+#: Seconds an idle connection is kept. Servers close theirs after 5 (Node) to 75 (nginx); a create written into a
+#: connection the server is just closing would be in doubt for nothing, so ours go first.
+KEEPALIVE_SECONDS = 4.0
+
+#: Nothing of the request was received: the name did not resolve, the connection or its TLS handshake failed, or the
+#: address is one that can't be called at all (redirects are off, so that is always our own).
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+
+#: First match wins. Our own words: an exception's text may quote an address or a header.
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "the provider's name did not resolve"),
+    (aiohttp.ClientConnectorCertificateError, "the provider's TLS certificate was not accepted"),
+    (aiohttp.ClientConnectorSSLError, "the TLS handshake failed"),
+    (aiohttp.ClientConnectorError, "the connection failed"),
+    (aiohttp.ConnectionTimeoutError, "the connection was not made in time"),
+    (aiohttp.InvalidURL, "base_url is no address that can be called"),
+    (aiohttp.ServerDisconnectedError, "the connection was closed before an answer came"),
+    (aiohttp.ClientPayloadError, "the connection was lost in the middle of the answer"),
+    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (ConnectionError, "the connection was reset"),
+    (aiohttp.ClientOSError, "the connection was lost"),
+    (httpx.DecodingError, "the answer's compression can't be read"),
+)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """How far a request got, told by aiohttp while it is under way."""
+
+    started: bool = False
+    connected: bool = False
+
+
+_attempt: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
+
+
+class _TooLargeError(Exception):
+    """The answer is longer than MAX_BODY_BYTES."""
+
+
+class Call:
+    """Sends requests over one shared client."""
+
+    def __init__(self, client: httpx.AsyncClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout_seconds: float,
+        secrets: Sequence[str] = (),
+    ) -> Answer | Failure:
+        """Make one request; never raises but for cancellation.
+
+        ``timeout_seconds`` bounds all of it: waiting for a connection, connecting, sending, reading the whole answer.
+        ``secrets`` are kept out of everything quoted from the answer.
+        """
+        asked_at = self._clock()
+        if self._client.is_closed:
+            return Failure(never_sent=True, reason="this process is stopping", asked_at=asked_at)
+        attempt = _Attempt()
+        token = _attempt.set(attempt)
+        try:
+            # In its own step: a request that could not even be built was certainly not sent.
+            request = self._client.build_request(method, url, headers=dict(headers), content=body)
+        except (httpx.InvalidURL, ValueError) as error:
+            _attempt.reset(token)
+            reason = f"the request can't be built ({type(error).__name__}): look at base_url and api_key"
+            return Failure(never_sent=True, reason=reason, asked_at=asked_at)
+        scope = asyncio.timeout(timeout_seconds)
+        try:
+            async with scope:
+                status, answered, content = await self._exchange(request)
+        except Exception as error:  # noqa: BLE001 - the transport lets any exception through; each is an outcome here
+            return _read_failure(error, attempt, asked_at, timed_out=scope.expired())
+        finally:
+            _attempt.reset(token)
+        return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
+
+    async def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+        response = await self._client.send(request, stream=True)
+        try:
+            content = bytearray()
+            # A generator in truth: without its aclose, one that was given up would be closed some time later.
+            async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks:
+                async for chunk in chunks:
+                    content += chunk
+                    if len(content) > MAX_BODY_BYTES:
+                        raise _TooLargeError
+            return response.status_code, response.headers, bytes(content)
+        finally:
+            await response.aclose()
+
+
+def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, timed_out: bool) -> Failure:
+    """``never_sent`` only where it is proved: by the kind of exception, or because no connection was ever made."""
+    cause = _find_cause(error)
+    never_connected = attempt.started and not attempt.connected
+    never_sent = isinstance(cause, NEVER_SENT) or never_connected
+    if timed_out:
+        reason = "no connection within the time-out" if never_connected else "no whole answer within the time-out"
+    elif isinstance(cause, _TooLargeError):
+        reason = f"the answer is longer than {MAX_BODY_BYTES} bytes"
+    else:
+        reasons = (words for kind, words in _REASONS if isinstance(cause, kind) or isinstance(error, kind))
+        reason = next(reasons, "the call failed")
+        reason = f"{reason} ({type(cause).__name__})"
+    return Failure(never_sent=never_sent, reason=reason, asked_at=asked_at)
+
+
+def _find_cause(error: BaseException) -> BaseException:
+    """The aiohttp exception that the transport wrapped, or the exception itself."""
+    cause = error.__cause__
+    return cause if isinstance(error, httpx.HTTPError) and cause is not None else error
+
+
+def open_client(max_connections: int) -> httpx.AsyncClient:
+    """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
+
+    No proxies or certificates from the environment, no redirects followed (a provider that moved is for the operator
+    to look at), no cookies kept, answers asked for uncompressed.
+    """
+    ssl_context = httpx.create_ssl_context(trust_env=False)
+
+    def open_session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=max_connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=ssl_context, ttl_dns_cache=10
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, trace_configs=[_trace()]
+        )
+
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=ssl_context, trust_env=False, client=open_session),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=None,  # noqa: S113 - Call bounds each call as a whole
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"},
+    )
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """Notes on the attempt under way: the callbacks run in the task of the request, so they see its variable."""
+
+    async def note_started(*_: Any) -> None:
+        attempt = _attempt.get()
+        if attempt is not None:
+            attempt.started = True
+
+    async def note_connected(*_: Any) -> None:
+        attempt = _attempt.get()
+        if attempt is not None:
+            attempt.connected = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(note_started)
+    trace.on_connection_create_end.append(note_connected)
+    trace.on_connection_reuseconn.append(note_connected)
+    return trace

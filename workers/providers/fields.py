@@ -1,0 +1,74 @@
+"""Fields of a decoded answer, each either usable as it stands or None: nothing here raises, nothing is repaired."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from domain.money import AmountError, parse_amount
+
+MAX_REF = 255
+MAX_ADDRESS = 255
+MAX_URL = 2048
+MAX_WORD = 64  #: of a network, a coin or a status
+MAX_CURRENCY = 16
+
+#: The year 9000: later is absurd, and a lifetime added to it must still fit a datetime (which ends with 9999).
+MAX_EPOCH_SECONDS = 221_845_392_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_single(value: Any) -> dict[str, Any] | None:
+    """An object, or the only one of a list: the providers document "object/array" for both."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, dict) else None
+
+
+def read_text(value: Any, limit: int) -> str | None:
+    """A text (or a whole number, as text) of 1 to ``limit`` printable characters.
+
+    A changed address or id would be a wrong one, so a text that does not fit is None, never cut or cleaned.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not 1 <= len(value) <= limit or not value.isprintable() or not value.strip():
+        return None
+    return value
+
+
+def read_currency(value: Any, limit: int = MAX_CURRENCY) -> str | None:
+    """A currency's or a coin's symbol, upper-case (0xhost writes ``EUR`` in one answer and ``eur`` in another)."""
+    text = read_text(value, limit)
+    return None if text is None else read_text(text.upper(), limit)
+
+
+def read_url(value: Any) -> str | None:
+    """An http or https address that a customer can be sent to."""
+    text = read_text(value, MAX_URL)
+    try:
+        parts = urlsplit(text or "")
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in (text or "")
+    except ValueError:
+        return None
+    return text if usable else None
+
+
+def read_amount(value: Any) -> Decimal | None:
+    """An amount greater than zero with every digit it was written with."""
+    try:
+        amount = parse_amount(value)
+    except AmountError:
+        return None
+    return amount if amount > 0 else None
+
+
+def read_epoch(value: Any) -> datetime | None:
+    """Epoch seconds as a UTC time; None for what is no number or lies outside 1970 to 9000."""
+    seconds = read_amount(value)
+    if seconds is None or seconds > MAX_EPOCH_SECONDS:
+        return None
+    whole = int(seconds)
+    return _EPOCH + timedelta(seconds=whole, microseconds=int((seconds - whole) * 1_000_000))

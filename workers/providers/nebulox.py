@@ -1,0 +1,121 @@
+"""Nebulox: a hosted payment page; the key travels in the body; the expiry is our own policy.
+
+Create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up (``/api/invoice/verify``) needs a
+tracking code that only a callback brings, so this provider can't be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.account import Account
+from domain.evidence import CreateAnswer, Created, LookUpAnswer, OrderRefused, Unreadable
+from domain.exact_json import number, write_json
+from domain.order import Order, OrderError
+from domain.ports import CreateRequest
+from workers.providers.answer import Answer, doubt, read_create, read_message
+from workers.providers.call import Call
+from workers.providers.fields import MAX_REF, read_amount, read_currency, read_single, read_text, read_url
+
+CREATE_PATH = "/api/invoice/create"
+
+#: What the API reference and the later documents name. They disagree, so an account may name its own.
+CURRENCIES = ("EUR", "USD")
+PAY_CURRENCIES = ("BTC", "LTC", "ETH", "USDT", "TRX", "DOGE")
+NETWORKS = ("Bitcoin", "Litecoin", "Tron", "Dogecoin")
+
+
+class Nebulox:
+    """The adapter: builds requests, reads answers, keeps nothing."""
+
+    name = "nebulox"
+    gives_expiry = False
+    can_be_asked = False
+    takes_price = True
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    @staticmethod
+    def check_account(account: Account) -> None:
+        """Raise ValueError for a setting that Nebulox has no use for."""
+        if account.profile is not None:
+            raise ValueError("profile: nebulox has no profiles, leave it out")
+        if not account.api_key.get_secret_value().isprintable():
+            raise ValueError("api_key: must not contain control characters")
+
+    @staticmethod
+    def check_order(order: Order, account: Account) -> None:
+        """Raise OrderError, naming the field, for what the documents don't allow."""
+        _write_fields(order, account)
+
+    async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
+        """Make an invoice. Documented success is 201; any 2xx with a usable invoice in it counts as made."""
+        key = account.api_key.get_secret_value()
+        try:
+            fields = _write_fields(request, account)
+        except OrderError as error:  # the account's lists were changed since the order came in
+            return OrderRefused(reason=str(error))
+        outcome = await self._call.send(
+            "POST",
+            f"{account.base_url}{CREATE_PATH}",
+            headers={"content-type": "application/json"},
+            body=write_json({"apiKey": key, **fields}).encode(),
+            timeout_seconds=account.timeout_seconds,
+            secrets=[key],
+        )
+        return read_create(outcome, lambda answer: _read_made(answer, request.order_id))
+
+    async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
+        """Nobody is asked: a look-up needs the tracking code of a callback."""
+        return {ref: Unreadable(reason="nebulox can't be asked before its first callback") for ref in refs}
+
+
+def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, Any]:
+    """The body without the key. Raises OrderError."""
+    if order.price is None:
+        raise OrderError("price: is required, nebulox invoices are made for a price")
+    if order.params:
+        raise OrderError(f"params.{min(order.params)[:64]}: unknown field, nebulox takes no params")
+    currency = _choose("currency", order.currency, account.currencies or CURRENCIES)
+    fields = {
+        "price": number(order.price),
+        "orderId": order.order_id,
+        "baseCurrency": None if currency is None else currency.lower(),
+        "coinSymbol": _choose("pay_currency", order.pay_currency, account.pay_currencies or PAY_CURRENCIES),
+        "networkName": _choose("network", order.network, account.networks or NETWORKS),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _choose(field: str, wanted: str | None, listed: Sequence[str]) -> str | None:
+    """The listed spelling of what the order asks for. Raises OrderError for what is not listed."""
+    if wanted is None:
+        return None
+    for spelling in listed:
+        if spelling.casefold() == wanted.strip().casefold():
+            return spelling
+    raise OrderError(f"{field}: must be one of {', '.join(listed)}")
+
+
+def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
+    """A 2xx. Without an id and the page to pay on there is no invoice that anybody could use."""
+    payload = answer.json()
+    result = read_single(payload.get("result")) if isinstance(payload, dict) else None
+    if result is None:
+        return doubt(answer, "the answer holds no invoice", read_message(payload))
+    ref, url = read_text(result.get("id"), MAX_REF), read_url(result.get("url"))
+    if ref is None or url is None:
+        return doubt(answer, f"the answer's invoice has no usable {'id' if ref is None else 'url'}")
+    echo = result.get("orderId")
+    if echo is not None and str(echo).strip() != order_id.strip():  # an id of digits may come back as a number
+        return doubt(answer, "the answer is about another order")
+    return Created(
+        asked_at=answer.asked_at,
+        raw=answer.raw(),
+        provider_ref=ref,
+        payment_url=url,
+        price=read_amount(result.get("price")),
+        currency=read_currency(result.get("baseCurrency")),
+    )

@@ -1,0 +1,55 @@
+"""Which providers there are. A new one is a file of its own and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from domain.account import Account
+from domain.order import Order
+from domain.ports import Provider
+from workers.providers.call import Call
+from workers.providers.nebulox import Nebulox
+from workers.providers.zeroxhost import ZeroxHost
+
+
+class Adapter(Provider, Protocol):
+    """A provider as the registry knows it."""
+
+    takes_price: bool  #: the order's price is sent; otherwise the provider sets the amount
+
+    def __init__(self, call: Call) -> None: ...
+
+    @staticmethod
+    def check_order(order: Order, account: Account) -> None:
+        """Raise OrderError (naming the field) for an order this provider can't take."""
+        ...
+
+    @staticmethod
+    def check_account(account: Account) -> None:
+        """Raise ValueError (naming the field) for a setting this provider can't work with."""
+        ...
+
+
+PROVIDERS: Mapping[str, type[Adapter]] = {
+    "nebulox": Nebulox,
+    "zeroxhost": ZeroxHost,
+}
+
+
+class UnknownProviderError(ValueError):
+    """A provider nobody has written an adapter for; the message names those there are."""
+
+
+def provider(name: str) -> type[Adapter]:
+    """The adapter's class: what it takes can be checked without a connection. Raises UnknownProviderError."""
+    try:
+        return PROVIDERS[name]
+    except KeyError:
+        known = ", ".join(sorted(PROVIDERS))
+        raise UnknownProviderError(f"provider: {name[:64]!r} is unknown; known are {known}") from None
+
+
+def build_providers(call: Call) -> Mapping[str, Adapter]:
+    """Every adapter by name, over one shared call."""
+    return {name: adapter(call) for name, adapter in PROVIDERS.items()}
