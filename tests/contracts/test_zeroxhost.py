@@ -1,0 +1,382 @@
+"""0xhost to the letter of its documents."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from domain.evidence import (
+    Created,
+    CredentialsRefused,
+    InDoubt,
+    OrderRefused,
+    RateLimited,
+    Seen,
+    Unreachable,
+    Unreadable,
+)
+from domain.order import OrderError, parse_order
+from domain.status import Anomaly, Status
+from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited, look_up_recorded
+from workers.providers.zeroxhost import FEW, MAX_PAGES, MAX_SINGLES, ZeroxHost
+
+CASE = CASES["zeroxhost"]
+PARAMS = CASE.order["params"]
+EXPIRES_AT = datetime(2025, 11, 25, 21, 15, 48, tzinfo=UTC)
+
+
+def check(account=None, **order):
+    fields = {"account": "main", "order_id": "o", "params": PARAMS, **order}
+    ZeroxHost.check_order(parse_order(fields), account or CASE.account())
+
+
+def created(text=CASE.made):
+    evidence, _ = create_recorded(CASE, (200, text))
+    assert isinstance(evidence, Created)
+    return evidence
+
+
+def test_the_request_is_the_documented_one():
+    _, requests = create_recorded(CASE, (200, CASE.made), price="5", currency="EUR")
+    assert (requests[0].method, str(requests[0].url)) == ("POST", "https://provider.test/API/invoice")
+    assert requests[0].headers["x-api-key"] == PLAIN_KEY
+    assert json.loads(requests[0].content) == PARAMS
+
+
+def test_the_answer_is_read_digit_for_digit():
+    evidence = created()
+    assert evidence == Created(
+        asked_at=evidence.asked_at,
+        raw=CASE.made,
+        provider_ref="110816020",
+        price=Decimal("89.97"),
+        currency="EUR",
+        pay_amount=Decimal("0.0358619204"),
+        pay_currency="ETH",
+        network="Ethereum Network",
+        address="0x7717324E33798466298275C82711084B452A8179",
+        qr_code="URL",
+        lifetime_minutes=Decimal(90),
+        expires_at=EXPIRES_AT,
+    )
+
+
+@pytest.mark.parametrize("digits", ["0.0358619200", "0.0000001", "12345678901234567.123456789012345678", "7"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_amounts_keep_every_digit_as_numbers_and_as_texts(digits, quote):
+    evidence = created(CASE.made.replace("0.0358619204", f"{quote}{digits}{quote}"))
+    assert format(evidence.pay_amount, "f") == digits
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"success": False, "message": "User not found", "data": []}, "HTTP 200: User not found"),
+        ({"success": False}, "HTTP 200: the order was refused"),
+        ({"success": True, "transaction": {"success": False}, "message": "No"}, "HTTP 200: No"),
+    ],
+)
+def test_refused_comes_with_status_200(document, message):
+    evidence, _ = create_recorded(CASE, (200, json.dumps(document)))
+    assert isinstance(evidence, OrderRefused)
+    assert evidence.reason == message
+
+
+@pytest.mark.parametrize("success", [..., None, "true", 1, "false"])
+def test_only_a_literal_false_is_a_refusal(success):
+    assert created(edited(CASE.made, success=success)).provider_ref == "110816020"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("track_id", ...),
+        ("track_id", ""),
+        ("track_id", "x" * 256),
+        ("address", ...),
+        ("address", None),
+        ("address", "x" * 256),
+        ("address", "0x\u202e77"),
+        ("pay_amount", ...),
+        ("pay_amount", 0),
+        ("pay_amount", -1),
+        ("pay_amount", "much"),
+        ("pay_currency", None),
+        ("pay_currency", "x" * 65),
+    ],
+    ids=str,
+)
+def test_an_invoice_nobody_could_pay_is_in_doubt(field, value):
+    evidence, _ = create_recorded(CASE, (200, edited(CASE.made, "data", **{field: value})))
+    assert isinstance(evidence, InDoubt)
+    assert evidence.reason == f"HTTP 200: the answer's invoice has no usable {field}"
+
+
+@pytest.mark.parametrize("field", ["amount", "currency", "network", "qr_code", "order_id", "date", "lifetime"])
+@pytest.mark.parametrize("value", [..., None, [], {}, "x" * 3000, "a\x00b", True])
+def test_what_is_odd_beside_the_payment_loses_no_invoice(field, value):
+    assert created(edited(CASE.made, "data", **{field: value})).expires_at == EXPIRES_AT
+
+
+@pytest.mark.parametrize(
+    "expired_at", [..., None, -1, 0, "soon", [], True, 1e300, 253402300800, 1764105348000, 10**29, 10**200]
+)
+def test_an_absurd_expired_at_falls_back_to_the_lifetime_counted_from_date(expired_at):
+    with capture_logs() as logs:
+        evidence = created(edited(CASE.made, "data", expired_at=expired_at))
+    assert (evidence.expires_at, evidence.lifetime_minutes) == (EXPIRES_AT, Decimal(90))
+    assert [log["event"] for log in logs] == ["provider.expiry_unreadable"]
+
+
+def test_without_a_date_the_lifetime_is_left_to_be_counted_from_now():
+    evidence = created(edited(CASE.made, "data", expired_at=..., date=...))
+    assert (evidence.expires_at, evidence.lifetime_minutes) == (None, Decimal(90))
+
+
+@pytest.mark.parametrize("lifetime", [..., 0, -5, "x", 10**9, None])
+def test_an_absurd_lifetime_is_left_out(lifetime):
+    evidence = created(edited(CASE.made, "data", lifetime=lifetime))
+    assert (evidence.expires_at, evidence.lifetime_minutes) == (EXPIRES_AT, None)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(60, False), (-60, False), (61, True), (-61, True)])
+def test_expired_at_wins_and_a_disagreement_of_more_than_a_minute_is_logged(seconds, told):
+    with capture_logs() as logs:
+        evidence = created(edited(CASE.made, "data", expired_at=1764105348 + seconds))
+    assert int(evidence.expires_at.timestamp()) == 1764105348 + seconds
+    assert [log["event"] for log in logs] == ["provider.expiry_disagrees"] * told
+    if told:
+        assert logs[0]["invoice_id"] == "inv_1"
+
+
+# ------------------------------------------------------------------------------------------------ orders
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"lifetime_minutes": 60}, "lifetime_minutes: not taken, the provider gives the expiry"),
+        ({"params": {"user_id": "u"}}, r"params\.server_id: is required"),
+        ({"params": {"server_id": "u"}}, r"params\.user_id: is required"),
+        ({"params": {**PARAMS, "user_id": ""}}, r"params\.user_id: must be a text"),
+        ({"params": {**PARAMS, "user_id": 7}}, r"params\.user_id: must be a text"),
+        ({"params": {**PARAMS, "user_id": "x" * 256}}, r"params\.user_id: must be at most 255"),
+        ({"params": {**PARAMS, "user_id": "a\nb"}}, r"params\.user_id: must be at most 255"),
+        ({"params": {**PARAMS, "order_id": "x"}}, r"params\.order_id: unknown field, profile server takes"),
+    ],
+)
+def test_an_order_that_cant_be_sent_is_refused_by_name(order, words):
+    with pytest.raises(OrderError, match=f"^{words}"):
+        check(**order)
+
+
+def test_ids_are_opaque_texts():
+    check(params={"user_id": "user12345-6789-0123-4567-890123456789", "server_id": "ümlaut / 7"})
+
+
+def test_a_price_is_taken_for_the_record_and_not_sent():
+    check(price="89.97", currency="EUR")
+    _, requests = create_recorded(CASE, (200, CASE.made), price="89.97")
+    assert b"89.97" not in requests[0].content
+
+
+def test_profile_order_sends_five_fields_with_the_orders_own_where_left_out():
+    account = CASE.account(profile="order")
+    order = {
+        "order_id": "o-7",
+        "currency": "eur",
+        "pay_currency": "eth",
+        "params": {"user_id": "u", "network": "ERC20"},
+    }
+    check(account, **order)
+    _, requests = create_recorded(CASE, (200, CASE.made), account=account, **order)
+    assert json.loads(requests[0].content) == {
+        "user_id": "u",
+        "order_id": "o-7",
+        "currency": "EUR",
+        "pay_currency": "ETH",
+        "network": "ERC20",
+    }
+    with pytest.raises(OrderError, match=r"^params\.network: is required"):
+        check(account, **{**order, "params": {"user_id": "u"}})
+
+
+@pytest.mark.parametrize("key", ["ümlaut", "a\nb", " a", "a\x00"])
+def test_a_key_that_no_header_can_carry_is_refused(key):
+    with pytest.raises(ValueError, match=r"^api_key: "):
+        ZeroxHost.check_account(CASE.account(api_key=key))
+
+
+# ------------------------------------------------------------------------------------------------ look-ups
+
+
+def row(ref, status="Paying", **fields):
+    return {"track_id": ref, "status": status, "tx_hash": None, "amount": "100.00", "currency": "eur", **fields}
+
+
+def body(data, **fields):
+    return json.dumps({"success": True, "data": data, **fields})
+
+
+def seen(status, **fields):
+    answers, _ = look_up_recorded(CASE, ["1"], (200, body(row("1", status, **fields))))
+    return answers["1"]
+
+
+def test_a_single_lookup_is_the_documented_one():
+    _, requests = look_up_recorded(CASE, ["a/b c"], (200, body(row("a/b c"))))
+    assert requests[0].method == "GET"
+    assert str(requests[0].url) == "https://provider.test/API/get_transation_by_track_id?track_id=a%2Fb+c"
+    assert requests[0].headers["x-api-key"] == PLAIN_KEY
+
+
+@pytest.mark.parametrize(
+    ("word", "tx_hash", "status", "anomaly"),
+    [
+        ("Paying", None, Status.PENDING, None),
+        ("Paying", "", Status.PENDING, None),
+        ("paying", "0xabc", Status.CONFIRMING, None),
+        ("New", None, Status.PENDING, None),
+        ("WAITING", None, Status.PENDING, None),
+        ("Paid", None, Status.PAID, None),
+        ("paid", "0xabc", Status.PAID, None),
+        ("expired", None, Status.EXPIRED, None),
+        ("Expired", "0xabc", Status.EXPIRED, None),
+        ("Underpaid", "0xabc", Status.EXPIRED, Anomaly.UNDERPAID),
+        ("Refunded", None, Status.REFUNDED, None),
+    ],
+)
+def test_the_providers_words_are_mapped_without_regard_to_case(word, tx_hash, status, anomaly):
+    evidence = seen(word, tx_hash=tx_hash)
+    assert isinstance(evidence, Seen)
+    assert (evidence.status, evidence.anomaly, evidence.word) == (status, anomaly, word)
+
+
+def test_a_word_nobody_documented_changes_nothing_and_is_logged_once():
+    with capture_logs() as logs:
+        answers, _ = look_up_recorded(
+            CASE,
+            ["1", "2", "3"],
+            (200, body(row("1", "Frozen"))),
+            (200, body(row("2", "frozen"))),
+            (200, body(row("3"))),
+        )
+    assert {ref: (answer.status, answer.word) for ref, answer in answers.items()} == {
+        "1": (None, "Frozen"),
+        "2": (None, "frozen"),
+        "3": (Status.PENDING, "Paying"),
+    }
+    assert [(log["event"], log["word"]) for log in logs] == [("provider.unknown_status", "Frozen")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, '{"error": "Transaction not found", "data": {}}'),
+        (200, '{"error": "Transaction not found", "data": {"track_id": "1", "status": "Paid"}}'),
+        (200, '{"success": false, "message": "no", "data": []}'),
+        (200, body(row("2", "Paid"))),
+        (200, body([])),
+        (200, body(row("1", None))),
+        (200, "<html>"),
+        (302, body(row("1", "Paid"))),
+    ],
+)
+def test_an_unknown_or_unreadable_invoice_is_no_news(answer):
+    answers, _ = look_up_recorded(CASE, ["1"], answer)
+    assert isinstance(answers["1"], Unreadable)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, CredentialsRefused), (429, RateLimited), (503, Unreachable)])
+@pytest.mark.parametrize("count", [1, FEW + 1])
+def test_what_is_about_the_account_is_said_for_every_invoice(status, kind, count):
+    refs = [str(number) for number in range(count)]
+    answers, requests = look_up_recorded(CASE, refs, (status, "{}"))
+    assert list(map(type, answers.values())) == [kind] * count
+    assert len(requests) == 1
+
+
+def pages(rows, per_page=None):
+    """A list that is asked page by page; ``per_page`` caps what the caller asks for."""
+
+    def answer(request):
+        query = request.url.params
+        if "track_id" in query:
+            found = [entry for entry in rows if entry["track_id"] == query["track_id"]]
+            return httpx.Response(200, text=body(found)) if found else httpx.Response(404, text='{"error": "x"}')
+        size = min(int(query["per_page"]), per_page or 100)
+        start = (int(query["page"]) - 1) * size
+        return httpx.Response(200, text=body(rows[start : start + size]))
+
+    return answer
+
+
+def paths(requests):
+    return [request.url.path.rsplit("/")[-1] for request in requests]
+
+
+def test_few_are_asked_one_by_one():
+    rows = [row(str(number), "Paid") for number in range(FEW)]
+    answers, requests = look_up_recorded(CASE, [entry["track_id"] for entry in rows], pages(rows))
+    assert {answer.status for answer in answers.values()} == {Status.PAID}
+    assert paths(requests) == ["get_transation_by_track_id"] * FEW
+
+
+def test_many_are_found_in_pages_until_all_are_found():
+    rows = [row(str(number), "Paid") for number in range(1000)]
+    wanted = [str(number) for number in range(0, 250, 10)]
+    answers, requests = look_up_recorded(CASE, wanted, pages(rows))
+    assert {ref: answer.status for ref, answer in answers.items()} == dict.fromkeys(wanted, Status.PAID)
+    assert paths(requests) == ["list_transactions"] * 3
+    assert str(requests[0].url).endswith("/API/list_transactions?per_page=100&page=1")
+
+
+def test_a_provider_that_caps_its_pages_is_read_on():
+    rows = [row(str(number), "Paid") for number in range(45)]
+    answers, requests = look_up_recorded(CASE, [str(number) for number in range(30, 40)], pages(rows, per_page=10))
+    assert {answer.status for answer in answers.values()} == {Status.PAID}
+    assert paths(requests) == ["list_transactions"] * 4
+
+
+def test_what_a_short_page_ends_without_is_asked_alone():
+    rows = [row(str(number), "Paid") for number in range(10)]
+    answers, requests = look_up_recorded(CASE, ["1", "2", "3", "4", "gone"], pages(rows, per_page=7))
+    assert isinstance(answers.pop("gone"), Unreadable)
+    assert {answer.status for answer in answers.values()} == {Status.PAID}
+    assert paths(requests) == ["list_transactions"] * 2 + ["get_transation_by_track_id"]
+
+
+def test_pages_and_single_lookups_are_bounded():
+    rows = [row(str(number), "Paid") for number in range(100 * MAX_PAGES + 200)]
+    wanted = [str(100 * MAX_PAGES + number) for number in range(100)]
+    answers, requests = look_up_recorded(CASE, wanted, pages(rows))
+    assert set(answers) == set(wanted)
+    assert sum(isinstance(answer, Seen) for answer in answers.values()) == MAX_SINGLES
+    assert len(requests) == MAX_PAGES + MAX_SINGLES
+    assert answers[wanted[-1]].reason == "not found in the list, asked alone next time"
+
+
+def test_a_list_that_cant_be_read_leaves_the_single_lookups():
+    answers, requests = look_up_recorded(
+        CASE,
+        list("12345"),
+        lambda r: pages([row("1", "Paid")])(r) if "track_id" in r.url.params else httpx.Response(404),
+    )
+    assert answers["1"].status is Status.PAID
+    assert len(requests) == 6
+
+
+def test_a_repeated_ref_is_asked_once():
+    _, requests = look_up_recorded(CASE, ["1", "1", "1"], (200, body(row("1"))))
+    assert len(requests) == 1
+
+
+def test_a_rows_evidence_is_the_row_without_the_key():
+    answers, _ = look_up_recorded(CASE, ["1"], (200, body(row("1", "Paid", description=PLAIN_KEY, nested=[[1]]))))
+    assert '"description":"***"' in answers["1"].raw
+    assert "nested" not in answers["1"].raw
