@@ -1,0 +1,246 @@
+"""Taking orders: validated alone, stored together, refused with a reason; against a store in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from domain.account import Account
+from domain.evidence import CancelRequested
+from domain.exact_json import write_json
+from domain.order import OrderError
+from workers.intake import Desk, Interrupted, Letter, cancel_order, take_order, take_orders
+from workers.store.intake import Added
+from workers.store.judging import Outcome
+
+SHOP = Account(name="shop", provider="nebulox", base_url="http://h", api_key="k")
+AWAY = OperationalError("INSERT", {}, Exception("away"))
+
+
+@dataclass
+class MemoryStore:
+    """Keeps what it is given; ``faults`` are raised by the next calls of ``add_orders``."""
+
+    orders: dict = field(default_factory=dict)
+    rejected: dict = field(default_factory=dict)
+    batches: list = field(default_factory=list)
+    cancelled: list = field(default_factory=list)
+    faults: list = field(default_factory=list)
+    verdict: str = "applied"
+    status: str = "pending"
+
+    def add_orders(self, orders):
+        self.batches.append(len(orders))
+        if self.faults and (fault := self.faults.pop(0)):
+            raise fault
+        return [self._add(order) for order, _ in orders]
+
+    def _add(self, order):
+        key = (order.account, order.idempotency_key)
+        there = self.orders.setdefault(key, order)
+        if there is order:
+            return Added(order.order_id, "accepted", "inv_1")
+        if there.digest() == order.digest():
+            return Added(order.order_id, "repeated", "inv_1")
+        return Added(order.order_id, "refused", "inv_1", "idempotency_key: used before with other content")
+
+    def reject(self, rejections):
+        for rejection in rejections:
+            self.rejected.setdefault(rejection.message_key, rejection)
+
+    def find(self, account, *, order_id=None, idempotency_key=None):
+        found = [o for o in self.orders.values() if o.account == account]
+        return next((f"inv_{o.order_id}" for o in found if order_id in (None, o.order_id)), None)
+
+    def judge(self, judgements):
+        self.cancelled += [(judgement.invoice_id, judgement.evidence) for judgement in judgements]
+        return [Outcome(judgements[0].invoice_id, self.verdict, self.status)]
+
+
+class Checker:
+    """A provider that wants a price, and trips over one order id."""
+
+    def check_order(self, order, account):
+        if order.order_id == "bug":
+            raise ZeroDivisionError
+        if order.price is None:
+            raise OrderError("price: is required by nebulox")
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def desk(store):
+    return Desk(store, {"shop": SHOP}, {"nebulox": Checker()})
+
+
+def order(**fields):
+    return {"account": "shop", "order_id": "A-1", "price": Decimal("9.90")} | fields
+
+
+def letter(task="create", key="key-1", expires=None, **fields):
+    return Letter(f"invoices.{task}", write_json(fields), key, expires)
+
+
+def reasons(store):
+    return [rejection.reason for rejection in store.rejected.values()]
+
+
+def test_a_good_order_is_stored_with_its_price_digit_for_digit(desk, store):
+    take_order(desk, letter(**order(price=Decimal("0.1000000000000000055"))))
+
+    (stored,) = store.orders.values()
+    assert str(stored.price) == "0.1000000000000000055"
+    assert store.rejected == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"account": "other"}, "account: there is no account 'other'"),
+        ({"price": None}, "price: is required by nebulox"),
+        ({"colour": "red"}, "colour: unknown field"),
+        ({"order_id": "bug"}, "internal error: ZeroDivisionError"),
+    ],
+)
+def test_an_order_that_can_not_be_taken_is_listed_with_the_reason(desk, store, fields, reason):
+    take_order(desk, letter(**order(**fields)))
+
+    (rejection,) = store.rejected.values()
+    assert (rejection.reason, rejection.task, rejection.message_key) == (reason, "invoices.create", "key-1")
+    assert rejection.complete
+    assert store.orders == {}
+
+
+def test_a_repeat_is_a_no_op_and_a_conflicting_repeat_is_listed(desk, store):
+    take_order(desk, letter(**order()))
+    take_order(desk, letter(key="key-2", **order()))
+    take_order(desk, letter(key="key-3", **order(price=5)))
+
+    assert len(store.orders) == 1
+    assert list(store.rejected) == ["key-3"]
+    assert reasons(store) == ["idempotency_key: used before with other content"]
+
+
+@pytest.mark.parametrize(("own", "counts"), [(None, 12), ("2026-11-21T11:00:00Z", 11), ("2026-11-21T13:00:00Z", 12)])
+def test_the_earlier_of_expires_and_create_before_counts(desk, store, own, counts):
+    take_order(desk, letter(expires=datetime(2026, 11, 21, 12, tzinfo=UTC), **order(create_before=own)))
+
+    (stored,) = store.orders.values()
+    assert stored.create_before == datetime(2026, 11, 21, counts, tzinfo=UTC)
+
+
+def test_of_many_the_good_ones_are_stored_together_and_the_bad_ones_refused_alone(desk, store):
+    orders = [order(), order(order_id="A-2", price="x"), "text", order(order_id="bug"), order(order_id="A-3")]
+    take_orders(desk, letter("create_many", orders=orders))
+
+    assert [o.order_id for o in store.orders.values()] == ["A-1", "A-3"]
+    assert store.batches == [2]
+    assert reasons(store) == [
+        "price: is not a decimal number",
+        "order: must be an object, not str",
+        "internal error: ZeroDivisionError",
+    ]
+    assert {rejection.task for rejection in store.rejected.values()} == {"invoices.create"}
+    assert next(iter(store.rejected.values())).excerpt == '{"account":"shop","order_id":"A-2","price":"x"}'
+
+
+@pytest.mark.parametrize("fields", [{}, {"orders": []}, {"orders": [1] * 501}, {"orders": [1], "x": 1}, {"orders": 5}])
+def test_a_create_many_that_is_no_list_of_orders_is_refused_as_a_whole(desk, store, fields):
+    take_orders(desk, letter("create_many", **fields))
+
+    (rejection,) = store.rejected.values()
+    assert rejection.reason.startswith("orders: ")
+    assert rejection.task == "invoices.create_many"
+
+
+def test_a_redelivered_create_many_lists_each_bad_order_once(desk, store):
+    for _ in range(2):
+        take_orders(desk, letter("create_many", orders=[order(price="x"), order(price="y")]))
+
+    assert len(store.rejected) == 2
+
+
+def test_one_order_that_breaks_the_store_does_not_take_the_others_with_it(desk, store):
+    store.faults = [ValueError("batch"), None, ValueError("second alone"), None]
+    take_orders(desk, letter("create_many", orders=[order(order_id=f"A-{n}") for n in (1, 2, 3)]))
+
+    assert [o.order_id for o in store.orders.values()] == ["A-1", "A-3"]
+    assert reasons(store) == ["internal error: ValueError"]
+
+
+def test_a_database_that_is_away_is_the_caller_s_to_wait_for(desk, store):
+    store.faults = [AWAY]
+    with pytest.raises(OperationalError):
+        take_order(desk, letter(**order()))
+
+    assert store.rejected == {}
+
+
+def test_a_cancellation_reaches_the_invoice(desk, store):
+    take_order(desk, letter(**order()))
+    cancel_order(desk, letter("cancel", account="shop", order_id="A-1", reason="changed my mind"), lambda _: False)
+
+    assert store.cancelled == [("inv_A-1", CancelRequested(reason="changed my mind"))]
+    assert store.rejected == {}
+
+
+def test_a_cancellation_waits_for_the_create_that_it_overtook(desk, store):
+    def neighbour(seconds):
+        take_order(desk, letter(**order()))
+        return False
+
+    cancel_order(desk, letter("cancel", account="shop", order_id="A-1"), neighbour)
+
+    assert len(store.cancelled) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"order_id": "A-9"}, "order_id 'A-9' of account 'shop': there is no such invoice"),
+        ({}, "order_id: give order_id or idempotency_key"),
+        ({"account": "other", "order_id": "A"}, "account: there is no account 'other'"),
+    ],
+)
+def test_a_cancellation_of_nothing_is_listed(desk, store, fields, reason):
+    waits: list[float] = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        return False
+
+    cancel_order(desk, letter("cancel", **({"account": "shop"} | fields)), wait)
+
+    assert reasons(store) == [reason]
+    assert sum(waits) <= 2.2
+
+
+def test_a_cancellation_of_a_closed_invoice_names_its_status(desk, store):
+    take_order(desk, letter(**order()))
+    store.verdict, store.status = "contradiction", "paid"
+    cancel_order(desk, letter("cancel", account="shop", order_id="A-1"), lambda _: False)
+
+    assert reasons(store) == ["order_id 'A-1': the invoice inv_A-1 is already paid"]
+
+
+def test_cancelling_twice_is_a_no_op(desk, store):
+    take_order(desk, letter(**order()))
+    store.verdict, store.status = "ignored", "cancelled"
+    cancel_order(desk, letter("cancel", account="shop", order_id="A-1"), lambda _: False)
+
+    assert store.rejected == {}
+
+
+def test_a_worker_that_stops_while_a_cancellation_waits_gives_it_back(desk, store):
+    with pytest.raises(Interrupted):
+        cancel_order(desk, letter("cancel", account="shop", order_id="A-1"), lambda _: True)
+
+    assert store.rejected == {}
