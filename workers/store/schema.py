@@ -6,9 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 
 from workers.store.database import Database
@@ -35,11 +34,12 @@ def upgrade(database_url: str) -> tuple[str | None, str]:
             if database.is_postgresql:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            before = _current(connection)
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            return before, _head()
+            before, head = _current(connection), _head()
+            if before != head:
+                config = _config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            return before, head
     finally:
         database.close()
 
@@ -51,7 +51,9 @@ def current_and_head(database: Database) -> tuple[str | None, str]:
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def _head() -> str:

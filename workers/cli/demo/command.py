@@ -1,0 +1,141 @@
+"""`invoices demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.errors import CommandFailed
+from workers.cli.output import console, json_option, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from workers.cli.demo.orders import DemoOrder
+    from workers.cli.demo.report import Progress, Report
+    from workers.cli.demo.stand import Stand
+
+TICK_SECONDS = 0.5
+#: Orders queued each tick: one can watch them come in.
+ORDERS_A_TICK = 25
+PLAIN_LINE_SECONDS = 2.0
+
+
+@click.command("demo")
+@click.option("--orders", "count", type=click.IntRange(1, 20_000), default=200, show_default=True)
+@click.option("--timeout", type=click.FloatRange(min=5), default=120, show_default=True, metavar="SECONDS",
+              help="When to give up.")  # fmt: skip
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the final picture there.")
+@click.option("--keep", is_flag=True, help="Keep the demo's files (they are kept where something does not hold).")
+@json_option
+def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_json: bool) -> int:
+    """Run orders at both sandbox providers: paid, expired, refused and faulty ones, shown live until each has ended.
+
+    Starts everything it needs in a folder of its own and stops it again. Exit code 0 when all that is claimed in the
+    summary holds.
+    """
+    from workers.cli.demo.home import fresh_home
+    from workers.cli.demo.orders import make_orders
+    from workers.cli.demo.report import reckon
+    from workers.cli.demo.stand import raise_stand
+
+    orders = list(make_orders(count))
+    with _terminable(), fresh_home() as home:
+        log_path = home / "demo.log"
+        with log_path.open("w", encoding="utf-8") as log, raise_stand(home, log) as stand:
+            began = time.monotonic()
+            last_picture = _run(stand, orders, timeout, quiet=as_json)
+            report = reckon(stand, orders, time.monotonic() - began)
+        _show(report, last_picture, svg, as_json)
+        if report.holds and not keep:
+            shutil.rmtree(home, ignore_errors=True)
+        elif not as_json:
+            click.echo(f"its files: {home} (log: {log_path.name})", err=True)
+    return 0 if report.holds else 1
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM cleans up as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(stand: Stand, orders: list[DemoOrder], timeout: float, *, quiet: bool) -> RenderableType:
+    """Queue the orders and watch until all have ended or the time is over; the last picture."""
+    from workers.cli.demo.report import look
+    from workers.cli.demo.stand import raise_failure
+    from workers.cli.demo.view import draw
+    from workers.cli.publisher import Publisher
+    from workers.cli.watch import Lookout
+
+    began = time.monotonic()
+    lookout, waiting = Lookout(), list(orders)
+    notice = lambda line: click.echo(line, err=True)  # noqa: E731
+    with Publisher(stand.config, patience_seconds=10, notice=notice) as publisher, _screen(quiet) as show:
+        while True:
+            raise_failure(stand)
+            batch, waiting = waiting[:ORDERS_A_TICK], waiting[ORDERS_A_TICK:]
+            if batch:
+                publisher.send("invoices.create_many", {"orders": [order.fields for order in batch]})
+            progress, seconds = look(stand.database), time.monotonic() - began
+            picture = draw(lookout.look(stand.database), progress, len(orders), seconds)
+            show(picture, progress, seconds)
+            if (not waiting and progress.is_over(len(orders))) or seconds > timeout:
+                return picture
+            time.sleep(TICK_SECONDS)
+
+
+@contextlib.contextmanager
+def _screen(quiet: bool) -> Iterator[Any]:
+    """Shows pictures: live on a terminal, else a line now and then; not at all when ``quiet``."""
+    screen = console()
+    if quiet or not screen.is_terminal:
+        last = [-PLAIN_LINE_SECONDS]
+
+        def tell(picture: RenderableType, progress: Progress, seconds: float) -> None:
+            if not quiet and seconds - last[0] >= PLAIN_LINE_SECONDS:
+                last[0] = seconds
+                counts = ", ".join(f"{count} {status}" for status, count in sorted(progress.counts.items()))
+                click.echo(f"{seconds:5.1f} s  {counts or 'starting'}; {progress.events} events")
+
+        yield tell
+        return
+    from rich.live import Live
+
+    with Live(console=screen, auto_refresh=False) as live:
+        yield lambda picture, *_: live.update(picture, refresh=True)
+
+
+def _show(report: Report, last_picture: RenderableType, svg: Path | None, as_json: bool) -> None:
+    from workers.cli.demo.view import PICTURE_WIDTH, draw_report, write_svg
+
+    if as_json:
+        checks = [{"what": check.what, "holds": check.holds, "detail": check.detail} for check in report.checks]
+        print_json(
+            {"holds": report.holds, "counts": report.counts, "seconds": round(report.seconds, 1), "checks": checks}
+        )
+    else:
+        screen = console()
+        screen.width = min(screen.width, PICTURE_WIDTH)
+        screen.print(draw_report(report))
+    if svg is not None:
+        try:
+            write_svg(svg, last_picture, draw_report(report))
+        except OSError as error:
+            raise CommandFailed(f"--svg {svg}: {error.strerror}") from error

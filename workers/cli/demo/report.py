@@ -1,0 +1,150 @@
+"""The reckoning: what the database, the receiver, the stream and the sandbox say, held against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import redis
+from sqlalchemy import func, select
+
+from domain.exact_json import read_json
+from workers.store.queries import DELIVERY, EVENT, INVOICE, count_by_status, count_rejected
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.cli.demo.orders import DemoOrder
+    from workers.cli.demo.stand import Stand
+    from workers.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that has to hold."""
+
+    what: str
+    holds: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the demo is. ``waiting``: events the stream or the receiver was not told yet."""
+
+    counts: dict[str, int]
+    events: int
+    waiting: int
+    rejected: int
+
+    def is_over(self, orders: int) -> bool:
+        """Whether every order has ended, or was turned away, and everybody was told."""
+        from domain.status import OPEN
+
+        running = sum(self.counts.get(status, 0) for status in OPEN)
+        return not running and not self.waiting and sum(self.counts.values()) + self.rejected >= orders
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How it ended."""
+
+    counts: dict[str, int]
+    seconds: float
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of it holds."""
+        return all(check.holds for check in self.checks)
+
+
+def look(database: Database) -> Progress:
+    """How far the demo is, from SQL."""
+    with database.reading() as connection:
+        counts = count_by_status(connection)
+        events, unpublished = connection.execute(
+            select(func.count(), func.count().filter(EVENT.c.published_at.is_(None))).select_from(EVENT)
+        ).one()
+        query = select(func.count()).select_from(DELIVERY).where(DELIVERY.c.state == "due")
+        due = connection.execute(query).scalar_one()
+        return Progress(counts, events, unpublished + due, count_rejected(connection))
+
+
+def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
+    """Hold everything against each other."""
+    receiver = stand.receiver()
+    calls = stand.calls()
+    with stand.database.reading() as connection:
+        ended = {row.order_id: row for row in connection.execute(select(INVOICE))}
+        last: dict[str, int] = {}
+        told: set[str] = set()
+        gaps = 0
+        for event in connection.execute(select(EVENT).order_by(EVENT.c.number)):
+            gaps += event.sequence != last.get(event.invoice_id, 0) + 1
+            last[event.invoice_id] = event.sequence
+            told.add(event.id)
+    on_stream = _read_stream(stand.config)
+    return Report(
+        counts=dict(Counter(row.status for row in ended.values())),
+        seconds=seconds,
+        checks=[
+            _check_ends(orders, ended),
+            _check_events(told, receiver, on_stream),
+            Check(
+                "every signature is valid",
+                not receiver["invalid"] and receiver["valid"] > 0,
+                f"{receiver['valid']} valid, {receiver['invalid']} not; {receiver['faulted']} refused on purpose",
+            ),
+            Check(
+                "sequences have no gaps and no disorder",
+                not gaps and not receiver["gaps"] and not receiver["out_of_order"],
+                f"{len(last)} invoices, {gaps + receiver['gaps']} gaps, {receiver['out_of_order']} out of order",
+            ),
+            _check_calls(orders, calls),
+        ],
+    )
+
+
+def _check_ends(orders: Sequence[DemoOrder], ended: dict[str, Any]) -> Check:
+    wrong = []
+    for order in orders:
+        found = ended.get(order.fields["order_id"])
+        if found is None or found.status != order.kind.ends:
+            status = found.status if found else "missing"
+            wrong.append(f"{order.fields['order_id']} ({order.kind.what}) is {status}, not {order.kind.ends}")
+    detail = "; ".join(wrong[:3]) or ", ".join(f"{n} {s}" for s, n in Counter(o.kind.ends for o in orders).items())
+    return Check("every order ended as it had to", not wrong, detail)
+
+
+def _check_events(told: set[str], receiver: dict[str, Any], on_stream: set[str]) -> Check:
+    detail = f"{len(told)} written, {receiver['unique']} received, {len(on_stream)} on the stream"
+    return Check(
+        "events written = received = on the stream", len(told) == receiver["unique"] and told == on_stream, detail
+    )
+
+
+def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -> Check:
+    """An order is created once; again only where its answer was lost or it was told to wait."""
+    made = Counter(call["order_id"] for call in calls)
+    wrong = [order for order in orders if made[order.sandbox_id] != order.kind.calls]
+    repeated = sum(order.kind.calls > 1 for order in orders)
+    detail = f"{sum(made.values())} creates for {len(orders)} orders, {repeated} of them with a fault that asks for two"
+    if wrong:
+        first = wrong[0]
+        detail = f"{first.sandbox_id} was created {made[first.sandbox_id]} times, not {first.kind.calls}"
+    return Check("no order was created more often than needed", not wrong, detail)
+
+
+def _read_stream(config: Settings) -> set[str]:
+    """The ids of the events on the Redis stream."""
+    ids: set[str] = set()
+    start = "-"
+    with redis.Redis.from_url(config.redis_url) as client:
+        while True:
+            entries: Any = client.xrange(config.stream, min=start, count=1000)
+            ids |= {read_json(fields[b"event"])["id"] for _, fields in entries}
+            if len(entries) < 1000:
+                return ids
+            start = f"({entries[-1][0].decode()}"

@@ -1,0 +1,123 @@
+"""What the demo runs on: sandbox, broker, database, the processes of the Procfile, and a receiver of webhooks."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import httpx
+
+from workers.cli.context import ensure_broker
+from workers.cli.demo.home import settle_in
+from workers.cli.errors import CommandFailed
+from workers.cli.up import read_processes
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.embedded.sandbox.process import SandboxProcess
+    from workers.store.database import Database
+
+RECEIVER = "demo"
+WORKERS = 2
+#: The receiver's first answers are refusals: retries are part of the picture.
+REFUSED_DELIVERIES = 5
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A running demo's parts."""
+
+    config: Settings
+    database: Database
+    sandbox: SandboxProcess
+    http: httpx.Client
+    failed: list[BaseException]
+
+    def receiver(self) -> dict[str, Any]:
+        """What the receiver counted."""
+        return dict(self.http.get(self.sandbox.receiver_url(RECEIVER)).raise_for_status().json())
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every create that the sandbox's providers saw."""
+        found: list[dict[str, Any]] = []
+        for provider in ("nebulox", "zeroxhost"):
+            query = {"provider": provider, "operation": "create", "limit": "0"}
+            answer = self.http.get(f"{self.sandbox.control_url}/calls", params=query).raise_for_status().json()
+            found += answer["calls"]
+        return found
+
+
+@contextlib.contextmanager
+def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
+    """Start everything; end all of it again, however the demo ends."""
+    from config.logging import configure_logging
+    from config.settings import load_settings
+    from workers.embedded.sandbox.process import SandboxProcess
+    from workers.embedded.valkey import stop_valkey
+    from workers.store.database import Database
+    from workers.store.schema import upgrade
+
+    with contextlib.ExitStack() as parts:
+        sandbox = parts.enter_context(SandboxProcess(log=log))
+        settle_in(home, sandbox.url)
+        config = load_settings()
+        configure_logging("json", "info", log)
+        config.secret_keys()
+        parts.callback(stop_valkey, home)
+        ensure_broker(config)
+        upgrade(config.database_url)
+        database = Database(config.database_url, pool_size=2)
+        parts.callback(database.close)
+        http = parts.enter_context(httpx.Client(trust_env=False, timeout=10))
+        _add_receiver(config, database, sandbox, http)
+        failed: list[BaseException] = []
+        parts.enter_context(_supervised(lambda line: print(line, file=log, flush=True), failed))
+        yield Stand(config, database, sandbox, http, failed)
+
+
+def _add_receiver(config: Settings, database: Database, sandbox: SandboxProcess, http: httpx.Client) -> None:
+    from domain.event import new_id
+    from workers.outbound.secretbox import SecretBox
+    from workers.outbound.signature import new_secret
+    from workers.store.endpoints import add_endpoint
+
+    secret, url = new_secret(), sandbox.receiver_url(RECEIVER)
+    http.post(f"{url}/secret", json={"secret": secret}).raise_for_status()
+    http.post(f"{url}/faults", json={"status": 500, "times": REFUSED_DELIVERIES}).raise_for_status()
+    sealed = SecretBox([key.get_secret_value() for key in config.secret_keys()]).seal(secret)
+    with database.transaction() as connection:
+        now = database.now(connection)
+        add_endpoint(connection, endpoint_id=new_id("ep"), url=url, sealed_secret=sealed, now=now)
+
+
+@contextlib.contextmanager
+def _supervised(log: Callable[[str], None], failed: list[BaseException]) -> Iterator[None]:
+    """The Procfile's processes, supervised by a thread for as long as the block runs."""
+    from workers.embedded.supervisor import Supervisor
+
+    supervisor = Supervisor(read_processes(WORKERS), log=log, stop_timeout_seconds=STOP_SECONDS)
+
+    def run() -> None:
+        try:
+            supervisor.run()
+        except Exception as error:  # noqa: BLE001 - told to the demo, which ends
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        thread.join()
+
+
+def raise_failure(stand: Stand) -> None:
+    """Raises CommandFailed when the processes could not be started."""
+    for error in stand.failed:
+        raise CommandFailed(str(error)) from error
