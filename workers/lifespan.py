@@ -9,8 +9,9 @@ import structlog
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from config.celeryconfig import WORK_QUEUE
-from config.settings import load_settings
-from workers.wiring import prepare_embedded, runtime, start_pump
+from config.settings import SettingsError, load_settings
+from workers.embedded.errors import EmbeddedError
+from workers.wiring import check_accounts, prepare_embedded, runtime, start_pump
 
 log = structlog.get_logger()
 
@@ -22,7 +23,12 @@ DRAIN_SECONDS = 25.0
 @beat_init.connect(weak=False)
 def prepare(**_: Any) -> None:
     """Before anything connects: make sure that what is embedded runs."""
-    prepare_embedded(load_settings())
+    settings = load_settings()
+    try:
+        check_accounts(settings)
+        prepare_embedded(settings)
+    except (SettingsError, EmbeddedError) as error:
+        raise SystemExit(f"invoices: {error}") from None
 
 
 @worker_ready.connect(weak=False)

@@ -30,15 +30,17 @@ SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
 COMMIT_LIMIT = 100  #: results per transaction
+UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
 @dataclass(slots=True)
 class Slots:
-    """How much I/O may be under way, and is; lanes of one account share it. The free ones change on the loop only."""
+    """How much I/O may be under way, and is; lanes of one account share it. Touched on the loop only."""
 
     limit: int
     used: int = 0
+    waiting: list[_Runner] = field(default_factory=list)  #: lanes that had more to do when no slot was free
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class Work:
     group: int = 1  #: rows per ``perform``; a group takes one slot
     repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
     reserve: int = 0  #: slots left free for the other stages that share them
-    admit: Callable[[str, int], Awaitable[int]] | None = None  #: how many of n the rate limit lets through
+    timed: bool = False  #: its rows are met to the moment, not within a second
+    hold_slot: bool = False  #: a slot is free again only when its result is committed
+    admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
     refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
 
 
@@ -70,13 +74,25 @@ class _Runner:
     work: Work
     lane: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    again: bool = False  #: there was more to claim, or somebody rang, while no slot was free
     task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class _Results:
+    """What waits to be committed, and the slots that wait for it."""
+
+    queue: asyncio.Queue[tuple[Any, Slots | None]] = field(default_factory=asyncio.Queue)
+    waiting: list[_Runner] = field(default_factory=list)  #: lanes held up because too much is uncommitted
 
 
 def first_line(error: BaseException) -> str:
     """An error in one bounded line."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _wait_in(waiting: list[_Runner], runner: _Runner) -> None:
+    if runner not in waiting:
+        waiting.append(runner)
 
 
 class Pump:
@@ -97,7 +113,7 @@ class Pump:
         self._runners: dict[Lane, _Runner] = {}
         self._works: Sequence[Work] = ()
         self._under_way: dict[asyncio.Task[None], Sequence[Claim]] = {}  #: and what may be given back
-        self._finished: dict[Stage, asyncio.Queue[Any]] = {}
+        self._results: dict[Stage, _Results] = {}
         self._stopping = False
         self._sweep_now: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -144,43 +160,40 @@ class Pump:
         self._ready.set()
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
-            committers = []
-            for work in works:
-                self._finished[work.stage] = asyncio.Queue()
-                committers.append(asyncio.create_task(self._commit_results(work)))
+            self._results = {work.stage: _Results() for work in works}
+            committers = [asyncio.create_task(self._commit_results(work)) for work in works]
             self._works = works
             log.info("pump.started", stages=[work.stage.value for work in works])
-            await self._sweep_until_stopped()
+            await self._sweep_until_stopped(self._sweep_now)
             await self._drain(committers)
         self._executor.shutdown(wait=False, cancel_futures=True)
         log.info("pump.stopped")
 
     async def _open(self, stack: AsyncExitStack) -> Sequence[Work]:
-        """Open what the stages need; while the database is away, wait for it."""
+        """Open what the stages need; while that fails (the database is away, a key is missing) say so and wait."""
         tries = 0
         while not self._stopping:
             try:
                 return await self._open_works(stack)
-            except UNAVAILABLE as error:
+            except Exception as error:  # noqa: BLE001 - a worker without a pump would look alive and do nothing
                 await self._wait_for_store(error, tries)
                 tries += 1
         return ()
 
-    async def _sweep_until_stopped(self) -> None:
-        assert self._sweep_now is not None  # noqa: S101 - set by _main before anything runs
+    async def _sweep_until_stopped(self, now: asyncio.Event) -> None:
         tries = 0
         while not self._stopping:
-            self._sweep_now.clear()
+            now.clear()
             try:
                 await self._sweep()
                 tries = 0
-            except UNAVAILABLE as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next second must be swept too
                 await self._wait_for_store(error, tries)
                 tries += 1
                 continue
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
-                    await self._sweep_now.wait()
+                    await now.wait()
             except TimeoutError:
                 continue
 
@@ -188,8 +201,12 @@ class Pump:
         lanes = await self._in_executor(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
         for work, lane in lanes:
             self._runners.setdefault((work.stage, lane), _Runner(work, lane))
+        await self._set_timers([(work.stage, lane) for work, lane in lanes])
+
+    async def _set_timers(self, lanes: Sequence[Lane]) -> None:
+        """Wake the lanes that have something due, now or at the very moment when it will be."""
         loop = asyncio.get_running_loop()
-        for due in await self._in_executor(self._next_due, [(work.stage, lane) for work, lane in lanes]):
+        for due in await self._in_executor(self._next_due, lanes):
             if due.in_seconds <= 0:
                 self._wake((due.stage, due.lane))
             elif due.in_seconds <= LOOK_AHEAD_SECONDS:
@@ -210,9 +227,11 @@ class Pump:
     async def _run(self, runner: _Runner) -> None:
         """A lane: claim what fits, start it, wait for a reason to claim again."""
         tries = 0
-        while not self._stopping:
+        while True:
             await runner.wake.wait()
             runner.wake.clear()
+            if self._stopping:
+                return
             try:
                 await self._fill(runner)
                 tries = 0
@@ -225,67 +244,90 @@ class Pump:
                 await asyncio.sleep(SWEEP_SECONDS)
 
     async def _fill(self, runner: _Runner) -> None:
-        work, lane = runner.work, runner.lane
-        slots = work.slots(lane)
-        room = min((slots.limit - max(0, min(work.reserve, slots.limit - 1)) - slots.used) * work.group, work.batch)
+        """One claim: as many rows as there is room for, their I/O started at once."""
+        work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
+        room = self._room(runner, slots)
         if room <= 0:
-            runner.again = True
             return
-        allowed = room if work.admit is None else await work.admit(lane, room)
+        allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
         if allowed <= 0:
-            asyncio.get_running_loop().call_later(0.05, runner.wake.set)
+            asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
             return
         items = await self._in_executor(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
             await work.refund(lane, allowed - len(items))
-        if work.perform is None:
-            for item in items:
-                self._finished[work.stage].put_nowait(item)
-        for start in range(0, len(items) if work.perform else 0, work.group):
-            self._start(runner, slots, items[start : start + work.group])
+        if self._stopping:  # nothing of it was begun: as if nobody had claimed it
+            await self._in_executor(self._release, [work.claim_of(item) for item in items])
+            return
+        await self._begin(runner, slots, items)
         if len(items) >= allowed:
-            runner.again = True
             self._ring_others((work.stage, lane))
-            if work.perform is None or slots.used < slots.limit:
-                runner.wake.set()
+            runner.wake.set()
+        elif work.timed:
+            await self._set_timers([(work.stage, lane)])
 
-    def _start(self, runner: _Runner, slots: Slots, items: Sequence[Any]) -> None:
-        slots.used += 1
-        task = asyncio.create_task(self._perform(runner.work, runner.lane, items))
+    def _room(self, runner: _Runner, slots: Slots) -> int:
+        """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
+        work, results = runner.work, self._results[runner.work.stage]
+        free = slots.limit - min(work.reserve, slots.limit - 1) - slots.used
+        if free <= 0:
+            _wait_in(slots.waiting, runner)
+        elif results.queue.qsize() > UNCOMMITTED_LIMIT:
+            _wait_in(results.waiting, runner)
+            return 0
+        return min(free * work.group, work.batch)
+
+    async def _begin(self, runner: _Runner, slots: Slots, items: Sequence[Any]) -> None:
         work = runner.work
-        self._under_way[task] = [work.claim_of(item) for item in items] if work.repeatable else []
-        task.add_done_callback(lambda done: self._done(done, slots))
+        if work.perform is None:
+            if items:
+                await self._commit(work, items)
+            return
+        for start in range(0, len(items), work.group):
+            group = items[start : start + work.group]
+            slots.used += 1
+            task = asyncio.create_task(self._perform(work, runner.lane, group, slots))
+            self._under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
+            task.add_done_callback(lambda done: self._under_way.pop(done, None))
 
-    async def _perform(self, work: Work, lane: str, items: Sequence[Any]) -> None:
-        assert work.perform is not None  # noqa: S101 - checked by the caller
+    async def _perform(self, work: Work, lane: str, items: Sequence[Any], slots: Slots) -> None:
+        results: Sequence[Any] = ()
         try:
-            results = await work.perform(lane, items)
+            results = await work.perform(lane, items) if work.perform else items
         except Exception:
             # A bug, not an outcome. The leases run out, the rows count their claims, and are parked if it stays so.
             log.exception("pump.work_failed", stage=work.stage.value, lane=lane, items=len(items))
-            return
-        for result in results:
-            self._finished[work.stage].put_nowait(result)
+        finally:
+            held = slots if work.hold_slot and results else None
+            for result in results:
+                self._results[work.stage].queue.put_nowait((result, held))
+                held = None
+            if not (work.hold_slot and results):
+                self._free(slots)
 
-    def _done(self, task: asyncio.Task[None], slots: Slots) -> None:
-        self._under_way.pop(task, None)
+    def _free(self, slots: Slots) -> None:
+        """A slot is free. Freed slots are gathered for a moment, so that a claim fetches more than one row."""
         slots.used -= 1
-        for runner in self._runners.values():
-            if runner.again and runner.work.slots(runner.lane) is slots:
-                runner.again = False
-                asyncio.get_running_loop().call_later(REFILL_SECONDS, runner.wake.set)
+        waiting, slots.waiting = slots.waiting, []
+        for runner in waiting:
+            asyncio.get_running_loop().call_later(REFILL_SECONDS, runner.wake.set)
 
     # ------------------------------------------------------------ commits
 
     async def _commit_results(self, work: Work) -> None:
-        queue = self._finished[work.stage]
+        results = self._results[work.stage]
         while True:
-            batch = [await queue.get()]
-            while len(batch) < COMMIT_LIMIT and not queue.empty():
-                batch.append(queue.get_nowait())
-            await self._commit(work, batch)
-            for _ in batch:
-                queue.task_done()
+            batch = [await results.queue.get()]
+            while len(batch) < COMMIT_LIMIT and not results.queue.empty():
+                batch.append(results.queue.get_nowait())
+            await self._commit(work, [result for result, _ in batch])
+            for _, slots in batch:
+                results.queue.task_done()
+                if slots is not None:
+                    self._free(slots)
+            waiting, results.waiting = results.waiting, []
+            for runner in waiting:
+                runner.wake.set()
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         tries = 0
@@ -314,17 +356,19 @@ class Pump:
 
     async def _drain(self, committers: Sequence[asyncio.Task[None]]) -> None:
         """Let what is under way finish and be committed; cancel what does not, and give its rows back."""
-        for runner in self._runners.values():
-            if runner.task is not None:
-                runner.task.cancel()
         until = time.monotonic() + self._deadline_seconds
+        runners = [runner.task for runner in self._runners.values() if runner.task is not None]
+        for runner in self._runners.values():
+            runner.wake.set()
+        if runners:  # not cancelled: a claim that is under way must not leave leases behind that nobody acts on
+            await asyncio.wait(runners, timeout=max(0.0, until - time.monotonic() - 1))
         left = dict(self._under_way)
         if left:
             await asyncio.wait(left, timeout=max(0.0, until - time.monotonic() - 1))
         unfinished = {task: claims for task, claims in left.items() if not task.done()}
         for task in unfinished:
             task.cancel()
-        commits = asyncio.gather(*(queue.join() for queue in self._finished.values()))
+        commits = asyncio.gather(*(results.queue.join() for results in self._results.values()))
         await asyncio.wait([commits], timeout=max(1.0, until - time.monotonic()))
         if unfinished:
             await self._give_back(unfinished)

@@ -46,6 +46,7 @@ LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs lon
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
 WEBHOOK_SECONDS = 15.0
 WEBHOOKS_AT_A_TIME = 50  #: to one endpoint, per worker process
+RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
 CLOCK_BATCH = 500
 PUBLISH_BATCH = 500
 PUBLISH_LEASE_SECONDS = 30.0
@@ -108,10 +109,11 @@ class ProviderStages:
     def _lease(self, lane: str, calls: int) -> float:
         return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS
 
-    async def _admit(self, lane: str, asked: int) -> int:
-        if self._paused.get(lane, 0.0) > time.monotonic():
-            return 0
-        return await self._rate.take(lane, asked)
+    async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
+        wait = self._paused.get(lane, 0.0) - time.monotonic()
+        if wait > 0:
+            return 0, min(wait, 1.0)
+        return await self._rate.take(lane, asked), RATE_WAIT_SECONDS
 
     async def _create(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
         (claim, invoice), account = items[0], self._accounts[lane]
@@ -164,16 +166,17 @@ class ProviderStages:
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
                 self._learn(lane, evidence)
-        return [
-            Judgement(claim.subject, dataclasses.replace(_answer(found, invoice), asked_at=claim.claimed_at), claim)
-            for claim, invoice in items
-        ]
+        return [Judgement(claim.subject, _answer(found, claim, invoice), claim) for claim, invoice in items]
 
 
-def _answer(found: Mapping[str, Evidence], invoice: Any) -> Evidence:
+def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any) -> Evidence:
+    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look."""
     if invoice is None or not invoice.provider_ref:
         return ClockRanOut()
-    return found.get(invoice.provider_ref) or Unreadable(reason="no answer to the look-up within its time")
+    answer = found.get(invoice.provider_ref)
+    if answer is None:
+        return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
+    return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
 
 
 def _request(invoice: Any) -> CreateRequest:
@@ -199,6 +202,7 @@ def clock(store: Store) -> Work:
         claim_of=lambda claim: claim,
         commit=lambda claims: judge(store, [Judgement(claim.subject, ClockRanOut(), claim) for claim in claims]),
         batch=CLOCK_BATCH,
+        timed=True,
     )
 
 
@@ -231,6 +235,7 @@ def publish(store: Store, stream: EventStream) -> Work:
         perform=tell,
         commit=finish,
         batch=1,
+        hold_slot=True,  # a bell that rings before the row is free again must find it free
     )
 
 

@@ -13,7 +13,7 @@ import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
 
-from config.settings import Settings, load_settings
+from config.settings import Settings, SettingsError, load_settings
 from config.urls import sentinel_master, without_query
 from domain.account import Account
 from domain.decision import Policy, Stage
@@ -101,6 +101,15 @@ def build_runtime(settings: Settings) -> Runtime:
 def open_store(settings: Settings, ring: Callable[[Lane], None] = lambda _: None) -> Store:
     """The store that the settings name. Without ``ring`` the workers' sweep finds new work within a second."""
     return Store(Database(settings.database_url, pool_size=12), policies(settings), ring)
+
+
+def check_accounts(settings: Settings) -> None:
+    """Raise SettingsError for an account that its provider can't work with."""
+    for name, account in settings.accounts.items():
+        try:
+            PROVIDERS[account.provider].check_account(account)
+        except ValueError as error:
+            raise SettingsError(f"INVOICES_ACCOUNTS: {name}.{error}") from None
 
 
 def policies(settings: Settings) -> Mapping[str, Policy]:

@@ -47,12 +47,20 @@ def test_an_expired_invoice_may_still_be_paid_late(sandbox):
     assert wait_until(lambda: look_up_when(sandbox, made["track_id"], "paid"))
 
 
+def test_a_payment_in_part_is_underpaid_only_when_it_lapses(sandbox):
+    user = new_id()
+    made = create_zeroxhost(sandbox, user)[1]["data"]
+    for path, word in (("underpay", "Paying"), ("expire", "Underpaid")):
+        assert control(sandbox, path, {"provider": "zeroxhost", "order_id": user})[0] == 200
+        assert look_up(sandbox, made["track_id"])[1]["data"]["status"] == word
+
+
 @pytest.mark.parametrize(
     ("path", "extra", "word", "has_hash"),
     [
         ("pay", {}, "Paid", True),
         ("pay", {"confirming": True}, "Paying", True),
-        ("underpay", {}, "Underpaid", True),
+        ("underpay", {}, "Paying", True),
         ("status", {"word": "Bamboozled", "tx_hash": None}, "Bamboozled", False),
     ],
 )

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +28,9 @@ from workers.store.outbox import NewEvent, add_events
 EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
 
 RAW_CHARACTERS = 16_384
+#: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
+SOON = timedelta(seconds=2)
+
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
 
 
@@ -243,7 +246,7 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
             poked.append(key)
         else:
             moved.append({"s": key[0], "k": key[1], "d": due_at})
-        if due_at is not None and due_at <= work.now:
+        if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
     _execute_agenda(connection, gone, moved, poked, added)
     return lanes

@@ -31,7 +31,7 @@ from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.wire import Answer, InputError, RawJSON, keep_fields, read_object, take_text
 
 #: A fresh row says "Paying" already; whether the last word is capitalised varies from row to row, as documented.
-WORDS = {OPEN: "Paying", CONFIRMING: "Paying", PARTIAL: "Underpaid", PAID: "Paid", EXPIRED: "Expired"}
+WORDS = {OPEN: "Paying", CONFIRMING: "Paying", PARTIAL: "Paying", PAID: "Paid", EXPIRED: "Expired"}
 
 #: Rows' created_at is naive local time, of a zone that is not documented: this one trips whoever takes it for UTC.
 LOCAL_OFFSET = timedelta(hours=3, minutes=30)
@@ -220,12 +220,12 @@ class Zeroxhost:
 
 
 def word_of(invoice: Invoice) -> str:
-    """The status word of a row; what was paid in part stays Underpaid when it lapses."""
+    """The status word of a row; a payment in part is Underpaid only when it lapses: until then the rest may come."""
     if invoice.word is not None:
         return invoice.word
     if invoice.status == EXPIRED:
         if Decimal(invoice.paid_amount) > 0:
-            return WORDS[PARTIAL]
+            return "Underpaid"
         return "expired" if invoice.number % 2 else "Expired"
     return WORDS[invoice.status]
 
