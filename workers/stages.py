@@ -29,6 +29,7 @@ from domain.ports import CreateRequest, Provider
 from domain.status import Status
 from workers.limits import RateLimit
 from workers.outbound.attempt import Attempt, Outgoing
+from workers.outbound.breaker import Breaker
 from workers.outbound.secretbox import SecretBox
 from workers.outbound.stream import EventStream, StaleFence
 from workers.outbound.webhook import WebhookSender
@@ -45,7 +46,7 @@ LEASE_MARGIN_SECONDS = 10.0
 LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
 WEBHOOK_SECONDS = 15.0
-WEBHOOKS_AT_A_TIME = 50  #: to one endpoint, per worker process
+WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
 CLOCK_BATCH = 500
 PUBLISH_BATCH = 500
@@ -254,9 +255,12 @@ async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
 class DeliverStage:
     """DELIVER: the oldest unfinished event of each (endpoint, invoice), signed and posted."""
 
-    def __init__(self, store: Store, sender: WebhookSender, open_secrets: Callable[[], SecretBox]) -> None:
+    def __init__(
+        self, store: Store, sender: WebhookSender, breaker: Breaker, open_secrets: Callable[[], SecretBox]
+    ) -> None:
         self._store = store
         self._sender = sender
+        self._breaker = breaker
         self._open_secrets = open_secrets
         self._receivers: dict[str, Receiver] = {}
         self._slots: dict[str, Slots] = {}
@@ -266,16 +270,23 @@ class DeliverStage:
         return Work(
             stage=Stage.DELIVER,
             lanes=self._lanes,
-            slots=lambda lane: self._slots.setdefault(lane, Slots(WEBHOOKS_AT_A_TIME)),
+            slots=self._slots_of,
             claim=self._claim,
             claim_of=lambda parcel: parcel.claim,
             perform=self._send,
             commit=self._store.settle,
+            admit=self._breaker.admit,
         )
 
     def _lanes(self) -> Sequence[str]:
         self._receivers = {receiver.id: receiver for receiver in self._store.receivers()}
         return list(self._receivers)
+
+    def _slots_of(self, lane: str) -> Slots:
+        receiver = self._receivers.get(lane)
+        slots = self._slots.setdefault(lane, Slots(1))
+        slots.limit = receiver.max_in_flight if receiver else 1
+        return slots
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
         if lane not in self._receivers:
@@ -301,13 +312,17 @@ class DeliverStage:
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, read_json(receiver.headers))
-        return _judge_attempt(parcel, await self._sender.send(outgoing))
+        attempt = await self._sender.send(outgoing)
+        self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
+        return _judge_attempt(parcel, attempt)
 
 
 def _judge_attempt(parcel: Parcel, attempt: Attempt) -> Try:
     if attempt.outcome == "delivered":
         return Try(parcel, "delivered", None, attempt.status, attempt.latency_ms, attempt.answer)
-    log.warning("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=parcel.tries + 1)
+    log.info("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=parcel.tries + 1)
+    if parcel.tries + 1 == WARN_AT_TRY:
+        log.warning("webhook.keeps_failing", error=attempt.error, tries=parcel.tries + 1)
     if attempt.outcome == "gone":
         return Try(parcel, "gone", attempt.error, attempt.status, attempt.latency_ms, attempt.answer)
     return _failed(parcel, attempt.error, attempt)

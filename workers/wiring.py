@@ -22,6 +22,7 @@ from workers.bell import Bell
 from workers.embedded.valkey import ensure_valkey
 from workers.limits import RateLimit
 from workers.outbound.address import AddressGuard
+from workers.outbound.breaker import Breaker
 from workers.outbound.lookup import SystemLookup
 from workers.outbound.secretbox import SecretBox
 from workers.outbound.stream import EventStream
@@ -153,7 +154,7 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     sender = await stack.enter_async_context(WebhookSender(AddressGuard(settings.webhook_allow, lookup)))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(client, rates))
-    deliver = DeliverStage(store, sender, lambda: secret_box(settings))
+    deliver = DeliverStage(store, sender, Breaker(client), lambda: secret_box(settings))
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_publisher()
     return [*accounts.works(), clock(store), publish(store, stream), deliver.work()]

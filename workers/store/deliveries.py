@@ -15,6 +15,9 @@ from workers.store.agenda import AGENDA, Claim
 from workers.store.database import Database
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 
+#: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
+HOPELESS_AFTER = timedelta(hours=120)
+
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
 
@@ -26,6 +29,7 @@ class Receiver:
     url: str
     secrets: str
     headers: str
+    max_in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,18 @@ class Try:
     wait_seconds: float | None = None
 
 
-def receivers(connection: Connection) -> list[Receiver]:
+def receivers(connection: Connection, database: Database) -> list[Receiver]:
     """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
-    rows = connection.execute(
-        select(ENDPOINT.c.id, ENDPOINT.c.url, ENDPOINT.c.secrets, ENDPOINT.c.headers).where(
-            ENDPOINT.c.disabled_at.is_(None)
-        )
-    )
-    return [Receiver(row.id, row.url, row.secrets, row.headers) for row in rows]
+    rows = connection.execute(select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))).all()
+    now = database.now(connection)
+    return [Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.max_in_flight) for row in rows]
+
+
+def live_secrets(endpoint: Any, now: datetime) -> str:
+    """The sealed secrets that sign now: the newest, and the older ones while a rotation lasts."""
+    sealed: str = endpoint.secrets
+    rotating = endpoint.rotated_until is not None and endpoint.rotated_until > now
+    return sealed if rotating else sealed.split(",", 1)[0]
 
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
@@ -106,6 +114,7 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
     now = database.now(connection)
     _write_tries(connection, tries, now)
     _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
+    _disable(connection, _hopeless(connection, {t.parcel.claim.lane for t in tries if _exhausted(t)}, now), now)
     ours = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
     return _point_at_next(connection, ours, now)
 
@@ -158,6 +167,25 @@ def _state(attempt: Try, next_try_at: datetime | None) -> str:
     if attempt.outcome == "delivered":
         return "delivered"
     return "dead" if attempt.outcome == "failed" and next_try_at is None else "due"
+
+
+def _exhausted(attempt: Try) -> bool:
+    return attempt.outcome == "failed" and attempt.wait_seconds is None
+
+
+def _hopeless(connection: Connection, endpoints: set[str], now: datetime) -> dict[str, str]:
+    """Endpoints with an exhausted event that have not taken a single one for HOPELESS_AFTER, nor are younger."""
+    since = now - HOPELESS_AFTER
+    reason = f"no success for {HOPELESS_AFTER.total_seconds() / 3600:.0f} h, and an event whose tries are used up"
+    found = {}
+    for endpoint in sorted(endpoints):
+        taken = select(DELIVERY.c.id).where(
+            DELIVERY.c.endpoint_id == endpoint, DELIVERY.c.state == "delivered", DELIVERY.c.finished_at > since
+        )
+        young = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint, ENDPOINT.c.created_at > since)
+        if connection.execute(taken.limit(1)).first() is None and connection.execute(young).first() is None:
+            found[endpoint] = reason
+    return found
 
 
 def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> None:

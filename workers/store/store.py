@@ -135,7 +135,7 @@ class Store:
     def receivers(self) -> list[Receiver]:
         """The enabled endpoints."""
         with self.database.reading() as connection:
-            return deliveries.receivers(connection)
+            return deliveries.receivers(connection, self.database)
 
     def load_parcels(self, claims: Sequence[Claim]) -> list[Parcel]:
         """What is to be sent under these leases."""

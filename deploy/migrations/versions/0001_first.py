@@ -151,6 +151,8 @@ def _endpoint() -> None:
         sa.Column("secrets", sa.Text(), nullable=False),
         sa.Column("events", sa.Text()),
         sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("max_in_flight", sa.Integer(), server_default="50", nullable=False),
+        sa.Column("rotated_until", TIME),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("disabled_at", TIME),
         sa.Column("disabled_reason", sa.Text()),
