@@ -76,7 +76,7 @@ def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json:
     try:
         order = check_order(fields, config)
     except OrderError as error:
-        raise CommandFailed(str(error)) from None
+        raise CommandFailed(f"{error}; nothing was sent", exit_code=2) from None
     with open_publisher(config, patience) as publisher:
         publisher.send("invoices.create", wire_fields(fields))
     if as_json:

@@ -25,6 +25,8 @@ REFRESH_SECONDS = 0.5
 REST_FACTOR = 9
 RATE_WINDOW_SECONDS = 10.0
 NEWEST = 12
+#: What each column needs at least, in a narrow terminal.
+NEWEST_COLUMNS = {"CHANGED": 8, "ORDER": 10, "ACCOUNT": 9, "STATUS": 9, "TO PAY": 10, "REASON": 8}
 
 
 @dataclass(slots=True)
@@ -129,8 +131,8 @@ def draw_newest(rows: list[Row[Any]]) -> RenderableType:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("CHANGED", "ORDER", "ACCOUNT", "STATUS", "TO PAY", "REASON"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name, width in NEWEST_COLUMNS.items():
+        table.add_column(name, min_width=width, no_wrap=True, overflow="ellipsis")
     for row in rows:
         cells = (f"{row.updated_at:%H:%M:%S}", row.order_id, row.account)
         table.add_row(

@@ -24,7 +24,11 @@ def fresh_home() -> Iterator[Path]:
         _remove_leftover(old)
     home = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     with _locked(home):
-        yield home
+        try:
+            yield home
+        except KeyboardInterrupt:  # nobody will look for what went wrong
+            shutil.rmtree(home, ignore_errors=True)
+            raise
 
 
 def _remove_leftover(folder: Path) -> None:

@@ -1,0 +1,61 @@
+"""The demo holds what it claims, and cleans up behind itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_demo(home, *options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "demo", *options],
+        cwd=ROOT,
+        env=os.environ | {"INVOICES_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(home):
+    """Command lines and environments of processes that have anything to do with a home."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(home).encode() in text and int(entry.name) != os.getpid():
+            found.append((entry.name, (entry / "cmdline").read_bytes()[:200]))
+    return found
+
+
+def test_a_demo_with_one_order_of_each_kind_holds(tmp_path):
+    process = start_demo(tmp_path, "--orders", "30", "--json", "--svg", str(tmp_path / "demo.svg"))
+    out, err = process.communicate(timeout=110)
+    assert process.returncode == 0, (out, err)
+    report = json.loads(out)
+    assert report["holds"]
+    assert report["counts"] == {"paid": 18, "expired": 10, "failed": 2}
+    assert (tmp_path / "demo.svg").read_text().startswith("<svg")
+    assert list((tmp_path / "demo").iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_ctrl_c_ends_a_demo_and_all_it_started(tmp_path):
+    process = start_demo(tmp_path, "--orders", "30")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "queued" in line or "pending" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert processes_of(tmp_path) == []

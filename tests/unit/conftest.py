@@ -1,0 +1,49 @@
+"""The `invoices` command on a home of the test's own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from config.settings import load_settings
+from domain.order import parse_order
+from tests.unit.cli_runner import Invoices
+from workers.wiring import open_store
+
+
+@pytest.fixture
+def fresh_invoices(capsys, monkeypatch, tmp_path):
+    """The command where nothing was ever set up."""
+    for name in [name for name in os.environ if name.startswith("INVOICES_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("INVOICES_HOME", str(tmp_path / "home"))
+    return Invoices(capsys, tmp_path / "home")
+
+
+@pytest.fixture
+def invoices(fresh_invoices):
+    """The command on a migrated database."""
+    assert fresh_invoices("migrate").code == 0
+    return fresh_invoices
+
+
+@pytest.fixture
+def store(invoices):
+    """The store of that database."""
+    store = open_store(load_settings())
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def add_order(store):
+    """Adds an order as the intake would; returns the invoice's id."""
+
+    def add(order_id, account="nebulox", **fields):
+        order = parse_order({"account": account, "order_id": order_id, "price": "12.50", "currency": "EUR"} | fields)
+        (added,) = store.add_orders([(order, account)])
+        assert added.invoice_id, added
+        return added.invoice_id
+
+    return add

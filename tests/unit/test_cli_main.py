@@ -1,0 +1,127 @@
+"""The command's frame: cheap help, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workers.cli.main import COMMANDS, LATER
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = "celery kombu sqlalchemy pydantic httpx aiohttp rich redis alembic cryptography structlog"
+
+
+def run_python(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+def test_help_imports_none_of_the_heavy_packages():
+    program = (
+        "import sys; from workers.cli.main import run; run(['--help']);"
+        f"print('found:', *[name for name in '{HEAVY}'.split() if name in sys.modules])"
+    )
+    ran = run_python("-c", program)
+    assert ran.stdout.splitlines()[-1].strip() == "found:", ran
+
+
+def test_help_takes_less_than_half_a_second_of_cpu():
+    def used():
+        times = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return times.ru_utime + times.ru_stime
+
+    spent = []
+    for _ in range(3):
+        before = used()
+        assert run_python("-m", "workers.cli", "--help").returncode == 0
+        spent.append(used() - before)
+    assert min(spent) < 0.5
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_help(fresh_invoices, name):
+    ran = fresh_invoices(name, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: invoices {name}")
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_comes_later_is_refused_with_that_reason(fresh_invoices, name):
+    ran = fresh_invoices(name)
+    assert ran.code == 2
+    assert "comes in a later release" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["lst"], ["list", "--limit", "-1"], ["list", "--status", "payed"], ["list", "--since", "soon"], ["show"]],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(fresh_invoices, arguments):
+    ran = fresh_invoices(*arguments)
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+    assert ran.out == ""
+
+
+def test_a_database_that_is_not_there_is_one_line_that_says_what_to_do(fresh_invoices):
+    ran = fresh_invoices("list")
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert "run `invoices migrate`" in ran.err
+    assert not (fresh_invoices.home / "invoices.db").exists()
+
+
+def test_a_database_without_tables_is_one_line_that_says_what_to_do(fresh_invoices):
+    fresh_invoices.home.mkdir()
+    (fresh_invoices.home / "invoices.db").touch()
+    ran = fresh_invoices("list")
+    assert ran.code == 1
+    assert ran.err == "invoices: the database is not migrated: run `invoices migrate`\n"
+
+
+def test_a_database_server_that_is_away_is_one_line_without_its_password(fresh_invoices, monkeypatch):
+    monkeypatch.setenv("INVOICES_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/invoices")
+    monkeypatch.setenv("INVOICES_SECRET_KEY", "A" * 43 + "=")
+    ran = fresh_invoices("list")
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert "the database can't be used" in ran.err
+    assert "hunter2" not in ran.err
+
+
+def test_a_wrong_setting_is_one_line_that_names_it(fresh_invoices, monkeypatch):
+    monkeypatch.setenv("INVOICES_LOG_LEVEL", "loud")
+    ran = fresh_invoices("list")
+    assert ran.code == 1
+    assert ran.err.startswith("invoices: INVOICES_LOG_LEVEL: must be")
+
+
+def test_debug_shows_where_an_error_comes_from(fresh_invoices):
+    fresh_invoices.home.mkdir()
+    (fresh_invoices.home / "invoices.db").touch()
+    with pytest.raises(Exception, match="no such table"):
+        fresh_invoices("list", "--debug")
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(invoices, add_order):
+    for number in range(300):
+        add_order(f"order-{number}", metadata={"note": "x" * 1000})
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "list", "--limit", "0", "--json"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
