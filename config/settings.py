@@ -59,6 +59,7 @@ class Settings(BaseModel):
     stream: str
     stream_maxlen: int
     monitor_minutes: Decimal
+    retention_days: int  #: finished events, tries and evidence older than this are removed; 0: never
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
     sandbox_port: int
@@ -337,6 +338,7 @@ KNOBS: Mapping[str, Knob] = {
     "webhook_allow": Knob(_allowed, ""),
     "stream": Knob(_stream, "invoices:events"),
     "stream_maxlen": Knob(_whole(1, 10**12 - 1), 1_000_000),
+    "retention_days": Knob(_whole(0, 36_500), 90),
     "monitor_minutes": Knob(_minutes, 1440),
     "log_format": Knob(_one_of("console", "json")),
     "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
@@ -344,4 +346,13 @@ KNOBS: Mapping[str, Knob] = {
 }
 
 #: Knobs that are settings as they stand.
-PLAIN = ("webhook_allow", "stream", "stream_maxlen", "monitor_minutes", "log_format", "log_level", "sandbox_port")
+PLAIN = (
+    "webhook_allow",
+    "stream",
+    "stream_maxlen",
+    "monitor_minutes",
+    "retention_days",
+    "log_format",
+    "log_level",
+    "sandbox_port",
+)

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     CLOCK = "clock"
     PUBLISH = "publish"
     DELIVER = "deliver"
+    RETAIN = "retain"
 
 
 class InvoiceView(Protocol):

@@ -7,6 +7,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -34,7 +35,7 @@ from workers.outbound.secretbox import SecretBox
 from workers.outbound.stream import EventStream, StaleFence
 from workers.outbound.webhook import WebhookSender
 from workers.pump import Slots, Work, first_line
-from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, Claim
+from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE, Claim
 from workers.store.deliveries import Parcel, Receiver, Try
 from workers.store.judging import Judgement, Outcome
 from workers.store.store import Store
@@ -51,6 +52,8 @@ RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
 CLOCK_BATCH = 500
 PUBLISH_BATCH = 500
 PUBLISH_LEASE_SECONDS = 30.0
+RETAIN_SECONDS = 600.0  #: between looks for what has become old
+RETAIN_PAUSE_SECONDS = 0.5  #: between batches: everybody else's transactions come first
 
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
@@ -225,7 +228,7 @@ def publish(store: Store, stream: EventStream) -> Work:
 
     def finish(results: Sequence[tuple[Claim, float]]) -> None:
         for claim, wait_seconds in results:
-            store.finish_publishing(claim, wait_seconds)
+            store.finish(claim, wait_seconds)
 
     return Work(
         stage=Stage.PUBLISH,
@@ -250,6 +253,29 @@ async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
             return
         await stream.append([(event.id, event.body) for event in events], fence)
         await asyncio.to_thread(store.mark_published, [event.number for event in events])
+
+
+def retain(store: Store, days: int) -> list[Work]:
+    """RETAIN: what is finished and older than ``days`` goes, in small batches; 0 keeps everything."""
+    slots = Slots(1)
+
+    def remove(claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            removed = store.remove_finished(timedelta(days=days))
+            if removed:
+                log.info("store.removed_old", rows=removed, older_than_days=days)
+            store.finish(claim, RETAIN_PAUSE_SECONDS if removed else RETAIN_SECONDS)
+
+    work = Work(
+        stage=Stage.RETAIN,
+        lanes=lambda: [RETAIN_LANE],
+        slots=lambda _: slots,
+        claim=lambda lane, limit: store.claim(Stage.RETAIN, lane, limit, PUBLISH_LEASE_SECONDS),
+        claim_of=lambda claim: claim,
+        commit=remove,
+        batch=1,
+    )
+    return [work] if days else []
 
 
 class DeliverStage:

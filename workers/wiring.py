@@ -30,7 +30,7 @@ from workers.outbound.webhook import WebhookSender
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
 from workers.pump import Pump, Work
-from workers.stages import DeliverStage, ProviderStages, clock, publish
+from workers.stages import DeliverStage, ProviderStages, clock, publish, retain
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
@@ -156,8 +156,14 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(client, rates))
     deliver = DeliverStage(store, sender, Breaker(client), lambda: secret_box(settings))
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
-    store.add_publisher()
-    return [*accounts.works(), clock(store), publish(store, stream), deliver.work()]
+    store.add_standing()
+    return [
+        *accounts.works(),
+        clock(store),
+        publish(store, stream),
+        deliver.work(),
+        *retain(store, settings.retention_days),
+    ]
 
 
 def secret_box(settings: Settings) -> SecretBox:

@@ -23,6 +23,10 @@ MAX_CLAIMS = 5
 
 CLOCK_LANE = "clock"  #: one lane for all accounts: nobody's provider can hold up the clock
 PUBLISH_LANE = "stream"  #: and the subject of the one row that stands for the stream
+RETAIN_LANE = "old"  #: and the subject of the one row that stands for the removal of what is old
+
+#: The rows that always stand on the agenda: whoever holds one does that work for all.
+STANDING = ((Stage.PUBLISH, PUBLISH_LANE), (Stage.RETAIN, RETAIN_LANE))
 
 # MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
 # PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
@@ -123,11 +127,14 @@ def finish(connection: Connection, held: Claim, due_at: datetime) -> None:
     )
 
 
-def add_publisher(connection: Connection, database: Database) -> None:
-    """Make sure of the one row that stands for the stream; harmless when repeated."""
-    row = {"stage": Stage.PUBLISH.value, "subject": PUBLISH_LANE, "lane": PUBLISH_LANE, "claims": 0, "pokes": 0}
-    statement = insert_into(database, AGENDA).values(**row, due_at=database.now(connection))
-    connection.execute(statement.on_conflict_do_nothing())
+def add_standing(connection: Connection, database: Database) -> None:
+    """Make sure of the rows that always stand on the agenda; harmless when repeated."""
+    now = database.now(connection)
+    rows = [
+        {"stage": stage.value, "subject": lane, "lane": lane, "due_at": now, "claims": 0, "pokes": 0}
+        for stage, lane in STANDING
+    ]
+    connection.execute(insert_into(database, AGENDA).on_conflict_do_nothing(), rows)
 
 
 def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[Stage, str]]) -> list[Due]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from domain.decision import Policy, Stage
-from workers.store import agenda, deliveries, intake, judging, outbox
+from workers.store import agenda, deliveries, intake, judging, outbox, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due
 from workers.store.database import Database
 from workers.store.deliveries import Parcel, Receiver, Try
@@ -112,10 +112,10 @@ class Store:
 
     # ------------------------------------------------------------ events out
 
-    def add_publisher(self) -> None:
-        """Make sure that the stream has its agenda row."""
+    def add_standing(self) -> None:
+        """Make sure of the rows that always stand on the agenda: the stream's, and the removal of what is old."""
         with self.database.transaction() as connection:
-            agenda.add_publisher(connection, self.database)
+            agenda.add_standing(connection, self.database)
 
     def unpublished(self, limit: int) -> list[Unpublished]:
         """The oldest events that the stream has not been told."""
@@ -127,8 +127,13 @@ class Store:
         with self.database.transaction() as connection:
             outbox.mark_published(connection, numbers, self.database.now(connection))
 
-    def finish_publishing(self, claim: Claim, wait_seconds: float) -> None:
-        """The publisher's row is free again, and due after ``wait_seconds``."""
+    def remove_finished(self, older_than: timedelta) -> int:
+        """Remove one batch of what is finished and old; how many rows went."""
+        with self.database.transaction() as connection:
+            return retention.remove_finished(connection, self.database.now(connection) - older_than)
+
+    def finish(self, claim: Claim, wait_seconds: float) -> None:
+        """A row that always stands on the agenda is free again, and due after ``wait_seconds``."""
         with self.database.transaction() as connection:
             agenda.finish(connection, claim, self.database.now(connection) + timedelta(seconds=wait_seconds))
 
