@@ -1,0 +1,9 @@
+"""The stages, as values for the pump: CREATE, CHECK, CLOCK, PUBLISH, DELIVER, RETAIN. I/O brings evidence."""
+
+from workers.stages.clock import clock
+from workers.stages.deliver import DeliverStage
+from workers.stages.provider import ProviderStages
+from workers.stages.publish import publish
+from workers.stages.retain import retain
+
+__all__ = ["DeliverStage", "ProviderStages", "clock", "publish", "retain"]

@@ -1,0 +1,116 @@
+"""DELIVER: the oldest unfinished event of each (endpoint, invoice), signed and posted."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from domain import schedule
+from domain.decision import Stage
+from domain.exact_json import read_json
+from workers.outbound.attempt import Attempt, Outgoing
+from workers.outbound.breaker import Breaker
+from workers.outbound.secretbox import SecretBox
+from workers.outbound.webhook import WebhookSender
+from workers.pump import Slots, Work, first_line
+from workers.store.deliveries import Parcel, Receiver, Try
+from workers.store.store import Store
+
+log = structlog.get_logger()
+
+WEBHOOK_SECONDS = 15.0
+LEASE_MARGIN_SECONDS = 10.0
+WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
+
+
+class DeliverStage:
+    """DELIVER: the oldest unfinished event of each (endpoint, invoice), signed and posted."""
+
+    def __init__(
+        self, store: Store, sender: WebhookSender, breaker: Breaker, open_secrets: Callable[[], SecretBox]
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._breaker = breaker
+        self._open_secrets = open_secrets
+        self._receivers: dict[str, Receiver] = {}
+        self._slots: dict[str, Slots] = {}
+
+    def work(self) -> Work:
+        """The stage as a value."""
+        return Work(
+            stage=Stage.DELIVER,
+            lanes=self._lanes,
+            slots=self._slots_of,
+            claim=self._claim,
+            claim_of=lambda parcel: parcel.claim,
+            perform=self._send,
+            commit=self._store.settle,
+            admit=self._breaker.admit,
+        )
+
+    def _lanes(self) -> Sequence[str]:
+        self._receivers = {receiver.id: receiver for receiver in self._store.receivers()}
+        return list(self._receivers)
+
+    def _slots_of(self, lane: str) -> Slots:
+        receiver = self._receivers.get(lane)
+        slots = self._slots.setdefault(lane, Slots(1))
+        slots.limit = receiver.max_in_flight if receiver else 1
+        return slots
+
+    def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
+        if lane not in self._receivers:
+            return []  # disabled or removed since: its deliveries wait
+        claims = self._store.claim(Stage.DELIVER, lane, limit, WEBHOOK_SECONDS + LEASE_MARGIN_SECONDS)
+        return self._store.load_parcels(claims) if claims else []
+
+    async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
+        parcel = parcels[0]
+        if parcel.delivery_id is None:
+            return [Try(parcel, "delivered")]
+        receiver = self._receivers.get(lane)
+        if receiver is None:
+            return [Try(dataclasses.replace(parcel, delivery_id=None), "delivered")]
+        with structlog.contextvars.bound_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id):
+            return [await self._try(receiver, parcel)]
+
+    async def _try(self, receiver: Receiver, parcel: Parcel) -> Try:
+        try:
+            box = self._open_secrets()
+            secrets = tuple(box.open(sealed) for sealed in receiver.secrets.split(","))
+        except ValueError as error:  # sealed with a key that is no longer among ours: the operator's to mend
+            log.error("webhook.secret_unreadable", error=first_line(error))
+            return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
+        outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, read_json(receiver.headers))
+        attempt = await self._sender.send(outgoing)
+        self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
+        return _judge_attempt(parcel, attempt)
+
+
+def _judge_attempt(parcel: Parcel, attempt: Attempt) -> Try:
+    if attempt.outcome == "delivered":
+        return Try(parcel, "delivered", None, attempt.status, attempt.latency_ms, attempt.answer)
+    log.info("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=parcel.tries + 1)
+    if parcel.tries + 1 == WARN_AT_TRY:
+        log.warning("webhook.keeps_failing", error=attempt.error, tries=parcel.tries + 1)
+    if attempt.outcome == "gone":
+        return Try(parcel, "gone", attempt.error, attempt.status, attempt.latency_ms, attempt.answer)
+    return _failed(parcel, attempt.error, attempt)
+
+
+def _failed(parcel: Parcel, error: str | None, attempt: Attempt | None) -> Try:
+    asked = attempt.retry_after_seconds if attempt else None
+    wait = schedule.next_wait(parcel.tries + 1, random.random(), asked)  # noqa: S311 - jitter
+    return Try(
+        parcel,
+        "failed",
+        error,
+        attempt.status if attempt else None,
+        attempt.latency_ms if attempt else 0,
+        attempt.answer if attempt else None,
+        None if wait is None else wait.total_seconds(),
+    )

@@ -1,0 +1,172 @@
+"""CREATE and CHECK: the calls to providers. Their answers are evidence; the store judges."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from domain import schedule
+from domain.account import Account
+from domain.decision import Stage
+from domain.evidence import ClockRanOut, CredentialsRefused, Evidence, InDoubt, RateLimited, Said, Unreadable
+from domain.exact_json import read_json
+from domain.ports import CreateRequest, Provider
+from domain.status import Status
+from workers.limits import RateLimit
+from workers.pump import Slots, Work
+from workers.stages.judging import judge
+from workers.store.agenda import Claim
+from workers.store.judging import Judgement
+from workers.store.store import Store
+
+log = structlog.get_logger()
+
+#: What a lease lasts beyond the longest that its work may take: time to commit.
+LEASE_MARGIN_SECONDS = 10.0
+LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
+REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
+RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
+
+PROVIDER_EVENTS = {
+    "OrderRefused": "provider.order_refused",
+    "CredentialsRefused": "provider.credentials_refused",
+    "InDoubt": "provider.in_doubt",
+    "RateLimited": "provider.rate_limited",
+    "Unreachable": "provider.unreachable",
+}
+
+
+class ProviderStages:
+    """CREATE and CHECK of every account: they share the account's slots, its rate, and what its last answers said."""
+
+    def __init__(
+        self, store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider], rate: RateLimit
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._providers = providers
+        self._rate = rate
+        self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
+        self._refused: dict[str, tuple[float, str]] = {}  #: account -> (until, reason), host seconds
+        self._paused: dict[str, float] = {}  #: rate-limited by the provider until
+
+    def works(self) -> list[Work]:
+        """The two stages as values."""
+        askable = [name for name, account in self._accounts.items() if self._providers[account.provider].can_be_asked]
+        create = Work(
+            stage=Stage.CREATE,
+            lanes=lambda: list(self._accounts),
+            slots=self._slots.__getitem__,
+            claim=lambda lane, limit: self._store.claim_invoices(Stage.CREATE, lane, limit, self._lease(lane, 1)),
+            claim_of=lambda item: item[0],
+            perform=self._create,
+            commit=lambda judgements: judge(self._store, judgements),
+            repeatable=False,
+            reserve=1,  # for look-ups: a backlog of orders must not blind us to payments
+            admit=self._admit,
+            refund=self._rate.give_back,
+        )
+        check = Work(
+            stage=Stage.CHECK,
+            lanes=lambda: askable,
+            slots=self._slots.__getitem__,
+            claim=lambda lane, limit: self._store.claim_invoices(
+                Stage.CHECK, lane, limit, self._lease(lane, LOOK_UP_PATIENCE)
+            ),
+            claim_of=lambda item: item[0],
+            perform=self._look_up,
+            commit=lambda judgements: judge(self._store, judgements),
+            group=100,
+            admit=self._admit,
+            refund=self._rate.give_back,
+        )
+        return [create, check]
+
+    def _lease(self, lane: str, calls: int) -> float:
+        return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS
+
+    async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
+        wait = self._paused.get(lane, 0.0) - time.monotonic()
+        if wait > 0:
+            return 0, min(wait, 1.0)
+        return await self._rate.take(lane, asked), RATE_WAIT_SECONDS
+
+    async def _create(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
+        (claim, invoice), account = items[0], self._accounts[lane]
+        with structlog.contextvars.bound_contextvars(
+            stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
+        ):
+            evidence = await self._evidence_of_create(claim, invoice, account)
+        return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=claim.claimed_at), claim)]
+
+    async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
+        if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
+            return ClockRanOut()  # nothing to make any more: judged, it completes the row and changes nothing
+        if claim.lost:
+            # A second call would perhaps bill twice: what the lost one did is for the policy to judge.
+            return InDoubt(reason="the worker that made the call was lost before it could keep the answer")
+        if invoice.create_before is not None and invoice.create_before <= claim.claimed_at:
+            if invoice.status == Status.QUEUED:
+                return ClockRanOut()
+            return InDoubt(reason="create_before has passed")
+        until, reason = self._refused.get(account.name, (0.0, ""))
+        if until > time.monotonic():
+            return CredentialsRefused(reason=reason)
+        evidence = await self._providers[account.provider].create(_request(invoice), account)
+        self._learn(account.name, evidence)
+        return evidence
+
+    def _learn(self, account: str, evidence: Evidence) -> None:
+        """One answer tells of the whole account: with a refused key not every order has to ask for itself."""
+        if isinstance(evidence, CredentialsRefused):
+            self._refused[account] = (time.monotonic() + REFUSED_SECONDS, evidence.reason)
+        else:
+            self._refused.pop(account, None)
+        if isinstance(evidence, RateLimited):
+            wait = min(evidence.retry_after_seconds or 1.0, schedule.RETRY_AFTER_LIMIT.total_seconds())
+            self._paused[account] = max(self._paused.get(account, 0.0), time.monotonic() + wait)
+        if isinstance(evidence, Said):
+            event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")
+            log.warning(event, account=account, reason=evidence.reason)
+
+    async def _look_up(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
+        account = self._accounts[lane]
+        refs = [invoice.provider_ref for _, invoice in items if invoice is not None and invoice.provider_ref]
+        found: Mapping[str, Evidence] = {}
+        if refs:
+            try:
+                async with asyncio.timeout(account.timeout_seconds * LOOK_UP_PATIENCE):
+                    found = await self._providers[account.provider].look_up(refs, account)
+            except TimeoutError:
+                log.warning("provider.look_up_timed_out", account=lane, invoices=len(refs))
+        for evidence in found.values():
+            if isinstance(evidence, (CredentialsRefused, RateLimited)):
+                self._learn(lane, evidence)
+        return [Judgement(claim.subject, _answer(found, claim, invoice), claim) for claim, invoice in items]
+
+
+def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any) -> Evidence:
+    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look."""
+    if invoice is None or not invoice.provider_ref:
+        return ClockRanOut()
+    answer = found.get(invoice.provider_ref)
+    if answer is None:
+        return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
+    return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
+
+
+def _request(invoice: Any) -> CreateRequest:
+    return CreateRequest(
+        invoice_id=invoice.id,
+        order_id=invoice.order_id,
+        price=invoice.price,
+        currency=invoice.currency,
+        pay_currency=invoice.pay_currency,
+        network=invoice.network,
+        params=read_json(invoice.params),
+    )

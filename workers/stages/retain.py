@@ -1,0 +1,42 @@
+"""RETAIN: what is finished and old goes, in small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from domain.decision import Stage
+from workers.pump import Slots, Work
+from workers.store.agenda import RETAIN_LANE, Claim
+from workers.store.store import Store
+
+log = structlog.get_logger()
+
+RETAIN_LEASE_SECONDS = 30.0
+RETAIN_SECONDS = 600.0  #: between looks for what has become old
+RETAIN_PAUSE_SECONDS = 0.5  #: between batches: everybody else's transactions come first
+
+
+def retain(store: Store, days: int) -> list[Work]:
+    """RETAIN: what is finished and older than ``days`` goes, in small batches; 0 keeps everything."""
+    slots = Slots(1)
+
+    def remove(claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            removed = store.remove_finished(timedelta(days=days))
+            if removed:
+                log.info("store.removed_old", rows=removed, older_than_days=days)
+            store.finish(claim, RETAIN_PAUSE_SECONDS if removed else RETAIN_SECONDS)
+
+    work = Work(
+        stage=Stage.RETAIN,
+        lanes=lambda: [RETAIN_LANE],
+        slots=lambda _: slots,
+        claim=lambda lane, limit: store.claim(Stage.RETAIN, lane, limit, RETAIN_LEASE_SECONDS),
+        claim_of=lambda claim: claim,
+        commit=remove,
+        batch=1,
+    )
+    return [work] if days else []
