@@ -34,6 +34,7 @@ class Publisher:
             self._url, transport_options=celery["broker_transport_options"], connect_timeout=5
         )
         self._queue = next(queue for queue in celery["task_queues"] if queue.name == INTAKE_QUEUE)
+        self._channel: Any = None
         self._patience_seconds = patience_seconds
         self._notice = notice
 
@@ -60,6 +61,7 @@ class Publisher:
                 self._publish(task, task_id, body)
             except (*self._connection.connection_errors, *self._connection.channel_errors, OSError) as error:
                 self._connection.close()
+                self._channel = None
                 place = redact_url(self._url)
                 if time.monotonic() + wait > deadline:
                     raise CommandFailed(
