@@ -357,10 +357,10 @@ def test_a_worker_stopped_while_the_database_is_away_gives_everything_back(stopp
     intake = stopped_intake
     intake.folder.joinpath("invoices.db").rename(intake.folder / "away.db")
     intake.folder.joinpath("invoices.db").mkdir()
-    intake.start()
+    intake.push_as_gocelery(order("go"))  # the first to be taken: it is what a worker has in hand
     for number in range(6):
         intake.push([[], order(f"A-{number}"), {}], headers=HEADERS | {"id": str(number)})
-    intake.push_as_gocelery(order("go"))
+    intake.start()
     intake.until(lambda: "store.unavailable" in intake.log() and intake.waiting()[1] > 0)
 
     intake.stop()
