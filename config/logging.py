@@ -46,7 +46,7 @@ QUIET = {
     "httpx": logging.WARNING,
     "aiohttp": logging.WARNING,
     "kombu": logging.WARNING,
-    "alembic.runtime.plugins": logging.WARNING,
+    "alembic": logging.WARNING,
 }
 
 

@@ -11,7 +11,7 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdow
 from config.celeryconfig import WORK_QUEUE
 from config.settings import SettingsError, load_settings
 from workers.embedded.errors import EmbeddedError
-from workers.wiring import check_accounts, prepare_embedded, runtime, start_pump
+from workers.wiring import check_accounts, prepare_embedded, running, start_pump
 
 log = structlog.get_logger()
 
@@ -41,7 +41,9 @@ def start(sender: Any = None, **_: Any) -> None:
 @worker_shutting_down.connect(weak=False)
 def begin_to_stop(**_: Any) -> None:
     """Called inside the signal handler: only say it, in a thread of its own, and let the pump drain meanwhile."""
-    current = runtime()
+    current = running()
+    if current is None:
+        return
     current.stopping.set()
     if current.pump is not None:
         threading.Thread(target=current.pump.stop, args=(DRAIN_SECONDS,), name="drain", daemon=True).start()
@@ -50,7 +52,9 @@ def begin_to_stop(**_: Any) -> None:
 @worker_shutdown.connect(weak=False)
 def wait_for_the_end(**_: Any) -> None:
     """The process ends after this: what was under way is committed or given back by now."""
-    current = runtime()
+    current = running()
+    if current is None:
+        return
     current.stopping.set()
     if current.pump is not None:
         current.pump.stop(DRAIN_SECONDS)

@@ -13,6 +13,7 @@ import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
 
+from config.logging import register_secrets
 from config.settings import Settings, SettingsError, load_settings
 from config.urls import sentinel_master, without_query
 from domain.account import Account
@@ -79,6 +80,11 @@ def runtime() -> Runtime:
         if _runtime is None:
             _runtime = build_runtime(load_settings())
         return _runtime
+
+
+def running() -> Runtime | None:
+    """The process's runtime, if somebody has built it: for signal handlers, which must not wait for a lock."""
+    return _runtime
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -168,7 +174,9 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
 
 def secret_box(settings: Settings) -> SecretBox:
     """Opens and seals endpoint secrets. Raises SettingsError without a usable key."""
-    return SecretBox([key.get_secret_value() for key in settings.secret_keys()])
+    keys = [key.get_secret_value() for key in settings.secret_keys()]
+    register_secrets(keys)  # one that was made under home is not among the settings' own
+    return SecretBox(keys)
 
 
 def open_redis(url: str) -> redis.Redis:

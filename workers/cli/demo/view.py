@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,4 +57,6 @@ def write_svg(path: Path, *parts: RenderableType) -> None:
     )
     for part in parts:
         console.print(part)
-    path.write_text(console.export_svg(title="invoices demo"), encoding="utf-8")
+    svg = console.export_svg(title="invoices demo")
+    # rich's picture fetches its font from the network; without it the viewer's own fixed-width font does.
+    path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
