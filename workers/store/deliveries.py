@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, null, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, null, select, update
 
 from domain.decision import Stage
 from domain.models import DeliveryAttempt, UtcTime
-from workers.store.agenda import AGENDA, Claim
+from workers.store.agenda import AGENDA, Claim, key_rows, keyed
 from workers.store.database import Database
+from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
+
+#: Written out, not bound: ix_delivery_next holds these rows only, and a planner has to see that it will do.
+_DUE: Any = literal_column("'due'")
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
@@ -72,30 +76,38 @@ def live_secrets(endpoint: Any, now: datetime) -> str:
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    pairs = [tuple(claim.subject.split("/", 1)) for claim in claims]
-    oldest = _oldest(pairs).subquery()
-    rows = connection.execute(
-        select(DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, EVENT.c.id, EVENT.c.body)
-        .join(
-            oldest,
-            (DELIVERY.c.endpoint_id == oldest.c.endpoint_id)
-            & (DELIVERY.c.invoice_id == oldest.c.invoice_id)
-            & (DELIVERY.c.sequence == oldest.c.sequence),
-        )
-        .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
-    ).all()
+    query = _oldest(
+        connection,
+        [claim.subject for claim in claims],
+        (DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, EVENT.c.id, EVENT.c.body),
+    )
+    rows = connection.execute(query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number)).all()
     found = {
         f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
     }
     return [Parcel(claim, *found[claim.subject]) if claim.subject in found else Parcel(claim, None) for claim in claims]
 
 
-def _oldest(pairs: Sequence[tuple[str, ...]]) -> Any:
-    return (
-        select(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, func.min(DELIVERY.c.sequence).label("sequence"))
-        .where(DELIVERY.c.state == "due", tuple_(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id).in_(pairs))
-        .group_by(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
+def _oldest(connection: Connection, subjects: Sequence[str], columns: Sequence[Any]) -> Any:
+    """Columns of the oldest unfinished delivery of each pair: two looks into ix_delivery_next a pair, however many of
+    its events wait."""
+    names = ("endpoint_id", "invoice_id")
+    pair = key_rows(connection, names, [(endpoint, invoice) for endpoint, invoice in map(_pair, subjects)])
+    waiting = DELIVERY.alias("waiting")
+    oldest = (
+        select(func.min(waiting.c.sequence))
+        .where(waiting.c.endpoint_id == pair.c.endpoint_id, waiting.c.invoice_id == pair.c.invoice_id)
+        .where(waiting.c.state == _DUE)
+        .scalar_subquery()
     )
+    of_pair = (DELIVERY.c.endpoint_id == pair.c.endpoint_id) & (DELIVERY.c.invoice_id == pair.c.invoice_id)
+    first = (DELIVERY.c.state == _DUE) & (DELIVERY.c.sequence == oldest)
+    return select(*columns).select_from(pair.join(DELIVERY, of_pair & first))
+
+
+def _pair(subject: str) -> tuple[str, str]:
+    endpoint, _, invoice = subject.partition("/")
+    return endpoint, invoice
 
 
 def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> set[str]:
@@ -105,9 +117,10 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
     while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
     """
     tries = sorted(tries, key=lambda attempt: attempt.parcel.claim.subject)
-    subjects = [attempt.parcel.claim.subject for attempt in tries]
-    locked = select(AGENDA).where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(subjects))
-    locked = locked.order_by(AGENDA.c.subject)
+    keys = sorted({(Stage.DELIVER.value, attempt.parcel.claim.subject) for attempt in tries})
+    locked = (
+        select(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), keys)).order_by(AGENDA.c.subject)
+    )
     if database.is_postgresql:
         locked = locked.with_for_update()
     rows = {row.subject: row for row in connection.execute(locked)}
@@ -115,8 +128,8 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
     _write_tries(connection, tries, now)
     _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
     _disable(connection, _hopeless(connection, {t.parcel.claim.lane for t in tries if _exhausted(t)}, now), now)
-    ours = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
-    return _point_at_next(connection, ours, now)
+    held = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
+    return _point_at_next(connection, held, now)
 
 
 def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) -> None:
@@ -135,7 +148,7 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
                 "status": attempt.status,
                 "latency_ms": attempt.latency_ms,
                 "answer": attempt.answer,
-                "error": attempt.error,
+                "error": None if attempt.error is None else storable(attempt.error),
                 "next_try_at": next_try_at,
             }
         )
@@ -193,28 +206,22 @@ def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> 
         connection.execute(
             update(ENDPOINT)
             .where(ENDPOINT.c.id == endpoint, ENDPOINT.c.disabled_at.is_(None))
-            .values(disabled_at=now, disabled_reason=reason)
+            .values(disabled_at=now, disabled_reason=storable(reason))
         )
 
 
 def _point_at_next(connection: Connection, tries: Sequence[Try], now: datetime) -> set[str]:
     """Each pair's row goes to its oldest unfinished delivery, or away. The caller holds the rows' locks."""
-    pairs = [tuple(attempt.parcel.claim.subject.split("/", 1)) for attempt in tries]
-    if not pairs:
+    subjects = sorted({attempt.parcel.claim.subject for attempt in tries})
+    if not subjects:
         return set()
-    oldest = _oldest(pairs).subquery()
     rows = connection.execute(
-        select(DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at).join(
-            oldest,
-            (DELIVERY.c.endpoint_id == oldest.c.endpoint_id)
-            & (DELIVERY.c.invoice_id == oldest.c.invoice_id)
-            & (DELIVERY.c.sequence == oldest.c.sequence),
-        )
+        _oldest(connection, subjects, (DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at))
     )
     due = {f"{row.endpoint_id}/{row.invoice_id}": row.next_try_at or now for row in rows}
-    done = sorted({attempt.parcel.claim.subject for attempt in tries} - due.keys())
+    done = [(Stage.DELIVER.value, subject) for subject in subjects if subject not in due]
     if done:
-        connection.execute(delete(AGENDA).where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(done)))
+        connection.execute(delete(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), done)))
     if due:
         connection.execute(
             update(AGENDA)

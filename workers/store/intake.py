@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from domain.decision import Stage
 from domain.event import new_id
@@ -15,7 +15,7 @@ from domain.exact_json import write_json
 from domain.models import Invoice, RejectedMessage
 from domain.order import Order
 from domain.status import Status
-from workers.store.agenda import AGENDA, CLOCK_LANE, insert_into
+from workers.store.agenda import AGENDA, CLOCK_LANE, insert_into, keyed
 from workers.store.database import Database
 
 INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
@@ -71,10 +71,10 @@ def reject(connection: Connection, database: Database, rejections: Sequence[Reje
         {
             "message_key": r.message_key,
             "at": now,
-            "task": r.task[:255] if r.task else None,
-            "reason": _storable(r.reason)[:1000],
-            "excerpt": _storable(r.excerpt)[:EXCERPT_CHARACTERS],
-            "complete": r.complete and len(r.excerpt) <= EXCERPT_CHARACTERS,
+            "task": storable(r.task)[:255] if r.task else None,
+            "reason": storable(r.reason)[:1000],
+            "excerpt": storable(r.excerpt)[:EXCERPT_CHARACTERS],
+            "complete": r.complete and storable(r.excerpt)[:EXCERPT_CHARACTERS] == r.excerpt,
         }
         for r in sorted(rejections, key=lambda rejection: rejection.message_key)
     ]
@@ -94,8 +94,8 @@ def find(
     return connection.execute(statement).scalar_one_or_none()
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL's text takes no NUL, and no encoding takes half a surrogate pair."""
+def storable(text: str) -> str:
+    """Fit for every database: PostgreSQL's text takes no NUL, and no encoding takes half a surrogate pair."""
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
@@ -143,7 +143,7 @@ def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, s
     keys = sorted({_key(order) for order in orders})
     rows = connection.execute(
         select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.idempotency_key, INVOICE.c.digest).where(
-            tuple_(INVOICE.c.account, INVOICE.c.idempotency_key).in_(keys)
+            keyed(connection, (INVOICE.c.account, INVOICE.c.idempotency_key), keys)
         )
     )
     return {(row.account, row.idempotency_key): row for row in rows}

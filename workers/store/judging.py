@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, null, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, null, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -20,9 +20,9 @@ from domain.evidence import ClockRanOut, Created, Evidence, InDoubt
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord, UtcTime
-from workers.store.agenda import AGENDA, CLOCK_LANE, Claim
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, keyed
 from workers.store.database import Database
-from workers.store.intake import INVOICE
+from workers.store.intake import INVOICE, storable
 from workers.store.outbox import NewEvent, add_events
 
 EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
@@ -32,6 +32,7 @@ RAW_CHARACTERS = 16_384
 SOON = timedelta(seconds=2)
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
+_IDENTITY = (AGENDA.c.stage, AGENDA.c.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class _Work:
     now: datetime
     invoices: dict[str, SimpleNamespace]
     rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
-    held: dict[tuple[str, str], str] = field(default_factory=dict)  #: the leases this evidence came under
+    held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
     changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     events: list[NewEvent] = field(default_factory=list)
@@ -83,12 +84,12 @@ def judge(
     outcomes = []
     for judgement in judgements:
         if judgement.claim is not None:
-            work.held[judgement.claim.stage.value, judgement.invoice_id] = judgement.claim.token
+            work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
         invoice = work.invoices.get(judgement.invoice_id)
         if invoice is None:
             outcomes.append(Outcome(judgement.invoice_id, "missing"))
             continue
-        evidence = _completed(work, _foreign(judgement, invoice, taken), judgement)
+        evidence = _storable(_completed(work, _foreign(judgement, invoice, taken), judgement))
         before = invoice.status
         decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311 jitter
         _apply(work, invoice, evidence, decision, before)
@@ -120,7 +121,7 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
     invoices = select(INVOICE).where(INVOICE.c.id.in_(ids)).order_by(INVOICE.c.id)
     rows = (
         select(AGENDA)
-        .where(AGENDA.c.stage.in_([stage.value for stage in STAGES]), AGENDA.c.subject.in_(ids))
+        .where(keyed(connection, _IDENTITY, [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]))
         .order_by(AGENDA.c.stage, AGENDA.c.subject)
     )
     if database.is_postgresql:
@@ -143,7 +144,7 @@ def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Ju
         return {}
     rows = connection.execute(
         select(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.provider_ref).where(
-            tuple_(INVOICE.c.provider_account, INVOICE.c.provider_ref).in_(asked)
+            keyed(connection, (INVOICE.c.provider_account, INVOICE.c.provider_ref), asked)
         )
     )
     return {(row.provider_account, row.provider_ref): row.id for row in rows}
@@ -167,8 +168,21 @@ def _completed(work: _Work, evidence: Evidence, judgement: Judgement) -> Evidenc
         return evidence
     key = (Stage.CREATE.value, judgement.invoice_id)
     row = work.rows.get(key)
-    in_call = row is not None and row.lease_token is not None and row.lease_token != work.held.get(key)
+    in_call = row is not None and row.lease_token is not None and not _ours(work, key)
     return dataclasses.replace(evidence, in_call=in_call)
+
+
+def _storable(evidence: Evidence) -> Evidence:
+    """Sources may say anything; what no database takes is written as an escape."""
+    texts = {f.name: text for f in dataclasses.fields(evidence) if isinstance(text := getattr(evidence, f.name), str)}
+    changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
+    return dataclasses.replace(evidence, **changed) if changed else evidence
+
+
+def _ours(work: _Work, key: tuple[str, str]) -> bool:
+    """The agenda row's present lease is one that this evidence came under."""
+    row = work.rows.get(key)
+    return row is not None and row.lease_token is not None and row.lease_token in work.held.get(key, ())
 
 
 def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str) -> None:
@@ -234,7 +248,7 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
     lanes: set[tuple[Stage, str]] = set()
     for key in sorted(work.agenda.keys() | work.held.keys()):
         row, due_at = work.rows.get(key), work.agenda.get(key)
-        ours = row is not None and row.lease_token is not None and row.lease_token == work.held.get(key)
+        ours = _ours(work, key)
         if row is None:
             if due_at is not None:
                 added.append(_new_row(work, key, due_at))
@@ -259,9 +273,8 @@ def _execute_agenda(
     poked: Sequence[tuple[str, str]],
     added: Sequence[Mapping[str, Any]],
 ) -> None:
-    identity = tuple_(AGENDA.c.stage, AGENDA.c.subject)
     if gone:
-        connection.execute(delete(AGENDA).where(identity.in_(gone)))
+        connection.execute(delete(AGENDA).where(keyed(connection, _IDENTITY, gone)))
     if moved:
         connection.execute(
             update(AGENDA)
@@ -270,7 +283,7 @@ def _execute_agenda(
             list(moved),
         )
     if poked:
-        connection.execute(update(AGENDA).where(identity.in_(poked)).values(pokes=AGENDA.c.pokes + 1))
+        connection.execute(update(AGENDA).where(keyed(connection, _IDENTITY, poked)).values(pokes=AGENDA.c.pokes + 1))
     if added:
         connection.execute(AGENDA.insert(), list(added))
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
 from workers.store import agenda, deliveries, intake, judging, outbox, retention
@@ -28,6 +29,9 @@ ORPHANED = Policy(
     monitor_minutes=Decimal(0),
     can_be_asked=False,
 )
+
+#: Two transactions may bind one provider_ref at the same moment. The second one's next look sees whose it is.
+CONFLICT_TRIES = 3
 
 Lane = tuple[Stage, str]
 
@@ -70,8 +74,14 @@ class Store:
 
     def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]:
         """Judge evidence against the invoices as they are now, all in one transaction."""
-        with self.database.transaction() as connection:
-            outcomes, lanes = judging.judge(connection, self.database, self._policy, judgements)
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                with self.database.transaction() as connection:
+                    outcomes, lanes = judging.judge(connection, self.database, self._policy, judgements)
+                break
+            except IntegrityError:
+                if not tries_left:
+                    raise
         if any(outcome.event_type for outcome in outcomes):
             lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
         self._ring_all(lanes)
