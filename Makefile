@@ -47,12 +47,13 @@ test: dev ## the test-suite
 test-engines: dev ## slower tests, more engines, load
 	@$(BIN)/python -m pytest -m engines; code=$$?; [ $$code -eq 5 ] || exit $$code
 
-check: dev ## format, lint, types, import rules
+check: dev ## format, lint, types, import rules, the receiver in JavaScript
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
+	@sh deploy/receivers/check.sh
 
 format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .

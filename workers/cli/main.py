@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
+    "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
     "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),
     "doctor": ("workers.cli.doctor", "Check settings, database, broker, Redis, clocks and accounts."),
@@ -47,7 +48,8 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"{cmd_name} comes in a later release")
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+        attribute = f"{cmd_name.replace('-', '_')}_command"
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -50,6 +50,13 @@ _OWN_HEADERS = frozenset(
     }
 )
 
+_FIXED_HEADERS = {
+    # Not application/cloudevents+json: Standard Webhooks receivers parse plain JSON, and this body is both.
+    "content-type": "application/json",
+    "user-agent": USER_AGENT,
+    "accept-encoding": "identity",
+}
+
 
 def check_headers(headers: Mapping[str, object]) -> None:
     """Whether an endpoint's own headers may be sent. Raises ValueError that names the header, never its value.
@@ -110,8 +117,11 @@ class WebhookSender:
         if client is not None:
             await client.aclose()
 
-    async def send(self, delivery: Outgoing) -> Attempt:
-        """Makes one try. Every failure is an Attempt; only cancellation escapes (and RuntimeError when not entered)."""
+    async def send(self, delivery: Outgoing, *, webhook_headers: Mapping[str, str] | None = None) -> Attempt:
+        """Makes one try. Every failure is an Attempt; only cancellation escapes (and RuntimeError when not entered).
+
+        ``webhook_headers`` takes the place of id, timestamp and signature: ``receiver_check`` sends false ones.
+        """
         if self._client is None:
             raise RuntimeError("WebhookSender is used inside `async with`")
         async with self._slots:
@@ -120,7 +130,7 @@ class WebhookSender:
             exchange = _Exchange(self._client, self._guard, self._clock)
             try:
                 async with asyncio.timeout(self._total_seconds):
-                    await exchange.run(delivery)
+                    await exchange.run(delivery, webhook_headers)
             except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
                 outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
             else:
@@ -146,11 +156,12 @@ class _Exchange:
         self.retry_after_seconds: float | None = None
         self.answer = bytearray()
 
-    async def run(self, delivery: Outgoing) -> None:
+    async def run(self, delivery: Outgoing, webhook_headers: Mapping[str, str] | None) -> None:
         target = self._guard.check_url(delivery.url)
         check_headers(delivery.headers)
         headers = httpx.Headers(delivery.headers)
-        headers.update(_own_headers(delivery, int(self._clock())))
+        headers.update(_FIXED_HEADERS)
+        headers.update(signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers)
         request = self._client.build_request("POST", target.url, content=delivery.body, headers=headers)
         with aiming_at(target):
             response = await self._client.send(request, stream=True)
@@ -167,12 +178,9 @@ class _Exchange:
             await response.aclose()
 
 
-def _own_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
+def signed_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
+    """The three headers of Standard Webhooks; ``timestamp`` in epoch seconds."""
     return {
-        # Not application/cloudevents+json: Standard Webhooks receivers parse plain JSON, and this body is both.
-        "content-type": "application/json",
-        "user-agent": USER_AGENT,
-        "accept-encoding": "identity",
         "webhook-id": delivery.event_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign(delivery.secrets, delivery.event_id, timestamp, delivery.body),

@@ -1,0 +1,350 @@
+"""What `receiver_check` plays to a shop's endpoint: good events in every form we send, and forgeries of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Literal
+
+from domain.event import envelope, format_time, new_id
+from domain.exact_json import write_json
+from domain.models import Invoice
+from workers.outbound.attempt import Outgoing
+from workers.outbound.signature import new_secret, sign
+from workers.outbound.webhook import signed_headers
+
+Expected = Literal["taken", "refused"]
+
+#: Standard Webhooks' libraries take five minutes either way; well beyond it, whoever's clock is a little off.
+TOO_OLD_SECONDS = 360
+TOO_NEW_SECONDS = 3600
+#: Envelopes stay under 20 kB.
+LARGE_BYTES = 19_900
+
+ACCOUNT = "receiver-check"
+#: Of the made-up invoices, by sequence. None is ever paid: a shop that believes them hands nothing out.
+STATUSES = ("queued", "pending", "partially_paid", "confirming", "pending", "expired")
+PRICE, FORGED_PRICE = b'"price":"100.10"', b'"price":"900.10"'
+#: Equal to its parsed form, and not to what any JSON library would write again.
+ODD_METADATA = '{ "note" : "Gr\\u00fc\u00dfe, \u20ac 5 \u2603 </script>",  "amount":1.10 }'
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One POST. ``headers`` are the three of Standard Webhooks, or what a forgery makes of them; None: as ever."""
+
+    outgoing: Outgoing
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One run's made-up invoices, a letter each; the same letter and sequence are the same event, byte for byte."""
+
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+    clock: Callable[[], float] = time.time
+    run: str = field(default_factory=lambda: new_id("run")[-12:])
+
+    @cached_property
+    def started(self) -> int:
+        """Epoch seconds."""
+        return int(self.clock())
+
+    @cached_property
+    def _events(self) -> dict[tuple[str, int], Outgoing]:
+        return {}
+
+    @cached_property
+    def _invoice_ids(self) -> dict[str, str]:
+        return {}
+
+    def invoice_id(self, letter: str) -> str:
+        return self._invoice_ids.setdefault(letter, new_id("inv"))
+
+    def event(self, letter: str, sequence: int = 1, *, kind: str | None = None, metadata: str = "{}") -> Outgoing:
+        """The event, made on its first mention. ``metadata``: JSON text, which is sent as it stands."""
+        if (letter, sequence) not in self._events:
+            event_id = new_id("evt")
+            moment = datetime.fromtimestamp(self.started, UTC) + timedelta(milliseconds=sequence - ord(letter))
+            body = envelope(
+                self._invoice(letter, sequence, metadata, moment),
+                event_id=event_id,
+                event_type=kind or f"invoice.{STATUSES[sequence]}",
+                previous_status=STATUSES[sequence - 1],
+                time=moment,
+            )
+            self._events[letter, sequence] = self.outgoing(event_id, body)
+        return self._events[letter, sequence]
+
+    def outgoing(self, event_id: str, body: bytes, secrets: tuple[str, ...] | None = None) -> Outgoing:
+        return Outgoing(self.url, secrets or (self.secret,), event_id, body)
+
+    def headers(self, event: Outgoing, shift_seconds: int = 0) -> dict[str, str]:
+        """Signed rightly, for now or some seconds before or after it."""
+        return signed_headers(event, int(self.clock()) + shift_seconds)
+
+    def _invoice(self, letter: str, sequence: int, metadata: str, moment: datetime) -> Invoice:
+        return Invoice(
+            id=self.invoice_id(letter),
+            account=ACCOUNT,
+            provider_account=ACCOUNT,
+            provider=ACCOUNT,
+            order_id=f"{ACCOUNT}-{self.run}{letter}",
+            idempotency_key=f"{ACCOUNT}-{self.run}{letter}",
+            digest="",
+            status=STATUSES[sequence],
+            sequence=sequence,
+            price=Decimal("100.10"),
+            currency="EUR",
+            pay_amount=Decimal("0.0358619204"),
+            pay_currency="BTC",
+            paid_amount=Decimal("0.01") if sequence > 1 else None,
+            network="Bitcoin",
+            address="receiver-check-no-address",
+            lifetime_minutes=Decimal(60),
+            metadata_json=metadata,
+            created_at=moment,
+            updated_at=moment,
+            expires_at=moment + timedelta(minutes=60),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One check: what is sent, what a right receiver makes of it, what to do where it doesn't.
+
+    ``look`` is what can't be seen from here and how to look for it, with ``{a1}`` for event 1 of invoice a and ``{a}``
+    for the invoice.
+    """
+
+    name: str
+    title: str
+    expected: Expected
+    build: Callable[[Scene], Sequence[Message]]
+    advice: str
+    look: str | None = None
+
+
+def _sent(scene: Scene, *events: tuple[str, int]) -> list[Message]:
+    return [Message(scene.event(letter, sequence)) for letter, sequence in events]
+
+
+def _good(scene: Scene) -> list[Message]:
+    event = scene.event("a")
+    return [Message(event, signed_headers(event, scene.started))]
+
+
+def _replay(scene: Scene) -> list[Message]:
+    event = scene.event("a")
+    return [Message(event, signed_headers(event, max(int(scene.clock()), scene.started + 1)))]
+
+
+def _rotation(scene: Scene) -> list[Message]:
+    event = scene.event("e")
+    return [Message(scene.outgoing(event.event_id, event.body, (new_secret(), scene.secret)))]
+
+
+def _large(scene: Scene) -> list[Message]:
+    plain = scene.event("f", metadata='{"text":""}')
+    body = plain.body.replace(b'"text":""', b'"text":"%s"' % (b"x" * (LARGE_BYTES - len(plain.body))))
+    return [Message(scene.outgoing(plain.event_id, body))]
+
+
+def _test_event(scene: Scene) -> list[Message]:
+    """What `invoices endpoints test` sends."""
+    event_id, endpoint_id = new_id("evt"), new_id("ep")
+    now = format_time(datetime.fromtimestamp(scene.started, UTC))
+    document = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": "/invoices",
+        "type": "invoices.test",
+        "subject": endpoint_id,
+        "time": now,
+        "timestamp": now,
+        "datacontenttype": "application/json",
+        "data": {"endpoint": endpoint_id},
+    }
+    return [Message(scene.outgoing(event_id, write_json(document).encode()))]
+
+
+def _wrong_key(scene: Scene) -> list[Message]:
+    event = scene.event("k")
+    return [Message(scene.outgoing(event.event_id, event.body, (new_secret(),)))]
+
+
+def _no_signature(scene: Scene) -> list[Message]:
+    event = scene.event("l")
+    headers = scene.headers(event)
+    del headers["webhook-signature"]
+    return [Message(event, headers)]
+
+
+def _garbled_signature(scene: Scene) -> list[Message]:
+    event = scene.event("m")
+    return [Message(event, scene.headers(event) | {"webhook-signature": "v1"})]
+
+
+def _too_old(scene: Scene) -> list[Message]:
+    event = scene.event("n")
+    return [Message(event, scene.headers(event, -TOO_OLD_SECONDS))]
+
+
+def _too_new(scene: Scene) -> list[Message]:
+    event = scene.event("o")
+    return [Message(event, scene.headers(event, TOO_NEW_SECONDS))]
+
+
+def _tampered(scene: Scene) -> list[Message]:
+    event = scene.event("p")
+    return [Message(scene.outgoing(event.event_id, event.body.replace(PRICE, FORGED_PRICE)), scene.headers(event))]
+
+
+def _borrowed_signature(scene: Scene) -> list[Message]:
+    event, headers = scene.event("q"), scene.headers(scene.event("a"))
+    return [Message(event, headers | {"webhook-id": event.event_id})]
+
+
+def _changed_id(scene: Scene) -> list[Message]:
+    event = scene.event("r")
+    return [Message(event, scene.headers(event) | {"webhook-id": new_id("evt")})]
+
+
+def _changed_time(scene: Scene) -> list[Message]:
+    event, now = scene.event("s"), int(scene.clock())
+    signature = sign(event.secrets, event.event_id, now - TOO_OLD_SECONDS, event.body)
+    return [Message(event, scene.headers(event) | {"webhook-signature": signature})]
+
+
+ID_OF = "webhook-id.webhook-timestamp.body"
+
+#: In the order in which they are played. The first must be taken, or the rest would say nothing.
+PLAYS: tuple[Play, ...] = (
+    Play(
+        "good-event",
+        "a good event",
+        "taken",
+        _good,
+        "verify the raw body with this endpoint's secret and a right clock; take orders you don't know too (2xx)",
+    ),
+    Play(
+        "duplicate",
+        "the same once more, byte for byte",
+        "taken",
+        _good,
+        "answer 2xx to an event that you have already: an error makes us send it again for three days",
+        "event {a1} was sent twice, then once more: your log or database must show that it was handled once",
+    ),
+    Play(
+        "interleaved",
+        "several invoices in turn, their times mixed",
+        "taken",
+        lambda scene: _sent(scene, ("c", 1), ("b", 1), ("c", 2), ("a", 2), ("b", 2)),
+        "order holds within an invoice (subject) only: keep a last sequence for each, not one for all",
+        "invoices {a}, {b} and {c} must each stand at sequence 2",
+    ),
+    Play(
+        "gap",
+        "a gap in an invoice's sequence",
+        "taken",
+        lambda scene: _sent(scene, ("d", 1), ("d", 5)),
+        "take any sequence above the last: an endpoint's filter and dead letters leave gaps",
+        "invoice {d} must stand at sequence 5 (expired)",
+    ),
+    Play(
+        "replay",
+        "an older event of an invoice again, signed anew",
+        "taken",
+        _replay,
+        "answer 2xx to a sequence at or below the last one and do nothing: replays are no error",
+        "invoice {a} must still stand at sequence 2: event {a1} came again after it and must have changed nothing",
+    ),
+    Play(
+        "rotation",
+        "signed with two keys, the second is yours",
+        "taken",
+        _rotation,
+        "webhook-signature holds several signatures with spaces between while keys change: one that fits is enough",
+    ),
+    Play("large-event", "an event of nearly 20 kB", "taken", _large, "allow bodies of at least 20 kB"),
+    Play(
+        "raw-body",
+        "odd spacing, escapes and letters beyond ASCII",
+        "taken",
+        lambda scene: [Message(scene.event("g", metadata=ODD_METADATA))],
+        "verify the bytes as they came, before any JSON parsing or decoding",
+    ),
+    Play(
+        "unknown-type",
+        "an event type that is new to you",
+        "taken",
+        lambda scene: [Message(scene.event("h", kind="invoice.receiver_check"))],
+        "answer 2xx to types you don't know and ignore them: new ones will come",
+    ),
+    Play(
+        "test-event",
+        "what `invoices endpoints test` sends",
+        "taken",
+        _test_event,
+        "answer 2xx to invoices.test: it has no sequence and no invoice",
+    ),
+    Play("wrong-key", "signed with another key", "refused", _wrong_key, "verify webhook-signature, answer 400 or 401"),
+    Play(
+        "no-signature",
+        "no webhook-signature header",
+        "refused",
+        _no_signature,
+        "an event without webhook-signature is a stranger's: answer 400 or 401",
+    ),
+    Play(
+        "garbled-signature",
+        "a webhook-signature that is none",
+        "refused",
+        _garbled_signature,
+        "catch every error of the verification, not its own class only, and answer 400 or 401",
+    ),
+    Play(
+        "old-timestamp",
+        "signed rightly, but 6 minutes ago",
+        "refused",
+        _too_old,
+        "compare webhook-timestamp with your clock and refuse what is older than 5 minutes",
+    ),
+    Play(
+        "future-timestamp",
+        "signed rightly, but for in an hour",
+        "refused",
+        _too_new,
+        "compare webhook-timestamp with your clock and refuse what is more than 5 minutes ahead",
+    ),
+    Play(
+        "tampered-body",
+        "the price changed after signing",
+        "refused",
+        _tampered,
+        "the signature must cover the whole body as it came",
+    ),
+    Play(
+        "borrowed-signature",
+        "another event's signature",
+        "refused",
+        _borrowed_signature,
+        f"compute the signature of {ID_OF} anew for each event",
+    ),
+    Play("changed-id", "another webhook-id than was signed", "refused", _changed_id, f"the signature is over {ID_OF}"),
+    Play(
+        "changed-time", "another timestamp than was signed", "refused", _changed_time, f"the signature is over {ID_OF}"
+    ),
+    Play(
+        "still-there",
+        "a good event after all these",
+        "taken",
+        lambda scene: _sent(scene, ("z", 1)),
+        "bad events must neither break the receiver nor make it block the sender",
+    ),
+)
