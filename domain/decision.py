@@ -34,6 +34,7 @@ class InvoiceView(Protocol):
     provider_ref: str | None
     paid_amount: Decimal | None
     sequence: int
+    first_open: int
     create_tries: int
     doubts: int
     quiet_polls: int

@@ -28,11 +28,11 @@ from domain.evidence import (
     Unreachable,
     Unreadable,
 )
-from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, WATCHED, Anomaly, Status
+from domain.order import MAX_LIFETIME_MINUTES
+from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anomaly, Status
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)
-MAX_LIFETIME_MINUTES = 525_600
 
 
 class IllegalMoveError(AssertionError):
@@ -63,20 +63,16 @@ def decide(invoice: InvoiceView, evidence: Evidence, policy: Policy, now: dateti
 
 
 def _created(case: _Case, evidence: Created) -> Decision:
-    if case.status not in {Status.QUEUED, Status.IN_DOUBT}:
-        return _against(case, same=evidence.provider_ref == case.invoice.provider_ref)
+    if case.status not in UNMADE:
+        return _against(case, agrees=evidence.provider_ref == case.invoice.provider_ref)
     gift = ("price", "currency", "pay_amount", "pay_currency", "network", "address", "payment_url", "qr_code")
     changes: dict[str, Any] = {name: value for name in gift if (value := getattr(evidence, name)) is not None}
     minutes = _usable(evidence.lifetime_minutes) or case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     expires_at = evidence.expires_at or case.now + _minutes(minutes)
     if expires_at > case.now + LONGEST_LIFETIME:  # nobody meant that, and times beyond year 9999 can't be kept
         expires_at = case.now + _minutes(minutes)
-    changes |= {
-        "provider_ref": evidence.provider_ref,
-        "lifetime_minutes": minutes,
-        "expires_at": expires_at,
-        "refused_since": None,
-    }
+    changes |= {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": expires_at}
+    changes["refused_since"] = None
     agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: _next_poll(case, 0, expires_at), Stage.CLOCK: expires_at}
     return _move(case, Status.PENDING, None, changes, agenda)
 
@@ -84,17 +80,13 @@ def _created(case: _Case, evidence: Created) -> Decision:
 def _order_refused(case: _Case, evidence: OrderRefused) -> Decision:
     if case.status is Status.QUEUED:
         return _close(case, Status.FAILED, evidence.reason)
-    if case.status is Status.IN_DOUBT:
-        # The repeat was refused, which says nothing of the first call: a twin may live. An operator decides.
-        return Decision("noted", agenda={Stage.CREATE: None})
-    return _against(case)
+    # A repeat was refused, which says nothing of the first call: a twin may live. In doubt, an operator decides.
+    return Decision("noted", agenda={Stage.CREATE: None})
 
 
 def _credentials_refused(case: _Case, evidence: CredentialsRefused) -> Decision:
-    if case.status in WATCHED or case.status is Status.EXPIRED:
+    if case.status not in UNMADE:
         return _not_seen(case, evidence)
-    if case.status not in OPEN:
-        return Decision("ignored", agenda=_nothing())
     tries = case.invoice.create_tries + 1
     since = case.invoice.refused_since or case.now
     end = since + _minutes(case.policy.hold_refused_minutes)
@@ -109,40 +101,27 @@ def _credentials_refused(case: _Case, evidence: CredentialsRefused) -> Decision:
 
 def _again_later(case: _Case, evidence: Unreachable | RateLimited) -> Decision:
     """A create that was certainly not processed is repeated; a look-up that brought nothing too."""
-    if case.status in WATCHED or case.status is Status.EXPIRED:
+    if case.status not in UNMADE:
         return _not_seen(case, evidence)
-    if case.status not in OPEN:
-        return Decision("ignored", agenda=_nothing())
-    if _too_late(case):
-        return _close(case, Status.FAILED, "too_late")
-    if case.status is Status.IN_DOUBT and _past_create_before(case):
-        return Decision("noted", agenda={Stage.CREATE: None})
+    queued = case.status is Status.QUEUED
+    if _past_create_before(case):
+        return _close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
     tries = case.invoice.create_tries + 1
-    due = case.after(schedule.step(schedule.CREATE_RETRY_SECONDS, tries))
-    if isinstance(evidence, RateLimited) and evidence.retry_after_seconds:
-        due = max(due, case.after(min(evidence.retry_after_seconds, schedule.RETRY_AFTER_LIMIT.total_seconds())))
-    changes: dict[str, Any] = {"create_tries": tries, "refused_since": None}
-    agenda: Agenda = {Stage.CREATE: due}
-    if case.status is Status.QUEUED:
+    wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), _asked_wait(evidence))
+    agenda: Agenda = {Stage.CREATE: case.after(wait)}
+    if queued:
         agenda[Stage.CLOCK] = case.invoice.create_before
-    return Decision("noted", changes, agenda=agenda)
+    return Decision("noted", {"create_tries": tries, "refused_since": None}, agenda=agenda)
 
 
 def _in_doubt(case: _Case, evidence: InDoubt) -> Decision:
-    if case.status in WATCHED or case.status is Status.EXPIRED:
+    if case.status not in UNMADE:
         return _not_seen(case, evidence)
-    if case.status not in OPEN:
-        return Decision("ignored", agenda=_nothing())
     doubts = case.invoice.doubts + 1
+    repeat = case.policy.on_doubt == "retry" and doubts <= len(schedule.DOUBT_RETRY_SECONDS)
+    due = case.after(schedule.step(schedule.DOUBT_RETRY_SECONDS, doubts)) if repeat else None
     changes: dict[str, Any] = {"doubts": doubts, "refused_since": None}
-    due = None
-    if (
-        case.policy.on_doubt == "retry"
-        and doubts <= len(schedule.DOUBT_RETRY_SECONDS)
-        and not _past_create_before(case)
-    ):
-        due = case.after(schedule.step(schedule.DOUBT_RETRY_SECONDS, doubts))
-    agenda: Agenda = {Stage.CREATE: due, Stage.CLOCK: None}
+    agenda: Agenda = {Stage.CREATE: None if _past_create_before(case) else due, Stage.CLOCK: None}
     if case.status is Status.IN_DOUBT:
         return Decision("noted", changes, agenda=agenda)
     return _move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
@@ -159,70 +138,62 @@ def _retry_requested(case: _Case, evidence: RetryRequested) -> Decision:
 
 def _seen(case: _Case, evidence: Seen) -> Decision:
     target = evidence.status
-    if target is None or case.status in {Status.QUEUED, Status.IN_DOUBT}:
+    if target is None or case.status in UNMADE or (target is case.status and not _grown(case, evidence)):
         return _not_seen(case, evidence)
-    if case.status in FINAL and not (case.status is Status.PAID and target is Status.REFUNDED):
-        return _against(case, same=target is case.status)
-    if target is case.status:
-        return _grown(case, evidence) if target is Status.PARTIALLY_PAID else _not_seen(case, evidence)
     if target not in TRANSITIONS[case.status]:
+        if case.status in FINAL:
+            return _against(case, agrees={case.status, target} <= UNPAID)
         return _not_seen(case, evidence)
     if case.status is Status.EXPIRED and not _monitored(case):
         return Decision("contradiction", agenda=_nothing())
+    word = f"the provider says {evidence.word}"
+    paid = {} if evidence.paid_amount is None else {"paid_amount": evidence.paid_amount}
     if target is Status.EXPIRED:
-        return _expire(case, f"the provider says {evidence.word}", evidence.anomaly)
-    if target in WATCHED and _last_call(case, evidence) and target is not Status.CONFIRMING:
-        paid = {"paid_amount": evidence.paid_amount} if evidence.paid_amount is not None else {}
-        return _expire(case, "expires_at has passed", _shortfall(target), paid)
-    return _payment(case, target, evidence)
+        return _expire(case, word, evidence.anomaly, paid)
+    if target is Status.PARTIALLY_PAID and _last_call(case, evidence):
+        return _expire(case, "expires_at has passed", Anomaly.UNDERPAID, paid)
+    return _step(case, target, word, {"anomaly": _anomaly(case, target, evidence), "quiet_polls": 0, **paid})
 
 
-def _payment(case: _Case, target: Status, evidence: Seen) -> Decision:
+def _step(case: _Case, target: Status, word: str, changes: dict[str, Any]) -> Decision:
     """A step forward (or back from confirming) that the provider reports."""
-    late = Anomaly.LATE if case.status is Status.EXPIRED or case.invoice.anomaly == Anomaly.LATE else None
-    kept = case.invoice.anomaly if target is Status.REFUNDED else None
-    changes: dict[str, Any] = {"anomaly": evidence.anomaly or late or kept, "quiet_polls": 0}
-    if evidence.paid_amount is not None:
-        changes["paid_amount"] = evidence.paid_amount
     if target not in OPEN:
-        return _close(case, target, f"the provider says {evidence.word}", changes)
-    expires_at = case.invoice.expires_at or case.now
-    end = case.invoice.monitor_until
+        return _close(case, target, word, changes)
+    end = case.invoice.expires_at or case.now
     if target is Status.CONFIRMING:
-        end = end or max(expires_at, case.now) + _monitoring(case)
+        end = case.invoice.monitor_until or max(end, case.now) + _minutes(case.policy.monitor_minutes)
         changes["monitor_until"] = end
-    clock = end if target is Status.CONFIRMING else expires_at
-    agenda: Agenda = {Stage.CHECK: _next_poll(case, 0, clock), Stage.CLOCK: clock}
-    return _move(case, target, f"the provider says {evidence.word}", changes, agenda)
+    return _move(case, target, word, changes, {Stage.CHECK: _next_poll(case, 0, end), Stage.CLOCK: end})
 
 
-def _grown(case: _Case, evidence: Seen) -> Decision:
-    """A partial payment that grew is told; one that did not changes nothing."""
-    if evidence.paid_amount is None or evidence.paid_amount <= (case.invoice.paid_amount or 0):
-        return _not_seen(case, evidence)
-    if _last_call(case, evidence):
-        return _expire(case, "expires_at has passed", Anomaly.UNDERPAID, {"paid_amount": evidence.paid_amount})
-    changes = {"paid_amount": evidence.paid_amount, "quiet_polls": 0}
-    agenda: Agenda = {Stage.CHECK: _next_poll(case, 0, case.invoice.expires_at)}
-    return _move(case, Status.PARTIALLY_PAID, "more was paid", changes, agenda)
+def _anomaly(case: _Case, target: Status, evidence: Seen) -> Anomaly | str | None:
+    """A refund keeps what was unusual about its payment; what is paid once the invoice was closed is late."""
+    if target is Status.REFUNDED:
+        return evidence.anomaly or case.invoice.anomaly
+    return evidence.anomaly or (None if case.invoice.first_open else Anomaly.LATE)
+
+
+def _grown(case: _Case, evidence: Seen) -> bool:
+    """A partial payment that grew is told; one that did not is no news."""
+    if case.status is not Status.PARTIALLY_PAID or evidence.paid_amount is None:
+        return False
+    return evidence.paid_amount > (case.invoice.paid_amount or 0)
 
 
 def _not_seen(case: _Case, evidence: Evidence) -> Decision:
     """Nothing new: look again later, unless this was the last look before expiry."""
-    if case.status in FINAL:
+    if case.status in FINAL or (case.status is Status.EXPIRED and not _monitored(case)):
         return Decision("ignored", agenda=_nothing())
     if _last_call(case, evidence):
         return _expire(case, "expires_at has passed")
-    if case.status is Status.EXPIRED and not _monitored(case):
-        return Decision("ignored", agenda=_nothing())
-    quiet = case.invoice.quiet_polls + 1
-    news = not isinstance(evidence, Seen) or evidence.status is not case.status
-    verdict: Verdict = "noted" if news else "ignored"
-    due = _next_poll(case, quiet, case.invoice.monitor_until or case.invoice.expires_at)
-    if isinstance(evidence, RateLimited) and evidence.retry_after_seconds and due:
-        due = max(due, case.after(min(evidence.retry_after_seconds, schedule.RETRY_AFTER_LIMIT.total_seconds())))
-    if case.status not in WATCHED and case.status is not Status.EXPIRED:
+    same = isinstance(evidence, Seen) and evidence.status is case.status
+    verdict: Verdict = "ignored" if same else "noted"
+    if case.status in UNMADE:
         return Decision(verdict)
+    quiet = case.invoice.quiet_polls + 1
+    due = _next_poll(case, quiet, _end(case))
+    if due is not None:
+        due = max(due, case.after(_asked_wait(evidence)))
     return Decision(verdict, {"quiet_polls": quiet}, agenda={Stage.CHECK: due})
 
 
@@ -232,15 +203,13 @@ def _not_seen(case: _Case, evidence: Evidence) -> Decision:
 def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
     if case.status is Status.QUEUED:
         return _queued_ran_out(case, in_call=evidence.in_call)
-    if case.status is Status.EXPIRED:
-        if _monitored(case):
-            return Decision("ignored", agenda={Stage.CLOCK: case.invoice.monitor_until})
-        return Decision("ignored", agenda=_nothing())
-    if case.status not in WATCHED:
+    if case.status in FINAL or case.status is Status.IN_DOUBT:
         return Decision("ignored", agenda={Stage.CLOCK: None})
-    end = case.invoice.monitor_until if case.status is Status.CONFIRMING else case.invoice.expires_at
+    end = _end(case)
     if end is None or end > case.now:
         return Decision("ignored", agenda={Stage.CLOCK: end})
+    if case.status is Status.EXPIRED:
+        return Decision("ignored", agenda=_nothing())
     if case.status is Status.CONFIRMING:
         return _expire(case, "the payment was never confirmed")
     if case.policy.can_be_asked and case.invoice.provider_ref:
@@ -268,19 +237,13 @@ def _queued_ran_out(case: _Case, *, in_call: bool) -> Decision:
 def _cancel_requested(case: _Case, evidence: CancelRequested) -> Decision:
     if case.status in OPEN:
         return _close(case, Status.CANCELLED, evidence.reason)
-    return _against(case, same=case.status is Status.CANCELLED)
+    return _against(case, agrees=case.status is Status.CANCELLED)
 
 
 # ---------------------------------------------------------------- the moves
 
 
-def _move(
-    case: _Case,
-    target: Status,
-    reason: str | None,
-    changes: Mapping[str, Any],
-    agenda: Agenda,
-) -> Decision:
+def _move(case: _Case, target: Status, reason: str | None, changes: Mapping[str, Any], agenda: Agenda) -> Decision:
     if target not in TRANSITIONS[case.status]:
         raise IllegalMoveError(f"{case.status} -> {target}")
     told = target not in SILENT
@@ -296,29 +259,21 @@ def _close(case: _Case, target: Status, reason: str, changes: Mapping[str, Any] 
     return _move(case, target, reason, changes or {}, _nothing())
 
 
-def _expire(
-    case: _Case, reason: str, anomaly: Anomaly | None = None, extra: Mapping[str, Any] | None = None
-) -> Decision:
+def _expire(case: _Case, reason: str, anomaly: Anomaly | None = None, paid: dict[str, Any] | None = None) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
-    until = case.invoice.monitor_until or case.now + _monitoring(case)
-    changes = {
-        **(extra or {}),
-        "monitor_until": until,
-        "anomaly": anomaly or _shortfall(case.status),
-        "quiet_polls": 0,
-    }
+    until = case.invoice.monitor_until or case.now + _minutes(case.policy.monitor_minutes)
+    anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
+    changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **(paid or {})}
     agenda = _nothing()
     if case.policy.can_be_asked and case.invoice.provider_ref and until > case.now:
         agenda |= {Stage.CHECK: _next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
     return _move(case, Status.EXPIRED, reason, changes, agenda)
 
 
-def _against(case: _Case, *, same: bool = False) -> Decision:
-    """Evidence against an invoice that is past it: kept, changes nothing; the same thing said twice is no news."""
-    if case.status in OPEN:
-        return Decision("ignored" if same else "contradiction")
-    agenda = {} if case.status is Status.EXPIRED else _nothing()
-    return Decision("ignored" if same else "contradiction", agenda=agenda)
+def _against(case: _Case, *, agrees: bool = False) -> Decision:
+    """Evidence against an invoice that is past it: kept, changes nothing; what agrees with it is no news."""
+    agenda = _nothing() if case.status in FINAL else {}
+    return Decision("ignored" if agrees else "contradiction", agenda=agenda)
 
 
 def _nothing() -> Agenda:
@@ -346,17 +301,20 @@ def _last_call(case: _Case, evidence: Evidence) -> bool:
     return waits and end is not None and asked is not None and end <= asked and end <= case.now
 
 
-def _too_late(case: _Case) -> bool:
-    return case.status is Status.QUEUED and _past_create_before(case)
-
-
 def _past_create_before(case: _Case) -> bool:
     before = case.invoice.create_before
     return before is not None and before <= case.now
 
 
-def _monitoring(case: _Case) -> timedelta:
-    return _minutes(case.policy.monitor_minutes)
+def _end(case: _Case) -> datetime | None:
+    """When the time of a made invoice's status is over."""
+    watches = case.status in {Status.CONFIRMING, Status.EXPIRED}
+    return case.invoice.monitor_until if watches else case.invoice.expires_at
+
+
+def _asked_wait(evidence: Evidence) -> float:
+    """Seconds the provider asked us to wait, bounded; 0 where it did not."""
+    return schedule.bounded_wait(evidence.retry_after_seconds) if isinstance(evidence, RateLimited) else 0.0
 
 
 def _monitored(case: _Case) -> bool:
@@ -369,10 +327,6 @@ def _minutes(minutes: Decimal) -> timedelta:
 
 def _usable(minutes: Decimal | None) -> Decimal | None:
     return minutes if minutes is not None and 0 < minutes <= MAX_LIFETIME_MINUTES else None
-
-
-def _shortfall(status: Status) -> Anomaly | None:
-    return Anomaly.UNDERPAID if status is Status.PARTIALLY_PAID else None
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

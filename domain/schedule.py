@@ -42,7 +42,7 @@ def next_wait(tries_made: int, jitter: float, retry_after_seconds: float | None 
         return None
     wait = DELIVERY_DELAYS[tries_made] * (1 + JITTER_SHARE * jitter)
     if retry_after_seconds is not None:
-        wait = max(wait, timedelta(seconds=min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())))
+        wait = max(wait, timedelta(seconds=bounded_wait(retry_after_seconds)))
     return wait
 
 
@@ -70,6 +70,13 @@ SLOWEST_POLL = 10
 
 #: An expired invoice is still looked at for a late payment, but not more often than this.
 MONITOR_POLL_SECONDS = 300.0
+
+
+def bounded_wait(retry_after_seconds: float | None) -> float:
+    """Seconds of a Retry-After that count: 0 to RETRY_AFTER_LIMIT (0 for what is no number of seconds)."""
+    if retry_after_seconds is None or not retry_after_seconds > 0:
+        return 0.0
+    return min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())
 
 
 def stretched(seconds: float, jitter: float) -> timedelta:

@@ -66,3 +66,10 @@ SILENT = frozenset({_S.QUEUED, _S.IN_DOUBT})
 
 #: Statuses of an invoice that exists at the provider and is waiting for its money.
 WATCHED = frozenset({_S.PENDING, _S.PARTIALLY_PAID, _S.CONFIRMING})
+
+#: Statuses of an invoice that does not exist at the provider, as far as anybody knows.
+UNMADE = frozenset({_S.QUEUED, _S.IN_DOUBT})
+
+#: Statuses in which no money moved: of a closed invoice one is no contradiction to another (a provider that can't be
+#: told of a cancellation goes on saying that it waits).
+UNPAID = frozenset({_S.PENDING, _S.EXPIRED, _S.FAILED, _S.CANCELLED})
