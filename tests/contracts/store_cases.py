@@ -103,6 +103,12 @@ def judge(store: Store, invoice_id: str, evidence: Any, claim: Claim | None = No
     return store.judge([Judgement(invoice_id, evidence, claim)])[0]
 
 
+def claim_one(store: Store, stage: Stage, lane: str = ACCOUNT, lease_seconds: float = 60.0) -> Claim:
+    """The only row that a lane has due."""
+    (claim,) = store.claim(stage, lane, 10, lease_seconds)
+    return claim
+
+
 def subscribe(database: Database, events: list[str] | None = None) -> str:
     """A webhook's receiver."""
     endpoint_id = new_id("ep")
@@ -224,6 +230,6 @@ def wait_until_blocked(database: Database) -> None:
     wait_until(blocked, "a session waits for a lock")
 
 
-def utc(*parts: int) -> datetime:
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> datetime:
     """An aware UTC time."""
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]  # mypy counts no starred arguments
+    return datetime(year, month, day, hour, minute, second, micro, UTC)
