@@ -1,0 +1,34 @@
+"""kombu's Redis transport for workers, with the window closed in which a killed worker loses a message.
+
+kombu pops a message (BRPOP) and records it as unacknowledged in a second step; a worker killed between the two has lost
+it. Here one script records first and pops last. Everything else is kombu's: the lists, the names of its keys, the shape
+of its records, the messages themselves. So producers keep kombu's own transport, and stock workers may run beside ours.
+
+Only worker processes use it: ``install`` puts it in the place of kombu's for this process. It leans on private parts of
+kombu 5.7 (see ``kombu`` in pyproject.toml): every new minor must be read first; the contract tests hold both together.
+"""
+
+from __future__ import annotations
+
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache
+
+PLAIN = "workers.transport.transport:Transport"
+SENTINEL = "workers.transport.transport:SentinelTransport"
+
+#: By the scheme of a broker's URL; named, not imported: redis-py is loaded when a worker connects.
+IN_PLACE_OF = {"redis": PLAIN, "rediss": PLAIN, "sentinel": SENTINEL}
+#: Under names of its own it can be used beside kombu's: ``safe-redis://…``, ``safe-redis+socket:///…``.
+BESIDE = {"safe-redis": PLAIN}
+
+
+def register() -> None:
+    """Make the transport known under names of its own."""
+    TRANSPORT_ALIASES.update(BESIDE)
+
+
+def install() -> None:
+    """From now on this process reaches every Redis broker through this transport."""
+    register()
+    TRANSPORT_ALIASES.update(IN_PLACE_OF)
+    for scheme in IN_PLACE_OF:
+        _transport_cache.pop(scheme, None)

@@ -1,0 +1,231 @@
+"""The channel: one step that records and pops in place of kombu's BRPOP and a later record."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty
+from typing import Any
+
+import structlog
+from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+from redis.exceptions import ConnectionError as BrokerConnectionError
+from redis.exceptions import NoPermissionError, ResponseError
+
+from workers.transport.message import Message, read_item, record_ending
+from workers.transport.qos import QoS
+from workers.transport.scripts import CLAIM
+
+log = structlog.get_logger()
+
+#: The server waits on one list only; with several, a message in another one is found after at most this long.
+WAIT_SECONDS = 0.05
+#: A list that never holds anything: waiting on it is a mere pause.
+NOWHERE = "invoices.nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A claim that was sent and not yet answered. ``lists`` and ``queues`` lie side by side."""
+
+    tag: str
+    lists: list[str]
+    queues: list[str]
+    waits: bool  #: the answer to a wait comes first
+
+
+class Claiming:
+    """The part of a channel that differs from kombu's; to be mixed into one of its Redis channels."""
+
+    Message = Message
+    QoS = QoS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        name = uuid.uuid4().hex
+        self._tags = (f"{name}.{number:012}" for number in count(1))  # sorted as made: a lease's index sorts them
+        self._no_ack_queues: set[str] = set()
+        self._claim: _Claim | None = None  # sent, and its answer not read yet
+        self._idle = False  # the last claim found nothing
+        self._last_list: str | None = None  # where the last message came from: the next one is awaited there
+        self._can_wait = True  # the server knows BLMOVE and takes it
+        super().__init__(*args, **kwargs)
+
+    # --- claiming -----------------------------------------------------------------------------------------------------
+
+    def basic_consume(self: Any, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """As kombu's; remembers whether this queue's messages are acknowledged at all."""
+        (self._no_ack_queues.add if no_ack else self._no_ack_queues.discard)(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)  # type: ignore[misc]
+
+    def basic_get(self: Any, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """One message right now, or None."""
+        tag = next(self._tags)
+        claim = self._new_claim(tag, [queue], waits=False)
+        command = self._claim_command(claim, {queue} if no_ack else set())
+        with self.conn_or_acquire() as client:
+            try:
+                reply = client.execute_command(*command)
+            except ResponseError as error:
+                raise _broker_error(error) from error
+            self._maybe_update_queues_expire(client, queue)
+        if reply is None:
+            return None
+        message = self.Message(read_item(reply[1], tag, queue), channel=self)
+        if not no_ack:
+            self.qos.hold(tag)
+            self.qos.append(message, tag)
+        return message
+
+    def _brpop_start(self: Any, timeout: float | None = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        if self._claim is not None:  # the connection broke before its answer came: whatever it found goes back
+            self.qos.restore_by_tag(self._claim.tag)
+        self._claim = claim = self._new_claim(next(self._tags), queues, waits=self._idle)
+        commands = [self._claim_command(claim, self._no_ack_queues)]
+        if claim.waits:
+            commands.insert(0, self._wait_command(claim, self.brpop_timeout if timeout is None else timeout))
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()
+        self.qos.hold(claim.tag)
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _brpop_read(self: Any, **options: Any) -> bool:
+        try:
+            found = self._read_claim()
+            if found is None:
+                raise Empty
+            item, tag, queue = found
+            self._queue_cycle.rotate(queue)
+            self.connection._deliver(read_item(item, tag, queue), queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _read_claim(self: Any) -> tuple[bytes, str, str] | None:
+        """The item found, its tag, its queue. Both answers are read, or the connection is dropped with the unread."""
+        claim, connection = self._claim, self.client.connection
+        try:
+            if claim.waits:
+                self._read_wait(connection)
+            reply = connection.read_response()
+        except ResponseError as error:  # an answer, and the last one: nothing is left unread
+            self._claim = None
+            self.qos.release(claim.tag)
+            raise _broker_error(error) from error
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._claim = None
+        self._idle = reply is None
+        if reply is None:
+            self.qos.release(claim.tag)
+            return None
+        place = reply[0] - 1
+        self._last_list = claim.lists[place]
+        if claim.queues[place] in self._no_ack_queues:
+            self.qos.release(claim.tag)
+        return reply[1], claim.tag, claim.queues[place]
+
+    def _read_wait(self: Any, connection: Any) -> None:
+        try:
+            connection.read_response()
+        except ResponseError as error:
+            # A server without BLMOVE (before 6.2), or a full one, which refuses it: pauses instead.
+            if self._can_wait:
+                log.warning("broker.waits_by_pausing", error=str(error)[:200])
+            self._can_wait = False
+
+    def _new_claim(self: Any, tag: str, queues: Sequence[str], waits: bool) -> _Claim:
+        pairs = [(self._q_for_pri(queue, level), queue) for level in self.priority_steps for queue in queues]
+        return _Claim(tag, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
+
+    def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str]) -> list[Any]:
+        keys = self._prefixed([self.unacked_index_key, self.unacked_key, *claim.lists])
+        endings = ["" if queue in no_ack_queues else record_ending(queue) for queue in claim.queues]
+        return ["EVAL", CLAIM, len(keys), *keys, claim.tag, *endings]
+
+    def _wait_command(self: Any, claim: _Claim, timeout: float | None) -> list[Any]:
+        """Wait on the server without taking anything: a list's last item moves to where it is."""
+        if not self._can_wait:
+            return ["BRPOP", *self._prefixed([NOWHERE]), WAIT_SECONDS]
+        seconds = timeout or 0
+        if len(claim.lists) > 1:
+            seconds = min(seconds or WAIT_SECONDS, WAIT_SECONDS)
+        name = self._last_list if self._last_list in claim.lists else claim.lists[0]
+        (key,) = self._prefixed([name])
+        return ["BLMOVE", key, key, "RIGHT", "RIGHT", seconds]
+
+    # --- scripts and connections --------------------------------------------------------------------------------------
+
+    def run_script(self: Any, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """What the script gives; ``keys`` without the global prefix."""
+        with self.conn_or_acquire() as client:
+            try:
+                return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
+            except ResponseError as error:
+                raise _broker_error(error) from error
+
+    def _prefixed(self: Any, keys: Sequence[str]) -> list[str]:
+        return [f"{self.global_keyprefix}{key}" for key in keys]
+
+    @property
+    def pool(self: Any) -> Any:
+        """Connections for all but claiming; raises a connection error when the channel is closed."""
+        self._check_open()
+        return super().pool  # type: ignore[misc]
+
+    @property
+    def async_pool(self: Any) -> Any:
+        """The connections of the event loop; raises a connection error when the channel is closed."""
+        self._check_open()
+        return super().async_pool  # type: ignore[misc]
+
+    def _check_open(self: Any) -> None:
+        # kombu trips over None here (AttributeError), and Celery takes that for the end of the worker. It happens when
+        # a task that outlived its connection acknowledges its message.
+        if self.connection is None or self.connection.client is None:
+            raise BrokerConnectionError("the channel is closed")
+
+    def close(self: Any) -> None:
+        """Put back what is in hand, then close."""
+        if not self.closed and self._claim is not None:
+            self._give_back_claim()
+        super().close()  # type: ignore[misc]
+        self._disconnect_pools()  # one was made anew to put messages back
+
+    def _give_back_claim(self: Any) -> None:
+        """Read the claim under way, at most as long as it may wait, and put back what it found."""
+        connection, claim = self._in_poll, self._claim
+        try:
+            if connection and connection.can_read(timeout=(self.brpop_timeout or 0) + 1):
+                self._read_claim()
+            elif connection:
+                connection.disconnect()
+            self.qos.restore_by_tag(claim.tag)
+        except self.connection_errors as error:
+            log.warning("broker.claim_not_put_back", tag=claim.tag, error=str(error)[:200])
+        finally:
+            self._claim = self._in_poll = None
+
+
+def _broker_error(error: ResponseError) -> Exception:
+    """What a refused script means: a missing right ends the worker; anything else passes (a failover, a full disk)."""
+    if isinstance(error, NoPermissionError):
+        return error
+    return BrokerConnectionError(f"the broker refused: {bytes_to_str(str(error))[:300]}")
+
+
+class Channel(Claiming, redis.Channel):
+    """For one server: ``redis://``, ``rediss://``, ``redis+socket://``."""
+
+
+class SentinelChannel(Claiming, redis.SentinelChannel):
+    """For the server that sentinels name: ``sentinel://``."""

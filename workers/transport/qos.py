@@ -1,0 +1,144 @@
+"""The messages a consumer holds: acknowledged, put back, kept alive, and brought back when another consumer died."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import structlog
+from kombu.transport import redis, virtual
+from kombu.utils.json import dumps
+
+from workers.transport.message import mark_redelivered, read_record, split_record, unreadable
+from workers.transport.scripts import OVERDUE, PUT_BACK, READ, RENEW
+
+log = structlog.get_logger()
+
+#: Messages put back by one script; a script holds up the whole server.
+BATCH = 100
+#: Batches a sweep handles before the consumer goes on with its own messages.
+BATCHES = 20
+#: A message is kept alive for so long after it was claimed. Longer than any task: what a worker holds that hangs for
+#: ever comes back to the others.
+HOLD_SECONDS = 900.0
+
+
+class QoS(redis.QoS):
+    """kombu's, with records that the claim has already written.
+
+    ``visibility_timeout`` is a lease here: whoever holds a message renews it several times within that time, so a dead
+    worker's messages come back soon and a slow worker's stay where they are.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held: dict[str, float] = {}  # tag -> when it was claimed, by this process's clock
+        self._due = 0.0
+
+    # --- one message --------------------------------------------------------------------------------------------------
+
+    def hold(self, tag: str) -> None:
+        """A message is, or may be, recorded under this tag."""
+        self._held[tag] = time.monotonic()
+
+    def release(self, tag: str) -> None:
+        """Nothing is recorded under this tag any more."""
+        self._held.pop(tag, None)
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Take over a delivered message; it is recorded here only if no claim has done so."""
+        if delivery_tag in self._held:
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+            self.hold(delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message. On an error its lease runs out, and it is delivered again."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self.release(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Forget a message, or put it at the end of its queue."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        finally:
+            self.release(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back: at the head of its queue, ``leftmost``: at its end."""
+        self._restore([tag], "LPUSH" if leftmost else "RPUSH")
+        self.release(tag)
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:
+        """Put back all that was delivered and not acknowledged, the oldest at the very head."""
+        tags = list(reversed(self._held))
+        try:
+            for start in range(0, len(tags), BATCH):
+                self._restore(tags[start : start + BATCH], "RPUSH")
+        except self.channel.connection_errors as error:
+            log.warning("broker.messages_not_put_back", messages=len(tags), error=str(error)[:200])
+        self._delivered.clear()
+        self._held.clear()
+        return []
+
+    # --- leases -------------------------------------------------------------------------------------------------------
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Renew what is held, then bring back what nobody renewed; does nothing when called again too soon."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + min(self.channel.unacked_restore_interval, self.visibility_timeout / 4)
+        self.renew()
+        if self.channel.active_queues:
+            self.restore_overdue()
+
+    def renew(self) -> None:
+        """Say that this consumer is alive and still holds its messages."""
+        oldest = time.monotonic() - HOLD_SECONDS
+        tags = [tag for tag, since in list(self._held.items()) if since > oldest]
+        for start in range(0, len(tags), BATCH):
+            self.channel.run_script(RENEW, [self.unacked_index_key], tags[start : start + BATCH])
+
+    def restore_overdue(self) -> None:
+        """Put back the messages of consumers that died."""
+        keys = [self.unacked_index_key, self.unacked_key]
+        for _ in range(BATCHES):
+            found = self.channel.run_script(OVERDUE, keys, [self.visibility_timeout, BATCH])
+            pairs = list(zip(found[::2], found[1::2], strict=True))
+            back = self._put_back(pairs, "RPUSH", self.visibility_timeout) if pairs else 0
+            if back:
+                log.info("broker.messages_brought_back", messages=back)
+            if len(pairs) < BATCH or not back:
+                return
+
+    def _restore(self, tags: list[str], side: str) -> None:
+        records = self.channel.run_script(READ, [self.unacked_key], tags)
+        pairs = [(tag, record) for tag, record in zip(tags, records, strict=True) if record is not None]
+        if pairs:
+            self._put_back(pairs, side, "")
+
+    def _put_back(self, pairs: list[tuple[Any, bytes]], side: str, overdue: Any) -> int:
+        lists: list[str] = []
+        arguments: list[Any] = [side, overdue]
+        for tag, record in pairs:
+            names, message = self._address(record)
+            lists += names
+            arguments += [tag, message, len(names)]
+        back: int = self.channel.run_script(PUT_BACK, [self.unacked_index_key, self.unacked_key, *lists], arguments)
+        return back
+
+    def _address(self, record: bytes) -> tuple[list[str], str]:
+        """The lists that a record's message goes back to, and the message."""
+        found = read_record(record)
+        if found is None:
+            item, queue = split_record(record)
+            queue = queue or self.channel.deadletter_queue or "celery"
+            return [queue], dumps(unreadable(item, queue, "the list item is no message"))
+        message, exchange, routing_key = found
+        level = self.channel._get_message_priority(message, reverse=False)
+        queues = self.channel._lookup(exchange, routing_key)
+        return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message))
