@@ -26,6 +26,7 @@ from domain.money import parse_amount, plain_value
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
 MAX_LIFETIME_MINUTES = 525_600
+MAX_NESTING = 100  #: levels of a JSON object: whoever reads it again must not run out of stack
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,6 +57,13 @@ def _time(value: Any) -> Any:
     return value
 
 
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
+
+
 def _printable(value: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ValueError("must not contain control characters")
@@ -63,9 +71,22 @@ def _printable(value: str) -> str:
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:
-    if len(write_json(value).encode()) > MAX_METADATA_BYTES:
+    if _nested_deeper(value, MAX_NESTING):
+        raise ValueError(f"must not be nested deeper than {MAX_NESTING} levels")
+    try:
+        size = len(write_json(value).encode())
+    except (TypeError, UnicodeEncodeError):
+        raise ValueError("must be JSON: texts of whole Unicode characters, numbers, objects, lists") from None
+    if size > MAX_METADATA_BYTES:
         raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
     return value
+
+
+def _nested_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_nested_deeper(part, levels - 1) for part in parts)
 
 
 def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
@@ -83,7 +104,7 @@ Minutes = Annotated[
     Field(gt=0, le=MAX_LIFETIME_MINUTES),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LIFETIME_MINUTES}),
 ]
-Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(lambda time: time.astimezone(UTC))]
+Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
 JsonObject = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_object)]
 
 
@@ -94,7 +115,12 @@ class Order(BaseModel):
 
     account: Text = Field(min_length=1, max_length=64, description="a configured account")
     order_id: Text = Field(min_length=1, max_length=128, description="the order service's own id")
-    idempotency_key: Text = Field(default="", max_length=255, description="unique per account; default: order_id")
+    idempotency_key: Text = Field(
+        default_factory=lambda valid: valid.get("order_id", ""),
+        min_length=1,
+        max_length=255,
+        description="unique per account; default: order_id",
+    )
     price: Price | None = Field(default=None)
     currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. EUR")
     pay_currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. BTC")
@@ -110,11 +136,10 @@ class Order(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, data: Any) -> Any:
-        """A null means "not given"; the key defaults to the order's id; currencies are kept upper-case."""
+        """A null means "not given"; currencies are kept upper-case."""
         if not isinstance(data, dict):
             return data
         given = {name: value for name, value in data.items() if value is not None}
-        given.setdefault("idempotency_key", given.get("order_id", ""))
         for name in ("currency", "pay_currency"):
             if isinstance(given.get(name), str):
                 given[name] = given[name].strip().upper()
@@ -122,8 +147,6 @@ class Order(BaseModel):
 
     @model_validator(mode="after")
     def _supported(self) -> Order:
-        if not self.idempotency_key:
-            raise ValueError("idempotency_key: must be 1 to 255 characters")
         if self.fallback_accounts:
             raise ValueError("fallback_accounts: not supported yet, send the order without it")
         return self
@@ -186,10 +209,20 @@ def _parse(model: type[Model], fields: Any) -> Model:
 def explain(error: ValidationError) -> str:
     """One line for pydantic's findings, each with its field and without the value it found."""
     lines = []
-    for finding in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
-        field = ".".join(str(part) for part in finding["loc"])
+    model = error.title.lower()
+    findings = error.errors(include_url=False, include_input=False, include_context=False)
+    # The key's default waits for a valid order_id; its own finding then says nothing new.
+    for finding in [found for found in findings if found["type"] != "default_factory_not_called"][:5]:
+        field = _one_line(".".join(str(part) for part in finding["loc"]))
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
             message = "unknown field"
+        if not field and finding["type"] != "value_error":  # our own findings name their field themselves
+            field = model
         lines.append(f"{field}: {message}" if field else message)
     return "; ".join(lines)[:500]
+
+
+def _one_line(name: str) -> str:
+    """A field's name, which may be anything a producer made up."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name[:128])
