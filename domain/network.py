@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 from urllib.parse import quote
 
-from domain.money import format_amount
+from domain.money import format_amount, plain_value
 
 #: The providers' words, in lower case, for the networks that have a CAIP-2 id (chain ids: EIP-155; BIP-122 genesis).
 NETWORK_IDS = {
@@ -17,7 +17,8 @@ NETWORK_IDS = {
     "btc-chain": "bip122:000000000019d6689c085ae165831e93",
 }
 
-WEI_PER_ETHER = Decimal(10) ** 18
+ETHER_DECIMALS = 18
+BITCOIN_DECIMALS = 8
 
 
 def network_id(network: str | None) -> str | None:
@@ -26,16 +27,25 @@ def network_id(network: str | None) -> str | None:
 
 
 def payment_uri(network: str | None, currency: str | None, address: str | None, amount: Decimal | None) -> str | None:
-    """A wallet's link: BIP-321 for BTC on Bitcoin, ERC-681 for ETH on Ethereum (value in wei); else None."""
+    """A wallet's link: BIP-321 for BTC on Bitcoin (amount in BTC), ERC-681 for ETH on Ethereum (value in wei).
+
+    None for anything else, and for an amount that the coin can't be divided into: a wallet would refuse or round it.
+    """
     chain = network_id(network)
-    if not address or amount is None or not currency:
+    if not address or not currency or amount is None or amount <= 0:
         return None
     if chain == NETWORK_IDS["bitcoin"] and currency.upper() == "BTC":
-        return f"bitcoin:{quote(address)}?amount={format_amount(amount)}"
-    if chain == "eip155:1" and currency.upper() == "ETH":
-        with localcontext(prec=100):  # the default of 28 digits would round
-            wei = amount * WEI_PER_ETHER
-            whole = wei.to_integral_value()
-        if wei == whole:
-            return f"ethereum:{quote(address)}@1?value={format_amount(whole)}"
+        satoshi = _base_units(amount, BITCOIN_DECIMALS)
+        return f"bitcoin:{quote(address)}?amount={plain_value(amount)}" if satoshi else None
+    if chain == NETWORK_IDS["ethereum"] and currency.upper() == "ETH":
+        wei = _base_units(amount, ETHER_DECIMALS)
+        return f"ethereum:{quote(address)}@1?value={wei}" if wei else None
     return None
+
+
+def _base_units(amount: Decimal, decimals: int) -> str | None:
+    """The whole number of the coin's smallest units; None where the amount is finer than those."""
+    with localcontext(prec=100):  # the default of 28 digits would round
+        units = amount.scaleb(decimals)
+        whole = units.to_integral_value()
+        return format_amount(whole) if units == whole else None
