@@ -39,8 +39,10 @@ def _bounded_text(value: str | int) -> str:
             raise AmountError(f"has more than {MAX_INTEGER_DIGITS} integer digits")
         return str(value)
     text = value.strip()
-    if len(text) > MAX_INTEGER_DIGITS + MAX_DECIMALS + 10 or not text.isascii() or "_" in text:
+    if not text.isascii() or "_" in text:
         raise AmountError("is not a decimal number")
+    if len(text) > MAX_INTEGER_DIGITS + MAX_DECIMALS + 10:
+        raise AmountError(f"is longer than {MAX_INTEGER_DIGITS} integer digits and {MAX_DECIMALS} decimals")
     return text
 
 

@@ -1,4 +1,4 @@
-"""When a webhook is tried again."""
+"""When a webhook is tried again, a create repeated, an invoice looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.schedule import DELIVERY_DELAYS, RETRY_AFTER_LIMIT, next_try_at
+from domain.schedule import (
+    CREATE_RETRY_SECONDS,
+    DELIVERY_DELAYS,
+    RETRY_AFTER_LIMIT,
+    bounded_wait,
+    next_try_at,
+    poll_wait,
+    step,
+)
 
 NOW = datetime(2026, 11, 21, 20, 19, tzinfo=UTC)
 jitters = st.floats(min_value=0, max_value=1)
@@ -72,3 +80,28 @@ def test_retry_after_never_brings_a_try_forward_nor_beyond_its_limit(tries_made,
 def test_nonsense_is_named(tries_made, jitter) -> None:
     with pytest.raises(ValueError, match=r"tries_made|jitter"):
         next_try_at(tries_made, NOW, jitter)
+
+
+@pytest.mark.parametrize(
+    ("tries", "wait"), [(-1, 1.0), (0, 1.0), (1, 1.0), (2, 2.0), (6, 60.0), (7, 60.0), (10**9, 60.0)]
+)
+def test_a_table_is_walked_and_its_last_entry_repeats(tries, wait) -> None:
+    assert step(CREATE_RETRY_SECONDS, tries) == wait
+
+
+def test_polls_slow_down_to_ten_times_their_pace_and_no_further() -> None:
+    waits = [poll_wait(30, quiet, 0).total_seconds() for quiet in range(20)]
+    assert waits[0] == 30
+    assert waits == sorted(waits)
+    assert waits[-1] == poll_wait(30, 10**9, 0).total_seconds() == 300
+
+
+@given(st.floats(min_value=0.1, max_value=86_400), st.integers(min_value=0, max_value=10**6), jitters)
+def test_a_poll_is_never_early_and_its_jitter_is_bounded(poll_seconds, quiet, jitter) -> None:
+    plain, wait = poll_wait(poll_seconds, quiet, 0), poll_wait(poll_seconds, quiet, jitter)
+    assert plain <= wait <= plain * 1.2 + timedelta(microseconds=1)
+
+
+@given(st.none() | st.floats())
+def test_whatever_retry_after_holds_it_is_a_wait_of_at_most_a_day(asked) -> None:
+    assert 0 <= bounded_wait(asked) <= RETRY_AFTER_LIMIT.total_seconds()
