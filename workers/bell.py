@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import structlog
 from redis import Redis
@@ -14,29 +17,69 @@ log = structlog.get_logger()
 #: At most one bell a lane in this time: the rest would say the same.
 QUIET_MILLISECONDS = 1000
 
+#: After a bell that could not be rung none is tried for so long.
+AWAY_SECONDS = 1.0
+
 
 class Bell:
-    """Rings for other processes. Nothing here raises: whoever rings has already committed."""
+    """Rings for other processes. Nothing here raises: whoever rings has already committed.
 
-    def __init__(self, client: Redis, send: Callable[[str, list[str]], None]) -> None:
-        """``send(task, arguments)`` publishes a message on the work queue."""
+    Bells are rung by a thread of their own: with a broker that is away a publish takes seconds to fail, and whoever
+    rings (a judge, the pump's loop) has work to do. ``client`` should give up fast.
+    """
+
+    def __init__(
+        self, client: Redis, send: Callable[[str, list[str]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``send(task, arguments)`` publishes a message on the work queue; ``clock`` gives seconds."""
         self._client = client
         self._send = send
+        self._clock = clock
+        self._away_until = 0.0
+        self._waiting: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._asked: set[tuple[str, str]] = set()  #: what waits, each once
+        self._starting = threading.Lock()
+        self._ringer: threading.Thread | None = None
 
     def ring(self, stage: Stage, lane: str) -> None:
-        """Wake one worker for this lane, unless somebody just did."""
+        """Wake one worker for this lane, unless somebody just did. Returns at once."""
+        bell = (stage.value, lane)
+        if bell in self._asked or self._clock() < self._away_until:
+            return
+        self._asked.add(bell)
+        self._waiting.put(bell)
+        with self._starting:
+            if self._ringer is None:
+                self._ringer = threading.Thread(target=self._ring_for_ever, name="bell", daemon=True)
+                self._ringer.start()
+
+    def _ring_for_ever(self) -> None:
+        while True:
+            bell = self._waiting.get()
+            self._asked.discard(bell)  # first: who rings from now on may mean something that came later
+            if self._clock() >= self._away_until:
+                self._ring(*bell)
+
+    def _ring(self, stage: str, lane: str) -> None:
         try:
-            if self._client.set(_key(stage.value, lane), "1", nx=True, px=QUIET_MILLISECONDS):
-                self._send("invoices.run", [stage.value, lane])
+            if self._client.set(_key(stage, lane), "1", nx=True, px=QUIET_MILLISECONDS):
+                self._send("invoices.run", [stage, lane])
         except Exception as error:  # noqa: BLE001 - broker or Redis away: the sweep finds the work within a second
-            log.warning("bell.unheard", stage=stage.value, lane=lane, error=type(error).__name__)
+            self._rest()
+            log.warning("bell.unheard", stage=stage, lane=lane, error=type(error).__name__)
 
     def clear(self, stage: str, lane: str) -> None:
         """Let the bell ring again. Before the claim, never after it: a ring in between would get lost."""
+        if self._clock() < self._away_until:
+            return
         try:
             self._client.delete(_key(stage, lane))
         except Exception as error:  # noqa: BLE001 - the key runs out by itself
+            self._rest()
             log.warning("bell.not_cleared", stage=stage, lane=lane, error=type(error).__name__)
+
+    def _rest(self) -> None:
+        self._away_until = self._clock() + AWAY_SECONDS
 
 
 def _key(stage: str, lane: str) -> str:

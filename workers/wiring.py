@@ -12,6 +12,9 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.logging import register_secrets
 from config.settings import Settings, SettingsError, load_settings
@@ -37,6 +40,10 @@ from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
 
 REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
+#: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short
+#: one. By itself redis-py tries for about 6 s.
+ONE_TRY: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+ONE_TRY_ASYNC: dict[str, Any] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
 
 
 @dataclass(slots=True)
@@ -94,7 +101,7 @@ def build_runtime(settings: Settings) -> Runtime:
     def send(task: str, arguments: list[str]) -> None:
         app.send_task(task, args=arguments, ignore_result=True, retry=False)
 
-    bell = Bell(open_redis(settings.redis_url), send)
+    bell = Bell(open_redis(settings.redis_url, ONE_TRY), send)
     runtime: Runtime
 
     def ring(lane: Lane) -> None:
@@ -155,12 +162,14 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     settings, store = current.settings, current.store
     client = open_async_redis(settings.redis_url)
     stack.push_async_callback(client.aclose)
+    hasty = open_async_redis(settings.redis_url, ONE_TRY_ASYNC)
+    stack.push_async_callback(hasty.aclose)
     lookup = SystemLookup()
     stack.callback(lookup.close)
     sender = await stack.enter_async_context(WebhookSender(AddressGuard(settings.webhook_allow, lookup)))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
-    accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(client, rates))
-    deliver = DeliverStage(store, sender, Breaker(client), lambda: secret_box(settings))
+    accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(hasty, rates))
+    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings))
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_standing()
     return [
@@ -179,27 +188,27 @@ def secret_box(settings: Settings) -> SecretBox:
     return SecretBox(keys)
 
 
-def open_redis(url: str) -> redis.Redis:
+def open_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.Redis:
     """A client; ``sentinel://`` follows the master."""
     master = sentinel_master(url) if url.startswith("sentinel") else None
     if master is None:
-        return redis.Redis.from_url(url, **REDIS_OPTIONS)
-    return _follow(redis.sentinel.Sentinel, redis.Redis, url, master)  # type: ignore[no-any-return]
+        return redis.Redis.from_url(url, **options)
+    return _follow(redis.sentinel.Sentinel, redis.Redis, url, master, options)  # type: ignore[no-any-return]
 
 
-def open_async_redis(url: str) -> redis.asyncio.Redis:
+def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.asyncio.Redis:
     """The same on an event loop."""
     master = sentinel_master(url) if url.startswith("sentinel") else None
     if master is None:
-        return redis.asyncio.Redis.from_url(url, **REDIS_OPTIONS)
-    return _follow(redis.asyncio.sentinel.Sentinel, redis.asyncio.Redis, url, master)  # type: ignore[no-any-return]
+        return redis.asyncio.Redis.from_url(url, **options)
+    return _follow(redis.asyncio.sentinel.Sentinel, redis.asyncio.Redis, url, master, options)  # type: ignore[no-any-return]
 
 
-def _follow(sentinel_class: Any, client_class: Any, url: str, master: str) -> Any:
+def _follow(sentinel_class: Any, client_class: Any, url: str, master: str, options: Mapping[str, Any]) -> Any:
     """A client of whoever is the master now. redis-py has no types for its sentinels."""
-    sentinel = sentinel_class([], **REDIS_OPTIONS)
-    sentinel.sentinels = [client_class.from_url(without_query(url).replace("sentinel", "redis", 1), **REDIS_OPTIONS)]
-    return sentinel.master_for(master, **REDIS_OPTIONS)
+    sentinel = sentinel_class([], **options)
+    sentinel.sentinels = [client_class.from_url(without_query(url).replace("sentinel", "redis", 1), **options)]
+    return sentinel.master_for(master, **options)
 
 
 def prepare_embedded(settings: Settings) -> None:

@@ -7,64 +7,86 @@ that is put off so costs no try. While Redis is away every delivery is let throu
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
+import redis
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-WINDOW_SECONDS = 300
-BUCKET_SECONDS = 30
-LEAST_TRIES = 10
-FAILURE_SHARE = 0.7
-OPEN_SECONDS = 30.0
-PROBE_SECONDS = 20.0  #: a probe whose worker died is given up after this, longer than a webhook may take
-
 #: How often what was seen is told to the others.
 TELL_SECONDS = 0.25
+#: So long Redis is not asked again after it failed to answer: a lane must not wait for it again and again.
+AWAY_SECONDS = 2.0
 
-# KEYS: state. ARGV: tries, failures, whether the last one succeeded. Answers the milliseconds it stays open, or -1.
-# Time is the server's own: workers' clocks differ.
-_RECORD = f"""
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """When a breaker opens, and for how long. Failures are counted in ``buckets`` slices of ``window_seconds``."""
+
+    window_seconds: float = 300
+    buckets: int = 10
+    least_tries: int = 10
+    failure_share: float = 0.7
+    open_seconds: float = 30
+    probe_seconds: float = 20  #: a probe whose worker died is given up after this, longer than a webhook may take
+    ask_seconds: float = 0.5  #: so old a worker's knowledge that a breaker is closed may be
+
+    def milliseconds(self) -> list[Any]:
+        """As the scripts take them, from ARGV[4] on."""
+        bucket = max(1, int(self.window_seconds * 1000 / self.buckets))
+        window = int(self.window_seconds * 1000)
+        return [bucket, self.buckets, self.least_tries, self.failure_share, int(self.open_seconds * 1000), window]
+
+
+# KEYS: state. ARGV: tries, failures, whether the last one succeeded; a bucket's milliseconds, buckets, least tries,
+# failure share, milliseconds to stay open, the window's. Answers the milliseconds it stays open, or -1.
+# Time is the server's own: workers' clocks differ. What comes in while it is open was begun before, and says nothing
+# new; once that time is over, the probe's outcome decides.
+_RECORD = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local open_for, keep = tonumber(ARGV[8]), tonumber(ARGV[9]) * 2 + tonumber(ARGV[8])
 local open_until = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
+if open_until > now then return open_until - now end
 if open_until > 0 then
-  if ARGV[3] == '1' then redis.call('DEL', KEYS[1]) return -1 end
-  if tonumber(ARGV[2]) == 0 then return math.max(open_until - now, 0) end
-  open_until = math.max(open_until, now + {int(OPEN_SECONDS * 1000)})
-  redis.call('HSET', KEYS[1], 'open_until', open_until)
-  redis.call('HDEL', KEYS[1], 'probe_until')
-  redis.call('PEXPIRE', KEYS[1], {WINDOW_SECONDS * 1000 * 2})
-  return open_until - now
+  redis.call('DEL', KEYS[1])
+  if ARGV[3] == '1' then return -1 end
+  redis.call('HSET', KEYS[1], 'open_until', string.format('%.0f', now + open_for))
+  redis.call('PEXPIRE', KEYS[1], keep)
+  return open_for
 end
-local bucket = math.floor(now / {BUCKET_SECONDS * 1000})
-redis.call('HINCRBY', KEYS[1], 't' .. bucket, ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'f' .. bucket, ARGV[2])
-redis.call('PEXPIRE', KEYS[1], {WINDOW_SECONDS * 1000 * 2})
+local bucket = math.floor(now / tonumber(ARGV[4]))
+redis.call('HINCRBY', KEYS[1], 't' .. string.format('%.0f', bucket), ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'f' .. string.format('%.0f', bucket), ARGV[2])
+redis.call('PEXPIRE', KEYS[1], keep)
 local tries, failures = 0, 0
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
   if number then
-    if number <= bucket - {WINDOW_SECONDS // BUCKET_SECONDS} then redis.call('HDEL', KEYS[1], all[i])
+    if number <= bucket - tonumber(ARGV[5]) then redis.call('HDEL', KEYS[1], all[i])
     elseif kind == 't' then tries = tries + tonumber(all[i + 1])
     else failures = failures + tonumber(all[i + 1]) end
   end
 end
-if tries >= {LEAST_TRIES} and failures >= tries * {FAILURE_SHARE} then
+if tries >= tonumber(ARGV[6]) and failures >= tries * tonumber(ARGV[7]) then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'open_until', now + {int(OPEN_SECONDS * 1000)})
-  redis.call('PEXPIRE', KEYS[1], {WINDOW_SECONDS * 1000 * 2})
-  return {int(OPEN_SECONDS * 1000)}
+  redis.call('HSET', KEYS[1], 'open_until', string.format('%.0f', now + open_for))
+  redis.call('PEXPIRE', KEYS[1], keep)
+  return open_for
 end
 return -1
 """
 
-# Answers -1: closed; 0: this caller makes the probe; else the milliseconds to wait.
-_ASK = f"""
+# KEYS: state. ARGV: milliseconds a probe may take. Answers -1: closed; 0: this caller makes the probe; else the
+# milliseconds to wait.
+_ASK = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local open_until = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
@@ -72,7 +94,7 @@ if open_until == 0 then return -1 end
 if open_until > now then return open_until - now end
 local probe_until = tonumber(redis.call('HGET', KEYS[1], 'probe_until') or '0')
 if probe_until > now then return math.min(probe_until - now, 1000) end
-redis.call('HSET', KEYS[1], 'probe_until', now + {int(PROBE_SECONDS * 1000)})
+redis.call('HSET', KEYS[1], 'probe_until', string.format('%.0f', now + tonumber(ARGV[1])))
 return 0
 """
 
@@ -87,34 +109,57 @@ class _Seen:
 
 
 class Breaker:
-    """Used on one event loop. Closed endpoints cost one round trip to Redis every quarter of a second at most."""
+    """Used on one event loop. Closed endpoints cost two round trips to Redis in half a second at most.
 
-    def __init__(self, client: Redis) -> None:
+    ``client`` should give up fast: deliveries wait for its answers.
+    """
+
+    def __init__(self, client: Redis, limits: BreakerLimits | None = None) -> None:
+        self._client = client
+        self._limits = limits or BreakerLimits()
         self._record = client.register_script(_RECORD)
         self._ask = client.register_script(_ASK)
         self._seen: dict[str, _Seen] = {}
         self._open: set[str] = set()  #: as far as this process knows; Redis decides
+        self._asked_at: dict[str, float] = {}
+        self._probing: set[str] = set()
+        self._away_until = 0.0
         self._telling: asyncio.Task[None] | None = None
 
     async def admit(self, endpoint: str, asked: int) -> tuple[int, float]:
         """How many of ``asked`` deliveries may be tried now; with none, the seconds to wait before asking again."""
-        if endpoint not in self._open:
+        now = time.monotonic()
+        known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
+        if known or now < self._away_until:
             return asked, 0.0
         try:
-            answer = int(await self._ask(keys=[_key(endpoint)]))
+            answer = int(await self._ask(keys=[key_of(endpoint)], args=[int(self._limits.probe_seconds * 1000)]))
         except (RedisError, OSError) as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             log.debug("breaker.alone", endpoint=endpoint, error=type(error).__name__)
             return asked, 0.0
+        self._asked_at[endpoint] = now
+        self._learn(endpoint, answer)
         if answer < 0:
-            self._open.discard(endpoint)
-            log.info("breaker.closed", endpoint=endpoint)
             return asked, 0.0
         if answer > 0:
             return 0, answer / 1000
+        self._probing.add(endpoint)
         return 1, 0.0
+
+    async def give_back(self, endpoint: str, unused: int) -> None:
+        """A probe that was let through found nothing to send: the next delivery may make it."""
+        if endpoint not in self._probing:
+            return
+        self._probing.discard(endpoint)
+        try:
+            await self._client.hdel(key_of(endpoint), "probe_until")
+        except (RedisError, OSError) as error:
+            log.debug("breaker.probe_kept", endpoint=endpoint, error=type(error).__name__)
 
     def note(self, endpoint: str, *, succeeded: bool) -> None:
         """What came of a try. The others are told in a moment."""
+        self._probing.discard(endpoint)
         seen = self._seen.setdefault(endpoint, _Seen())
         seen.tries += 1
         seen.failures += not succeeded
@@ -131,18 +176,46 @@ class Breaker:
                 await self._tell(endpoint, noted)
 
     async def _tell(self, endpoint: str, noted: _Seen) -> None:
+        if time.monotonic() < self._away_until:
+            return
         arguments = [noted.tries, noted.failures, int(noted.last_succeeded)]
         try:
-            open_milliseconds = int(await self._record(keys=[_key(endpoint)], args=arguments))
+            answer = int(await self._record(keys=[key_of(endpoint)], args=arguments + self._limits.milliseconds()))
         except (RedisError, OSError) as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             log.debug("breaker.untold", endpoint=endpoint, error=type(error).__name__)
             return
-        if open_milliseconds < 0:
-            self._open.discard(endpoint)
-        elif endpoint not in self._open:
+        self._learn(endpoint, answer)
+
+    def _learn(self, endpoint: str, milliseconds: int) -> None:
+        if milliseconds >= 0 and endpoint not in self._open:
             self._open.add(endpoint)
-            log.warning("breaker.opened", endpoint=endpoint, seconds=open_milliseconds / 1000)
+            log.warning("breaker.opened", endpoint=endpoint, seconds=milliseconds / 1000)
+        elif milliseconds < 0 and endpoint in self._open:
+            self._open.discard(endpoint)
+            log.info("breaker.closed", endpoint=endpoint)
 
 
-def _key(endpoint: str) -> str:
+def key_of(endpoint: str) -> str:
+    """Where an endpoint's state stands."""
     return f"invoices:breaker:{endpoint}"
+
+
+def read_breakers(client: redis.Redis, endpoints: Sequence[str]) -> Mapping[str, Literal["closed", "open", "probing"]]:
+    """Each endpoint's state; probing: it was open, and one delivery at a time finds out. Raises RedisError."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.time()
+    for endpoint in endpoints:
+        pipeline.hget(key_of(endpoint), "open_until")
+    (seconds, microseconds), *times = pipeline.execute()
+    now = seconds * 1000 + microseconds / 1000
+    return {
+        endpoint: "closed" if until is None else "open" if float(until) > now else "probing"
+        for endpoint, until in zip(endpoints, times, strict=True)
+    }
+
+
+def reset_breakers(client: redis.Redis, endpoints: Sequence[str]) -> None:
+    """Close them. Raises RedisError."""
+    if endpoints:
+        client.delete(*map(key_of, endpoints))

@@ -50,6 +50,7 @@ class DeliverStage:
             perform=self._send,
             commit=self._store.settle,
             admit=self._breaker.admit,
+            refund=self._breaker.give_back,
         )
 
     def _lanes(self) -> Sequence[str]:
@@ -71,6 +72,7 @@ class DeliverStage:
     async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
         parcel = parcels[0]
         if parcel.delivery_id is None:
+            await self._breaker.give_back(lane, 1)
             return [Try(parcel, "delivered")]
         receiver = self._receivers.get(lane)
         if receiver is None:

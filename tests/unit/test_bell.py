@@ -1,0 +1,108 @@
+"""Doorbells: rung by a thread of their own, once for many, and never a reason to wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from fakeredis import FakeRedis
+from redis import Redis
+
+from domain.decision import Stage
+from workers.bell import AWAY_SECONDS, Bell
+from workers.wiring import ONE_TRY, open_redis
+
+
+class Post:
+    """Takes messages; while the door is shut each waits."""
+
+    def __init__(self):
+        self.sent = []
+        self.door = threading.Event()
+        self.door.set()
+        self.error = None
+
+    def send(self, task, arguments):
+        assert self.door.wait(20)
+        self.sent.append((task, *arguments))
+        if self.error:
+            raise self.error
+
+
+class HandTime:
+    """A clock that is moved by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def post():
+    return Post()
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_lane_is_rung_once_until_somebody_heard_it(post):
+    bell = Bell(FakeRedis(), post.send)
+    bell.ring(Stage.DELIVER, "ep_1")
+    until(lambda: post.sent)
+    bell.ring(Stage.DELIVER, "ep_1")  # would say the same
+    bell.ring(Stage.DELIVER, "ep_2")
+    until(lambda: len(post.sent) == 2)
+    bell.clear("deliver", "ep_1")
+    bell.ring(Stage.DELIVER, "ep_1")
+    until(lambda: len(post.sent) == 3)
+
+    assert [lane for _, _, lane in post.sent] == ["ep_1", "ep_2", "ep_1"]
+    assert {task for task, *_ in post.sent} == {"invoices.run"}
+
+
+def test_whoever_rings_does_not_wait_for_a_broker_that_hangs(post):
+    bell = Bell(FakeRedis(), post.send)
+    post.door.clear()
+    for _ in range(3):
+        for lane in ("ep_1", "ep_2"):
+            bell.ring(Stage.DELIVER, lane)  # a bell that waited would wait for ever here
+
+    assert post.sent == []
+    post.door.set()
+    until(lambda: len(post.sent) == 2)
+
+
+def test_after_a_failure_nobody_is_asked_for_a_second(post):
+    clock, client = HandTime(), FakeRedis()
+    bell = Bell(client, post.send, clock)
+    post.error = ConnectionError("the broker is away")
+    bell.ring(Stage.DELIVER, "ep_1")
+    until(lambda: bell._away_until)
+    post.error = None
+    bell.ring(Stage.DELIVER, "ep_2")
+    bell.clear("deliver", "ep_1")
+
+    assert client.exists("invoices:bell:deliver:ep_1")
+    clock.now += AWAY_SECONDS
+    bell.ring(Stage.DELIVER, "ep_3")
+    until(lambda: len(post.sent) == 2)
+    assert [lane for _, _, lane in post.sent] == ["ep_1", "ep_3"]
+
+
+def test_the_bell_s_client_asks_a_redis_that_is_away_once(post):
+    client = open_redis("redis://127.0.0.1:1/0", ONE_TRY)
+
+    assert isinstance(client, Redis)
+    assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+    assert client.connection_pool.connection_kwargs["socket_timeout"] <= 1
+    bell = Bell(client, post.send)
+    bell.clear("deliver", "ep_1")
+    assert bell._away_until > 0
+    assert post.sent == []
