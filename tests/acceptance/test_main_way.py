@@ -1,0 +1,81 @@
+"""An order's whole way, with the Procfile's processes: from a message of somebody else's to signed events."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
+
+EXACT = "0.1000000000000000055"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def system(request, tmp_path):
+    """Everything that `Procfile` names, on one database and the other."""
+    url = request.getfixturevalue("new_postgres_url") if request.param == "postgresql" else None
+    accounts = {"zeroxhost": {"poll_seconds": 0.3}}
+    with running(System(tmp_path, database_url=url, accounts=accounts), "intake", "worker", "beat") as system:
+        yield system
+
+
+def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step_exactly(system):
+    number = json.dumps(nebulox_order("exact-number", price="PLACE")).replace('"PLACE"', EXACT)
+    system.order(
+        nebulox_order("expires", lifetime_minutes="0.03", metadata={"cart": [1, "ä"]}),
+        nebulox_order("exact-text", price="12.50"),
+        number,
+        nebulox_order("refused~fault:refused~"),
+        zeroxhost_order("paid", "~pay:1~"),
+        zeroxhost_order("confirmed", "~confirm:1~pay:2~"),
+        zeroxhost_order("ran-out", "~lifetime:3~"),
+        zeroxhost_order("refuse-this-user"),
+    )
+    system.publish("invoices.create_many", {"orders": [zeroxhost_order("many"), nebulox_order("bad", price="-1")]})
+    for name in ("exact-text", "exact-number", "many"):
+        system.wait_for_statuses(name, pending=1)
+    for name in ("exact-text", "exact-number"):
+        system.publish("invoices.cancel", {"account": "nebulox", "order_id": name, "reason": "no more"})
+    system.publish("invoices.cancel", {"account": "zeroxhost", "order_id": "many"})
+
+    system.wait_for_statuses(paid=2, expired=2, failed=2, cancelled=3)
+    system.wait_until_told()
+
+    found = system.invoices()
+    assert {name: row["status"] for name, row in found.items()} == {
+        "expires": "expired",
+        "exact-text": "cancelled",
+        "exact-number": "cancelled",
+        "refused~fault:refused~": "failed",
+        "paid": "paid",
+        "confirmed": "paid",
+        "ran-out": "expired",
+        "refuse-this-user": "failed",
+        "many": "cancelled",
+    }
+    (rejected,) = system.command("rejected", "--json")
+    assert rejected["reason"].startswith("price: ")
+    assert found["exact-text"]["reason"] == "no more"
+    system.check_history()
+    system.check_told()
+    check_amounts(system)
+    assert max(system.creates().values()) == 1
+    assert len(system.stream()) == len(system.events())  # nothing failed: nothing was told twice
+    assert system.received()["duplicates"] == 0
+    assert system.errors() == []
+
+
+def check_amounts(system):
+    """What the shop wrote, and what the provider wrote, is what everybody is told, digit for digit."""
+    told = {entry["envelope"]["data"]["order_id"]: entry["envelope"]["data"] for entry in system.events()}
+    assert (told["exact-text"]["price"], told["exact-number"]["price"]) == ("12.50", EXACT)
+    assert told["expires"]["metadata"] == {"cart": [1, "ä"]}
+    made = {each["order_id"]: each for each in system.control("invoices?limit=0")["invoices"]}
+    assert made["exact-number"]["request"]["price"] == Decimal(EXACT)
+    for name in ("paid", "many"):
+        (shown,) = system.command("show", name, "--json")
+        theirs = next(each for order_id, each in made.items() if order_id.partition("~")[0] == name)
+        assert shown["pay_amount"] == format(Decimal(theirs["pay_amount"]), "f")
+        assert shown["status"] == system.invoices()[name]["status"]

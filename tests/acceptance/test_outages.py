@@ -1,0 +1,123 @@
+"""Engines that go away and come back: the database, the broker, workers killed again and again."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.acceptance.proxy import Door
+from tests.acceptance.system import RECEIVER, System, nebulox_order, running, zeroxhost_order
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.fixture
+def postgres_behind_a_door(new_postgres_url):
+    """(door, the URL of the database through it)."""
+    url = make_url(new_postgres_url)
+    folder = url.query.get("host")
+    port = url.port or 5432
+    with Door(f"{folder}/.s.PGSQL.{port}" if folder else (url.host or "127.0.0.1", port)) as door:
+        through = url.set(host="127.0.0.1", port=door.port, query={})
+        yield door, through.render_as_string(hide_password=False)
+
+
+def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_lost(
+    tmp_path, new_postgres_url, postgres_behind_a_door
+):
+    door, url = postgres_behind_a_door
+    system = System(tmp_path, database_url=url, direct_database_url=new_postgres_url)
+    with running(system, "intake", "worker", "beat") as system:
+        for provider in ("nebulox", "zeroxhost"):
+            system.control("faults", {"provider": provider, "fault": "delay", "argument": 1, "match": "before-"})
+        system.order(*(nebulox_order(f"before-{n}") for n in range(20)))
+        system.wait_for_calls("before-", 20)
+        pids = {name: process.pid for name, process in system.processes.items()}
+
+        door.shut()
+        system.order(*(zeroxhost_order(f"during-{n}", "~pay:1~") for n in range(300)))
+        system.wait_until(lambda: "store.unavailable" in system.log("intake"), "the intake has noticed")
+        system.wait_until(lambda: "store.unavailable" in system.log("worker"), "the worker has noticed")
+        system.holds(lambda: waiting(system) >= 290, "messages wait in the broker, not in the worker", 6)
+        assert system.statuses("during-") == {}
+        door.open()
+
+        system.wait_for_statuses("before-", pending=20)
+        system.wait_for_statuses("during-", paid=300)
+        assert {name: process.pid for name, process in system.processes.items()} == pids
+        assert {row["doubts"] for row in system.invoices("before-").values()} == {0}  # their answers were kept
+        assert set(system.creates().values()) == {1}
+        system.wait_until_told()
+        system.check_history()
+        system.check_told()
+
+
+def waiting(system):
+    """Messages in the lists of the intake queue (those of its priorities too)."""
+    return sum(system.redis.llen(key) for key in system.redis.keys("invoices.intake*"))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_workers_killed_amid_calls_and_webhooks_leave_no_order_and_no_event_behind(kind, request, tmp_path):
+    url = request.getfixturevalue("new_postgres_url") if kind == "postgresql" else None
+    with running(System(tmp_path, database_url=url), "intake", "worker", "worker2") as system:
+        for provider in ("nebulox", "zeroxhost"):
+            system.control("faults", {"provider": provider, "fault": "delay", "argument": 0.5})
+        receiver = system.sandbox.receiver_url(RECEIVER)
+        system.ask(f"{receiver}/faults", {"delay_seconds": 0.5, "keep": True, "status": 204, "times": 60})
+        for turn, name in enumerate(("worker", "worker2", "worker")):
+            orders = [nebulox_order(f"{turn}-n-{n}", lifetime_minutes="0.05") for n in range(15)]
+            system.order(*orders, *(zeroxhost_order(f"{turn}-z-{n}", "~pay:1~") for n in range(15)))
+            system.wait_for_calls(f"{turn}-", 5)
+            wait_for_webhooks(system)
+            system.kill(name)
+            system.start(name)
+
+        system.wait_for_statuses(expired=45, paid=45, seconds=90)
+        system.wait_until_told(90)
+
+        doubts = {order_id: row["doubts"] for order_id, row in system.invoices().items()}
+        repeated = {order: made for order, made in system.creates().items() if made > 1 + doubts[order]}
+        assert not repeated, repeated
+        system.check_history()
+        system.check_told()
+
+
+def wait_for_webhooks(system):
+    """Until one more has come in: the receiver takes half a second to answer it."""
+    told = system.received()["received"]
+    system.wait_until(lambda: system.received()["received"] > told, "webhooks are in flight")
+
+
+def test_processes_under_invoices_up_survive_a_broker_that_is_killed(tmp_path):
+    with System(tmp_path) as system:
+        system.add_receiver()
+        system.start_program("up", [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"])
+        system.wait_until(lambda: "pump.started" in system.log("up"), "the worker runs")
+        system.order(zeroxhost_order("before", "~pay:1~"))
+        system.wait_for_statuses(paid=1)
+
+        for turn in range(2):
+            system.restart_broker(signal.SIGKILL)
+            system.order(*(zeroxhost_order(f"after-{turn}-{n}", "~pay:1~") for n in range(20)))
+            system.wait_for_statuses(f"after-{turn}", paid=20)
+
+        system.wait_until_told()
+        system.check_history()
+        assert system.kill("up", signal.SIGTERM) == 0
+        pids = re.findall(r'"pid": (\d+)', system.log("up"))
+        assert pids
+        assert not [pid for pid in pids if is_ours(pid)]
+
+
+def is_ours(pid):
+    """Whether a process of that id runs, and is one of those that were started."""
+    try:
+        return b"workers.app" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,138 @@
+"""What becomes of the work in hand when a process stops, is killed, or is not told. One system for all tests."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.acceptance.proxy import Door
+from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
+
+
+@pytest.fixture(scope="module")
+def door():
+    with Door() as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory, door):
+    """Intake and two workers; no beat: it is not needed. Before the first test one worker is killed amid its calls:
+    what becomes of those shows half a minute later, in the last tests."""
+    accounts: dict[str, dict[str, Any]] = {
+        "zeroxhost": {"max_in_flight": 20},
+        "far": {"provider": "zeroxhost", "timeout_seconds": 4, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
+    }
+    system = System(tmp_path_factory.mktemp("s"), accounts=accounts)
+    with running(system, "intake", "worker") as system:
+        host, port = system.sandbox.url.removeprefix("http://").split(":")
+        door.target = (host, int(port))
+        kill_amid_calls(system)
+        system.start("worker", "worker2")
+        yield system
+
+
+def kill_amid_calls(system):
+    for provider in ("nebulox", "zeroxhost"):
+        delay(system, provider, 1.0, "kill-")
+    orders = [nebulox_order(f"kill-n-{n}", lifetime_minutes="0.05") for n in range(10)]
+    system.order(*orders, *(zeroxhost_order(f"kill-z-{n}", "~pay:1~") for n in range(10)))
+    system.wait_for_calls("kill-", 5)
+    assert system.kill("worker") == -signal.SIGKILL
+
+
+def delay(system, provider, seconds, match):
+    fault = {"provider": provider, "fault": "delay", "argument": seconds, "match": match}
+    system.control("faults", fault)
+
+
+def check_creates(system, prefix, orders):
+    """One create an order at the provider, and one more for each doubt at most."""
+    doubts = {order_id: row["doubts"] for order_id, row in system.invoices(prefix).items()}
+    creates = system.creates(prefix)
+    assert len(doubts) == len(creates) == orders
+    repeated = {order_id: made for order_id, made in creates.items() if made > 1 + doubts[order_id]}
+    assert not repeated, repeated
+
+
+def test_two_workers_share_the_work_and_no_order_is_created_twice(system):
+    delay(system, "zeroxhost", 0.3, "two-")
+
+    system.order(*(zeroxhost_order(f"two-{n}") for n in range(120)))
+    system.wait_for_statuses("two-", pending=120)
+
+    assert system.creates("two-") == Counter({f"two-{n}": 1 for n in range(120)})
+    assert all('"invoice.pending"' in system.log(name) for name in ("worker", "worker2"))
+
+
+def test_a_bell_nobody_hears_and_a_dead_beat_delay_an_order_by_a_sweep_only(system):
+    for account in ("nebulox", "zeroxhost"):  # whoever would ring believes that somebody just did
+        system.redis.set(f"invoices:bell:create:{account}", "1", px=600_000)
+
+    system.order(nebulox_order("unheard-n"), zeroxhost_order("unheard-z", "~pay:1~"))
+
+    system.wait_for_statuses("unheard-", pending=1, paid=1)
+    assert system.redis.delete("invoices:bell:create:nebulox", "invoices:bell:create:zeroxhost") == 2  # none was heard
+
+
+def test_sigterm_lets_calls_in_flight_finish_and_keeps_their_answers(system):
+    system.kill("worker2", signal.SIGTERM)
+    delay(system, "nebulox", 1.5, "stop-")
+    system.order(*(nebulox_order(f"stop-{n}") for n in range(10)))
+    system.wait_for_calls("stop-", 10)
+
+    assert system.kill("worker", signal.SIGTERM) == 0
+
+    assert system.statuses("stop-") == {"pending": 10}
+    assert {row["doubts"] for row in system.invoices("stop-").values()} == {0}
+    assert system.creates("stop-").total() == 10
+
+    system.start("beat")  # with nobody there to hear it, its sweeps can be counted
+    system.wait_until(lambda: system.redis.llen("invoices.work") >= 2, "beat asks for a sweep each second")
+    assert system.kill("beat", signal.SIGTERM) == 0
+    system.start("worker", "worker2")
+
+
+def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
+    system.order(*(nebulox_order(f"burst-{n}") for n in range(300)))
+    system.wait_until(lambda: system.statuses("burst-"), "the first orders are taken")
+
+    assert system.kill("intake", signal.SIGTERM) == 0
+
+    taken = system.statuses("burst-").total()
+    waiting = sum(system.redis.llen(key) for key in system.redis.keys("invoices.intake*"))
+    assert taken + waiting == 300
+    system.start("intake")
+    system.wait_for_statuses("burst-", pending=300)
+    check_creates(system, "burst-", 300)
+
+
+def test_a_provider_that_hangs_holds_up_its_own_expiries_by_one_time_out_and_nobody_else_s(system, door):
+    near = [zeroxhost_order(f"hang-near-{n}", "~lifetime:3~") for n in range(3)]
+    far = [zeroxhost_order(f"hang-far-{n}", "~lifetime:3~", account="far") for n in range(3)]
+    system.order(*far, *near)
+    system.wait_for_statuses("hang-", pending=6)
+    door.stall()
+
+    system.wait_for_statuses("hang-near-", expired=3)
+    assert system.statuses("hang-far-") == {"pending": 3}  # asked once more, and waited for
+    system.wait_for_statuses("hang-", expired=6)
+    door.open()
+
+    assert {row["reason"] for row in system.invoices("hang-far-").values()} == {"expires_at has passed"}
+
+
+def test_a_sigkilled_worker_s_calls_are_in_doubt_and_every_order_still_ends(system):
+    system.wait_for_statuses("kill-", expired=10, paid=10)
+    check_creates(system, "kill-", 20)
+    assert any(row["doubts"] for row in system.invoices("kill-").values())
+
+
+def test_after_all_that_the_log_has_no_gap_and_everybody_was_told_everything(system):
+    system.wait_until_told()
+    system.check_history()
+    system.check_told()
+    assert not [line for line in system.errors() if "Traceback" in line]
