@@ -96,16 +96,15 @@ def test_the_rest_of_a_batch_survives_a_reference_that_was_taken_meanwhile(datab
 
 def random_evidence(dice: random.Random) -> Any:
     words = ["pending", "partially_paid", "confirming", "confirming", "paid", "expired"]
-    return dice.choice(
-        [
-            lambda: seen(dice.choice(words)),
-            lambda: seen(dice.choice(words)),
-            created,
-            lambda: InDoubt(reason="time-out"),
-            lambda: Unreachable(reason="refused"),
-            lambda: CancelRequested(reason="gave up") if dice.random() < 0.2 else seen("pending"),
-        ]
-    )()
+    kinds: list[Any] = [
+        lambda: seen(dice.choice(words)),
+        lambda: seen(dice.choice(words)),
+        created,
+        lambda: InDoubt(reason="time-out"),
+        lambda: Unreachable(reason="refused"),
+        lambda: CancelRequested(reason="gave up") if dice.random() < 0.2 else seen("pending"),
+    ]
+    return dice.choice(kinds)()
 
 
 def test_overlapping_batches_in_any_order_lock_nobody_out_and_leave_no_gap(database):

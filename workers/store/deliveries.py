@@ -152,15 +152,22 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
                 "next_try_at": next_try_at,
             }
         )
-        state = _state(attempt, next_try_at)
-        finished_at = None if state == "due" else now
-        states.append({"key": attempt.parcel.delivery_id, "state": state, "next": next_try_at, "finished": finished_at})
+        became = _state(attempt, next_try_at)
+        finished_at = None if became == "due" else now
+        states.append(
+            {"key": attempt.parcel.delivery_id, "state": became, "next": next_try_at, "finished": finished_at}
+        )
     connection.execute(ATTEMPT.insert(), attempts)
+    state = bindparam("state", type_=DELIVERY.c.state.type)
     connection.execute(
         update(DELIVERY)
-        .where(DELIVERY.c.id == bindparam("key"), DELIVERY.c.state == "due")
+        .where(
+            DELIVERY.c.id == bindparam("key"),
+            # A lost lease's holder may bring the success of an event that was given up meanwhile.
+            (DELIVERY.c.state == "due") | (DELIVERY.c.state == "dead") & (state == "delivered"),
+        )
         .values(
-            state=bindparam("state", type_=DELIVERY.c.state.type),
+            state=state,
             tries=DELIVERY.c.tries + 1,
             next_try_at=bindparam("next", type_=UtcTime),
             finished_at=bindparam("finished", type_=UtcTime),
