@@ -12,7 +12,6 @@ import redis
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 
-
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
