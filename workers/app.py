@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 
-from config.celeryconfig import celery_settings
+from config.celeryconfig import ATOMIC_CLAIMS, celery_settings
 from config.logging import configure_logging, register_secrets
 from config.settings import Settings, SettingsError, load_settings
 
@@ -26,6 +26,15 @@ settings = _settings_or_exit()
 register_secrets(settings.secrets())
 
 app = Celery("invoices", include=["workers.tasks", "workers.lifespan"], config_source=celery_settings(settings))
+
+
+@celeryd_init.connect(weak=False)
+def _claim_atomically(**_: Any) -> None:
+    """Worker processes only, before they connect; whoever sends keeps kombu's own transport."""
+    if ATOMIC_CLAIMS:
+        from workers.transport import install
+
+        install()
 
 
 @setup_logging.connect(weak=False)

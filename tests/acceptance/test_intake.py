@@ -99,7 +99,7 @@ class Intake:
     def waiting(self):
         """Messages in the queue's lists, and those handed out and not acknowledged."""
         queued = sum(self.redis.llen(name) for name in self.redis.keys(f"{QUEUE}*"))
-        return queued, self.redis.hlen("unacked")
+        return queued, self.redis.hlen("invoices.unacked")
 
     def until(self, what, seconds=DEADLINE_SECONDS):
         """Poll until ``what()`` is true; the value it had at last."""
@@ -239,6 +239,9 @@ NONSENSE = {
     "bad price": (lambda i: i.push([[], order("x", price=True), {}], headers=HEADERS), "price: must be a decimal"),
     "v1 no id": (lambda i: i.push({"task": "invoices.create", "args": [], "kwargs": {}}), "id: is missing"),
     "v1 kwargs": (lambda i: i.push({"task": "invoices.create", "id": "1", "kwargs": 5}), "kwargs: must be an object"),
+    "an item without envelope": (lambda i: i.redis.lpush(QUEUE, "hello"), "body: UnreadableError: the list item is no"),
+    "an empty item": (lambda i: i.redis.lpush(QUEUE, ""), "body: UnreadableError: the list item is no message"),
+    "half an envelope": (lambda i: i.redis.lpush(QUEUE, '{"body": "W10="}'), "body: UnreadableError: the list item is"),
     "a reply": (lambda i: i.push({"worker@host": {"ok": "pong"}}), "task: neither headers"),
 }  # fmt: skip
 
@@ -381,8 +384,8 @@ def test_a_sigkilled_worker_s_message_is_stored_once_by_the_next(stopped_intake)
 
     intake.stop(signal.SIGKILL)
     # What the dead worker held comes back after the visibility time-out; here, at once.
-    for tag in intake.redis.zrange("unacked_index", 0, -1):
-        intake.redis.zadd("unacked_index", {tag: 1})
+    for tag in intake.redis.zrange("invoices.unacked_index", 0, -1):
+        intake.redis.zadd("invoices.unacked_index", {tag: 1})
     intake.start()
 
     intake.until(lambda: intake.waiting() == (0, 0))
