@@ -18,10 +18,10 @@ import workers.transport
 workers.transport.register()
 
 SCHEMES = {"stock": "", "ours": "safe-"}
-LEASE = 1.0
+LEASE_SECONDS = 0.5
 OPTIONS = {
-    "visibility_timeout": LEASE,
-    "unacked_restore_interval": 0.2,
+    "visibility_timeout": LEASE_SECONDS,
+    "unacked_restore_interval": 0.1,
     "unacked_restore_throttle": 1,
     "unacked_mutex_expire": 1,
     "deadletter_queue": "orders",

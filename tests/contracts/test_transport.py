@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
-from tests.contracts.broker_client import LEASE, Broker, Reader, connect_redis, raw_message
+from tests.contracts.broker_client import Broker, Reader, connect_redis, raw_message
 
 DATABASE = 7
 
@@ -179,11 +179,13 @@ def test_a_dead_consumers_messages_come_back_when_its_lease_ends(ours, open_read
     assert reader.bodies == ([2] if handled else [1, 2])
 
 
-def test_a_slow_consumer_keeps_its_messages(ours, open_reader):
+def test_a_slow_consumer_keeps_its_messages(server, open_reader):
+    lease_seconds = 1.0
+    ours = Broker(server[1], server[0], "ours", visibility_timeout=lease_seconds)
     ours.publish(1)
     slow = open_reader(ours).read(1)
     other = open_reader(ours)
-    end = time.monotonic() + 3 * LEASE
+    end = time.monotonic() + 2.5 * lease_seconds
     while time.monotonic() < end:
         slow.look()
         other.look()

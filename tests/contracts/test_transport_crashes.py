@@ -17,22 +17,27 @@ SEED = 4
 
 
 def test_a_worker_killed_over_and_over_loses_nothing(valkey_broker_url):
-    figures = run_kills(Run(valkey_broker_url, database=8, ours=True), messages=3000, kills=5, seed=SEED)
+    figures = run_kills(
+        Run(valkey_broker_url, database=8, ours=True, options={"visibility_timeout": 2}),
+        messages=2000,
+        kills=4,
+        seed=SEED,
+    )
     print(figures)
-    assert figures.kills == 5
+    assert figures.kills == 4
     assert (figures.lost, figures.left) == (0, (0, 0))
-    assert figures.repeated <= 5 * 8
+    assert figures.repeated <= 4 * 8
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_messages_back_at_once(valkey_broker_url):
     run = Run(valkey_broker_url, database=8, ours=True)
-    run.fill(20_000)
+    run.fill(5_000)
     run.start()
     run.await_progress()
     run.stop()
     assert run.client.hlen("unacked") == run.client.zcard("unacked_index") == 0
-    figures = run.count(20_000)
-    assert (20_000 - figures.lost) + run.client.llen("crash") == 20_000
+    figures = run.count(5_000)
+    assert figures.lost == run.client.llen("crash") > 0
     assert figures.repeated == 0
 
 
