@@ -65,6 +65,9 @@ def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step
     assert len(system.stream()) == len(system.events())  # nothing failed: nothing was told twice
     assert system.received()["duplicates"] == 0
     assert system.errors() == []
+    publisher = "SELECT due_at, lease_token FROM agenda WHERE stage = 'publish'"
+    before = system.rows(publisher)
+    system.holds(lambda: system.rows(publisher) == before, "with nothing to tell the publisher rests", 1.5)
 
 
 def check_amounts(system):

@@ -127,6 +127,13 @@ class Store:
         with self.database.transaction() as connection:
             agenda.add_standing(connection, self.database)
 
+    def claim_publisher(self, limit: int, lease_seconds: float) -> list[Claim]:
+        """Lease the stream's row, but only while there is something to tell: the row itself is always due."""
+        with self.database.reading() as connection:
+            if not outbox.any_unpublished(connection):
+                return []
+        return self.claim(Stage.PUBLISH, PUBLISH_LANE, limit, lease_seconds)
+
     def unpublished(self, limit: int) -> list[Unpublished]:
         """The oldest events that the stream has not been told."""
         with self.database.reading() as connection:
