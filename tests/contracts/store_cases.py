@@ -211,23 +211,24 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def wait_until_blocked(database: Database) -> None:
-    """Until a session of this database waits for another one's lock.
+def wait_until_blocked(database: Database, sessions: int = 1) -> None:
+    """Until so many sessions of this database wait for another one's lock.
 
     SQLite has no such view and one writer at a time: whoever comes second waits, so there is nothing to wait for.
     """
     if not database.is_postgresql:
         return
     waiting = text(
-        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
         " WHERE NOT granted AND wait_event_type = 'Lock' AND pg_stat_activity.datname = current_database()"
     )
 
     def blocked() -> bool:
         with database.reading() as connection:
-            return bool(connection.execute(waiting).scalar_one())
+            found: int = connection.execute(waiting).scalar_one()
+            return found >= sessions
 
-    wait_until(blocked, "a session waits for a lock")
+    wait_until(blocked, f"{sessions} sessions wait for a lock")
 
 
 def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from domain.evidence import CancelRequested
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
+    Background,
     agenda_of,
     in_threads,
     invoice_of,
@@ -23,7 +25,9 @@ from tests.contracts.store_cases import (
     seen,
     take,
     utc,
+    wait_until_blocked,
 )
+from workers.store import intake
 from workers.store.agenda import AGENDA
 from workers.store.database import UNAVAILABLE
 from workers.store.intake import EXCERPT_CHARACTERS, INVOICE, REJECTED, Rejection
@@ -151,6 +155,17 @@ def test_writers_of_the_same_keys_in_any_order_agree_on_one_invoice_each(databas
         assert sorted(outcomes(of_one)) == ["accepted"] + ["repeated"] * 5
         assert len({result.invoice_id for result in of_one}) == 1
     assert len(rows(database, INVOICE)) == len(rows(database, AGENDA)) == len(keys)
+
+
+def test_lists_in_opposite_order_that_meet_in_the_middle_lock_nobody_out(database):
+    """Somebody holds the middle one, so that both lists are surely half written when they go on."""
+    keys = ["a", "m", "z"]
+    with database.transaction() as connection:
+        intake.add_orders(connection, database, [(order("m"), ACCOUNT)])
+        writers = [Background(partial(add, open_store(database), *map(order, given))) for given in (keys, keys[::-1])]
+        wait_until_blocked(database, sessions=2)
+    first, second = (writer.result() for writer in writers)
+    assert sorted(outcomes(first) + outcomes(second)) == ["accepted"] * 2 + ["repeated"] * 4
 
 
 def test_writers_whose_keys_and_orders_cross_all_get_their_answer(database):

@@ -1,0 +1,169 @@
+"""With many rows the store's hot statements read by index: on SQLite always, on PostgreSQL without statistics too."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+
+import pytest
+from sqlalchemy import event, text
+
+from domain.decision import Stage
+from domain.evidence import ClockRanOut
+from tests.contracts.store_cases import ACCOUNT, make_due, open_store, order, pend, seen, subscribe, take
+from tests.engines import new_postgres_database
+from workers.store import agenda
+from workers.store.agenda import CLOCK_LANE
+from workers.store.database import Database
+from workers.store.deliveries import Try
+from workers.store.judging import Judgement
+
+FILL = {
+    "postgresql": """
+        INSERT INTO agenda (stage, subject, lane, due_at, claims, pokes)
+        SELECT stage, 'inv_' || lpad(to_hex(n), 32, '0'), lane, clock_timestamp() + n * interval '1 second', 0, 0
+        FROM generate_series(-500, {rows} - 501) n, (VALUES ('check', 'zeroxhost'), ('clock', 'clock')) v (stage, lane)
+    """,
+    "sqlite": """
+        WITH RECURSIVE g (n) AS (SELECT -500 UNION ALL SELECT n + 1 FROM g WHERE n < {rows} - 501)
+        INSERT INTO agenda (stage, subject, lane, due_at, claims, pokes)
+        SELECT stage, printf('inv_%032x', n), lane, strftime('%Y-%m-%d %H:%M:%f000', 'now', n || ' seconds'), 0, 0
+        FROM g, (SELECT 'check' AS stage, 'zeroxhost' AS lane UNION ALL SELECT 'clock', 'clock')
+    """,
+}
+#: Small enough to be read whole: an endpoint table of a handful of rows, and what SQLite makes of a list of keys.
+SMALL = ("endpoint", "anon_", "picked")
+
+
+def fill(database, rows):
+    with database.transaction() as connection:
+        connection.execute(text(FILL[database.engine.dialect.name].format(rows=rows)))
+
+
+def explained(database, action, wanted):
+    """The plans of the statements of one kind that ``action`` runs, each line a node."""
+    plans: list[str] = []
+    prefix = "EXPLAIN (COSTS OFF) " if database.is_postgresql else "EXPLAIN QUERY PLAN "
+
+    def explain(_connection, cursor, statement, parameters, _context, many):
+        if not re.match(wanted, statement.lstrip()):
+            return
+        with cursor.connection.cursor() if database.is_postgresql else cursor.connection as place:
+            found = place.execute(prefix + statement, parameters[0] if many else parameters)
+            plans.extend(str(row[0] if database.is_postgresql else row[3]) for row in found.fetchall())
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    try:
+        action()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", explain)
+    assert plans, f"no statement like {wanted}"
+    return "\n".join(plans)
+
+
+def assert_by_index(plan):
+    """No table is read from end to end."""
+    for scanned in re.findall(r"^.*(?:Seq Scan on|\bSCAN) (\w+)(?!.*CONSTANT).*$", plan, re.MULTILINE):
+        assert scanned.startswith(SMALL), plan
+
+
+def work(database):
+    """Some real invoices among many rows: a batch of claims of each kind, and what an endpoint has to send."""
+    store, endpoint_id = open_store(database), subscribe(database)
+    ids = pend(store, 60)
+    for one in ids:
+        make_due(database, one)
+    return store, endpoint_id, ids
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+def crowded(request, tmp_path):
+    """Many agenda rows: on PostgreSQL so many that reading them all is the worse plan for a batch, unanalyzed."""
+    with contextlib.ExitStack() as cleanup:
+        if request.param == "sqlite":
+            path = tmp_path / "invoices.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            url, rows = f"sqlite:///{path}", 5_000
+        else:
+            template = request.getfixturevalue("postgres_template")
+            server = request.getfixturevalue("postgres_url")
+            url, rows = cleanup.enter_context(new_postgres_database(server, template)), 100_000
+        database = Database(url)
+        cleanup.callback(database.close)
+        fill(database, rows)
+        yield database
+
+
+def test_claims_and_due_times_come_from_the_index_of_due_rows(crowded):
+    store = open_store(crowded)
+    plan = explained(crowded, lambda: store.claim(Stage.CHECK, ACCOUNT, 100, 60.0), r"WITH picked")
+    assert_by_index(plan)
+    assert "ix_agenda_due" in plan
+    lanes = [(Stage.CHECK, ACCOUNT), (Stage.CLOCK, CLOCK_LANE), (Stage.CREATE, ACCOUNT)]
+    plan = explained(crowded, lambda: store.next_due(lanes), r"WITH asked")
+    assert "ix_agenda_due" in plan
+    assert "Seq Scan on agenda" not in plan
+    assert "SCAN agenda" not in plan
+
+
+def test_a_judged_batch_reads_by_index(crowded):
+    store, _, ids = work(crowded)
+    claims = {claim.subject: claim for claim in store.claim(Stage.CLOCK, CLOCK_LANE, 60, 60.0)}
+    batch = [Judgement(one, ClockRanOut(), claims.get(one)) for one in ids]
+    assert_by_index(explained(crowded, lambda: store.judge(batch), r"SELECT agenda"))
+    batch = [Judgement(one, seen("paid"), claims.get(one)) for one in ids]
+    assert_by_index(explained(crowded, lambda: store.judge(batch), r"DELETE FROM agenda"))
+
+
+def test_a_settled_batch_reads_by_index(crowded):
+    store, endpoint_id, ids = work(crowded)
+    store.judge([Judgement(one, seen("confirming")) for one in ids])
+    claims = store.claim(Stage.DELIVER, endpoint_id, 60, 60.0)
+    parcels = store.load_parcels(claims)
+    plan = explained(crowded, lambda: store.load_parcels(claims), r"SELECT delivery")
+    assert "ix_delivery_next" in plan
+    tries = [Try(parcel, "delivered") for parcel in parcels]
+    assert_by_index(explained(crowded, lambda: store.settle(tries), r"SELECT agenda"))
+
+
+def test_repeated_orders_are_found_by_their_key(crowded):
+    store = open_store(crowded)
+    for thousand in range(4 if crowded.is_postgresql else 1):
+        take(store, *(order(f"{thousand}{number:03}") for number in range(1000)))
+    plan = explained(
+        crowded,
+        lambda: store.add_orders([(order(f"000{number}"), ACCOUNT) for number in range(3)]),
+        r"SELECT invoice.id, invoice.account",
+    )
+    assert_by_index(plan)
+
+
+@pytest.mark.engines
+def test_postgresql_claims_by_index_under_any_plan_and_statistics(database):
+    if not database.is_postgresql:
+        pytest.skip("about PostgreSQL's planner")
+    fill(database, 100_000)
+    claim = agenda._CLAIM.format(now="now()", lease_end="now() + interval '1 minute'", lock="FOR UPDATE SKIP LOCKED")
+    for place, name in enumerate((":stage", ":lane", ":limit", ":token"), start=1):
+        claim = claim.replace(name, f"${place}")
+    for analyzed in (False, True):
+        with database.transaction() as connection:
+            if analyzed:
+                connection.execute(text("ANALYZE agenda"))
+            connection.exec_driver_sql(f"PREPARE claiming (text, text, bigint, text) AS {claim}")
+            for mode in ("force_custom_plan", "force_generic_plan"):
+                connection.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
+                told = connection.exec_driver_sql(
+                    "EXPLAIN (COSTS OFF) EXECUTE claiming ('check', 'zeroxhost', 100, 't')"
+                )
+                plan = "\n".join(row[0] for row in told)
+                assert "Index Scan using ix_agenda_due" in plan
+                assert "Index Scan using agenda_pkey" in plan
+                assert_by_index(plan)
+            connection.exec_driver_sql("DEALLOCATE claiming")
+    store = open_store(database)
+    lanes = [(Stage.CHECK, ACCOUNT), (Stage.CLOCK, CLOCK_LANE)]
+    plan = explained(database, lambda: store.next_due(lanes), r"WITH asked")
+    assert "Index Only Scan using ix_agenda_due" in plan
+    assert "Seq Scan on agenda" not in plan
