@@ -46,7 +46,7 @@ def publish(store: Store, stream: EventStream) -> Work:
         stage=Stage.PUBLISH,
         lanes=lambda: [PUBLISH_LANE],
         slots=lambda _: slots,
-        claim=lambda lane, limit: store.claim_publisher(limit, PUBLISH_LEASE_SECONDS),
+        claim=lambda _, limit: store.claim_publisher(limit, PUBLISH_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         perform=tell,
         commit=finish,
