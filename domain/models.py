@@ -183,6 +183,13 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state = 'due'"),
             postgresql_where=text("state = 'due'"),
         ),
+        Index(
+            "ix_delivery_dead",
+            "endpoint_id",
+            "event_number",
+            sqlite_where=text("state = 'dead'"),
+            postgresql_where=text("state = 'dead'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)

@@ -180,8 +180,7 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(dat
     judge(store, invoice_id, seen("paid"))
     assert states(database, invoice_id) == ["due", "due"]
     assert len(attempts_of(database, deliveries_of(database, invoice_id)[0].id)) == 1
-    with database.transaction() as connection:
-        assert endpoints.enable_endpoint(connection, endpoint_id)
+    assert endpoints.enable_endpoint(database, endpoint_id) == 1
     assert [receiver.id for receiver in store.receivers()] == [endpoint_id]
     (again,) = parcels(store, endpoint_id)
     assert (sent(again), again.event_id) == (1, parcel.event_id)

@@ -268,9 +268,8 @@ def test_disabling_keeps_the_first_reason(database):
         assert not endpoints.disable_endpoint(connection, "ep_none", "by hand", NOW)
     found = read(database, endpoints.find_endpoint, endpoint)
     assert (found.disabled_at, found.disabled_reason) == (NOW, "answered 410")
-    with database.transaction() as connection:
-        assert endpoints.enable_endpoint(connection, endpoint)
-        assert not endpoints.enable_endpoint(connection, "ep_none")
+    assert endpoints.enable_endpoint(database, endpoint) == 0
+    assert endpoints.enable_endpoint(database, "ep_none") is None
     assert read(database, endpoints.find_endpoint, endpoint).disabled_at is None
 
 

@@ -1,4 +1,4 @@
-"""`invoices deliveries`."""
+"""`invoices deliveries`: webhooks and each try of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
+from workers.cli.errors import CommandFailed
 from workers.cli.invoices import require_invoice
-from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown
+from workers.cli.replay import replay
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -19,7 +22,10 @@ STATES = ("due", "parked", "delivered", "dead")
 
 @click.group("deliveries")
 def deliveries_command() -> None:
-    """List webhooks and each try of them."""
+    """List webhooks and each try of them; send them once more."""
+
+
+deliveries_command.add_command(replay)
 
 
 @deliveries_command.command("list")
@@ -69,3 +75,58 @@ def _line(row: Row[Any], tries: Sequence[Row[Any]]) -> tuple[Any, ...]:
     said = "" if last is None else (last.error or f"{last.status} in {last.latency_ms} ms")
     waits = row.next_try_at if row.shown_state == "due" else None
     return (row.id, row.endpoint_id, row.invoice_id, row.sequence, row.type, row.shown_state, row.tries, said, waits)
+
+
+@deliveries_command.command("show")
+@click.argument("name", metavar="ID")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a delivery by its number, or every delivery of an event by the event's id: each try, and what came back."""
+    from workers.store.queries import delivery_before, find_deliveries
+
+    with open_database() as database, database.reading() as connection:
+        found = find_deliveries(connection, name)
+        before = {row.id: delivery_before(connection, row) for row, _ in found if row.state == "due"}
+    if not found:
+        raise CommandFailed(f"there is no delivery of that number or event: {name!r} (see: invoices deliveries list)")
+    for place, (row, tries) in enumerate(found):
+        older = before.get(row.id)
+        if as_json:
+            print_json(delivery_fields(row, tries) | {"waits_for": None if older is None else older.id})
+            continue
+        click.echo("\n" * (place > 0) + _heading(row, older))
+        for number, attempt in enumerate(tries, start=1):
+            click.echo(_try(number, attempt))
+
+
+def _heading(row: Row[Any], older: Row[Any] | None) -> str:
+    lines = {
+        "delivery": row.id,
+        "endpoint": row.endpoint_id,
+        "event": f"{row.event_id}  {row.type}",
+        "invoice": f"{row.invoice_id}  sequence {row.sequence}",
+        "state": f"{row.shown_state}, {row.tries} of {len(DELIVERY_DELAYS)} tries",
+        "finished": row.finished_at,
+        "next try": _next_try(row, older),
+    }
+    return "\n".join(f"{name:10}{shown(value)}" for name, value in lines.items() if value is not None)
+
+
+def _next_try(row: Row[Any], older: Row[Any] | None) -> Any:
+    if row.shown_state == "parked":
+        return f"none: the endpoint is disabled (invoices endpoints enable {row.endpoint_id})"
+    if row.state != "due":
+        return None
+    if older is not None:
+        return f"after delivery {older.id}, sequence {older.sequence} of the same invoice"
+    return row.next_try_at
+
+
+def _try(number: int, attempt: Row[Any]) -> str:
+    """A try on one line, and the answer as it came, indented."""
+    status = "" if attempt.status is None else f" {attempt.status}"
+    error = "" if attempt.error is None else f", {attempt.error}"
+    then = "" if attempt.next_try_at is None else f", next {shown(attempt.next_try_at)}"
+    line = f"try {number:<6}{shown(attempt.at)}  {attempt.outcome}{status} in {attempt.latency_ms} ms{error}{then}"
+    answer = plain(attempt.answer or b"").strip()
+    return "\n".join([shown(line), *(f"          {shown(each)}" for each in answer.splitlines())])

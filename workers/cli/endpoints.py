@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.cli.context import open_database, settings
-from workers.cli.errors import CommandFailed
+from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.output import json_option, plain, print_json, print_table
+from workers.cli.rotation import open_box, reseal, rotate
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.outbound.attempt import Attempt
-    from workers.outbound.secretbox import SecretBox
     from workers.store.database import Database
     from workers.store.endpoints import Endpoint
+    from workers.store.health import Health
 
 TEST_TYPE = "invoices.test"
 
@@ -26,14 +30,25 @@ def endpoints_command() -> None:
     """Add, list, test and remove receivers of webhooks."""
 
 
+endpoints_command.add_command(rotate)
+endpoints_command.add_command(reseal)
+
+
 @endpoints_command.command("add")
 @click.argument("url")
 @click.option("--events", help="Only these types, comma-separated: invoice.paid,invoice.expired.  [default: all]")
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook; repeatable."
 )
+@click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Webhooks to it side by side, from each worker process.",
+)
 @json_option
-def add(url: str, events: str | None, headers: tuple[str, ...], as_json: bool) -> None:
+def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: int, as_json: bool) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
     from domain.event import new_id
     from workers.outbound.signature import new_secret
@@ -46,7 +61,7 @@ def add(url: str, events: str | None, headers: tuple[str, ...], as_json: bool) -
         raise click.UsageError("--events names no type of event; leave it out for all of them")
     _check_address(url, config)
     secret, endpoint_id = new_secret(), new_id("ep")
-    sealed = _box(config).seal(secret)
+    sealed = open_box(config).seal(secret)
     with open_database(config) as database, database.transaction() as connection:
         try:
             add_endpoint(
@@ -57,6 +72,7 @@ def add(url: str, events: str | None, headers: tuple[str, ...], as_json: bool) -
                 now=database.now(connection),
                 events=types,
                 headers=given,
+                max_in_flight=max_in_flight,
             )
         except ValueError as error:
             raise CommandFailed(str(error), exit_code=2) from None
@@ -94,37 +110,67 @@ def _check_address(url: str, config: Settings) -> None:
         raise CommandFailed(f"url: {error}", exit_code=2) from None
 
 
-def _box(config: Settings) -> SecretBox:
-    from workers.outbound.secretbox import SecretBox
-
-    return SecretBox([key.get_secret_value() for key in config.secret_keys()])
-
-
 @endpoints_command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List receivers; secrets are never shown again."""
+    """List receivers and how they do; secrets are never shown again."""
     from workers.store.endpoints import endpoints_for
+    from workers.store.health import health_of
 
-    with open_database() as database, database.reading() as connection:
-        found = endpoints_for(connection)
+    config = settings()
+    with open_database(config) as database, database.reading() as connection:
+        now = database.now(connection)
+        found = [(endpoint, health_of(connection, endpoint.id)) for endpoint in endpoints_for(connection)]
+    breakers = _read_breakers(config, [endpoint.id for endpoint, _ in found])
     if as_json:
-        for endpoint in found:
-            print_json(_fields(endpoint))
+        for endpoint, health in found:
+            print_json(_fields(endpoint) | _health(health) | {"breaker": breakers.get(endpoint.id)})
         return
-    rows = (
-        (
-            e.id,
-            e.url,
-            ", ".join(sorted(e.events)) if e.events else "all",
-            e.created_at,
-            e.disabled_at,
-            e.disabled_reason,
-        )
-        for e in found
-    )
-    columns = ("ID", "URL", "EVENTS", "ADDED", "DISABLED", "WHY")
+    rows = (_line(endpoint, health, breakers.get(endpoint.id), now) for endpoint, health in found)
+    columns = ("ID", "URL", "EVENTS", "STATE", "LAST SUCCESS", "WAITING", "DEAD", "OLD SECRET UNTIL")
     print_table(columns, rows, empty="there is no endpoint: invoices endpoints add URL")
+
+
+def _read_breakers(config: Settings, ids: Sequence[str]) -> Mapping[str, str]:
+    """Each endpoint's breaker, nothing where Redis does not answer."""
+    from redis.exceptions import RedisError
+
+    from workers.outbound.breaker import read_breakers
+    from workers.wiring import ONE_TRY, open_redis
+
+    try:
+        with open_redis(config.redis_url, ONE_TRY) as client:
+            return read_breakers(client, ids)
+    except (RedisError, OSError):
+        return {}
+
+
+def _reset_breaker(config: Settings, endpoint_id: str) -> None:
+    """What was seen of it before counts no more. Where Redis does not answer there is no breaker that holds back."""
+    from redis.exceptions import RedisError
+
+    from workers.outbound.breaker import reset_breakers
+    from workers.wiring import ONE_TRY, open_redis
+
+    with suppress(RedisError, OSError), open_redis(config.redis_url, ONE_TRY) as client:
+        reset_breakers(client, [endpoint_id])
+
+
+def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime) -> tuple[Any, ...]:
+    state = "enabled" if breaker in {None, "closed"} else f"enabled, breaker {breaker}"
+    if endpoint.disabled_at is not None:
+        state = f"disabled: {endpoint.disabled_reason}"
+    rotating = endpoint.rotated_until is not None and endpoint.rotated_until > now
+    return (
+        endpoint.id,
+        endpoint.url,
+        ", ".join(sorted(endpoint.events)) if endpoint.events else "all",
+        state,
+        health.last_success_at,
+        health.waiting,
+        health.dead,
+        endpoint.rotated_until if rotating else None,
+    )
 
 
 def _fields(endpoint: Endpoint) -> dict[str, Any]:
@@ -133,10 +179,17 @@ def _fields(endpoint: Endpoint) -> dict[str, Any]:
         "url": endpoint.url,
         "events": None if endpoint.events is None else sorted(endpoint.events),
         "headers": sorted(endpoint.headers),  # their values may authorise
+        "max_in_flight": endpoint.max_in_flight,
         "created_at": plain(endpoint.created_at),
         "disabled_at": plain(endpoint.disabled_at),
         "disabled_reason": endpoint.disabled_reason,
+        "rotated_until": plain(endpoint.rotated_until),
     }
+
+
+def _health(health: Health) -> dict[str, Any]:
+    last = plain(health.last_success_at)
+    return {"waiting": health.waiting, "dead": health.dead, "last_success_at": last}
 
 
 @endpoints_command.command("remove")
@@ -149,15 +202,11 @@ def remove(endpoint_id: str, as_json: bool) -> None:
     with open_database() as database:
         removed = remove_endpoint(database, endpoint_id)
     if removed is None:
-        raise _missing(endpoint_id)
+        raise missing_endpoint(endpoint_id)
     if as_json:
         print_json({"id": endpoint_id, "removed": True, "deliveries": removed})
     else:
         click.echo(f"removed {endpoint_id} with {removed} deliveries")
-
-
-def _missing(endpoint_id: str) -> CommandFailed:
-    return CommandFailed(f"there is no endpoint {endpoint_id!r} (see: invoices endpoints list)")
 
 
 @endpoints_command.command("disable")
@@ -169,20 +218,23 @@ def disable(endpoint_id: str, reason: str) -> None:
 
     with open_database() as database, database.transaction() as connection:
         if not disable_endpoint(connection, endpoint_id, reason, database.now(connection)):
-            raise _missing(endpoint_id)
+            raise missing_endpoint(endpoint_id)
     click.echo(f"disabled {endpoint_id}: its events wait")
 
 
 @endpoints_command.command("enable")
 @click.argument("endpoint_id", metavar="ID")
 def enable(endpoint_id: str) -> None:
-    """Deliver again, what waited first."""
+    """Deliver again, at once and with all tries anew, each invoice's events in their order."""
     from workers.store.endpoints import enable_endpoint
 
-    with open_database() as database, database.transaction() as connection:
-        if not enable_endpoint(connection, endpoint_id):
-            raise _missing(endpoint_id)
-    click.echo(f"enabled {endpoint_id}")
+    config = settings()
+    with open_database(config) as database:
+        _reset_breaker(config, endpoint_id)
+        waited = enable_endpoint(database, endpoint_id)
+    if waited is None:
+        raise missing_endpoint(endpoint_id)
+    click.echo(f"enabled {endpoint_id}" + (f": the events of {waited} invoices waited" if waited else ""))
 
 
 @endpoints_command.command("test")
@@ -193,8 +245,8 @@ def test(endpoint_id: str, as_json: bool) -> None:
     config = settings()
     with open_database(config) as database:
         endpoint, now = _find(database, endpoint_id)
-    secrets = tuple(_box(config).open(sealed) for sealed in endpoint.sealed_secrets)
-    attempt = asyncio.run(_send(endpoint, secrets, config, now))
+    secrets = tuple(open_box(config).open(sealed) for sealed in endpoint.signing(now))
+    attempt = asyncio.run(_send(endpoint, secrets, config, str(plain(now))))
     answer = attempt.answer.decode("utf-8", "replace")
     if as_json:
         told = {"id": endpoint_id, "outcome": attempt.outcome, "status": attempt.status, "error": attempt.error}
@@ -207,15 +259,15 @@ def test(endpoint_id: str, as_json: bool) -> None:
         click.echo(f"taken: {attempt.status} in {attempt.latency_ms} ms {shown(answer[:200])}".rstrip())
 
 
-def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, str]:
-    """The endpoint, and the database's time as envelopes have it."""
+def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
+    """The endpoint, and the database's time."""
     from workers.store.endpoints import find_endpoint
 
     with database.reading() as connection:
         endpoint = find_endpoint(connection, endpoint_id)
-        now = str(plain(database.now(connection)))
+        now = database.now(connection)
     if endpoint is None:
-        raise _missing(endpoint_id)
+        raise missing_endpoint(endpoint_id)
     return endpoint, now
 
 

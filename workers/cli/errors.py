@@ -13,6 +13,11 @@ class CommandFailed(Exception):  # noqa: N818 - reads as what happened
         self.exit_code = exit_code
 
 
+def missing_endpoint(endpoint_id: str) -> CommandFailed:
+    """Nobody has this id."""
+    return CommandFailed(f"there is no endpoint {endpoint_id!r} (see: invoices endpoints list)")
+
+
 def explain(error: BaseException) -> str:
     """One line for an error that nobody foresaw where it happened."""
     module = type(error).__module__.partition(".")[0]

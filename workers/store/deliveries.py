@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -19,8 +19,9 @@ from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
 
-#: Written out, not bound: ix_delivery_next holds these rows only, and a planner has to see that it will do.
-_DUE: Any = literal_column("'due'")
+#: Written out, not bound: there are indexes of these rows only, and a planner has to see that they will do.
+DUE: Any = literal_column("'due'")
+DEAD: Any = literal_column("'dead'")
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
@@ -97,11 +98,11 @@ def _oldest(connection: Connection, subjects: Sequence[str], columns: Sequence[A
     oldest = (
         select(func.min(waiting.c.sequence))
         .where(waiting.c.endpoint_id == pair.c.endpoint_id, waiting.c.invoice_id == pair.c.invoice_id)
-        .where(waiting.c.state == _DUE)
+        .where(waiting.c.state == DUE)
         .scalar_subquery()
     )
     of_pair = (DELIVERY.c.endpoint_id == pair.c.endpoint_id) & (DELIVERY.c.invoice_id == pair.c.invoice_id)
-    first = (DELIVERY.c.state == _DUE) & (DELIVERY.c.sequence == oldest)
+    first = (DELIVERY.c.state == DUE) & (DELIVERY.c.sequence == oldest)
     return select(*columns).select_from(pair.join(DELIVERY, of_pair & first))
 
 
@@ -117,19 +118,24 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
     while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
     """
     tries = sorted(tries, key=lambda attempt: attempt.parcel.claim.subject)
-    keys = sorted({(Stage.DELIVER.value, attempt.parcel.claim.subject) for attempt in tries})
-    locked = (
-        select(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), keys)).order_by(AGENDA.c.subject)
-    )
-    if database.is_postgresql:
-        locked = locked.with_for_update()
-    rows = {row.subject: row for row in connection.execute(locked)}
+    rows = lock_pairs(connection, database, {attempt.parcel.claim.subject for attempt in tries})
     now = database.now(connection)
     _write_tries(connection, tries, now)
     _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
     _disable(connection, _hopeless(connection, {t.parcel.claim.lane for t in tries if _exhausted(t)}, now), now)
     held = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
-    return _point_at_next(connection, held, now)
+    return point_at_next(connection, {attempt.parcel.claim.subject for attempt in held}, now)
+
+
+def lock_pairs(connection: Connection, database: Database, subjects: Collection[str]) -> dict[str, Any]:
+    """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out."""
+    keys = [(Stage.DELIVER.value, subject) for subject in sorted(subjects)]
+    locked = (
+        select(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), keys)).order_by(AGENDA.c.subject)
+    )
+    if database.is_postgresql:
+        locked = locked.with_for_update()
+    return {row.subject: row for row in connection.execute(locked)}
 
 
 def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) -> None:
@@ -154,17 +160,18 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
         )
         became = _state(attempt, next_try_at)
         finished_at = None if became == "due" else now
-        states.append(
-            {"key": attempt.parcel.delivery_id, "state": became, "next": next_try_at, "finished": finished_at}
-        )
+        told = {"key": attempt.parcel.delivery_id, "tried": attempt.parcel.tries}
+        states.append(told | {"state": became, "next": next_try_at, "finished": finished_at})
     connection.execute(ATTEMPT.insert(), attempts)
     state = bindparam("state", type_=DELIVERY.c.state.type)
     connection.execute(
         update(DELIVERY)
         .where(
             DELIVERY.c.id == bindparam("key"),
-            # A lost lease's holder may bring the success of an event that was given up meanwhile.
-            (DELIVERY.c.state == "due") | (DELIVERY.c.state == "dead") & (state == "delivered"),
+            # A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only
+            # where it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew.
+            (DELIVERY.c.state == "due") & (DELIVERY.c.tries == bindparam("tried"))
+            | (DELIVERY.c.state != "delivered") & (state == "delivered"),
         )
         .values(
             state=state,
@@ -203,6 +210,7 @@ def _hopeless(connection: Connection, endpoints: set[str], now: datetime) -> dic
             DELIVERY.c.endpoint_id == endpoint, DELIVERY.c.state == "delivered", DELIVERY.c.finished_at > since
         )
         young = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint, ENDPOINT.c.created_at > since)
+        taken = taken.order_by(DELIVERY.c.event_number.desc())  # by the index, the likeliest first
         if connection.execute(taken.limit(1)).first() is None and connection.execute(young).first() is None:
             found[endpoint] = reason
     return found
@@ -217,9 +225,12 @@ def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> 
         )
 
 
-def _point_at_next(connection: Connection, tries: Sequence[Try], now: datetime) -> set[str]:
-    """Each pair's row goes to its oldest unfinished delivery, or away. The caller holds the rows' locks."""
-    subjects = sorted({attempt.parcel.claim.subject for attempt in tries})
+def point_at_next(connection: Connection, subjects: Collection[str], now: datetime) -> set[str]:
+    """Each pair's row goes to its oldest unfinished delivery, or away. The caller holds the rows' locks and leases.
+
+    Returns the endpoints that have work now.
+    """
+    subjects = sorted(subjects)
     if not subjects:
         return set()
     rows = connection.execute(

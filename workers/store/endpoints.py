@@ -16,7 +16,9 @@ from sqlmodel import SQLModel
 import domain.models  # noqa: F401 - fills the metadata
 from domain.exact_json import read_json, write_json
 from domain.status import SILENT, Status
+from workers.store.agenda import keyed
 from workers.store.database import Database
+from workers.store.deliveries import DUE, lock_pairs, point_at_next
 
 ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
 DELIVERY: Table = SQLModel.metadata.tables["delivery"]
@@ -26,24 +28,36 @@ AGENDA: Table = SQLModel.metadata.tables["agenda"]
 #: What an endpoint can ask for. ``invoice.contradiction`` tells of evidence against a closed invoice.
 EVENT_TYPES = frozenset({f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"})
 
+#: Deliveries to one endpoint side by side, from each worker process.
+MAX_IN_FLIGHT = 50
+
 #: Removing an endpoint deletes so many deliveries a transaction: others wait no longer than that takes.
 REMOVAL_BATCH = 500
+ENABLING_BATCH = 200  #: the same for pairs when one is enabled again
 
 DELIVER = "deliver"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One receiver. ``sealed_secrets`` newest first; ``events`` None means all; a disabled one keeps what is due."""
+    """One receiver. ``sealed_secrets`` newest first, the older ones sign until ``rotated_until``; ``events`` None means
+    all; ``max_in_flight`` deliveries side by side from each worker process; a disabled one keeps what is due."""
 
     id: str
     url: str
     sealed_secrets: tuple[str, ...] = field(repr=False)
     events: frozenset[str] | None
     headers: Mapping[str, str] = field(repr=False)
+    max_in_flight: int
+    rotated_until: datetime | None
     created_at: datetime
     disabled_at: datetime | None
     disabled_reason: str | None
+
+    def signing(self, now: datetime) -> tuple[str, ...]:
+        """The sealed secrets that sign now, the newest first."""
+        rotating = self.rotated_until is not None and self.rotated_until > now
+        return self.sealed_secrets if rotating else self.sealed_secrets[:1]
 
     def wants(self, event_type: str) -> bool:
         """Whether its filter lets this type of event through."""
@@ -59,6 +73,7 @@ def add_endpoint(
     now: datetime,
     events: Sequence[str] | None = None,
     headers: Mapping[str, str] | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
 ) -> None:
     """Add a receiver of everything that happens from now on. Raises ValueError for an event type there is none of."""
     unknown = sorted(set(events or ()) - EVENT_TYPES)
@@ -71,6 +86,7 @@ def add_endpoint(
             secrets=sealed_secret,
             events=",".join(sorted(set(events))) if events else None,
             headers=write_json(dict(headers or {})),
+            max_in_flight=max_in_flight,
             created_at=now,
         )
     )
@@ -100,12 +116,54 @@ def disable_endpoint(connection: Connection, endpoint_id: str, reason: str, now:
     return changed.rowcount > 0
 
 
-def enable_endpoint(connection: Connection, endpoint_id: str) -> bool:
-    """Deliver again, what waited first. False: there is no such endpoint."""
-    changed = connection.execute(
-        update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(disabled_at=None, disabled_reason=None)
+def enable_endpoint(database: Database, endpoint_id: str) -> int | None:
+    """Deliver again: what waited is due at once, with all its tries, each invoice's oldest event first.
+
+    Returns how many invoices' events waited (0 where it was enabled already), None: no such endpoint. What waited is
+    made due in small batches while nobody delivers yet; ended half-way it is simply enabled again.
+    """
+    with database.reading() as connection:
+        endpoint = find_endpoint(connection, endpoint_id)
+    if endpoint is None or endpoint.disabled_at is None:
+        return None if endpoint is None else 0
+    waited, last = 0, f"{endpoint_id}/"
+    while True:
+        with database.transaction() as connection:
+            subjects = _waiting(connection, endpoint_id, last)
+            _make_due(connection, database, subjects)
+        waited += len(subjects)
+        if len(subjects) < ENABLING_BATCH:
+            break
+        last = subjects[-1]
+    with database.transaction() as connection:
+        connection.execute(
+            update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(disabled_at=None, disabled_reason=None)
+        )
+    return waited
+
+
+def _waiting(connection: Connection, endpoint_id: str, after: str) -> list[str]:
+    """Pairs of an endpoint that nobody holds, by key."""
+    pairs = select(AGENDA.c.subject).where(
+        AGENDA.c.stage == DELIVER, AGENDA.c.lane == endpoint_id, AGENDA.c.subject > after
     )
-    return changed.rowcount > 0
+    idle = pairs.where(AGENDA.c.lease_token.is_(None), AGENDA.c.due_at.is_not(None))
+    return list(connection.execute(idle.order_by(AGENDA.c.subject).limit(ENABLING_BATCH)).scalars())
+
+
+def _make_due(connection: Connection, database: Database, subjects: Sequence[str]) -> None:
+    rows = lock_pairs(connection, database, subjects)
+    idle = [subject for subject, row in rows.items() if row.lease_token is None and row.due_at is not None]
+    if not idle:
+        return
+    now = database.now(connection)
+    pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in idle)]
+    connection.execute(
+        update(DELIVERY)
+        .where(keyed(connection, (DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id), pairs), DELIVERY.c.state == DUE)
+        .values(tries=0, next_try_at=now)
+    )
+    point_at_next(connection, idle, now)
 
 
 def remove_endpoint(database: Database, endpoint_id: str) -> int | None:
@@ -181,6 +239,8 @@ def _endpoint(row: Row[Any]) -> Endpoint:
         sealed_secrets=tuple(row.secrets.split(",")),
         events=None if row.events is None else frozenset(row.events.split(",")),
         headers=read_json(row.headers),
+        max_in_flight=row.max_in_flight,
+        rotated_until=row.rotated_until,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
         disabled_reason=row.disabled_reason,

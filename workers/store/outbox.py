@@ -71,15 +71,24 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
             "next_try_at": now,
             "created_at": now,
         }
-        for endpoint in connection.execute(select(ENDPOINT.c.id, ENDPOINT.c.events)).all()
+        for endpoint in _lock_endpoints(connection, database)
         for event, number in zip(events, numbers, strict=True)
         if wants(endpoint.events, event.type)
     ]
     if not deliveries:
         return set()
     connection.execute(DELIVERY.insert(), deliveries)
-    _poke_pairs(connection, database, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
+    poke_pairs(connection, database, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
     return {row["endpoint_id"] for row in deliveries}
+
+
+def _lock_endpoints(connection: Connection, database: Database) -> Sequence[Any]:
+    """The endpoints, which can't be removed until this transaction has ended: nothing is left behind for one that is
+    gone. They can be changed (FOR KEY SHARE); on SQLite nobody else writes."""
+    endpoints = select(ENDPOINT.c.id, ENDPOINT.c.events).order_by(ENDPOINT.c.id)
+    if database.is_postgresql:
+        endpoints = endpoints.with_for_update(read=True, key_share=True)
+    return connection.execute(endpoints).all()
 
 
 def wants(filter_text: str | None, event_type: str) -> bool:
@@ -87,7 +96,7 @@ def wants(filter_text: str | None, event_type: str) -> bool:
     return filter_text is None or event_type in filter_text.split(",")
 
 
-def _poke_pairs(connection: Connection, database: Database, pairs: set[tuple[str, str]], now: datetime) -> None:
+def poke_pairs(connection: Connection, database: Database, pairs: set[tuple[str, str]], now: datetime) -> None:
     """One row per (endpoint, invoice). A row that is there keeps its ``due_at``: it is leased, or waits its turn to
     try the pair's older event again. Whoever completes it looks for what is next, this event included."""
     rows = [

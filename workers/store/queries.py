@@ -38,6 +38,12 @@ _delivery_state: ColumnElement[str] = case(
     (and_(DELIVERY.c.state == "due", ENDPOINT.c.disabled_at.is_not(None)), "parked"), else_=DELIVERY.c.state
 )
 
+_deliveries = (
+    select(DELIVERY, EVENT.c.id.label("event_id"), EVENT.c.type, _delivery_state.label("shown_state"))
+    .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
+    .join(ENDPOINT, ENDPOINT.c.id == DELIVERY.c.endpoint_id)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LaneHealth:
@@ -146,11 +152,7 @@ def list_deliveries(
 
     ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead.
     """
-    query = (
-        select(DELIVERY, EVENT.c.id.label("event_id"), EVENT.c.type, _delivery_state.label("shown_state"))
-        .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
-        .join(ENDPOINT, ENDPOINT.c.id == DELIVERY.c.endpoint_id)
-    )
+    query = _deliveries
     if endpoint is not None:
         query = query.where(DELIVERY.c.endpoint_id == endpoint)
     if invoice is not None:
@@ -158,6 +160,21 @@ def list_deliveries(
     if state is not None:
         query = query.where(_delivery_state == state)
     return _pages(database, query, DELIVERY.c.id, limit, _with_attempts)
+
+
+def find_deliveries(connection: Connection, name: str) -> list[tuple[Row[Any], Sequence[Row[Any]]]]:
+    """The delivery of this number, or every delivery of the event with this id, with their attempts, oldest first."""
+    query = _deliveries.where(EVENT.c.id == name)
+    if name.isascii() and name.isdecimal() and len(name) < 19:
+        query = _deliveries.where(DELIVERY.c.id == int(name))
+    return _with_attempts(connection, connection.execute(query.order_by(DELIVERY.c.id)).all())
+
+
+def delivery_before(connection: Connection, delivery: Row[Any]) -> Row[Any] | None:
+    """The older delivery that an unfinished one waits for: the first unfinished of the same endpoint and invoice."""
+    same = (DELIVERY.c.endpoint_id == delivery.endpoint_id) & (DELIVERY.c.invoice_id == delivery.invoice_id)
+    older = select(DELIVERY).where(same, DELIVERY.c.state == "due", DELIVERY.c.sequence < delivery.sequence)
+    return connection.execute(older.order_by(DELIVERY.c.sequence).limit(1)).one_or_none()
 
 
 def _with_attempts(connection: Connection, page: Sequence[Row[Any]]) -> list[tuple[Row[Any], Sequence[Row[Any]]]]:

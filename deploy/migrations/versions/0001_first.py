@@ -175,6 +175,7 @@ def _delivery() -> None:
         sa.UniqueConstraint("endpoint_id", "event_number", name="uq_delivery_event"),
     )
     _partial_index("ix_delivery_next", "delivery", ["endpoint_id", "invoice_id", "sequence"], "state = 'due'")
+    _partial_index("ix_delivery_dead", "delivery", ["endpoint_id", "event_number"], "state = 'dead'")
 
 
 def _delivery_attempt() -> None:

@@ -1,0 +1,69 @@
+"""`invoices endpoints rotate|reseal`: an endpoint's secret, and the key that all of them are sealed with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.context import open_database, settings
+from workers.cli.errors import missing_endpoint
+from workers.cli.output import json_option, plain, print_json, shown
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.outbound.secretbox import SecretBox
+
+
+def open_box(config: Settings) -> SecretBox:
+    """Seals and opens endpoints' secrets. Raises SettingsError without a usable key."""
+    from workers.outbound.secretbox import SecretBox
+
+    return SecretBox([key.get_secret_value() for key in config.secret_keys()])
+
+
+@click.command("rotate")
+@click.argument("endpoint_id", metavar="ID")
+@click.option(
+    "--keep-hours",
+    type=click.IntRange(0, 168),
+    default=24,
+    show_default=True,
+    help="So long the secrets until now sign too; 0: no more at once.",
+)
+@json_option
+def rotate(endpoint_id: str, keep_hours: int, as_json: bool) -> None:
+    """Give a receiver a new secret, shown this once. For a while webhooks are signed with the old one too."""
+    from workers.outbound.signature import new_secret
+    from workers.store.rotation import rotate_secret
+
+    config = settings()
+    secret = new_secret()
+    sealed = open_box(config).seal(secret)
+    with open_database(config) as database, database.transaction() as connection:
+        until = rotate_secret(connection, database, endpoint_id, sealed, timedelta(hours=keep_hours))
+    if until is None:
+        raise missing_endpoint(endpoint_id)
+    if as_json:
+        print_json({"id": endpoint_id, "secret": secret, "old_secret_until": plain(until)})
+        return
+    click.echo(f"id      {endpoint_id}\nsecret  {secret}")
+    signs = f"signs until {shown(until)} UTC" if keep_hours else "signs no more"
+    click.echo(f"the secret is not shown again; the old one {signs}", err=True)
+
+
+@click.command("reseal")
+@json_option
+def reseal(as_json: bool) -> None:
+    """Seal all secrets with the first key of INVOICES_SECRET_KEY; after that the other keys can go."""
+    from workers.store.rotation import reseal_secrets
+
+    config = settings()
+    box = open_box(config)
+    with open_database(config) as database, database.transaction() as connection:
+        count = reseal_secrets(connection, database, box.renew)
+    if as_json:
+        print_json({"endpoints": count})
+    else:
+        click.echo(f"the secrets of {count} endpoints are sealed with the first key")

@@ -1,0 +1,42 @@
+"""How an endpoint does: what it took last, what waits for it, what it never took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from workers.store.deliveries import DEAD, DUE
+from workers.store.outbox import DELIVERY
+
+#: The last success is looked for among so many of the newest events that an endpoint took.
+NEWEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Deliveries that wait, those given up (dead letters), and when one was taken last."""
+
+    waiting: int
+    dead: int
+    last_success_at: datetime | None
+
+
+def health_of(connection: Connection, endpoint_id: str) -> Health:
+    """An endpoint's deliveries, counted by index; all of it costs what is wrong, not what went well."""
+    ours = DELIVERY.c.endpoint_id == endpoint_id
+    newest = (
+        select(DELIVERY.c.finished_at)
+        .where(ours, DELIVERY.c.state == "delivered")
+        .order_by(DELIVERY.c.event_number.desc())
+        .limit(NEWEST)
+        .subquery()
+    )
+    last_success_at = connection.execute(select(func.max(newest.c.finished_at))).scalar_one()
+    return Health(_count(connection, ours, DUE), _count(connection, ours, DEAD), last_success_at)
+
+
+def _count(connection: Connection, ours: ColumnElement[bool], state: ColumnElement[str]) -> int:
+    counted = select(func.count()).select_from(DELIVERY).where(ours, DELIVERY.c.state == state)
+    return int(connection.execute(counted).scalar_one())

@@ -1,0 +1,160 @@
+"""Events sent once more, with the ids they had: one by name, or an endpoint's by type and time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from domain.models import UtcTime
+from workers.store.agenda import insert_into
+from workers.store.database import Database
+from workers.store.deliveries import DEAD, lock_pairs, point_at_next
+from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, poke_pairs
+from workers.store.seek import first_number
+
+#: Events per transaction: workers and writers of events wait no longer than that takes.
+BATCH = 200
+
+#: Rows stand nearly in the order of their times; hosts' clocks are trusted to be this exact.
+CLOCK_SLACK = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An event to be sent once more."""
+
+    number: int
+    invoice_id: str
+    sequence: int
+
+
+def choose(
+    connection: Connection,
+    endpoint_id: str,
+    *,
+    types: Collection[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    dead_only: bool = False,
+    limit: int,
+) -> list[Chosen]:
+    """Events for an endpoint, in their order, ``since`` ≤ time < ``until``: those that it had (of these only the dead
+    letters, with ``dead_only``), and those that it would have had, had it been there already.
+
+    ``types`` narrow both, and take the place of the endpoint's own filter.
+    """
+    query = (
+        select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence)
+        .join(
+            DELIVERY,
+            (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number),
+            isouter=not dead_only,
+        )
+        .order_by(EVENT.c.number)
+        .limit(limit)
+    )
+    if dead_only:
+        query = query.where(DELIVERY.c.state == DEAD)
+    if types:
+        query = query.where(EVENT.c.type.in_(types))
+    elif (wanted := _filter(connection, endpoint_id)) is not None:
+        query = query.where(DELIVERY.c.id.is_not(None) | EVENT.c.type.in_(wanted))
+    if since is not None:
+        earliest = first_number(connection, EVENT.c.number, EVENT.c.created_at, since - CLOCK_SLACK)
+        query = query.where(EVENT.c.number >= earliest, EVENT.c.created_at >= since)
+    if until is not None:
+        latest = first_number(connection, EVENT.c.number, EVENT.c.created_at, until + CLOCK_SLACK)
+        query = query.where(EVENT.c.number < latest, EVENT.c.created_at < until)
+    return [Chosen(*row) for row in connection.execute(query)]
+
+
+def find_event(connection: Connection, event_id: str) -> Chosen | None:
+    """An event by its id."""
+    found = connection.execute(
+        select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).where(EVENT.c.id == event_id)
+    ).one_or_none()
+    return None if found is None else Chosen(*found)
+
+
+def endpoints_of(connection: Connection, event: Chosen) -> list[str]:
+    """The endpoints that an event was meant for, by id."""
+    had = (DELIVERY.c.endpoint_id == ENDPOINT.c.id) & (DELIVERY.c.event_number == event.number)
+    return list(connection.execute(select(ENDPOINT.c.id).join(DELIVERY, had).order_by(ENDPOINT.c.id)).scalars())
+
+
+def replay(
+    connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen], *, dead_only: bool = False
+) -> int:
+    """Make up to BATCH events due at an endpoint, at once and with all their tries; how many they were.
+
+    Each (endpoint, invoice) still has its oldest unfinished event sent first. What is being sent at this moment is
+    left to its holder. An event that was removed meanwhile is left out; with ``dead_only`` one that is dead no more.
+    0 where there is no such endpoint.
+    """
+    numbers = _lock(connection, database, endpoint_id, events)
+    events = [event for event in events if event.number in numbers]
+    if not events:
+        return 0
+    now = database.now(connection)
+    subjects = {f"{endpoint_id}/{event.invoice_id}" for event in events}
+    poke_pairs(connection, database, {(endpoint_id, event.invoice_id) for event in events}, now)
+    rows = lock_pairs(connection, database, subjects)
+    count = _revive(connection, endpoint_id, events, now) if dead_only else len(events)
+    if not dead_only:
+        _make_due(connection, database, endpoint_id, events, now)
+    point_at_next(connection, [subject for subject, row in rows.items() if row.lease_token is None], now)
+    return count
+
+
+def _filter(connection: Connection, endpoint_id: str) -> list[str] | None:
+    text = connection.execute(select(ENDPOINT.c.events).where(ENDPOINT.c.id == endpoint_id)).scalar_one_or_none()
+    return None if text is None else text.split(",")
+
+
+def _lock(connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen]) -> set[int]:
+    """Keep endpoint and events from being removed until the transaction ends; the events there still are."""
+    endpoint = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint_id)
+    there = (
+        select(EVENT.c.number).where(EVENT.c.number.in_([event.number for event in events])).order_by(EVENT.c.number)
+    )
+    if database.is_postgresql:
+        endpoint = endpoint.with_for_update(read=True, key_share=True)
+        there = there.with_for_update(read=True, key_share=True)
+    if connection.execute(endpoint).one_or_none() is None:
+        return set()
+    return set(connection.execute(there).scalars())
+
+
+def _make_due(
+    connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen], now: datetime
+) -> None:
+    fresh: dict[str, Any] = {"state": "due", "tries": 0, "next_try_at": now}
+    rows = [
+        {"endpoint_id": endpoint_id, "event_number": event.number, "invoice_id": event.invoice_id, "created_at": now}
+        | {"sequence": event.sequence}
+        | fresh
+        for event in events
+    ]
+    again = insert_into(database, DELIVERY).on_conflict_do_update(
+        index_elements=[DELIVERY.c.endpoint_id, DELIVERY.c.event_number], set_=fresh | {"finished_at": None}
+    )
+    connection.execute(again, rows)
+
+
+def _revive(connection: Connection, endpoint_id: str, events: Sequence[Chosen], now: datetime) -> int:
+    """Dead letters only: what somebody else made due or delivered meanwhile stays as it is."""
+    changed = connection.execute(
+        update(DELIVERY)
+        .where(
+            DELIVERY.c.endpoint_id == endpoint_id,
+            DELIVERY.c.event_number.in_([event.number for event in events]),
+            DELIVERY.c.state == DEAD,
+        )
+        .values(state="due", tries=0, next_try_at=bindparam("now", type_=UtcTime), finished_at=None),
+        {"now": now},
+    )
+    return int(changed.rowcount)

@@ -1,0 +1,28 @@
+"""Where a time begins in a table whose rows are numbered as they come: a few look-ups by key, no index on the time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+
+def first_number(connection: Connection, number: Any, at: Any, since: datetime) -> int:
+    """The number of the first row with ``at`` ≥ ``since``; one more than the last number where there is none.
+
+    ``number`` and ``at`` are columns of one table; ``number`` is its key, and may have gaps. Rows that were written
+    side by side may stand in another order than their times: who needs every row gives a time that is a little earlier.
+    """
+    first, last = connection.execute(select(func.min(number), func.max(number))).one()
+    if first is None:
+        return 0
+    low, high = first, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(select(number, at).where(number >= middle).order_by(number).limit(1)).one_or_none()
+        if row is None or row[1] >= since:
+            high = middle
+        else:
+            low = row[0] + 1
+    return int(low)
