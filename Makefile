@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check format bench chaos pins
+.PHONY: help .venv dev demo up test test-engines check format bench bench-check chaos pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -59,8 +59,11 @@ format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: ## load benchmarks
-	@echo "make bench: there are no benchmarks yet, they come with a later issue" >&2; exit 2
+bench: dev ## benchmarks, minutes; BENCH_FULL=1 the full sizes, ROWS="create claim" some rows only
+	@$(BIN)/python -m tests.bench $(ROWS)
+
+bench-check: dev ## the same, compared with the kept results; prints what got worse by more than a fifth
+	@$(BIN)/python -m tests.bench --check $(ROWS)
 
 chaos: ## kill and fault runs
 	@echo "make chaos: there are no fault runs yet, they come with a later issue" >&2; exit 2

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,18 @@ class MissingEngineError(Exception):
 
 
 @contextlib.contextmanager
-def run_postgres() -> Iterator[str]:
-    """A PostgreSQL server on a private Unix socket; yields its `postgresql+psycopg://` URL (database `postgres`)."""
+def run_postgres(changes: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A PostgreSQL server on a private Unix socket; yields its `postgresql+psycopg://` URL (database `postgres`).
+
+    ``changes`` are settings that differ from SERVER_SETTINGS.
+    """
     programs = _find_postgres()
     with _private_folder("invoices-pg-") as folder:
         if AS_SOMEBODY and not _open_to_all(programs):
             programs = _copy_wheel(programs, folder / "install")
         data = folder / "data"
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        settings = SERVER_SETTINGS | {"unix_socket_directories": str(folder)}
+        settings = SERVER_SETTINGS | dict(changes or {}) | {"unix_socket_directories": str(folder)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         _run(programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-t", "60", "-o", options, "start")
         try:

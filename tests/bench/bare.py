@@ -1,0 +1,112 @@
+"""What we are compared with where nothing is to be kept: bare loops over the same HTTP clients, and a raw protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from domain.exact_json import write_json
+from tests.bench.ground import SECRET, Ground, order_fields
+from workers.outbound.address import AddressGuard
+from workers.outbound.attempt import Outgoing
+from workers.outbound.connector import aiming_at
+from workers.outbound.lookup import SystemLookup
+from workers.outbound.webhook import WebhookSender, signed_headers
+from workers.providers.call import open_client
+
+#: As long as an event of ours.
+EVENT_BODY = write_json({"type": "invoice.pending", "data": {**order_fields("o-1"), "more": "x" * 900}}).encode()
+
+
+async def in_flight(count: int, width: int, call: Callable[[], Awaitable[Any]]) -> float:
+    """``count`` calls, ``width`` at a time; calls a second."""
+    left = iter(range(count))
+
+    async def work() -> None:
+        for _ in left:
+            await call()
+
+    start = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(width)))
+    return count / (time.perf_counter() - start)
+
+
+def creates(ground: Ground, count: int, width: int, delay_ms: int) -> float:
+    """POSTs of a create over the providers' client."""
+
+    async def run() -> float:
+        url = f"{ground.provider_url(delay_ms)}/api/invoice/create"
+        body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
+        headers = {"content-type": "application/json"}
+        async with open_client(width + 100) as client:
+
+            async def call() -> None:
+                response = await client.post(url, content=body, headers=headers)
+                assert response.status_code == 201
+
+            return await in_flight(count, width, call)
+
+    return asyncio.run(run())
+
+
+def hooks(ground: Ground, count: int, width: int) -> float:
+    """POSTs of an event over the webhooks' client; signed once, for all."""
+
+    async def run() -> float:
+        guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
+        outgoing = Outgoing(ground.hook_url, (SECRET,), "evt_1", EVENT_BODY, {})
+        headers = signed_headers(outgoing, int(time.time())) | {"content-type": "application/json"}
+        target = guard.check_url(ground.hook_url)
+        async with WebhookSender(guard) as sender:
+            client = sender._client
+            assert client is not None
+
+            async def call() -> None:
+                with aiming_at(target):
+                    response = await client.post(target.url, content=EVENT_BODY, headers=headers)
+                assert response.status_code == 200
+
+            return await in_flight(count, width, call)
+
+    return asyncio.run(run())
+
+
+class _Asker(asyncio.Protocol):
+    """Sends the same request again as soon as it is answered."""
+
+    def __init__(self, request: bytes, left: list[int], done: asyncio.Event) -> None:
+        self._request, self._left, self._done = request, left, done
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._left[0] -= 1
+        if self._left[0] > 0:
+            self._transport.write(self._request)
+        else:
+            self._done.set()
+
+
+def ceiling(ground: Ground, count: int, width: int) -> float:
+    """What the stand-in answers to a raw protocol: nothing else is in the way."""
+
+    async def run() -> float:
+        body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
+        request = b"POST /d0/x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        done, left = asyncio.Event(), [count]
+        loop, start = asyncio.get_running_loop(), time.perf_counter()
+        made = [
+            await loop.create_connection(lambda: _Asker(request, left, done), "127.0.0.1", ground.port)
+            for _ in range(width)
+        ]
+        await done.wait()
+        for transport, _ in made:
+            transport.abort()
+        return count / (time.perf_counter() - start)
+
+    return asyncio.run(run())

@@ -1,0 +1,204 @@
+"""What everything is measured on: a PostgreSQL and a Valkey of the run's own, the stand-in, databases to fill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import redis
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from config.logging import configure_logging
+from domain.account import Account
+from domain.decision import Policy
+from domain.order import Order
+from tests.bench.sizes import Sizes
+from tests.engines import new_postgres_database, run_postgres, run_valkey
+from workers.embedded import lifeline
+from workers.outbound.secretbox import SecretBox, new_key
+from workers.store.database import Database
+from workers.store.endpoints import add_endpoint
+from workers.store.schema import upgrade
+from workers.store.store import Lane, Store
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT = "shop"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#: Everything a commit promises is kept, as in production; the rest is what a small server of today has.
+SERVER = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "256MB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "30min",
+    "track_commit_timestamp": "on",
+}
+
+
+class Ground:
+    """The engines of one run; ``with Ground(sizes) as ground``."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.secret_key = new_key()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Ground:
+        with contextlib.ExitStack() as stack:
+            self.folder = Path(tempfile.mkdtemp(prefix="invoices-bench-"))
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            log = stack.enter_context((self.folder / "in-process.log").open("w"))
+            configure_logging("json", "info", log)  # what logging costs is part of what work costs
+            self.server_url = stack.enter_context(run_postgres(SERVER))
+            self.template = stack.enter_context(new_postgres_database(self.server_url))
+            upgrade(self.template)
+            self.valkey = stack.enter_context(run_valkey())
+            self.redis = stack.enter_context(redis.Redis.from_url(self.valkey.redis_url))
+            self.port = self._start_stand_in(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start_stand_in(self, stack: contextlib.ExitStack) -> int:
+        process = start_program([sys.executable, "-m", "tests.bench.stand_in"], {}, subprocess.PIPE)
+        stack.callback(_end, process)
+        assert process.stdout is not None
+        return int(process.stdout.readline())
+
+    # ------------------------------------------------------------ the stand-in
+
+    def provider_url(self, delay_ms: int) -> str:
+        """A provider whose answers take so long."""
+        return f"http://127.0.0.1:{self.port}/d{delay_ms}"
+
+    @property
+    def hook_url(self) -> str:
+        """The receiver of webhooks."""
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """The stand-in's ledger."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    # ------------------------------------------------------------ databases
+
+    @contextlib.contextmanager
+    def database_url(self) -> Iterator[str]:
+        """A fresh migrated PostgreSQL database."""
+        template = make_url(self.template).database
+        with new_postgres_database(self.server_url, str(template)) as url:
+            yield url
+
+    @contextlib.contextmanager
+    def store(self, ring: Callable[[Lane], None] = lambda _: None) -> Iterator[Store]:
+        """A store on a database of its own."""
+        with self.database_url() as url:
+            store = Store(Database(url, pool_size=12), {ACCOUNT: policy()}, ring)
+            try:
+                yield store
+            finally:
+                store.close()
+
+    def subscribe(self, store: Store, max_in_flight: int = 50) -> None:
+        """Point an endpoint at the receiver."""
+        sealed = SecretBox([self.secret_key]).seal(SECRET)
+        with store.database.transaction() as connection:
+            now = store.database.now(connection)
+            add_endpoint(connection, endpoint_id="ep_bench", url=self.hook_url, sealed_secret=sealed, now=now)
+            connection.exec_driver_sql(f"UPDATE endpoint SET max_in_flight = {max_in_flight}")
+
+    def account(self, delay_ms: int, max_in_flight: int = 100) -> Account:
+        """An account at the stand-in."""
+        return Account(
+            name=ACCOUNT,
+            provider="nebulox",
+            base_url=self.provider_url(delay_ms),
+            api_key=SecretStr("bench-key-000000"),
+            max_in_flight=max_in_flight,
+        )
+
+
+def policy() -> Policy:
+    """The default account's."""
+    return Policy(
+        lifetime_minutes=Decimal(60),
+        timeout_seconds=10,
+        on_doubt="retry",
+        poll_seconds=30,
+        hold_refused_minutes=Decimal(10),
+        monitor_minutes=Decimal(1440),
+        can_be_asked=False,
+    )
+
+
+def order_fields(order_id: str) -> dict[str, Any]:
+    """An order as a shop would send it."""
+    return {
+        "account": ACCOUNT,
+        "order_id": order_id,
+        "price": "12.50",
+        "currency": "EUR",
+        "pay_currency": "BTC",
+        "network": "Bitcoin",
+        "metadata": {"cart": order_id, "customer": "c-1029384756"},
+    }
+
+
+def new_order(order_id: str) -> Order:
+    """The same, validated."""
+    return Order.model_validate(order_fields(order_id))
+
+
+def add_orders(store: Store, count: int, prefix: str = "o") -> None:
+    """Queued orders, 500 a transaction."""
+    for start in range(0, count, 500):
+        numbers = range(start, min(start + 500, count))
+        store.add_orders([(new_order(f"{prefix}-{number}"), "nebulox") for number in numbers])
+
+
+def start_program(argv: list[str], changes: Mapping[str, str], output: Any) -> subprocess.Popen[bytes]:
+    """A program that dies with this process."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
+    if sys.platform == "linux":
+        argv = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *argv]
+    error = subprocess.STDOUT if output != subprocess.PIPE else None
+    return subprocess.Popen(
+        argv, cwd=ROOT, env=environment | dict(changes), stdin=subprocess.DEVNULL, stdout=output, stderr=error
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def settle_down(store: Store) -> None:
+    """Let a filled database be as a running one is: analysed, its hint bits written."""
+    with store.database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM (ANALYZE)")
+
+
+def timed(do: Callable[[], Any]) -> float:
+    """Seconds that it takes."""
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start

@@ -1,0 +1,147 @@
+"""CREATE and DELIVER alone, in one process, against a bare loop over the same client with the same number in flight."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import redis.asyncio
+
+from domain.decision import Stage
+from domain.evidence import Created
+from tests.bench import bare
+from tests.bench.ground import ACCOUNT, Ground, add_orders
+from tests.bench.results import Row
+from workers.limits import RateLimit
+from workers.outbound.address import AddressGuard
+from workers.outbound.breaker import Breaker
+from workers.outbound.lookup import SystemLookup
+from workers.outbound.secretbox import SecretBox
+from workers.outbound.webhook import WebhookSender
+from workers.providers.call import Call, open_client
+from workers.providers.registry import build_providers
+from workers.pump import Pump, Work
+from workers.stages import DeliverStage, ProviderStages
+from workers.store.judging import Judgement
+from workers.store.outbox import EVENT
+from workers.store.store import Store
+
+Opener = Callable[[AsyncExitStack], Awaitable[Work]]
+
+
+def run_stage(store: Store, open_work: Opener, count: int, cpu: list[float]) -> float:
+    """One stage in a pump of its own until ``count`` results are committed; results a second."""
+    done, left = threading.Event(), [count]
+
+    begun: list[tuple[float, float]] = []
+
+    async def open_works(stack: AsyncExitStack) -> Sequence[Work]:
+        work = await open_work(stack)
+        begun.append((time.process_time(), time.perf_counter()))
+
+        def commit(results: Sequence[Any]) -> None:
+            work.commit(results)
+            left[0] -= len(results)
+            if left[0] <= 0:
+                done.set()
+
+        return [dataclasses.replace(work, commit=commit)]
+
+    pump = Pump(open_works, store.next_due, store.release, lambda _: None)
+    pump.start()
+    if not done.wait(600):
+        raise RuntimeError(f"{left[0]} results are missing after 600 s")
+    used, seconds = (now - then for now, then in zip((time.process_time(), time.perf_counter()), begun[0], strict=True))
+    cpu.append(used / count * 1000)
+    pump.stop(10)
+    return count / seconds
+
+
+def create_row(ground: Ground, delay_ms: int, key: str, note: str, width: int = 100) -> Row:
+    """CREATE: claim, call, judge, commit."""
+    count = ground.sizes.calls
+    cpu: list[float] = []
+
+    def ours() -> float:
+        with ground.store() as store:
+            add_orders(store, count)
+            account = ground.account(delay_ms, width)
+
+            async def open_work(stack: AsyncExitStack) -> Work:
+                client = await stack.enter_async_context(open_client(width + 100))
+                limiter = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
+                providers = build_providers(Call(client))
+                rate = RateLimit(limiter, {ACCOUNT: None})
+                return ProviderStages(store, {ACCOUNT: account}, providers, rate).works()[0]
+
+            return run_stage(store, open_work, count, cpu)
+
+    row = Row(key, f"CREATE alone, {width} in flight, {note}", "the same client in a bare loop", "calls/s", 0.6)
+    row.run(ground.sizes.rounds, ours, lambda: bare.creates(ground, count, width, delay_ms))
+    return with_cpu(row, cpu)
+
+
+def deliver_row(ground: Ground, width: int = 50) -> Row:
+    """DELIVER: claim, sign, post, commit."""
+    count = ground.sizes.calls
+    cpu: list[float] = []
+
+    def ours() -> float:
+        with ground.store() as store:
+            ground.subscribe(store, width)
+            make_events(store, count)
+
+            async def open_work(stack: AsyncExitStack) -> Work:
+                guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
+                sender = await stack.enter_async_context(WebhookSender(guard))
+                client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
+                box = SecretBox([ground.secret_key])
+                return DeliverStage(store, sender, Breaker(client), lambda: box).work()
+
+            return run_stage(store, open_work, count, cpu)
+
+    row = Row("deliver", f"DELIVER alone, {width} in flight", "the same client in a bare loop", "calls/s", 0.6)
+    row.run(ground.sizes.rounds, ours, lambda: bare.hooks(ground, count, width))
+    return with_cpu(row, cpu)
+
+
+def make_events(store: Store, count: int) -> None:
+    """Invoices that were just made: an event each, and a delivery for each endpoint."""
+    add_orders(store, count)
+    rows = store.claim_invoices(Stage.CREATE, ACCOUNT, count, 600)
+    for start in range(0, count, 500):
+        part = rows[start : start + 500]
+        store.judge([Judgement(claim.subject, Created(provider_ref=claim.subject), claim) for claim, _ in part])
+    with store.database.reading() as connection:
+        found = connection.execute(EVENT.select().with_only_columns(EVENT.c.number)).all()
+        assert len(found) == count, f"{len(found)} events instead of {count}"
+
+
+def ceiling_row(ground: Ground) -> Row:
+    """The stand-in itself, against the fastest thing that calls it."""
+    count = ground.sizes.calls * 3
+    row = Row("ceiling", "the stand-in's own ceiling, raw protocol", "CREATE's bare loop", "answers/s", 2.0)
+    return row.run(
+        ground.sizes.rounds,
+        lambda: bare.ceiling(ground, count, 100),
+        lambda: bare.creates(ground, ground.sizes.calls, 100, 0),
+    )
+
+
+def with_cpu(row: Row, cpu: Sequence[float]) -> Row:
+    row.cpu_ms = {"this process": round(sorted(cpu)[len(cpu) // 2], 3)}
+    return row
+
+
+def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
+    """By key."""
+    return {
+        "ceiling": lambda: ceiling_row(ground),
+        "create": lambda: create_row(ground, 100, "create", "100 ms stand-in"),
+        "create-at-once": lambda: create_row(ground, 0, "create-at-once", "stand-in answers at once"),
+        "deliver": lambda: deliver_row(ground),
+    }

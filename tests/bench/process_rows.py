@@ -1,0 +1,192 @@
+"""Real Celery processes: orders in, the whole way against the hand-written app, more processes, memory, SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlmodel import SQLModel, create_engine
+
+from tests.bench import noop
+from tests.bench.ground import SECRET, Ground, policy
+from tests.bench.processes import Processes, creates, drain_rate, lists, ours, push, wait_until
+from tests.bench.results import Row
+from tests.bench.sql_rows import bare_insert, fill
+from workers.store.database import Database
+from workers.store.schema import upgrade
+from workers.store.store import Store
+
+INTAKE = "invoices.intake"
+SHOP = "shop"
+#: The hand-written app's best of prefork and threads at 8 to 64, tried on the machine the figures were kept on.
+SHOP_POOL = ("-P", "threads", "-c", os.environ.get("BENCH_SHOP_THREADS", "32"))
+
+
+def intake_row(ground: Ground) -> Row:
+    """A message an order, one intake process, against Celery doing nothing with the same settings."""
+    count = ground.sizes.messages
+    row = Row("intake", "intake by invoices.create", "Celery no-op tasks, the same settings", "messages/s", 0.6)
+    with ground.database_url() as url, ours(ground, url, "intake") as processes, no_ops(ground, processes):
+        return row.run(
+            ground.sizes.rounds,
+            lambda: drain_rate(ground.redis, INTAKE, creates(count, "invoices.create", INTAKE), count),
+            lambda: drain_rate(ground.redis, noop.QUEUE, creates(count, noop.TASK, noop.QUEUE), count),
+        )
+
+
+@contextlib.contextmanager
+def no_ops(ground: Ground, processes: Processes) -> Iterator[None]:
+    """A worker of no-op tasks beside the intake, started like it."""
+    argv = ["celery", "-q", "-A", "tests.bench.noop", "worker", "-Q", noop.QUEUE, "-P", "threads", "-c", "4"]
+    processes.start("noop", [*argv, "-n", "noop@%h", "--without-mingle", "--without-gossip", "-l", "info"], b" ready.")
+    yield
+
+
+def intake_many_row(ground: Ground) -> Row:
+    """Lists of 500 orders by message, one intake process, against bare INSERTs of the same rows."""
+    count = ground.sizes.lists * 500
+    what, against = "intake by invoices.create_many, 500 a list", "bare INSERT of the same rows, 500 a batch"
+    row = Row("intake-many", what, against, "orders/s", 0.3)
+    with ground.database_url() as url, ours(ground, url, "intake"):
+        return row.run(
+            ground.sizes.rounds,
+            lambda: drain_rate(ground.redis, INTAKE, lists(count, "invoices.create_many", INTAKE), count),
+            lambda: bare_insert(ground, count),
+        )
+
+
+# ---------------------------------------------------------------- the whole way
+
+
+def whole_row(ground: Ground, kind: str, goal: float) -> Row:
+    """Published -> provider called -> stored -> signed webhook answered 2xx."""
+    count, make = ground.sizes.whole, lists if kind == "create_many" else creates
+    what = f"whole way by {kind}, 100 ms stand-in, 2 workers"
+    row = Row(f"whole-{kind.replace('_', '-')}", what, "the hand-written app", "invoices/s", goal)
+    with contextlib.ExitStack() as stack:
+        our_url, shop_url = (stack.enter_context(ground.database_url()) for _ in range(2))
+        subscribe(ground, our_url)
+        processes = stack.enter_context(ours(ground, our_url, "intake", "worker", "worker2", "beat"))
+        stack.enter_context(shop(ground, shop_url))
+        before = processes.cpu_seconds()
+        row.run(
+            ground.sizes.rounds,
+            lambda: whole_rate(ground, INTAKE, make(count, f"invoices.{kind}", INTAKE), count),
+            lambda: whole_rate(ground, SHOP, make(count, f"shop.{kind}", SHOP), count),
+        )
+        done = count * ground.sizes.rounds
+        row.cpu_ms = {k: round((used - before[k]) / done * 1000, 3) for k, used in processes.cpu_seconds().items()}
+    return row
+
+
+def whole_rate(ground: Ground, queue: str, messages: Sequence[bytes], count: int) -> float:
+    """Invoices a second, from the first message to the last webhook's answer."""
+    ground.ask("reset", "POST")
+    start = time.time()
+    push(ground.redis, queue, messages)
+    wait_until(lambda: ground.ask("stats")["hooks"] >= count, f"{count} webhooks came")
+    return float(count / (ground.ask("stats")["last_hook_at"] - start))
+
+
+@contextlib.contextmanager
+def shop(ground: Ground, url: str) -> Iterator[Processes]:
+    """The hand-written app: as many processes as we have, ours for the intake included."""
+    environment = {
+        "SHOP_BROKER_URL": ground.valkey.broker_url,
+        "SHOP_DATABASE_URL": url,
+        "SHOP_PROVIDER_URL": ground.provider_url(100),
+        "SHOP_HOOK_URL": ground.hook_url,
+        "SHOP_SECRET": SECRET,
+    }
+    os.environ.update(environment)
+    from tests.bench.handwritten.app import ShopInvoice, ShopWebhook
+
+    engine = create_engine(url)
+    tables: Any = (ShopInvoice, ShopWebhook)
+    SQLModel.metadata.create_all(engine, tables=[table.__table__ for table in tables])
+    engine.dispose()
+    with Processes(ground.folder / "shop", environment) as processes:
+        for number in range(3):
+            argv = ["celery", "-q", "-A", "tests.bench.handwritten.app", "worker", "-Q", SHOP, *SHOP_POOL]
+            name = f"shop{number}"
+            processes.start(name, [*argv, "-n", f"{name}@%h", "--without-mingle", "--without-gossip"], b" ready.")
+        yield processes
+
+
+def subscribe(ground: Ground, url: str) -> None:
+    """An endpoint in a database that processes will use."""
+    store = Store(Database(url, pool_size=1), {}, lambda _: None)
+    ground.subscribe(store)
+    store.close()
+
+
+def sqlite_row(ground: Ground) -> Row:
+    """The embedded default's database, the same way."""
+    count = max(ground.sizes.whole // 4, 200)
+    row = Row("whole-sqlite", "whole way on SQLite, 2 workers", "nothing, as it is", "invoices/s", 100)
+    path = ground.folder / "invoices.db"
+    url = f"sqlite+pysqlite:///{path}"
+    upgrade(url)
+    subscribe(ground, url)
+    with ours(ground, url, "intake", "worker", "worker2", "beat"):
+        return row.run(
+            ground.sizes.rounds,
+            lambda: whole_rate(ground, INTAKE, lists(count, "invoices.create_many", INTAKE), count),
+        )
+
+
+# ---------------------------------------------------------------- more processes, memory
+
+
+def scaling_row(ground: Ground) -> Row:
+    """Four worker processes against one where the waiting is all there is."""
+    row = Row("scaling", "4 worker processes, 1 s stand-in", "1 worker process", "invoices/s", 3.2)
+    count = ground.sizes.slow
+
+    def rate(workers: int) -> float:
+        with ground.database_url() as url:
+            subscribe(ground, url)
+            names = [f"worker{number + 1}" for number in range(workers)]
+            with ours(ground, url, "intake", *names, "beat", delay_ms=1000):
+                total = count * workers
+                return whole_rate(ground, INTAKE, lists(total, "invoices.create_many", INTAKE), total)
+
+    return row.run(min(ground.sizes.rounds, 3), lambda: rate(4), lambda: rate(1))
+
+
+def memory_row(ground: Ground) -> Row:
+    """A worker that has done the same work, with many open invoices and with none; messages in the broker: 0."""
+    among, work = ground.sizes.open_many, ground.sizes.slow
+    row = Row("memory", f"memory a worker needs for {among:,} open invoices", "none open", "MiB more", 10, "less")
+
+    def memory(open_invoices: int) -> float:
+        with ground.database_url() as url:
+            subscribe(ground, url)
+            if open_invoices:
+                store = Store(Database(url, pool_size=1), {"shop": policy()}, lambda _: None)
+                fill(store, open_invoices)
+                store.close()
+            with ours(ground, url, "intake", "worker", "beat") as processes:
+                whole_rate(ground, INTAKE, lists(work, "invoices.create_many", INTAKE), work)
+                time.sleep(3)
+                left = sum(int(ground.redis.llen(queue)) for queue in (INTAKE, "invoices.work"))
+                row.note = f"messages in the broker: {left}"
+                return processes.memory_mib("worker")
+
+    return row.run(min(ground.sizes.rounds, 3), lambda: memory(among) - memory(0))
+
+
+def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
+    """By key."""
+    return {
+        "intake": lambda: intake_row(ground),
+        "intake-many": lambda: intake_many_row(ground),
+        "whole-create-many": lambda: whole_row(ground, "create_many", 10),
+        "whole-create": lambda: whole_row(ground, "create", 6),
+        "whole-sqlite": lambda: sqlite_row(ground),
+        "scaling": lambda: scaling_row(ground),
+        "memory": lambda: memory_row(ground),
+    }

@@ -1,0 +1,274 @@
+"""What is SQL and pure Python: PUBLISH, expiry, the cost of a claim, orders in; against the same by bare means."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import psycopg
+import redis.asyncio
+
+from domain.decision import Stage
+from tests.bench.ground import Ground, add_orders, new_order, settle_down, timed
+from tests.bench.http_rows import make_events, run_stage, with_cpu
+from tests.bench.results import Row, percentile
+from workers.outbound.stream import EventStream
+from workers.pump import Work
+from workers.stages import clock, publish
+from workers.store.store import Store
+
+STREAM = "invoices:events"
+CLAIM_ROWS = 100
+
+#: ``:n`` invoices made a while ago, and their CLOCK rows: due in an hour and later, each at a moment of its own.
+OPEN_INVOICES = """
+INSERT INTO invoice (id, account, provider_account, provider, order_id, idempotency_key, digest, status, sequence,
+    first_open, price, currency, provider_ref, payment_url, lifetime_minutes, params, metadata_json, created_at,
+    updated_at, expires_at, create_tries, doubts, quiet_polls)
+SELECT 'inv_' || lpad(n::text, 32, '0'), 'shop', 'shop', 'nebulox', 'open-' || n, 'open-' || n, repeat('0', 64),
+    'pending', 1, 1, '12.50', 'EUR', 'ref-' || n, 'https://pay.example/' || n, '60', '{}', '{"cart":"' || n || '"}',
+    now(), now(), now() + interval '1 hour' + n * interval '1 millisecond', 0, 0, 0
+FROM generate_series(1, %s) AS n
+"""
+OPEN_AGENDA = """
+INSERT INTO agenda (stage, subject, lane, due_at, claims, pokes)
+SELECT 'clock', id, 'clock', expires_at, 0, 0 FROM invoice
+"""
+#: Every ``step``-th of them expires at one instant, now.
+MAKE_DUE = (
+    "UPDATE invoice SET expires_at = now() WHERE substr(id, 5)::bigint %% %s = 0",
+    "UPDATE agenda SET due_at = now() WHERE stage = 'clock' AND substr(subject, 5)::bigint %% %s = 0",
+)
+
+
+def fill(store: Store, count: int) -> None:
+    """So many open invoices."""
+    with plain(store) as connection:
+        connection.execute(OPEN_INVOICES, (count,))
+        connection.execute(OPEN_AGENDA)
+    settle_down(store)
+
+
+def make_due(store: Store, count: int, among: int) -> None:
+    """So many of them are due now."""
+    with plain(store) as connection:
+        for statement in MAKE_DUE:
+            connection.execute(statement, (among // count,))
+    settle_down(store)
+
+
+def plain(store: Store) -> psycopg.Connection[Any]:
+    """A bare connection to the same database; the block it is used in is one transaction."""
+    url = store.database.engine.url.set(drivername="postgresql")
+    connection: psycopg.Connection[Any] = psycopg.connect(url.render_as_string(hide_password=False))
+    connection.execute("SET timezone = 'UTC'")
+    return connection
+
+
+# ---------------------------------------------------------------- PUBLISH
+
+
+def publish_row(ground: Ground) -> Row:
+    """Unpublished events to the stream, against the same bytes from memory by pipelined XADD."""
+    count = ground.sizes.events
+    cpu: list[float] = []
+    with ground.store() as store:
+        make_events(store, count)
+        bodies = [event.body for event in store.unpublished(count)]
+
+        def ours() -> float:
+            ground.redis.delete(STREAM, f"{STREAM}:fence")
+            with store.database.transaction() as connection:
+                connection.exec_driver_sql("UPDATE event SET published_at = NULL")
+                connection.exec_driver_sql("DELETE FROM agenda WHERE stage = 'publish'")
+            settle_down(store)
+            store.add_standing()
+
+            async def open_work(stack: AsyncExitStack) -> Work:
+                client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
+                return publish(store, EventStream(client, STREAM, 1_000_000))
+
+            rate = run_stage(store, open_work, 1, cpu) * count
+            assert ground.redis.xlen(STREAM) == count
+            return rate
+
+        row = Row("publish", "PUBLISH to the stream", "bare pipelined XADD of the same bytes", "events/s", 0.5)
+        row.run(ground.sizes.rounds, ours, lambda: _bare_publish(ground, bodies))
+    return with_cpu(row, [used / count for used in cpu])
+
+
+def _bare_publish(ground: Ground, bodies: Sequence[bytes]) -> float:
+    ground.redis.delete(STREAM)
+    start = time.perf_counter()
+    for first in range(0, len(bodies), 500):
+        pipeline = ground.redis.pipeline(transaction=False)
+        for body in bodies[first : first + 500]:
+            pipeline.xadd(STREAM, {"event": body}, maxlen=1_000_000, approximate=True)
+        pipeline.execute()
+    return len(bodies) / (time.perf_counter() - start)
+
+
+# ---------------------------------------------------------------- expiry
+
+
+def expiry_row(ground: Ground) -> Row:
+    """Invoices due at one instant among many open ones: claim, decide, write, against the writing alone."""
+    due, among = ground.sizes.due, ground.sizes.open_many
+    cpu: list[float] = []
+
+    def ours() -> float:
+        with ground.store() as store:
+            fill(store, among)
+            make_due(store, due, among)
+
+            async def open_work(stack: AsyncExitStack) -> Work:
+                return clock(store)
+
+            return run_stage(store, open_work, due, cpu)
+
+    def theirs() -> float:
+        with ground.store() as store:
+            fill(store, among)
+            make_due(store, due, among)
+            return _bare_expiry(store)
+
+    what = f"expiry of {due:,} due at one instant among {among:,} open"
+    row = Row("expiry", what, "the same rows and events by bare SQL, batches of 1,000", "invoices/s", 0.5)
+    return with_cpu(row.run(ground.sizes.rounds, ours, theirs), cpu)
+
+
+#: What an expiry changes, by hand: the invoice, its agenda, its event; the event's bytes come ready-made.
+BARE_EXPIRY = (
+    "UPDATE invoice SET status = 'expired', reason = 'expires_at has passed', sequence = sequence + 1, first_open = 0,"
+    " monitor_until = %(now)s, updated_at = %(now)s WHERE id = ANY(%(ids)s)",
+    "DELETE FROM agenda WHERE stage = 'clock' AND subject = ANY(%(ids)s)",
+    "INSERT INTO event (id, invoice_id, sequence, type, body, created_at)"
+    " SELECT 'evt_' || i, i, 2, 'invoice.expired', %(body)s, %(now)s FROM unnest(%(ids)s::text[]) AS i",
+)
+
+
+def _bare_expiry(store: Store) -> float:
+    body = b"x" * 1200
+    with plain(store) as connection:
+        now = connection.execute("SELECT now()").fetchone()
+        found = connection.execute("SELECT subject FROM agenda WHERE stage = 'clock' AND due_at <= now()").fetchall()
+        ids = sorted(row[0] for row in found)
+        connection.commit()
+        start = time.perf_counter()
+        for first in range(0, len(ids), 1000):
+            values = {"ids": ids[first : first + 1000], "now": now and now[0], "body": body}
+            for statement in BARE_EXPIRY:
+                connection.execute(statement, values)
+            connection.commit()
+        return len(ids) / (time.perf_counter() - start)
+
+
+# ---------------------------------------------------------------- the cost of a claim
+
+
+def claim_row(ground: Ground) -> Row:
+    """One claim of 100 rows with many open against one with few open."""
+    many, few = ground.sizes.open_many, ground.sizes.open_few
+    with contextlib.ExitStack() as stack:
+        stores = {size: stack.enter_context(ground.store()) for size in (many, few)}
+        for size, store in stores.items():
+            fill(store, size)
+
+        def claims(size: int) -> float:
+            store = stores[size]
+            _make_some_due(store, ground.sizes.claims // 2 * CLAIM_ROWS, size)
+            one = functools.partial(store.claim, Stage.CLOCK, "clock", CLAIM_ROWS, 3600)
+            return percentile([timed(one) * 1000 for _ in range(ground.sizes.claims // 2 - 1)], 0.5)
+
+        what = f"cost of one claim (100 rows) with {many:,} open"
+        row = Row("claim", what, f"with {few:,} open", "ms", 1.3, "less")
+        return row.run(ground.sizes.rounds, lambda: claims(many), lambda: claims(few))
+
+
+def _make_some_due(store: Store, count: int, size: int) -> None:
+    with plain(store) as connection:
+        connection.execute(
+            "UPDATE agenda SET due_at = now() + interval '1 day', lease_token = NULL, claims = 0"
+            " WHERE stage = 'clock' AND (lease_token IS NOT NULL OR due_at <= now())"
+        )
+        connection.execute(
+            "UPDATE agenda SET due_at = now() WHERE ctid IN"
+            " (SELECT ctid FROM agenda WHERE stage = 'clock' AND due_at > now() ORDER BY md5(subject) LIMIT %s)",
+            (min(count, size // 2),),
+        )
+    settle_down(store)
+
+
+# ---------------------------------------------------------------- orders in
+
+
+def add_orders_row(ground: Ground) -> Row:
+    """Lists of 500 validated orders into the store, against bare INSERTs of the same rows."""
+    count = ground.sizes.lists * 500
+    lists = [
+        [(new_order(f"o-{number}"), "nebulox") for number in range(first, first + 500)]
+        for first in range(0, count, 500)
+    ]
+
+    def ours() -> float:
+        with ground.store() as store:
+            return count / timed(lambda: [store.add_orders(orders) for orders in lists])
+
+    row = Row(
+        "add-orders", "store.add_orders, lists of 500", "bare INSERT of the same rows, 500 a batch", "orders/s", 0.3
+    )
+    return row.run(ground.sizes.rounds, ours, lambda: bare_insert(ground, count))
+
+
+def bare_insert(ground: Ground, count: int) -> float:
+    """The rows that so many orders become, 500 a statement and a transaction; rows a second."""
+    with ground.store() as store:
+        add_orders(store, 500)
+        with plain(store) as connection:
+            found = connection.execute("SELECT * FROM invoice")
+            names = [column.name for column in found.description or ()]
+            rows = found.fetchall()
+        with plain(store) as connection:
+            connection.execute("TRUNCATE invoice, agenda")
+        places = [names.index(name) for name in ("id", "order_id", "idempotency_key")]
+        created_at = names.index("created_at")
+        start, spent = time.perf_counter(), 0.0
+        with plain(store) as connection:
+            for batch in range(count // 500):
+                making = time.perf_counter()
+                fresh = [_renamed(row, places, batch) for row in rows]
+                lines = [("create", row[places[0]], "shop", row[created_at], 0, 0) for row in fresh]
+                spent += time.perf_counter() - making
+                _insert(connection, "invoice", names, fresh)
+                _insert(connection, "agenda", ["stage", "subject", "lane", "due_at", "claims", "pokes"], lines)
+                connection.commit()
+        return count / (time.perf_counter() - start - spent)
+
+
+def _renamed(row: Sequence[Any], places: Sequence[int], batch: int) -> list[Any]:
+    fresh = list(row)
+    for place in places:
+        fresh[place] = f"{row[place]}-{batch}"[-40:]
+    return fresh
+
+
+def _insert(
+    connection: psycopg.Connection[Any], table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    line = f"({', '.join(['%s'] * len(names))})"
+    statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([line] * len(rows))}"
+    connection.execute(statement.encode(), [value for row in rows for value in row])
+
+
+def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
+    """By key."""
+    return {
+        "publish": lambda: publish_row(ground),
+        "expiry": lambda: expiry_row(ground),
+        "claim": lambda: claim_row(ground),
+        "add-orders": lambda: add_orders_row(ground),
+    }

@@ -1,0 +1,146 @@
+"""Provider and receiver that are no bottleneck: a bare asyncio protocol with canned answers, a process of its own.
+
+``POST /d<ms>/…`` is a provider's create, answered after so many milliseconds; ``POST /hook`` a webhook, answered at
+once. ``GET /stats`` and ``GET /arrivals`` tell what came; ``POST /reset`` forgets it, ``POST /record`` keeps the times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from typing import Any
+
+END = b"\r\n\r\n"
+
+
+class Ledger:
+    """What came in since the last reset."""
+
+    def __init__(self) -> None:
+        self.made = 0  #: never reset: references stay unique
+        self.prefix = secrets.token_hex(4)
+        self.recording = False
+        self.reset()
+
+    def reset(self) -> None:
+        self.creates = 0
+        self.hooks: set[bytes] = set()
+        self.last_hook_at = 0.0
+        self.create_times: list[tuple[str, float]] = []
+        self.hook_times: list[tuple[str, str, float]] = []
+
+    def stats(self) -> dict[str, Any]:
+        return {"creates": self.creates, "hooks": len(self.hooks), "last_hook_at": self.last_hook_at}
+
+
+LEDGER = Ledger()
+
+
+class Exchange(asyncio.Protocol):
+    """One connection; keep-alive, one request after the other."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        while self._buffer:
+            end = self._buffer.find(END)
+            if end < 0:
+                return
+            head = self._buffer[:end]
+            size = end + len(END) + _length(head)
+            if len(self._buffer) < size:
+                return
+            body, self._buffer = self._buffer[end + len(END) : size], self._buffer[size:]
+            self._handle(head, body)
+
+    def _handle(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"POST /d"):
+            delay = int(head[7 : head.index(b"/", 7)]) / 1000
+            answer = _create(body)
+            if delay:
+                asyncio.get_running_loop().call_later(delay, self._write, answer)
+            else:
+                self._write(answer)
+        elif head.startswith(b"POST /hook"):
+            self._write(_hook(head, body))
+        else:
+            self._write(_control(head))
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+
+
+def _length(head: bytes) -> int:
+    low = head.lower()
+    at = low.find(b"content-length:")
+    if at < 0:
+        return 0
+    end = low.find(b"\r\n", at)
+    return int(low[at + 15 : end if end >= 0 else len(low)])
+
+
+def _create(body: bytes) -> bytes:
+    LEDGER.made += 1
+    LEDGER.creates += 1
+    if LEDGER.recording:
+        start = body.index(b'"orderId":"') + 11
+        LEDGER.create_times.append((body[start : body.index(b'"', start)].decode(), time.time()))
+    made = f"{LEDGER.prefix}-{LEDGER.made}"
+    return _answer(b"201 Created", b'{"result":{"id":"%b","url":"http://127.0.0.1/pay/%b"}}' % ((made.encode(),) * 2))
+
+
+def _hook(head: bytes, body: bytes) -> bytes:
+    start = head.lower().find(b"webhook-id:") + 11
+    end = head.find(b"\r\n", start)
+    LEDGER.hooks.add(head[start : end if end >= 0 else len(head)].strip())
+    LEDGER.last_hook_at = time.time()
+    if LEDGER.recording:
+        event = json.loads(body)
+        LEDGER.hook_times.append((event["subject"], event["type"], LEDGER.last_hook_at))
+    return _answer(b"200 OK", b"")
+
+
+def _control(head: bytes) -> bytes:
+    path = head.split(b" ", 2)[1]
+    found: Any = {}
+    if path == b"/reset":
+        LEDGER.reset()
+        LEDGER.recording = False
+    elif path == b"/record":
+        LEDGER.reset()
+        LEDGER.recording = True
+    elif path == b"/arrivals":
+        found = {"creates": LEDGER.create_times, "hooks": LEDGER.hook_times}
+    else:
+        found = LEDGER.stats()
+    return _answer(b"200 OK", json.dumps(found).encode())
+
+
+def _answer(status: bytes, body: bytes) -> bytes:
+    kind = b"content-type: application/json\r\n" if body else b""
+    return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body)
+
+
+async def serve() -> None:
+    """Listen on a free port of the loopback, print it, go on until ended."""
+    server = await asyncio.get_running_loop().create_server(Exchange, "127.0.0.1", 0, backlog=2000)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        sys.exit(0)
