@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import RECEIVER, System, nebulox_order, running, zeroxhost_order
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
