@@ -19,7 +19,7 @@ from workers.store.store import Store
 log = structlog.get_logger()
 
 PUBLISH_BATCH = 500
-PUBLISH_LEASE_SECONDS = 30.0
+PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
 
 
 def publish(store: Store, stream: EventStream) -> Work:
