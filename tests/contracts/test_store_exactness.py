@@ -32,7 +32,7 @@ from workers.store.agenda import AGENDA
 from workers.store.database import Database
 
 #: One database for all examples of a test: each takes rows of its own.
-TOGETHER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+TOGETHER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 
 AMOUNTS = st.builds(
     lambda whole, decimals: Decimal(f"{whole}.{decimals}" if decimals else f"{whole}"),

@@ -31,8 +31,8 @@ from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.outbox import DELIVERY, EVENT
 
-WRITERS = 4
-TURNS = 25
+WRITERS = 3
+TURNS = 12
 
 
 def judge_within(store, connection, *judgements):

@@ -73,7 +73,7 @@ def test_an_event_that_commits_late_is_not_skipped(database):
 
 
 def test_each_invoices_events_are_told_in_order_while_others_write(database):
-    ids = pend(open_store(database), 20)
+    ids = pend(open_store(database), 12)
     told: list[Any] = []
     finished: list[int] = []
 
@@ -81,7 +81,7 @@ def test_each_invoices_events_are_told_in_order_while_others_write(database):
         def run():
             dice, store = random.Random(seed), open_store(database)
             try:
-                for word in ("partially_paid", "confirming", "pending", "confirming", "paid", "refunded"):
+                for word in ("confirming", "pending", "paid", "refunded"):
                     for one in dice.sample(ids, len(ids)):
                         judge(store, one, seen(word))
             finally:
