@@ -407,6 +407,7 @@ def test_the_command_shows_a_table_with_advice_and_fails(tmp_path):
         ("https://shop.example/", ("--allow", "1.2.3/4"), SECRET, "invoices: --allow: '1.2.3/4' is not host"),
         ("https://shop.example/", (), "whsec_not base64", "invoices: --secret: is not whsec_ and base64"),
     ],
+    ids=["private-address", "plain-http", "allow-list", "secret"],
 )
 def test_what_can_be_known_before_is_said_in_one_line(tmp_path, url, arguments, secret, said):
     done = receiver_check(tmp_path, url, *arguments, secret=secret)

@@ -30,7 +30,11 @@ def test_a_renewed_secret_opens_without_the_old_key() -> None:
     assert SecretBox([OTHER]).open(renewed) == "whsec_x"
 
 
-@pytest.mark.parametrize("stored", ["", "whsec_plain", "naïve", SecretBox([OTHER]).seal("x")])
+@pytest.mark.parametrize(
+    "stored",
+    ["", "whsec_plain", "naïve", SecretBox([OTHER]).seal("x")],
+    ids=["empty", "plain", "not-ascii", "another-key"],
+)
 def test_without_the_right_key_the_error_says_what_to_do(stored) -> None:
     box = SecretBox([KEY])
     for opening in (box.open, box.renew):
