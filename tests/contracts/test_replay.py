@@ -1,0 +1,256 @@
+"""Events sent once more: in order, with the ids they had, and never more than was asked for."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from domain.decision import Stage
+from tests.contracts.store_cases import (
+    agenda_of,
+    deliveries_of,
+    events_of,
+    invoice_of,
+    judge,
+    open_store,
+    pend,
+    rows,
+    seen,
+    subscribe,
+)
+from workers.store import endpoints, replay
+from workers.store.agenda import AGENDA
+from workers.store.deliveries import Try
+from workers.store.outbox import DELIVERY, EVENT
+from workers.store.seek import first_number
+
+LEASE = 60.0
+
+
+@pytest.fixture
+def store(database):
+    return open_store(database)
+
+
+def grow(store, invoice_id, *statuses):
+    for status in statuses:
+        judge(store, invoice_id, seen(status))
+
+
+def parcels(store, endpoint_id):
+    return store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 1000, LEASE))
+
+
+def deliver_all(store, endpoint_id):
+    """Every delivery that is due, in the order they were sent: (event id, sequence)."""
+    sent = []
+    while batch := parcels(store, endpoint_id):
+        sent += [(parcel.event_id, int(json.loads(parcel.body)["sequence"])) for parcel in batch if parcel.delivery_id]
+        store.settle([Try(parcel, "delivered", None, 204, 1, b"") for parcel in batch])
+    return sent
+
+
+def chosen(database, endpoint_id, **given):
+    with database.reading() as connection:
+        return replay.choose(connection, endpoint_id, **({"limit": 1000} | given))
+
+
+def play(database, endpoint_id, events, **given):
+    with database.transaction() as connection:
+        return replay.replay(connection, database, endpoint_id, events, **given)
+
+
+def age(database, number, by):
+    with database.transaction() as connection:
+        at = database.now(connection) - by
+        connection.execute(EVENT.update().where(EVENT.c.number == number).values(created_at=at))
+
+
+def test_a_replay_sends_the_same_events_in_order_with_their_ids_and_all_their_tries(database, store):
+    endpoint_id = subscribe(database)
+    first, second = pend(store, 2)
+    for invoice_id in (first, second):
+        grow(store, invoice_id, "confirming", "paid")
+    before = deliver_all(store, endpoint_id)
+
+    assert play(database, endpoint_id, chosen(database, endpoint_id)) == 6
+
+    again = rows(database, DELIVERY)
+    assert {(row.state, row.tries, row.finished_at) for row in again} == {("due", 0, None)}
+    after = deliver_all(store, endpoint_id)
+    assert sorted(after) == sorted(before)
+    of_first = {event.id for event in events_of(database, first)}
+    for sent in ([each for each in after if each[0] in of_first], [each for each in after if each[0] not in of_first]):
+        assert [sequence for _, sequence in sent] == [1, 2, 3]
+    assert rows(database, AGENDA, AGENDA.c.stage == "deliver") == []
+
+
+def test_one_event_may_be_sent_to_an_endpoint_that_was_added_later_and_would_not_have_had_it(database, store):
+    (invoice_id,) = pend(store)
+    late = subscribe(database, ["invoice.paid"])
+    (event,) = events_of(database, invoice_id)
+    with database.reading() as connection:
+        found = replay.find_event(connection, event.id)
+        assert found is not None
+        assert replay.find_event(connection, "evt_none") is None
+        assert replay.endpoints_of(connection, found) == []
+
+    assert play(database, late, [found]) == 1
+
+    assert deliver_all(store, late) == [(event.id, 1)]
+    with database.reading() as connection:
+        assert replay.endpoints_of(connection, found) == [late]
+
+
+def test_an_endpoint_s_events_are_chosen_by_what_it_had_or_would_have_had(database, store):
+    had = subscribe(database, ["invoice.pending"])
+    (invoice_id,) = pend(store)
+    grow(store, invoice_id, "confirming", "paid")
+    late = subscribe(database, ["invoice.paid"])
+    everything = subscribe(database)
+
+    def types(endpoint_id, **given):
+        kinds = {event.number: event.type for event in events_of(database, invoice_id)}
+        return [kinds[each.number].removeprefix("invoice.") for each in chosen(database, endpoint_id, **given)]
+
+    assert types(had) == ["pending"]
+    assert types(late) == ["paid"]
+    assert types(everything) == ["pending", "confirming", "paid"]
+    assert types(everything, types=["invoice.paid", "invoice.pending"]) == ["pending", "paid"]
+    assert types(late, types=["invoice.confirming"]) == ["confirming"]
+    assert types(everything, limit=2) == ["pending", "confirming"]
+
+
+def test_an_endpoint_s_events_are_chosen_by_their_time(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    grow(store, invoice_id, "confirming", "paid")
+    numbers = [event.number for event in events_of(database, invoice_id)]
+    for number, days in zip(numbers, (10, 5, 1), strict=True):
+        age(database, number, timedelta(days=days))
+    with database.reading() as connection:
+        now = database.now(connection)
+
+    def found(**days):
+        times = {name: now - timedelta(days=value) for name, value in days.items()}
+        return [numbers.index(each.number) + 1 for each in chosen(database, endpoint_id, **times)]
+
+    assert found(since=7) == [2, 3]
+    assert found(until=7) == [1]
+    assert found(since=7, until=3) == [2]
+    assert found(since=0.5) == []
+    assert found(until=20) == []
+
+
+def test_dead_letters_alone_are_revived(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    grow(store, invoice_id, "paid")
+    (parcel,) = parcels(store, endpoint_id)
+    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", None)])
+    assert len(deliver_all(store, endpoint_id)) == 1
+
+    events = chosen(database, endpoint_id, dead_only=True)
+    assert [event.sequence for event in events] == [1]
+    assert play(database, endpoint_id, chosen(database, endpoint_id), dead_only=True) == 1
+    assert play(database, endpoint_id, events, dead_only=True) == 0  # alive again
+    assert [row.state for row in deliveries_of(database, invoice_id)] == ["due", "delivered"]
+    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 1)]
+
+
+def test_a_replayed_event_goes_before_a_newer_one_that_waits_for_its_next_try(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    deliver_all(store, endpoint_id)
+    grow(store, invoice_id, "paid")
+    (parcel,) = parcels(store, endpoint_id)
+    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", 3600.0)])
+    assert parcels(store, endpoint_id) == []
+
+    first, second = chosen(database, endpoint_id)
+    play(database, endpoint_id, [first])
+    assert deliver_all(store, endpoint_id) == [(events_of(database, invoice_id)[0].id, 1)]
+    assert deliver_all(store, endpoint_id) == []  # the newer one still waits its hour
+
+    play(database, endpoint_id, [second])
+    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 2)]
+
+
+def test_an_event_that_is_being_sent_is_left_to_its_holder_and_its_tries_count_anew(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    with database.transaction() as connection:
+        connection.execute(DELIVERY.update().values(tries=11))
+    (parcel,) = parcels(store, endpoint_id)
+
+    play(database, endpoint_id, chosen(database, endpoint_id))
+
+    assert parcels(store, endpoint_id) == []  # nobody else may send it now
+    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", None)])  # its last try, begun before
+    (delivery,) = deliveries_of(database, invoice_id)
+    assert (delivery.state, delivery.tries) == ("due", 0)
+    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 1)]
+
+
+def test_what_is_replayed_to_a_disabled_endpoint_waits_until_it_is_enabled(database, store):
+    endpoint_id = subscribe(database)
+    pend(store)
+    deliver_all(store, endpoint_id)
+    with database.transaction() as connection:
+        endpoints.disable_endpoint(connection, endpoint_id, "by hand", database.now(connection))
+
+    assert play(database, endpoint_id, chosen(database, endpoint_id)) == 1
+
+    assert store.receivers() == []
+    assert endpoints.enable_endpoint(database, endpoint_id) == 1
+    assert len(deliver_all(store, endpoint_id)) == 1
+
+
+def test_a_row_that_was_parked_with_its_pair_is_taken_up_again(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    with database.transaction() as connection:
+        connection.execute(AGENDA.update().where(AGENDA.c.stage == "deliver").values(due_at=None, claims=6))
+
+    play(database, endpoint_id, chosen(database, endpoint_id))
+
+    row = agenda_of(database, f"{endpoint_id}/{invoice_id}")["deliver"]
+    assert (row.due_at is not None, row.claims) == (True, 0)
+
+
+def test_events_or_endpoints_that_are_gone_are_left_out(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    (event,) = chosen(database, endpoint_id)
+
+    assert play(database, "ep_none", [event]) == 0
+    assert play(database, endpoint_id, [replay.Chosen(event.number + 1000, invoice_id, 9)]) == 0
+    assert len(rows(database, DELIVERY)) == 1
+
+
+def test_the_first_number_of_a_time_is_found_by_a_few_looks(database, store):
+    ids = pend(store, 40)
+    numbers = sorted(event.number for invoice_id in ids for event in events_of(database, invoice_id))
+    for days, number in enumerate(reversed(numbers)):
+        age(database, number, timedelta(days=days + 1))
+    with database.transaction() as connection:  # and numbers have gaps
+        connection.execute(EVENT.delete().where(EVENT.c.number.in_(numbers[10:20])))
+        now = database.now(connection)
+
+    def first(days):
+        with database.reading() as connection:
+            return first_number(connection, EVENT.c.number, EVENT.c.created_at, now - timedelta(days=days))
+
+    for days in range(1, 20):
+        assert first(days + 0.5) == numbers[40 - days]
+    assert numbers[9] < first(25.5) <= numbers[20]
+    assert first(1000) == numbers[0]
+    assert first(0) == numbers[-1] + 1
+    assert invoice_of(database, ids[0]).sequence == 1
+
+
+def test_the_first_number_of_an_empty_table_is_none_at_all(database):
+    with database.reading() as connection:
+        assert first_number(connection, EVENT.c.number, EVENT.c.created_at, database.now(connection)) == 0
