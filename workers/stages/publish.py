@@ -14,6 +14,7 @@ from domain.decision import Stage
 from workers.outbound.stream import EventStream, StaleFence
 from workers.pump import Slots, Work, first_line
 from workers.store.agenda import PUBLISH_LANE, Claim
+from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ def publish(store: Store, stream: EventStream) -> Work:
             await _publish_all(store, stream, claim)
         except StaleFence as stale:
             log.warning("stream.lease_lost", error=str(stale))
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, *UNAVAILABLE) as error:
             log.warning("stream.unavailable", error=first_line(error))
             wait_seconds = 1.0
         return [(claim, wait_seconds)]
