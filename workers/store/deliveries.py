@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, null, select, update
+from sqlalchemy import Connection, delete, func, literal_column, select, update
 
 from domain.decision import Stage
-from domain.models import DeliveryAttempt, UtcTime
+from domain.models import DeliveryAttempt
 from workers.store.agenda import AGENDA, Claim, key_rows, keyed
+from workers.store.bulk import insert_rows, update_rows
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
@@ -142,8 +143,8 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
     sent = [attempt for attempt in tries if attempt.parcel.delivery_id is not None]
     if not sent:
         return
+    found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent})
     attempts: list[dict[str, Any]] = []
-    states: list[dict[str, Any]] = []
     for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
         next_try_at = _next_try_at(attempt, now)
         attempts.append(
@@ -158,29 +159,29 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
                 "next_try_at": next_try_at,
             }
         )
-        became = _state(attempt, next_try_at)
-        finished_at = None if became == "due" else now
-        told = {"key": attempt.parcel.delivery_id, "tried": attempt.parcel.tries}
-        states.append(told | {"state": became, "next": next_try_at, "finished": finished_at})
-    connection.execute(ATTEMPT.insert(), attempts)
-    state = bindparam("state", type_=DELIVERY.c.state.type)
-    connection.execute(
-        update(DELIVERY)
-        .where(
-            DELIVERY.c.id == bindparam("key"),
-            # A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only
-            # where it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew.
-            (DELIVERY.c.state == "due") & (DELIVERY.c.tries == bindparam("tried"))
-            | (DELIVERY.c.state != "delivered") & (state == "delivered"),
-        )
-        .values(
-            state=state,
-            tries=DELIVERY.c.tries + 1,
-            next_try_at=bindparam("next", type_=UtcTime),
-            finished_at=bindparam("finished", type_=UtcTime),
-        ),
-        states,
-    )
+        delivery = found.get(attempt.parcel.delivery_id or 0)
+        if delivery is not None and _counts(attempt, delivery):
+            state = _state(attempt, next_try_at)
+            finished_at = None if state == "due" else now
+            delivery |= {"state": state, "next_try_at": next_try_at, "finished_at": finished_at}
+            delivery["tries"] += 1
+    insert_rows(connection, ATTEMPT, attempts)
+    update_rows(connection, DELIVERY, ("id",), list(found.values()))
+
+
+def _lock_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What a try changes of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
+    columns = [DELIVERY.c[name] for name in ("id", "state", "tries", "next_try_at", "finished_at")]
+    rows = select(*columns).where(DELIVERY.c.id.in_(ids)).order_by(DELIVERY.c.id)
+    return {row.id: dict(row._mapping) for row in connection.execute(rows.with_for_update())}
+
+
+def _counts(attempt: Try, delivery: Mapping[str, Any]) -> bool:
+    """A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only where
+    it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew."""
+    if delivery["state"] == "due" and delivery["tries"] == attempt.parcel.tries:
+        return True
+    return attempt.outcome == "delivered" and delivery["state"] != "delivered"
 
 
 def _next_try_at(attempt: Try, now: datetime) -> datetime | None:
@@ -240,11 +241,7 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     done = [(Stage.DELIVER.value, subject) for subject in subjects if subject not in due]
     if done:
         connection.execute(delete(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), done)))
-    if due:
-        connection.execute(
-            update(AGENDA)
-            .where(AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject == bindparam("k"))
-            .values(due_at=bindparam("d", type_=UtcTime), lease_token=null(), claims=0, pokes=0),
-            [{"k": subject, "d": time} for subject, time in sorted(due.items())],
-        )
+    stay = [{"stage": Stage.DELIVER.value, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
+    free = {"lease_token": None, "claims": 0, "pokes": 0}
+    update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])
     return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}

@@ -15,7 +15,8 @@ from domain.exact_json import write_json
 from domain.models import Invoice, RejectedMessage
 from domain.order import Order
 from domain.status import Status
-from workers.store.agenda import AGENDA, CLOCK_LANE, insert_into, keyed
+from workers.store.agenda import AGENDA, CLOCK_LANE, keyed
+from workers.store.bulk import insert_rows
 from workers.store.database import Database
 
 INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
@@ -50,11 +51,8 @@ def add_orders(connection: Connection, database: Database, orders: Sequence[tupl
     now = database.now(connection)
     # Sorted, so that two lists with the same keys in another order don't lock each other out.
     rows = [_row(order, provider, now) for order, provider in sorted(orders, key=lambda pair: _key(pair[0]))]
-    statement = insert_into(database, INVOICE).on_conflict_do_nothing().returning(INVOICE.c.id)
-    made = set(connection.execute(statement, rows).scalars())
-    agenda = [line for row in rows if row["id"] in made for line in _agenda(row, now)]
-    if agenda:
-        connection.execute(AGENDA.insert(), agenda)
+    made = {row.id for row in insert_rows(connection, INVOICE, rows, conflict="skip", returning=("id",))}
+    insert_rows(connection, AGENDA, [line for row in rows if row["id"] in made for line in _agenda(row, now)])
     ours = {(row["account"], row["idempotency_key"]): row["id"] for row in rows if row["id"] in made}
     known = {} if len(made) == len(rows) else _known(connection, [order for order, _ in orders])
     results = []
@@ -78,8 +76,7 @@ def reject(connection: Connection, database: Database, rejections: Sequence[Reje
         }
         for r in sorted(rejections, key=lambda rejection: rejection.message_key)
     ]
-    if rows:
-        connection.execute(insert_into(database, REJECTED).on_conflict_do_nothing(), rows)
+    insert_rows(connection, REJECTED, rows, conflict="skip")
 
 
 def find(

@@ -12,15 +12,16 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, null, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
 from domain.evidence import ClockRanOut, Created, Evidence, InDoubt
 from domain.exact_json import write_json
 from domain.lifecycle import decide
-from domain.models import EvidenceRecord, UtcTime
+from domain.models import EvidenceRecord
 from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, keyed
+from workers.store.bulk import insert_rows, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
 from workers.store.outbox import NewEvent, add_events
@@ -97,8 +98,7 @@ def judge(
     _write_invoices(connection, work)
     lanes = _write_agenda(connection, work)
     endpoints = add_events(connection, database, work.events, work.now)
-    if work.evidence:
-        connection.execute(EVIDENCE.insert(), work.evidence)
+    insert_rows(connection, EVIDENCE, work.evidence)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
     return outcomes, lanes
 
@@ -233,10 +233,9 @@ def _write_invoices(connection: Connection, work: _Work) -> None:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for invoice_id, changes in sorted(work.changes.items()):
         names = tuple(sorted(changes))
-        groups[names].append({"key": invoice_id} | {f"new_{name}": changes[name] for name in names})
-    for names, rows in groups.items():
-        values = {name: bindparam(f"new_{name}", type_=INVOICE.c[name].type) for name in names}
-        connection.execute(update(INVOICE).where(INVOICE.c.id == bindparam("key")).values(values), rows)
+        groups[names].append({"id": invoice_id} | {name: changes[name] for name in names})
+    for rows in groups.values():
+        update_rows(connection, INVOICE, ("id",), rows)
 
 
 def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]:
@@ -251,7 +250,7 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
         ours = _ours(work, key)
         if row is None:
             if due_at is not None:
-                added.append(_new_row(work, key, due_at))
+                added.append(_row(key, due_at) | {"lane": _lane(work, key)})
         elif key not in work.agenda and not ours:
             continue  # the lease was lost meanwhile; whoever holds the row now decides about it
         elif due_at is None:
@@ -259,7 +258,7 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
         elif row.lease_token is not None and not ours:
             poked.append(key)
         else:
-            moved.append({"s": key[0], "k": key[1], "d": due_at})
+            moved.append(_row(key, due_at) | {"lease_token": None})
         if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
     _execute_agenda(connection, gone, moved, poked, added)
@@ -275,21 +274,14 @@ def _execute_agenda(
 ) -> None:
     if gone:
         connection.execute(delete(AGENDA).where(keyed(connection, _IDENTITY, gone)))
-    if moved:
-        connection.execute(
-            update(AGENDA)
-            .where(AGENDA.c.stage == bindparam("s"), AGENDA.c.subject == bindparam("k"))
-            .values(due_at=bindparam("d", type_=UtcTime), lease_token=null(), claims=0, pokes=0),
-            list(moved),
-        )
+    update_rows(connection, AGENDA, ("stage", "subject"), moved)
     if poked:
         connection.execute(update(AGENDA).where(keyed(connection, _IDENTITY, poked)).values(pokes=AGENDA.c.pokes + 1))
-    if added:
-        connection.execute(AGENDA.insert(), list(added))
+    insert_rows(connection, AGENDA, added)
 
 
-def _new_row(work: _Work, key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
-    return {"stage": key[0], "subject": key[1], "lane": _lane(work, key), "due_at": due_at, "claims": 0, "pokes": 0}
+def _row(key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
+    return {"stage": key[0], "subject": key[1], "due_at": due_at, "claims": 0, "pokes": 0}
 
 
 def _lane(work: _Work, key: tuple[str, str]) -> str:

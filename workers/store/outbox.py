@@ -11,7 +11,8 @@ from sqlalchemy import Connection, exists, select, update
 
 from domain.decision import Stage
 from domain.models import Delivery, Endpoint, Event
-from workers.store.agenda import AGENDA, insert_into
+from workers.store.agenda import AGENDA
+from workers.store.bulk import insert_rows
 from workers.store.database import Database
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
@@ -57,13 +58,11 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
         }
         for e in events
     ]
-    numbers = (
-        connection.execute(EVENT.insert().returning(EVENT.c.number, sort_by_parameter_order=True), rows).scalars().all()
-    )
+    numbers = {row.id: row.number for row in insert_rows(connection, EVENT, rows, returning=("id", "number"))}
     deliveries = [
         {
             "endpoint_id": endpoint.id,
-            "event_number": number,
+            "event_number": numbers[event.id],
             "invoice_id": event.invoice_id,
             "sequence": event.sequence,
             "state": "due",
@@ -72,13 +71,13 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
             "created_at": now,
         }
         for endpoint in _lock_endpoints(connection, database)
-        for event, number in zip(events, numbers, strict=True)
+        for event in events
         if wants(endpoint.events, event.type)
     ]
     if not deliveries:
         return set()
-    connection.execute(DELIVERY.insert(), deliveries)
-    poke_pairs(connection, database, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
+    insert_rows(connection, DELIVERY, deliveries)
+    poke_pairs(connection, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
     return {row["endpoint_id"] for row in deliveries}
 
 
@@ -96,7 +95,7 @@ def wants(filter_text: str | None, event_type: str) -> bool:
     return filter_text is None or event_type in filter_text.split(",")
 
 
-def poke_pairs(connection: Connection, database: Database, pairs: set[tuple[str, str]], now: datetime) -> None:
+def poke_pairs(connection: Connection, pairs: set[tuple[str, str]], now: datetime) -> None:
     """One row per (endpoint, invoice). A row that is there keeps its ``due_at``: it is leased, or waits its turn to
     try the pair's older event again. Whoever completes it looks for what is next, this event included."""
     rows = [
@@ -104,11 +103,7 @@ def poke_pairs(connection: Connection, database: Database, pairs: set[tuple[str,
         | {"claims": 0, "pokes": 0}
         for endpoint, invoice in sorted(pairs)
     ]
-    statement = insert_into(database, AGENDA)
-    poke = statement.on_conflict_do_update(
-        index_elements=[AGENDA.c.stage, AGENDA.c.subject], set_={"pokes": AGENDA.c.pokes + 1}
-    )
-    connection.execute(poke, rows)
+    insert_rows(connection, AGENDA, rows, conflict="poke")
 
 
 def unpublished(connection: Connection, limit: int) -> list[Unpublished]:

@@ -101,7 +101,7 @@ def replay(
         return 0
     now = database.now(connection)
     subjects = {f"{endpoint_id}/{event.invoice_id}" for event in events}
-    poke_pairs(connection, database, {(endpoint_id, event.invoice_id) for event in events}, now)
+    poke_pairs(connection, {(endpoint_id, event.invoice_id) for event in events}, now)
     rows = lock_pairs(connection, database, subjects)
     count = _revive(connection, endpoint_id, events, now) if dead_only else len(events)
     if not dead_only:
