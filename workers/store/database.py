@@ -20,7 +20,9 @@ UNAVAILABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError
 
 SQLITE_WAIT_SECONDS = 10
 # random_page_cost: the default of 4 is for spinning disks and makes the planner read whole tables for a batch of keys.
-POSTGRES_OPTIONS = "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+POSTGRES_OPTIONS = (
+    "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+)
 
 
 class SystemClock:
