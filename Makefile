@@ -41,11 +41,11 @@ up: .venv ## starts and supervises all processes (Ctrl-C stops)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/invoices up
 
 test: dev ## the test-suite
-	@$(BIN)/python -m pytest -m "not engines"
+	@$(BIN)/python -m pytest -m "not engines" -n 2 --dist loadfile
 
 # pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
 test-engines: dev ## slower tests, more engines, load
-	@$(BIN)/python -m pytest -m engines; code=$$?; [ $$code -eq 5 ] || exit $$code
+	@$(BIN)/python -m pytest -m engines --durations 10; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 check: dev ## format, lint, types, import rules, the receiver in JavaScript
 	$(BIN)/ruff format --check .
