@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from domain.decision import Stage
 from domain.event import new_id
 from tests.contracts.store_cases import (
+    Background,
     attempts_of,
     deliveries_of,
     judge,
@@ -23,6 +24,7 @@ from tests.contracts.store_cases import (
     rows,
     seen,
     subscribe,
+    wait_until_blocked,
 )
 from workers.outbound.address import AddressGuard
 from workers.outbound.attempt import Outgoing
@@ -35,7 +37,7 @@ from workers.store import endpoints
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import HOPELESS_AFTER, Try
 from workers.store.health import health_of
-from workers.store.outbox import DELIVERY, ENDPOINT
+from workers.store.outbox import DELIVERY, ENDPOINT, NewEvent, add_events
 from workers.store.rotation import reseal_secrets, rotate_secret
 
 LEASE = 60.0
@@ -302,3 +304,22 @@ def test_a_secret_that_opens_with_no_key_stops_the_sealing_and_changes_nothing(d
         reseal_secrets(connection, database, fine.box.renew)
     assert [row.secrets for row in rows(database, ENDPOINT)] == before
     assert foreign.id != fine.id
+
+
+# ------------------------------------------------------------ removed
+
+
+def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_nothing_behind(database, store):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    event = NewEvent(new_id("evt"), invoice_id, 2, "invoice.paid", b"{}")
+    with database.transaction() as connection:
+        assert add_events(connection, database, [event], database.now(connection)) == {endpoint_id}
+        removal = Background(lambda: endpoints.remove_endpoint(database, endpoint_id))
+        wait_until_blocked(database)
+
+    assert removal.result() == 2
+    assert rows(database, DELIVERY) == rows(database, ENDPOINT) == rows(database, AGENDA, AGENDA.c.stage == "deliver")
+    with database.transaction() as connection:
+        event = NewEvent(new_id("evt"), invoice_id, 3, "invoice.refunded", b"{}")
+        assert add_events(connection, database, [event], database.now(connection)) == set()
