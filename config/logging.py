@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -153,6 +154,8 @@ _REGISTER = _Register()
 
 def _clean(value: Any, depth: int) -> Any:
     """A copy made of JSON's own types. Whatever else was in it stands there as text, redacted like any text."""
+    if isinstance(value, str):  # first, because nearly all are
+        return _text(str(value))
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (SecretStr, SecretBytes)):
@@ -166,8 +169,12 @@ def _clean(value: Any, depth: int) -> Any:
 
 
 def _entry(key: Any, content: Any, depth: int) -> Any:
-    plain = re.sub(r"[-_. ]", "", str(key)).lower()
-    return HIDDEN if plain.endswith(SECRET_KEYS) and content is not None else _clean(content, depth + 1)
+    return HIDDEN if content is not None and _names_secret(str(key)) else _clean(content, depth + 1)
+
+
+@functools.lru_cache(1024)
+def _names_secret(key: str) -> bool:
+    return re.sub(r"[-_. ]", "", key).lower().endswith(SECRET_KEYS)
 
 
 def _text(text: str) -> str:

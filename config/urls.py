@@ -23,7 +23,9 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 def redact_url(text: str) -> str:
     """The text with user, password and secret parameters of every address in it replaced by ``***``."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USER_PART.sub("***@", text))
+    if "@" in text:
+        text = _USER_PART.sub("***@", text)
+    return _SECRET_PARAMETER.sub(r"\1***", text) if "=" in text else text
 
 
 def passwords_of(*urls: str) -> tuple[str, ...]:

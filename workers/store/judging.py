@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import random
 from collections import defaultdict
@@ -118,7 +119,7 @@ def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outco
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
     """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out."""
-    invoices = select(INVOICE).where(INVOICE.c.id.in_(ids)).order_by(INVOICE.c.id)
+    invoices = select(INVOICE).where(keyed(connection, (INVOICE.c.id,), [(key,) for key in ids])).order_by(INVOICE.c.id)
     rows = (
         select(AGENDA)
         .where(keyed(connection, _IDENTITY, [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]))
@@ -126,7 +127,7 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
     )
     if database.is_postgresql:
         invoices, rows = invoices.with_for_update(), rows.with_for_update()
-    found = {row.id: SimpleNamespace(**row._mapping) for row in connection.execute(invoices)}
+    found = {row.id: SimpleNamespace(**row._asdict()) for row in connection.execute(invoices)}
     agenda = {(row.stage, row.subject): row for row in connection.execute(rows)}
     return _Work(database.now(connection), found, agenda)
 
@@ -174,7 +175,7 @@ def _completed(work: _Work, evidence: Evidence, judgement: Judgement) -> Evidenc
 
 def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything; what no database takes is written as an escape."""
-    texts = {f.name: text for f in dataclasses.fields(evidence) if isinstance(text := getattr(evidence, f.name), str)}
+    texts = {name: text for name in _names(type(evidence)) if isinstance(text := getattr(evidence, name), str)}
     changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
     return dataclasses.replace(evidence, **changed) if changed else evidence
 
@@ -203,9 +204,7 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
     """Only what differs from the last, or changed something. The clock's word is in the event it caused."""
     if decision.verdict == "ignored" or isinstance(evidence, ClockRanOut):
         return
-    fields = dataclasses.asdict(evidence)
-    raw = fields.pop("raw")
-    fields.pop("asked_at")
+    fields = {name: getattr(evidence, name) for name in _names(type(evidence)) if name not in {"raw", "asked_at"}}
     detail = write_json({name: _plain(value) for name, value in fields.items() if value is not None})
     digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
     if digest == invoice.evidence_digest and decision.verdict != "applied":
@@ -218,10 +217,15 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "at": work.now,
             "kind": type(evidence).__name__,
             "detail": detail,
-            "raw": raw[:RAW_CHARACTERS] if raw else None,
+            "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
             "verdict": decision.verdict,
         }
     )
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _plain(value: Any) -> Any:

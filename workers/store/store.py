@@ -103,8 +103,8 @@ class Store:
             claims = agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
             if not claims:
                 return []
-            rows = connection.execute(select(INVOICE).where(INVOICE.c.id.in_([claim.subject for claim in claims])))
-            invoices = {row.id: row for row in rows}
+            named = agenda.keyed(connection, (INVOICE.c.id,), [(claim.subject,) for claim in claims])
+            invoices = {row.id: row for row in connection.execute(select(INVOICE).where(named))}
         return [(claim, invoices.get(claim.subject)) for claim in claims]
 
     def release(self, claims: Sequence[Claim]) -> None:
