@@ -38,6 +38,11 @@ class Arrival:
 Behaviour = Callable[[Arrival], Awaitable[tuple[int | None, bool]]]
 
 
+async def take(_: Arrival) -> tuple[int | None, bool]:
+    """As a shop should."""
+    return 204, True
+
+
 @dataclass
 class Shops:
     """`with Shops({"healthy": take}) as shops: shops.url("healthy")`."""

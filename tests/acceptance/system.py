@@ -101,7 +101,7 @@ class System:
         settings = {
             "INVOICES_HOME": str(self.home),
             "INVOICES_ACCOUNTS": json.dumps(self.accounts()),
-            "INVOICES_WEBHOOK_ALLOW": self.sandbox.url.removeprefix("http://"),
+            "INVOICES_WEBHOOK_ALLOW": "127.0.0.1",
             "INVOICES_LOG_FORMAT": "json",
             "INVOICES_SECRET_KEY": SECRET_KEY,
         }

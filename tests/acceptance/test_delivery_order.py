@@ -15,16 +15,12 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
-from tests.acceptance.shop import Shops
+from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import System, zeroxhost_order
 
 SLOW_SECONDS = 0.3
 SLOW_CAP = 5
 STUCK = "stuck"  #: the order that the failing endpoint never takes
-
-
-async def take(_):
-    return 204, True
 
 
 async def take_slowly(_):
@@ -58,7 +54,6 @@ def up_to_two(arrival):
 
 def start(system, shops, *processes, **flags):
     """The processes, and the endpoints, added by the command line: what it printed, by name."""
-    system.environment["INVOICES_WEBHOOK_ALLOW"] = "127.0.0.1"
     system.launch(*processes)
     found = {}
     for name in shops.behaviours:

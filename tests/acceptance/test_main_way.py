@@ -6,7 +6,11 @@ import json
 from decimal import Decimal
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from standardwebhooks import Webhook
 
+from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
 
 EXACT = "0.1000000000000000055"
@@ -21,7 +25,15 @@ def system(request, tmp_path):
         yield system
 
 
-def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step_exactly(system):
+@pytest.fixture
+def shop(system):
+    """A second shop, whose webhooks are read with the official libraries: (what arrived, its secret)."""
+    with Shops({"official": take}) as shops:
+        (added,) = system.command("endpoints", "add", shops.url("official"), "--json")
+        yield shops.arrivals, added["secret"]
+
+
+def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step_exactly(system, shop):
     number = json.dumps(nebulox_order("exact-number", price="PLACE")).replace('"PLACE"', EXACT)
     system.order(
         nebulox_order("expires", lifetime_minutes="0.03", metadata={"cart": [1, "ä"]}),
@@ -61,6 +73,7 @@ def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step
     system.check_history()
     system.check_told()
     check_amounts(system)
+    check_with_official_libraries(system, *shop)
     assert max(system.creates().values()) == 1
     assert len(system.stream()) == len(system.events())  # nothing failed: nothing was told twice
     assert system.received()["duplicates"] == 0
@@ -68,6 +81,17 @@ def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step
     publisher = "SELECT due_at, lease_token FROM agenda WHERE stage = 'publish'"
     before = system.rows(publisher)
     system.holds(lambda: system.rows(publisher) == before, "with nothing to tell the publisher rests", 1.5)
+
+
+def check_with_official_libraries(system, arrivals, secret):
+    """Standard Webhooks takes every webhook, CloudEvents reads every envelope."""
+    log = {told["id"]: told["type"] for told in system.events()}
+    system.wait_until(lambda: len(arrivals) >= len(log), "the second shop is told everything")
+    for arrival in arrivals:
+        Webhook(secret).verify(arrival.body, dict(arrival.headers))
+    events = [JSONFormat().read(CloudEvent, arrival.body) for arrival in arrivals]
+    assert {event.get_id(): event.get_type() for event in events} == log
+    assert {arrival.id for arrival in arrivals} == set(log)
 
 
 def check_amounts(system):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from redis import Redis
 from sqlalchemy import select
 
 from domain.decision import Stage
 from domain.evidence import CancelRequested, Created
 from workers.cli import replay as replay_command
+from workers.outbound.breaker import key_of
 from workers.outbound.secretbox import new_key
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
@@ -267,3 +269,26 @@ def test_enabling_says_what_waited(invoices, endpoint, tell):
     ran = invoices("endpoints", "enable", endpoint_id)
     assert ran.out == f"enabled {endpoint_id}: the events of 2 invoices waited\n"
     assert invoices("endpoints", "enable", endpoint_id).out == f"enabled {endpoint_id}\n"
+
+
+def test_where_redis_answers_the_breaker_is_told_and_enabling_closes_it(invoices, endpoint, monkeypatch, valkey_urls):
+    endpoint_id = endpoint()["id"]
+    monkeypatch.setenv("INVOICES_SECRET_KEY", new_key())
+    monkeypatch.setenv("INVOICES_BROKER_URL", valkey_urls[1])
+    monkeypatch.setenv("INVOICES_REDIS_URL", valkey_urls[0])
+
+    def breaker():
+        return invoices("endpoints", "list", "--json").lines[0]["breaker"]
+
+    assert breaker() == "closed"
+    with Redis.from_url(valkey_urls[0]) as client:
+        now = client.time()[0]
+        client.hset(key_of(endpoint_id), "open_until", (now - 1) * 1000)
+        assert breaker() == "probing"
+        client.hset(key_of(endpoint_id), "open_until", (now + 600) * 1000)
+    assert breaker() == "open"
+    assert "enabled, breaker open" in invoices("endpoints", "list").out
+
+    invoices("endpoints", "disable", endpoint_id)
+    assert invoices("endpoints", "enable", endpoint_id).code == 0
+    assert breaker() == "closed"
