@@ -12,6 +12,7 @@ from tests.contracts.store_cases import (
     agenda_of,
     deliveries_of,
     events_of,
+    in_threads,
     invoice_of,
     judge,
     open_store,
@@ -23,6 +24,7 @@ from tests.contracts.store_cases import (
 from workers.store import endpoints, replay
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
+from workers.store.judging import Judgement
 from workers.store.outbox import DELIVERY, EVENT
 from workers.store.seek import first_number
 
@@ -254,3 +256,41 @@ def test_the_first_number_of_a_time_is_found_by_a_few_looks(database, store):
 def test_the_first_number_of_an_empty_table_is_none_at_all(database):
     with database.reading() as connection:
         assert first_number(connection, EVENT.c.number, EVENT.c.created_at, database.now(connection)) == 0
+
+
+def test_replaying_delivering_writing_removing_and_enabling_at_once_lock_nobody_out_and_lose_nothing(database, store):
+    endpoint_id = subscribe(database)
+    ids = pend(store, 12)
+    store.mark_published([event.number for event in store.unpublished(1000)])
+    sent: list[tuple[str, int]] = []
+
+    def write():
+        for status in ("confirming", "paid", "refunded"):
+            for start in range(0, len(ids), 4):
+                store.judge([Judgement(invoice_id, seen(status)) for invoice_id in ids[start : start + 4]])
+
+    def deliver():
+        for _ in range(12):
+            sent.extend(deliver_all(store, endpoint_id))
+
+    def play_all():
+        for _ in range(6):
+            play(database, endpoint_id, chosen(database, endpoint_id)[::-1])
+
+    def switch():
+        for _ in range(6):
+            with database.transaction() as connection:
+                endpoints.disable_endpoint(connection, endpoint_id, "by hand", database.now(connection))
+            endpoints.enable_endpoint(database, endpoint_id)
+
+    def remove():
+        for _ in range(6):
+            store.remove_finished(timedelta(days=1))
+
+    in_threads(write, deliver, deliver, play_all, switch, remove)
+    sent += deliver_all(store, endpoint_id)
+
+    assert {row.state for row in rows(database, DELIVERY)} == {"delivered"}
+    assert {event_id for event_id, _ in sent} == {event.id for event in rows(database, EVENT)}
+    assert rows(database, AGENDA, AGENDA.c.stage == "deliver") == []
+    assert {len(events_of(database, invoice_id)) for invoice_id in ids} == {4}
