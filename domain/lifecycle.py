@@ -289,7 +289,9 @@ def _next_poll(case: _Case, quiet: int, end: datetime | None, *, expired: bool =
         return None
     seconds = case.policy.poll_seconds
     if expired or case.status is Status.EXPIRED:
-        seconds = max(seconds, schedule.MONITOR_POLL_SECONDS)
+        seconds = schedule.monitor_poll_seconds(seconds)
+        last = None if end is None else end - timedelta(seconds=case.policy.timeout_seconds + 1)
+        end = last if last is not None and last > case.now else end  # a look at the end itself comes too late to count
     due = case.now + schedule.poll_wait(seconds, quiet, case.jitter)
     return due if end is None else min(due, max(end, case.now + timedelta(seconds=1)))
 

@@ -68,7 +68,7 @@ PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
 POLL_GROWTH = 1.3
 SLOWEST_POLL = 10
 
-#: An expired invoice is still looked at for a late payment, but not more often than this.
+#: An expired invoice is still looked at for a late payment, SLOWEST_POLL times slower; that alone waits no longer than:
 MONITOR_POLL_SECONDS = 300.0
 
 
@@ -87,6 +87,11 @@ def stretched(seconds: float, jitter: float) -> timedelta:
 def step(table: tuple[float, ...], tries: int) -> float:
     """The wait after ``tries`` tries (≥ 1): the table's entry, its last one for ever after."""
     return table[min(max(tries, 1), len(table)) - 1]
+
+
+def monitor_poll_seconds(poll_seconds: float) -> float:
+    """The cadence of looks for a late payment; an account that is polled seldom is not polled oftener for it."""
+    return max(poll_seconds, min(poll_seconds * SLOWEST_POLL, MONITOR_POLL_SECONDS))
 
 
 def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta:

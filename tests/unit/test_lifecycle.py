@@ -447,6 +447,19 @@ def test_an_expired_invoice_is_watched_for_a_late_payment_but_not_often():
     assert world.invoice.status == "expired"
 
 
+@pytest.mark.parametrize(("poll_seconds", "wait"), [(2.0, 20), (30.0, 300), (60.0, 300), (900.0, 900)])
+def test_the_watch_for_a_late_payment_follows_the_account_s_own_cadence(poll_seconds, wait):
+    assert expired(poll_seconds=poll_seconds).due(Stage.CHECK) == wait
+
+
+def test_the_last_look_for_a_late_payment_is_early_enough_to_count():
+    world = expired(monitor_minutes=Decimal(2))
+    assert world.due(Stage.CHECK) == 120 - 11  # a time-out and a second before the monitoring ends
+    world.pass_time(119)
+    assert look(world, Status.PAID).verdict == "applied"
+    assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
+
+
 @pytest.mark.parametrize("on_the_way", [[], [Status.CONFIRMING], [Status.CONFIRMING, Status.PENDING]])
 def test_a_payment_within_the_monitoring_time_is_late(on_the_way):
     world = expired()
