@@ -90,7 +90,7 @@ def _nested_deeper(value: Any, levels: int) -> bool:
 
 
 def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
-    text = {"type": "string", "pattern": r"^\d{1,30}(\.\d{1,30})?$"}
+    text = {"type": "string", "pattern": r"^(?=.*[1-9])\d{1,30}(\.\d{1,30})?$"}
     return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
 
 

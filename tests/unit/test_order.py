@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import jsonschema
 import pytest
 
 from domain.exact_json import read_json, write_json
@@ -248,3 +249,18 @@ def test_a_bad_cancellation_names_its_field(fields, field):
 def test_metadata_is_stored_as_it_was_sent_number_by_number():
     text = '{"a":1.10,"b":1E-7,"c":12345678901234567890,"d":"é","e":null}'
     assert write_json(order(metadata=read_json(text)).metadata) == text
+
+
+# ---------------------------------------------------------------- the schema
+
+
+@pytest.mark.parametrize("price", ["0", "0.00", 0, "-1", "1,5", "NaN"])
+def test_the_schema_refuses_a_price_that_the_queue_refuses(price):
+    schema = Order.model_json_schema()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(GOOD | {"price": price}, schema)
+
+
+@pytest.mark.parametrize("price", ["10", "10.00", "0.000000001", 10, 0.5])
+def test_the_schema_takes_an_exact_price(price):
+    jsonschema.validate(GOOD | {"price": price}, Order.model_json_schema())
