@@ -17,6 +17,9 @@ log = structlog.get_logger()
 #: At most one bell a lane in this time: the rest would say the same.
 QUIET_MILLISECONDS = 1000
 
+#: Between two rings of one process: what is asked for meanwhile is rung once. A bell costs a message.
+REST_SECONDS = 0.02
+
 #: After a bell that could not be rung none is tried for so long.
 AWAY_SECONDS = 1.0
 
@@ -55,10 +58,14 @@ class Bell:
 
     def _ring_for_ever(self) -> None:
         while True:
-            bell = self._waiting.get()
-            self._asked.discard(bell)  # first: who rings from now on may mean something that came later
-            if self._clock() >= self._away_until:
-                self._ring(*bell)
+            bells = [self._waiting.get()]
+            while not self._waiting.empty():
+                bells.append(self._waiting.get())
+            for bell in bells:
+                self._asked.discard(bell)  # first: who rings from now on may mean something that came later
+                if self._clock() >= self._away_until:
+                    self._ring(*bell)
+            time.sleep(REST_SECONDS)
 
     def _ring(self, stage: str, lane: str) -> None:
         try:

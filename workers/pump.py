@@ -29,6 +29,9 @@ Lane = tuple[Stage, str]
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
+#: After a claim that found less than it could have, a lane rests for so long; results are gathered for as long before a
+#: commit. A claim or a commit costs the same for one row as for twenty: under load, rows come in between.
+GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
@@ -233,7 +236,8 @@ class Pump:
             if self._stopping:
                 return
             try:
-                await self._fill(runner)
+                if not await self._fill(runner):
+                    await asyncio.sleep(GATHER_SECONDS)
                 tries = 0
             except UNAVAILABLE as error:
                 runner.wake.set()
@@ -243,28 +247,30 @@ class Pump:
                 log.exception("pump.lane_failed", stage=runner.work.stage.value, lane=runner.lane)
                 await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _fill(self, runner: _Runner) -> None:
-        """One claim: as many rows as there is room for, their I/O started at once."""
+    async def _fill(self, runner: _Runner) -> bool:
+        """One claim: as many rows as there is room for, their I/O started at once; whether it found all it asked for."""
         work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
         room = self._room(runner, slots)
         if room <= 0:
-            return
+            return True
         allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
         if allowed <= 0:
             asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
-            return
+            return True
         items = await self._in_executor(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
             await work.refund(lane, allowed - len(items))
         if self._stopping:  # nothing of it was begun: as if nobody had claimed it
             await self._in_executor(self._release, [work.claim_of(item) for item in items])
-            return
+            return True
         await self._begin(runner, slots, items)
         if len(items) >= allowed:
             self._ring_others((work.stage, lane))
             runner.wake.set()
-        elif work.timed:
+            return True
+        if work.timed:
             await self._set_timers([(work.stage, lane)])
+        return False
 
     def _room(self, runner: _Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
@@ -318,6 +324,8 @@ class Pump:
         results = self._results[work.stage]
         while True:
             batch = [await results.queue.get()]
+            if not work.hold_slot and results.queue.qsize() < COMMIT_LIMIT:
+                await asyncio.sleep(GATHER_SECONDS)
             while len(batch) < COMMIT_LIMIT and not results.queue.empty():
                 batch.append(results.queue.get_nowait())
             await self._commit(work, [result for result, _ in batch])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import random
 from collections import defaultdict
@@ -175,7 +174,7 @@ def _completed(work: _Work, evidence: Evidence, judgement: Judgement) -> Evidenc
 
 def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything; what no database takes is written as an escape."""
-    texts = {name: text for name in _names(type(evidence)) if isinstance(text := getattr(evidence, name), str)}
+    texts = {name: text for name in evidence.__dataclass_fields__ if isinstance(text := getattr(evidence, name), str)}
     changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
     return dataclasses.replace(evidence, **changed) if changed else evidence
 
@@ -204,7 +203,9 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
     """Only what differs from the last, or changed something. The clock's word is in the event it caused."""
     if decision.verdict == "ignored" or isinstance(evidence, ClockRanOut):
         return
-    fields = {name: getattr(evidence, name) for name in _names(type(evidence)) if name not in {"raw", "asked_at"}}
+    fields = {
+        name: getattr(evidence, name) for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at"}
+    }
     detail = write_json({name: _plain(value) for name, value in fields.items() if value is not None})
     digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
     if digest == invoice.evidence_digest and decision.verdict != "applied":
@@ -221,11 +222,6 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "verdict": decision.verdict,
         }
     )
-
-
-@functools.cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from workers.store import agenda, deliveries, intake, judging, outbox, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due
 from workers.store.database import Database
 from workers.store.deliveries import Parcel, Receiver, Try
+from workers.store.group import GroupCommit
 from workers.store.intake import INVOICE, Added, Rejection
 from workers.store.judging import Judgement, Outcome
 from workers.store.outbox import Unpublished
@@ -43,6 +44,7 @@ class Store:
         self.database = database
         self._policies = policies
         self._ring = ring
+        self._orders = GroupCommit(self._add_orders)
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,7 +53,11 @@ class Store:
     # ------------------------------------------------------------ orders in
 
     def add_orders(self, orders: Sequence[tuple[Any, str]]) -> list[Added]:
-        """Write queued invoices for (order, provider name) pairs, and ring their lanes after the commit."""
+        """Write queued invoices for (order, provider name) pairs; what several threads bring shares a transaction."""
+        return self._orders.add(orders)
+
+    def _add_orders(self, orders: Sequence[tuple[Any, str]]) -> list[Added]:
+        """One transaction; the lanes are rung after the commit."""
         with self.database.transaction() as connection:
             added = intake.add_orders(connection, self.database, orders)
         accepted = {
