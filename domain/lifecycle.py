@@ -93,7 +93,9 @@ def _credentials_refused(case: _Case, evidence: CredentialsRefused) -> Decision:
     if case.status is Status.QUEUED and end <= case.now:
         return _close(case, Status.FAILED, "credentials_refused")
     changes = {"create_tries": tries, "refused_since": since}
-    agenda: Agenda = {Stage.CREATE: case.after(schedule.step(schedule.PROBE_SECONDS, tries))}
+    probe = case.after(schedule.step(schedule.PROBE_SECONDS, tries))
+    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # a key that was mended meanwhile saves the order
+    agenda: Agenda = {Stage.CREATE: min(probe, last) if last > case.now else probe}
     if case.status is Status.QUEUED:
         agenda[Stage.CLOCK] = _earliest(case.invoice.create_before, end)
     return Decision("noted", changes, agenda=agenda)

@@ -90,7 +90,7 @@ def _nested_deeper(value: Any, levels: int) -> bool:
 
 
 def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
-    text = {"type": "string", "pattern": r"^(?=.*[1-9])\d{1,30}(\.\d{1,30})?$"}
+    text = {"type": "string", "pattern": r"^(?=[^eE]*[1-9])\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?$"}
     return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
 
 
@@ -206,17 +206,44 @@ def _parse(model: type[Model], fields: Any) -> Model:
         raise OrderError(explain(error)) from None
 
 
+#: pydantic's findings in our words, by its names for them.
+WORDING = {
+    "missing": "is required",
+    "extra_forbidden": "unknown field",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "literal_error": "must be {expected}",
+    "timezone_aware": "must have a time zone, such as the Z of 2026-11-21T20:19:00Z",
+    "datetime_type": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+    "datetime_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+    "datetime_from_date_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+}
+
+
 def explain(error: ValidationError) -> str:
     """One line for pydantic's findings, each with its field and without the value it found."""
     lines = []
     model = error.title.lower()
-    findings = error.errors(include_url=False, include_input=False, include_context=False)
+    findings = error.errors(include_url=False, include_input=False)
     # The key's default waits for a valid order_id; its own finding then says nothing new.
     for finding in [found for found in findings if found["type"] != "default_factory_not_called"][:5]:
         field = _one_line(".".join(str(part) for part in finding["loc"]))
-        message = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "extra_forbidden":
-            message = "unknown field"
+        wording = WORDING.get(finding["type"])
+        message = wording.format(**finding.get("ctx", {})) if wording else finding["msg"].removeprefix("Value error, ")
         if not field and finding["type"] != "value_error":  # our own findings name their field themselves
             field = model
         lines.append(f"{field}: {message}" if field else message)

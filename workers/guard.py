@@ -92,4 +92,6 @@ def _refuse(body: Any) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    """A reason for the list; our own errors say it in our words, others by what kind they are."""
+    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:200]

@@ -295,3 +295,18 @@ def test_removing_an_endpoint_removes_what_was_meant_for_it_and_nothing_else(dat
         for table in tables
     ]
     assert counts == [5, 5, 1, 1]
+
+
+def test_accounts_whose_credentials_are_refused_are_named_with_the_orders_that_wait(database):
+    for minutes in (3, 7):
+        add_invoice(
+            database,
+            status="queued",
+            first_open=1,
+            order_id=f"o-{minutes}",
+            refused_since=NOW - timedelta(minutes=minutes),
+        )
+    add_invoice(database, status="queued", first_open=1, order_id="o-not-asked-yet")
+    add_invoice(database, status="failed", order_id="o-given-up", refused_since=NOW)
+    with database.reading() as connection:
+        assert queries.refused_accounts(connection) == [("nebulox", 2, NOW - timedelta(minutes=7))]

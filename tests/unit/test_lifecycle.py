@@ -146,6 +146,15 @@ def test_refused_credentials_hold_the_order_while_the_account_is_probed():
     assert world.invoice.refused_since is None
 
 
+def test_the_account_is_asked_once_more_just_before_the_hold_is_over():
+    world = queued(hold_refused_minutes=Decimal(10), timeout_seconds=10)
+    for _ in range(5):  # the next probe would come 60 s later, after the end
+        world.take(REFUSED_KEY, Stage.CREATE)
+        world.pass_time(110)
+    world.take(REFUSED_KEY, Stage.CREATE)
+    assert world.due(Stage.CREATE) == 600 - 5 * 110 - 11
+
+
 @pytest.mark.parametrize("last_word", [REFUSED_KEY, ClockRanOut()])
 def test_an_order_fails_when_the_credentials_stay_refused(last_word):
     world = queued(hold_refused_minutes=Decimal(10))

@@ -264,3 +264,19 @@ def test_the_schema_refuses_a_price_that_the_queue_refuses(price):
 @pytest.mark.parametrize("price", ["10", "10.00", "0.000000001", 10, 0.5])
 def test_the_schema_takes_an_exact_price(price):
     jsonschema.validate(GOOD | {"price": price}, Order.model_json_schema())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"price": "0"}, "price: must be greater than 0"),
+        ({"order_id": 5}, "order_id: must be a string"),
+        ({"currency": ""}, "currency: must not be empty"),
+        ({"params": []}, "params: must be an object"),
+        ({"lifetime_minutes": 525_601}, "lifetime_minutes: must be at most 525600"),
+    ],
+    ids=["price", "order_id", "currency", "params", "lifetime"],
+)
+def test_a_mistake_is_told_in_our_words_not_in_the_librarys(fields, said):
+    with pytest.raises(OrderError, match=f"^{said}$"):
+        parse_order({"account": "shop", "order_id": "o-1", **fields})

@@ -48,6 +48,7 @@ def run_checks() -> Iterator[Finding]:
     yield from _guarded("database", lambda: _check_database(config))
     yield from _guarded("broker", lambda: _check_broker(config))
     yield from _guarded("redis", lambda: _check_redis(config))
+    yield from _guarded("accounts", lambda: _check_profiles(config))
     for name, account in sorted(config.accounts.items()):
         yield from _guarded(f"account {name}", partial(_check_account, account))
     yield from _check_workers(config)
@@ -79,7 +80,29 @@ def _check_database(config: Settings) -> Iterator[Finding]:
         yield Finding("database", "ok", f"{place} at revision {head}")
         yield _check_clock(database)
         yield from _check_agenda(database)
+        yield from _check_credentials(database)
         yield _check_secrets(database, config)
+
+
+def _check_profiles(config: Settings) -> Iterator[Finding]:
+    from config.settings import SettingsError
+    from workers.wiring import check_accounts
+
+    try:
+        check_accounts(config)
+    except SettingsError as error:
+        yield Finding("accounts", "wrong", str(error))
+
+
+def _check_credentials(database: Database) -> Iterator[Finding]:
+    """Orders that wait because their account's key is refused: the workers' own probes say so."""
+    from workers.store.queries import refused_accounts
+
+    with database.reading() as connection:
+        for account, orders, since in refused_accounts(connection):
+            waited = (database.now(connection) - since).total_seconds()
+            detail = f"its credentials are refused, {orders} orders wait, the first for {waited:.0f} s: look at api_key"
+            yield Finding(f"account {account}", "wrong", detail)
 
 
 def _check_clock(database: Database) -> Finding:

@@ -16,7 +16,7 @@ from domain.order import Order, OrderError
 from domain.ports import CreateRequest
 from workers.providers.answer import Answer, doubt, read_create, read_message
 from workers.providers.call import Call
-from workers.providers.fields import MAX_REF, read_amount, read_currency, read_single, read_text, read_url
+from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
 
 CREATE_PATH = "/api/invoice/create"
 
@@ -116,6 +116,6 @@ def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
         raw=answer.raw(),
         provider_ref=ref,
         payment_url=url,
-        price=read_amount(result.get("price")),
+        # No price: the echo is of ours, and what the shop ordered stays as the shop wrote it.
         currency=read_currency(result.get("baseCurrency")),
     )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select, update
 from sqlmodel import SQLModel
 
-import domain.models  # noqa: F401 - fills the metadata
+from domain.models import UtcTime  # the import also fills the metadata
 from workers.store.database import Database
 
 INVOICE: Table = SQLModel.metadata.tables["invoice"]
@@ -209,6 +209,18 @@ def mark_redriven(connection: Connection, rejected_id: int, now: datetime) -> No
 def count_rejected(connection: Connection) -> int:
     """How many messages were turned away."""
     return int(connection.execute(select(func.count()).select_from(REJECTED)).scalar_one())
+
+
+def refused_accounts(connection: Connection) -> list[tuple[str, int, datetime]]:
+    """Accounts whose credentials are refused right now: how many orders wait for that, and since when the first."""
+    refused = INVOICE.c.status == "queued", INVOICE.c.refused_since.is_not(None)
+    rows = connection.execute(
+        select(INVOICE.c.provider_account, func.count(), func.min(INVOICE.c.refused_since, type_=UtcTime))
+        .where(*refused)
+        .group_by(INVOICE.c.provider_account)
+        .order_by(INVOICE.c.provider_account)
+    )
+    return [(account, orders, since) for account, orders, since in rows]
 
 
 def agenda_health(connection: Connection, now: datetime) -> list[LaneHealth]:

@@ -133,5 +133,5 @@ def _checked(message: Any) -> dict[str, Any]:
 
 
 def _why(error: Exception) -> str:
-    text = str(error) if isinstance(error, UnreadableError) else f"{type(error).__name__}: {error}"
-    return "the list item is no message: " + " ".join(text.split())[:120]
+    """Our own words: a decoder's would be about Python, not about what was sent."""
+    return f"the list item is no message: {error if isinstance(error, UnreadableError) else 'it can not be decoded'}"
