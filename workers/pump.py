@@ -248,7 +248,7 @@ class Pump:
                 await asyncio.sleep(SWEEP_SECONDS)
 
     async def _fill(self, runner: _Runner) -> bool:
-        """One claim: as many rows as there is room for, their I/O started at once; whether it found all it asked for."""
+        """One claim: as many rows as there is room for, their I/O started at once; whether it got all of them."""
         work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
         room = self._room(runner, slots)
         if room <= 0:

@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self, cast
 
@@ -16,6 +15,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from workers.lean_client import LeanClient, make_request
 from workers.outbound.address import AddressGuard
 from workers.outbound.attempt import (
     KEEP_LIMIT,
@@ -107,7 +107,7 @@ class WebhookSender:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = _open_client(self._guard, self._tls or _public_tls(), self._connect_seconds)
+        self._client = _open_client(self._guard, self._tls or _public_tls())
         return self
 
     async def __aexit__(
@@ -127,7 +127,7 @@ class WebhookSender:
         async with self._slots:
             started = time.perf_counter()
             error_line: str | None
-            exchange = _Exchange(self._client, self._guard, self._clock)
+            exchange = _Exchange(self._client, self._guard, self._clock, self._connect_seconds)
             try:
                 async with asyncio.timeout(self._total_seconds):
                     await exchange.run(delivery, webhook_headers)
@@ -148,10 +148,13 @@ class WebhookSender:
 class _Exchange:
     """A request and what has arrived of its answer so far: what came before a failure is part of the log."""
 
-    def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float], connect_seconds: float
+    ) -> None:
         self._client = client
         self._guard = guard
         self._clock = clock
+        self._connect_seconds = connect_seconds
         self.status: int | None = None
         self.retry_after_seconds: float | None = None
         self.answer = bytearray()
@@ -159,10 +162,9 @@ class _Exchange:
     async def run(self, delivery: Outgoing, webhook_headers: Mapping[str, str] | None) -> None:
         target = self._guard.check_url(delivery.url)
         check_headers(delivery.headers)
-        headers = httpx.Headers(delivery.headers)
-        headers.update(_FIXED_HEADERS)
-        headers.update(signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers)
-        request = self._client.build_request("POST", target.url, content=delivery.body, headers=headers)
+        signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
+        headers = {**delivery.headers, **_FIXED_HEADERS, **signed}
+        request = make_request("POST", target.url, headers, delivery.body, self._connect_seconds)
         with aiming_at(target):
             response = await self._client.send(request, stream=True)
         try:
@@ -194,7 +196,7 @@ def _public_tls() -> ssl.SSLContext:
     return context
 
 
-def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:
+def _open_client(guard: AddressGuard, tls: ssl.SSLContext) -> httpx.AsyncClient:
     session = aiohttp.ClientSession(
         connector=guarded_connector(guard, tls),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -204,10 +206,4 @@ def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: floa
         max_field_size=8190,
         max_headers=100,
     )
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=tls, trust_env=False, client=session),
-        timeout=httpx.Timeout(None, connect=connect_seconds),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    return LeanClient(AiohttpTransport(verify=tls, trust_env=False, client=session))

@@ -13,13 +13,13 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from workers.lean_client import LeanClient, make_request
 from workers.providers.answer import Answer, Failure
 
 #: Bytes of an answer that are read; a longer one is given up.
@@ -28,6 +28,8 @@ MAX_BODY_BYTES = 1024 * 1024
 #: Seconds an idle connection is kept. Servers close theirs after 5 (Node) to 75 (nginx); a create written into a
 #: connection the server is just closing would be in doubt for nothing, so ours go first.
 KEEPALIVE_SECONDS = 4.0
+
+FIXED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"}
 
 #: Nothing of the request was received: the name did not resolve, the connection or its TLS handshake failed, or the
 #: address is one that can't be called at all (redirects are off, so that is always our own).
@@ -99,7 +101,7 @@ class Call:
         token = _attempt.set(attempt)
         try:
             # In its own step: a request that could not even be built was certainly not sent.
-            request = self._client.build_request(method, url, headers=dict(headers), content=body)
+            request = make_request(method, url, FIXED_HEADERS | dict(headers), body)
         except (httpx.InvalidURL, ValueError) as error:
             _attempt.reset(token)
             reason = f"the request can't be built ({type(error).__name__}): look at base_url and api_key"
@@ -167,14 +169,7 @@ def open_client(max_connections: int) -> httpx.AsyncClient:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, trace_configs=[_trace()]
         )
 
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=ssl_context, trust_env=False, client=open_session),
-        trust_env=False,
-        follow_redirects=False,
-        timeout=None,  # noqa: S113 - Call bounds each call as a whole
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"},
-    )
+    return LeanClient(AiohttpTransport(verify=ssl_context, trust_env=False, client=open_session))
 
 
 def _trace() -> aiohttp.TraceConfig:
