@@ -13,7 +13,7 @@ from domain.decision import Stage
 from domain.exact_json import read_json
 from workers.outbound.attempt import Attempt, Outgoing
 from workers.outbound.breaker import Breaker
-from workers.outbound.secretbox import SecretBox
+from workers.outbound.secretbox import SecretBox, SecretUnreadable
 from workers.outbound.webhook import WebhookSender
 from workers.pump import Slots, Work, first_line
 from workers.store.deliveries import Parcel, Receiver, Try
@@ -38,6 +38,7 @@ class DeliverStage:
         self._open_secrets = open_secrets
         self._receivers: dict[str, Receiver] = {}
         self._slots: dict[str, Slots] = {}
+        self._opened: dict[str, tuple[str, ...]] = {}  #: sealed secrets -> the open ones; opening costs as a post does
 
     def work(self) -> Work:
         """The stage as a value."""
@@ -55,6 +56,8 @@ class DeliverStage:
 
     def _lanes(self) -> Sequence[str]:
         self._receivers = {receiver.id: receiver for receiver in self._store.receivers()}
+        used = {receiver.secrets for receiver in self._receivers.values()} & self._opened.keys()
+        self._opened = {sealed: self._opened[sealed] for sealed in used}
         return list(self._receivers)
 
     def _slots_of(self, lane: str) -> Slots:
@@ -80,11 +83,20 @@ class DeliverStage:
         with structlog.contextvars.bound_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id):
             return [await self._try(receiver, parcel)]
 
+    def _secrets_of(self, receiver: Receiver) -> tuple[str, ...]:
+        """What signs for this endpoint. Raises ValueError and SecretUnreadable."""
+        if receiver.secrets not in self._opened:
+            box = self._open_secrets()
+            self._opened[receiver.secrets] = tuple(box.open(sealed) for sealed in receiver.secrets.split(","))
+        return self._opened[receiver.secrets]
+
     async def _try(self, receiver: Receiver, parcel: Parcel) -> Try:
         try:
-            box = self._open_secrets()
-            secrets = tuple(box.open(sealed) for sealed in receiver.secrets.split(","))
-        except ValueError as error:  # sealed with a key that is no longer among ours: the operator's to mend
+            secrets = self._secrets_of(receiver)
+        except (
+            ValueError,
+            SecretUnreadable,
+        ) as error:  # sealed with a key that is no longer among ours: the operator's to mend
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, read_json(receiver.headers))
