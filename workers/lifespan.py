@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -11,6 +12,7 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdow
 from config.celeryconfig import WORK_QUEUE
 from config.settings import SettingsError, load_settings
 from workers.embedded.errors import EmbeddedError
+from workers.fault_points import VARIABLE, arm
 from workers.wiring import check_accounts, prepare_embedded, running, start_pump
 
 log = structlog.get_logger()
@@ -24,6 +26,7 @@ DRAIN_SECONDS = 25.0
 def prepare(**_: Any) -> None:
     """Before anything connects: make sure that what is embedded runs."""
     settings = load_settings()
+    arm(os.environ.get(VARIABLE, ""))
     try:
         check_accounts(settings)
         prepare_embedded(settings)

@@ -348,6 +348,10 @@ class System:
         """A process's whole log."""
         return self._log_file(name).read_text(errors="replace")
 
+    def new_log(self, name: str) -> str:
+        """What a process has written since it was last started."""
+        return self._log_file(name).read_bytes()[self._log_starts[name] :].decode(errors="replace")
+
     def errors(self) -> list[str]:
         """Lines of any process's log that speak of an error or a bug."""
         lines = [

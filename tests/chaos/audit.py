@@ -1,0 +1,182 @@
+"""The auditor: compares what was sent, what the providers saw, what the tables hold, what receiver and stream got."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.acceptance.system import ENDED, INTAKE_QUEUE, RECEIVER, System
+from tests.chaos.plan import HOLD_ACCOUNT
+
+STANDING = "('publish', 'retain')"
+#: A broker that is killed may take with it what it confirmed within this time: it writes once in a turn of its loop.
+BROKER_LOSS_SECONDS = 3.0
+UNACKED = "invoices.unacked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A breach of a promise."""
+
+    promise: str
+    what: str
+
+
+@dataclass(slots=True)
+class Sent:
+    """What producers were told is taken, and what was in a broker that was emptied."""
+
+    at: dict[str, float] = field(default_factory=dict)  #: order id -> when the broker confirmed it, monotonic
+    flushed: set[str] = field(default_factory=set)  #: order ids that were in the broker when it was emptied
+    flushed_stream: list[dict[str, Any]] = field(default_factory=list)  #: the stream's entries at that moment
+    broker_kills: list[float] = field(default_factory=list)
+
+    def excused_by_broker_kill(self, lost: set[str]) -> set[str]:
+        """Confirmed right before the broker was killed."""
+        return {
+            order
+            for order in lost - self.flushed
+            if any(0 <= kill - self.at[order] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
+        }
+
+
+def unfinished(system: System) -> dict[str, int]:
+    """What still waits for something, by kind; empty at rest."""
+    client = system.redis
+    counts = {
+        "agenda": _count(system, f"agenda WHERE stage NOT IN {STANDING}"),
+        "untold": _count(system, "event WHERE published_at IS NULL"),
+        "deliveries": _count(system, "delivery WHERE state = 'due'"),
+        "messages": sum(client.llen(key) for key in client.keys(f"{INTAKE_QUEUE}*")),
+        "unacknowledged": client.hlen(UNACKED),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _count(system: System, rest: str) -> int:
+    return int(system.rows(f"SELECT count(*) AS n FROM {rest}")[0]["n"])
+
+
+def audit(system: System, sent: Sent, lost: set[str]) -> list[Finding]:
+    """Every breach. ``lost``: orders without a row before they were published again."""
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "no order lost": lambda: _lost(system, sent, lost),
+        "no invoice stuck": lambda: _stuck(system),
+        "no lease kept": lambda: _leases(system),
+        "no provider call repeated": lambda: _repeated(system),
+        "the truth of the provider": lambda: _contradicting(system),
+        "no gap in the log": lambda: _gaps(system),
+        "no webhook missing or out of order": lambda: _untold(system),
+        "no stream entry missing or ahead": lambda: _stream(system, sent),
+        "no error of ours": lambda: _errors(system),
+    }
+    return [Finding(promise, what) for promise, check in checks.items() for what in check()]
+
+
+def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
+    for order in sorted(lost - sent.flushed - sent.excused_by_broker_kill(lost)):
+        yield f"{order}: confirmed by the broker, not in the emptied one, and without a row"
+    for order in sorted(set(sent.at) - system.invoices().keys()):
+        yield f"{order}: no row even after it was published again"
+    for row in system.rows("SELECT reason FROM rejected_message"):
+        yield f"a good message was turned away: {row['reason']}"
+
+
+def _stuck(system: System) -> Iterator[str]:
+    for row in system.rows(f"SELECT * FROM agenda WHERE stage NOT IN {STANDING}"):
+        yield f"{row['stage']} {row['subject']}: due {row['due_at']}, claims {row['claims']}"
+    for order_id, row in system.invoices().items():
+        held = row["status"] == "in_doubt" and row["account"] == HOLD_ACCOUNT
+        if row["status"] not in ENDED and not held:
+            yield f"{order_id}: at rest, and {row['status']} ({row['doubts']} doubts)"
+    for row in system.rows("SELECT state, count(*) AS n FROM delivery WHERE state <> 'delivered' GROUP BY state"):
+        yield f"{row['n']} deliveries are {row['state']}"
+
+
+def _leases(system: System) -> Iterator[str]:
+    query = (
+        "SELECT * FROM agenda WHERE lease_token IS NOT NULL AND (due_at IS NULL OR due_at > now() + interval '60 s')"
+    )
+    for row in system.rows(query):
+        yield f"{row['stage']} {row['subject']}: leased until {row['due_at']}"
+    for kind, count in unfinished(system).items():
+        if kind in {"messages", "unacknowledged"}:
+            yield f"{count} {kind} in the broker"
+
+
+def _repeated(system: System) -> Iterator[str]:
+    """A create is called again only after a doubt, or when the provider said that it did not even look."""
+    unread = Counter(_bare(call["order_id"]) for call in system.calls() if call["status"] == 429)
+    rows = {_bare(order_id): row for order_id, row in system.invoices().items()}
+    for order, made in sorted(system.creates().items()):
+        row = rows.get(order)
+        if row is None:
+            yield f"{order}: a create for an order that is in no row"
+            continue
+        allowed = 1 + unread[order] + (0 if row["account"] == HOLD_ACCOUNT else row["doubts"])
+        if made > allowed:
+            why = f"{row['doubts']} doubts, {unread[order]} times 429"
+            yield f"{order} ({row['account']}): {made} creates with {why}"
+
+
+def _contradicting(system: System) -> Iterator[str]:
+    """Paid there is paid here, for the invoice that is bound; and nobody else's invoice is bound."""
+    made = {(one["provider"], str(one["ref"])): one for one in system.control("invoices?limit=0")["invoices"]}
+    bound: Counter[tuple[str, str]] = Counter()
+    for order_id, row in system.invoices().items():
+        if row["provider_ref"] is None:
+            continue
+        provider = "nebulox" if row["provider_account"] == "nebulox" else "zeroxhost"
+        key = (provider, str(row["provider_ref"]))
+        bound[key] += 1
+        there = made.get(key)
+        if there is None:
+            yield f"{order_id}: bound to {key}, which nobody made"
+        elif _bare(there["order_id"]) != _bare(order_id):
+            yield f"{order_id}: bound to the invoice of {there['order_id']}"
+        elif provider == "zeroxhost" and (there["status"] == "paid") != (row["status"] == "paid"):
+            yield f"{order_id}: {row['status']} here, {there['status']} there"
+    yield from (f"{key} is bound {count} times" for key, count in bound.items() if count > 1)
+
+
+def _gaps(system: System) -> Iterator[str]:
+    try:
+        system.check_history()
+    except AssertionError as error:
+        yield f"history: {str(error)[:500]}"
+
+
+def _untold(system: System) -> Iterator[str]:
+    log = Counter(told["id"] for told in system.events())
+    got = Counter(envelope["id"] for envelope in system.ask(f"{system.sandbox.receiver_url(RECEIVER)}/events"))
+    yield from (f"{event}: never received" for event in sorted(log - got))
+    yield from (f"{event}: received, and in no log" for event in sorted(got - log))
+    counts = system.received()
+    for name in ("invalid", "gaps", "out_of_order"):
+        if counts[name]:
+            yield f"{name}: {counts[name]}, {counts['notes'][:3]} {counts['invalid_reasons']}"
+
+
+def _stream(system: System, sent: Sent) -> Iterator[str]:
+    """Readers of the stream see every event; a repeat may come late, nothing comes early."""
+    entries = [*sent.flushed_stream, *system.stream()]
+    missing = {told["id"] for told in system.events()} - {entry["id"] for entry in entries}
+    yield from (f"{event}: not in the stream" for event in sorted(missing))
+    seen: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        sequence = int(entry["sequence"])
+        if sequence > seen[entry["subject"]] + 1:
+            yield f"{entry['subject']}: {sequence} after {seen[entry['subject']]}"
+        seen[entry["subject"]] = max(seen[entry["subject"]], sequence)
+
+
+def _errors(system: System) -> Iterator[str]:
+    """Lines that speak of a bug. Celery calls an outage of the broker an error; ours are warnings."""
+    errors = {line[:300] for line in system.errors() if '"level": "error"' in line}
+    yield from sorted(line for line in errors if "Cannot connect to" not in line)[:10]
+
+
+def _bare(order_id: str) -> str:
+    return order_id.partition("~")[0]

@@ -1,0 +1,66 @@
+"""Keeps the processes running, as a supervisor would, and writes down how each ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.acceptance.system import System
+from tests.chaos.plan import PROCESSES, Plan
+from workers.fault_points import LAST_WORDS, VARIABLE
+
+
+@dataclass(slots=True)
+class Deaths:
+    """How processes ended: by a kill at a random instant, at a point of their own, or of themselves."""
+
+    random: Counter[str] = field(default_factory=Counter)  #: process -> kills
+    points: Counter[str] = field(default_factory=Counter)  #: point -> kills
+    exits: Counter[str] = field(default_factory=Counter)  #: process -> ends that nobody asked for
+
+    def kills(self) -> int:
+        """All SIGKILLs of our processes."""
+        return self.random.total() + self.points.total()
+
+
+class Crew:
+    """The Procfile's processes over one run."""
+
+    def __init__(self, system: System, plan: Plan) -> None:
+        self._system = system
+        self._points: dict[str, Iterator[str]] = {name: plan.points(name) for name in PROCESSES}
+        self.armed = True
+        self.deaths = Deaths()
+
+    def start(self) -> None:
+        """Launch everybody."""
+        for name in PROCESSES:
+            self._launch(name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; one that is dead already died at a point."""
+        process = self._system.processes.get(name)
+        if process is not None and process.poll() is None:
+            self._system.kill(name)
+            self.deaths.random[name] += 1
+            self._launch(name)
+
+    def tend(self) -> None:
+        """Start again whoever has ended."""
+        for name, process in list(self._system.processes.items()):
+            if process.poll() is not None:
+                del self._system.processes[name]
+                self._write_down(name, process.returncode)
+                self._launch(name)
+
+    def _launch(self, name: str) -> None:
+        self._system.environment[VARIABLE] = next(self._points[name]) if self.armed else ""
+        self._system.launch(name)
+
+    def _write_down(self, name: str, code: int) -> None:
+        for line in self._system.new_log(name).splitlines():
+            if line.startswith(LAST_WORDS):
+                self.deaths.points[line.removeprefix(LAST_WORDS).strip()] += 1
+                return
+        self.deaths.exits[f"{name}:{code}"] += 1

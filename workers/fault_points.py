@@ -1,0 +1,127 @@
+"""Points at which a process may be told to kill itself, between any two steps that matter: for crash campaigns only.
+
+``INVOICES_TEST_DIE_AT=create.call.after:3`` ends the process by SIGKILL at the third pass of that point. The code under
+test knows nothing of it: ``arm`` wraps the methods of POINTS from outside. Without the variable nothing is wrapped.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+VARIABLE = "INVOICES_TEST_DIE_AT"
+
+#: What a process writes to its standard error before it dies.
+LAST_WORDS = "fault_point.died"
+
+_STORE = "workers.store.store:Store"
+_CHANNEL = "workers.transport.channel:Claiming"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Methods that are one step, with a point before and a point after them. ``first``: only with this argument."""
+
+    methods: tuple[str, ...]
+    first: str | None = None
+
+
+#: Steps by name; each has the points ``NAME.before`` and ``NAME.after``. After a claim that found nothing is no point.
+STEPS: dict[str, Step] = {
+    "message.claim": Step((f"{_CHANNEL}._read_claim",)),
+    "message.ack": Step(("workers.transport.qos:QoS.ack",)),
+    "order.commit": Step((f"{_STORE}.add_orders",)),
+    "create.claim": Step((f"{_STORE}.claim_invoices",), "create"),
+    "create.call": Step(
+        ("workers.providers.nebulox:Nebulox.create", "workers.providers.zeroxhost:ZeroxHost.create"),
+    ),
+    "check.claim": Step((f"{_STORE}.claim_invoices",), "check"),
+    "check.call": Step(("workers.providers.zeroxhost:ZeroxHost.look_up",)),
+    "clock.claim": Step((f"{_STORE}.claim",), "clock"),
+    "judge.commit": Step((f"{_STORE}.judge",)),
+    "publish.claim": Step((f"{_STORE}.claim",), "publish"),
+    "publish.append": Step(("workers.outbound.stream:EventStream.append",)),
+    "publish.commit": Step((f"{_STORE}.mark_published",)),
+    "publish.finish": Step((f"{_STORE}.finish",)),
+    "deliver.claim": Step((f"{_STORE}.claim",), "deliver"),
+    "deliver.call": Step(("workers.outbound.webhook:WebhookSender.send",)),
+    "deliver.commit": Step((f"{_STORE}.settle",)),
+}
+#: Before any statement is sent, and before any COMMIT.
+SQL_POINTS = {"sql.statement": "before_cursor_execute", "sql.commit": "commit"}
+
+POINTS = (*(f"{name}.{side}" for name in STEPS for side in ("before", "after")), *SQL_POINTS)
+
+
+def arm(wanted: str) -> None:
+    """``POINT:N``: kill this process at the N-th pass. Empty: nothing. Raises ValueError for what is not known."""
+    if not wanted:
+        return
+    point, _, count = wanted.partition(":")
+    if point not in POINTS or not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"{VARIABLE}: must be POINT:N with a known point and N from 1, not {wanted[:80]!r}")
+    die = _countdown(point, int(count))
+    if point in SQL_POINTS:
+        event.listen(Engine, SQL_POINTS[point], lambda *_: die())
+        return
+    name, _, side = point.rpartition(".")
+    for method in STEPS[name].methods:
+        _wrap(method, side, STEPS[name].first, die)
+
+
+def _countdown(point: str, count: int) -> Callable[[], None]:
+    lock, left = threading.Lock(), [count]
+
+    def pass_by() -> None:
+        with lock:
+            left[0] -= 1
+            if left[0] == 0:
+                os.write(2, f"{LAST_WORDS} {point}\n".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return pass_by
+
+
+def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> None:
+    """Put a wrapper in the place of ``module:Class.method``."""
+    module, _, rest = path.partition(":")
+    owner_name, _, method_name = rest.partition(".")
+    owner = getattr(import_module(module), owner_name)
+    method: Callable[..., Any] = getattr(owner, method_name)
+
+    def enter(arguments: tuple[Any, ...]) -> bool:
+        """Whether this call is one of the step; dies where the point is before it."""
+        meant = first is None or str(arguments[1]) == first
+        if meant and side == "before":
+            die()
+        return meant
+
+    def leave(meant: bool, result: Any) -> Any:
+        if meant and side == "after" and (result or "claim" not in method_name):
+            die()
+        return result
+
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def wrapper(*arguments: Any, **options: Any) -> Any:
+            meant = enter(arguments)
+            return leave(meant, await method(*arguments, **options))
+    else:
+
+        @functools.wraps(method)
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            meant = enter(arguments)
+            return leave(meant, method(*arguments, **options))
+
+    setattr(owner, method_name, wrapper)
