@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
     Connection,
-    FromClause,
     Interval,
     String,
     bindparam,
     column,
+    delete,
     func,
-    literal,
     null,
     select,
     text,
-    tuple_,
     update,
     values,
 )
@@ -32,6 +28,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
 from domain.models import Agenda, UtcTime
+from workers.store.bulk import keyed
 from workers.store.database import Database
 
 AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
@@ -95,23 +92,10 @@ def insert_into(database: Database, table: Any) -> Any:
     return postgresql_insert(table) if database.is_postgresql else sqlite_insert(table)
 
 
-def key_rows(connection: Connection, names: Sequence[str], keys: Sequence[tuple[str, ...]]) -> FromClause:
-    """Keys of several columns as rows to join with: one statement text, and one plan, for any number of them."""
-    if connection.dialect.name == "postgresql":
-        arrays = [literal([key[place] for key in keys], ARRAY(String)) for place in range(len(names))]
-        return func.unnest(*arrays).table_valued(*(column(name, String) for name in names)).render_derived()
-    given = func.json_each(json.dumps(keys)).table_valued("value")
-    texts = [func.json_extract(given.c.value, f"$[{place}]").label(name) for place, name in enumerate(names)]
-    return select(*texts).subquery()
-
-
-def keyed(connection: Connection, columns: Sequence[Any], keys: Sequence[tuple[str, ...]]) -> ColumnElement[bool]:
-    """``(a, b) IN keys``, each looked up in the index on these columns.
-
-    A plain list of pairs makes SQLite scan the whole table; PostgreSQL does so too for a hundred of them, until the
-    table's first ANALYZE: it takes each for half a percent of the rows.
-    """
-    return tuple_(*columns).in_(select(key_rows(connection, [column.name for column in columns], keys)))
+@functools.cache
+def delete_rows(dialect: str) -> Any:
+    """Takes rows off the agenda, by stage and subject."""
+    return delete(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
 
 
 def claim(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, literal_column, select, update
+from sqlalchemy import Connection, func, literal_column, select, update
 
 from domain.decision import Stage
 from domain.models import DeliveryAttempt
-from workers.store.agenda import AGENDA, Claim, key_rows, keyed
-from workers.store.bulk import insert_rows, update_rows
+from workers.store.agenda import AGENDA, Claim, delete_rows
+from workers.store.bulk import execute_keyed, insert_rows, key_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
@@ -23,6 +24,8 @@ HOPELESS_AFTER = timedelta(hours=120)
 #: Written out, not bound: there are indexes of these rows only, and a planner has to see that they will do.
 DUE: Any = literal_column("'due'")
 DEAD: Any = literal_column("'dead'")
+
+_PAIR = ("endpoint_id", "invoice_id")
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
@@ -78,23 +81,29 @@ def live_secrets(endpoint: Any, now: datetime) -> str:
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    query = _oldest(
-        connection,
-        [claim.subject for claim in claims],
-        (DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, EVENT.c.id, EVENT.c.body),
-    )
-    rows = connection.execute(query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number)).all()
+    rows: Any = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims])
     found = {
         f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
     }
     return [Parcel(claim, *found[claim.subject]) if claim.subject in found else Parcel(claim, None) for claim in claims]
 
 
-def _oldest(connection: Connection, subjects: Sequence[str], columns: Sequence[Any]) -> Any:
+@functools.cache
+def _parcels(dialect: str) -> Any:
+    delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries
+    query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
+    return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
+
+
+@functools.cache
+def _next_tries(dialect: str) -> Any:
+    return _oldest(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at)
+
+
+def _oldest(dialect: str, *columns: Any) -> Any:
     """Columns of the oldest unfinished delivery of each pair: two looks into ix_delivery_next a pair, however many of
     its events wait."""
-    names = ("endpoint_id", "invoice_id")
-    pair = key_rows(connection, names, [(endpoint, invoice) for endpoint, invoice in map(_pair, subjects)])
+    pair = key_rows(dialect, _PAIR)
     waiting = DELIVERY.alias("waiting")
     oldest = (
         select(func.min(waiting.c.sequence))
@@ -131,12 +140,13 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
 def lock_pairs(connection: Connection, database: Database, subjects: Collection[str]) -> dict[str, Any]:
     """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out."""
     keys = [(Stage.DELIVER.value, subject) for subject in sorted(subjects)]
-    locked = (
-        select(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), keys)).order_by(AGENDA.c.subject)
-    )
-    if database.is_postgresql:
-        locked = locked.with_for_update()
-    return {row.subject: row for row in connection.execute(locked)}
+    return {row.subject: row for row in execute_keyed(connection, _locked_rows, ("stage", "subject"), keys)}
+
+
+@functools.cache
+def _locked_rows(dialect: str) -> Any:
+    rows = select(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
+    return rows.order_by(AGENDA.c.subject).with_for_update()
 
 
 def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) -> None:
@@ -234,13 +244,11 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     subjects = sorted(subjects)
     if not subjects:
         return set()
-    rows = connection.execute(
-        _oldest(connection, subjects, (DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at))
-    )
+    rows = execute_keyed(connection, _next_tries, _PAIR, [_pair(subject) for subject in subjects])
     due = {f"{row.endpoint_id}/{row.invoice_id}": row.next_try_at or now for row in rows}
     done = [(Stage.DELIVER.value, subject) for subject in subjects if subject not in due]
     if done:
-        connection.execute(delete(AGENDA).where(keyed(connection, (AGENDA.c.stage, AGENDA.c.subject), done)))
+        execute_keyed(connection, delete_rows, ("stage", "subject"), done)
     stay = [{"stage": Stage.DELIVER.value, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
     free = {"lease_token": None, "claims": 0, "pokes": 0}
     update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])

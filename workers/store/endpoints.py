@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 import domain.models  # noqa: F401 - fills the metadata
 from domain.exact_json import read_json, write_json
 from domain.status import SILENT, Status
-from workers.store.agenda import keyed
+from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE, lock_pairs, point_at_next
 
@@ -158,11 +158,12 @@ def _make_due(connection: Connection, database: Database, subjects: Sequence[str
         return
     now = database.now(connection)
     pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in idle)]
-    connection.execute(
-        update(DELIVERY)
-        .where(keyed(connection, (DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id), pairs), DELIVERY.c.state == DUE)
-        .values(tries=0, next_try_at=now)
-    )
+
+    def due_at_once(dialect: str) -> Any:
+        of_pairs = keyed(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
+        return update(DELIVERY).where(of_pairs, DELIVERY.c.state == DUE).values(tries=0, next_try_at=now)
+
+    execute_keyed(connection, due_at_once, ("endpoint_id", "invoice_id"), pairs)
     point_at_next(connection, idle, now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,8 @@ from domain.exact_json import write_json
 from domain.models import Invoice, RejectedMessage
 from domain.order import Order
 from domain.status import Status
-from workers.store.agenda import AGENDA, CLOCK_LANE, keyed
-from workers.store.bulk import insert_rows
+from workers.store.agenda import AGENDA, CLOCK_LANE
+from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.database import Database
 
 INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
@@ -138,12 +139,14 @@ def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
 
 def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], Any]:
     keys = sorted({_key(order) for order in orders})
-    rows = connection.execute(
-        select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.idempotency_key, INVOICE.c.digest).where(
-            keyed(connection, (INVOICE.c.account, INVOICE.c.idempotency_key), keys)
-        )
-    )
+    rows = execute_keyed(connection, _with_keys, ("account", "idempotency_key"), keys)
     return {(row.account, row.idempotency_key): row for row in rows}
+
+
+@functools.cache
+def _with_keys(dialect: str) -> Any:
+    key = INVOICE.c.account, INVOICE.c.idempotency_key
+    return select(INVOICE.c.id, *key, INVOICE.c.digest).where(keyed(dialect, *key))
 
 
 def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], Any]) -> Added:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import random
 from collections import defaultdict
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -20,8 +21,8 @@ from domain.evidence import ClockRanOut, Created, Evidence, InDoubt
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
-from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, keyed
-from workers.store.bulk import insert_rows, update_rows
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, delete_rows
+from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
 from workers.store.outbox import NewEvent, add_events
@@ -33,7 +34,7 @@ RAW_CHARACTERS = 16_384
 SOON = timedelta(seconds=2)
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
-_IDENTITY = (AGENDA.c.stage, AGENDA.c.subject)
+_IDENTITY = ("stage", "subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +119,22 @@ def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outco
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
     """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out."""
-    invoices = select(INVOICE).where(keyed(connection, (INVOICE.c.id,), [(key,) for key in ids])).order_by(INVOICE.c.id)
-    rows = (
-        select(AGENDA)
-        .where(keyed(connection, _IDENTITY, [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]))
-        .order_by(AGENDA.c.stage, AGENDA.c.subject)
-    )
-    if database.is_postgresql:
-        invoices, rows = invoices.with_for_update(), rows.with_for_update()
-    found = {row.id: SimpleNamespace(**row._asdict()) for row in connection.execute(invoices)}
-    agenda = {(row.stage, row.subject): row for row in connection.execute(rows)}
+    invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
+    found = {row.id: SimpleNamespace(**row._asdict()) for row in invoices}
+    keys = [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]
+    agenda = {(row.stage, row.subject): row for row in execute_keyed(connection, _locked_rows, _IDENTITY, keys)}
     return _Work(database.now(connection), found, agenda)
+
+
+@functools.cache
+def _locked_invoices(dialect: str) -> Any:
+    return select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id).with_for_update()
+
+
+@functools.cache
+def _locked_rows(dialect: str) -> Any:
+    rows = select(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
+    return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update()
 
 
 def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:
@@ -142,12 +148,14 @@ def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Ju
     )
     if not asked:
         return {}
-    rows = connection.execute(
-        select(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.provider_ref).where(
-            keyed(connection, (INVOICE.c.provider_account, INVOICE.c.provider_ref), asked)
-        )
-    )
+    rows = execute_keyed(connection, _bound_refs, ("provider_account", "provider_ref"), asked)
     return {(row.provider_account, row.provider_ref): row.id for row in rows}
+
+
+@functools.cache
+def _bound_refs(dialect: str) -> Any:
+    ref = INVOICE.c.provider_account, INVOICE.c.provider_ref
+    return select(INVOICE.c.id, *ref).where(keyed(dialect, *ref))
 
 
 def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
@@ -273,11 +281,17 @@ def _execute_agenda(
     added: Sequence[Mapping[str, Any]],
 ) -> None:
     if gone:
-        connection.execute(delete(AGENDA).where(keyed(connection, _IDENTITY, gone)))
-    update_rows(connection, AGENDA, ("stage", "subject"), moved)
+        execute_keyed(connection, delete_rows, _IDENTITY, gone)
+    update_rows(connection, AGENDA, _IDENTITY, moved)
     if poked:
-        connection.execute(update(AGENDA).where(keyed(connection, _IDENTITY, poked)).values(pokes=AGENDA.c.pokes + 1))
+        execute_keyed(connection, _poke, _IDENTITY, poked)
     insert_rows(connection, AGENDA, added)
+
+
+@functools.cache
+def _poke(dialect: str) -> Any:
+    rows = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject)
+    return update(AGENDA).where(rows).values(pokes=AGENDA.c.pokes + 1)
 
 
 def _row(key: tuple[str, str], due_at: datetime) -> dict[str, Any]:

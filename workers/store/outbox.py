@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, select
 
 from domain.decision import Stage
 from domain.models import Delivery, Endpoint, Event
 from workers.store.agenda import AGENDA
-from workers.store.bulk import insert_rows
+from workers.store.bulk import insert_rows, update_rows
 from workers.store.database import Database
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
@@ -124,4 +124,4 @@ def any_unpublished(connection: Connection) -> bool:
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:
     """The stream has these."""
-    connection.execute(update(EVENT).where(EVENT.c.number.in_(numbers)).values(published_at=now))
+    update_rows(connection, EVENT, ("number",), [{"number": number, "published_at": now} for number in numbers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from domain.decision import Policy, Stage
 from workers.store import agenda, deliveries, intake, judging, outbox, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due
+from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import Parcel, Receiver, Try
 from workers.store.group import GroupCommit
@@ -35,6 +37,11 @@ ORPHANED = Policy(
 CONFLICT_TRIES = 3
 
 Lane = tuple[Stage, str]
+
+
+@functools.cache
+def _invoices(dialect: str) -> Any:
+    return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
 
 
 class Store:
@@ -109,8 +116,8 @@ class Store:
             claims = agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
             if not claims:
                 return []
-            named = agenda.keyed(connection, (INVOICE.c.id,), [(claim.subject,) for claim in claims])
-            invoices = {row.id: row for row in connection.execute(select(INVOICE).where(named))}
+            rows = execute_keyed(connection, _invoices, ("id",), [(claim.subject,) for claim in claims])
+            invoices = {row.id: row for row in rows}
         return [(claim, invoices.get(claim.subject)) for claim in claims]
 
     def release(self, claims: Sequence[Claim]) -> None:
