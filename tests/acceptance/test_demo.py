@@ -49,7 +49,7 @@ def test_a_demo_with_one_order_of_each_kind_holds(tmp_path):
 
 
 def test_ctrl_c_ends_a_demo_and_all_it_started(tmp_path):
-    process = start_demo(tmp_path, "--orders", "30")
+    process = start_demo(tmp_path, "--orders", "300")
     assert process.stdout is not None
     for line in process.stdout:
         if "queued" in line or "pending" in line:

@@ -228,7 +228,7 @@ NONSENSE = {
     "pickle": (lambda i: i.push("x", **{"content-type": "application/x-python-serialize"}), "content-type: must be"),
     "compressed": (
         lambda i: i.push(zlib.compress(b"[]"), headers=HEADERS | {"compression": "application/x-gzip"}),
-        "body: ValueError: compressed bodies are not taken",
+        "body: compressed bodies are not taken",
     ),
     "far eta": (lambda i: i.push([[], order("x"), {}], headers=HEADERS | {"eta": LATER}), "eta: lies more than 60 s"),
     "bad expires": (lambda i: i.push([[], order("x"), {}], headers=HEADERS | {"expires": "soon"}), "expires: is not a"),
@@ -239,9 +239,9 @@ NONSENSE = {
     "bad price": (lambda i: i.push([[], order("x", price=True), {}], headers=HEADERS), "price: must be a decimal"),
     "v1 no id": (lambda i: i.push({"task": "invoices.create", "args": [], "kwargs": {}}), "id: is missing"),
     "v1 kwargs": (lambda i: i.push({"task": "invoices.create", "id": "1", "kwargs": 5}), "kwargs: must be an object"),
-    "an item without envelope": (lambda i: i.redis.lpush(QUEUE, "hello"), "body: UnreadableError: the list item is no"),
-    "an empty item": (lambda i: i.redis.lpush(QUEUE, ""), "body: UnreadableError: the list item is no message"),
-    "half an envelope": (lambda i: i.redis.lpush(QUEUE, '{"body": "W10="}'), "body: UnreadableError: the list item is"),
+    "an item without envelope": (lambda i: i.redis.lpush(QUEUE, "hello"), "body: the list item is no"),
+    "an empty item": (lambda i: i.redis.lpush(QUEUE, ""), "body: the list item is no message"),
+    "half an envelope": (lambda i: i.redis.lpush(QUEUE, '{"body": "W10="}'), "body: the list item is"),
     "a reply": (lambda i: i.push({"worker@host": {"ok": "pong"}}), "task: neither headers"),
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,11 +49,11 @@ def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_js
     from workers.cli.demo.stand import raise_stand
 
     orders = list(make_orders(count))
-    with _terminable(), fresh_home() as home:
+    with _terminable() as interrupted, fresh_home() as home:
         log_path = home / "demo.log"
         with log_path.open("w", encoding="utf-8") as log, raise_stand(home, log) as stand:
             began = time.monotonic()
-            last_picture = _run(stand, orders, timeout, quiet=as_json)
+            last_picture = _run(stand, orders, timeout, interrupted, quiet=as_json)
             report = reckon(stand, orders, time.monotonic() - began)
         _show(report, last_picture, svg, as_json)
         if report.holds and not keep:
@@ -63,20 +64,25 @@ def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_js
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM cleans up as Ctrl-C does."""
+def _terminable() -> Iterator[threading.Event]:
+    """SIGTERM cleans up as Ctrl-C does. The event remembers it: an exception may be raised where Python drops it."""
+    interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield interrupted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _run(stand: Stand, orders: list[DemoOrder], timeout: float, *, quiet: bool) -> RenderableType:
+def _run(
+    stand: Stand, orders: list[DemoOrder], timeout: float, interrupted: threading.Event, *, quiet: bool
+) -> RenderableType:
     """Queue the orders and watch until all have ended or the time is over; the last picture."""
     from workers.cli.demo.report import look
     from workers.cli.demo.stand import raise_failure
@@ -90,6 +96,8 @@ def _run(stand: Stand, orders: list[DemoOrder], timeout: float, *, quiet: bool) 
     with Publisher(stand.config, patience_seconds=10, notice=notice) as publisher, _screen(quiet) as show:
         while True:
             raise_failure(stand)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             batch, waiting = waiting[:ORDERS_A_TICK], waiting[ORDERS_A_TICK:]
             if batch:
                 publisher.send("invoices.create_many", {"orders": [order.fields for order in batch]})
