@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from kombu import Connection, Exchange, Queue
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from tests.contracts.broker_client import Broker, Reader, connect_redis, raw_message
@@ -322,3 +323,29 @@ def wait_until(condition, seconds=5.0):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def test_a_sender_that_outlived_an_emptied_broker_reaches_the_queue_again(ours, open_reader):
+    """kombu declares a queue once a connection, and drops what it sends to an exchange that leads nowhere."""
+    queue = Queue("orders", Exchange("orders", type="direct"), routing_key="orders")
+    reader = open_reader(ours)
+    queue(reader.channel).declare()
+    with Connection(ours.plain_url) as connection:  # without a dead letter queue, as foreign senders are
+        producer = connection.Producer(serializer="json")
+
+        def send(number):
+            producer.publish(number, exchange=queue.exchange, routing_key="orders", declare=[queue])
+
+        send(1)
+        reader.read(1)
+        ours.redis.flushdb()
+        send(2)
+        assert ours.waiting() == []
+
+        end = time.monotonic() + 10
+        while not ours.redis.exists("_kombu.binding.orders"):
+            assert time.monotonic() < end, "the queue is still forgotten"
+            reader.channel.qos.restore_visible()
+            time.sleep(0.05)
+        send(3)
+        assert reader.read(2).bodies == [1, 3]

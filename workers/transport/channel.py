@@ -163,6 +163,19 @@ class Claiming:
         (key,) = self._prefixed([name])
         return ["BLMOVE", key, key, "RIGHT", "RIGHT", seconds]
 
+    def renew_bindings(self: Any) -> None:
+        """Say again which exchanges lead to the queues read here.
+
+        A broker that was emptied has forgotten it, and kombu drops what is sent to an exchange that leads nowhere:
+        senders declare a queue once a connection, and so do workers, for as long as they live.
+        """
+        for queue in self.active_queues:
+            for bound in list(self.state.queue_bindings(queue)):
+                kind = self.typeof(bound.exchange)
+                if kind.type != "fanout":
+                    meta = kind.prepare_bind(queue, bound.exchange, bound.routing_key, bound.arguments)
+                    self._queue_bind(bound.exchange, *meta)
+
     # --- scripts and connections --------------------------------------------------------------------------------------
 
     def run_script(self: Any, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:

@@ -95,6 +95,7 @@ class QoS(redis.QoS):
         self.renew()
         if self.channel.active_queues:
             self.restore_overdue()
+            self.channel.renew_bindings()
 
     def renew(self) -> None:
         """Say that this consumer is alive and still holds its messages."""
