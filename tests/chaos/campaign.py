@@ -95,7 +95,7 @@ class _Run:
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
             "heal_seconds": round(healed),
-            "lost_in_emptied_broker": len(lost & self._sent.flushed),
+            "lost_in_emptied_broker": len(self._sent.emptied(lost)),
             "lost_in_killed_broker": len(self._sent.excused_by_broker_kill(lost)),
             **self._counts(),
         }
@@ -137,6 +137,7 @@ class _Run:
 
     def _publish(self, orders: list[PlannedOrder]) -> None:
         """Until the broker has confirmed them: what a producer does, and what makes repeats."""
+        began = time.monotonic()
         while True:
             try:
                 self._system.order(*(order.fields for order in orders))
@@ -146,6 +147,7 @@ class _Run:
             else:
                 now = time.monotonic()
                 for order in orders:
+                    self._sent.begun.setdefault(order.order_id, began)
                     self._sent.at.setdefault(order.order_id, now)
                 return
 
@@ -230,6 +232,7 @@ class Faults:
             pipeline.xrange(STREAM)
             pipeline.flushall()
             *waiting, unacked, stream, _ = pipeline.execute()
+        self._sent.flushes.append(time.monotonic())
         for item in [*(item for found in waiting for item in found), *unacked]:
             self._sent.flushed |= set(_order_ids(item))
         self._sent.flushed_stream += [json.loads(fields[b"event"]) for _, fields in stream]

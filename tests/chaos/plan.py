@@ -15,8 +15,8 @@ PROCESSES = ("intake", "worker", "worker2", "beat")
 INTAKE_POINTS = tuple(p for p in POINTS if p.startswith(("message.", "order.", "sql.")))
 WORKER_POINTS = tuple(p for p in POINTS if not p.startswith(("message.", "order.")))
 #: Passes until the point kills, by the first part of its name: drawn from 1 to this.
-PASSES = {"sql": 60, "message": 20, "order": 12, "create": 8, "judge": 8}
-FEWEST_PASSES = 4
+PASSES = {"sql": 40, "message": 12, "order": 8, "create": 4, "judge": 4}
+FEWEST_PASSES = 3
 
 #: The account whose orders in doubt are never repeated.
 HOLD_ACCOUNT = "holding"
@@ -70,7 +70,7 @@ class Plan:
             for point in dice.sample(table, len(table)):
                 most = PASSES.get(point.partition(".")[0], FEWEST_PASSES)
                 yield f"{point}:{dice.randint(1, most)}"
-                if dice.random() < 0.15:
+                if dice.random() < 0.1:
                     yield ""
             if not table:
                 yield ""
