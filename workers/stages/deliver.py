@@ -93,10 +93,8 @@ class DeliverStage:
     async def _try(self, receiver: Receiver, parcel: Parcel) -> Try:
         try:
             secrets = self._secrets_of(receiver)
-        except (
-            ValueError,
-            SecretUnreadable,
-        ) as error:  # sealed with a key that is no longer among ours: the operator's to mend
+        except (ValueError, SecretUnreadable) as error:
+            # Sealed with a key that is no longer among ours: the operator's to mend, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, read_json(receiver.headers))
