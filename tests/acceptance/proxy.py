@@ -75,7 +75,11 @@ class Door:
         if not isinstance(self.target, str):
             return socket.create_connection(self.target, timeout=None)
         server = socket.socket(socket.AF_UNIX)
-        server.connect(self.target)
+        try:
+            server.connect(self.target)
+        except OSError:
+            server.close()
+            raise
         return server
 
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
