@@ -139,6 +139,11 @@ class System:
             argv = [part.replace(f"{kind}@%h", f"{name}@%h") for part in self._commands[kind]]
             self.start_program(name, argv)
 
+    def threads(self, name: str) -> int:
+        """How many tasks a worker of the Procfile runs at a time."""
+        argv = self._commands[name]
+        return int(argv[argv.index("-c") + 1])
+
     def wait_until_ready(self, *names: str) -> None:
         """Until each says so."""
         for name in names:
