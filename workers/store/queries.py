@@ -116,6 +116,24 @@ def count_by_status(connection: Connection) -> dict[str, int]:
     return {row.status: row.invoices for row in counted}
 
 
+def count_events(connection: Connection) -> tuple[int, int]:
+    """How many events are written, and how many tellings of them (stream, webhooks) are still to come."""
+    told = select(func.count(), func.count().filter(EVENT.c.published_at.is_(None))).select_from(EVENT)
+    written, unpublished = connection.execute(told).one()
+    due = connection.execute(select(func.count()).select_from(DELIVERY).where(DELIVERY.c.state == "due")).scalar_one()
+    return written, unpublished + due
+
+
+def every_invoice(connection: Connection) -> Sequence[Row[Any]]:
+    """All of them, at once: for small databases such as a demo's."""
+    return connection.execute(select(INVOICE)).all()
+
+
+def every_event(connection: Connection) -> Sequence[Row[Any]]:
+    """All of them in the order they were written, at once: for small databases such as a demo's."""
+    return connection.execute(select(EVENT).order_by(EVENT.c.number)).all()
+
+
 def changed_invoices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     """The invoices with the newest events (several events of one count once), newest first.
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import redis
-from sqlalchemy import func, select
 
 from domain.exact_json import read_json
-from workers.store.queries import DELIVERY, EVENT, INVOICE, count_by_status, count_rejected
+from workers.store.queries import count_by_status, count_events, count_rejected, every_event, every_invoice
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -64,12 +63,8 @@ def look(database: Database) -> Progress:
     """How far the demo is, from SQL."""
     with database.reading() as connection:
         counts = count_by_status(connection)
-        events, unpublished = connection.execute(
-            select(func.count(), func.count().filter(EVENT.c.published_at.is_(None))).select_from(EVENT)
-        ).one()
-        query = select(func.count()).select_from(DELIVERY).where(DELIVERY.c.state == "due")
-        due = connection.execute(query).scalar_one()
-        return Progress(counts, events, unpublished + due, count_rejected(connection))
+        written, waiting = count_events(connection)
+        return Progress(counts, written, waiting, count_rejected(connection))
 
 
 def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
@@ -77,11 +72,11 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
     receiver = stand.receiver()
     calls = stand.calls()
     with stand.database.reading() as connection:
-        ended = {row.order_id: row for row in connection.execute(select(INVOICE))}
+        ended = {row.order_id: row for row in every_invoice(connection)}
         last: dict[str, int] = {}
         told: set[str] = set()
         gaps = 0
-        for event in connection.execute(select(EVENT).order_by(EVENT.c.number)):
+        for event in every_event(connection):
             gaps += event.sequence != last.get(event.invoice_id, 0) + 1
             last[event.invoice_id] = event.sequence
             told.add(event.id)
