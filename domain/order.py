@@ -94,6 +94,14 @@ def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
 
 
+def _nullable(schema: dict[str, Any]) -> None:
+    """The schema of a field whose null means "not given"."""
+    described: dict[str, Any] = {name: schema.pop(name) for name in ("title", "description") if name in schema}
+    kept = dict(schema)
+    schema.clear()
+    schema.update(described, anyOf=[kept, {"type": "null"}])
+
+
 Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
 Price = Annotated[
     Decimal, BeforeValidator(_price), Field(gt=0), _decimal_schema("exact decimal, > 0", exclusiveMinimum=0)
@@ -102,7 +110,7 @@ Minutes = Annotated[
     Decimal,
     BeforeValidator(_price),
     Field(gt=0, le=MAX_LIFETIME_MINUTES),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LIFETIME_MINUTES}),
+    _decimal_schema("minutes, > 0", exclusiveMinimum=0, maximum=MAX_LIFETIME_MINUTES),
 ]
 Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
 JsonObject = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_object)]
@@ -120,6 +128,7 @@ class Order(BaseModel):
         min_length=1,
         max_length=255,
         description="unique per account; default: order_id",
+        json_schema_extra=_nullable,
     )
     price: Price | None = Field(default=None)
     currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. EUR")
@@ -130,8 +139,12 @@ class Order(BaseModel):
     )
     fallback_accounts: tuple[str, ...] | None = Field(default=None, description="not supported yet: leave it out")
     create_before: Time | None = Field(default=None, description="an order still queued then fails as too late")
-    params: JsonObject = Field(default_factory=dict, description="the provider's own fields")
-    metadata: JsonObject = Field(default_factory=dict, description="returned untouched in every event; ≤ 4 KiB")
+    params: JsonObject = Field(
+        default_factory=dict, description="the provider's own fields; ≤ 4 KiB", json_schema_extra=_nullable
+    )
+    metadata: JsonObject = Field(
+        default_factory=dict, description="returned untouched in every event; ≤ 4 KiB", json_schema_extra=_nullable
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -266,6 +266,26 @@ def test_the_schema_takes_an_exact_price(price):
     jsonschema.validate(GOOD | {"price": price}, Order.model_json_schema())
 
 
+@pytest.mark.parametrize("field", sorted(set(Order.model_fields) - {"account", "order_id"}))
+def test_the_schema_takes_a_null_for_whatever_may_be_left_out_as_the_queue_does(field):
+    parse_order(GOOD | {field: None})
+    jsonschema.validate(GOOD | {field: None}, Order.model_json_schema())
+
+
+@pytest.mark.parametrize("field", ["account", "order_id"])
+def test_the_schema_and_the_queue_take_no_null_for_what_is_required(field):
+    with pytest.raises(OrderError, match=f"{field}: is required"):
+        parse_order(GOOD | {field: None})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(GOOD | {field: None}, Order.model_json_schema())
+
+
+@pytest.mark.parametrize("minutes", ["60", "0.5", 60, 0.5])
+def test_the_schema_takes_minutes_as_text_or_number_as_the_queue_does(minutes):
+    parse_order(read_json(write_json(GOOD | {"lifetime_minutes": minutes})))
+    jsonschema.validate(GOOD | {"lifetime_minutes": minutes}, Order.model_json_schema())
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
