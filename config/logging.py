@@ -63,17 +63,32 @@ def configure_logging(log_format: str | None = None, level: str = "info", stream
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
     handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                ErrorRenderer(tracebacks=level == "debug"),
-                redact,
-                _renderer(log_format, out),
-            ],
-        )
+    handler.setFormatter(_formatter(shared, _renderer(log_format, out), tracebacks=level == "debug"))
+    _install(handler, level)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # configured again by tests and by processes that read their settings late
     )
+
+
+def _formatter(
+    shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor, *, tracebacks: bool
+) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            ErrorRenderer(tracebacks=tracebacks),
+            redact,
+            renderer,
+        ],
+    )
+
+
+def _install(handler: logging.Handler, level: str) -> None:
+    """Make it the only one of the standard library's root, with the talkative loggers turned down."""
     root = logging.getLogger()
     for former in list(root.handlers):
         root.removeHandler(former)
@@ -82,12 +97,6 @@ def configure_logging(log_format: str | None = None, level: str = "info", stream
     for name, quiet in QUIET.items():
         logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else quiet)
     logging.captureWarnings(True)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,  # configured again by tests and by processes that read their settings late
-    )
 
 
 def register_secrets(values: Iterable[str]) -> None:
