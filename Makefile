@@ -47,13 +47,14 @@ test: dev ## the test-suite
 test-engines: dev ## slower tests, more engines, load
 	@$(BIN)/python -m pytest -m engines --durations 10; code=$$?; [ $$code -eq 5 ] || exit $$code
 
-check: dev ## format, lint, types, import rules, the receiver in JavaScript
+check: dev ## format, lint, types, import rules, the receiver and the sender in JavaScript
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
 	@sh deploy/receivers/check.sh
+	@sh deploy/senders/check.sh
 
 format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
@@ -71,5 +72,5 @@ chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
