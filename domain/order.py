@@ -227,6 +227,7 @@ WORDING = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters",
+    "too_long": "must be at most {max_length} characters",
     "string_pattern_mismatch": "must match {pattern}",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",

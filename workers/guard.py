@@ -47,8 +47,6 @@ class GuardedConsumer(Consumer):
         return self._hand_over(message)
 
     def _on_message(self, message: Any) -> Any:
-        if message.delivery_info.get("exchange") == REPLY_EXCHANGE:
-            return message.ack()
         judged = inspect(
             message.headers,
             message.properties,
@@ -57,8 +55,16 @@ class GuardedConsumer(Consumer):
             message.content_encoding,
             now=datetime.now(UTC),
         )
+        if _is_nobodys_reply(message, judged):
+            return message.ack()
         rewrite(message, judged)
         return self._hand_over(message)
+
+
+def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:
+    """A message with a task is an order, whatever exchange its sender wrote into it."""
+    to_inspect = message.delivery_info.get("exchange") == REPLY_EXCHANGE
+    return to_inspect and isinstance(judged, TurnedAway) and judged.task is None
 
 
 def rewrite(message: Any, judged: Accepted | TurnedAway) -> None:

@@ -271,6 +271,16 @@ def test_a_message_with_unusable_parts_is_handed_over_as_unreadable_or_as_it_is(
     assert ours.unacked() == (0, 0)
 
 
+@pytest.mark.parametrize("priority", ["Infinity", "1e999", '{"__type__": "decimal", "__value__": "1e99999999"}', "[]"])
+def test_an_odd_priority_does_not_keep_a_dead_consumers_messages_from_coming_back(ours, open_reader, priority):
+    odd = json.loads(raw_message("odd"))
+    odd["properties"]["priority"] = "ODD"
+    ours.push(json.dumps(odd).replace('"ODD"', priority))
+    ours.publish("plain")
+    open_reader(ours).read(2).die()
+    assert sorted(open_reader(ours).read(2).bodies) == ["odd", "plain"]
+
+
 def test_senders_may_leave_out_the_delivery_tag_or_use_it_twice(ours, open_reader):
     ours.push(raw_message(1, properties={}))
     for body in (2, 3):

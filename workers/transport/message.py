@@ -126,6 +126,17 @@ def mark_redelivered(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
+def drop_odd_priority(message: dict[str, Any]) -> None:
+    """Leave a priority that is no whole number or text behind.
+
+    kombu calls ``int`` on it: infinity raises what kombu does not expect, and the Decimal 1e99999999 (its JSON knows
+    Decimals) takes for ever; no message of a dead consumer would come back any more.
+    """
+    properties = message["properties"]
+    if not isinstance(properties.get("priority"), (int, str)):
+        properties.pop("priority", None)
+
+
 def _checked(message: Any) -> dict[str, Any]:
     if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
         raise UnreadableError("is no object with properties")

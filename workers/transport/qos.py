@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
 
-from workers.transport.message import mark_redelivered, read_record, split_record, unreadable
-from workers.transport.scripts import OVERDUE, PUT_BACK, READ, RENEW
+from workers.transport.message import drop_odd_priority, mark_redelivered, read_record, split_record, unreadable
+from workers.transport.scripts import FORGET, OVERDUE, PUT_BACK, READ, RENEW
 
 log = structlog.get_logger()
 
@@ -55,22 +56,38 @@ class QoS(redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message. On an error its lease runs out, and it is delivered again."""
-        try:
-            super().ack(delivery_tag)
-        finally:
-            self.release(delivery_tag)
+        self.forget([delivery_tag])
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Forget a message, or put it at the end of its queue."""
+        if requeue:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.forget([delivery_tag])
+
+    def forget(self, tags: Sequence[str]) -> None:
+        """Forget messages. On an error their leases run out, and they are delivered again."""
         try:
-            super().reject(delivery_tag, requeue=requeue)
+            self.channel.run_script(FORGET, [self.unacked_index_key, self.unacked_key], tags)
+            for tag in tags:
+                virtual.QoS.ack(self, tag)
         finally:
-            self.release(delivery_tag)
+            for tag in tags:
+                self.release(tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back: at the head of its queue, ``leftmost``: at its end."""
-        self._restore([tag], "LPUSH" if leftmost else "RPUSH")
-        self.release(tag)
+        try:
+            self._restore([tag], "LPUSH" if leftmost else "RPUSH")
+        finally:
+            self.release(tag)
+
+    def put_back(self, tags: Sequence[str]) -> None:
+        """Put messages back that were claimed in this order: the oldest at the very head of its queue."""
+        self._restore(list(reversed(tags)), "RPUSH")
+        for tag in tags:
+            self.release(tag)
 
     def restore_unacked(self, client: Any = None) -> list[Any]:
         """Put back all that was delivered and not acknowledged, the oldest at the very head."""
@@ -140,6 +157,7 @@ class QoS(redis.QoS):
             queue = queue or self.channel.deadletter_queue or "celery"
             return [queue], dumps(unreadable(item, queue, "the list item is no message"))
         message, exchange, routing_key = found
+        drop_odd_priority(message)
         level = self.channel._get_message_priority(message, reverse=False)
         queues = self.channel._lookup(exchange, routing_key)
         return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message))
