@@ -39,7 +39,7 @@ class Step:
 #: Steps by name; each has the points ``NAME.before`` and ``NAME.after``. After a claim that found nothing is no point.
 STEPS: dict[str, Step] = {
     "message.claim": Step((f"{_CHANNEL}._read_claim",)),
-    "message.ack": Step(("workers.transport.qos:QoS.ack",)),
+    "message.ack": Step(("workers.transport.qos:QoS.forget",)),
     "order.commit": Step((f"{_STORE}.add_orders",)),
     "create.claim": Step((f"{_STORE}.claim_invoices",), "create"),
     "create.call": Step(
@@ -49,7 +49,7 @@ STEPS: dict[str, Step] = {
     "check.call": Step(("workers.providers.zeroxhost:ZeroxHost.look_up",)),
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge",)),
-    "publish.claim": Step((f"{_STORE}.claim",), "publish"),
+    "publish.claim": Step((f"{_STORE}.claim_publisher",)),
     "publish.append": Step(("workers.outbound.stream:EventStream.append",)),
     "publish.commit": Step((f"{_STORE}.mark_published",)),
     "publish.finish": Step((f"{_STORE}.finish",)),

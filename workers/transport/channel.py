@@ -28,11 +28,15 @@ WAIT_SECONDS = 0.05
 NOWHERE = "invoices.nowhere"
 
 
+#: At most so many messages a claim; fewer where fewer may be in hand at a time (Celery's prefetch limit).
+CLAIM_MESSAGES = 100
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     """A claim that was sent and not yet answered. ``lists`` and ``queues`` lie side by side."""
 
-    tag: str
+    tags: list[str]  #: one for each message it may find
     lists: list[str]
     queues: list[str]
     waits: bool  #: the answer to a wait comes first
@@ -52,6 +56,7 @@ class Claiming:
         self._idle = False  # the last claim found nothing
         self._last_list: str | None = None  # where the last message came from: the next one is awaited there
         self._can_wait = True  # the server knows BLMOVE and takes it
+        self._one_client: Any = None  # for all but claiming
         super().__init__(*args, **kwargs)
 
     # --- claiming -----------------------------------------------------------------------------------------------------
@@ -63,8 +68,7 @@ class Claiming:
 
     def basic_get(self: Any, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """One message right now, or None."""
-        tag = next(self._tags)
-        claim = self._new_claim(tag, [queue], waits=False)
+        claim = self._new_claim(1, [queue], waits=False)
         command = self._claim_command(claim, {queue} if no_ack else set())
         with self.conn_or_acquire() as client:
             try:
@@ -74,6 +78,7 @@ class Claiming:
             self._maybe_update_queues_expire(client, queue)
         if reply is None:
             return None
+        (tag,) = claim.tags
         message = self.Message(read_item(reply[1], tag, queue), channel=self)
         if not no_ack:
             self.qos.hold(tag)
@@ -85,54 +90,60 @@ class Claiming:
         if not queues:
             return
         if self._claim is not None:  # the connection broke before its answer came: whatever it found goes back
-            self.qos.restore_by_tag(self._claim.tag)
-        self._claim = claim = self._new_claim(next(self._tags), queues, waits=self._idle)
+            self.qos.put_back(self._claim.tags)
+        self._claim = claim = self._new_claim(self._room(), queues, waits=self._idle)
         commands = [self._claim_command(claim, self._no_ack_queues)]
         if claim.waits:
             commands.insert(0, self._wait_command(claim, self.brpop_timeout if timeout is None else timeout))
         connection = self.client.connection
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()
-        self.qos.hold(claim.tag)
+        for tag in claim.tags:
+            self.qos.hold(tag)
         connection.send_packed_command(connection.pack_commands(commands))
 
     def _brpop_read(self: Any, **options: Any) -> bool:
         try:
             found = self._read_claim()
-            if found is None:
+            if not found:
                 raise Empty
-            item, tag, queue = found
-            self._queue_cycle.rotate(queue)
-            self.connection._deliver(read_item(item, tag, queue), queue)
+            self._queue_cycle.rotate(found[-1][2])
+            for item, tag, queue in found:
+                self.connection._deliver(read_item(item, tag, queue), queue)
             return True
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _read_claim(self: Any) -> tuple[bytes, str, str] | None:
-        """The item found, its tag, its queue. Both answers are read, or the connection is dropped with the unread."""
+    def _read_claim(self: Any) -> list[tuple[bytes, str, str]]:
+        """Items found, each with its tag and queue. All answers are read, or the connection is dropped with the rest."""
         claim, connection = self._claim, self.client.connection
         try:
             if claim.waits:
                 self._read_wait(connection)
-            reply = connection.read_response()
+            reply = connection.read_response() or []
         except ResponseError as error:  # an answer, and the last one: nothing is left unread
             self._claim = None
-            self.qos.release(claim.tag)
+            self._release(claim.tags)
             raise _broker_error(error) from error
         except BaseException:
             connection.disconnect()
             raise
         self._claim = None
-        self._idle = reply is None
-        if reply is None:
-            self.qos.release(claim.tag)
-            return None
-        place = reply[0] - 1
-        self._last_list = claim.lists[place]
-        if claim.queues[place] in self._no_ack_queues:
-            self.qos.release(claim.tag)
-        return reply[1], claim.tag, claim.queues[place]
+        self._idle = not reply
+        found = [
+            (item, tag, claim.queues[place - 1])
+            for place, item, tag in zip(reply[::2], reply[1::2], claim.tags, strict=False)
+        ]
+        self._release(claim.tags[len(found) :])
+        self._release([tag for _, tag, queue in found if queue in self._no_ack_queues])
+        if found:
+            self._last_list = claim.lists[reply[-2] - 1]
+        return found
+
+    def _release(self: Any, tags: Sequence[str]) -> None:
+        for tag in tags:
+            self.qos.release(tag)
 
     def _read_wait(self: Any, connection: Any) -> None:
         try:
@@ -143,14 +154,19 @@ class Claiming:
                 log.warning("broker.waits_by_pausing", error=str(error)[:200])
             self._can_wait = False
 
-    def _new_claim(self: Any, tag: str, queues: Sequence[str], waits: bool) -> _Claim:
+    def _room(self: Any) -> int:
+        """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit."""
+        return min(self.qos.can_consume_max_estimate() or 1, CLAIM_MESSAGES)
+
+    def _new_claim(self: Any, messages: int, queues: Sequence[str], waits: bool) -> _Claim:
+        tags = [next(self._tags) for _ in range(messages)]
         pairs = [(self._q_for_pri(queue, level), queue) for level in self.priority_steps for queue in queues]
-        return _Claim(tag, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
+        return _Claim(tags, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
 
     def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str]) -> list[Any]:
         keys = self._prefixed([self.unacked_index_key, self.unacked_key, *claim.lists])
         endings = ["" if queue in no_ack_queues else record_ending(queue) for queue in claim.queues]
-        return ["EVAL", CLAIM, len(keys), *keys, claim.tag, *endings]
+        return ["EVAL", CLAIM, len(keys), *keys, *endings, *claim.tags]
 
     def _wait_command(self: Any, claim: _Claim, timeout: float | None) -> list[Any]:
         """Wait on the server without taking anything: a list's last item moves to where it is."""
@@ -185,6 +201,18 @@ class Claiming:
                 return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
             except ResponseError as error:
                 raise _broker_error(error) from error
+
+    def _create_client(self: Any, asynchronous: bool = False) -> Any:
+        """kombu makes a client for each acknowledgement; one will do for all but claiming."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]
+        if self._one_client is None or self._one_client.connection_pool is not self.pool:
+            self._one_client = super()._create_client()  # type: ignore[misc]
+        return self._one_client
+
+    def acknowledge(self: Any, tags: Sequence[str]) -> None:
+        """``basic_ack`` of several messages in one step."""
+        self.qos.forget(tags)
 
     def _prefixed(self: Any, keys: Sequence[str]) -> list[str]:
         return [f"{self.global_keyprefix}{key}" for key in keys]
@@ -222,9 +250,9 @@ class Claiming:
                 self._read_claim()
             elif connection:
                 connection.disconnect()
-            self.qos.restore_by_tag(claim.tag)
+            self.qos.put_back(claim.tags)
         except self.connection_errors as error:
-            log.warning("broker.claim_not_put_back", tag=claim.tag, error=str(error)[:200])
+            log.warning("broker.claim_not_put_back", error=str(error)[:200])
         finally:
             self._claim = self._in_poll = None
 

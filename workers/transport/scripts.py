@@ -13,30 +13,45 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 """
 
-#: KEYS: index, records, then lists in the order to look at them. ARGV: tag, then for each list the end of its record,
-#: or '' where nobody acknowledges. Gives [number of the list, item], or nil when all are empty. The item is never
-#: parsed: it may be no JSON, and encoding it again would change it.
+#: No further message is claimed once so many bytes are: a script holds up the whole server.
+CLAIM_BYTES = 262_144
+
+#: KEYS: index, records, then lists in the order to look at them. ARGV: for each list the end of its record, or '' where
+#: nobody acknowledges; then a tag for each message that is wanted at most. Gives [number of its list, item, ...] of the
+#: messages found, in the order of the tags, or nil when all lists are empty. An item is never parsed: it may be no
+#: JSON, and encoding it again would change it.
 CLAIM = (
     _NOW
-    + """
+    + f"""
+local found, bytes = {{}}, 0
+local tag = #KEYS - 1
 for i = 3, #KEYS do
-  local item = redis.call('LINDEX', KEYS[i], -1)
-  if item then
-    local ending = ARGV[i - 1]
+  local ending = ARGV[i - 2]
+  while tag <= #ARGV and bytes < {CLAIM_BYTES} do
+    local item = redis.call('LINDEX', KEYS[i], -1)
+    if not item then break end
     if ending ~= '' then
       redis.call('ZREM', KEYS[1], '')
-      if redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1]) == 0 then
+      if redis.call('ZADD', KEYS[1], 'NX', now, ARGV[tag]) == 0 then
         return redis.error_reply('ERR this tag holds a message already')
       end
-      redis.call('HSET', KEYS[2], ARGV[1], '[' .. item .. ending)
+      redis.call('HSET', KEYS[2], ARGV[tag], '[' .. item .. ending)
     end
     redis.call('RPOP', KEYS[i])
-    return {i - 2, item}
+    found[#found + 1] = i - 2
+    found[#found + 1] = item
+    tag, bytes = tag + 1, bytes + #item
   end
 end
-return false
+return #found > 0 and found
 """
 )
+
+#: KEYS: index, records. ARGV: tags. They are forgotten: acknowledged.
+FORGET = """
+redis.call('ZREM', KEYS[1], unpack(ARGV))
+redis.call('HDEL', KEYS[2], unpack(ARGV))
+"""
 
 #: KEYS: records. ARGV: tags. Gives the record of each, or nil.
 READ = "return redis.call('HMGET', KEYS[1], unpack(ARGV))"
