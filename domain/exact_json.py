@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any
 
 import simplejson
@@ -30,6 +32,22 @@ def write_json(value: Any, *, sort_keys: bool = False) -> str:
     return simplejson.dumps(
         value, use_decimal=True, separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys, allow_nan=False
     )
+
+
+def write_flat(fields: Mapping[str, str | int | simplejson.RawJSON | None]) -> str:
+    """The bytes that ``write_json`` makes of an object without depth, in a third of its time.
+
+    Its keys must need no escape. simplejson, unless it may escape all of Unicode, quotes each text in Python.
+    """
+    return "{" + ",".join([f'"{name}":{_flat(value)}' for name, value in fields.items()]) + "}"
+
+
+def _flat(value: str | int | simplejson.RawJSON | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return encode_basestring(value)
+    return str(value.encoded_json) if isinstance(value, simplejson.RawJSON) else int.__repr__(value)
 
 
 def number(amount: Decimal) -> simplejson.RawJSON:

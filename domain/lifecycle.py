@@ -39,16 +39,13 @@ class IllegalMoveError(AssertionError):
     """A bug in this file: a move that is not in TRANSITIONS. Nothing is written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     invoice: InvoiceView
+    status: Status
     policy: Policy
     now: datetime
     jitter: float
-
-    @property
-    def status(self) -> Status:
-        return Status(self.invoice.status)
 
     def after(self, seconds: float) -> datetime:
         return self.now + schedule.stretched(seconds, self.jitter)
@@ -56,7 +53,7 @@ class _Case:
 
 def decide(invoice: InvoiceView, evidence: Evidence, policy: Policy, now: datetime, jitter: float = 0.0) -> Decision:
     """Judge one piece of evidence against the invoice as it is now. Pure; raises nothing for any evidence."""
-    return _JUDGES[type(evidence)](_Case(invoice, policy, now, jitter), evidence)
+    return _JUDGES[type(evidence)](_Case(invoice, Status(invoice.status), policy, now, jitter), evidence)
 
 
 # ---------------------------------------------------------------- what a create brought

@@ -10,7 +10,7 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.exact_json import number, read_json, write_json
+from domain.exact_json import number, read_json, write_flat, write_json
 from domain.money import MAX_DECIMALS, MAX_INTEGER_DIGITS, AmountError, format_amount, parse_amount, plain_value
 from domain.order import Order, OrderError, parse_order
 
@@ -26,6 +26,14 @@ def test_a_decimals_text_comes_back_digit_for_digit(text):
     assert write_json(number(amount)) == text
     assert format_amount(parse_amount(read_json(f"[{text}]")[0])) == text
     assert write_json(read_json(f"[{text}]")) == f"[{text}]" or Decimal(text) == 0  # 0E-7: JSON's own way to say it
+
+
+flat = st.one_of(st.none(), st.text(), st.integers(), texts.map(lambda text: number(Decimal(text))))
+
+
+@given(st.dictionaries(st.text(string.ascii_lowercase + "_", min_size=1), flat))
+def test_a_flat_object_is_written_fast_with_the_very_bytes_of_the_slow_way(fields):
+    assert write_flat(fields) == write_json(fields)
 
 
 @given(texts, st.integers(-20, 20))
