@@ -10,9 +10,11 @@ import structlog
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from config.celeryconfig import WORK_QUEUE
-from config.settings import SettingsError, load_settings
+from config.settings import Settings, SettingsError, load_settings
 from workers.embedded.errors import EmbeddedError
 from workers.fault_points import VARIABLE, arm
+from workers.store.database import UNAVAILABLE, Database
+from workers.store.schema import SchemaTooOld, require_schema
 from workers.wiring import check_accounts, prepare_embedded, running, start_pump
 
 log = structlog.get_logger()
@@ -22,9 +24,18 @@ DRAIN_SECONDS = 25.0
 
 
 @celeryd_init.connect(weak=False)
+def prepare_worker(**_: Any) -> None:
+    """Before anything connects: what is embedded runs, and the database is not of an earlier release."""
+    prepare()
+    try:
+        _check_schema(load_settings())
+    except SchemaTooOld as error:
+        raise SystemExit(f"invoices: {error}") from None
+
+
 @beat_init.connect(weak=False)
 def prepare(**_: Any) -> None:
-    """Before anything connects: make sure that what is embedded runs."""
+    """Make sure that what is embedded runs."""
     settings = load_settings()
     arm(os.environ.get(VARIABLE, ""))
     try:
@@ -32,6 +43,20 @@ def prepare(**_: Any) -> None:
         prepare_embedded(settings)
     except (SettingsError, EmbeddedError) as error:
         raise SystemExit(f"invoices: {error}") from None
+
+
+def _check_schema(settings: Settings) -> None:
+    """Raise SchemaTooOld for a database of an earlier release; one that is away is waited for later, as always."""
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        standing = require_schema(database)
+    except UNAVAILABLE as error:
+        log.warning("store.unavailable", error=type(error).__name__, consequence="its revision was not looked at")
+        return
+    finally:
+        database.close()
+    if standing.relation == "newer":
+        log.info("schema.newer", revision=standing.current, known=standing.head, consequence="the next release's")
 
 
 @worker_ready.connect(weak=False)

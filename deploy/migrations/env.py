@@ -1,4 +1,8 @@
-"""What Alembic runs. `invoices migrate` hands a connection over; the bare `alembic` command reads the settings."""
+"""What Alembic runs. `invoices migrate` hands a connection over; the bare `alembic` command reads the settings.
+
+Only `invoices migrate` keeps others from migrating at the same time and asks for locks politely: see
+``workers/store/schema.py``. Alembic begins the transaction itself, so that a migration may leave it for a while.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ def _migrate_online() -> None:
     from workers.store.database import Database
 
     database = Database(load_settings().database_url)
-    with database.transaction() as connection:
+    with database.engine.connect() as connection:
         _migrate(connection)
 
 

@@ -10,6 +10,8 @@ down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
 
+phase = "expand"  # or "contract": see deploy/decisions/0008
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

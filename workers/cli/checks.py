@@ -66,18 +66,17 @@ def _guarded(check: str, run: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 def _check_database(config: Settings) -> Iterator[Finding]:
     from sqlalchemy.engine import make_url
 
-    from workers.store.schema import current_and_head
+    from workers.store.schema import SchemaTooOld, require_schema
 
     with open_database(config) as database:
-        current, head = current_and_head(database)
         place = make_url(config.database_url).render_as_string(hide_password=True)
-        if current is None:
-            yield Finding("database", "wrong", f"{place} is not migrated: run `invoices migrate`")
+        try:
+            standing = require_schema(database)
+        except SchemaTooOld as error:
+            yield Finding("database", "wrong", f"{place}: {error}")
             return
-        if current != head:
-            yield Finding("database", "wrong", f"{place} is at {current}, not at {head}: run `invoices migrate`")
-            return
-        yield Finding("database", "ok", f"{place} at revision {head}")
+        newer = f", newer than this release's {standing.head}" if standing.relation == "newer" else ""
+        yield Finding("database", "ok", f"{place} at revision {standing.current}{newer}")
         yield _check_clock(database)
         yield from _check_agenda(database)
         yield from _check_credentials(database)

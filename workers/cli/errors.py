@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import os
 
+#: Errors whose message is one line for an operator; by name, so that nothing is imported for it.
+_OURS = {
+    "EmbeddedError",
+    "MigrationRefused",
+    "MigrationsMissing",
+    "SchemaTooOld",
+    "SecretUnreadable",
+    "SettingsError",
+}
+
 
 class CommandFailed(Exception):  # noqa: N818 - reads as what happened
     """The command can't do what was asked. The message is one line: what is wrong, and what to do."""
@@ -21,7 +31,7 @@ def missing_endpoint(endpoint_id: str) -> CommandFailed:
 def explain(error: BaseException) -> str:
     """One line for an error that nobody foresaw where it happened."""
     module = type(error).__module__.partition(".")[0]
-    if type(error).__name__ in {"SettingsError", "EmbeddedError", "MigrationsMissing", "SecretUnreadable"}:
+    if type(error).__name__ in _OURS:
         return _one_line(str(error))
     if module in {"sqlalchemy", "psycopg", "sqlite3"}:
         return explain_database(error)

@@ -1,53 +1,204 @@
-"""The database's shape: migrations to run, and how far they have run."""
+"""The database's shape: migrations to run, one at a time beside working workers, and how far they have run."""
 
 from __future__ import annotations
 
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from workers.store.database import Database
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "deploy" / "migrations"
 #: Any number, the same in every release: whoever holds this PostgreSQL advisory lock migrates, the others wait.
 _MIGRATION_LOCK = 4_705_326_118
+
+#: So long a migration asks for a lock on a table. Whatever comes after it waits behind it, workers included.
+LOCK_SECONDS = 1.0
+#: Between two asks workers have the table to themselves.
+REST_SECONDS = 2.0
+#: So long a migration asks again before it gives up.
+PATIENCE_SECONDS = 300.0
+#: PostgreSQL: no lock within ``LOCK_SECONDS``, or in a deadlock. SQLite: another writer for longer than it waits.
+_LOCKED_STATES = {"55P03", "40P01"}
+#: Alembic keeps what it works on in variables of its modules.
+_IN_PROCESS = threading.Lock()
 
 
 class MigrationsMissing(Exception):  # noqa: N818 - reads as what happened
     """The folder of migrations is not where the project was installed from."""
 
 
-def upgrade(database_url: str) -> tuple[str | None, str]:
-    """Bring the database to the newest revision; returns the one before and the one after.
+class MigrationRefused(Exception):  # noqa: N818 - reads as what happened
+    """Somebody held a table for so long that the migration gave up. What came before it stays; run it again."""
 
-    Safe when run by several processes at once: one migrates, the others wait for it and find nothing to do. All of it
-    is one transaction. Raises MigrationsMissing and what ``UNAVAILABLE`` names.
+
+class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
+    """The database is of an earlier release than this code, which would look for columns that are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The revision a database is at (None: never migrated), the newest one that this code knows, and how they lie.
+
+    ``newer``: the database is at a revision this code does not know. It was expanded for the next release, and this
+    one works on it (deploy/decisions/0008).
+    """
+
+    current: str | None
+    head: str
+    relation: Literal["unmigrated", "older", "current", "newer"]
+
+
+def upgrade(
+    database_url: str, *, folder: Path = MIGRATIONS, to: str = "head", patience_seconds: float = PATIENCE_SECONDS
+) -> tuple[str | None, str]:
+    """Bring the database to the newest revision, or to ``to``; returns the one before and the one after.
+
+    Safe when run by several processes at once, and when killed: one migrates, the others wait for it and find nothing
+    to do; each revision is a transaction of its own. A database of a newer release is left as it is. Raises
+    MigrationsMissing, MigrationRefused and what ``UNAVAILABLE`` names.
     """
     _make_folder(database_url)
+    until = time.monotonic() + patience_seconds
     database = Database(database_url, pool_size=1)
     try:
-        with database.transaction() as connection:  # on SQLite BEGIN IMMEDIATE: the second one waits here
-            if database.is_postgresql:
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            before, head = _current(connection), _head()
-            if before != head:
-                config = _config()
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-            return before, head
+        # A new SQLite file is switched to its log by whoever opens it first; the others are turned away meanwhile.
+        opened = _insist("the first look", until, database.engine.connect)
+        with _IN_PROCESS, opened as connection, _alone(connection, database.is_postgresql):
+            return _upgrade(connection, folder, to, until)
     finally:
         database.close()
 
 
-def current_and_head(database: Database) -> tuple[str | None, str]:
-    """The revision the database is at (None: never migrated) and the newest one there is."""
+def _upgrade(connection: Connection, folder: Path, to: str, until: float) -> tuple[str | None, str]:
+    standing = _insist("the first look", until, lambda: _standing(connection, folder))
+    connection.rollback()
+    after = standing.current
+    if standing.relation != "newer":
+        for revision in _missing(folder, standing.current, to):
+            log.info("migration.begun", revision=revision)
+            _insist(f"revision {revision}", until, functools.partial(_migrate, connection, folder, revision))
+            after = revision
+    return standing.current, str(after)
+
+
+def read_standing(database: Database, folder: Path = MIGRATIONS) -> Standing:
+    """How the database and this code's migrations lie to each other."""
     with database.reading() as connection:
-        return _current(connection), _head()
+        return _standing(connection, folder)
+
+
+def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
+    """Raise SchemaTooOld where this code can't work on the database; a newer one is taken."""
+    standing = read_standing(database, folder)
+    if standing.relation == "unmigrated":
+        raise SchemaTooOld("the database is not migrated: run `invoices migrate`")
+    if standing.relation == "older":
+        where = f"the database is at revision {standing.current}, this release needs {standing.head}"
+        raise SchemaTooOld(f"{where}: run `invoices migrate`")
+    return standing
+
+
+# --- one after the other ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(connection: Connection, is_postgresql: bool) -> Iterator[None]:
+    """Only one process migrates. On SQLite each revision's BEGIN IMMEDIATE is the lock, and the second finds it done.
+
+    On PostgreSQL asked for again and again instead of waited for: a statement that waits holds a snapshot, and an
+    index that is built concurrently waits for all of those: the two would wait for each other.
+    """
+    if not is_postgresql:
+        yield
+        return
+    connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
+    connection.commit()
+    told = False
+    while not _try_lock(connection):
+        if not told:
+            log.info("migration.waiting", consequence="another process migrates")
+        told = True
+        time.sleep(0.2)
+    try:
+        yield
+    finally:  # the connection is closed after this, which gives the lock back, as a kill does
+        connection.rollback()
+
+
+def _try_lock(connection: Connection) -> bool:
+    taken = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK}).scalar_one()
+    connection.commit()
+    return bool(taken)
+
+
+def _insist(what: str, until: float, do: Callable[[], Result]) -> Result:
+    """Do it, and again while somebody holds a table. Raises MigrationRefused in the end."""
+    while True:
+        try:
+            return do()
+        except OperationalError as error:
+            if not _is_locked(error):
+                raise
+            if time.monotonic() >= until:
+                raise MigrationRefused(
+                    f"{what}: a table stayed locked by others: end long transactions, then run it again"
+                ) from error
+            log.warning("migration.locked_out", at=what, again_in_seconds=REST_SECONDS)
+        time.sleep(min(REST_SECONDS, max(0.0, until - time.monotonic())))
+
+
+def _migrate(connection: Connection, folder: Path, revision: str) -> None:
+    """One revision; nothing where somebody else has been faster: Alembic looks inside the transaction."""
+    if connection.dialect.name == "postgresql":  # each time: a migration may have changed it
+        lock_milliseconds = f"{LOCK_SECONDS * 1000:.0f}"
+        connection.execute(text("SELECT set_config('lock_timeout', :ms, false)"), {"ms": lock_milliseconds})
+        connection.commit()
+    config = _config(folder)
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, revision)
+    finally:
+        connection.rollback()  # what it failed in; after a success there is nothing left
+
+
+def _is_locked(error: OperationalError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state in _LOCKED_STATES if state else "database is locked" in str(error.orig)
+
+
+# --- where a database stands ------------------------------------------------------------------------------------------
+
+
+def _standing(connection: Connection, folder: Path) -> Standing:
+    scripts = _scripts(folder)
+    head = scripts.get_current_head()
+    if head is None:
+        raise MigrationsMissing(f"no migrations in {folder}: install the project from its folder (make .venv)")
+    current = _current(connection)
+    if current is None:
+        return Standing(None, head, "unmigrated")
+    if current == head:
+        return Standing(current, head, "current")
+    known = current in {script.revision for script in scripts.walk_revisions()}
+    return Standing(current, head, "older" if known else "newer")
 
 
 def _current(connection: Connection) -> str | None:
@@ -56,18 +207,27 @@ def _current(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _head() -> str:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise MigrationsMissing(f"no migrations in {MIGRATIONS}: install the project from its folder (make .venv)")
-    return head
+def revisions(folder: Path = MIGRATIONS) -> list[str]:
+    """Every revision, oldest first."""
+    return [script.revision for script in _scripts(folder).walk_revisions()][::-1]
 
 
-def _config() -> Config:
-    if not (MIGRATIONS / "env.py").is_file():
-        raise MigrationsMissing(f"no migrations in {MIGRATIONS}: install the project from its folder (make .venv)")
+def _missing(folder: Path, current: str | None, to: str) -> list[str]:
+    """What is to be run, oldest first; nothing for a database that is beyond ``to``."""
+    every = revisions(folder)
+    last = len(every) if to == "head" else every.index(to) + 1
+    return every[(0 if current is None else every.index(current) + 1) : last]
+
+
+def _scripts(folder: Path) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(folder))
+
+
+def _config(folder: Path) -> Config:
+    if not (folder / "env.py").is_file():
+        raise MigrationsMissing(f"no migrations in {folder}: install the project from its folder (make .venv)")
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 

@@ -10,6 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+phase = "expand"
+
 ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIME = sa.DateTime(timezone=True)
 

@@ -1,0 +1,37 @@
+"""Indexes for migrations: made and dropped on a table that workers write to meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str = "") -> None:
+    """Make an index; on PostgreSQL CONCURRENTLY, outside the migration's transaction.
+
+    So it must be the only statement of its migration: what came before it is committed, and a kill in the middle means
+    that the migration is run again. An index that a killed build left behind invalid is made anew. Building one waits
+    for every transaction that is older, without holding anybody up, for as long as it takes.
+    """
+    condition = sa.text(where) if where else None
+    if op.get_context().dialect.name != "postgresql":
+        op.create_index(name, table, list(columns), unique=unique, sqlite_where=condition, if_not_exists=True)
+        return
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what a killed build left behind
+        op.create_index(
+            name, table, list(columns), unique=unique, postgresql_where=condition, postgresql_concurrently=True
+        )
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index; on PostgreSQL CONCURRENTLY, outside the migration's transaction, as its only statement."""
+    if op.get_context().dialect.name != "postgresql":
+        op.drop_index(name, table, if_exists=True)
+        return
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
