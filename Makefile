@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check format bench bench-check chaos pins
+.PHONY: help .venv dev demo up test test-engines check format bench bench-check soak profile chaos pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -60,11 +60,17 @@ format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: dev ## benchmarks, minutes; BENCH_FULL=1 the full sizes, ROWS="create claim" some rows only
+bench: dev ## benchmarks, 25 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
 	@$(BIN)/python -m tests.bench $(ROWS)
 
 bench-check: dev ## the same, compared with the kept results; prints what got worse by more than a fifth
 	@$(BIN)/python -m tests.bench --check $(ROWS)
+
+soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
+	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30)
+
+profile: dev ## flame graphs of the three hottest paths, in deploy/bench/profiles
+	@$(BIN)/python -m tests.bench.profiles
 
 chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=1 KILLS=100 MINUTES=15
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15)

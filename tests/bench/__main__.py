@@ -1,56 +1,90 @@
-"""`python -m tests.bench`: all rows, or those named. `--check` compares with the kept results and keeps nothing."""
+"""`python -m tests.bench`: all rows, or those named; each is kept as soon as it is measured.
+
+`--check` compares with the kept results and keeps nothing. Ends with 0; 1: a row failed or, with `--check`, got worse
+by more than a fifth; 2: there is nothing to compare with.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import http_rows, latency_rows, process_rows, sql_rows
+from tests.bench import cost_rows, http_rows, latency_rows, process_rows, sql_rows, sqlite_rows
+from tests.bench.comparison import IncomparableError, kept_rows, unmatched, worse
 from tests.bench.ground import Ground
 from tests.bench.report import goal, number, plot, table
-from tests.bench.results import FOLDER, RESULTS, Row, load, rows_of, save, worse
+from tests.bench.results import Row, load, results_path, rows_of, save, stamp
 from tests.bench.sizes import chosen
 
-MODULES: tuple[Any, ...] = (http_rows, sql_rows, process_rows, latency_rows)
+MODULES: tuple[Any, ...] = (http_rows, sql_rows, process_rows, sqlite_rows, latency_rows, cost_rows)
 
 
-def main() -> None:
+def main() -> int:
     """Measure, show, keep or compare."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", help="keys of rows; default: all")
-    parser.add_argument("--check", action="store_true", help="compare with deploy/bench/results.json")
-    parser.add_argument("--list", action="store_true", help="print the keys")
-    arguments = parser.parse_args()
-    console, sizes = Console(), chosen()
+    arguments, sizes = _arguments(), chosen()
+    console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # a file has no width: the table is not to be cut
+        console = Console(width=220)  # a file has no width: the table is not to be cut
+    path = results_path(sizes.name)
+    if arguments.show:
+        console.print(table(rows_of(load(path)), sizes.name))
+        return 0
+    try:
+        before = kept_rows(load(path) if path.exists() else None, sizes.name, arguments.rows) if arguments.check else []
+    except IncomparableError as error:
+        console.print(f"[yellow]{error}[/yellow]")
+        return 2
     with Ground(sizes) as ground:
         known = {key: measure for module in MODULES for key, measure in module.rows(ground).items()}
         unknown = sorted(set(arguments.rows) - set(known))
         if unknown:
-            parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(known)}")
+            console.print(f"there is no row {', '.join(unknown)}; there are {', '.join(known)}")
+            return 2
         if arguments.list:
             console.print(*known, sep="\n")
-            return
-        measured = measure_all(console, {key: known[key] for key in arguments.rows or known})
+            return 0
+        wanted = {key: known[key] for key in arguments.rows or known}
+        measured, failed = measure_all(
+            console, wanted, (lambda _: None) if arguments.check else _keep(path, sizes.name)
+        )
     console.print(table(measured, sizes.name))
     if arguments.check:
-        compare(console, measured, sizes.name)
-    else:
-        save(measured, sizes.name)
-        plot(rows_of(load()), FOLDER / "results.svg")
-        console.print(f"kept in {RESULTS} and {FOLDER / 'results.svg'}")
+        return max(compare(console, before, measured), min(failed, 1))
+    console.print(f"kept in {path} and {path.with_suffix('.svg')}")
+    return min(failed, 1)
 
 
-def measure_all(console: Console, wanted: Mapping[str, Callable[[], Row | list[Row]]]) -> list[Row]:
-    """One after the other, with progress; one that fails is told, and the others are measured all the same."""
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", help="keys of rows; default: all")
+    parser.add_argument("--check", action="store_true", help="compare with the kept results of the same sizes")
+    parser.add_argument("--list", action="store_true", help="print the keys")
+    parser.add_argument("--show", action="store_true", help="print the kept results")
+    return parser.parse_args()
+
+
+def _keep(path: Path, sizes_name: str) -> Callable[[Sequence[Row]], None]:
+    def keep(rows: Sequence[Row]) -> None:
+        save(rows, sizes_name, path)
+        plot(rows_of(load(path)), path.with_suffix(".svg"))
+
+    return keep
+
+
+def measure_all(
+    console: Console, wanted: Mapping[str, Callable[[], Row | list[Row]]], keep: Callable[[Sequence[Row]], None]
+) -> tuple[list[Row], int]:
+    """One after the other, with progress, each kept at once; one that fails is told, the others are measured."""
     found: list[Row] = []
+    failed = 0
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -66,30 +100,39 @@ def measure_all(console: Console, wanted: Mapping[str, Callable[[], Row | list[R
             try:
                 measured = measure()
             except Exception:
+                failed += 1
                 progress.console.print(f"[red]{key} failed[/red]\n{traceback.format_exc()}")
             else:
-                took = time.perf_counter() - start
-                for row in measured if isinstance(measured, list) else [measured]:
-                    found.append(row)
-                    progress.console.print(f"{row.key}: {number(row.ratio)} (goal {goal(row) or 'none'}), {took:.0f} s")
+                rows = [stamp(row) for row in (measured if isinstance(measured, list) else [measured])]
+                keep(rows)
+                found += rows
+                _tell(progress.console, rows, time.perf_counter() - start)
             progress.advance(task)
-    return found
+    return found, failed
 
 
-def compare(console: Console, measured: Sequence[Row], sizes_name: str) -> None:
-    """Say what got worse by more than a fifth. Never a failure: another machine, another day."""
-    if not RESULTS.exists():
-        console.print("nothing to compare with: run `make bench` and keep its results first")
-        return
-    before = load()
-    if before["sizes"] != sizes_name:
-        console.print(f"[yellow]the kept results are of {before['sizes']} sizes, these of {sizes_name} sizes[/yellow]")
-    found = worse(rows_of(before), measured)
-    for old, now, change in found:
-        console.print(f"[red]worse by {change:.0%}[/red]: {now.what}: {number(old.ratio)} -> {number(now.ratio)}")
+def _tell(console: Console, rows: Sequence[Row], seconds: float) -> None:
+    for row in rows:
+        verdict = f"goal {goal(row)}, {row.verdict}" if row.goal is not None else row.unit
+        console.print(f"{row.key}: {number(row.ratio)} ({verdict}), {seconds:.0f} s")
+
+
+def compare(console: Console, before: Sequence[Row], measured: Sequence[Row]) -> int:
+    """Say what got worse by more than a fifth. 0: nothing did; 1: something; 2: no row could be compared."""
+    new = unmatched(before, measured)
+    if new:
+        console.print(f"nothing kept to compare with: {', '.join(new)}")
+    if len(new) == len(measured):
+        return 2
+    found = worse(before, measured)
+    for one in found:
+        certainty = "in every round" if one.apart else "within the spread of the rounds"
+        figures = f"{number(one.before.ratio)} ({one.before.commit or 'earlier'}) -> {number(one.now.ratio)}"
+        console.print(f"[red]worse by {one.share:.0%}[/red], {certainty}: {one.now.key}: {one.now.what}: {figures}")
     if not found:
         console.print("nothing got worse by more than a fifth")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -92,12 +92,12 @@ class _Asker(asyncio.Protocol):
             self._done.set()
 
 
-def ceiling(ground: Ground, count: int, width: int) -> float:
+def ceiling(ground: Ground, count: int, width: int, path: str = "/d0/x") -> float:
     """What the stand-in answers to a raw protocol: nothing else is in the way."""
 
     async def run() -> float:
-        body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
-        request = b"POST /d0/x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nwebhook-id: evt_1\r\ncontent-length: {len(EVENT_BODY)}\r\n\r\n"
+        request = head.encode() + EVENT_BODY
         done, left = asyncio.Event(), [count]
         loop, start = asyncio.get_running_loop(), time.perf_counter()
         made = [

@@ -11,11 +11,13 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import redis
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
@@ -25,13 +27,14 @@ from domain.account import Account
 from domain.decision import Policy
 from domain.order import Order
 from tests.bench.sizes import Sizes
+from tests.bench.usage import cpu_seconds
 from tests.engines import new_postgres_database, run_postgres, run_valkey
 from workers.embedded import lifeline
 from workers.outbound.secretbox import SecretBox, new_key
 from workers.store.database import Database
 from workers.store.endpoints import add_endpoint
 from workers.store.schema import upgrade
-from workers.store.store import Lane, Store
+from workers.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "shop"
@@ -55,6 +58,7 @@ class Ground:
         self.sizes = sizes
         self.secret_key = new_key()
         self._stack = contextlib.ExitStack()
+        self._templates: dict[str, str] = {}
 
     def __enter__(self) -> Ground:
         with contextlib.ExitStack() as stack:
@@ -100,21 +104,40 @@ class Ground:
     # ------------------------------------------------------------ databases
 
     @contextlib.contextmanager
-    def database_url(self) -> Iterator[str]:
-        """A fresh migrated PostgreSQL database."""
-        template = make_url(self.template).database
-        with new_postgres_database(self.server_url, str(template)) as url:
+    def database_url(self, filling: str = "", fill: Callable[[Store], None] | None = None) -> Iterator[str]:
+        """A fresh migrated PostgreSQL database; ``fill`` prepares it, once for all that name the same ``filling``."""
+        if fill is not None and filling not in self._templates:
+            url = self._stack.enter_context(_copied(self.server_url, self.template))
+            store = open_store(url)
+            fill(store)
+            store.close()
+            self._templates[filling] = url
+        with _copied(self.server_url, self._templates.get(filling, self.template)) as url:
             yield url
 
     @contextlib.contextmanager
-    def store(self, ring: Callable[[Lane], None] = lambda _: None) -> Iterator[Store]:
+    def store(self, filling: str = "", fill: Callable[[Store], None] | None = None) -> Iterator[Store]:
         """A store on a database of its own."""
-        with self.database_url() as url:
-            store = Store(Database(url, pool_size=12), {ACCOUNT: policy()}, ring)
+        with self.database_url(filling, fill) as url:
+            store = open_store(url)
             try:
                 yield store
             finally:
                 store.close()
+
+    # ------------------------------------------------------------ what the engines use
+
+    def engine_pids(self) -> dict[str, int]:
+        """The servers' first processes."""
+        folder = Path(str(make_url(self.server_url).query["host"]))
+        postgres = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        return {"PostgreSQL": postgres, "Valkey": int(self.redis.info("server")["process_id"])}
+
+    def engine_cpu(self) -> dict[str, float]:
+        """Seconds of CPU so far, connections that were closed included."""
+        return {name: cpu_seconds(pid) for name, pid in self.engine_pids().items()}
+
+    # ------------------------------------------------------------ what they are filled with
 
     def subscribe(self, store: Store, max_in_flight: int = 50) -> None:
         """Point an endpoint at the receiver."""
@@ -135,7 +158,26 @@ class Ground:
         )
 
 
-def policy() -> Policy:
+@contextlib.contextmanager
+def _copied(server_url: str, template: str) -> Iterator[str]:
+    """A copy of a database's files, dropped afterwards: seconds, where filling it takes a minute."""
+    name = f"bench_{uuid.uuid4().hex}"
+    plain = make_url(server_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        source = make_url(template).database
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY".encode())
+        try:
+            yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def open_store(url: str, can_be_asked: bool = False) -> Store:
+    """A store that rings nobody."""
+    return Store(Database(url, pool_size=12), {ACCOUNT: policy(can_be_asked)}, lambda _: None)
+
+
+def policy(can_be_asked: bool = False) -> Policy:
     """The default account's."""
     return Policy(
         lifetime_minutes=Decimal(60),
@@ -144,7 +186,7 @@ def policy() -> Policy:
         poll_seconds=30,
         hold_refused_minutes=Decimal(10),
         monitor_minutes=Decimal(1440),
-        can_be_asked=False,
+        can_be_asked=can_be_asked,
     )
 
 

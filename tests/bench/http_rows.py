@@ -11,6 +11,7 @@ from typing import Any
 
 import redis.asyncio
 
+from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import Created
 from tests.bench import bare
@@ -61,6 +62,32 @@ def run_stage(store: Store, open_work: Opener, count: int, cpu: list[float]) -> 
     return count / seconds
 
 
+def provider_work(ground: Ground, store: Store, stage: Stage, account: Account) -> Opener:
+    """CREATE or CHECK of one account, as the worker wires it."""
+
+    async def open_work(stack: AsyncExitStack) -> Work:
+        client = await stack.enter_async_context(open_client(account.max_in_flight + 100))
+        limiter = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
+        rate = RateLimit(limiter, {ACCOUNT: None})
+        works = ProviderStages(store, {ACCOUNT: account}, build_providers(Call(client)), rate).works()
+        return next(work for work in works if work.stage is stage)
+
+    return open_work
+
+
+def deliver_work(ground: Ground, store: Store) -> Opener:
+    """DELIVER, as the worker wires it."""
+
+    async def open_work(stack: AsyncExitStack) -> Work:
+        guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
+        sender = await stack.enter_async_context(WebhookSender(guard))
+        client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
+        box = SecretBox([ground.secret_key])
+        return DeliverStage(store, sender, Breaker(client), lambda: box).work()
+
+    return open_work
+
+
 def create_row(ground: Ground, delay_ms: int, key: str, note: str, width: int = 100) -> Row:
     """CREATE: claim, call, judge, commit."""
     count = ground.sizes.calls
@@ -69,16 +96,8 @@ def create_row(ground: Ground, delay_ms: int, key: str, note: str, width: int = 
     def ours() -> float:
         with ground.store() as store:
             add_orders(store, count)
-            account = ground.account(delay_ms, width)
-
-            async def open_work(stack: AsyncExitStack) -> Work:
-                client = await stack.enter_async_context(open_client(width + 100))
-                limiter = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
-                providers = build_providers(Call(client))
-                rate = RateLimit(limiter, {ACCOUNT: None})
-                return ProviderStages(store, {ACCOUNT: account}, providers, rate).works()[0]
-
-            return run_stage(store, open_work, count, cpu)
+            opener = provider_work(ground, store, Stage.CREATE, ground.account(delay_ms, width))
+            return run_stage(store, opener, count, cpu)
 
     row = Row(key, f"CREATE alone, {width} in flight, {note}", "the same client in a bare loop", "calls/s", 0.6)
     row.run(ground.sizes.rounds, ours, lambda: bare.creates(ground, count, width, delay_ms))
@@ -95,14 +114,7 @@ def deliver_row(ground: Ground, width: int = 50) -> Row:
             ground.subscribe(store, width)
             make_events(store, count)
 
-            async def open_work(stack: AsyncExitStack) -> Work:
-                guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
-                sender = await stack.enter_async_context(WebhookSender(guard))
-                client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
-                box = SecretBox([ground.secret_key])
-                return DeliverStage(store, sender, Breaker(client), lambda: box).work()
-
-            return run_stage(store, open_work, count, cpu)
+            return run_stage(store, deliver_work(ground, store), count, cpu)
 
     row = Row("deliver", f"DELIVER alone, {width} in flight", "the same client in a bare loop", "calls/s", 0.6)
     row.run(ground.sizes.rounds, ours, lambda: bare.hooks(ground, count, width))
@@ -121,15 +133,18 @@ def make_events(store: Store, count: int) -> None:
         assert len(found) == count, f"{len(found)} events instead of {count}"
 
 
-def ceiling_row(ground: Ground) -> Row:
-    """The stand-in itself, against the fastest thing that calls it."""
-    count = ground.sizes.calls * 3
-    row = Row("ceiling", "the stand-in's own ceiling, raw protocol", "CREATE's bare loop", "answers/s", 2.0)
-    return row.run(
-        ground.sizes.rounds,
-        lambda: bare.ceiling(ground, count, 100),
-        lambda: bare.creates(ground, ground.sizes.calls, 100, 0),
+def ceiling_rows(ground: Ground) -> list[Row]:
+    """The stand-in itself, against the fastest thing that calls it: no figure here is the stand-in's own."""
+    count, rounds = ground.sizes.calls * 3, ground.sizes.rounds
+    create = Row("ceiling", "the stand-in as provider, raw protocol", "CREATE's bare loop", "answers/s", 2.0)
+    create.run(
+        rounds, lambda: bare.ceiling(ground, count, 100), lambda: bare.creates(ground, ground.sizes.calls, 100, 0)
     )
+    hook = Row("ceiling-hook", "the stand-in as receiver, raw protocol", "DELIVER's bare loop", "answers/s", 2.0)
+    hook.run(
+        rounds, lambda: bare.ceiling(ground, count, 50, "/hook"), lambda: bare.hooks(ground, ground.sizes.calls, 50)
+    )
+    return [create, hook]
 
 
 def with_cpu(row: Row, cpu: Sequence[float]) -> Row:
@@ -137,10 +152,10 @@ def with_cpu(row: Row, cpu: Sequence[float]) -> Row:
     return row
 
 
-def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
+def rows(ground: Ground) -> dict[str, Callable[[], Row | list[Row]]]:
     """By key."""
     return {
-        "ceiling": lambda: ceiling_row(ground),
+        "ceiling": lambda: ceiling_rows(ground),
         "create": lambda: create_row(ground, 100, "create", "100 ms stand-in"),
         "create-at-once": lambda: create_row(ground, 0, "create-at-once", "stand-in answers at once"),
         "deliver": lambda: deliver_row(ground),

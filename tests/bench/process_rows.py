@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlmodel import SQLModel, create_engine
 
 from tests.bench import noop
-from tests.bench.ground import SECRET, Ground, policy
-from tests.bench.processes import Processes, creates, drain_rate, lists, ours, push, wait_until
+from tests.bench.ground import ROOT, SECRET, Ground
+from tests.bench.processes import Processes, broker_lengths, creates, drain_rate, lists, ours, push, wait_until
 from tests.bench.results import Row
-from tests.bench.sql_rows import bare_insert, fill
+from tests.bench.sql_rows import bare_insert, open_ones
+from workers.embedded.procfile import read_procfile
 from workers.store.database import Database
-from workers.store.schema import upgrade
 from workers.store.store import Store
 
 INTAKE = "invoices.intake"
+WORK = "invoices.work"
 SHOP = "shop"
-#: Threads, as an app that waits for HTTP is usually run. Other pools and sizes were not tried yet: BENCH_SHOP_THREADS.
-SHOP_POOL = ("-P", "threads", "-c", os.environ.get("BENCH_SHOP_THREADS", "32"))
+
+
+class Pool(NamedTuple):
+    """How Celery runs the hand-written app: the kind of pool, its size, and how many such processes."""
+
+    kind: str
+    size: int
+    processes: int
+
+
+#: The best of those that `python -m tests.bench.pools` tries; figures in tests/bench/handwritten/README.md.
+SHOP_POOL = Pool("threads", 32, 3)
 
 
 def intake_row(ground: Ground) -> Row:
@@ -39,16 +51,17 @@ def intake_row(ground: Ground) -> Row:
 
 @contextlib.contextmanager
 def no_ops(ground: Ground, processes: Processes) -> Iterator[None]:
-    """A worker of no-op tasks beside the intake, started like it."""
-    argv = ["celery", "-q", "-A", "tests.bench.noop", "worker", "-Q", noop.QUEUE, "-P", "threads", "-c", "4"]
-    processes.start("noop", [*argv, "-n", "noop@%h", "--without-mingle", "--without-gossip", "-l", "info"], b" ready.")
+    """A worker of no-op tasks beside the intake: the Procfile's own line with another app and queue."""
+    line = next(spec.argv for spec in read_procfile(ROOT / "Procfile") if spec.name == "intake")
+    changes = {"workers.app": "tests.bench.noop", INTAKE: noop.QUEUE, "intake@%h": "noop@%h"}
+    processes.start("noop", [changes.get(part, part) for part in line], b" ready.")
     yield
 
 
 def intake_many_row(ground: Ground) -> Row:
     """Lists of 500 orders by message, one intake process, against bare INSERTs of the same rows."""
     count = ground.sizes.lists * 500
-    what, against = "intake by invoices.create_many, 500 a list", "bare INSERT of the same rows, 500 a batch"
+    what, against = "intake by invoices.create_many, 500 a list", "bare INSERT of the same rows, arrays of 500"
     row = Row("intake-many", what, against, "orders/s", 0.3)
     with ground.database_url() as url, ours(ground, url, "intake"):
         return row.run(
@@ -71,6 +84,8 @@ def whole_row(ground: Ground, kind: str, goal: float) -> Row:
         subscribe(ground, our_url)
         processes = stack.enter_context(ours(ground, our_url, "intake", "worker", "worker2", "beat"))
         stack.enter_context(shop(ground, shop_url))
+        for queue, task in ((INTAKE, f"invoices.{kind}"), (SHOP, f"shop.{kind}")):  # first calls, first connections
+            whole_rate(ground, queue, make(min(count, 200), task, queue), min(count, 200))
         before = processes.cpu_seconds()
         row.run(
             ground.sizes.rounds,
@@ -92,8 +107,8 @@ def whole_rate(ground: Ground, queue: str, messages: Sequence[bytes], count: int
 
 
 @contextlib.contextmanager
-def shop(ground: Ground, url: str) -> Iterator[Processes]:
-    """The hand-written app: as many processes as we have, ours for the intake included."""
+def shop(ground: Ground, url: str, pool: Pool = SHOP_POOL) -> Iterator[Processes]:
+    """The hand-written app, on a database of its own."""
     environment = {
         "SHOP_BROKER_URL": ground.valkey.broker_url,
         "SHOP_DATABASE_URL": url,
@@ -109,8 +124,9 @@ def shop(ground: Ground, url: str) -> Iterator[Processes]:
     SQLModel.metadata.create_all(engine, tables=[table.__table__ for table in tables])
     engine.dispose()
     with Processes(ground.folder / "shop", environment) as processes:
-        for number in range(3):
-            argv = ["celery", "-q", "-A", "tests.bench.handwritten.app", "worker", "-Q", SHOP, *SHOP_POOL]
+        for number in range(pool.processes):
+            argv = ["celery", "-q", "-A", "tests.bench.handwritten.app", "worker", "-Q", SHOP]
+            argv += ["-P", pool.kind, "-c", str(pool.size)]
             name = f"shop{number}"
             processes.start(name, [*argv, "-n", f"{name}@%h", "--without-mingle", "--without-gossip"], b" ready.")
         yield processes
@@ -121,21 +137,6 @@ def subscribe(ground: Ground, url: str) -> None:
     store = Store(Database(url, pool_size=1), {}, lambda _: None)
     ground.subscribe(store)
     store.close()
-
-
-def sqlite_row(ground: Ground) -> Row:
-    """The embedded default's database, the same way."""
-    count = max(ground.sizes.whole // 4, 200)
-    row = Row("whole-sqlite", "whole way on SQLite, 2 workers", "nothing, as it is", "invoices/s", 100)
-    path = ground.folder / "invoices.db"
-    url = f"sqlite+pysqlite:///{path}"
-    upgrade(url)
-    subscribe(ground, url)
-    with ours(ground, url, "intake", "worker", "worker2", "beat"):
-        return row.run(
-            ground.sizes.rounds,
-            lambda: whole_rate(ground, INTAKE, lists(count, "invoices.create_many", INTAKE), count),
-        )
 
 
 # ---------------------------------------------------------------- more processes, memory
@@ -157,36 +158,43 @@ def scaling_row(ground: Ground) -> Row:
     return row.run(min(ground.sizes.rounds, 3), lambda: rate(4), lambda: rate(1))
 
 
-def memory_row(ground: Ground) -> Row:
-    """A worker that has done the same work, with many open invoices and with none; messages in the broker: 0."""
+def memory_rows(ground: Ground) -> list[Row]:
+    """A worker that has done the same work, with many open invoices and with none; messages left in the broker."""
     among, work = ground.sizes.open_many, ground.sizes.slow
     row = Row("memory", f"memory a worker needs for {among:,} open invoices", "none open", "MiB more", 10, "less")
+    left = Row("memory-broker", f"messages in the broker with {among:,} open invoices", "", "messages", 0, "less")
 
     def memory(open_invoices: int) -> float:
-        with ground.database_url() as url:
+        filling = open_ones(open_invoices) if open_invoices else ()
+        with ground.database_url(*filling) as url:
             subscribe(ground, url)
-            if open_invoices:
-                store = Store(Database(url, pool_size=1), {"shop": policy()}, lambda _: None)
-                fill(store, open_invoices)
-                store.close()
             with ours(ground, url, "intake", "worker", "beat") as processes:
                 whole_rate(ground, INTAKE, lists(work, "invoices.create_many", INTAKE), work)
-                time.sleep(3)
-                left = sum(int(ground.redis.llen(queue)) for queue in (INTAKE, "invoices.work"))
-                row.note = f"messages in the broker: {left}"
+                time.sleep(3)  # a few idle sweeps
+                if open_invoices:
+                    left.ours.append(_messages(ground))
                 return processes.memory_mib("worker")
 
-    return row.run(min(ground.sizes.rounds, 3), lambda: memory(among) - memory(0))
+    row.run(min(ground.sizes.rounds, 3), lambda: memory(among) - memory(0))
+    return [row, left]
 
 
-def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
+def _messages(ground: Ground) -> float:
+    """Messages that stay in the broker: a bell or a sweep on its way is gone at one of the next looks."""
+    least = math.inf
+    for _ in range(20):
+        least = min(least, sum(broker_lengths(ground).values()))
+        time.sleep(0.05)
+    return least
+
+
+def rows(ground: Ground) -> dict[str, Callable[[], Row | list[Row]]]:
     """By key."""
     return {
         "intake": lambda: intake_row(ground),
         "intake-many": lambda: intake_many_row(ground),
         "whole-create-many": lambda: whole_row(ground, "create_many", 10),
         "whole-create": lambda: whole_row(ground, "create", 6),
-        "whole-sqlite": lambda: sqlite_row(ground),
         "scaling": lambda: scaling_row(ground),
-        "memory": lambda: memory_row(ground),
+        "memory": lambda: memory_rows(ground),
     }

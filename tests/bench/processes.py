@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import sys
 import time
 import uuid
@@ -15,17 +14,18 @@ from typing import Any
 
 import redis
 
+from tests.bench import usage
 from tests.bench.ground import ACCOUNT, ROOT, Ground, order_fields, start_program
 from workers.embedded.procfile import read_procfile
 
 BIN = Path(sys.executable).parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 READY = {
     "worker": b"pump.started",
     "intake": b" ready.",
     "beat": b"",
 }  # beat says nothing; a missing one costs no row anything
 PUSH_CHUNK = 500
+QUEUES = ("invoices.intake", "invoices.work")
 
 
 class Processes:
@@ -71,25 +71,16 @@ class Processes:
         used: dict[str, float] = {}
         for name, process in self._running.items():
             kind = name.rstrip("0123456789")
-            used[kind] = used.get(kind, 0.0) + sum(map(_cpu_of, _family(process.pid)))
+            used[kind] = used.get(kind, 0.0) + usage.cpu_seconds(process.pid)
         return used
+
+    def pids(self) -> dict[str, int]:
+        """Each process's id, by name."""
+        return {name: process.pid for name, process in self._running.items()}
 
     def memory_mib(self, name: str) -> float:
         """Resident memory of one process."""
-        status = Path(f"/proc/{self._running[name].pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
-
-
-def _family(pid: int) -> list[int]:
-    """A process and its children: prefork pools have them."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in _family(int(child)))]
-
-
-def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return usage.memory_mib(self._running[name].pid)
 
 
 def our_environment(
@@ -191,5 +182,16 @@ def drain_rate(client: redis.Redis, queue: str, messages: Sequence[bytes], items
     """Publish and wait until all are acknowledged; items a second."""
     start = time.perf_counter()
     push(client, queue, messages)
-    wait_until(lambda: not client.llen(queue) and not client.hlen("unacked"), f"{queue} is empty")
+    wait_until(lambda: not client.llen(queue) and not client.hlen("invoices.unacked"), f"{queue} is empty")
     return items / (time.perf_counter() - start)
+
+
+def broker_lengths(ground: Ground) -> dict[str, int]:
+    """Messages in the broker: each queue over all its priorities, and what workers hold unacknowledged."""
+    client = ground.redis
+    found = dict.fromkeys(QUEUES, 0)
+    for key in client.scan_iter("invoices.*", _type="list"):
+        name = key.decode()
+        queue = next((queue for queue in QUEUES if name.startswith(queue)), name)
+        found[queue] = found.get(queue, 0) + int(client.llen(key))
+    return found | {"unacked": int(client.hlen("invoices.unacked"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from tests.bench.results import Row
 
-WIDTH, LEFT, RIGHT, LINE = 960, 470, 110, 26
+WIDTH, LEFT, RIGHT, LINE = 1080, 500, 190, 26
 #: The picture's axis, as multiples of the goal.
 LEAST, MOST = 0.1, 10.0
 GOOD, BAD, PLAIN = "#2e7d4f", "#b3412e", "#5b6770"
@@ -35,24 +36,26 @@ def goal(row: Row) -> str:
 
 
 def table(rows: Sequence[Row], sizes_name: str) -> Table:
-    """One line a row: what, against what, the medians, the ratio with its spread, the goal."""
+    """One line a row: what, against what, the medians, the figure that is judged with its spread, goal and verdict."""
     shown = Table(title=f"make bench, {sizes_name} sizes", title_justify="left", show_lines=False)
     for name in ("what", "against"):
         shown.add_column(name, overflow="fold")
-    for name in ("ours", "theirs", "unit", "ratio", "spread", "goal", "CPU-ms each"):
+    for name in ("ours", "theirs", "unit", "figure", "spread", "goal", "verdict"):
         shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("CPU-ms each", justify="right", overflow="fold")
     for row in rows:
-        middle = [number(_median(values)) if values else "" for values in (row.ours, row.theirs)]
+        middle = [number(statistics.median(values)) if values else "" for values in (row.ours, row.theirs)]
         colour = {None: "", True: "[green]", False: "[red]"}[row.met]
         cpu = ", ".join(f"{name} {value:.2f}" for name, value in row.cpu_ms.items())
         what = row.what + (f" [dim]({row.note})[/dim]" if row.note else "")
-        shown.add_row(what, row.against, *middle, row.unit, f"{colour}{number(row.ratio)}", spread(row), goal(row), cpu)
+        figures = number(row.ratio), spread(row), goal(row), f"{colour}{row.verdict}"
+        shown.add_row(what, row.against, *middle, row.unit, *figures, cpu)
     return shown
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """An SVG: a bar a row that has a goal, on a logarithmic axis; 1 is the goal, to the right of it is better."""
-    shown = [row for row in rows if row.goal is not None and row.ratio > 0]
+    shown = [row for row in rows if row.goal is not None]
     height = LINE * (len(shown) + 2) + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
@@ -69,7 +72,7 @@ def _bar(row: Row, top: int) -> list[str]:
     middle, low, high = (_x(_share(row, value)) for value in (row.ratio, min(row.ratios), max(row.ratios)))
     start, end = sorted((_x(1), middle))
     colour, line = GOOD if row.met else BAD, top + 11
-    text = f"{number(row.ratio)}, goal {goal(row)}"
+    text = f"{number(row.ratio)}, goal {goal(row)}: {row.verdict}"
     return [
         f'<text x="{LEFT - 10}" y="{top + 15}" text-anchor="end">{escape(row.what)}</text>',
         f'<rect x="{start:.1f}" y="{top + 3}" width="{max(end - start, 1):.1f}" height="16" fill="{colour}"/>',
@@ -88,14 +91,12 @@ def _axis_line(value: float, height: int) -> str:
 
 def _share(row: Row, ratio: float) -> float:
     assert row.goal is not None
-    return (ratio / row.goal) if row.better == "more" else (row.goal / ratio if ratio else MOST)
+    if row.better == "more":
+        return ratio / row.goal
+    return row.goal / ratio if ratio > 0 else MOST
 
 
 def _x(value: float) -> float:
     bounded = min(max(value, LEAST), MOST)
     share = math.log(bounded / LEAST) / math.log(MOST / LEAST)
     return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]

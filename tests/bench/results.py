@@ -1,4 +1,4 @@
-"""What was measured: rounds of pairs, their ratio's median and spread; kept as JSON, compared with an earlier run."""
+"""What was measured: rounds of pairs, their ratio's median and spread; kept as JSON row by row, as it comes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "bench"
-RESULTS = FOLDER / "results.json"
-
-#: What got worse by more than this share is told by `make bench-check`.
-NOTABLE = 0.2
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "bench"
+#: Rows of different sizes never share a file. A trial's are not worth keeping: `var` is not committed.
+FILES = {
+    "default": FOLDER / "results.json",
+    "full": FOLDER / "full.json",
+    "tiny": ROOT / "var" / "bench" / "tiny.json",
+}
 
 
 @dataclass(slots=True)
 class Row:
-    """One line of the table. ``better``: which way the ratio ours / theirs is good; ``goal``: its bound, if any."""
+    """One line of the table. ``better``: which way its figure is good; ``goal``: its bound, if any."""
 
     key: str
     what: str
@@ -32,11 +37,14 @@ class Row:
     theirs: list[float] = field(default_factory=list)
     note: str = ""
     cpu_ms: dict[str, float] = field(default_factory=dict)  #: CPU-milliseconds an invoice, by process
+    judged: Literal["ratio", "ours"] = "ratio"  #: "ours": by itself; ``theirs`` stands beside it for comparison only
+    commit: str = ""  #: of the code that was measured
+    measured_at: str = ""  #: UTC
 
     @property
     def ratios(self) -> list[float]:
         """Ours over theirs, by round; without anything to compare with, ours as it is."""
-        if not self.theirs:
+        if not self.theirs or self.judged == "ours":
             return self.ours
         return [ours / theirs if theirs else 0.0 for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
@@ -51,6 +59,11 @@ class Row:
         if self.goal is None:
             return None
         return self.ratio >= self.goal if self.better == "more" else self.ratio <= self.goal
+
+    @property
+    def verdict(self) -> str:
+        """The same as a word."""
+        return {None: "", True: "met", False: "missed"}[self.met]
 
     def run(self, rounds: int, ours: Callable[[], float], theirs: Callable[[], float] | None = None) -> Row:
         """Measure in rounds, interleaved; every other round begins with the other one."""
@@ -67,20 +80,61 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def save(rows: Sequence[Row], sizes_name: str, path: Path = RESULTS) -> None:
-    """Write the results; rows of an earlier run that this one did not measure stay."""
-    before = load(path)["rows"] if path.exists() else {}
-    measured = {row.key: _json(row) for row in rows}
+def results_path(sizes_name: str) -> Path:
+    """Where rows of these sizes are kept; BENCH_RESULTS names another file."""
+    named = os.environ.get("BENCH_RESULTS")
+    return Path(named) if named else FILES[sizes_name]
+
+
+def stamp(row: Row) -> Row:
+    """Say which code was measured, and when."""
+    row.commit, row.measured_at = commit(), datetime.now(UTC).isoformat(timespec="seconds")
+    return row
+
+
+def commit() -> str:
+    """The commit at hand, `+` when files differ from it (those that a bench writes don't count)."""
+    try:
+        found = _git("rev-parse", "--short=10", "HEAD")
+        return found + ("+" if _git("status", "--porcelain", "--", ".", ":!deploy/bench") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # a tree without its history
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.check_output(["git", *arguments], cwd=ROOT, text=True, stderr=subprocess.DEVNULL).strip()
+
+
+def save(rows: Sequence[Row], sizes_name: str, path: Path) -> None:
+    """Write the results; rows of an earlier run that this one did not measure stay, each tells when it was measured.
+
+    Raises ValueError for a file of other sizes.
+    """
+    before: dict[str, Any] = load(path) if path.exists() else {"sizes": sizes_name, "rows": {}}
+    if before["sizes"] != sizes_name:
+        raise ValueError(f"{path} holds rows of {before['sizes']} sizes, these are of {sizes_name} sizes")
     document = {
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "machine": machine(),
         "sizes": sizes_name,
-        "rows": before | measured,
+        "rows": before["rows"] | {row.key: _json(row) for row in rows},
     }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(path, document)
 
 
-def load(path: Path = RESULTS) -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    return {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all: a run may be cut short at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
     """The document that ``save`` wrote."""
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
@@ -90,20 +144,6 @@ def rows_of(document: Mapping[str, Any]) -> list[Row]:
     """The rows of a saved document."""
     names = set(Row.__dataclass_fields__)
     return [Row(**{name: value for name, value in row.items() if name in names}) for row in document["rows"].values()]
-
-
-def worse(before: Sequence[Row], now: Sequence[Row]) -> list[tuple[Row, Row, float]]:
-    """Rows whose ratio got worse by more than NOTABLE: before, now, and by which share."""
-    earlier = {row.key: row for row in before}
-    found = []
-    for row in now:
-        old = earlier.get(row.key)
-        if old is None or not old.ratio or not row.ratio:
-            continue
-        change = 1 - row.ratio / old.ratio if row.better == "more" else 1 - old.ratio / row.ratio
-        if change > NOTABLE:
-            found.append((old, row, change))
-    return found
 
 
 def _json(row: Row) -> dict[str, Any]:

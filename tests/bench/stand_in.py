@@ -1,16 +1,19 @@
 """Provider and receiver that are no bottleneck: a bare asyncio protocol with canned answers, a process of its own.
 
 ``POST /d<ms>/…`` is a provider's create, answered after so many milliseconds; ``POST /hook`` a webhook, answered at
-once. ``GET /stats`` and ``GET /arrivals`` tell what came; ``POST /reset`` forgets it, ``POST /record`` keeps the times.
+once. ``GET /d<ms>/…?page=n`` is a page of a provider's list. ``GET /stats`` and ``GET /arrivals`` tell what came;
+``POST /reset`` forgets it, ``POST /record`` keeps the times, ``POST /take`` tells them and forgets them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
 import sys
 import time
+import urllib.parse
 from typing import Any
 
 END = b"\r\n\r\n"
@@ -72,6 +75,8 @@ class Exchange(asyncio.Protocol):
                 self._write(answer)
         elif head.startswith(b"POST /hook"):
             self._write(_hook(head, body))
+        elif head.startswith(b"GET /d"):
+            self._write(_page(head))
         else:
             self._write(_control(head))
 
@@ -99,6 +104,20 @@ def _create(body: bytes) -> bytes:
     return _answer(b"201 Created", b'{"result":{"id":"%b","url":"http://127.0.0.1/pay/%b"}}' % ((made.encode(),) * 2))
 
 
+@functools.cache
+def _rows(page: int) -> bytes:
+    """A page of the list of transactions: those that `c-<number>` names, a hundred a page, all still waiting."""
+    numbers = range((page - 1) * 100, page * 100)
+    more = {"status": "waiting", "amount": "12.50", "currency": "EUR", "pay_currency": "BTC", "network": "Bitcoin"}
+    rows = [{"track_id": f"c-{number}", "order_id": f"open-{number}", **more} for number in numbers]
+    return _answer(b"200 OK", json.dumps({"success": True, "data": rows}).encode())
+
+
+def _page(head: bytes) -> bytes:
+    query = head.split(b" ", 2)[1].partition(b"?")[2]
+    return _rows(int(urllib.parse.parse_qs(query)[b"page"][0]))
+
+
 def _hook(head: bytes, body: bytes) -> bytes:
     start = head.lower().find(b"webhook-id:") + 11
     end = head.find(b"\r\n", start)
@@ -121,6 +140,10 @@ def _control(head: bytes) -> bytes:
         LEDGER.recording = True
     elif path == b"/arrivals":
         found = {"creates": LEDGER.create_times, "hooks": LEDGER.hook_times}
+    elif path == b"/take":  # the same, and forgets them: for hours of load
+        found = {"creates": LEDGER.create_times, "hooks": LEDGER.hook_times}
+        LEDGER.create_times, LEDGER.hook_times = [], []
+        LEDGER.hooks.clear()
     else:
         found = LEDGER.stats()
     return _answer(b"200 OK", json.dumps(found).encode())
