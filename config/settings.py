@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -13,8 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from config.accounts import read_accounts, sandbox_accounts
 from config.secret_key import check_keys, keep_key
 from config.urls import (
     check_broker_url,
@@ -22,24 +22,25 @@ from config.urls import (
     check_redis_url,
     embedded_socket,
     passwords_of,
+    redact_url,
     redis_url_of,
 )
+from config.webhook_allow import check_allowed
 from domain.account import Account
-from domain.exact_json import JsonError, read_json
 from domain.money import AmountError, parse_amount
-from domain.order import MAX_LIFETIME_MINUTES, explain
+from domain.order import MAX_LIFETIME_MINUTES
 
 PREFIX = "INVOICES_"
-#: Names that stand in ``workers.providers.registry`` (a test holds the two together; config imports no workers).
-PROVIDERS = ("nebulox", "zeroxhost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
-MAX_KEY_FILE_BYTES = 4096
-
-_HOST = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)")
+MAX_LINE = 1000
+MAX_NAME = 300
 
 
 class SettingsError(Exception):
     """A wrong setting. One line that names it and says what is allowed; never the value of a secret."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in line[:MAX_LINE]))  # names and paths in it
 
 
 class Settings(BaseModel):
@@ -107,7 +108,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         redis_url=redis,
         embedded_broker=values["broker_url"] is None,
         embedded_database=values["database_url"] is None,
-        accounts=values["accounts"] or _sandbox_accounts(values["sandbox_port"]),
+        accounts=values["accounts"] or sandbox_accounts(values["sandbox_port"]),
         given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
         **{name: values[name] for name in PLAIN},
     )
@@ -131,7 +132,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in KNOBS or variable != PREFIX + name.upper():
-            raise SettingsError(f"{variable}: there is no such setting{_did_you_mean(variable)}")
+            raise SettingsError(f"{_shown(variable)}: there is no such setting{_did_you_mean(variable)}")
         if text.strip():  # an empty variable, as compose files leave them, means "not given"
             given[name] = Given(text.strip(), variable)
     return given
@@ -141,20 +142,30 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
     name = environ.get(f"{PREFIX}CONFIG", "").strip()
     if not name:
         return {}
+    shown = _shown(name)
     try:
         content = tomllib.loads(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
     except OSError as error:
-        raise SettingsError(f"INVOICES_CONFIG: can't read {name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"INVOICES_CONFIG: {name} is not UTF-8") from None
+        raise SettingsError(f"INVOICES_CONFIG: can't read {shown}: {error.strerror}") from None
+    except UnicodeError:
+        raise SettingsError(f"INVOICES_CONFIG: {shown} is not UTF-8") from None
+    except RecursionError:
+        raise SettingsError(f"INVOICES_CONFIG: {shown} is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         # Only the place: the parser's words may quote the line, and the line may hold a secret.
         place = re.search(r"\(at [^)]*\)", str(error))
-        raise SettingsError(f"INVOICES_CONFIG: {name} is not TOML {place[0] if place else ''}".rstrip()) from None
+        raise SettingsError(f"INVOICES_CONFIG: {shown} is not TOML {place[0] if place else ''}".rstrip()) from None
+    except ValueError:  # a path with a NUL in it, or a number of more digits than Python reads
+        raise SettingsError(f"INVOICES_CONFIG: {shown} can't be read") from None
     for key in content:
         if key not in KNOBS:
-            raise SettingsError(f"{key} in {name}: there is no such setting{_did_you_mean(key, tuple(KNOBS))}")
-    return {key: Given(value, f"{key} in {name}") for key, value in content.items()}
+            raise SettingsError(f"{_shown(key)} in {shown}: there is no such setting{_did_you_mean(key, tuple(KNOBS))}")
+    return {key: Given(value, f"{key} in {shown}") for key, value in content.items()}
+
+
+def _shown(name: str) -> str:
+    """A name or path that somebody wrote: where a setting was misplaced, it may be an address with its password."""
+    return redact_url(name[:MAX_NAME])
 
 
 def _did_you_mean(name: str, names: tuple[str, ...] = ()) -> str:
@@ -180,6 +191,7 @@ def _parse(name: str, given: Given | None, environ: Mapping[str, str]) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value or any(ord(character) < 32 for character in value):
         raise ValueError("must be a text without control characters")
+    os.fsencode(value)  # a UnicodeEncodeError is a ValueError: half of a surrogate pair is no text
     return value
 
 
@@ -187,7 +199,10 @@ def _home(value: Any, environ: Mapping[str, str]) -> Path:
     text = _text(value)
     if "?" in text:
         raise ValueError("must be a folder without ? in its path")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # ~somebody who is nobody here
+        raise ValueError("must be a folder: nobody knows where its ~ is") from None
 
 
 def _url(check: Callable[[str], str]) -> Callable[[Any, Mapping[str, str]], str]:
@@ -233,91 +248,13 @@ def _stream(value: Any, environ: Mapping[str, str]) -> str:
 
 
 def _keys(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
-    return check_keys(value) if value != "" else ()
+    if not isinstance(value, str):
+        raise ValueError("must be a text: 32 bytes in URL-safe base64 (comma-separated, the newest first)")
+    return check_keys(value) if value else ()
 
 
 def _allowed(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError("must be a comma-separated list of host, host:port or CIDR")
-    return tuple(_allowed_item(item.strip()) for item in items if item.strip())
-
-
-def _allowed_item(item: str) -> str:
-    try:
-        ipaddress.ip_network(item, strict=False)
-    except ValueError:
-        host, _, port = item.rpartition(":") if not item.endswith("]") and ":" in item else (item, "", "0")
-        literal = host.startswith("[") and host.endswith("]") and ":" in host
-        if not (literal or _HOST.fullmatch(host)) or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError(f"{item[:80]!r} must be a host, host:port or CIDR") from None
-    return item
-
-
-def _accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Account]:
-    if isinstance(value, str):
-        try:
-            value = read_json(value)
-        except JsonError:
-            raise ValueError('is not JSON: must be an object such as {"shop": {"provider": "nebulox", …}}') from None
-    if not isinstance(value, dict) or not value:
-        raise ValueError('must be an object of accounts by name, such as {"shop": {"provider": "nebulox", …}}')
-    return {name: _account(name, fields, environ) for name, fields in value.items()}
-
-
-def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
-    if not isinstance(fields, dict):
-        raise ValueError(f"{name}: must be an object with provider, base_url and api_key")
-    if "name" in fields:
-        raise ValueError(f"{name}.name: unknown field (the account's name is its key)")
-    known = set(Account.model_fields) - {"name"}
-    for field in fields:
-        if field not in known:
-            near = get_close_matches(field, known, n=1)
-            raise ValueError(f"{name}.{field}: unknown field" + (f" (did you mean {near[0]}?)" if near else ""))
-    if fields.get("provider") not in PROVIDERS:
-        raise ValueError(f"{name}.provider: must be {' or '.join(PROVIDERS)}")
-    fields = {field: content for field, content in fields.items() if content is not None}
-    if isinstance(fields.get("api_key"), str):
-        fields["api_key"] = _resolve_key(name, fields["api_key"], environ)
-    try:
-        return Account(name=name, **fields)
-    except ValidationError as error:
-        raise ValueError("; ".join(f"{name}.{part}" for part in explain(error).split("; "))) from None
-
-
-def _resolve_key(name: str, text: str, environ: Mapping[str, str]) -> str:
-    """``env:NAME`` and ``file:/path`` stand for what is found there."""
-    kind, _, place = text.partition(":")
-    if kind == "env":
-        if not environ.get(place):
-            raise ValueError(f"{name}.api_key: the environment variable {place} is not set")
-        return environ[place]
-    if kind != "file":
-        return text
-    try:
-        with open(place, "rb") as file:
-            content = file.read(MAX_KEY_FILE_BYTES + 1)
-        key = content.decode().strip()
-    except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or "is not a readable text"
-        raise ValueError(f"{name}.api_key: can't read {place}: {why}") from None
-    if not key or len(content) > MAX_KEY_FILE_BYTES:
-        raise ValueError(f"{name}.api_key: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
-    return key
-
-
-def _sandbox_accounts(port: int) -> Mapping[str, Account]:
-    """What there is without any setting: an account at each sandbox provider, called by the provider's name."""
-    return {
-        name: Account(
-            name=name,
-            provider=name,
-            base_url=f"http://127.0.0.1:{port}/{name}",
-            api_key=SecretStr(f"sandbox-{name}-key"),
-        )
-        for name in PROVIDERS
-    }
+    return check_allowed(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +270,7 @@ KNOBS: Mapping[str, Knob] = {
     "database_url": Knob(_url(check_database_url)),
     "broker_url": Knob(_url(check_broker_url)),
     "redis_url": Knob(_url(check_redis_url)),
-    "accounts": Knob(_accounts),
+    "accounts": Knob(read_accounts),
     "secret_key": Knob(_keys, ""),
     "webhook_allow": Knob(_allowed, ""),
     "stream": Knob(_stream, "invoices:events"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import PROVIDERS, SettingsError, load_settings
+from config.accounts import PROVIDERS
+from config.settings import SettingsError, load_settings
 from config.urls import embedded_socket, redact_url
 from workers.embedded.valkey import address
 from workers.providers import registry

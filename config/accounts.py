@@ -1,0 +1,84 @@
+"""The accounts among the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from domain.account import Account
+from domain.exact_json import JsonError, read_json
+from domain.order import explain
+
+#: Names that stand in ``workers.providers.registry`` (a test holds the two together; config imports no workers).
+PROVIDERS = ("nebulox", "zeroxhost")
+MAX_KEY_FILE_BYTES = 4096
+
+
+def read_accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Account]:
+    """Accounts by name, from a JSON text or a table of TOML. Raises ValueError that names the field."""
+    if isinstance(value, str):
+        try:
+            value = read_json(value)
+        except JsonError:
+            raise ValueError('is not JSON: must be an object such as {"shop": {"provider": "nebulox", …}}') from None
+    if not isinstance(value, dict) or not value:
+        raise ValueError('must be an object of accounts by name, such as {"shop": {"provider": "nebulox", …}}')
+    return {name: _account(name, fields, environ) for name, fields in value.items()}
+
+
+def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
+    if not isinstance(fields, dict):
+        raise ValueError(f"{name}: must be an object with provider, base_url and api_key")
+    if "name" in fields:
+        raise ValueError(f"{name}.name: unknown field (the account's name is its key)")
+    known = set(Account.model_fields) - {"name"}
+    for field in fields:
+        if field not in known:
+            near = get_close_matches(field, known, n=1)
+            raise ValueError(f"{name}.{field}: unknown field" + (f" (did you mean {near[0]}?)" if near else ""))
+    if fields.get("provider") not in PROVIDERS:
+        raise ValueError(f"{name}.provider: must be {' or '.join(PROVIDERS)}")
+    fields = {field: content for field, content in fields.items() if content is not None}
+    if isinstance(fields.get("api_key"), str):
+        fields["api_key"] = _resolve_key(name, fields["api_key"], environ)
+    try:
+        return Account(name=name, **fields)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{name}.{part}" for part in explain(error).split("; "))) from None
+
+
+def _resolve_key(name: str, text: str, environ: Mapping[str, str]) -> str:
+    """``env:NAME`` and ``file:/path`` stand for what is found there."""
+    kind, _, place = text.partition(":")
+    if kind == "env":
+        if not environ.get(place):
+            raise ValueError(f"{name}.api_key: the environment variable {place} is not set")
+        return environ[place]
+    if kind != "file":
+        return text
+    try:
+        with open(place, "rb") as file:
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+        key = content.decode().strip()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "is not a readable text"
+        raise ValueError(f"{name}.api_key: can't read {place}: {why}") from None
+    if not key or len(content) > MAX_KEY_FILE_BYTES:
+        raise ValueError(f"{name}.api_key: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
+    return key
+
+
+def sandbox_accounts(port: int) -> Mapping[str, Account]:
+    """What there is without any setting: an account at each sandbox provider, called by the provider's name."""
+    return {
+        name: Account(
+            name=name,
+            provider=name,
+            base_url=f"http://127.0.0.1:{port}/{name}",
+            api_key=SecretStr(f"sandbox-{name}-key"),
+        )
+        for name in PROVIDERS
+    }

@@ -1,0 +1,41 @@
+"""Receivers that webhooks may go to although their address is no public one: ``INVOICES_WEBHOOK_ALLOW``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from config.urls import redact_url
+
+#: Names as the webhook's address guard takes them (a test holds the two together): the last label is no number, which
+#: some resolvers take for an odd spelling of an IPv4 address.
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0[xX][0-9A-Fa-f]*)$){_LABEL}")
+_PORT_PART = re.compile(r"(\]|^[^:]+):[^:]*$")
+
+
+def check_allowed(value: Any) -> tuple[str, ...]:
+    """The items of a comma-separated text or of a list. Raises ValueError saying what is allowed."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("must be a comma-separated list of host, host:port or CIDR")
+    return tuple(_check_item(item.strip()) for item in items if item.strip())
+
+
+def _check_item(item: str) -> str:
+    host, _, port = item.rpartition(":") if _PORT_PART.search(item) else (item, "", "443")
+    usable = re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536 and "/" not in (host if host != item else "")
+    if not usable or not (_is_network(host) or _HOST.fullmatch(host)):
+        raise ValueError(f"{redact_url(item)[:80]!r} must be a host, host:port or CIDR")
+    return item
+
+
+def _is_network(text: str) -> bool:
+    """An address (IPv6 may stand in brackets) or a CIDR network, without a zone and without bits beyond its prefix."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
+    try:
+        ipaddress.ip_network(inner)
+    except ValueError:
+        return False
+    return "%" not in inner and not (inner != text and "/" in inner)
