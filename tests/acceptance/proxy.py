@@ -1,25 +1,29 @@
-"""A TCP door in front of a server, to be shut: connections refused and cut, or kept open without a word."""
+"""A TCP door in front of a server, to be shut: connections refused and cut, kept open without a word, or slow."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 
 BYTES = 65536
 
 
 class Door:
-    """Forwards 127.0.0.1:`port` to ``target``: a (host, port), or the path of a Unix socket; set before first use."""
+    """Forwards `host`:`port` to ``target``: a (host, port), or the path of a Unix socket; set before first use."""
 
-    def __init__(self, target: tuple[str, int] | str = "") -> None:
+    def __init__(self, target: tuple[str, int] | str = "", host: str = "127.0.0.1") -> None:
         self.target = target
+        self.host = host
         self.port = 0
+        self.delay_seconds = 0.0  #: of each piece of data, each way
         self._listener: socket.socket | None = None
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._passing = threading.Event()
+        self._asking = threading.Event()  #: set: what clients say gets through
+        self._answering = threading.Event()  #: set: what the server says gets through
 
     def __enter__(self) -> Door:
         self.open()
@@ -28,16 +32,17 @@ class Door:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._passing.set()
+        self._pass()
         self.shut()
 
     def open(self) -> None:
         """Let everything through (again), at the same port as before."""
         if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener = socket.create_server((self.host, self.port))
             self.port = self._listener.getsockname()[1]
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-        self._passing.set()
+        self.delay_seconds = 0.0
+        self._pass()
 
     def shut(self) -> None:
         """Refuse new connections and cut the others."""
@@ -53,7 +58,16 @@ class Door:
 
     def stall(self) -> None:
         """Take connections and bytes, and answer nothing until it is open again."""
-        self._passing.clear()
+        self._asking.clear()
+        self._answering.clear()
+
+    def halve(self) -> None:
+        """Let through what clients say, and no answer until it is open again; shut it first, and they are lost."""
+        self._answering.clear()
+
+    def _pass(self) -> None:
+        self._asking.set()
+        self._answering.set()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -68,8 +82,8 @@ class Door:
                 continue
             with self._lock:
                 self._sockets |= {client, server}
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+            for way in ((client, server, self._asking), (server, client, self._answering)):
+                threading.Thread(target=self._forward, args=way, daemon=True).start()
 
     def _connect(self) -> socket.socket:
         if not isinstance(self.target, str):
@@ -82,10 +96,12 @@ class Door:
             raise
         return server
 
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, passing: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(BYTES):
-                self._passing.wait()
+                if self.delay_seconds:
+                    time.sleep(self.delay_seconds)
+                passing.wait()
                 sink.sendall(data)
         for one in (source, sink):
             with contextlib.suppress(OSError):

@@ -22,17 +22,16 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import kombu
-import redis
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
+from tests.brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
 from workers.embedded.sandbox.process import SandboxProcess
-from workers.embedded.valkey import ensure_valkey, stop_valkey
 from workers.store.schema import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +44,39 @@ STOP_SECONDS = 40.0
 TAIL_LINES = 40
 
 
+class Running(Protocol):
+    """What is needed of a `subprocess.Popen`."""
+
+    pid: int
+    returncode: Any
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, how: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+#: (name, command line, environment, log) -> the process.
+Spawn = Callable[[str, list[str], Mapping[str, str], Path], Running]
+
+
+def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
+    """A process that ends with this one; its output goes to its log."""
+    if sys.platform == "linux":
+        argv = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *argv]
+    with log.open("ab") as output:
+        return subprocess.Popen(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+
 class System:
     """`with System(tmp_path) as system: system.start("intake", "worker") …`
 
     ``accounts`` adds to, or changes, the two sandbox accounts. ``database_url`` None is the embedded SQLite file;
     ``direct_database_url`` is the test's own way to the same database, past what stands in the processes' way.
+    ``broker`` None is the embedded Valkey of ``home``; a broker that was given is not stopped here.
     """
 
     def __init__(
@@ -60,15 +87,18 @@ class System:
         direct_database_url: str | None = None,
         accounts: Mapping[str, Mapping[str, Any]] | None = None,
         lifetime_seconds: int = 900,
+        broker: Broker | None = None,
     ) -> None:
         self.home = home
+        self._given_broker = broker
         self._stack = contextlib.ExitStack()
         self._changes = accounts or {}
         self._database_url = database_url
         self._direct_database_url = direct_database_url or database_url
         self._lifetime_seconds = lifetime_seconds
         self._commands = {spec.name: spec.argv for spec in read_procfile(ROOT / "Procfile")}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Running] = {}
+        self.spawn: Spawn = spawn  #: how a process is started; a campaign has ways of its own
         self._log_starts: dict[str, int] = {}
 
     def __enter__(self) -> System:
@@ -78,10 +108,8 @@ class System:
             log = stack.enter_context(self._log_file("sandbox").open("a"))
             options = ("--lifetime-seconds", str(self._lifetime_seconds), "--seed", "7")
             self.sandbox = stack.enter_context(SandboxProcess(*options, log=log))
-            stack.callback(stop_valkey, self.home)
-            where = ensure_valkey(self.home)
-            self.broker_url, self.redis_url = where.broker_url, where.redis_url
-            self.redis = stack.enter_context(redis.Redis.from_url(where.redis_url))
+            self.broker = self._given_broker or stack.enter_context(contextlib.closing(Embedded(self.home)))
+            self.broker_url, self.redis = self.broker.broker_url, self.broker.redis
             self.environment = self._environment()
             url = self._direct_database_url or f"sqlite+pysqlite:///{self.home}/invoices.db"
             upgrade(url)
@@ -104,6 +132,7 @@ class System:
             "INVOICES_WEBHOOK_ALLOW": "127.0.0.1",
             "INVOICES_LOG_FORMAT": "json",
             "INVOICES_SECRET_KEY": SECRET_KEY,
+            **self.broker.settings,
         }
         if self._database_url:
             settings["INVOICES_DATABASE_URL"] = self._database_url
@@ -152,13 +181,9 @@ class System:
     def start_program(self, name: str, argv: list[str]) -> None:
         """Start a program that dies with this process; its output goes to its log."""
         assert name not in self.processes, f"{name} runs already"
-        if sys.platform == "linux":
-            argv = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *argv]
-        with self._log_file(name).open("ab") as log:
-            self._log_starts[name] = log.tell()
-            self.processes[name] = subprocess.Popen(
-                argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        log = self._log_file(name)
+        self._log_starts[name] = log.stat().st_size if log.exists() else 0
+        self.processes[name] = self.spawn(name, argv, self.environment, log)
 
     def _is_ready(self, name: str) -> bool:
         """A worker says so itself, one with a pump when the pump runs. Beat says nothing."""
@@ -191,11 +216,8 @@ class System:
         self.processes.clear()
 
     def restart_broker(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End the Valkey server by its id and start it again on the same data."""
-        pid = int(self.redis.info("server")["process_id"])
-        os.kill(pid, how)
-        self.wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the broker has ended", 10)
-        ensure_valkey(self.home)
+        """End the broker and start it again on the same data."""
+        self.broker.restart(how)
 
     # ------------------------------------------------------------ messages in, by bare kombu
 
@@ -205,8 +227,14 @@ class System:
 
     def publish_many(self, task: str, all_kwargs: list[Any]) -> None:
         """Messages over one connection."""
-        queue = kombu.Queue(INTAKE_QUEUE, kombu.Exchange(INTAKE_QUEUE, type="direct"), routing_key=INTAKE_QUEUE)
-        with kombu.Connection(self.broker_url) as connection, connection.Producer() as producer:
+        queue = kombu.Queue(
+            INTAKE_QUEUE,
+            kombu.Exchange(INTAKE_QUEUE, type="direct"),
+            routing_key=INTAKE_QUEUE,
+            queue_arguments=self.broker.queue_arguments,
+        )
+        options = self.broker.connection_options
+        with kombu.Connection(self.broker_url, **options) as connection, connection.Producer() as producer:
             for kwargs in all_kwargs:
                 body = kwargs if isinstance(kwargs, str) else json.dumps(kwargs)
                 producer.publish(
@@ -288,9 +316,15 @@ class System:
         assert done.returncode == 0, f"invoices {' '.join(arguments)}: {done.stderr.decode()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def add_receiver(self) -> str:
-        """Point an endpoint at the sandbox's receiver, by the command line; the endpoint's id."""
-        (endpoint,) = self.command("endpoints", "add", self.sandbox.receiver_url(RECEIVER), "--json")
+    def add_receiver(self, base_url: str = "") -> str:
+        """Point an endpoint at the sandbox's receiver, by the command line; the endpoint's id.
+
+        ``base_url``: of what stands before the sandbox.
+        """
+        url = self.sandbox.receiver_url(RECEIVER)
+        if base_url:
+            url = url.replace(self.sandbox.url, base_url)
+        (endpoint,) = self.command("endpoints", "add", url, "--json")
         self.ask(f"{self.sandbox.receiver_url(RECEIVER)}/secret", {"secret": endpoint["secret"]})
         return str(endpoint["id"])
 

@@ -8,19 +8,25 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.acceptance.system import ROOT
+from tests.chaos.audit import Finding
 from tests.chaos.campaign import Result, run
+from tests.chaos.crew import Deaths
+from tests.chaos.hosts import MissingHostsError
 from tests.chaos.plan import Plan
-from tests.chaos.report import show, write
+from tests.chaos.report import commit, markdown, show, write
+from tests.engines import MissingEngineError
 
 RESULTS = ROOT / "deploy" / "chaos" / "results.json"
-FLOW_SECONDS = 75.0
-ORDERS_PER_SECOND = 20.0
+FLOW_SECONDS = 180.0
+ORDERS_PER_SECOND = 15.0
 
 
 def main() -> int:
@@ -29,13 +35,28 @@ def main() -> int:
     if options.plan:
         print(json.dumps(_plan(options, options.seed).printed(), indent=1))
         return 0
-    console, began = Console(), time.monotonic()
+    if options.table:
+        print(markdown(json.loads(options.results.read_text())))
+        return 0
+    try:
+        return _run_seeds(options, Console())
+    except (MissingEngineError, MissingHostsError) as error:
+        print(f"skipped: {error}")
+        return 0
+
+
+def _run_seeds(options: argparse.Namespace, console: Console) -> int:
+    began = time.monotonic()
     results: list[Result] = []
     seed = options.seed
     while not results or (_kills(results) < options.kills and time.monotonic() - began < options.minutes * 60):
         console.print(f"seed {seed}: {len(_plan(options, seed).faults())} faults; the schedule: --plan --seed {seed}")
         results.append(_run_one(_plan(options, seed), console))
-        write(results, options.results)
+        write(results, options.results, _command(options))
+        console.print(
+            f"seed {seed}: {results[-1].deaths.kills()} kills in {results[-1].seconds:.0f} s, "
+            f"{len(results[-1].findings)} breaches; so far {_kills(results)} kills"
+        )
         seed += 1
     show(results, console)
     console.print(f"{_kills(results)} kills, {sum(len(r.findings) for r in results)} breaches; {options.results}")
@@ -49,13 +70,20 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15, help="no new run after this time")
     parser.add_argument("--seconds", type=float, default=FLOW_SECONDS, help="of orders and faults in a run")
     parser.add_argument("--rate", type=float, default=ORDERS_PER_SECOND, help="orders per second")
+    parser.add_argument("--hosts", type=int, choices=(1, 2), default=1, help="2: in network namespaces (root)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     parser.add_argument("--plan", action="store_true", help="print the schedule and stop")
+    parser.add_argument("--table", action="store_true", help="print the kept results as Markdown and stop")
     return parser.parse_args()
 
 
 def _plan(options: argparse.Namespace, seed: int) -> Plan:
-    return Plan(seed, options.seconds, options.rate)
+    return Plan(seed, options.seconds, options.rate, options.hosts)
+
+
+def _command(options: argparse.Namespace) -> str:
+    hosts = f" HOSTS={options.hosts}" if options.hosts > 1 else ""
+    return f"make chaos SEED={options.seed} KILLS={options.kills} MINUTES={options.minutes:g}{hosts}"
 
 
 def _kills(results: list[Result]) -> int:
@@ -71,7 +99,15 @@ def _run_one(plan: Plan, console: Console) -> Result:
         def tell(phase: str, done: float, words: str) -> None:
             progress.update(task, description=f"seed {plan.seed} {phase}", completed=done, words=words)
 
-        result = run(plan, folder, tell)
+        began = time.monotonic()
+        try:
+            result = run(plan, folder, tell)
+        except (MissingEngineError, MissingHostsError):
+            raise
+        except Exception:
+            # A campaign that can't go on is a breach too, and no reason to forget the runs before it.
+            result = Result(plan.seed, Deaths(), Counter(), [Finding("a run to its end", traceback.format_exc())])
+        result.seconds, result.commit = time.monotonic() - began, commit()
     if result.findings:
         console.print(f"seed {plan.seed}: {len(result.findings)} breaches, logs in {folder}/logs")
     else:

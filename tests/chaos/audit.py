@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.acceptance.system import ENDED, INTAKE_QUEUE, RECEIVER, System
-from tests.chaos.plan import HOLD_ACCOUNT
+from tests.chaos.plan import CANCEL, CREATE, HOLD_ACCOUNT
 
+_NAMED, _ALREADY = re.compile(r"order_id '([^']+)'"), re.compile(r"is already (\w+)$")
+_MISSING = re.compile(r"there is no such invoice$")
+#: A cancellation looks for its order for 2 s; a row that comes in after the last look is older than the refusal.
+PATIENCE = timedelta(seconds=1)
 STANDING = "('publish', 'retain')"
 #: A broker that is killed may take with it what it confirmed within this time: it writes once in a turn of its loop.
 BROKER_LOSS_SECONDS = 3.0
@@ -24,29 +31,43 @@ class Finding:
     what: str
 
 
+Times = tuple[float, float]  #: monotonic: when a publishing began, and when the broker had confirmed it
+
+
 @dataclass(slots=True)
 class Sent:
     """What producers were told is taken, and what was in a broker that was emptied."""
 
-    at: dict[str, float] = field(default_factory=dict)  #: order id -> when the broker confirmed it, monotonic
-    begun: dict[str, float] = field(default_factory=dict)  #: order id -> when its publishing began
+    at: dict[str, Times] = field(default_factory=dict)  #: by order id
+    cancellations: dict[str, Times] = field(default_factory=dict)  #: by order id
     flushes: list[float] = field(default_factory=list)
-    flushed: set[str] = field(default_factory=set)  #: order ids that were in the broker when it was emptied
+    flushed: set[tuple[str, str]] = field(default_factory=set)  #: (task, order id) in the broker when it was emptied
     flushed_stream: list[dict[str, Any]] = field(default_factory=list)  #: the stream's entries at that moment
     broker_kills: list[float] = field(default_factory=list)
 
-    def emptied(self, lost: set[str]) -> set[str]:
-        """In the broker when it was emptied, or just being published: kombu then drops it, its queue is forgotten."""
-        between = {o for o in lost if any(self.begun[o] <= flush <= self.at[o] for flush in self.flushes)}
-        return lost & self.flushed | between
+    def note(self, task: str, order_ids: list[str], began: float) -> None:
+        """The broker has confirmed these; the first time counts."""
+        times = (began, time.monotonic())
+        for order_id in order_ids:
+            self._of(task).setdefault(order_id, times)
 
-    def excused_by_broker_kill(self, lost: set[str]) -> set[str]:
+    def emptied(self, lost: set[str], task: str = CREATE) -> set[str]:
+        """In the broker when it was emptied, or just being published: kombu then drops it, its queue is forgotten."""
+        times = self._of(task)
+        between = {o for o in lost if any(times[o][0] <= flush <= times[o][1] for flush in self.flushes)}
+        return {order for order in lost if (task, order) in self.flushed} | between
+
+    def excused_by_broker_kill(self, lost: set[str], task: str = CREATE) -> set[str]:
         """Confirmed right before the broker was killed."""
+        times = self._of(task)
         return {
             order
-            for order in lost - self.emptied(lost)
-            if any(0 <= kill - self.at[order] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
+            for order in lost - self.emptied(lost, task)
+            if any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
         }
+
+    def _of(self, task: str) -> dict[str, Times]:
+        return self.cancellations if task == CANCEL else self.at
 
 
 def unfinished(system: System) -> dict[str, int]:
@@ -67,10 +88,17 @@ def _count(system: System, rest: str) -> int:
     return int(system.rows(f"SELECT count(*) AS n FROM {rest}")[0]["n"])
 
 
-def audit(system: System, sent: Sent, lost: set[str]) -> list[Finding]:
-    """Every breach. ``lost``: orders without a row before they were published again."""
+def untaken_cancellations(system: System, sent: Sent) -> set[str]:
+    """Orders whose cancellation neither closed them nor was turned away."""
+    answered = _cancelled(system) | _turned_away(system).keys()
+    return sent.cancellations.keys() - answered
+
+
+def audit(system: System, sent: Sent, lost: set[str], untaken: set[str]) -> list[Finding]:
+    """Every breach. ``lost``, ``untaken``: as things stood before all was published again."""
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "no order lost": lambda: _lost(system, sent, lost),
+        "no cancellation lost": lambda: _uncancelled(system, sent, untaken),
         "no invoice stuck": lambda: _stuck(system),
         "no lease kept": lambda: _leases(system),
         "no provider call repeated": lambda: _repeated(system),
@@ -88,8 +116,46 @@ def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
         yield f"{order}: confirmed by the broker, not in the emptied one, and without a row"
     for order in sorted(set(sent.at) - system.invoices().keys()):
         yield f"{order}: no row even after it was published again"
-    for row in system.rows("SELECT reason FROM rejected_message"):
+    for row in system.rows("SELECT reason FROM rejected_message WHERE task IS NULL OR task <> :task", task=CANCEL):
         yield f"a good message was turned away: {row['reason']}"
+
+
+def _uncancelled(system: System, sent: Sent, untaken: set[str]) -> Iterator[str]:
+    """A confirmed cancellation closes its order; else it says why not, and that is true."""
+    for order in sorted(untaken - sent.emptied(untaken, CANCEL) - sent.excused_by_broker_kill(untaken, CANCEL)):
+        yield f"{order}: its cancellation was confirmed by the broker, and nothing came of it"
+    yield from (f"{order}: not cancelled even by the second message" for order in untaken_cancellations(system, sent))
+    invoices = system.invoices()
+    for order, reasons in _turned_away(system).items():
+        row = invoices.get(order)
+        for reason, at in reasons:
+            said = _ALREADY.search(reason)
+            if said is None and not _MISSING.search(reason):
+                yield f"{order}: cancellation turned away: {reason}"
+            elif said is not None and row is not None and not _had_ended(row["status"], said[1]):
+                yield f"{order}: said to be {said[1]}, and is {row['status']}"
+            elif said is None and row is not None and row["created_at"] < at - PATIENCE:
+                yield f"{order}: said to be missing at {at}, and is there since {row['created_at']}"
+    for order in sorted(_cancelled(system) - sent.cancellations.keys()):
+        yield f"{order}: cancelled, and nobody asked for it"
+
+
+def _had_ended(status: str, said: str) -> bool:
+    """Whether an invoice that had that status may have this one now: who has expired may still be paid."""
+    return said in ENDED and (status == said or (said == "expired" and status in {"paid", "confirming"}))
+
+
+def _cancelled(system: System) -> set[str]:
+    return {order for order, row in system.invoices().items() if row["status"] == "cancelled"}
+
+
+def _turned_away(system: System) -> dict[str, list[tuple[str, datetime]]]:
+    """Why cancellations were turned away, by order."""
+    found: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
+    for row in system.rows("SELECT reason, at FROM rejected_message WHERE task = :task", task=CANCEL):
+        named = _NAMED.search(row["reason"])
+        found[named[1] if named else "?"].append((row["reason"], row["at"]))
+    return found
 
 
 def _stuck(system: System) -> Iterator[str]:
@@ -144,7 +210,11 @@ def _contradicting(system: System) -> Iterator[str]:
             yield f"{order_id}: bound to {key}, which nobody made"
         elif _bare(there["order_id"]) != _bare(order_id):
             yield f"{order_id}: bound to the invoice of {there['order_id']}"
-        elif provider == "zeroxhost" and (there["status"] == "paid") != (row["status"] == "paid"):
+        elif (
+            provider == "zeroxhost"
+            and row["status"] != "cancelled"
+            and (there["status"] == "paid") != (row["status"] == "paid")
+        ):
             yield f"{order_id}: {row['status']} here, {there['status']} there"
     yield from (f"{key} is bound {count} times" for key, count in bound.items() if count > 1)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.acceptance.system import System
-from tests.chaos.plan import PROCESSES, Plan
+from tests.chaos.grounds import Grounds
+from tests.chaos.plan import PROCESSES, Life, Plan
 from workers.fault_points import LAST_WORDS, VARIABLE
 
 
@@ -18,6 +18,7 @@ class Deaths:
     random: Counter[str] = field(default_factory=Counter)  #: process -> kills
     points: Counter[str] = field(default_factory=Counter)  #: point -> kills
     exits: Counter[str] = field(default_factory=Counter)  #: process -> ends that nobody asked for
+    cold_starts: int = 0
 
     def kills(self) -> int:
         """All SIGKILLs of our processes."""
@@ -27,9 +28,10 @@ class Deaths:
 class Crew:
     """The Procfile's processes over one run."""
 
-    def __init__(self, system: System, plan: Plan) -> None:
-        self._system = system
-        self._points: dict[str, Iterator[str]] = {name: plan.points(name) for name in PROCESSES}
+    def __init__(self, grounds: Grounds, plan: Plan) -> None:
+        self._grounds = grounds
+        self._system = grounds.system
+        self._lives: dict[str, Iterator[Life]] = {name: plan.lives(name) for name in PROCESSES}
         self.armed = True
         self.deaths = Deaths()
 
@@ -49,14 +51,17 @@ class Crew:
     def tend(self) -> None:
         """Start again whoever has ended."""
         for name, process in list(self._system.processes.items()):
-            if process.poll() is not None:
+            code = process.poll()
+            if code is not None:
                 del self._system.processes[name]
-                self._write_down(name, process.returncode)
+                self._write_down(name, code)
                 self._launch(name)
 
     def _launch(self, name: str) -> None:
-        self._system.environment[VARIABLE] = next(self._points[name]) if self.armed else ""
-        self._system.launch(name)
+        life = next(self._lives[name])
+        self._system.environment[VARIABLE] = life.point if self.armed else ""
+        self.deaths.cold_starts += life.cold
+        self._grounds.spawn(name, cold=life.cold)
 
     def _write_down(self, name: str, code: int) -> None:
         for line in self._system.new_log(name).splitlines():

@@ -5,21 +5,38 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from tests.acceptance.system import nebulox_order, zeroxhost_order
 from workers.fault_points import POINTS
 
-PROCESSES = ("intake", "worker", "worker2", "beat")
+PROCESSES = ("intake", "intake2", "worker", "worker2", "beat")
+#: The two hosts of `HOSTS=2`, and who runs there.
+HOSTS = {"north": ("intake", "worker", "beat"), "south": ("intake2", "worker2")}
 #: Which steps which process takes; SQL statements are everybody's.
 INTAKE_POINTS = tuple(p for p in POINTS if p.startswith(("message.", "order.", "sql.")))
 WORKER_POINTS = tuple(p for p in POINTS if not p.startswith(("message.", "order.")))
 #: Passes until the point kills, by the first part of its name: drawn from 1 to this.
 PASSES = {"sql": 40, "message": 12, "order": 8, "create": 4, "judge": 4}
-FEWEST_PASSES = 3
+#: What is taken rarely, or by one process at a time: a process that waits for a third pass is killed before.
+FEWEST_PASSES = 2
+#: One life in so many starts as the Procfile says, by a new interpreter; the others are forks of one that has imported
+#: everything.
+COLD_SHARE = 0.1
+CANCELLED_SHARE = 0.08
+#: Between two kills at random instants.
+KILL_SECONDS = (0.6, 2.6)
 
 #: The account whose orders in doubt are never repeated.
 HOLD_ACCOUNT = "holding"
+CREATE, CANCEL = "invoices.create", "invoices.cancel"
+CANCEL_REASON = "the shop has thought better of it"
+
+#: Connections that go through a door: client and workers to the broker, workers to the rest.
+DOORS = ("client", "broker", "database", "provider", "receiver")
+#: What happens to one: cut; silent; answers lost; slow.
+NETWORK = ("cut", "stall", "halve", "delay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,61 +50,85 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedOrder:
-    """An order as it is published, and when."""
+class PlannedMessage:
+    """An order or a cancellation as it is published, and when."""
 
     at: float
     order_id: str
     fields: dict[str, Any]
+    task: str = CREATE
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a process is started, and the point and pass it dies at; empty: until something else kills it."""
+
+    point: str
+    cold: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run, wholly determined by these three."""
+    """A run, wholly determined by these. ``hosts``: 2 has each half of the processes on a host of its own."""
 
     seed: int
     seconds: float
     orders_per_second: float
+    hosts: int = 1
 
-    def orders(self) -> list[PlannedOrder]:
+    def orders(self) -> list[PlannedMessage]:
         """Every order, by time."""
         dice = random.Random(f"{self.seed}/orders")
         count = int(self.seconds * self.orders_per_second)
         times = sorted(dice.uniform(0, self.seconds) for _ in range(count))
         return [_order(f"s{self.seed}-{n:05}", at, dice) for n, at in enumerate(times)]
 
+    def cancellations(self) -> list[PlannedMessage]:
+        """A share of the orders is cancelled: at once, or when it has been made."""
+        dice = random.Random(f"{self.seed}/cancellations")
+        return [_cancellation(order, dice) for order in self.orders() if dice.random() < CANCELLED_SHARE]
+
+    def messages(self) -> list[PlannedMessage]:
+        """Orders and cancellations, by time."""
+        return sorted([*self.orders(), *self.cancellations()], key=lambda message: message.at)
+
     def faults(self) -> list[Fault]:
         """Every fault, by time."""
         dice = random.Random(f"{self.seed}/faults")
-        faults = [*_outages(self.seconds, dice), *_kills(self.seconds, dice), *_moods(self.seconds, dice)]
+        faults = [*_outages(self.seconds, dice), *_moods(self.seconds, dice), *_kills(self.seconds, dice)]
+        if self.hosts > 1:
+            faults += _partitions(self.seconds, dice)
         return sorted(faults, key=lambda fault: fault.at)
 
-    def points(self, name: str) -> Iterator[str]:
-        """For each life of a process the point and pass it dies at; empty: it lives until something else kills it."""
-        table = {"intake": INTAKE_POINTS, "worker": WORKER_POINTS, "worker2": WORKER_POINTS}.get(name, ())
-        dice = random.Random(f"{self.seed}/points/{name}")
+    def lives(self, name: str) -> Iterator[Life]:
+        """The lives of a process, one after the other."""
+        table = {"intake": INTAKE_POINTS, "worker": WORKER_POINTS}.get(name.rstrip("0123456789"), ())
+        dice = random.Random(f"{self.seed}/lives/{name}")
         while True:
-            for point in dice.sample(table, len(table)):
+            for point in dice.sample(table, len(table)) or [""]:
                 most = PASSES.get(point.partition(".")[0], FEWEST_PASSES)
-                yield f"{point}:{dice.randint(1, most)}"
-                if dice.random() < 0.1:
-                    yield ""
-            if not table:
-                yield ""
+                passes = f"{point}:{dice.randint(1, most)}" if point and dice.random() > 0.1 else ""
+                yield Life(passes, dice.random() < COLD_SHARE)
 
     def printed(self) -> dict[str, Any]:
         """The schedule as JSON."""
-        lives = {name: [next(points) for points in [self.points(name)] for _ in range(12)] for name in PROCESSES}
-        return {"seed": self.seed, "faults": [asdict(fault) for fault in self.faults()], "first_lives": lives}
+        lives = {name: [asdict(life) for life in islice(self.lives(name), 12)] for name in PROCESSES}
+        return {
+            "seed": self.seed,
+            "hosts": self.hosts,
+            "faults": [asdict(fault) for fault in self.faults()],
+            "first_lives": lives,
+            "cancellations": [{"at": one.at, "order_id": one.order_id} for one in self.cancellations()],
+        }
 
 
-def _order(order_id: str, at: float, dice: random.Random) -> PlannedOrder:
+def _order(order_id: str, at: float, dice: random.Random) -> PlannedMessage:
     faults = ("reset", "truncated", "accept_then_status", "html=502", "status=503", "accept_then_timeout=5")
     fault = f"~fault:{dice.choice(faults)}~" if dice.random() < 0.03 else ""
     kind = dice.choices(("nebulox", "paid", "confirmed", "underpaid", "unpaid", "hold"), (35, 25, 10, 5, 15, 10))[0]
     if kind == "nebulox":
         minutes = f"{dice.uniform(0.05, 0.3):.2f}"
-        return PlannedOrder(at, order_id + fault, nebulox_order(order_id + fault, lifetime_minutes=minutes))
+        return PlannedMessage(at, order_id + fault, nebulox_order(order_id + fault, lifetime_minutes=minutes))
     pay = f"{dice.uniform(0.5, 4):.1f}"
     marker = {
         "paid": f"~pay:{pay}~",
@@ -97,31 +138,47 @@ def _order(order_id: str, at: float, dice: random.Random) -> PlannedOrder:
         "hold": f"~pay:{pay}~",
     }[kind]
     account = {"account": HOLD_ACCOUNT} if kind == "hold" else {}
-    return PlannedOrder(at, order_id, zeroxhost_order(order_id, marker + fault, **account))
+    return PlannedMessage(at, order_id, zeroxhost_order(order_id, marker + fault, **account))
+
+
+def _cancellation(order: PlannedMessage, dice: random.Random) -> PlannedMessage:
+    fields = {"account": order.fields["account"], "order_id": order.order_id, "reason": CANCEL_REASON}
+    return PlannedMessage(order.at + dice.choice((0.2, 1.0, dice.uniform(1, 6))), order.order_id, fields, CANCEL)
 
 
 def _kills(seconds: float, dice: random.Random) -> Iterator[Fault]:
-    """SIGKILL at random instants, also while a process starts; one worker sleeps through its leases."""
-    pause = Fault(dice.uniform(0.2, 0.5) * seconds, "pause", "worker2", dice.uniform(15, 20))
-    yield pause
-    at = 3.0
+    """SIGKILL at random instants, also while a process starts; now and then a worker sleeps through its leases."""
+    pauses = [Fault((n + dice.uniform(0.2, 0.5)) * 75, "pause", "worker2", dice.uniform(15, 20)) for n in range(9)]
+    pauses = [pause for pause in pauses if pause.at < max(seconds - 20, seconds / 2)]
+    yield from pauses
+    at = 2.0
     while at < seconds:
-        target = dice.choices(PROCESSES, (30, 35, 30, 5))[0]
-        if target == "worker2" and pause.at - 3 <= at <= pause.at + pause.seconds + 3:
+        target = dice.choices(PROCESSES, (20, 20, 28, 28, 4))[0]
+        if target == "worker2" and any(pause.at - 3 <= at <= pause.at + pause.seconds + 3 for pause in pauses):
             target = "intake"
         yield Fault(at, "kill", target)
-        at += dice.uniform(2.0, 7.0)
+        at += dice.uniform(*KILL_SECONDS)
 
 
 def _outages(seconds: float, dice: random.Random) -> Iterator[Fault]:
-    """The engines: one after the other in random order, so that each finds the others at work."""
-    kinds = ["broker_kill", "broker_kill", "broker_flush", "database_cut", "database_cut", "database_stall"]
-    kinds += ["database_kill"]
+    """The engines and the ways to them, in random order, so that each finds the others at work."""
+    kinds = ["broker_kill", "broker_kill", "broker_flush", "database_kill"]
+    ways = [f"{how} {door}" for door in DOORS for how in NETWORK]
+    rounds = max(1, round(seconds / 90))
+    kinds = [*kinds * rounds, *dice.sample(ways, min(len(ways), 8 * rounds))]
     dice.shuffle(kinds)
     share = seconds / len(kinds)
     for place, kind in enumerate(kinds):
-        at = (place + dice.uniform(0.2, 0.8)) * share
-        yield Fault(at, kind, seconds=dice.uniform(0.3, 2.5))
+        at, duration = (place + dice.uniform(0.1, 0.6)) * share, dice.uniform(0.3, 2.5)
+        how, _, door = kind.partition(" ")
+        yield Fault(at, f"network_{how}" if door else kind, door, duration)
+
+
+def _partitions(seconds: float, dice: random.Random) -> Iterator[Fault]:
+    """A host cut off for longer than any lease, and brought back; now and then one that is far away."""
+    cut = Fault(dice.uniform(0.15, 0.3) * seconds, "host_cut", dice.choice(tuple(HOSTS)), dice.uniform(35, 45))
+    yield cut
+    yield Fault(cut.at - 4, "host_delay", dice.choice(tuple(HOSTS)), 3.0)
 
 
 def _moods(seconds: float, dice: random.Random) -> Iterator[Fault]:

@@ -19,14 +19,19 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> None:
     """Ties this process to its parent and becomes the program; exits 127 when that can't be run, like a shell."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the request was made
-        sys.exit(1)
+    tie_to_parent(parent)
     try:
         os.execvp(program[0], program)  # noqa: S606 - there is no shell on purpose
     except OSError as error:
         print(f"{program[0]} can't be run: {error.strerror}", file=sys.stderr)
         sys.exit(127)
+
+
+def tie_to_parent(parent: int) -> None:
+    """From now on this process ends with its parent; at once when that has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the request was made
+        sys.exit(1)
 
 
 if __name__ == "__main__":

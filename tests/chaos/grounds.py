@@ -1,0 +1,108 @@
+"""Where a run takes place: engines, the doors before them, nurseries, and with `HOSTS=2` the hosts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from tests.acceptance.proxy import Door
+from tests.acceptance.system import Running, Spawn, System, spawn
+from tests.chaos.hosts import Hosts, several_hosts
+from tests.chaos.nursery import Nursery
+from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
+from tests.chaos.postgres import run_mortal_postgres
+
+MONITOR_MINUTES = "0.2"
+
+
+@dataclass(slots=True)
+class Grounds:
+    """Everything that faults are done to."""
+
+    system: System
+    doors: Mapping[str, Door]  #: by the names of DOORS
+    postgres: Path  #: the server's folder
+    hosts: Hosts | None
+    nurseries: Mapping[str, Nursery]  #: by host; "" is here
+
+    def spawn(self, name: str, *, cold: bool) -> None:
+        """Start a process on its host."""
+        host = next((host for host, names in HOSTS.items() if name in names), "") if self.hosts else ""
+        self.system.spawn = self._cold(host) if cold else self._warm(host)
+        self.system.launch(name)
+
+    def _warm(self, host: str) -> Spawn:
+        def start(_name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
+            return self.nurseries[host].start(argv, environment, log)
+
+        return start
+
+    def _cold(self, host: str) -> Spawn:
+        before = list(self.hosts.command(host)) if self.hosts else []
+
+        def start(name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
+            return spawn(name, [*before, *argv], environment, log)
+
+        return start
+
+
+@contextlib.contextmanager
+def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
+    """Engines of its own for a run. Raises MissingEngineError and MissingHostsError."""
+    with contextlib.ExitStack() as stack:
+        hosts = stack.enter_context(several_hosts(tuple(HOSTS))) if plan.hosts > 1 else None
+        address = hosts.address if hosts else "127.0.0.1"
+        doors = {name: Door(host=address) for name in DOORS}
+        url, postgres = stack.enter_context(run_mortal_postgres())
+        open_door(stack, doors["database"], f"{postgres}/.s.PGSQL.5432")
+        through = make_url(url).set(host=address, port=doors["database"].port, query={})
+        system = System(
+            folder,
+            database_url=through.render_as_string(hide_password=False),
+            direct_database_url=url,
+            accounts={HOLD_ACCOUNT: {"provider": "zeroxhost", "on_doubt": "hold"}},
+        )
+        stack.enter_context(system)
+        put_doors_before(stack, system, doors)
+        spaces = {name: hosts.command(name) for name in hosts.names} if hosts else {"": ()}
+        nurseries = {name: stack.enter_context(Nursery(command)) for name, command in spaces.items()}
+        stack.callback(end_all, system)  # before their nurseries end
+        yield Grounds(system, doors, postgres, hosts, nurseries)
+
+
+def open_door(stack: contextlib.ExitStack, door: Door, target: tuple[str, int] | str) -> None:
+    """Let it lead there for as long as the stack stands."""
+    door.target = target
+    stack.enter_context(door)
+
+
+def put_doors_before(stack: contextlib.ExitStack, system: System, doors: Mapping[str, Door]) -> None:
+    """Processes reach broker, providers and receiver through doors, and so does the client its broker."""
+    socket = system.broker_url.removeprefix("redis+socket://")
+    host, _, port = system.sandbox.url.removeprefix("http://").partition(":")
+    for name in ("client", "broker"):
+        open_door(stack, doors[name], socket)
+    for name in ("provider", "receiver"):
+        open_door(stack, doors[name], (host, int(port)))
+    place: Callable[[str], str] = lambda name: f"{doors[name].host}:{doors[name].port}"  # noqa: E731 - one line, thrice
+    system.broker_url = f"redis://{place('client')}/0"
+    accounts = system.environment["INVOICES_ACCOUNTS"]
+    system.environment |= {
+        "INVOICES_BROKER_URL": f"redis://{place('broker')}/0",
+        "INVOICES_ACCOUNTS": accounts.replace(system.sandbox.url, f"http://{place('provider')}"),
+        "INVOICES_WEBHOOK_ALLOW": f"127.0.0.1,{doors['receiver'].host}",
+        "INVOICES_MONITOR_MINUTES": MONITOR_MINUTES,
+    }
+    system.add_receiver(f"http://{place('receiver')}")
+
+
+def end_all(system: System) -> None:
+    """SIGKILL for whoever is left."""
+    for process in system.processes.values():
+        process.kill()
+        process.wait()
+    system.processes.clear()
