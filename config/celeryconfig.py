@@ -7,7 +7,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from config.settings import Settings
-from config.urls import sentinel_master, without_query
+from config.urls import read_sentinel, verified
 
 INTAKE_QUEUE = "invoices.intake"
 WORK_QUEUE = "invoices.work"
@@ -26,6 +26,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         **_broker(settings),
         **QUEUES,
+        "task_queues": _queues(settings),
         **MESSAGES,
         **WORKER,
         "beat_scheduler": "celery.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
@@ -39,13 +40,18 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
-    url = settings.broker_url
+    url = verified(settings.broker_url)
     options = REDIS_OPTIONS
     if url.startswith("amqp"):
-        options = {"confirm_publish": True}  # a publish that returns has reached the broker
+        options = AMQP_OPTIONS
     elif url.startswith("sentinel"):
-        options = {**REDIS_OPTIONS, "master_name": sentinel_master(url)}
-        url = without_query(url)
+        sentinels = read_sentinel(url)
+        options = {
+            **REDIS_OPTIONS,
+            "master_name": sentinels.master,
+            "sentinel_kwargs": {**SENTINEL_TIMEOUTS, **sentinels.login},
+        }
+        url = sentinels.kombu_url()
     return {
         "broker_url": url,
         "broker_transport_options": options,
@@ -76,13 +82,29 @@ REDIS_OPTIONS: dict[str, Any] = {
 }
 
 
-def _queue(name: str) -> Queue:
+#: A sentinel that is away is passed over after so long.
+SENTINEL_TIMEOUTS = {"socket_timeout": 2, "socket_connect_timeout": 2}
+
+AMQP_OPTIONS: dict[str, Any] = {
+    "confirm_publish": True,  # a publish that returns has reached the broker, on most of its nodes
+    "read_timeout": 30,  # a broker that says nothing any more: without it a publish waits for its answer for ever
+    "write_timeout": 30,
+}
+#: On RabbitMQ a queue lives on several nodes; senders declare it the very same, or not at all.
+AMQP_QUEUE_ARGUMENTS = {"x-queue-type": "quorum"}
+
+
+def _queues(settings: Settings) -> tuple[Queue, ...]:
+    arguments = AMQP_QUEUE_ARGUMENTS if settings.broker_url.startswith("amqp") else None
+    return tuple(_queue(name, arguments) for name in (INTAKE_QUEUE, WORK_QUEUE))
+
+
+def _queue(name: str, arguments: dict[str, str] | None) -> Queue:
     # As Celery declares a queue it only knows by name: senders without our settings declare the very same.
-    return Queue(name, Exchange(name, type="direct"), routing_key=name)
+    return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
 QUEUES: dict[str, Any] = {
-    "task_queues": (_queue(INTAKE_QUEUE), _queue(WORK_QUEUE)),
     "task_default_queue": INTAKE_QUEUE,  # a name nobody routed is refused there and listed, not lost in "celery"
     "task_create_missing_queues": False,  # a mistyped -Q stops the worker instead of reading an empty queue
     "task_routes": {

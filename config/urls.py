@@ -6,18 +6,28 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
+SENTINEL_PORT = 26379
+#: Of a sentinel:// address; the last two are for the sentinels themselves, user and password are the master's.
+SENTINEL_PARAMETERS = ("master_name", "sentinel_username", "sentinel_password")
+#: What kombu and redis-py both take in a rediss:// address, and what each may be; a file has to be there.
+TLS_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
+TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+TLS_OTHERS = ("ssl_password",)
 
 _USER_PART = re.compile(r"(?<=://)[^\s/?#]*@")
 _SECRET_PARAMETER = re.compile(r"(?i)([?&;](?:[a-z_-]*password|api_?key|token|secret|signature)=)[^&;\s]*")
 #: A Unix socket's address holds 104 bytes on macOS and 108 on Linux, the closing zero included.
 _SOCKET_PATH_BYTES = 100
+_DATABASE_NUMBER = re.compile(r"[0-9]{0,9}")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
@@ -30,8 +40,17 @@ def redact_url(text: str) -> str:
 
 def passwords_of(*urls: str) -> tuple[str, ...]:
     """The passwords in addresses, as written and as meant."""
-    found = (urlsplit(part).password for url in urls for part in url.split(";"))
-    return tuple(form for password in found if password for form in {password, unquote(password)})
+    parts = [urlsplit(part) for url in urls for part in url.split(";")]
+    found = [part.password for part in parts]
+    # A "+" stands for a space in a query: both forms are looked for.
+    found += [value for part in parts for name, value in _raw_query(part) if name.endswith("password")]
+    forms = (password and (password, unquote(password), unquote_plus(password)) for password in found)
+    return tuple(dict.fromkeys(form for several in forms if several for form in several))
+
+
+def _raw_query(parts: SplitResult) -> list[tuple[str, str]]:
+    pairs = (pair.partition("=") for pair in parts.query.split("&"))
+    return [(name, value) for name, _, value in pairs]
 
 
 def embedded_socket(home: Path) -> Path:
@@ -60,14 +79,18 @@ def check_broker_url(url: str) -> str:
                 raise ValueError("must be redis+socket:///absolute/path")
         elif not parts.hostname:
             raise ValueError(f"must name a host: {parts.scheme}://host:port")
-    if url.startswith("sentinel:") and sentinel_master(url) is None:
-        raise ValueError("must name the master: sentinel://host:26379?master_name=NAME")
+        _check_tls(parts)
+        if not parts.scheme.startswith("amqp") and not _DATABASE_NUMBER.fullmatch(_database_of(parts)):
+            raise ValueError("must name its database by a number: redis://host:port/0")
+    if url.startswith("sentinel:"):
+        read_sentinel(url)
     return url
 
 
 def check_redis_url(url: str) -> str:
     """Redis' address for redis-py. Raises ValueError saying what is allowed."""
     parts = _split(url.split(";", 1)[0])
+    _check_tls(parts)
     if parts.scheme == "redis+socket":
         return redis_url_of(check_broker_url(url)) or url
     if parts.scheme not in REDIS_SCHEMES:
@@ -77,8 +100,10 @@ def check_redis_url(url: str) -> str:
             raise ValueError("must be unix:///absolute/path")
     elif not parts.hostname:
         raise ValueError(f"must name a host: {parts.scheme}://host:port")
-    if parts.scheme == "sentinel" and sentinel_master(url) is None:
-        raise ValueError("must name the master: sentinel://host:26379?master_name=NAME")
+    if parts.scheme == "sentinel":
+        read_sentinel(url)
+    elif parts.query:
+        _check_options(url.split(";", 1)[0])
     return url
 
 
@@ -105,22 +130,110 @@ def redis_url_of(broker_url: str) -> str | None:
     if scheme != "redis+socket":
         return broker_url if scheme == "sentinel" else broker_url.split(";", 1)[0]
     parts = urlsplit(broker_url.split(";", 1)[0])
-    number = parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
+    number = _database_of(parts)
     return f"unix://{parts.path}" + (f"?db={number}" if number not in {"", "0"} else "")
 
 
-def sentinel_master(url: str) -> str | None:
-    """The master's name in ``sentinel://…?master_name=NAME``, or None."""
-    for part in url.split(";"):
-        names = parse_qs(urlsplit(part).query).get("master_name")
-        if names:
-            return names[0]
-    return None
+def verified(url: str) -> str:
+    """The same broker for kombu, which by itself believes any certificate (redis-py doesn't)."""
+    return ";".join(_verified(part) if part.startswith("rediss://") else part for part in url.split(";"))
 
 
-def without_query(url: str) -> str:
-    """A list of addresses without their query parts."""
-    return ";".join(urlunsplit(urlsplit(part)._replace(query="", fragment="")) for part in url.split(";"))
+def _verified(part: str) -> str:
+    if "ssl_cert_reqs" in parse_qs(urlsplit(part).query):
+        return part
+    return f"{part}{'&' if '?' in part else '?'}ssl_cert_reqs=required"
+
+
+# --- sentinels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Where a Redis is that sentinels name: ``sentinel://user:password@host:26379/0;sentinel://…?master_name=NAME``."""
+
+    hosts: tuple[tuple[str, int], ...]
+    master: str
+    username: str | None
+    password: str | None = field(repr=False)
+    database: int
+    login: Mapping[str, str] = field(repr=False)  #: username and password for the sentinels themselves
+
+    def kombu_url(self) -> str:
+        """For kombu: it takes user, password and database from whichever of the addresses it tries next."""
+        user = quote(self.username or "", safe="")
+        secret = "" if self.password is None else f":{quote(self.password, safe='')}"
+        login = f"{user}{secret}@" if user or secret else ""
+        hosts = ((f"[{host}]" if ":" in host else host, port) for host, port in self.hosts)
+        return ";".join(f"sentinel://{login}{host}:{port}/{self.database}" for host, port in hosts)
+
+
+def read_sentinel(url: str) -> Sentinels:
+    """The parts of a sentinel:// address. Raises ValueError saying what is allowed."""
+    parts = [_split(part) for part in url.split(";")]
+    given = dict(pair for part in parts for pair in parse_qsl(part.query))
+    for part in parts:
+        if part.scheme != "sentinel" or not part.hostname:
+            raise ValueError("must name sentinels only: sentinel://host:26379;sentinel://host:26379?master_name=NAME")
+    for name in given:
+        if name not in SENTINEL_PARAMETERS:
+            raise ValueError(f"{name[:40]!r} is not taken; a sentinel:// address has {', '.join(SENTINEL_PARAMETERS)}")
+    if not given.get("master_name"):
+        raise ValueError("must name the master: sentinel://host:26379?master_name=NAME")
+    logins = {(part.username, part.password) for part in parts if part.username or part.password}
+    databases = {part.path.strip("/") for part in parts} - {""}
+    if len(logins) > 1 or len(databases) > 1:
+        raise ValueError("must have one user, password and database for all sentinels (they are the master's)")
+    database = databases.pop() if databases else "0"
+    if not re.fullmatch("[0-9]{1,5}", database):
+        raise ValueError("must have a number as database: sentinel://host:26379/0?master_name=NAME")
+    username, password = logins.pop() if logins else (None, None)
+    return Sentinels(
+        hosts=tuple((part.hostname or "", part.port or SENTINEL_PORT) for part in parts),
+        master=given["master_name"],
+        username=unquote(username) if username else None,
+        password=unquote(password) if password is not None else None,
+        database=int(database),
+        login={name.removeprefix("sentinel_"): given[name] for name in SENTINEL_PARAMETERS[1:] if name in given},
+    )
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _database_of(parts: SplitResult) -> str:
+    """What kombu takes for the number of Redis' database."""
+    if parts.scheme == "redis+socket":
+        return parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
+    return parts.path.strip("/")
+
+
+def _check_options(url: str) -> None:
+    """redis-py reads what follows the ``?``, and only when it connects."""
+    from redis import ConnectionPool  # not at the top: few addresses have options, and most commands need no Redis
+
+    try:
+        ConnectionPool.from_url(url).make_connection()  # makes the object, connects to nothing
+    except (TypeError, ValueError):
+        raise ValueError("has options after its ? that redis-py does not take") from None
+
+
+def _check_tls(parts: SplitResult) -> None:
+    """A wrong certificate is told at the start, not at the first connection."""
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    if given and parts.scheme != "rediss":
+        raise ValueError(f"{next(iter(given))} is taken with rediss:// only")
+    for name, value in given.items():
+        if name in TLS_CHOICES:
+            if value not in TLS_CHOICES[name]:
+                raise ValueError(f"{name} must be {' or '.join(TLS_CHOICES[name])}")
+        elif name in TLS_FILES:
+            if not os.access(value, os.R_OK):
+                raise ValueError(f"{name}: can't read {value}")
+        elif name not in TLS_OTHERS:
+            raise ValueError(
+                f"{name[:40]!r} is not taken; TLS has {', '.join((*TLS_CHOICES, *TLS_FILES, *TLS_OTHERS))}"
+            )
 
 
 def _split(url: str) -> SplitResult:

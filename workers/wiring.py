@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from config.logging import register_secrets
 from config.settings import Settings, SettingsError, load_settings
-from config.urls import sentinel_master, without_query
+from config.urls import read_sentinel
 from domain.account import Account
 from domain.decision import Policy, Stage
 from domain.ports import Provider
@@ -190,25 +190,24 @@ def secret_box(settings: Settings) -> SecretBox:
 
 def open_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.Redis:
     """A client; ``sentinel://`` follows the master."""
-    master = sentinel_master(url) if url.startswith("sentinel") else None
-    if master is None:
+    if not url.startswith("sentinel"):
         return redis.Redis.from_url(url, **options)
-    return _follow(redis.sentinel.Sentinel, redis.Redis, url, master, options)  # type: ignore[no-any-return]
+    return _follow(redis.sentinel.Sentinel, url, options)  # type: ignore[no-any-return]
 
 
 def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.asyncio.Redis:
     """The same on an event loop."""
-    master = sentinel_master(url) if url.startswith("sentinel") else None
-    if master is None:
+    if not url.startswith("sentinel"):
         return redis.asyncio.Redis.from_url(url, **options)
-    return _follow(redis.asyncio.sentinel.Sentinel, redis.asyncio.Redis, url, master, options)  # type: ignore[no-any-return]
+    return _follow(redis.asyncio.sentinel.Sentinel, url, options)  # type: ignore[no-any-return]
 
 
-def _follow(sentinel_class: Any, client_class: Any, url: str, master: str, options: Mapping[str, Any]) -> Any:
+def _follow(sentinel_class: Any, url: str, options: Mapping[str, Any]) -> Any:
     """A client of whoever is the master now. redis-py has no types for its sentinels."""
-    sentinel = sentinel_class([], **options)
-    sentinel.sentinels = [client_class.from_url(without_query(url).replace("sentinel", "redis", 1), **options)]
-    return sentinel.master_for(master, **options)
+    found = read_sentinel(url)
+    sentinel = sentinel_class(found.hosts, sentinel_kwargs={**options, **found.login})
+    login = {"username": found.username, "password": found.password, "db": found.database}
+    return sentinel.master_for(found.master, **options, **login)
 
 
 def prepare_embedded(settings: Settings) -> None:

@@ -12,17 +12,24 @@ from standardwebhooks import Webhook
 
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
+from tests.brokers import EACH_BROKER, open_broker
 
 EXACT = "0.1000000000000000055"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def system(request, tmp_path):
-    """Everything that `Procfile` names, on one database and the other."""
-    url = request.getfixturevalue("new_postgres_url") if request.param == "postgresql" else None
+@pytest.fixture(params=["sqlite", *EACH_BROKER])
+def system(request, tmp_path, tmp_path_factory):
+    """Everything that `Procfile` names, on each broker with PostgreSQL, and on SQLite."""
+    name, url = request.param, None
+    if name == "sqlite":
+        name = "embedded"
+    else:
+        url = request.getfixturevalue("new_postgres_url")
     accounts = {"zeroxhost": {"poll_seconds": 0.3}}
-    with running(System(tmp_path, database_url=url, accounts=accounts), "intake", "worker", "beat") as system:
-        yield system
+    with open_broker(name, tmp_path_factory.mktemp("broker")) as broker:
+        system = System(tmp_path, database_url=url, accounts=accounts, broker=broker)
+        with running(system, "intake", "worker", "beat") as system:
+            yield system
 
 
 @pytest.fixture

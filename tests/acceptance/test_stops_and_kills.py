@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import Counter
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
+from tests.brokers import EACH_BROKER, open_broker
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +20,18 @@ def door():
         yield door
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory, door):
+@pytest.fixture(scope="module", params=EACH_BROKER)
+def system(request, tmp_path_factory, door):
     """Intake and two workers; no beat: it is not needed. Before the first test one worker is killed amid its calls:
     what becomes of those shows half a minute later, in the last tests."""
     accounts: dict[str, dict[str, Any]] = {
         "zeroxhost": {"max_in_flight": 20},
         "far": {"provider": "zeroxhost", "timeout_seconds": 4, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
     }
-    system = System(tmp_path_factory.mktemp("s"), accounts=accounts)
-    with running(system, "intake", "worker") as system:
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(open_broker(request.param, tmp_path_factory.mktemp("b")))
+        system = System(tmp_path_factory.mktemp("s"), accounts=accounts, broker=broker)
+        stack.enter_context(running(system, "intake", "worker"))
         host, port = system.sandbox.url.removeprefix("http://").split(":")
         door.target = (host, int(port))
         kill_amid_calls(system)
@@ -91,7 +95,7 @@ def test_sigterm_lets_calls_in_flight_finish_and_keeps_their_answers(system):
     assert system.creates("stop-").total() == 10
 
     system.start("beat")  # with nobody there to hear it, its sweeps can be counted
-    system.wait_until(lambda: system.redis.llen("invoices.work") >= 2, "beat asks for a sweep each second")
+    system.wait_until(lambda: system.broker.waiting("invoices.work") >= 2, "beat asks for a sweep each second")
     assert system.kill("beat", signal.SIGTERM) == 0
     system.start("worker", "worker2")
 
@@ -103,8 +107,7 @@ def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
     assert system.kill("intake", signal.SIGTERM) == 0
 
     taken = system.statuses("burst-").total()
-    waiting = sum(system.redis.llen(key) for key in system.redis.keys("invoices.intake*"))
-    assert taken + waiting == 300
+    assert taken + system.broker.waiting("invoices.intake") == 300
     system.start("intake")
     system.wait_for_statuses("burst-", pending=300)
     check_creates(system, "burst-", 300)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.accounts import PROVIDERS
+from config.celeryconfig import celery_settings
 from config.settings import SettingsError, load_settings
 from config.urls import embedded_socket, redact_url
 from workers.embedded.valkey import address
@@ -78,6 +79,41 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         ("BROKER_URL", "redis://", "must name a host: redis://host:port"),
         ("BROKER_URL", "redis+socket://h/x", "must be redis+socket:///absolute/path"),
         ("BROKER_URL", "sentinel://h:26379", "must name the master: sentinel://host:26379?master_name=NAME"),
+        ("BROKER_URL", "sentinel://h?master_name=", "must name the master: sentinel://host:26379?master_name=NAME"),
+        (
+            "BROKER_URL",
+            "sentinel://h?master_name=m&ssl_cert_reqs=required",
+            "ssl_cert_reqs is taken with rediss:// only",
+        ),
+        (
+            "BROKER_URL",
+            "sentinel://h?master_name=m&master=x",
+            "'master' is not taken; a sentinel:// address has master_name, sentinel_username, sentinel_password",
+        ),
+        (
+            "BROKER_URL",
+            "sentinel://:a@h;sentinel://:b@i?master_name=m",
+            "must have one user, password and database for all sentinels (they are the master's)",
+        ),
+        (
+            "REDIS_URL",
+            "sentinel://h/one?master_name=m",
+            "must have a number as database: sentinel://host:26379/0?master_name=NAME",
+        ),
+        (
+            "BROKER_URL",
+            "sentinel://h;redis://i?master_name=m",
+            "must name sentinels only: sentinel://host:26379;sentinel://host:26379?master_name=NAME",
+        ),
+        ("BROKER_URL", "rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs must be required or optional or none"),
+        ("BROKER_URL", "rediss://h?ssl_ca_certs=/nowhere.pem", "ssl_ca_certs: can't read /nowhere.pem"),
+        (
+            "BROKER_URL",
+            "rediss://h?ssl_ca=/x",
+            "'ssl_ca' is not taken; TLS has ssl_cert_reqs, ssl_check_hostname, ssl_ca_certs, ssl_certfile, "
+            "ssl_keyfile, ssl_password",
+        ),
+        ("REDIS_URL", "redis://h?ssl_cert_reqs=none", "ssl_cert_reqs is taken with rediss:// only"),
         (
             "REDIS_URL",
             "amqp://h",
@@ -269,6 +305,38 @@ def test_a_damaged_secret_key_is_named_and_not_shown(tmp_path):
         load_settings({"INVOICES_HOME": str(tmp_path)}).secret_keys()
 
     assert "hidden" not in str(caught.value)
+
+
+def celery_of(**given):
+    return celery_settings(
+        load_settings({f"INVOICES_{name}": value for name, value in given.items()} | {"INVOICES_SECRET_KEY": KEY})
+    )
+
+
+def test_every_sentinel_s_address_carries_what_the_master_wants_to_know():
+    url = "sentinel://me:p%40ss@a/2;sentinel://b:1;sentinel://[::1]?master_name=m&sentinel_password=watch%2Bword"
+    celery = celery_of(BROKER_URL=url)
+
+    parts = ["a:26379", "b:1", "[::1]:26379"]
+    assert celery["broker_url"] == ";".join(f"sentinel://me:p%40ss@{part}/2" for part in parts)
+    options = celery["broker_transport_options"]
+    assert (options["master_name"], options["sentinel_kwargs"]["password"]) == ("m", "watch+word")
+    settings = load_settings({"INVOICES_BROKER_URL": url, "INVOICES_SECRET_KEY": KEY})
+    assert {"p@ss", "watch+word"} < set(settings.secrets())
+    assert "watch" not in redact_url(url)
+
+
+def test_a_server_s_certificate_is_looked_at_unless_somebody_says_that_it_is_not():
+    assert celery_of(BROKER_URL="rediss://h/1")["broker_url"] == "rediss://h/1?ssl_cert_reqs=required"
+    assert celery_of(BROKER_URL="rediss://h?ssl_check_hostname=false")["broker_url"].endswith("&ssl_cert_reqs=required")
+    assert celery_of(BROKER_URL="rediss://h?ssl_cert_reqs=none")["broker_url"] == "rediss://h?ssl_cert_reqs=none"
+
+
+@pytest.mark.parametrize(("broker", "arguments"), [("amqp://h", {"x-queue-type": "quorum"}), ("redis://h", None)])
+def test_queues_are_quorum_queues_on_rabbitmq_only(broker, arguments):
+    celery = celery_of(BROKER_URL=broker, REDIS_URL="redis://r")
+
+    assert [queue.queue_arguments for queue in celery["task_queues"]] == [arguments, arguments]
 
 
 def test_no_secret_is_in_the_settings_text():

@@ -1,0 +1,425 @@
+"""Brokers for tests, each a real server (or several) of this test's own on loopback: how to reach it, and to hurt it.
+
+Servers come from the wheel where it has them, else from the system's packages; without them `MissingEngineError` says
+in a sentence what to install. Every server ends with its `with`, and with the process that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kombu
+import pytest
+import redis
+import redis.sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.certificates import write_certificates
+from tests.engines import MissingEngineError
+from workers.embedded import lifeline
+from workers.embedded.errors import EmbeddedError
+from workers.embedded.valkey import ensure_valkey, find_server, stop_valkey
+
+#: A password that has to be escaped in an address, and may stand in no log.
+PASSWORD = "pa/ss@w+rd%21"
+ESCAPED = "pa%2Fss%40w%2Brd%2521"
+MASTER = "invoices"
+START_SECONDS = 60.0
+NO_RETRY = Retry(NoBackoff(), 0)
+#: Like the embedded Valkey's: what was written outlives a kill.
+DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
+
+
+class Broker:
+    """What the acceptance tests need of a broker."""
+
+    broker_url: str  #: for kombu
+    redis: Any  #: a client of where bells, rates and the stream are
+    settings: Mapping[str, str] = {}  #: for the processes
+    connection_options: Mapping[str, Any] = {}  #: for bare kombu, besides the address
+    queue_arguments: Mapping[str, str] | None = None  #: queues are declared with them
+
+    def waiting(self, queue: str) -> int:
+        """Messages that nobody has in hand; in Redis those in the lists of the queue's priorities too."""
+        return sum(int(self.redis.llen(key)) for key in self.redis.keys(f"{queue}*"))
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End the server and start it again on its data; behind sentinels another one takes its place meanwhile."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop what was started."""
+        raise NotImplementedError
+
+
+class Embedded(Broker):
+    """The Valkey of a home folder: what there is without any setting."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        where = ensure_valkey(home)
+        self.broker_url, self.redis_url = where.broker_url, where.redis_url
+        self.redis = redis.Redis.from_url(where.redis_url)
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Ended by its id, found again by everybody."""
+        pid = int(self.redis.info("server")["process_id"])
+        os.kill(pid, how)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the broker has ended", 10)
+        ensure_valkey(self._home)
+
+    def close(self) -> None:
+        """Stop it."""
+        self.redis.close()
+        stop_valkey(self._home)
+
+
+class RedisServer(Broker):
+    """One server on a port of its own; ``tls``: with certificates of our own and a password, and no other way in."""
+
+    def __init__(self, program: str, folder: Path, *, tls: bool = False) -> None:
+        self._stack = contextlib.ExitStack()
+        port = free_port()
+        self._command = [program, "--bind", "127.0.0.1", "--dir", str(folder), *DURABLE]
+        self.broker_url = f"redis://127.0.0.1:{port}/1"
+        if tls:
+            files = write_certificates(folder)
+            self.broker_url = f"rediss://:{ESCAPED}@127.0.0.1:{port}/1?ssl_cert_reqs=required&ssl_ca_certs={files.ca}"
+            self._command += ["--port", "0", "--tls-port", str(port), "--requirepass", PASSWORD]
+            self._command += ["--tls-auth-clients", "no", "--tls-ca-cert-file", str(files.ca)]
+            self._command += ["--tls-cert-file", str(files.certificate), "--tls-key-file", str(files.key)]
+        else:
+            self._command += ["--port", str(port)]
+        self.settings = {"INVOICES_BROKER_URL": self.broker_url}
+        self.redis = self._stack.enter_context(redis.Redis.from_url(self.broker_url))
+        self._log = folder / "redis.log"
+        self._start()
+
+    def _start(self) -> None:
+        self._process = Server(self._command, self._log)
+        self._stack.callback(self._process.end)
+        wait_until(lambda: answers(self.redis), f"{self._command[0]} answers; see {self._log}")
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """On the same data and the same port."""
+        self._process.end(how)
+        self._start()
+
+    def close(self) -> None:
+        """Stop it."""
+        self._stack.close()
+
+
+class Sentinels(Broker):
+    """A master, two replicas and three sentinels that watch them; servers have a password, sentinels another."""
+
+    sentinel_password = "watch-word"
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self._program, self._folder = program, folder
+        self.servers: dict[int, Server] = {}
+        ports = [free_port() for _ in range(3)]
+        for place, port in enumerate(ports):
+            self.start_server(port, None if place == 0 else ports[0])
+        wait_until(lambda: all(_linked(self._server(port)) for port in ports[1:]), "the replicas follow the master")
+        self.sentinel_ports = [self._start_sentinel(ports[0]) for _ in range(3)]
+        self._sentinel = redis.sentinel.Sentinel(
+            [("127.0.0.1", port) for port in self.sentinel_ports],
+            sentinel_kwargs={"password": self.sentinel_password, "socket_timeout": 2},
+        )
+        self._stack.callback(self._close_sentinels)
+        for port in self.sentinel_ports:
+            wait_until(functools.partial(self._knows_all, port), "each sentinel knows all the others")
+        hosts = [f"sentinel://:{ESCAPED}@127.0.0.1:{port}/1" for port in self.sentinel_ports]
+        self.broker_url = ";".join(hosts)
+        last = f"{hosts[-1]}?master_name={MASTER}&sentinel_password={self.sentinel_password}"
+        self.settings = {"INVOICES_BROKER_URL": ";".join([*hosts[:-1], last])}
+        self.connection_options = {
+            "transport_options": {"master_name": MASTER, "sentinel_kwargs": {"password": self.sentinel_password}}
+        }
+        self.redis = self._sentinel.master_for(MASTER, password=PASSWORD, db=1)
+
+    def start_server(self, port: int, master: int | None) -> None:
+        """A Redis server; one with a master follows it."""
+        folder = self._folder / str(port)
+        folder.mkdir(exist_ok=True)
+        command = [self._program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), *DURABLE]
+        command += ["--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
+        if master is not None:
+            command += ["--replicaof", f"127.0.0.1 {master}"]
+        self.servers[port] = server = Server(command, folder / "log")
+        self._stack.callback(server.end)
+        wait_until(lambda: answers(self._server(port)), f"the server answers; see {folder / 'log'}")
+
+    def _start_sentinel(self, master: int) -> int:
+        port = free_port()
+        folder = self._folder / f"sentinel-{port}"
+        folder.mkdir()
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {self.sentinel_password}\n"
+            f"sentinel sentinel-pass {self.sentinel_password}\n"
+            f"sentinel monitor {MASTER} 127.0.0.1 {master} 2\nsentinel auth-pass {MASTER} {PASSWORD}\n"
+            f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n"
+        )
+        server = Server([self._program, str(settings), "--sentinel"], folder / "log")
+        self._stack.callback(server.end)
+        return port
+
+    def _server(self, port: int) -> redis.Redis:
+        return redis.Redis(port=port, password=PASSWORD, socket_timeout=2, retry=NO_RETRY)
+
+    def _knows_all(self, port: int) -> bool:
+        with redis.Redis(port=port, password=self.sentinel_password, socket_timeout=2, retry=NO_RETRY) as client:
+            try:
+                found = client.sentinel_master(MASTER)
+            except redis.RedisError:
+                return False
+            return bool(found["num-slaves"] == 2 and found["num-other-sentinels"] == 2)
+
+    def _close_sentinels(self) -> None:
+        for client in self._sentinel.sentinels:
+            client.close()
+
+    def master_port(self) -> int:
+        """Who the sentinels say is the master."""
+        return int(self._sentinel.discover_master(MASTER)[1])
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """The master ends; a replica takes its place, and it comes back as one."""
+        former = self.master_port()
+        self.servers[former].end(how)
+        wait_until(lambda: self.new_master(former), "another one is the master")
+        self.start_server(former, self.master_port())
+
+    def new_master(self, former: int) -> bool:
+        """Whether there is a master again, and it can be written to."""
+        try:
+            return self.master_port() != former and bool(self.redis.set("written", "1"))
+        except redis.RedisError:
+            return False
+
+    def close(self) -> None:
+        """Stop all of them."""
+        self.redis.close()
+        self._stack.close()
+
+
+class RabbitMq(Broker):
+    """RabbitMQ with quorum queues for messages; bells, rates and the stream are in a Valkey beside it."""
+
+    def __init__(self, program: str, folder: Path, settings: str = "") -> None:
+        """``settings`` are lines of rabbitmq.conf."""
+        self.queue_arguments = {"x-queue-type": "quorum"}
+        self.connection_options = {"transport_options": {"confirm_publish": True}}
+        self._stack = contextlib.ExitStack()
+        self._program, self.folder, self.port = program, folder, free_port()
+        self._beside = Embedded(folder / "beside")
+        self._stack.callback(self._beside.close)
+        self.redis = self._beside.redis
+        self.broker_url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self.settings = {"INVOICES_BROKER_URL": self.broker_url, "INVOICES_REDIS_URL": self._beside.redis_url}
+        (folder / "plugins").write_text("[].")
+        (folder / "rabbitmq.conf").write_text(settings)
+        self.environment = self._environment()
+        # Erlang's own name server: RabbitMQ would leave one behind.
+        names = Server(["epmd", "-port", self.environment["ERL_EPMD_PORT"]], folder / "names.log", self.environment)
+        self._stack.callback(names.end)
+        self._start()
+
+    def _environment(self) -> dict[str, str]:
+        changes: dict[str, object] = {
+            "HOME": self.folder,  # the Erlang cookie
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": free_port(),
+            "RABBITMQ_NODENAME": "invoices@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": self.port,
+            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_MNESIA_BASE": self.folder / "data",
+            "RABBITMQ_LOG_BASE": self.folder / "log",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
+            "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq",
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false",
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server, so that the server's id is ours
+        }
+        return dict(os.environ) | {name: str(value) for name, value in changes.items()}
+
+    def _start(self) -> None:
+        self._process = Server([self._program], self.folder / "server.log", self.environment)
+        self._stack.callback(self._process.end)
+        wait_until(self._takes_connections, f"RabbitMQ answers; see {self.folder}")
+
+    def _takes_connections(self) -> bool:
+        assert self._process.runs(), f"RabbitMQ ended: {(self.folder / 'server.log').read_text()[-2000:]}"
+        with kombu.Connection(self.broker_url, connect_timeout=2) as connection:
+            try:
+                connection.connect()
+            except connection.connection_errors:
+                return False
+        return True
+
+    def waiting(self, queue: str) -> int:
+        """Messages that are ready."""
+        with kombu.Connection(self.broker_url) as connection:
+            try:
+                found = connection.default_channel.queue_declare(queue, passive=True)
+            except connection.channel_errors:  # nobody has declared it yet
+                return 0
+            return int(found.message_count)
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """On the same data and the same port."""
+        self._process.end(how)
+        self._start()
+
+    def close(self) -> None:
+        """Stop both."""
+        self._stack.close()
+
+
+# --- which there are ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def run_redis(folder: Path) -> Iterator[Broker]:
+    """The system's own Redis, 7 or newer."""
+    with contextlib.closing(RedisServer(find_redis(), folder)) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def run_redis_with_tls(folder: Path) -> Iterator[Broker]:
+    """With TLS and a password; the wheel's Valkey where there is no Redis."""
+    with contextlib.closing(RedisServer(find_redis_or_valkey(), folder, tls=True)) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def run_sentinels(folder: Path) -> Iterator[Sentinels]:
+    """Behind Sentinel; the wheel's Valkey where there is no Redis."""
+    with contextlib.closing(Sentinels(find_redis_or_valkey(), folder)) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def run_rabbitmq(folder: Path, settings: str = "") -> Iterator[RabbitMq]:
+    """The system's RabbitMQ."""
+    places = ("/usr/lib/rabbitmq/bin/rabbitmq-server", shutil.which("rabbitmq-server"))
+    program = next((place for place in places if place and Path(place).exists()), None)
+    if program is None or shutil.which("epmd") is None:
+        raise MissingEngineError("no RabbitMQ: install the package rabbitmq-server (3.10 or newer)")
+    with contextlib.closing(RabbitMq(program, folder, settings)) as broker:
+        yield broker
+
+
+#: By the names that tests go by.
+BROKERS: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[Any]]] = {
+    "redis": run_redis,
+    "tls": run_redis_with_tls,
+    "sentinel": run_sentinels,
+    "rabbitmq": run_rabbitmq,
+}
+
+#: The parameters of a fixture that opens each of them; the embedded one is part of the quick tests.
+EACH_BROKER = ["embedded", *(pytest.param(name, marks=pytest.mark.engines) for name in BROKERS)]
+
+
+@contextlib.contextmanager
+def open_broker(name: str, folder: Path) -> Iterator[Broker | None]:
+    """A broker by its name; None for the embedded one, which a system brings along. A missing one skips the test."""
+    if name == "embedded":
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            broker = stack.enter_context(BROKERS[name](folder))
+        except MissingEngineError as error:
+            pytest.skip(str(error))
+        yield broker
+
+
+def find_redis() -> str:
+    """A redis-server of version 7 or newer. Raises MissingEngineError."""
+    program = shutil.which("redis-server")
+    said = subprocess.run([program, "--version"], capture_output=True, check=False).stdout.decode() if program else ""
+    if program is None or int(said.partition("v=")[2].partition(".")[0] or 0) < 7:
+        raise MissingEngineError("no Redis: install the package redis-server (7 or newer)")
+    return program
+
+
+def find_redis_or_valkey() -> str:
+    """Redis where it is installed, else Valkey."""
+    with contextlib.suppress(MissingEngineError):
+        return find_redis()
+    try:
+        return str(find_server())
+    except EmbeddedError as error:
+        raise MissingEngineError(str(error)) from None
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A server process that ends with this one, and whoever it started with it."""
+
+    def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *command]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to it and all that it started, and wait for the end."""
+        if self.runs():
+            os.killpg(self._process.pid, how)
+        self._process.wait(30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def answers(client: redis.Redis) -> bool:
+    """Whether a server takes commands."""
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def wait_until(happened: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> None:
+    """Poll until it is true."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+def _linked(client: redis.Redis) -> bool:
+    with client:
+        return bool(client.info("replication").get("master_link_status") == "up")
