@@ -37,6 +37,8 @@ def explain(error: BaseException) -> str:
         return explain_database(error)
     if module in {"kombu", "redis", "amqp"}:
         return f"the broker can't be reached: {_one_line(str(error))} (is it running? see: invoices doctor)"
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is not UTF-8 text"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"unexpected {type(error).__name__}: {_one_line(str(error))} (--debug shows where)"

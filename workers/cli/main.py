@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 #: In the contract, but not in this release.
 LATER = ("contradictions", "mark", "stuck")
 
+MAX_LINE = 600  #: characters of an error
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
 
@@ -110,4 +111,8 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _tell(line: str) -> None:
-    click.echo(f"invoices: {line}", err=True)
+    """One line; what was given may be quoted in it, whatever it is: an address with a password too."""
+    from config.urls import redact_url
+
+    shown = redact_url(line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]}…{line[-MAX_LINE // 2 :]}")
+    click.echo(f"invoices: {''.join(c if c.isprintable() else '?' for c in shown)}", err=True)
