@@ -18,7 +18,8 @@ import structlog
 from celery.worker.consumer import Consumer
 from kombu import compression
 
-from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, message_key, task_headers, turn_away
+from workers.bundle import Bundle
+from workers.intake_message import CREATE, REJECT, Accepted, TurnedAway, inspect, message_key, task_headers, turn_away
 
 log = structlog.get_logger()
 
@@ -27,8 +28,18 @@ log = structlog.get_logger()
 REPLY_EXCHANGE = "reply.celery.pidbox"
 
 
+#: Tasks that take all messages that came in at the same moment: what Celery does for a task costs more than what we do
+#: for an order, and they share a transaction.
+TOGETHER = frozenset({CREATE, REJECT})
+
+
 class GuardedConsumer(Consumer):
     """Celery's consumer with a judge in front."""
+
+    class Blueprint(Consumer.Blueprint):
+        """Without the 28 queues that Celery makes on RabbitMQ for messages with an ``eta``: none is waited for."""
+
+        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,16 +48,15 @@ class GuardedConsumer(Consumer):
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler behind the guard; called anew for each connection."""
         self._hand_over = super().create_task_handler(*args, **kwargs)
+        self._together: dict[str, list[tuple[Any, Accepted]]] = {}  # by task: came in and are not handed over yet
         return self._on_message
 
-    def on_decode_error(self, message: Any, exc: Exception) -> Any:
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A message that kombu could not even unpack: Celery would acknowledge and forget it."""
         key = message_key(message.headers, message.properties, message.body)
-        refused = turn_away(message.body, f"body: {_why(exc)}", key)
-        rewrite(message, refused)
-        return self._hand_over(message)
+        self._take(message, turn_away(message.body, f"body: {_why(exc)}", key))
 
-    def _on_message(self, message: Any) -> Any:
+    def _on_message(self, message: Any) -> None:
         judged = inspect(
             message.headers,
             message.properties,
@@ -56,9 +66,24 @@ class GuardedConsumer(Consumer):
             now=datetime.now(UTC),
         )
         if _is_nobodys_reply(message, judged):
-            return message.ack()
-        rewrite(message, judged)
-        return self._hand_over(message)
+            message.ack()
+        else:
+            self._take(message, judged)
+
+    def _take(self, message: Any, judged: Accepted | TurnedAway) -> None:
+        call = judged if isinstance(judged, Accepted) else _call_of_refusal(judged)
+        if call.task not in TOGETHER:
+            rewrite(message, call)
+            self._hand_over(message)
+            return
+        if not self._together:
+            self.call_soon(self._hand_over_together)  # when all that came in at this moment has been read
+        self._together.setdefault(call.task, []).append((message, call))
+
+    def _hand_over_together(self) -> None:
+        together, self._together = self._together, {}
+        for parts in together.values():
+            self._hand_over(Bundle(parts))
 
 
 def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:
@@ -67,23 +92,23 @@ def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:
     return to_inspect and isinstance(judged, TurnedAway) and judged.task is None
 
 
-def rewrite(message: Any, judged: Accepted | TurnedAway) -> None:
+def _call_of_refusal(refused: TurnedAway) -> Accepted:
+    log.debug("message.turned_away", task=refused.task, reason=refused.reason, message_key=refused.message_key)
+    return Accepted(REJECT, str(uuid.uuid4()), refused.arguments)
+
+
+def rewrite(message: Any, call: Accepted) -> None:
     """Replace what is in a kombu message by a call of ours; its delivery tag stays, so it can be acknowledged."""
-    if isinstance(judged, TurnedAway):
-        task, task_id = REJECT, str(uuid.uuid4())
-        log.debug("message.turned_away", task=judged.task, reason=judged.reason, message_key=judged.message_key)
-    else:
-        task, task_id = judged.task, judged.id
-    message.headers = task_headers(task, task_id)
-    message.body = json.dumps([judged.arguments, {}, {}]).encode()
+    message.headers = task_headers(call.task, call.id)
+    message._decoded_cache = [call.arguments, {}, {}]
+    message.body = json.dumps(message._decoded_cache).encode()
     message.content_type = "application/json"
     message.content_encoding = "utf-8"
     message.properties = {
         "delivery_tag": message.delivery_tag,
-        "correlation_id": task_id,
+        "correlation_id": call.id,
         "delivery_info": message.delivery_info,
     }
-    message._decoded_cache = None
     message.errors = []
 
 

@@ -70,12 +70,15 @@ class Letter:
     text: str
     key: str
     expires: datetime | None = None  #: the sender's wish that the message be dropped after it
+    task_id: str = ""  #: the sender's name for the message
 
 
-def take_order(desk: Desk, letter: Letter) -> None:
-    """``invoices.create``. Raises ``UNAVAILABLE``: then nothing is lost by taking the same letter again."""
-    fields = _fields(letter.text)
-    _take(desk, [_judge(desk, fields, letter)])
+def take_order(desk: Desk, *letters: Letter) -> None:
+    """``invoices.create``: a letter an order; each judged alone, all good ones in one transaction.
+
+    Raises ``UNAVAILABLE``: then nothing is lost by taking the same letters again.
+    """
+    _take(desk, [_judge(desk, _fields(letter.text), letter) for letter in letters])
 
 
 def take_orders(desk: Desk, letter: Letter) -> None:
@@ -86,7 +89,7 @@ def take_orders(desk: Desk, letter: Letter) -> None:
         desk.store.reject([_rejection(letter, str(error))])
         return
     letters = [
-        Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires)
+        Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires, letter.task_id)
         for place, fields in enumerate(orders)
     ]
     _take(desk, [_judge(desk, fields, part) for fields, part in zip(orders, letters, strict=True)])
@@ -112,7 +115,8 @@ def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
     if rejections:
         store.reject(rejections)
         for rejection in rejections:
-            log.warning("message.rejected", task=rejection.task, reason=rejection.reason)
+            key = rejection.message_key
+            log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
 def internal_error(letter: Letter, error: Exception) -> Rejection:
@@ -178,7 +182,7 @@ def _add(store: IntakeStore, good: Sequence[_Good]) -> list[Rejection]:
             refused.append(_rejection(one.letter, result.reason or "refused"))
         else:
             order = {"order_id": one.order.order_id, "account": one.order.account}
-            log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id)
+            log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.letter.task_id)
     return refused
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,29 +43,29 @@ def _stop(**_: Any) -> None:
     _stopping.set()
 
 
-@app.task(name=CREATE, bind=True, acks_late=True)
-def create(self: Any, text: str, key: str, expires: str | None) -> None:
-    """One order; ``text`` is the JSON of its fields."""
-    _handle(self, Letter(CREATE, text, key, _time(expires)), take_order)
+@app.task(name=CREATE, acks_late=True)
+def create(letters: Sequence[tuple[str, str, str | None, str]]) -> None:
+    """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields."""
+    _handle([Letter(CREATE, text, key, _time(expires), number) for text, key, expires, number in letters], take_order)
 
 
 @app.task(name=CREATE_MANY, bind=True, acks_late=True)
 def create_many(self: Any, text: str, key: str, expires: str | None) -> None:
     """Up to 500 orders; a bad one is refused alone."""
-    _handle(self, Letter(CREATE_MANY, text, key, _time(expires)), take_orders)
+    _handle([Letter(CREATE_MANY, text, key, _time(expires), self.request.id)], take_orders)
 
 
 @app.task(name=CANCEL, bind=True, acks_late=True)
 def cancel(self: Any, text: str, key: str, expires: str | None) -> None:
     """A cancellation."""
-    _handle(self, Letter(CANCEL, text, key), lambda desk, letter: cancel_order(desk, letter, _stopping.wait))
+    letter = Letter(CANCEL, text, key, task_id=self.request.id)
+    _handle([letter], lambda desk, letter: cancel_order(desk, letter, _stopping.wait))
 
 
-@app.task(name=REJECT, bind=True, acks_late=True)
-def reject(self: Any, task: str | None, reason: str, excerpt: str, complete: bool, key: str) -> None:
-    """Lists a message that the guard turned away; only the guard calls this."""
-    with bound_contextvars(task_id=self.request.id):
-        _list(Rejection(key, task, reason, excerpt, complete))
+@app.task(name=REJECT, acks_late=True)
+def reject(messages: Sequence[tuple[str | None, str, str, bool, str, str]]) -> None:
+    """Lists messages that the guard turned away, each ``[task, reason, excerpt, complete, key, id]``."""
+    _list([Rejection(key, task, reason, excerpt, complete) for task, reason, excerpt, complete, key, _ in messages])
 
 
 @app.task(name=RUN, acks_late=False)
@@ -84,28 +84,38 @@ def sweep() -> None:
 # --- insisting ----------------------------------------------------------------------------------------------------
 
 
-def _handle(task: Any, letter: Letter, take: Callable[[Desk, Letter], None]) -> None:
-    """Take a letter; a bug of ours puts it on the list of rejected messages instead of losing or repeating it."""
-    with bound_contextvars(task_id=task.request.id, task=letter.task):
+def _handle(letters: Sequence[Letter], take: Callable[..., None]) -> None:
+    """Call ``take(desk, *letters)``; a bug of ours lists a letter as rejected instead of losing or repeating it."""
+    one = {"task_id": letters[0].task_id} if len(letters) == 1 else {}
+    with bound_contextvars(task=letters[0].task, **one):
         try:
-            _insist(lambda: take(_desk(), letter))
+            _insist(lambda: take(_desk(), *letters))
         except Reject:
             raise
         except Interrupted:
             raise Reject("the worker is stopping", requeue=True) from None
         except Exception as error:
-            log.exception("intake.bug", traceback=True)
-            _list(internal_error(letter, error))
+            log.exception("intake.bug", letters=len(letters), traceback=True)
+            if len(letters) == 1:
+                _list([internal_error(letters[0], error)])
+            else:
+                for letter in letters:  # one of them does it: taken alone it is listed alone
+                    _handle([letter], take)
 
 
-def _list(rejection: Rejection) -> None:
+def _list(rejections: Sequence[Rejection]) -> None:
     try:
-        _insist(lambda: refuse(_desk().store, [rejection]))
+        _insist(lambda: refuse(_desk().store, rejections))
     except Reject:
         raise
     except Exception:
+        if len(rejections) > 1:
+            for rejection in rejections:
+                _list([rejection])
+            return
         # What can't be listed is written to the log, whole: the very last place that can hold it.
-        log.exception("intake.unlisted", reason=rejection.reason, excerpt=rejection.excerpt, traceback=True)
+        (lost,) = rejections
+        log.exception("intake.unlisted", reason=lost.reason, excerpt=lost.excerpt, traceback=True)
 
 
 def _insist(do: Callable[[], None]) -> None:

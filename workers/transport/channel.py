@@ -116,7 +116,7 @@ class Claiming:
             self._flush_brpop_reauth()
 
     def _read_claim(self: Any) -> list[tuple[bytes, str, str]]:
-        """Items found, each with its tag and queue. All answers are read, or the connection is dropped with the rest."""
+        """Items found, each with its tag and queue. All answers are read, or the connection is dropped with them."""
         claim, connection = self._claim, self.client.connection
         try:
             if claim.waits:
