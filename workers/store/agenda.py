@@ -14,21 +14,19 @@ from sqlalchemy import (
     Interval,
     String,
     bindparam,
-    column,
     delete,
     func,
     null,
     select,
     text,
     update,
-    values,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
 from domain.models import Agenda, UtcTime
-from workers.store.bulk import keyed
+from workers.store.bulk import execute_keyed, key_rows, keyed
 from workers.store.database import Database
 
 AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
@@ -163,14 +161,19 @@ def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[S
     """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only."""
     if not lanes:
         return []
-    named = values(column("stage", String), column("lane", String), name="named")
-    asked = named.data([(stage.value, lane) for stage, lane in lanes]).cte("asked")
-    earliest = (
+    keys = [(stage.value, lane) for stage, lane in lanes]
+    rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys)
+    found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
+    now = database.now(connection)
+    return [Due(stage, lane, (due_at - now).total_seconds()) for stage, lane, due_at in found]
+
+
+@functools.cache
+def _earliest(dialect: str) -> Any:
+    asked = key_rows(dialect, ("stage", "lane"))
+    due_at = (
         select(func.min(AGENDA.c.due_at, type_=UtcTime))
         .where(AGENDA.c.stage == asked.c.stage, AGENDA.c.lane == asked.c.lane)
         .scalar_subquery()
     )
-    rows = connection.execute(select(asked.c.stage, asked.c.lane, earliest.label("due_at")))
-    found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
-    now = database.now(connection)
-    return [Due(stage, lane, (due_at - now).total_seconds()) for stage, lane, due_at in found]
+    return select(asked.c.stage, asked.c.lane, due_at.label("due_at"))
