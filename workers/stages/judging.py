@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -14,11 +15,12 @@ log = structlog.get_logger()
 
 def judge(store: Store, judgements: Sequence[Judgement]) -> None:
     """Hand evidence to the store and say in the log what came of it."""
-    for outcome in store.judge(judgements):
-        _tell(outcome)
+    outcomes, told = store.judge(judgements), log.bind()
+    for outcome in outcomes:
+        _tell(told, outcome)
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(log: Any, outcome: Outcome) -> None:
     fields = {"invoice_id": outcome.invoice_id, "order_id": outcome.order_id, "account": outcome.account}
     if outcome.event_type is not None:
         log.info(outcome.event_type, was=outcome.status_before, reason=outcome.reason, **fields)

@@ -32,6 +32,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 #: What becomes of a row whose key is taken: an error, nothing, or one more poke (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
 
+#: Statements that are kept, of each kind: a text for every set of columns, and for which of them all rows agree on.
+STATEMENTS = 500
+
 
 def key_rows(dialect: str, names: Sequence[str]) -> FromClause:
     """Keys of several text columns as rows to join with; ``keys_of`` gives their values to the execution."""
@@ -78,9 +81,10 @@ def insert_rows(
     """Insert rows that all have the same columns, in their order; ``returning`` columns of those that were written."""
     if not rows:
         return []
-    names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        done = connection.execute(_insert_arrays(table, names, conflict, returning), _arrays(names, rows))
+        arrays, same = _columns(tuple(sorted(rows[0])), rows)
+        statement = _insert_arrays(table, tuple(arrays), tuple(same), conflict, returning)
+        done = connection.execute(statement, _parameters(arrays, same))
     else:
         done = connection.execute(_insert_each(table, conflict, returning), list(rows))
     return done.all() if returning else []
@@ -93,16 +97,38 @@ def update_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: 
     """
     if not rows:
         return
-    names = tuple(rows[0])
+    names = tuple(sorted(rows[0]))
     if connection.dialect.name == "postgresql":
-        connection.execute(_update_from_arrays(table, key, names), _arrays(names, rows))
+        arrays, same = _columns(names, rows, never_same=key)
+        statement = _update_from_arrays(table, key, tuple(arrays), tuple(same))
+        connection.execute(statement, _parameters(arrays, same))
     else:
         new = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         connection.execute(_update_each(table, key, names), new)
 
 
-def _arrays(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {f"all_{name}": [row[name] for row in rows] for name in names}
+def _columns(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], never_same: Sequence[str] = ()
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Columns with a value a row, and those with one for all: that is sent once, not written out for each."""
+    arrays: dict[str, list[Any]] = {}
+    same: dict[str, Any] = {}
+    for name in names:
+        values = [row[name] for row in rows]
+        if len(values) > 1 and name not in never_same and values.count(values[0]) == len(values):
+            same[name] = values[0]
+        else:
+            arrays[name] = values
+    if not arrays:  # rows without any difference: something has to say how many they are
+        name, value = same.popitem()
+        arrays[name] = [value] * len(rows)
+    return arrays, same
+
+
+def _parameters(arrays: Mapping[str, list[Any]], same: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"all_{name}": values for name, values in arrays.items()} | {
+        f"same_{name}": value for name, value in same.items()
+    }
 
 
 def _given(table: Any, names: Sequence[str]) -> FromClause:
@@ -112,10 +138,18 @@ def _given(table: Any, names: Sequence[str]) -> FromClause:
     return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
 
 
-@functools.cache
-def _insert_arrays(table: Any, names: tuple[str, ...], conflict: Conflict, returning: tuple[str, ...]) -> Any:
+def _once(table: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Values that hold for all rows."""
+    return {name: bindparam(f"same_{name}", type_=table.c[name].type) for name in names}
+
+
+@functools.lru_cache(STATEMENTS)
+def _insert_arrays(
+    table: Any, names: tuple[str, ...], same: tuple[str, ...], conflict: Conflict, returning: tuple[str, ...]
+) -> Any:
     given = _given(table, names)
-    statement = postgresql_insert(table).from_select(names, select(*(given.c[name] for name in names)))
+    values = select(*(given.c[name] for name in names), *_once(table, same).values())
+    statement = postgresql_insert(table).from_select([*names, *same], values)
     return _finished(statement, table, conflict, returning)
 
 
@@ -134,11 +168,12 @@ def _finished(statement: Any, table: Any, conflict: Conflict, returning: tuple[s
     return statement.returning(*(table.c[name] for name in returning)) if returning else statement
 
 
-@functools.cache
-def _update_from_arrays(table: Any, key: tuple[str, ...], names: tuple[str, ...]) -> Any:
+@functools.lru_cache(STATEMENTS)
+def _update_from_arrays(table: Any, key: tuple[str, ...], names: tuple[str, ...], same: tuple[str, ...]) -> Any:
     given = _given(table, names)
-    same = [table.c[name] == given.c[name] for name in key]
-    return update(table).where(*same).values({name: given.c[name] for name in names if name not in key})
+    matches = [table.c[name] == given.c[name] for name in key]
+    each = {name: given.c[name] for name in names if name not in key}
+    return update(table).where(*matches).values(each | _once(table, same))
 
 
 @functools.cache

@@ -91,8 +91,7 @@ def judge(
         if invoice is None:
             outcomes.append(Outcome(judgement.invoice_id, "missing"))
             continue
-        evidence = _storable(_completed(work, _foreign(judgement, invoice, taken), judgement))
-        before = invoice.status
+        evidence, before = _admitted(work, judgement, invoice, taken), invoice.status
         decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311 jitter
         _apply(work, invoice, evidence, decision, before)
         outcomes.append(_outcome(invoice, decision, before))
@@ -120,9 +119,10 @@ def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outco
 def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
     """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out."""
     invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
-    found = {row.id: SimpleNamespace(**row._asdict()) for row in invoices}
+    names = tuple(invoices.keys())
+    found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
     keys = [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]
-    agenda = {(row.stage, row.subject): row for row in execute_keyed(connection, _locked_rows, _IDENTITY, keys)}
+    agenda = {(row.stage, row.subject): row for row in execute_keyed(connection, _locked_rows, _IDENTITY, keys).all()}
     return _Work(database.now(connection), found, agenda)
 
 
@@ -158,6 +158,15 @@ def _bound_refs(dialect: str) -> Any:
     return select(INVOICE.c.id, *ref).where(keyed(dialect, *ref))
 
 
+def _admitted(
+    work: _Work, judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]
+) -> Evidence:
+    """The evidence as it is judged and kept."""
+    if isinstance(judgement.evidence, ClockRanOut):
+        return _completed(work, judgement.evidence, judgement.invoice_id)
+    return _storable(_foreign(judgement, invoice, taken))
+
+
 def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
     """An answer that names another order's invoice binds nothing: it would show a customer somebody else's address."""
     evidence = judgement.evidence
@@ -170,14 +179,12 @@ def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[s
     return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
 
 
-def _completed(work: _Work, evidence: Evidence, judgement: Judgement) -> Evidence:
+def _completed(work: _Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
     """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
-    if not isinstance(evidence, ClockRanOut):
-        return evidence
-    key = (Stage.CREATE.value, judgement.invoice_id)
+    key = (Stage.CREATE.value, invoice_id)
     row = work.rows.get(key)
     in_call = row is not None and row.lease_token is not None and not _ours(work, key)
-    return dataclasses.replace(evidence, in_call=in_call)
+    return evidence if evidence.in_call == in_call else dataclasses.replace(evidence, in_call=in_call)
 
 
 def _storable(evidence: Evidence) -> Evidence:
@@ -195,9 +202,8 @@ def _ours(work: _Work, key: tuple[str, str]) -> bool:
 
 def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str) -> None:
     _keep_evidence(work, invoice, evidence, decision)
-    for name, value in decision.changes.items():
-        setattr(invoice, name, value)
     if decision.changes:
+        vars(invoice).update(decision.changes)
         work.changes[invoice.id].update(decision.changes)
     for stage, due_at in decision.agenda.items():
         work.agenda[stage.value, invoice.id] = due_at
@@ -240,8 +246,7 @@ def _write_invoices(connection: Connection, work: _Work) -> None:
     """One statement per set of changed columns, its rows sorted by key."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for invoice_id, changes in sorted(work.changes.items()):
-        names = tuple(sorted(changes))
-        groups[names].append({"id": invoice_id} | {name: changes[name] for name in names})
+        groups[tuple(sorted(changes))].append({"id": invoice_id, **changes})
     for rows in groups.values():
         update_rows(connection, INVOICE, ("id",), rows)
 
