@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tests.bench import cost_rows, http_rows, latency_rows, process_rows, sql_rows, sqlite_rows
-from tests.bench.comparison import IncomparableError, kept_rows, unmatched, worse
+from tests.bench.comparison import IncomparableError, compare, kept_rows
 from tests.bench.ground import Ground
 from tests.bench.report import goal, number, plot, table
 from tests.bench.results import Row, load, results_path, rows_of, save, stamp
@@ -115,23 +115,6 @@ def _tell(console: Console, rows: Sequence[Row], seconds: float) -> None:
     for row in rows:
         verdict = f"goal {goal(row)}, {row.verdict}" if row.goal is not None else row.unit
         console.print(f"{row.key}: {number(row.ratio)} ({verdict}), {seconds:.0f} s")
-
-
-def compare(console: Console, before: Sequence[Row], measured: Sequence[Row]) -> int:
-    """Say what got worse by more than a fifth. 0: nothing did; 1: something; 2: no row could be compared."""
-    new = unmatched(before, measured)
-    if new:
-        console.print(f"nothing kept to compare with: {', '.join(new)}")
-    if len(new) == len(measured):
-        return 2
-    found = worse(before, measured)
-    for one in found:
-        certainty = "in every round" if one.apart else "within the spread of the rounds"
-        figures = f"{number(one.before.ratio)} ({one.before.commit or 'earlier'}) -> {number(one.now.ratio)}"
-        console.print(f"[red]worse by {one.share:.0%}[/red], {certainty}: {one.now.key}: {one.now.what}: {figures}")
-    if not found:
-        console.print("nothing got worse by more than a fifth")
-    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
+from tests.bench.report import number
 from tests.bench.results import Row, rows_of
 
 #: What got worse by more than this share is told.
@@ -41,6 +44,23 @@ def kept_rows(document: Mapping[str, Any] | None, sizes_name: str, wanted: Seque
     if not rows:
         raise IncomparableError(f"no kept results of {sizes_name} sizes for {', '.join(wanted) or 'any row'}")
     return rows
+
+
+def compare(console: Console, before: Sequence[Row], measured: Sequence[Row]) -> int:
+    """Say what got worse by more than a fifth. 0: nothing did; 1: something; 2: no row could be compared."""
+    new = unmatched(before, measured)
+    if new:
+        console.print(f"nothing kept to compare with: {', '.join(new)}")
+    if len(new) == len(measured):
+        return 2
+    found = worse(before, measured)
+    for one in found:
+        certainty = "in every round" if one.apart else "within the spread of the rounds"
+        figures = f"{number(one.before.ratio)} ({one.before.commit or 'earlier'}) -> {number(one.now.ratio)}"
+        console.print(f"[red]worse by {one.share:.0%}[/red], {certainty}: {one.now.key}: {one.now.what}: {figures}")
+    if not found:
+        console.print("nothing got worse by more than a fifth")
+    return 1 if found else 0
 
 
 def worse(before: Sequence[Row], now: Sequence[Row]) -> list[Worse]:

@@ -62,7 +62,7 @@ def _from_package(path: str) -> str:
             return "/".join(parts[place:])
         if part in ("site-packages", "dist-packages"):
             return "/".join(parts[place + 1 :])
-    return "/".join(parts[-2:])
+    return "/".join(parts[-2:]) if path.startswith("/") else path
 
 
 def pruned(frame: Frame, least: float) -> Frame:

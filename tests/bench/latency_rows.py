@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -34,7 +35,8 @@ def calm_rows(ground: Ground) -> list[Row]:
         subscribe(ground, url)
         stack.enter_context(ours(ground, url, "intake", "worker", "worker2", "beat"))
         count = ground.sizes.whole
-        capacity = whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count)
+        goes = [whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count) for _ in range(3)]
+        capacity = statistics.median(goes[1:])  # the first has the first calls in it
         rate = capacity / 2
         ground.ask("record", "POST")
         run = uuid.uuid4().hex[:8]
@@ -61,11 +63,16 @@ def _send_calmly(ground: Ground, run: str, rate: float) -> int:
     return sent
 
 
-def _order(run: str, number: int) -> bytes:
+def timed_order(run: str, number: int, lifetime_seconds: float | None = None) -> bytes:
+    """An order with the time of its publishing, in milliseconds, behind the ``@`` of its id."""
     fields = order_fields(f"{run}-{number}@{time.time() * 1000:.2f}")
-    if number % SHORT_EVERY == 0:
-        fields["lifetime_minutes"] = f"{SHORT_SECONDS / 60:.4f}"
+    if lifetime_seconds is not None:
+        fields["lifetime_minutes"] = f"{lifetime_seconds / 60:.4f}"
     return message("invoices.create", fields, INTAKE)
+
+
+def _order(run: str, number: int) -> bytes:
+    return timed_order(run, number, None if number % SHORT_EVERY else SHORT_SECONDS)
 
 
 def _rows(arrivals: Any, invoices: Sequence[tuple[Any, ...]], note: str) -> list[Row]:
@@ -73,11 +80,11 @@ def _rows(arrivals: Any, invoices: Sequence[tuple[Any, ...]], note: str) -> list
     committed = {(row[0], f"invoice.{row[1]}"): row[3].timestamp() for row in invoices}
     hooks = [
         (at - committed[invoice, kind]) * 1000
-        for invoice, kind, at in arrivals["hooks"]
+        for invoice, kind, at, *_ in arrivals["hooks"]
         if (invoice, kind) in committed
     ]
     late = [_late(row[2], row[3]) for row in invoices if row[1] == "expired"]
-    early = sum(seconds < 0 for seconds in late)
+    early = sum(milliseconds < 0 for milliseconds in late)
     return [
         _row("call-p50", "publish -> provider called, p50", calls, 0.5, 50, note),
         _row("call-p99", "publish -> provider called, p99", calls, 0.99, 250, note),

@@ -33,7 +33,7 @@ class Ledger:
         self.hooks: set[bytes] = set()
         self.last_hook_at = 0.0
         self.create_times: list[tuple[str, float]] = []
-        self.hook_times: list[tuple[str, str, float]] = []
+        self.hook_times: list[tuple[str, str, float, str, str]] = []  #: subject, type, came at; its time, expires_at
 
     def stats(self) -> dict[str, Any]:
         return {"creates": self.creates, "hooks": len(self.hooks), "last_hook_at": self.last_hook_at}
@@ -125,7 +125,8 @@ def _hook(head: bytes, body: bytes) -> bytes:
     LEDGER.last_hook_at = time.time()
     if LEDGER.recording:
         event = json.loads(body)
-        LEDGER.hook_times.append((event["subject"], event["type"], LEDGER.last_hook_at))
+        times = event["time"], event["data"]["expires_at"]
+        LEDGER.hook_times.append((event["subject"], event["type"], LEDGER.last_hook_at, *times))
     return _answer(b"200 OK", b"")
 
 
