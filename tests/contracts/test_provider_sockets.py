@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import ssl
 import struct
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -135,6 +136,30 @@ def test_a_good_answer_over_the_wire_makes_an_invoice(case):
 def test_an_answer_compressed_unasked_is_read_all_the_same(case):
     packed = http(f"{case.success} OK", gzip.compress(case.made.encode()), "Content-Encoding: gzip")
     assert isinstance(create_at(case, sends(packed))[0], Created)
+
+
+def packed(layers: int) -> bytes:
+    """64 MiB of zeros in a few hundred bytes or a few ten thousand."""
+    body = b"\0" * (64 * 1024 * 1024)
+    for _ in range(layers):
+        body = gzip.compress(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [(packed(1), "gzip"), (packed(2), "gzip, gzip"), (b"\x1f\x8b\0", "gzip"), (b"\xff", "deflate"), (b"\xff", "br")],
+    ids=["bomb", "bomb in a bomb", "cut gzip", "no deflate", "brotli"],
+)
+def test_no_compression_unpacks_to_more_than_the_limit_or_makes_an_invoice(body, encoding):
+    tracemalloc.start()
+    try:
+        evidence, _ = create_at(CASES["nebulox"], sends(http("201 Created", body, f"Content-Encoding: {encoding}")))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(evidence, InDoubt)
+    assert most < 16 * 1024 * 1024
 
 
 # ------------------------------------------------------------------------------------------------ never sent
