@@ -26,6 +26,7 @@ log = structlog.get_logger()
 #: Where a worker's answer to `celery inspect` is sent; one that nobody waits for any more ends in the intake queue
 #: (see `deadletter_queue` in config/celeryconfig.py) and is no order.
 REPLY_EXCHANGE = "reply.celery.pidbox"
+NOT_TAKEN = "compressed bodies are not taken"
 
 
 #: Tasks that take all messages that came in at the same moment: what Celery does for a task costs more than what we do
@@ -119,10 +120,12 @@ def refuse_compression() -> None:
 
 
 def _refuse(body: Any) -> bytes:
-    raise ValueError("compressed bodies are not taken")
+    raise ValueError(NOT_TAKEN)
 
 
 def _why(error: Exception) -> str:
     """A reason for the list; our own errors say it in our words, others by what kind they are."""
+    if isinstance(error, LookupError):  # kombu knows no compression of that name
+        return NOT_TAKEN
     text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:200]
