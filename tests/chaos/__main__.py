@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ def main() -> int:
     if options.table:
         print(markdown(json.loads(options.results.read_text())))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # engines and hosts are put away
     try:
         return _run_seeds(options, Console())
     except (MissingEngineError, MissingHostsError) as error:

@@ -19,6 +19,7 @@ from tests.chaos.plan import CANCEL, Plan, PlannedMessage
 TICK_SECONDS = 0.02
 #: Until everything must be at rest. A fourth doubt waits 10 minutes.
 DRAIN_SECONDS = 800.0
+VERDICTS = "SELECT verdict, count(*) AS n FROM evidence GROUP BY verdict ORDER BY verdict"
 #: Tells how far a run is: (phase, done 0..1, a few words).
 Progress = Callable[[str, float, str], None]
 
@@ -47,6 +48,7 @@ class _Run:
         self._plan = plan
         self._system = grounds.system
         self._tell = tell
+        self._clock = grounds.clock
         self._crew = Crew(grounds, plan)
         self._sent = Sent()
         self._faults = Faults(grounds, self._crew, self._sent)
@@ -71,6 +73,7 @@ class _Run:
         figures = {
             "orders": len(self._sent.at),
             "cancellations": len(self._sent.cancellations),
+            "clock": self._clock,
             "cold_starts": self._crew.deaths.cold_starts,
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
@@ -145,6 +148,7 @@ class _Run:
             "invoices": rows["invoices"],
             "doubts": int(rows["doubts"] or 0),
             "statuses": dict(self._system.statuses()),
+            "evidence": {row["verdict"]: row["n"] for row in self._system.rows(VERDICTS)},
             "creates_seen": self._system.creates().total(),
             "events": self._system.rows("SELECT count(*) AS n FROM event")[0]["n"],
             "webhooks_received": received["received"],

@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import redis
@@ -18,7 +18,7 @@ from tests.acceptance.system import INTAKE_QUEUE, RECEIVER
 from tests.chaos.audit import Sent
 from tests.chaos.crew import Crew
 from tests.chaos.grounds import Grounds
-from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, Fault
+from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, HOSTS, Fault
 from tests.chaos.postgres import kill_and_restart
 from workers.embedded.valkey import ensure_valkey
 
@@ -134,10 +134,21 @@ class Faults:
         self._after(fault.seconds, door.open)
 
     def _host_cut(self, fault: Fault) -> None:
+        """Longer than any lease; what it then brings is evidence like any other."""
         hosts = self._grounds.hosts
         assert hosts is not None
+        before = self._pids(HOSTS[fault.target])
         hosts.cut(fault.target)
-        self._after(fault.seconds, lambda: hosts.mend(fault.target))
+
+        def end() -> None:
+            hosts.mend(fault.target)
+            for name in before.items() & self._pids(HOSTS[fault.target]).items():
+                self.done[f"lived through a cut: {name[0]}"] += 1
+
+        self._after(fault.seconds, end)
+
+    def _pids(self, names: Iterable[str]) -> dict[str, int]:
+        return {name: self._system.processes[name].pid for name in names if name in self._system.processes}
 
     def _host_delay(self, fault: Fault) -> None:
         hosts = self._grounds.hosts

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
 from tests.acceptance.proxy import Door
-from tests.acceptance.system import Running, Spawn, System, spawn
+from tests.acceptance.system import Running, System, spawn
+from tests.chaos.clock import MissingCompilerError, wrong_clock
 from tests.chaos.hosts import Hosts, several_hosts
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
@@ -27,27 +28,21 @@ class Grounds:
     doors: Mapping[str, Door]  #: by the names of DOORS
     postgres: Path  #: the server's folder
     hosts: Hosts | None
-    nurseries: Mapping[str, Nursery]  #: by host; "" is here
+    prefixes: Mapping[str, Sequence[str]]  #: by host: what runs a command there, with its clock
+    nurseries: Mapping[str, Nursery]  #: by host
+    clock: str  #: in a few words
 
     def spawn(self, name: str, *, cold: bool) -> None:
         """Start a process on its host."""
-        host = next((host for host, names in HOSTS.items() if name in names), "") if self.hosts else ""
-        self.system.spawn = self._cold(host) if cold else self._warm(host)
-        self.system.launch(name)
-
-    def _warm(self, host: str) -> Spawn:
-        def start(_name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
-            return self.nurseries[host].start(argv, environment, log)
-
-        return start
-
-    def _cold(self, host: str) -> Spawn:
-        before = list(self.hosts.command(host)) if self.hosts else []
+        host = next(host for host, names in HOSTS.items() if name in names)
 
         def start(name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
-            return spawn(name, [*before, *argv], environment, log)
+            if cold:
+                return spawn(name, [*self.prefixes[host], *argv], environment, log)
+            return self.nurseries[host].start(argv, environment, log)
 
-        return start
+        self.system.spawn = start
+        self.system.launch(name)
 
 
 @contextlib.contextmanager
@@ -68,10 +63,22 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         )
         stack.enter_context(system)
         put_doors_before(stack, system, doors)
-        spaces = {name: hosts.command(name) for name in hosts.names} if hosts else {"": ()}
-        nurseries = {name: stack.enter_context(Nursery(command)) for name, command in spaces.items()}
+        shift, clock = _south_clock(plan.clock_shift_seconds, folder)
+        spaces = {name: hosts.command(name) if hosts else () for name in HOSTS}
+        prefixes = {name: (*space, *(shift if name == "south" else ())) for name, space in spaces.items()}
+        nurseries = {name: stack.enter_context(Nursery(command)) for name, command in prefixes.items()}
         stack.callback(end_all, system)  # before their nurseries end
-        yield Grounds(system, doors, postgres, hosts, nurseries)
+        yield Grounds(system, doors, postgres, hosts, prefixes, nurseries, clock)
+
+
+def _south_clock(seconds: int, folder: Path) -> tuple[Sequence[str], str]:
+    """What runs a command with that clock; and how the clocks stand, in words."""
+    if not seconds:
+        return (), "right everywhere"
+    try:
+        return wrong_clock(seconds, folder), f"{seconds:+d} s for {', '.join(HOSTS['south'])}"
+    except MissingCompilerError as error:
+        return (), f"right everywhere: {error}"
 
 
 def open_door(stack: contextlib.ExitStack, door: Door, target: tuple[str, int] | str) -> None:

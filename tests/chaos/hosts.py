@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 #: Set aside for tests of networks (RFC 2544); the third number is of this process, so that two runs keep apart.
 NETWORK = "198.18.{third}.{host}"
@@ -19,10 +21,12 @@ class MissingHostsError(Exception):
 class Hosts:
     """`with several_hosts(("north", "south")) as hosts: hosts.cut("north") … hosts.mend("north")`"""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], pid: int | None = None) -> None:
+        """``pid``: of the process they belong to; their names are made from it."""
+        pid = os.getpid() if pid is None else pid
         self.names = names
-        self._mark = f"ch{os.getpid() % 1_000_000}"
-        self._third = os.getpid() % 254 + 1
+        self._mark = f"ch{pid}"
+        self._third = pid % 254 + 1
         self.bridge = f"{self._mark}br"
         self.address = NETWORK.format(third=self._third, host=1)  #: of what all hosts reach: the doors listen there
 
@@ -72,7 +76,15 @@ class Hosts:
         return f"{self._mark}-{name}"
 
     def _cable(self, name: str) -> str:
-        return f"{self._mark}{name[:5]}"  # an interface's name has up to 15 bytes
+        return f"{self._mark}{name[:5]}"  # an interface's name has up to 15 bytes, a process id 7 digits
+
+
+def remove_orphans(names: Sequence[str]) -> None:
+    """What runs that were killed have left behind."""
+    found = _run("ip", "-o", "link", "show", "type", "bridge")
+    for pid in {int(digits) for digits in re.findall(r": ch(\d+)br:", found)}:
+        if not Path(f"/proc/{pid}").exists():
+            Hosts(names, pid).remove()
 
 
 @contextlib.contextmanager
@@ -83,6 +95,7 @@ def several_hosts(names: Sequence[str]) -> Iterator[Hosts]:
     hosts = Hosts(names)
     try:
         try:
+            remove_orphans(names)
             hosts.build()
         except RuntimeError as error:
             raise MissingHostsError(f"several hosts need network namespaces: {error}") from None
@@ -95,8 +108,9 @@ def _ip(*arguments: str, must: bool = True) -> None:
     _run("ip", *arguments, must=must)
 
 
-def _run(*command: str, must: bool = True) -> None:
-    """Raises RuntimeError with what it said."""
+def _run(*command: str, must: bool = True) -> str:
+    """What it printed. Raises RuntimeError with what it complained about."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
     if must and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode(errors="replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.campaign import run
+from tests.chaos.hosts import MissingHostsError
 from tests.chaos.plan import Plan
 from tests.engines import MissingEngineError
 
@@ -29,3 +30,15 @@ def test_orders_survive_kills_of_everything_at_any_point(tmp_path):
     print(f"\n{result.deaths.kills()} kills, {result.figures}")
     assert not result.findings, "\n".join(f"{found.promise}: {found.what}" for found in result.findings)
     assert result.deaths.kills() >= 20
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(900)
+def test_a_host_that_was_cut_off_for_longer_than_a_lease_overwrites_nothing(tmp_path):
+    try:
+        result = run(Plan(SEED, 55.0, 10.0, hosts=2), tmp_path, lambda *_: None)
+    except (MissingEngineError, MissingHostsError) as error:
+        pytest.skip(str(error))
+    print(f"\n{result.deaths.kills()} kills, {result.faults}, {result.figures}")
+    assert not result.findings, "\n".join(f"{found.promise}: {found.what}" for found in result.findings)
+    assert result.faults["lived through a cut: worker2"] == 1
