@@ -93,7 +93,10 @@ def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"create {name}, protocol 1", _protocol_1(CREATE, kwargs.replace('"m-', '"p1-').replace('"k-', '"pk-'))
     many = ", ".join(kwargs.replace('"m-', '"n-').replace('"k-', '"nk-') for kwargs in ORDERS.values())
     yield "create_many, protocol 2", _protocol_2(CREATE_MANY, f'{{"orders": [{many}]}}')
-    yield "create_many, protocol 1", _protocol_1(CREATE_MANY, f'{{"orders": [{many.replace("n-", "o-")}]}}')
+    yield (
+        "create_many, protocol 1",
+        _protocol_1(CREATE_MANY, f'{{"orders": [{many.replace("n-", "o-").replace("nk-", "ok-")}]}}'),
+    )
     late = '{"account": "nebulox", "order_id": "e-1", "price": "1", "currency": "EUR"}'
     yield "create, expires", _protocol_2(CREATE, late, expires="2099-01-01T00:00:00+00:00")
     yield "create, redelivered", _protocol_2(CREATE, late.replace("e-1", "e-2"), redelivered=True)

@@ -163,7 +163,7 @@ def _underpay(case: Case) -> None:
 #: How each case came about, by its order's name.
 WAYS: dict[str, Callable[[Case], Any]] = {
     "queued": lambda case: case.queue(),
-    "queued-too-late": lambda case: case.queue(create_before=case.store.now() + timedelta(seconds=5)),
+    "queued-too-late": lambda case: case.queue(create_before=case.store.now() + timedelta(seconds=0.2)),
     "queued-nebulox": _nebulox,
     "queued-unreached": lambda case: case.bring(case.queue(), Unreachable(reason="connection refused")),
     "queued-parked": _park,
