@@ -23,7 +23,7 @@ from workers.transport.scripts import CLAIM
 log = structlog.get_logger()
 
 #: The server waits on one list only; with several, a message in another one is found after at most this long.
-WAIT_SECONDS = 0.05
+WAIT_SECONDS = 0.1
 #: A list that never holds anything: waiting on it is a mere pause.
 NOWHERE = "invoices.nowhere"
 
