@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from domain.decision import Stage
-from tests.bench.ground import Ground, add_orders, open_store
+from tests.bench.ground import Filling, Ground, add_orders, open_store
 from tests.bench.http_rows import Opener, deliver_work, make_events, provider_work, run_stage
 from tests.bench.process_rows import INTAKE, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, drain_rate, lists, ours
@@ -74,7 +74,7 @@ def check_row(ground: Ground) -> Row:
     bill = Bill("cost-check", "CPU of CHECK alone, nothing new")
     account = ground.account(0).model_copy(update={"provider": "zeroxhost"})
     for _ in range(ground.sizes.rounds):
-        with ground.database_url("askable", _fill_askable) as url:
+        with ground.database_url(Filling("askable", _fill_askable)) as url:
             store = open_store(url, can_be_asked=True)
             _run(ground, store, provider_work(ground, store, Stage.CHECK, account), CHECKED, bill)
             store.close()
@@ -92,7 +92,7 @@ def clock_row(ground: Ground) -> Row:
     """Expiries, without an endpoint."""
     bill, due = Bill("cost-clock", "CPU of CLOCK alone, an expiry"), ground.sizes.open_few // 2
     for _ in range(ground.sizes.rounds):
-        with ground.store(*due_ones(due, ground.sizes.open_few)) as store:
+        with ground.store(due_ones(due, ground.sizes.open_few)) as store:
             _run(ground, store, clock_work(store), due, bill)
     return bill.row()
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import redis
@@ -51,6 +52,14 @@ SERVER = {
 }
 
 
+class Filling(NamedTuple):
+    """What a database holds before anything is measured; ``fill`` adds it to what ``base`` holds."""
+
+    name: str
+    fill: Callable[[Store], None]
+    base: Filling | None = None
+
+
 class Ground:
     """The engines of one run; ``with Ground(sizes) as ground``."""
 
@@ -61,6 +70,7 @@ class Ground:
         self._templates: dict[str, str] = {}
 
     def __enter__(self) -> Ground:
+        signal.signal(signal.SIGTERM, _end_as_by_interrupt)  # so that servers are stopped and folders removed
         with contextlib.ExitStack() as stack:
             self.folder = Path(tempfile.mkdtemp(prefix="invoices-bench-"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -104,21 +114,26 @@ class Ground:
     # ------------------------------------------------------------ databases
 
     @contextlib.contextmanager
-    def database_url(self, filling: str = "", fill: Callable[[Store], None] | None = None) -> Iterator[str]:
-        """A fresh migrated PostgreSQL database; ``fill`` prepares it, once for all that name the same ``filling``."""
-        if fill is not None and filling not in self._templates:
-            url = self._stack.enter_context(_copied(self.server_url, self.template))
-            store = open_store(url)
-            fill(store)
-            store.close()
-            self._templates[filling] = url
-        with _copied(self.server_url, self._templates.get(filling, self.template)) as url:
+    def database_url(self, filling: Filling | None = None) -> Iterator[str]:
+        """A fresh migrated PostgreSQL database, filled; each filling is made once, and copied."""
+        with _copied(self.server_url, self._template_of(filling)) as url:
             yield url
 
+    def _template_of(self, filling: Filling | None) -> str:
+        if filling is None:
+            return self.template
+        if filling.name not in self._templates:
+            url = self._stack.enter_context(_copied(self.server_url, self._template_of(filling.base)))
+            store = open_store(url)
+            filling.fill(store)
+            store.close()
+            self._templates[filling.name] = url
+        return self._templates[filling.name]
+
     @contextlib.contextmanager
-    def store(self, filling: str = "", fill: Callable[[Store], None] | None = None) -> Iterator[Store]:
+    def store(self, filling: Filling | None = None) -> Iterator[Store]:
         """A store on a database of its own."""
-        with self.database_url(filling, fill) as url:
+        with self.database_url(filling) as url:
             store = open_store(url)
             try:
                 yield store
@@ -224,6 +239,10 @@ def start_program(argv: list[str], changes: Mapping[str, str], output: Any) -> s
     return subprocess.Popen(
         argv, cwd=ROOT, env=environment | dict(changes), stdin=subprocess.DEVNULL, stdout=output, stderr=error
     )
+
+
+def _end_as_by_interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -165,8 +165,7 @@ def memory_rows(ground: Ground) -> list[Row]:
     left = Row("memory-broker", f"messages in the broker with {among:,} open invoices", "", "messages", 0, "less")
 
     def memory(open_invoices: int) -> float:
-        filling = open_ones(open_invoices) if open_invoices else ()
-        with ground.database_url(*filling) as url:
+        with ground.database_url(open_ones(open_invoices) if open_invoices else None) as url:
             subscribe(ground, url)
             with ours(ground, url, "intake", "worker", "beat") as processes:
                 whole_rate(ground, INTAKE, lists(work, "invoices.create_many", INTAKE), work)

@@ -19,11 +19,9 @@ from tests.bench.ground import ACCOUNT, ROOT, Ground, order_fields, start_progra
 from workers.embedded.procfile import read_procfile
 
 BIN = Path(sys.executable).parent
-READY = {
-    "worker": b"pump.started",
-    "intake": b" ready.",
-    "beat": b"",
-}  # beat says nothing; a missing one costs no row anything
+READY = {"worker": b"pump.started", "intake": b" ready."}
+#: beat says nothing when it is ready: it has begun, and then uses next to nothing.
+BEGUN_CPU_SECONDS, CALM_SECONDS, CALM_CPU_SECONDS = 0.3, 0.5, 0.03
 PUSH_CHUNK = 500
 QUEUES = ("invoices.intake", "invoices.work")
 
@@ -46,13 +44,14 @@ class Processes:
         for process in self._running.values():
             process.wait()
 
-    def start(self, name: str, argv: Sequence[str], ready: bytes) -> None:
-        """Start a program of the virtual environment and wait until its log says so."""
+    def start(self, name: str, argv: Sequence[str], ready: bytes | None) -> None:
+        """Start a program of the virtual environment and wait until its log says so, or until it has come to rest."""
         path = self._folder / f"{name}.log"
         with path.open("wb") as log:
             program = [str(BIN / argv[0]), *argv[1:]]
             self._running[name] = start_program(program, self._environment, log)
-        wait_until(lambda: ready in path.read_bytes() or self._ended(name), f"{name} is ready", 60)
+        is_ready = (lambda: self._rests(name)) if ready is None else (lambda: ready in path.read_bytes())
+        wait_until(lambda: is_ready() or self._ended(name), f"{name} is ready", 60)
         if self._ended(name):
             raise RuntimeError(f"{name} ended at once:\n{path.read_text(errors='replace')[-3000:]}")
 
@@ -61,7 +60,13 @@ class Processes:
         commands = {spec.name: spec.argv for spec in read_procfile(ROOT / "Procfile")}
         for name in names:
             kind = name.rstrip("0123456789")
-            self.start(name, [part.replace(f"{kind}@%h", f"{name}@%h") for part in commands[kind]], READY[kind])
+            self.start(name, [part.replace(f"{kind}@%h", f"{name}@%h") for part in commands[kind]], READY.get(kind))
+
+    def _rests(self, name: str) -> bool:
+        before = usage.cpu_seconds(self._running[name].pid)
+        time.sleep(CALM_SECONDS)
+        now = usage.cpu_seconds(self._running[name].pid)
+        return before > BEGUN_CPU_SECONDS and now - before < CALM_CPU_SECONDS
 
     def _ended(self, name: str) -> bool:
         return self._running[name].poll() is not None

@@ -155,7 +155,7 @@ def watch(ground: Ground, console: Console, eyes: Sampler, load: Load, seconds: 
     ground.ask("record", "POST")
     start = time.monotonic()
     load.start()
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # SIGTERM too: Ground makes it one
         while (passed := time.monotonic() - start) < seconds:
             samples.append({"seconds": passed} | eyes.sample())
             if passed >= 60 * (len(minutes) + 1):

@@ -13,7 +13,7 @@ import psycopg
 import redis.asyncio
 
 from domain.decision import Stage
-from tests.bench.ground import Ground, add_orders, new_order, settle_down, timed
+from tests.bench.ground import Filling, Ground, add_orders, new_order, settle_down, timed
 from tests.bench.http_rows import Opener, make_events, run_stage, with_cpu
 from tests.bench.results import Row, percentile
 from workers.outbound.stream import EventStream
@@ -53,19 +53,14 @@ def fill(store: Store, count: int) -> None:
     settle_down(store)
 
 
-def open_ones(count: int) -> tuple[str, Callable[[Store], None]]:
-    """The filling of a database with so many open invoices."""
-    return f"{count} open", lambda store: fill(store, count)
+def open_ones(count: int) -> Filling:
+    """So many open invoices."""
+    return Filling(f"{count} open", lambda store: fill(store, count))
 
 
-def due_ones(count: int, among: int) -> tuple[str, Callable[[Store], None]]:
-    """The filling of a database with so many due at one instant among many open ones."""
-
-    def prepare(store: Store) -> None:
-        fill(store, among)
-        make_due(store, count, among)
-
-    return f"{count} due among {among}", prepare
+def due_ones(count: int, among: int) -> Filling:
+    """So many due at one instant among many open ones."""
+    return Filling(f"{count} due", lambda store: make_due(store, count, among), open_ones(among))
 
 
 def make_due(store: Store, count: int, among: int) -> None:
@@ -151,11 +146,11 @@ def expiry_row(ground: Ground) -> Row:
     cpu: list[float] = []
 
     def ours() -> float:
-        with ground.store(*due_ones(due, among)) as store:
+        with ground.store(due_ones(due, among)) as store:
             return run_stage(store, clock_work(store), due, cpu)
 
     def theirs() -> float:
-        with ground.store(*due_ones(due, among)) as store:
+        with ground.store(due_ones(due, among)) as store:
             return _bare_expiry(store)
 
     what = f"expiry of {due:,} due at one instant among {among:,} open"
@@ -196,7 +191,7 @@ def claim_row(ground: Ground) -> Row:
     """One claim of 100 rows with many open against one with few open."""
     many, few = ground.sizes.open_many, ground.sizes.open_few
     with contextlib.ExitStack() as stack:
-        stores = {size: stack.enter_context(ground.store(*open_ones(size))) for size in (many, few)}
+        stores = {size: stack.enter_context(ground.store(open_ones(size))) for size in (many, few)}
 
         def claims(size: int) -> float:
             store = stores[size]
