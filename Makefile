@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check format bench bench-check soak profile chaos pins
+.PHONY: help .venv dev demo up test test-engines check licences format bench bench-check soak profile chaos pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -47,14 +47,20 @@ test: dev ## the test-suite
 test-engines: dev ## slower tests, more engines, load
 	@$(BIN)/python -m pytest -m engines --durations 10; code=$$?; [ $$code -eq 5 ] || exit $$code
 
-check: dev ## format, lint, types, import rules, the receiver and the sender in JavaScript
+check: dev ## format, lint, types, import rules, supply chain, the receiver and the sender in JavaScript
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
+	@$(BIN)/python -m tests.supply
+	@$(BIN)/python -m pip check --disable-pip-version-check
+	@sh deploy/requirements/audit.sh
 	@sh deploy/receivers/check.sh
 	@sh deploy/senders/check.sh
+
+licences: dev ## makes the list of licences anew
+	@$(BIN)/python -m tests.supply --write
 
 format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
@@ -72,12 +78,13 @@ soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat
 profile: dev ## flame graphs of the three hottest paths, in deploy/bench/profiles
 	@$(BIN)/python -m tests.bench.profiles
 
-chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=1 KILLS=100 MINUTES=15 HOSTS=1
+chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=1 KILLS=100 MINUTES=15 HOSTS=1 ENGINE=postgresql
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15) \
-	  --hosts $(or $(HOSTS),1) $(if $(RESULTS),--results $(RESULTS))
+	  --hosts $(or $(HOSTS),1) --engine $(or $(ENGINE),postgresql) $(if $(RESULTS),--results $(RESULTS))
 
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
