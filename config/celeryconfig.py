@@ -29,7 +29,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_queues": _queues(settings),
         **MESSAGES,
         **WORKER,
-        "beat_scheduler": "celery.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
+        "beat_scheduler": "workers.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
         "beat_schedule": {
             # No `expires`: it is compared with the worker's clock, one fast clock would throw every sweep away.
             # Sweeps are idempotent: any number of beats may run.

@@ -1,0 +1,65 @@
+"""Beat's sweeps: at most one waits, however long nobody takes it."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+
+from config.celeryconfig import WORK_QUEUE, celery_settings
+from config.settings import load_settings
+from tests.contracts.broker_client import connect_redis
+from workers.beat import Scheduler
+
+DATABASE = 9
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+@pytest.fixture
+def server(valkey_broker_url):
+    client, url = connect_redis(valkey_broker_url, DATABASE)
+    client.flushdb()
+    yield client, url
+    client.flushdb()
+    client.close()
+
+
+@pytest.fixture
+def scheduler(server):
+    settings = load_settings({"INVOICES_BROKER_URL": server[1], "INVOICES_SECRET_KEY": KEY})
+    with Celery("beat", config_source=celery_settings(settings)) as app:
+        scheduler = Scheduler(app)
+        yield scheduler
+        scheduler.connection.release()
+
+
+def beat(scheduler, times):
+    """So many seconds of beat, as its loop has them."""
+    (entry,) = [entry for entry in scheduler.schedule.values() if entry.task == "invoices.sweep"]
+    for _ in range(times):
+        scheduler.apply_entry(entry, producer=scheduler.producer)
+
+
+def test_the_schedule_is_what_the_processes_use(scheduler):
+    assert scheduler.app.conf.beat_scheduler == "workers.beat:Scheduler"
+
+
+def test_one_sweep_waits_while_nobody_takes_it(server, scheduler):
+    beat(scheduler, 20)
+    assert server[0].llen(WORK_QUEUE) == 1
+
+
+def test_the_next_is_sent_when_one_was_taken(server, scheduler):
+    for _ in range(3):
+        beat(scheduler, 2)
+        assert server[0].lpop(WORK_QUEUE)
+        assert server[0].llen(WORK_QUEUE) == 0
+
+
+def test_sweeps_go_on_after_the_broker_was_emptied_and_after_its_connections_were_cut(server, scheduler):
+    beat(scheduler, 1)
+    server[0].flushdb()
+    beat(scheduler, 1)
+    assert server[0].lpop(WORK_QUEUE)
+    server[0].client_kill_filter(skipme=True, _type="normal")
+    beat(scheduler, 2)
+    assert server[0].llen(WORK_QUEUE) == 1
