@@ -11,91 +11,25 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from domain.decision import Stage
+from workers.pump.commits import Commits, StoreCalls, first_line
+from workers.pump.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
 
 log = structlog.get_logger()
 
-Lane = tuple[Stage, str]
-
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
-#: After a claim that found less than it could have, a lane rests for so long; results are gathered for as long before a
-#: commit. A claim or a commit costs the same for one row as for twenty: under load, rows come in between.
-GATHER_SECONDS = 0.02
-COMMIT_LIMIT = 100  #: results per transaction
-UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
-BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
-
-
-@dataclass(slots=True)
-class Slots:
-    """How much I/O may be under way, and is; lanes of one account share it. Touched on the loop only."""
-
-    limit: int
-    used: int = 0
-    waiting: list[_Runner] = field(default_factory=list)  #: lanes that had more to do when no slot was free
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A stage, as values. ``claim`` and ``commit`` are synchronous store calls; ``perform`` is the I/O of one group.
-
-    ``perform`` gives a result for each item and must not raise; None: the items are their own results (no I/O).
-    """
-
-    stage: Stage
-    lanes: Callable[[], Sequence[str]]
-    slots: Callable[[str], Slots]
-    claim: Callable[[str, int], Sequence[Any]]
-    claim_of: Callable[[Any], Claim]
-    commit: Callable[[Sequence[Any]], None]
-    perform: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]] | None = None
-    batch: int = 100  #: rows per claim
-    group: int = 1  #: rows per ``perform``; a group takes one slot
-    repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
-    reserve: int = 0  #: slots left free for the other stages that share them
-    timed: bool = False  #: its rows are met to the moment, not within a second
-    hold_slot: bool = False  #: a slot is free again only when its result is committed
-    admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
-    refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
-
-
-@dataclass(slots=True)
-class _Runner:
-    """One lane's state, touched on the loop only."""
-
-    work: Work
-    lane: str
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-
-@dataclass(slots=True)
-class _Results:
-    """What waits to be committed, and the slots that wait for it."""
-
-    queue: asyncio.Queue[tuple[Any, Slots | None]] = field(default_factory=asyncio.Queue)
-    waiting: list[_Runner] = field(default_factory=list)  #: lanes held up because too much is uncommitted
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one bounded line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _wait_in(waiting: list[_Runner], runner: _Runner) -> None:
-    if runner not in waiting:
-        waiting.append(runner)
+#: After a claim that found less than it could have, a lane rests for so long: a claim costs nearly the same for one row
+#: as for twenty.
+REST_SECONDS = 0.02
 
 
 class Pump:
@@ -112,11 +46,11 @@ class Pump:
         self._next_due = next_due
         self._release = release
         self._ring_others = ring_others
-        self._executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="store")
-        self._runners: dict[Lane, _Runner] = {}
+        self._calls = StoreCalls()
+        self._runners: dict[Lane, Runner] = {}
         self._works: Sequence[Work] = ()
         self._under_way: dict[asyncio.Task[None], Sequence[Claim]] = {}  #: and what may be given back
-        self._results: dict[Stage, _Results] = {}
+        self._commits: dict[Stage, Commits] = {}
         self._stopping = False
         self._sweep_now: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -163,13 +97,13 @@ class Pump:
         self._ready.set()
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
-            self._results = {work.stage: _Results() for work in works}
-            committers = [asyncio.create_task(self._commit_results(work)) for work in works]
+            self._commits = {work.stage: Commits(work, self._calls, self._free) for work in works}
+            committers = [asyncio.create_task(commits.run()) for commits in self._commits.values()]
             self._works = works
             log.info("pump.started", stages=[work.stage.value for work in works])
             await self._sweep_until_stopped(self._sweep_now)
             await self._drain(committers)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
         log.info("pump.stopped")
 
     async def _open(self, stack: AsyncExitStack) -> Sequence[Work]:
@@ -179,7 +113,7 @@ class Pump:
             try:
                 return await self._open_works(stack)
             except Exception as error:  # noqa: BLE001 - a worker without a pump would look alive and do nothing
-                await self._wait_for_store(error, tries)
+                await self._calls.rest(error, tries)
                 tries += 1
         return ()
 
@@ -191,7 +125,7 @@ class Pump:
                 await self._sweep()
                 tries = 0
             except Exception as error:  # noqa: BLE001 - whatever it is, the next second must be swept too
-                await self._wait_for_store(error, tries)
+                await self._calls.rest(error, tries)
                 tries += 1
                 continue
             try:
@@ -201,15 +135,15 @@ class Pump:
                 continue
 
     async def _sweep(self) -> None:
-        lanes = await self._in_executor(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
+        lanes = await self._calls.run(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
         for work, lane in lanes:
-            self._runners.setdefault((work.stage, lane), _Runner(work, lane))
+            self._runners.setdefault((work.stage, lane), Runner(work, lane))
         await self._set_timers([(work.stage, lane) for work, lane in lanes])
 
     async def _set_timers(self, lanes: Sequence[Lane]) -> None:
         """Wake the lanes that have something due, now or at the very moment when it will be."""
         loop = asyncio.get_running_loop()
-        for due in await self._in_executor(self._next_due, lanes):
+        for due in await self._calls.run(self._next_due, lanes):
             if due.in_seconds <= 0:
                 self._wake((due.stage, due.lane))
             elif due.in_seconds <= LOOK_AHEAD_SECONDS:
@@ -227,7 +161,7 @@ class Pump:
         if runner.task is None:
             runner.task = asyncio.create_task(self._run(runner))
 
-    async def _run(self, runner: _Runner) -> None:
+    async def _run(self, runner: Runner) -> None:
         """A lane: claim what fits, start it, wait for a reason to claim again."""
         tries = 0
         while True:
@@ -237,17 +171,17 @@ class Pump:
                 return
             try:
                 if not await self._fill(runner):
-                    await asyncio.sleep(GATHER_SECONDS)
+                    await asyncio.sleep(REST_SECONDS)
                 tries = 0
             except UNAVAILABLE as error:
                 runner.wake.set()
-                await self._wait_for_store(error, tries)
+                await self._calls.rest(error, tries)
                 tries += 1
             except Exception:
                 log.exception("pump.lane_failed", stage=runner.work.stage.value, lane=runner.lane)
                 await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _fill(self, runner: _Runner) -> bool:
+    async def _fill(self, runner: Runner) -> bool:
         """One claim: as many rows as there is room for, their I/O started at once; whether it got all of them."""
         work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
         room = self._room(runner, slots)
@@ -257,42 +191,40 @@ class Pump:
         if allowed <= 0:
             asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
             return True
-        items = await self._in_executor(work.claim, lane, allowed)
+        items = await self._calls.run(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
             await work.refund(lane, allowed - len(items))
         if self._stopping:  # nothing of it was begun: as if nobody had claimed it
-            await self._in_executor(self._release, [work.claim_of(item) for item in items])
+            await self._calls.run(self._release, [work.claim_of(item) for item in items])
             return True
-        await self._begin(runner, slots, items)
+        self._begin(runner, slots, items)
         if len(items) >= allowed:
-            self._ring_others((work.stage, lane))
+            if work.batch > 1:  # in a lane of one row others would find nothing
+                self._ring_others((work.stage, lane))
             runner.wake.set()
             return True
         if work.timed:
             await self._set_timers([(work.stage, lane)])
         return False
 
-    def _room(self, runner: _Runner, slots: Slots) -> int:
+    def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
-        work, results = runner.work, self._results[runner.work.stage]
+        work = runner.work
         free = slots.limit - min(work.reserve, slots.limit - 1) - slots.used
         if free <= 0:
-            _wait_in(slots.waiting, runner)
-        elif results.queue.qsize() > UNCOMMITTED_LIMIT:
-            _wait_in(results.waiting, runner)
+            wait_in(slots.waiting, runner)
+        elif self._commits[work.stage].hold_up(runner):
             return 0
         return min(free * work.group, work.batch)
 
-    async def _begin(self, runner: _Runner, slots: Slots, items: Sequence[Any]) -> None:
+    def _begin(self, runner: Runner, slots: Slots, items: Sequence[Any]) -> None:
+        """Start what was claimed, a task a group. Without I/O its commit is all there is to do."""
         work = runner.work
-        if work.perform is None:
-            if items:
-                await self._commit(work, items)
-            return
+        start_group = self._perform if work.perform else self._commit_group
         for start in range(0, len(items), work.group):
             group = items[start : start + work.group]
             slots.used += 1
-            task = asyncio.create_task(self._perform(work, runner.lane, group, slots))
+            task = asyncio.create_task(start_group(work, runner.lane, group, slots))
             self._under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
             task.add_done_callback(lambda done: self._under_way.pop(done, None))
 
@@ -306,54 +238,24 @@ class Pump:
         finally:
             held = slots if work.hold_slot and results else None
             for result in results:
-                self._results[work.stage].queue.put_nowait((result, held))
+                self._commits[work.stage].add(result, held)
                 held = None
             if not (work.hold_slot and results):
                 self._free(slots)
 
+    async def _commit_group(self, work: Work, _lane: str, items: Sequence[Any], slots: Slots) -> None:
+        try:
+            await self._commits[work.stage].commit(items)
+        finally:
+            self._free(slots)
+
     def _free(self, slots: Slots) -> None:
-        """A slot is free. Freed slots are gathered for a moment, so that a claim fetches more than one row."""
+        """A slot is free. Freed slots of one row each are gathered for a moment, so that a claim fetches several."""
         slots.used -= 1
         waiting, slots.waiting = slots.waiting, []
         for runner in waiting:
-            asyncio.get_running_loop().call_later(REFILL_SECONDS, runner.wake.set)
-
-    # ------------------------------------------------------------ commits
-
-    async def _commit_results(self, work: Work) -> None:
-        results = self._results[work.stage]
-        while True:
-            batch = [await results.queue.get()]
-            if not work.hold_slot and results.queue.qsize() < COMMIT_LIMIT:
-                await asyncio.sleep(GATHER_SECONDS)
-            while len(batch) < COMMIT_LIMIT and not results.queue.empty():
-                batch.append(results.queue.get_nowait())
-            await self._commit(work, [result for result, _ in batch])
-            for _, slots in batch:
-                results.queue.task_done()
-                if slots is not None:
-                    self._free(slots)
-            waiting, results.waiting = results.waiting, []
-            for runner in waiting:
-                runner.wake.set()
-
-    async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
-        tries = 0
-        while True:
-            try:
-                await self._in_executor(work.commit, batch)
-            except UNAVAILABLE as error:
-                await self._wait_for_store(error, tries)
-                tries += 1
-            except Exception:
-                log.exception("pump.commit_failed", stage=work.stage.value, results=len(batch))
-                if len(batch) == 1:
-                    return  # its lease runs out, and its claims are counted
-                for result in batch:
-                    await self._commit(work, [result])
-                return
-            else:
-                return
+            wait_seconds = REFILL_SECONDS if runner.work.group == 1 else 0.0
+            asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
 
     # ------------------------------------------------------------ the end
 
@@ -376,7 +278,7 @@ class Pump:
         unfinished = {task: claims for task, claims in left.items() if not task.done()}
         for task in unfinished:
             task.cancel()
-        commits = asyncio.gather(*(results.queue.join() for results in self._results.values()))
+        commits = asyncio.gather(*(one.join() for one in self._commits.values()))
         await asyncio.wait([commits], timeout=max(1.0, until - time.monotonic()))
         if unfinished:
             await self._give_back(unfinished)
@@ -388,14 +290,6 @@ class Pump:
         claims = [claim for held in unfinished.values() for claim in held]
         log.warning("pump.cut_short", unfinished=len(unfinished), given_back=len(claims))
         try:
-            await self._in_executor(self._release, claims)
+            await self._calls.run(self._release, claims)
         except UNAVAILABLE as error:
             log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
-
-    async def _wait_for_store(self, error: BaseException, tries: int) -> None:
-        if tries == 0:
-            log.warning("store.unavailable", error=first_line(error))
-        await asyncio.sleep(BACK_OFF_SECONDS[min(tries, len(BACK_OFF_SECONDS) - 1)])
-
-    async def _in_executor(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)

@@ -1,0 +1,9 @@
+"""The pump: claim -> I/O side by side -> commit, a lane each on one event loop, one pump per worker process."""
+
+from __future__ import annotations
+
+from workers.pump.commits import first_line
+from workers.pump.pump import Pump
+from workers.pump.work import Lane, Slots, Work
+
+__all__ = ["Lane", "Pump", "Slots", "Work", "first_line"]

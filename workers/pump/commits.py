@@ -1,0 +1,116 @@
+"""Results on their way into the database: gathered while a commit runs, committed in groups, tried until it works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from workers.pump.work import Runner, Slots, Work, wait_in
+from workers.store.database import UNAVAILABLE
+
+log = structlog.get_logger()
+
+#: After a commit, results are gathered for so long before the next; after an idle time the first is committed at once.
+#: A commit costs nearly the same for one row as for twenty: under load, rows come in between.
+GATHER_SECONDS = 0.02
+COMMIT_LIMIT = 100  #: results per transaction
+UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
+BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one bounded line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+class StoreCalls:
+    """Calls of the synchronous store from the loop."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="store")
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The function's answer, from a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    async def rest(self, error: BaseException, tries: int) -> None:
+        """Wait before the next try, longer each time; the first is told."""
+        if tries == 0:
+            log.warning("store.unavailable", error=first_line(error))
+        await asyncio.sleep(BACK_OFF_SECONDS[min(tries, len(BACK_OFF_SECONDS) - 1)])
+
+    def close(self) -> None:
+        """Take no more calls; those under way end by themselves."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Commits:
+    """What a stage's I/O has brought and the database does not know yet. Touched on the loop only."""
+
+    def __init__(self, work: Work, calls: StoreCalls, free: Callable[[Slots], None]) -> None:
+        """``free`` is called for each slot that was held until its result was committed."""
+        self._work = work
+        self._calls = calls
+        self._free = free
+        self._queue: asyncio.Queue[tuple[Any, Slots | None]] = asyncio.Queue()
+        self._waiting: list[Runner] = []  #: lanes held up because too much is uncommitted
+
+    def add(self, result: Any, held: Slots | None = None) -> None:
+        """Have a result committed soon; ``held``: a slot that is free only then."""
+        self._queue.put_nowait((result, held))
+
+    def hold_up(self, runner: Runner) -> bool:
+        """Whether too much waits for its commit; the lane is woken when that is over."""
+        if self._queue.qsize() <= UNCOMMITTED_LIMIT:
+            return False
+        wait_in(self._waiting, runner)
+        return True
+
+    async def join(self) -> None:
+        """Until everything is committed."""
+        await self._queue.join()
+
+    async def run(self) -> None:
+        """Commit what comes in, for ever."""
+        loop, rested_at = asyncio.get_running_loop(), 0.0
+        while True:
+            batch = [await self._queue.get()]
+            if not self._work.hold_slot and self._queue.qsize() < COMMIT_LIMIT:
+                await asyncio.sleep(max(0.0, rested_at - loop.time()))
+            while len(batch) < COMMIT_LIMIT and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self.commit([result for result, _ in batch])
+            rested_at = loop.time() + GATHER_SECONDS
+            self._done([slots for _, slots in batch])
+
+    def _done(self, held: Sequence[Slots | None]) -> None:
+        for slots in held:
+            self._queue.task_done()
+            if slots is not None:
+                self._free(slots)
+        waiting, self._waiting = self._waiting, []
+        for runner in waiting:
+            runner.wake.set()
+
+    async def commit(self, batch: Sequence[Any]) -> None:
+        """One transaction, again and again while the database is away; one bad result does not take others with it."""
+        tries = 0
+        while True:
+            try:
+                await self._calls.run(self._work.commit, batch)
+            except UNAVAILABLE as error:
+                await self._calls.rest(error, tries)
+                tries += 1
+            except Exception:
+                log.exception("pump.commit_failed", stage=self._work.stage.value, results=len(batch))
+                if len(batch) == 1:
+                    return  # its lease runs out, and its claims are counted
+                for result in batch:
+                    await self.commit([result])
+                return
+            else:
+                return

@@ -1,0 +1,63 @@
+"""A stage of work as values, the slots its I/O takes, and the state of each of its lanes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.decision import Stage
+from workers.store.agenda import Claim
+
+Lane = tuple[Stage, str]
+
+
+@dataclass(slots=True)
+class Slots:
+    """How much I/O may be under way, and is; lanes of one account share it. Touched on the loop only."""
+
+    limit: int
+    used: int = 0
+    waiting: list[Runner] = field(default_factory=list)  #: lanes that had more to do when no slot was free
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A stage, as values. ``claim`` and ``commit`` are synchronous store calls; ``perform`` is the I/O of one group.
+
+    ``perform`` gives a result for each item and must not raise; None: the items are their own results (no I/O), and a
+    group of them is committed as it is.
+    """
+
+    stage: Stage
+    lanes: Callable[[], Sequence[str]]
+    slots: Callable[[str], Slots]
+    claim: Callable[[str, int], Sequence[Any]]
+    claim_of: Callable[[Any], Claim]
+    commit: Callable[[Sequence[Any]], None]
+    perform: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]] | None = None
+    batch: int = 100  #: rows per claim
+    group: int = 1  #: rows per ``perform``; a group takes one slot
+    repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
+    reserve: int = 0  #: slots left free for the other stages that share them
+    timed: bool = False  #: its rows are met to the moment, not within a second
+    hold_slot: bool = False  #: a slot is free again only when its result is committed
+    admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
+    refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
+
+
+@dataclass(slots=True)
+class Runner:
+    """One lane's state, touched on the loop only."""
+
+    work: Work
+    lane: str
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+def wait_in(waiting: list[Runner], runner: Runner) -> None:
+    """Have a lane woken when what it waits for is there, once however often it asks."""
+    if runner not in waiting:
+        waiting.append(runner)
