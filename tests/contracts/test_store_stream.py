@@ -47,6 +47,15 @@ def test_events_wait_for_the_stream_in_the_order_of_their_numbers_until_it_has_t
     store.mark_published([])
 
 
+def test_what_is_just_being_told_is_left_out_and_nothing_else_is(database):
+    store = open_store(database)
+    pend(store, 3)
+    first, second, third = store.unpublished(10)
+    assert store.unpublished(10, [first.number, third.number]) == [second]
+    assert store.unpublished(1, [first.number]) == [second]
+    assert store.unpublished(0, [first.number]) == []
+
+
 def test_what_is_told_are_the_very_bytes_of_the_event(database):
     store = open_store(database)
     (invoice_id,) = pend(store)

@@ -32,10 +32,10 @@ def publish(store: Store, stream: EventStream) -> Work:
         wait_seconds = 0.0
         try:
             await _publish_all(store, stream, claim)
-        except StaleFence as stale:
-            log.warning("stream.lease_lost", error=str(stale))
-        except (RedisError, OSError, *UNAVAILABLE) as error:
-            log.warning("stream.unavailable", error=first_line(error))
+        except* StaleFence as stale:
+            log.warning("stream.lease_lost", error=str(stale.exceptions[0]))
+        except* (RedisError, OSError, *UNAVAILABLE) as failed:
+            log.warning("stream.unavailable", error=first_line(failed.exceptions[0]))
             wait_seconds = 1.0
         return [(claim, wait_seconds)]
 
@@ -57,12 +57,23 @@ def publish(store: Store, stream: EventStream) -> Work:
 
 
 async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
-    """Until nothing is left or a third of the lease is over: the next claim, by whomever, goes on."""
+    """Until nothing is left or a third of the lease is over: the next claim, by whomever, goes on.
+
+    While one batch is told, the one before it is marked and the next is read. None of them is marked before the stream
+    has it, and none is told while an earlier one is not: a batch is read without those that are on their way.
+    """
     fence = int(claim.claimed_at.timestamp() * 1_000_000)
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
-    while time.monotonic() < until:
-        events = await asyncio.to_thread(store.unpublished, PUBLISH_BATCH)
-        if not events:
-            return
-        await stream.append([(event.id, event.body) for event in events], fence)
-        await asyncio.to_thread(store.mark_published, [event.number for event in events])
+    told: list[int] = []
+    events = await asyncio.to_thread(store.unpublished, PUBLISH_BATCH)
+    while events:
+        numbers = [event.number for event in events]
+        ahead = PUBLISH_BATCH if time.monotonic() < until else 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stream.append([(event.id, event.body) for event in events], fence))
+            reading = group.create_task(asyncio.to_thread(store.unpublished, ahead, told + numbers))
+            if told:
+                group.create_task(asyncio.to_thread(store.mark_published, told))
+        told, events = numbers, reading.result()
+    if told:
+        await asyncio.to_thread(store.mark_published, told)

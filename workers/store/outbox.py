@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import ARRAY, BigInteger, Connection, String, all_, bindparam, exists, func, select
 
 from domain.decision import Stage
 from domain.models import Delivery, Endpoint, Event
@@ -18,6 +20,8 @@ from workers.store.database import Database
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
 ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
 DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
+
+_ANY_UNPUBLISHED = select(exists().where(EVENT.c.published_at.is_(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +51,13 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
     """
     if not events:
         return set()
-    rows = [
-        {
-            "id": e.id,
-            "invoice_id": e.invoice_id,
-            "sequence": e.sequence,
-            "type": e.type,
-            "body": e.body,
-            "created_at": now,
-        }
-        for e in events
-    ]
-    numbers = {row.id: row.number for row in insert_rows(connection, EVENT, rows, returning=("id", "number"))}
+    numbers = _insert_events(connection, events, now)
+    new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
     deliveries = [
-        {
-            "endpoint_id": endpoint.id,
-            "event_number": numbers[event.id],
-            "invoice_id": event.invoice_id,
-            "sequence": event.sequence,
-            "state": "due",
-            "tries": 0,
-            "next_try_at": now,
-            "created_at": now,
-        }
+        {"endpoint_id": endpoint.id, "event_number": number, "invoice_id": event.invoice_id, "sequence": event.sequence}
+        | new
         for endpoint in _lock_endpoints(connection, database)
-        for event in events
+        for event, number in zip(events, numbers, strict=True)
         if wants(endpoint.events, event.type)
     ]
     if not deliveries:
@@ -79,6 +65,14 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
     insert_rows(connection, DELIVERY, deliveries)
     poke_pairs(connection, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
     return {row["endpoint_id"] for row in deliveries}
+
+
+def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:
+    """The numbers that they were given, in their order."""
+    fields = ("id", "invoice_id", "sequence", "type", "body")
+    rows = [{name: getattr(event, name) for name in fields} | {"created_at": now} for event in events]
+    numbers = {row.id: row.number for row in insert_rows(connection, EVENT, rows, returning=("id", "number"))}
+    return [numbers[event.id] for event in events]
 
 
 def _lock_endpoints(connection: Connection, database: Database) -> Sequence[Any]:
@@ -106,20 +100,31 @@ def poke_pairs(connection: Connection, pairs: set[tuple[str, str]], now: datetim
     insert_rows(connection, AGENDA, rows, conflict="poke")
 
 
-def unpublished(connection: Connection, limit: int) -> list[Unpublished]:
-    """The oldest events the stream has not been told, by number: that keeps each invoice's own order."""
-    rows = connection.execute(
-        select(EVENT.c.number, EVENT.c.id, EVENT.c.body)
-        .where(EVENT.c.published_at.is_(None))
-        .order_by(EVENT.c.number)
-        .limit(limit)
-    )
-    return [Unpublished(row.number, row.id, row.body) for row in rows]
+def unpublished(connection: Connection, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
+    """The oldest events the stream has not been told, by number: that keeps each invoice's own order.
+
+    ``without`` these, which it is just being told: a number is no cursor, a lower one may be committed later.
+    """
+    dialect = connection.dialect.name
+    given = list(without) if dialect == "postgresql" else json.dumps(list(without))
+    rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": given})
+    return [Unpublished(*row) for row in rows.all()]
+
+
+@functools.cache
+def _unpublished(dialect: str) -> Any:
+    if dialect == "postgresql":
+        others = EVENT.c.number != all_(bindparam("without", type_=ARRAY(BigInteger)))
+    else:
+        given = func.json_each(bindparam("without", type_=String)).table_valued("value")
+        others = EVENT.c.number.not_in(select(given.c.value))
+    query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body).where(EVENT.c.published_at.is_(None), others)
+    return query.order_by(EVENT.c.number).limit(bindparam("limit"))
 
 
 def any_unpublished(connection: Connection) -> bool:
     """Whether the stream has something to be told."""
-    return bool(connection.execute(select(exists().where(EVENT.c.published_at.is_(None)))).scalar())
+    return bool(connection.execute(_ANY_UNPUBLISHED).scalar())
 
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:

@@ -147,10 +147,10 @@ class Store:
                 return []
         return self.claim(Stage.PUBLISH, PUBLISH_LANE, limit, lease_seconds)
 
-    def unpublished(self, limit: int) -> list[Unpublished]:
-        """The oldest events that the stream has not been told."""
+    def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
+        """The oldest events that the stream has not been told, but for those it is just being told."""
         with self.database.reading() as connection:
-            return outbox.unpublished(connection, limit)
+            return outbox.unpublished(connection, limit, without)
 
     def mark_published(self, numbers: Sequence[int]) -> None:
         """The stream has these."""
