@@ -14,8 +14,19 @@ from domain.decision import Stage
 
 log = structlog.get_logger()
 
-#: At most one bell a lane in this time: the rest would say the same.
+#: At most one bell a lane in this time: the rest would say the same. Twice as long after each that nobody has heard
+#: yet, up to DOUBLINGS times: while all workers are down, bells don't pile up in the broker.
 QUIET_MILLISECONDS = 1000
+DOUBLINGS = 12
+
+# KEYS: the bell, how many of it nobody has heard. Answers 1 when it may be rung.
+_MAY_RING = f"""
+local unheard = tonumber(redis.call('GET', KEYS[2]) or '0')
+local quiet = {QUIET_MILLISECONDS} * 2 ^ math.min(unheard, {DOUBLINGS})
+if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', quiet) then return 0 end
+redis.call('SET', KEYS[2], unheard + 1, 'PX', quiet * 4)
+return 1
+"""
 
 #: Between two rings of one process: what is asked for meanwhile is rung once. A bell costs a message.
 REST_SECONDS = 0.02
@@ -36,6 +47,7 @@ class Bell:
     ) -> None:
         """``send(task, arguments)`` publishes a message on the work queue; ``clock`` gives seconds."""
         self._client = client
+        self._may_ring = client.register_script(_MAY_RING)
         self._send = send
         self._clock = clock
         self._away_until = 0.0
@@ -69,7 +81,7 @@ class Bell:
 
     def _ring(self, stage: str, lane: str) -> None:
         try:
-            if self._client.set(_key(stage, lane), "1", nx=True, px=QUIET_MILLISECONDS):
+            if self._may_ring(keys=_keys(stage, lane)):
                 self._send("invoices.run", [stage, lane])
         except Exception as error:  # noqa: BLE001 - broker or Redis away: the sweep finds the work within a second
             self._rest()
@@ -80,7 +92,7 @@ class Bell:
         if self._clock() < self._away_until:
             return
         try:
-            self._client.delete(_key(stage, lane))
+            self._client.delete(*_keys(stage, lane))
         except Exception as error:  # noqa: BLE001 - the key runs out by itself
             self._rest()
             log.warning("bell.not_cleared", stage=stage, lane=lane, error=type(error).__name__)
@@ -89,5 +101,5 @@ class Bell:
         self._away_until = self._clock() + AWAY_SECONDS
 
 
-def _key(stage: str, lane: str) -> str:
-    return f"invoices:bell:{stage}:{lane}"
+def _keys(stage: str, lane: str) -> list[str]:
+    return [f"invoices:bell:{stage}:{lane}", f"invoices:unheard:{stage}:{lane}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 from fakeredis import FakeRedis
@@ -106,3 +107,20 @@ def test_the_bell_s_client_asks_a_redis_that_is_away_once(post):
     bell.clear("deliver", "ep_1")
     assert bell._away_until > 0
     assert post.sent == []
+
+
+def test_bells_that_nobody_hears_get_rare_and_the_first_heard_one_makes_them_quick_again(post):
+    redis = FakeRedis()
+    key = "invoices:bell:create:shop"
+    quiet = []
+    for number in range(4):
+        bell = Bell(redis, post.send)  # whoever rings: what was not heard is known to all
+        bell.ring(Stage.CREATE, "shop")
+        until(lambda wanted=number + 1: len(post.sent) == wanted)
+        quiet.append(redis.pttl(key))
+        redis.delete(key)  # its time is up
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(quiet))
+    bell.clear("create", "shop")
+    bell.ring(Stage.CREATE, "shop")
+    until(lambda: len(post.sent) == 5)
+    assert redis.pttl(key) <= quiet[0] + 1000
