@@ -21,7 +21,7 @@ from tests.chaos.audit import Finding
 from tests.chaos.campaign import Result, run
 from tests.chaos.crew import Deaths
 from tests.chaos.hosts import MissingHostsError
-from tests.chaos.plan import Plan
+from tests.chaos.plan import ENGINES, Plan
 from tests.chaos.report import commit, markdown, show, write
 from tests.engines import MissingEngineError
 
@@ -73,19 +73,24 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=FLOW_SECONDS, help="of orders and faults in a run")
     parser.add_argument("--rate", type=float, default=ORDERS_PER_SECOND, help="orders per second")
     parser.add_argument("--hosts", type=int, choices=(1, 2), default=1, help="2: in network namespaces (root)")
+    parser.add_argument("--engine", choices=ENGINES, default="postgresql", help="the database")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     parser.add_argument("--plan", action="store_true", help="print the schedule and stop")
     parser.add_argument("--table", action="store_true", help="print the kept results as Markdown and stop")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.hosts > 1 and options.engine == "sqlite":
+        parser.error("--hosts: SQLite is for one host")
+    return options
 
 
 def _plan(options: argparse.Namespace, seed: int) -> Plan:
-    return Plan(seed, options.seconds, options.rate, options.hosts)
+    return Plan(seed, options.seconds, options.rate, options.hosts, options.engine)
 
 
 def _command(options: argparse.Namespace) -> str:
     hosts = f" HOSTS={options.hosts}" if options.hosts > 1 else ""
-    return f"make chaos SEED={options.seed} KILLS={options.kills} MINUTES={options.minutes:g}{hosts}"
+    engine = f" ENGINE={options.engine}" if options.engine != "postgresql" else ""
+    return f"make chaos SEED={options.seed} KILLS={options.kills} MINUTES={options.minutes:g}{hosts}{engine}"
 
 
 def _kills(results: list[Result]) -> int:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.acceptance.system import ENDED, INTAKE_QUEUE, RECEIVER, System
@@ -76,7 +76,7 @@ def unfinished(system: System) -> dict[str, int]:
     """What still waits for something, by kind; empty at rest."""
     client = system.redis
     counts = {
-        "agenda": _count(system, f"agenda WHERE stage NOT IN {STANDING}"),
+        "agenda": _count(system, f"agenda WHERE due_at IS NOT NULL AND stage NOT IN {STANDING}"),
         "untold": _count(system, "event WHERE published_at IS NULL"),
         "deliveries": _count(system, "delivery WHERE state = 'due'"),
         "messages": sum(client.llen(key) for key in client.keys(f"{INTAKE_QUEUE}*")),
@@ -84,6 +84,11 @@ def unfinished(system: System) -> dict[str, int]:
         "unacknowledged": sum(INTAKE_QUEUE.encode() in record for record in client.hvals(UNACKED)),
     }
     return {name: count for name, count in counts.items() if count}
+
+
+def parked(system: System) -> int:
+    """Rows whose holders died five times in a row. They wait for an operator: that much is documented."""
+    return _count(system, f"agenda WHERE due_at IS NULL AND lease_token IS NULL AND stage NOT IN {STANDING}")
 
 
 def _count(system: System, rest: str) -> int:
@@ -136,7 +141,7 @@ def _uncancelled(system: System, sent: Sent, untaken: set[str]) -> Iterator[str]
                 yield f"{order}: cancellation turned away: {reason}"
             elif said is not None and row is not None and not _had_ended(row["status"], said[1]):
                 yield f"{order}: said to be {said[1]}, and is {row['status']}"
-            elif said is None and row is not None and row["created_at"] < at - PATIENCE:
+            elif said is None and row is not None and as_time(row["created_at"]) < at - PATIENCE:
                 yield f"{order}: said to be missing at {at}, and is there since {row['created_at']}"
     for order in sorted(_cancelled(system) - sent.cancellations.keys()):
         yield f"{order}: cancelled, and nobody asked for it"
@@ -156,7 +161,7 @@ def _turned_away(system: System) -> dict[str, list[tuple[str, datetime]]]:
     found: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
     for row in system.rows("SELECT reason, at FROM rejected_message WHERE task = :task", task=CANCEL):
         named = _NAMED.search(row["reason"])
-        found[named[1] if named else "?"].append((row["reason"], row["at"]))
+        found[named[1] if named else "?"].append((row["reason"], as_time(row["at"])))
     return found
 
 
@@ -172,11 +177,10 @@ def _stuck(system: System) -> Iterator[str]:
 
 
 def _leases(system: System) -> Iterator[str]:
-    query = (
-        "SELECT * FROM agenda WHERE lease_token IS NOT NULL AND (due_at IS NULL OR due_at > now() + interval '60 s')"
-    )
-    for row in system.rows(query):
-        yield f"{row['stage']} {row['subject']}: leased until {row['due_at']}"
+    now = datetime.now(UTC)  # the auditor's clock is the database's: they share a host
+    for row in system.rows("SELECT * FROM agenda WHERE lease_token IS NOT NULL"):
+        if row["due_at"] is None or as_time(row["due_at"]) > now + timedelta(seconds=60):
+            yield f"{row['stage']} {row['subject']}: leased until {row['due_at']}"
     for kind, count in unfinished(system).items():
         if kind in {"messages", "unacknowledged"}:
             yield f"{count} {kind} in the broker"
@@ -256,6 +260,12 @@ def _errors(system: System) -> Iterator[str]:
     """Lines that speak of a bug. Celery calls an outage of the broker an error; ours are warnings."""
     errors = {line[:300] for line in system.errors() if '"level": "error"' in line}
     yield from sorted(line for line in errors if not _BROKER_AWAY.search(line))[:10]
+
+
+def as_time(value: Any) -> datetime:
+    """A time as PostgreSQL gives it, or the text that SQLite keeps."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _bare(order_id: str) -> str:

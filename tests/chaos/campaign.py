@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.audit import Finding, Sent, audit, unfinished, untaken_cancellations
+from tests.chaos.audit import Finding, Sent, audit, parked, unfinished, untaken_cancellations
 from tests.chaos.crew import Crew, Deaths
 from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
@@ -64,6 +64,7 @@ class _Run:
         assert not sender.is_alive(), "the sender could not publish its last messages"
         flow_seconds = time.monotonic() - began
         drained = self._drain("drain")
+        waiting = self._redrive()
         lost, untaken = self._system_lacks(), untaken_cancellations(self._system, self._sent)
         self._publish(self._plan.orders())
         healed = self._drain("heal")
@@ -73,6 +74,7 @@ class _Run:
         figures = {
             "orders": len(self._sent.at),
             "cancellations": len(self._sent.cancellations),
+            "parked": waiting,
             "clock": self._clock,
             "cold_starts": self._crew.deaths.cold_starts,
             "flow_seconds": round(flow_seconds),
@@ -106,6 +108,14 @@ class _Run:
             self._tell(phase, passed / DRAIN_SECONDS, ", ".join(f"{name} {count}" for name, count in left.items()))
             time.sleep(0.5)
         return passed
+
+    def _redrive(self) -> int:
+        """What an operator is to do about rows that seem to kill their holders; how many there were."""
+        count = parked(self._system)
+        if count:
+            self._system.command("redrive", "parked", "--json")
+            self._drain("redrive")
+        return count
 
     # ------------------------------------------------------------ messages
 

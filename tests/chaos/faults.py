@@ -103,6 +103,7 @@ class Faults:
         self._sent.flushed_stream += [json.loads(fields[b"event"]) for _, fields in stream]
 
     def _database_kill(self, fault: Fault) -> None:
+        assert self._grounds.postgres is not None
         kill_and_restart(self._grounds.postgres, fault.seconds)
 
     # ------------------------------------------------------------ the network

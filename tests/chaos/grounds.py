@@ -26,7 +26,7 @@ class Grounds:
 
     system: System
     doors: Mapping[str, Door]  #: by the names of DOORS
-    postgres: Path  #: the server's folder
+    postgres: Path | None  #: the server's folder; None with SQLite
     hosts: Hosts | None
     prefixes: Mapping[str, Sequence[str]]  #: by host: what runs a command there, with its clock
     nurseries: Mapping[str, Nursery]  #: by host
@@ -52,15 +52,19 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         hosts = stack.enter_context(several_hosts(tuple(HOSTS))) if plan.hosts > 1 else None
         address = hosts.address if hosts else "127.0.0.1"
         doors = {name: Door(host=address) for name in DOORS}
-        url, postgres = stack.enter_context(run_mortal_postgres())
-        open_door(stack, doors["database"], f"{postgres}/.s.PGSQL.5432")
-        through = make_url(url).set(host=address, port=doors["database"].port, query={})
-        system = System(
-            folder,
-            database_url=through.render_as_string(hide_password=False),
-            direct_database_url=url,
-            accounts={HOLD_ACCOUNT: {"provider": "zeroxhost", "on_doubt": "hold"}},
-        )
+        accounts = {HOLD_ACCOUNT: {"provider": "zeroxhost", "on_doubt": "hold"}}
+        if plan.engine == "sqlite":
+            postgres, system = None, System(folder, accounts=accounts)
+        else:
+            url, postgres = stack.enter_context(run_mortal_postgres())
+            open_door(stack, doors["database"], f"{postgres}/.s.PGSQL.5432")
+            through = make_url(url).set(host=address, port=doors["database"].port, query={})
+            system = System(
+                folder,
+                database_url=through.render_as_string(hide_password=False),
+                direct_database_url=url,
+                accounts=accounts,
+            )
         stack.enter_context(system)
         put_doors_before(stack, system, doors)
         shift, clock = _south_clock(plan.clock_shift_seconds, folder)

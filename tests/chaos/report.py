@@ -26,6 +26,7 @@ COLUMNS = {
     "orders": "orders",
     "cancellations": "cancellations",
     "doubts": "doubts",
+    "parked": "parked",
     "events": "events",
     "webhook repeats": "webhook_repeats",
     "in the emptied broker": "lost_in_emptied_broker",
