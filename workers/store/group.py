@@ -1,64 +1,65 @@
-"""Group commit: orders that arrive one by one, side by side, share transactions."""
+"""Group commit: what arrives one by one, side by side, shares transactions."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from workers.store.database import UNAVAILABLE
-from workers.store.intake import Added
 
-Orders = Sequence[tuple[Any, str]]  #: (order, provider name)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """One caller's orders, and what became of them."""
+class _Waiting(Generic[Item, Result]):
+    """One caller's items, and what became of them."""
 
-    orders: Orders
-    added: list[Added] | None = None
+    items: Sequence[Item]
+    results: list[Result] | None = None
     error: Exception | None = None
 
 
-class GroupCommit:
-    """Hands the orders of several threads to ``add_orders`` together; each returns after its commit.
+class GroupCommit(Generic[Item, Result]):
+    """Hands the items of several threads to ``write`` together, which gives a result for each; all return after the
+    commit.
 
     While one thread writes, the others queue up for the lock; the next to get it writes what has gathered, its own and
     theirs. Nobody waits longer than for two transactions, and alone nobody waits at all.
     """
 
-    def __init__(self, add_orders: Callable[[Orders], list[Added]]) -> None:
-        self._add_orders = add_orders
-        self._gathered: list[_Waiting] = []
+    def __init__(self, write: Callable[[Sequence[Item]], list[Result]]) -> None:
+        self._write_all = write
+        self._gathered: list[_Waiting[Item, Result]] = []
         self._gathering = threading.Lock()
         self._writing = threading.Lock()
 
-    def add(self, orders: Orders) -> list[Added]:
-        """What became of these orders. Raises what writing them raised, never what somebody else's orders did."""
-        mine = _Waiting(orders)
+    def add(self, items: Sequence[Item]) -> list[Result]:
+        """What became of these items. Raises what writing them raised, never what somebody else's items did."""
+        mine: _Waiting[Item, Result] = _Waiting(items)
         with self._gathering:
             self._gathered.append(mine)
         with self._writing:
-            if mine.added is None and mine.error is None:
+            if mine.results is None and mine.error is None:
                 with self._gathering:
                     group, self._gathered = self._gathered, []
                 self._write(group)
         if mine.error is not None:
             raise mine.error
-        return mine.added or []
+        return mine.results or []
 
-    def _write(self, group: Sequence[_Waiting]) -> None:
+    def _write(self, group: Sequence[_Waiting[Item, Result]]) -> None:
         try:
-            added = iter(self._add_orders([order for one in group for order in one.orders]))
-        except Exception as error:  # noqa: BLE001 - handed to those whose orders they were
+            results = iter(self._write_all([item for one in group for item in one.items]))
+        except Exception as error:  # noqa: BLE001 - handed to those whose items they were
             if len(group) > 1 and not isinstance(error, UNAVAILABLE):
-                for one in group:  # somebody's order does it: alone, it fails alone
+                for one in group:  # somebody's item does it: alone, it fails alone
                     self._write([one])
                 return
             for one in group:
                 one.error = error
         else:
             for one in group:
-                one.added = [next(added) for _ in one.orders]
+                one.results = [next(results) for _ in one.items]

@@ -52,6 +52,7 @@ class Store:
         self._policies = policies
         self._ring = ring
         self._orders = GroupCommit(self._add_orders)
+        self._rejections = GroupCommit(self._reject)
 
     def close(self) -> None:
         """Close the connections."""
@@ -74,9 +75,13 @@ class Store:
         return added
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Keep messages that were turned away."""
+        """Keep messages that were turned away; what several threads bring shares a transaction."""
+        self._rejections.add(rejections)
+
+    def _reject(self, rejections: Sequence[Rejection]) -> list[None]:
         with self.database.transaction() as connection:
             intake.reject(connection, self.database, rejections)
+        return [None] * len(rejections)
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
         """The id of the newest invoice with this order id and, or, key."""
