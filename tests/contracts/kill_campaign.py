@@ -1,4 +1,4 @@
-"""``make transport-kills``: a queue of messages, a worker killed again and again; kept in deploy/chaos/transport.json.
+"""A queue of messages, its worker killed again and again; what came of it is kept in deploy/chaos/transport.json.
 
 The same for our transport and, as the control, for kombu's own. The instants of the kills are drawn from the seed.
 """
