@@ -29,6 +29,8 @@ _PAIR = ("endpoint_id", "invoice_id")
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
+_ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
+
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
@@ -67,7 +69,7 @@ class Try:
 
 def receivers(connection: Connection, database: Database) -> list[Receiver]:
     """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
-    rows = connection.execute(select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))).all()
+    rows = connection.execute(_ENABLED).all()
     now = database.now(connection)
     return [Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.max_in_flight) for row in rows]
 

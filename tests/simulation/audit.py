@@ -1,0 +1,202 @@
+"""The auditor: the same promises as the crash campaign's, against what the stand-ins saw and the tables hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from domain.status import SILENT, TRANSITIONS, Status
+from tests.simulation.database import moment
+
+PROMPT_SECONDS = 0.8  #: in a quiet history an order is taken up within this, far below a sweep
+ENDED = {"paid", "expired", "failed", "cancelled", "refunded"}
+STANDING = "('publish', 'retain')"
+
+
+def audit(world: Any, *, at_rest: bool) -> list[str]:
+    """Every breach of a promise, in one line each."""
+    checks: dict[str, Callable[[Any], Iterator[str]]] = {
+        "no order lost": _lost,
+        "no invoice stuck": _stuck,
+        "no lease kept or taken": _leases,
+        "no provider call repeated": _repeated,
+        "doubt only where there is reason": _doubts,
+        "the truth of the provider": _contradicting,
+        "every change told once, in order": _history,
+        "no late word changes anything": _late,
+        "webhooks in order": _webhooks,
+        "the stream in order": _stream,
+        "prompt where nothing is wrong": _prompt,
+        "no error of ours": lambda world: iter(world.errors),
+    }
+    found = [] if at_rest else ["no invoice stuck: not at rest"]
+    return found + [f"{promise}: {what}" for promise, check in checks.items() for what in check(world)]
+
+
+def _rows(world: Any, query: str) -> list[Any]:
+    return world.engine.rows(query)  # type: ignore[no-any-return]
+
+
+def _lost(world: Any) -> Iterator[str]:
+    there = {order for (order,) in _rows(world, "SELECT order_id FROM invoice")}
+    yield from (f"{order}: published, and in no row" for order in sorted(world.plan.orders.keys() - there))
+    doubled = _rows(world, "SELECT order_id, count(*) FROM invoice WHERE first_open = 1 GROUP BY 1 HAVING count(*) > 1")
+    yield from (f"{order}: {count} open invoices" for order, count in doubled)
+    yield from _two_at_once(world)
+    for reason, task in _rows(world, "SELECT reason, task FROM rejected_message"):
+        allowed = task == "invoices.cancel" or "still open" in reason or "was open" in reason
+        if not allowed:
+            yield f"a good message was turned away: {reason}"
+
+
+def _two_at_once(world: Any) -> Iterator[str]:
+    """One order has one open invoice at a time, however often it comes."""
+    spans: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    for invoice, order in _rows(world, "SELECT id, order_id FROM invoice ORDER BY id"):
+        times = _rows(world, f"SELECT at, status FROM sim_history WHERE invoice_id = '{invoice}' ORDER BY rowid")
+        closed = [at for at, status in times if status in ENDED]
+        spans[order].append((times[0][0], min(closed, default=float("inf")), invoice))
+    for order, its in spans.items():
+        its.sort()
+        for before, after in pairwise(its):
+            if after[0] < before[1]:
+                yield f"{order}: {after[2]} was opened while {before[2]} was open"
+
+
+def _stuck(world: Any) -> Iterator[str]:
+    for row in _rows(world, f"SELECT stage, subject, due_at, claims FROM agenda WHERE stage NOT IN {STANDING}"):
+        yield f"left on the agenda: {row}"
+    for order, account, status in _rows(world, "SELECT order_id, account, status FROM invoice"):
+        held = status == "in_doubt" and (account == "held" or order in world.plan.refused)
+        if status not in ENDED and not held:
+            yield f"{order}: at rest, and {status}"
+    for state, count in _rows(world, "SELECT state, count(*) FROM delivery WHERE state <> 'delivered' GROUP BY 1"):
+        yield f"{count} deliveries are {state}"
+
+
+def _leases(world: Any) -> Iterator[str]:
+    now = world.database_now().replace(tzinfo=None)
+    for stage, subject, due_at in _rows(world, "SELECT stage, subject, due_at FROM agenda WHERE lease_token NOTNULL"):
+        if due_at is None or datetime.fromisoformat(due_at) > now:
+            yield f"{stage} {subject}: leased until {due_at}"
+    yield from (f"{stage} {subject}: {what}" for stage, subject, what in _rows(world, "SELECT * FROM sim_breach"))
+    yield from (f"message {message.id} is held" for message, _ in world.broker.held.values())
+
+
+def _repeated(world: Any) -> Iterator[str]:
+    """A create is called again only after a doubt, or when the provider said that it did not even look."""
+    totals = "SELECT order_id, max(account), sum(doubts), count(*) FROM invoice GROUP BY 1"
+    rows = {order: (account, doubts, count) for order, account, doubts, count in _rows(world, totals)}
+    for order, calls in sorted(world.providers.creates.items()):
+        account, doubts, count = rows.get(order, ("?", 0, 0))
+        made = sum(not call.unread for call in calls)
+        allowed = count + (0 if account == "held" else doubts)
+        if made > allowed:
+            yield f"{order} ({account}): {made} creates, with {doubts} doubts of {count} invoices"
+
+
+def _doubts(world: Any) -> Iterator[str]:
+    if not world.plan.faults:
+        for order, doubts in _rows(world, "SELECT order_id, doubts FROM invoice WHERE doubts > 0"):
+            yield f"{order}: {doubts} doubts, and nothing went wrong"
+
+
+def _contradicting(world: Any) -> Iterator[str]:
+    made = world.providers.made
+    query = "SELECT order_id, status, provider_ref, provider, expires_at FROM invoice WHERE provider_ref NOTNULL"
+    for order, status, ref, provider, expires_at in _rows(world, query):
+        there = made.get(ref)
+        if there is None or there.order_id != order:
+            yield f"{order}: bound to {ref}, which is not its own"
+        elif provider == "zeroxhost":
+            paid = there.fate.paid_after is not None and there.at + there.fate.paid_after <= world.loop.now
+            if status == "paid" and not paid:
+                yield f"{order}: paid here, not there"
+            in_time = paid and there.fate.paid_after < 28 and world.plan.calm_at < there.at + 28
+            if in_time and status not in {"paid", "cancelled"} and expires_at is not None:
+                yield f"{order}: {status} here, paid in time there"
+
+
+def _history(world: Any) -> Iterator[str]:
+    """Each told change is one event; sequences have no gap; numbers grow with them; every move is a legal one."""
+    changes = _rows(
+        world, "SELECT invoice_id, was, status, old_sequence, sequence, at, expires_at, reason FROM sim_history"
+    )
+    told: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for invoice, was, status, old_sequence, sequence, at, expires_at, reason in changes:
+        if was is None:
+            continue
+        if Status(status) not in TRANSITIONS[Status(was)]:
+            yield f"{invoice}: {was} -> {status}"
+        if Status(status) in SILENT:
+            continue
+        if sequence != old_sequence + 1:
+            yield f"{invoice}: {status} has sequence {sequence} after {old_sequence}"
+        told[invoice].append((sequence, f"invoice.{status}"))
+        by_clock = status == "expired" and reason == "expires_at has passed" and not world.plan.clock_steps
+        if by_clock and moment(at).replace(tzinfo=None) < datetime.fromisoformat(expires_at):
+            yield f"{invoice}: expired at {at:.3f}, before {expires_at}"
+    events: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for invoice, sequence, kind in _rows(world, "SELECT invoice_id, sequence, type FROM event ORDER BY number"):
+        events[invoice].append((sequence, kind))
+    for invoice in sorted(told.keys() | events.keys()):
+        if told[invoice] != events[invoice]:
+            yield f"{invoice}: changed by {told[invoice]}, told {events[invoice]}"
+        if [sequence for sequence, _ in events[invoice]] != list(range(1, len(events[invoice]) + 1)):
+            yield f"{invoice}: sequences {events[invoice]}"
+
+
+def _late(world: Any) -> Iterator[str]:
+    """The row says what its last change said."""
+    last = dict(_rows(world, "SELECT invoice_id, status FROM sim_history ORDER BY rowid"))
+    for invoice, status, sequence in _rows(world, "SELECT id, status, sequence FROM invoice"):
+        events = _rows(world, f"SELECT count(*) FROM event WHERE invoice_id = '{invoice}'")[0][0]
+        if last.get(invoice) != status or events != sequence:
+            yield f"{invoice}: is {status} with sequence {sequence}, was last {last.get(invoice)} with {events} events"
+
+
+def _webhooks(world: Any) -> Iterator[str]:
+    ids = {
+        event: (subject, sequence)
+        for event, subject, sequence in _rows(world, "SELECT id, invoice_id, sequence FROM event")
+    }
+    seen: dict[str, int] = defaultdict(int)
+    for event, subject, sequence in world.receiver.taken:
+        if ids.get(event) != (subject, sequence):
+            yield f"{event}: received, and in no log"
+        if sequence > seen[subject] + 1:
+            yield f"{subject}: {sequence} came after {seen[subject]}"
+        seen[subject] = max(seen[subject], sequence)
+    taken = {event for event, _, _ in world.receiver.taken}
+    yield from (f"{event}: never received" for event in sorted(ids.keys() - taken))
+
+
+def _stream(world: Any) -> Iterator[str]:
+    """Readers of the stream see every event; a repeat may come late, nothing comes early, no old holder writes."""
+    entries = world.scripts.stream
+    missing = {event for (event,) in _rows(world, "SELECT id FROM event")} - {entry.id for entry in entries}
+    yield from (f"{event}: not in the stream" for event in sorted(missing))
+    seen: dict[str, int] = defaultdict(int)
+    fence = 0
+    for entry in entries:
+        if entry.fence < fence:
+            yield f"{entry.id}: written by a holder whose lease was taken over"
+        fence = max(fence, entry.fence)
+        if entry.sequence > seen[entry.subject] + 1:
+            yield f"{entry.subject}: {entry.sequence} after {seen[entry.subject]}"
+        seen[entry.subject] = max(seen[entry.subject], entry.sequence)
+
+
+def _prompt(world: Any) -> Iterator[str]:
+    if world.plan.faults:
+        return
+    query = (
+        "SELECT invoice_id, at, (SELECT min(c.at) FROM sim_claim c WHERE c.stage = 'create' AND c.subject = invoice_id)"
+        " FROM sim_history WHERE was IS NULL"
+    )
+    for invoice, at, claimed in _rows(world, query):
+        if claimed is not None and claimed - at > PROMPT_SECONDS:
+            yield f"{invoice}: taken up after {claimed - at:.2f} s"
