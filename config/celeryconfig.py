@@ -7,7 +7,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from config.settings import Settings
-from config.urls import read_sentinel, verified
+from config.urls import amqp_tls, read_sentinel, verified, without_query
 
 INTAKE_QUEUE = "invoices.intake"
 WORK_QUEUE = "invoices.work"
@@ -41,9 +41,10 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 def _broker(settings: Settings) -> dict[str, Any]:
     url = verified(settings.broker_url)
-    options = REDIS_OPTIONS
+    options, tls = REDIS_OPTIONS, None
     if url.startswith("amqp"):
-        options = AMQP_OPTIONS
+        options, tls = AMQP_OPTIONS, amqp_tls(url) if url.startswith("amqps") else None
+        url = without_query(url) if tls else url
     elif url.startswith("sentinel"):
         sentinels = read_sentinel(url)
         options = {
@@ -54,6 +55,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         url = sentinels.kombu_url()
     return {
         "broker_url": url,
+        "broker_use_ssl": tls,  # on Redis it stands in the address
         "broker_transport_options": options,
         "broker_connection_timeout": 5,
         "broker_connection_retry_on_startup": True,  # a broker that starts later than we do is no error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, unquote_plus, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
@@ -18,7 +20,8 @@ SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
 SENTINEL_PORT = 26379
 #: Of a sentinel:// address; the last two are for the sentinels themselves, user and password are the master's.
 SENTINEL_PARAMETERS = ("master_name", "sentinel_username", "sentinel_password")
-#: What kombu and redis-py both take in a rediss:// address, and what each may be; a file has to be there.
+#: What a rediss:// or amqps:// address may say about certificates, and what each may be; a file has to be there.
+TLS_SCHEMES = ("rediss", "amqps")
 TLS_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS_OTHERS = ("ssl_password",)
@@ -145,6 +148,20 @@ def _verified(part: str) -> str:
     return f"{part}{'&' if '?' in part else '?'}ssl_cert_reqs=required"
 
 
+def amqp_tls(url: str) -> dict[str, Any]:
+    """What py-amqp is told about certificates; by itself it does not compare a certificate's name with the host's."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    said: dict[str, Any] = {name.removeprefix("ssl_"): given[name] for name in TLS_FILES if name in given}
+    if given.get("ssl_check_hostname") != "false" and given.get("ssl_cert_reqs") != "none":
+        said |= {"server_hostname": None}  # None: the host of the address
+    return said | {"cert_reqs": ssl.VerifyMode[f"CERT_{given.get('ssl_cert_reqs', 'required').upper()}"]}
+
+
+def without_query(url: str) -> str:
+    """A list of addresses without their query parts."""
+    return ";".join(urlunsplit(urlsplit(part)._replace(query="", fragment="")) for part in url.split(";"))
+
+
 # --- sentinels ----------------------------------------------------------------------------------------------------
 
 
@@ -221,8 +238,8 @@ def _check_options(url: str) -> None:
 def _check_tls(parts: SplitResult) -> None:
     """A wrong certificate is told at the start, not at the first connection."""
     given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
-    if given and parts.scheme != "rediss":
-        raise ValueError(f"{next(iter(given))} is taken with rediss:// only")
+    if given and parts.scheme not in TLS_SCHEMES:
+        raise ValueError(f"{next(iter(given))} is taken with {' and '.join(TLS_SCHEMES)}:// only")
     for name, value in given.items():
         if name in TLS_CHOICES:
             if value not in TLS_CHOICES[name]:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import kombu
 import pytest
@@ -31,6 +31,8 @@ from tests.engines import MissingEngineError
 from workers.embedded import lifeline
 from workers.embedded.errors import EmbeddedError
 from workers.embedded.valkey import ensure_valkey, find_server, stop_valkey
+
+T = TypeVar("T")
 
 #: A password that has to be escaped in an address, and may stand in no log.
 PASSWORD = "pa/ss@w+rd%21"
@@ -198,10 +200,20 @@ class Sentinels(Broker):
         """Who the sentinels say is the master."""
         return int(self._sentinel.discover_master(MASTER)[1])
 
+    def cut_off_replicas(self) -> None:
+        """From now on they get nothing from the master, as if a network lay between; until it has ended."""
+        master = self.master_port()
+        for port in self.servers.keys() - {master}:
+            self.servers[port].send(signal.SIGSTOP)
+        with self._server(master) as client:
+            client.client_kill_filter(_type="replica")
+
     def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
         """The master ends; a replica takes its place, and it comes back as one."""
         former = self.master_port()
         self.servers[former].end(how)
+        for port in self.servers.keys() - {former}:
+            self.servers[port].send(signal.SIGCONT)
         wait_until(lambda: self.new_master(former), "another one is the master")
         self.start_server(former, self.master_port())
 
@@ -222,7 +234,7 @@ class RabbitMq(Broker):
     """RabbitMQ with quorum queues for messages; bells, rates and the stream are in a Valkey beside it."""
 
     def __init__(self, program: str, folder: Path, settings: str = "") -> None:
-        """``settings`` are lines of rabbitmq.conf."""
+        """``settings`` is what rabbitmq's advanced.config holds: Erlang terms."""
         self.queue_arguments = {"x-queue-type": "quorum"}
         self.connection_options = {"transport_options": {"confirm_publish": True}}
         self._stack = contextlib.ExitStack()
@@ -233,12 +245,22 @@ class RabbitMq(Broker):
         self.broker_url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self.settings = {"INVOICES_BROKER_URL": self.broker_url, "INVOICES_REDIS_URL": self._beside.redis_url}
         (folder / "plugins").write_text("[].")
-        (folder / "rabbitmq.conf").write_text(settings)
+        (folder / "rabbitmq.conf").write_text(self._listen_with_tls())
+        (folder / "advanced.config").write_text(settings or "[].")
         self.environment = self._environment()
         # Erlang's own name server: RabbitMQ would leave one behind.
         names = Server(["epmd", "-port", self.environment["ERL_EPMD_PORT"]], folder / "names.log", self.environment)
         self._stack.callback(names.end)
         self._start()
+
+    def _listen_with_tls(self) -> str:
+        """Beside the plain way in."""
+        port, files = free_port(), write_certificates(self.folder)
+        self.tls_url = f"amqps://guest:guest@127.0.0.1:{port}//?ssl_ca_certs={files.ca}"
+        return (
+            f"listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {files.ca}\n"
+            f"ssl_options.certfile = {files.certificate}\nssl_options.keyfile = {files.key}\n"
+        )
 
     def _environment(self) -> dict[str, str]:
         changes: dict[str, object] = {
@@ -253,6 +275,7 @@ class RabbitMq(Broker):
             "RABBITMQ_LOG_BASE": self.folder / "log",
             "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
             "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": self.folder / "advanced.config",
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server, so that the server's id is ours
@@ -342,15 +365,19 @@ EACH_BROKER = ["embedded", *(pytest.param(name, marks=pytest.mark.engines) for n
 @contextlib.contextmanager
 def open_broker(name: str, folder: Path) -> Iterator[Broker | None]:
     """A broker by its name; None for the embedded one, which a system brings along. A missing one skips the test."""
-    if name == "embedded":
-        yield None
-        return
+    with contextlib.nullcontext() if name == "embedded" else skipping(BROKERS[name](folder)) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def skipping(engine: contextlib.AbstractContextManager[T]) -> Iterator[T]:
+    """An engine, or the test is skipped with the sentence that says what to install."""
     with contextlib.ExitStack() as stack:
         try:
-            broker = stack.enter_context(BROKERS[name](folder))
+            started = stack.enter_context(engine)
         except MissingEngineError as error:
             pytest.skip(str(error))
-        yield broker
+        yield started
 
 
 def find_redis() -> str:
@@ -390,10 +417,14 @@ class Server:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
+    def send(self, what: signal.Signals) -> None:
+        """A signal to it and all that it started."""
+        os.killpg(self._process.pid, what)
+
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to it and all that it started, and wait for the end."""
         if self.runs():
-            os.killpg(self._process.pid, how)
+            self.send(how)
         self._process.wait(30)
 
 

@@ -8,30 +8,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.acceptance.proxy import Door
 from tests.acceptance.system import RECEIVER, System, nebulox_order, running, zeroxhost_order
+from tests.brokers import EACH_BROKER, open_broker
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def postgres_behind_a_door(new_postgres_url):
-    """(door, the URL of the database through it)."""
-    url = make_url(new_postgres_url)
-    folder = url.query.get("host")
-    port = url.port or 5432
-    with Door(f"{folder}/.s.PGSQL.{port}" if folder else (url.host or "127.0.0.1", port)) as door:
-        through = url.set(host="127.0.0.1", port=door.port, query={})
-        yield door, through.render_as_string(hide_password=False)
+@pytest.fixture(params=EACH_BROKER)
+def broker(request, tmp_path_factory):
+    """Each broker; None: the embedded one."""
+    with open_broker(request.param, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
 
 
 def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_lost(
-    tmp_path, new_postgres_url, postgres_behind_a_door
+    tmp_path, broker, new_postgres_url, postgres_behind_a_door
 ):
     door, url = postgres_behind_a_door
-    system = System(tmp_path, database_url=url, direct_database_url=new_postgres_url)
+    system = System(tmp_path, database_url=url, direct_database_url=new_postgres_url, broker=broker)
     with running(system, "intake", "worker", "beat") as system:
         for provider in ("nebulox", "zeroxhost"):
             system.control("faults", {"provider": provider, "fault": "delay", "argument": 1, "match": "before-"})
@@ -44,7 +39,11 @@ def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_los
         system.wait_until(lambda: "store.unavailable" in system.log("intake"), "the intake has noticed")
         system.wait_until(lambda: "store.unavailable" in system.log("worker"), "the worker has noticed")
         left = 300 - system.threads("intake")  # one in the hands of each thread, and not one more is fetched
-        system.holds(lambda: waiting(system) >= left, "messages wait in the broker, not in the worker", 6)
+        system.holds(
+            lambda: system.broker.waiting("invoices.intake") >= left,
+            "messages wait in the broker, not in the worker",
+            6,
+        )
         assert system.statuses("during-") == {}
         door.open()
 
@@ -56,11 +55,6 @@ def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_los
         system.wait_until_told()
         system.check_history()
         system.check_told()
-
-
-def waiting(system):
-    """Messages in the lists of the intake queue (those of its priorities too)."""
-    return sum(system.redis.llen(key) for key in system.redis.keys("invoices.intake*"))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -95,8 +89,8 @@ def wait_for_webhooks(system):
     system.wait_until(lambda: system.received()["received"] > told, "webhooks are in flight")
 
 
-def test_processes_under_invoices_up_survive_a_broker_that_is_killed(tmp_path):
-    with System(tmp_path) as system:
+def test_processes_under_invoices_up_survive_a_broker_that_is_killed(tmp_path, broker):
+    with System(tmp_path, broker=broker) as system:
         system.add_receiver()
         system.start_program("up", [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"])
         system.wait_until(lambda: "pump.started" in system.log("up"), "the worker runs")

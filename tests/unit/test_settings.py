@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
 import threading
 from decimal import Decimal
@@ -83,7 +84,7 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         (
             "BROKER_URL",
             "sentinel://h?master_name=m&ssl_cert_reqs=required",
-            "ssl_cert_reqs is taken with rediss:// only",
+            "ssl_cert_reqs is taken with rediss and amqps:// only",
         ),
         (
             "BROKER_URL",
@@ -113,7 +114,7 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
             "'ssl_ca' is not taken; TLS has ssl_cert_reqs, ssl_check_hostname, ssl_ca_certs, ssl_certfile, "
             "ssl_keyfile, ssl_password",
         ),
-        ("REDIS_URL", "redis://h?ssl_cert_reqs=none", "ssl_cert_reqs is taken with rediss:// only"),
+        ("REDIS_URL", "redis://h?ssl_cert_reqs=none", "ssl_cert_reqs is taken with rediss and amqps:// only"),
         (
             "REDIS_URL",
             "amqp://h",
@@ -311,6 +312,19 @@ def celery_of(**given):
     return celery_settings(
         load_settings({f"INVOICES_{name}": value for name, value in given.items()} | {"INVOICES_SECRET_KEY": KEY})
     )
+
+
+def test_rabbitmq_s_certificate_is_looked_at_too(tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    celery = celery_of(BROKER_URL=f"amqps://u:p@h//?ssl_ca_certs={ca}", REDIS_URL="redis://r")
+    assert celery["broker_url"] == "amqps://u:p@h//"
+    required = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
+    assert celery["broker_use_ssl"] == required | {"ca_certs": str(ca)}
+
+    for url in ("amqp://h", "redis://h", "rediss://h"):
+        assert celery_of(BROKER_URL=url, REDIS_URL="redis://r")["broker_use_ssl"] is None
+    assert celery_of(BROKER_URL="amqps://h", REDIS_URL="redis://r")["broker_use_ssl"] == required
 
 
 def test_every_sentinel_s_address_carries_what_the_master_wants_to_know():

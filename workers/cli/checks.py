@@ -168,8 +168,8 @@ def _check_broker(config: Settings) -> Iterator[Finding]:
         )
         return
     celery = celery_settings(config)
-    options = celery["broker_transport_options"]
-    with Connection(celery["broker_url"], transport_options=options, connect_timeout=TIMEOUT_SECONDS) as connection:
+    options = {"ssl": celery["broker_use_ssl"], "transport_options": celery["broker_transport_options"]}
+    with Connection(celery["broker_url"], **options, connect_timeout=TIMEOUT_SECONDS) as connection:
         connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
     yield Finding("broker", "ok", place)
 
@@ -187,15 +187,10 @@ def _check_redis(config: Settings) -> Iterator[Finding]:
     if config.embedded_broker and config.redis_url.startswith("unix:") and not _embedded_runs(config):
         yield Finding("redis", "wrong", f"{place} does not run: start it by `invoices up`")
         return
-    if config.redis_url.startswith("sentinel:"):
-        yield Finding("redis", "note", f"{place} is not looked at: it is reached through sentinels")
-        return
-    import redis
+    from workers.wiring import open_redis
 
-    client = redis.Redis.from_url(
-        config.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-    )
-    with client:
+    timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+    with open_redis(config.redis_url, timeouts) as client:
         info: Any = client.info("server")
         policy: Any = client.info("memory")
     version = info.get("valkey_version") or info.get("redis_version")

@@ -31,7 +31,10 @@ class Publisher:
         celery = celery_settings(settings)
         self._url = celery["broker_url"]
         self._connection = Connection(
-            self._url, transport_options=celery["broker_transport_options"], connect_timeout=5
+            self._url,
+            ssl=celery["broker_use_ssl"],
+            transport_options=celery["broker_transport_options"],
+            connect_timeout=5,
         )
         self._queue = next(queue for queue in celery["task_queues"] if queue.name == INTAKE_QUEUE)
         self._channel: Any = None

@@ -1,0 +1,19 @@
+"""What more than one file of acceptance tests stands on."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.acceptance.proxy import Door
+
+
+@pytest.fixture
+def postgres_behind_a_door(new_postgres_url):
+    """(door, the URL of the database through it)."""
+    url = make_url(new_postgres_url)
+    folder = url.query.get("host")
+    port = url.port or 5432
+    with Door(f"{folder}/.s.PGSQL.{port}" if folder else (url.host or "127.0.0.1", port)) as door:
+        through = url.set(host="127.0.0.1", port=door.port, query={})
+        yield door, through.render_as_string(hide_password=False)

@@ -1,0 +1,86 @@
+"""The command line on every broker: what it sends arrives, what it says of the broker is true and holds no password."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.acceptance.system import ROOT, System
+from tests.brokers import BROKERS, ESCAPED, PASSWORD, open_broker
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(params=BROKERS)
+def system(request, tmp_path, tmp_path_factory):
+    """No process of ours: commands and a broker."""
+    with (
+        open_broker(request.param, tmp_path_factory.mktemp("broker")) as broker,
+        System(tmp_path, broker=broker) as system,
+    ):
+        yield system
+
+
+def invoices(system, *arguments, given=""):
+    """(exit code, JSON lines, what stood on stderr) of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.cli", *arguments],
+        cwd=ROOT,
+        env=system.environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    for secret in (PASSWORD, ESCAPED, "watch-word", "guest:guest"):
+        assert secret not in done.stdout + done.stderr
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def findings(system):
+    """What the doctor says, by what it looked at."""
+    code, lines, _ = invoices(system, "doctor", "--json")
+    return code, {line["check"]: (line["state"], line["detail"]) for line in lines}
+
+
+def test_commands_reach_the_broker_and_tell_the_truth_about_it(system):
+    order = {"account": "nebulox", "order_id": "A-1", "price": "9.90", "currency": "EUR"}
+    many = "".join(json.dumps(order | {"order_id": f"B-{n}"}) + "\n" for n in range(3))
+
+    flags = ("--account", "nebulox", "--order-id", "A-1", "--price", "9.90", "--currency", "EUR")
+    assert invoices(system, "enqueue", *flags, "--json")[0] == 0
+    assert invoices(system, "enqueue", "--json", given=many)[0] == 0
+    assert system.broker.waiting("invoices.intake") == 2
+
+    code, found = findings(system)
+    assert (code, found["broker"][0], found["redis"][0]) == (0, "ok", "ok"), found
+
+    system.start("intake", "worker")
+    system.wait_for_statuses(pending=4)
+    code, found = findings(system)
+    assert found["workers"][0] == "ok", found
+    assert "intake@" in found["workers"][1]
+    assert [event["type"] for event in system.command("events", "A-1", "--json")] == ["invoice.pending"]
+
+
+def test_a_broker_that_is_away_or_refuses_the_password_is_told_in_a_line(system):
+    url = system.environment["INVOICES_BROKER_URL"]
+    wrong = url.replace(ESCAPED, "wrong-one").replace("guest:guest", "guest:wrong-one")
+    system.environment["INVOICES_BROKER_URL"] = wrong
+    if wrong != url:
+        code, found = findings(system)
+        assert (code, found["broker"][0]) == (1, "wrong"), found
+        assert "wrong-one" not in json.dumps(found)
+
+    system.environment["INVOICES_BROKER_URL"] = url
+    system.broker.close()
+    code, found = findings(system)
+    assert (code, found["broker"][0], found["redis"][0]) == (1, "wrong", "wrong"), found
+    flags = ("--account", "nebulox", "--order-id", "A-1", "--price", "9.90", "--currency", "EUR", "--wait", "1")
+    code, _, said = invoices(system, "enqueue", *flags)
+    assert code == 1
+    assert "can't be reached" in said.splitlines()[-1], said
