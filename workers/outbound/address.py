@@ -6,6 +6,7 @@ every connection (``connector.py``), so a DNS answer that changes in between gai
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -173,6 +174,8 @@ class AddressGuard:
         """``allow`` as in ``INVOICES_WEBHOOK_ALLOW``; ``lookup`` turns a host name into addresses."""
         self._allowed = allow if isinstance(allow, Allowed) else parse_allow(allow)
         self.lookup: Lookup = lookup or SystemLookup()
+        #: It depends on nothing but the URL and the allow list, and a webhook's URL is checked for every single try.
+        self._check = functools.lru_cache(1024)(self._check_once)
 
     def check_url(self, url: str) -> Target:
         """The static check, no DNS: syntax, scheme, port, userinfo, and the address if the host is one.
@@ -180,6 +183,9 @@ class AddressGuard:
         Raises AddressRefused. A plain-HTTP or odd-port URL with a host *name* passes here when the allow list has
         networks: whether its addresses lie in them is for ``vet`` to say.
         """
+        return self._check(url)
+
+    def _check_once(self, url: str) -> Target:
         target = _parse_url(url)
         address = _literal(target.host)
         if address is not None:

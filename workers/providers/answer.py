@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,11 +81,16 @@ class Answer:
 def redact(text: str, secrets: tuple[str, ...]) -> str:
     """Replace every secret by ``***``, also as JSON, PHP's JSON and URLs spell it."""
     for secret in secrets:
-        escaped = simplejson.dumps(secret)[1:-1]
-        spellings = {secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe="")}
-        for spelling in sorted(spellings, key=len, reverse=True):
+        for spelling in _spellings(secret):
             text = text.replace(spelling, "***")
     return text
+
+
+@functools.lru_cache(256)
+def _spellings(secret: str) -> list[str]:
+    """Longest first."""
+    escaped = simplejson.dumps(secret)[1:-1]
+    return sorted({secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe="")}, key=len, reverse=True)
 
 
 def one_line(text: str) -> str:

@@ -96,17 +96,11 @@ class Call:
         ``secrets`` are kept out of everything quoted from the answer.
         """
         asked_at = self._clock()
-        if self._client.is_closed:
-            return Failure(never_sent=True, reason="this process is stopping", asked_at=asked_at)
+        request = self._prepare(method, url, FIXED_HEADERS | dict(headers), body)
+        if isinstance(request, str):
+            return Failure(never_sent=True, reason=request, asked_at=asked_at)
         attempt = _Attempt()
         token = _attempt.set(attempt)
-        try:
-            # In its own step: a request that could not even be built was certainly not sent.
-            request = make_request(method, url, FIXED_HEADERS | dict(headers), body)
-        except (httpx.InvalidURL, ValueError) as error:
-            _attempt.reset(token)
-            reason = f"the request can't be built ({type(error).__name__}): look at base_url and api_key"
-            return Failure(never_sent=True, reason=reason, asked_at=asked_at)
         scope = asyncio.timeout(timeout_seconds)
         try:
             async with scope:
@@ -117,7 +111,16 @@ class Call:
             _attempt.reset(token)
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
-    async def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request | str:
+        """The request, or why there is none: what could not even be built was certainly not sent."""
+        if self._client.is_closed:
+            return "this process is stopping"
+        try:
+            return make_request(method, url, headers, body)
+        except (httpx.InvalidURL, ValueError) as error:
+            return f"the request can't be built ({type(error).__name__}): look at base_url and api_key"
+
+    async def _exchange(self, request: httpx.Request) -> tuple[int, Mapping[str, str], bytes]:
         response = await self._client.send(request, stream=True)
         try:
             content = bytearray()
@@ -128,10 +131,20 @@ class Call:
                     content += chunk
                     if len(content) > MAX_BODY_BYTES:
                         raise _TooLargeError
-            answered = response.headers
+            answered = _plain_headers(response.headers.raw)
             return response.status_code, answered, _unpack(bytes(content), answered.get("content-encoding", ""))
         finally:
             await response.aclose()
+
+
+def _plain_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their names in lower case; one that came several times joined by commas, as httpx does it, but for a
+    guess at their encoding that costs more than parsing the answer."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 def _unpack(content: bytes, encoding: str) -> bytes:

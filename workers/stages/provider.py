@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -31,6 +31,8 @@ LEASE_MARGIN_SECONDS = 10.0
 LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
+
+Perform = Callable[[str, Sequence[tuple[Claim, Any]]], Awaitable[Sequence[Judgement]]]
 
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
@@ -58,34 +60,29 @@ class ProviderStages:
     def works(self) -> list[Work]:
         """The two stages as values."""
         askable = [name for name, account in self._accounts.items() if self._providers[account.provider].can_be_asked]
-        create = Work(
-            stage=Stage.CREATE,
-            lanes=lambda: list(self._accounts),
-            slots=self._slots.__getitem__,
-            claim=lambda lane, limit: self._store.claim_invoices(Stage.CREATE, lane, limit, self._lease(lane, 1)),
-            claim_of=lambda item: item[0],
-            perform=self._create,
-            commit=lambda judgements: judge(self._store, judgements),
+        create = self._work(
+            Stage.CREATE,
+            list(self._accounts),
+            self._create,
             repeatable=False,
             reserve=1,  # for look-ups: a backlog of orders must not blind us to payments
-            admit=self._admit,
-            refund=self._rate.give_back,
         )
-        check = Work(
-            stage=Stage.CHECK,
-            lanes=lambda: askable,
+        return [create, self._work(Stage.CHECK, askable, self._look_up, calls=LOOK_UP_PATIENCE, group=100)]
+
+    def _work(self, stage: Stage, lanes: Sequence[str], perform: Perform, *, calls: int = 1, **options: Any) -> Work:
+        """``calls``: how many time-outs long the work on one claim may take."""
+        return Work(
+            stage=stage,
+            lanes=lambda: lanes,
             slots=self._slots.__getitem__,
-            claim=lambda lane, limit: self._store.claim_invoices(
-                Stage.CHECK, lane, limit, self._lease(lane, LOOK_UP_PATIENCE)
-            ),
+            claim=lambda lane, limit: self._store.claim_invoices(stage, lane, limit, self._lease(lane, calls)),
             claim_of=lambda item: item[0],
-            perform=self._look_up,
+            perform=perform,
             commit=lambda judgements: judge(self._store, judgements),
-            group=100,
             admit=self._admit,
             refund=self._rate.give_back,
+            **options,
         )
-        return [create, check]
 
     def _lease(self, lane: str, calls: int) -> float:
         return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS

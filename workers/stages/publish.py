@@ -39,10 +39,6 @@ def publish(store: Store, stream: EventStream) -> Work:
             wait_seconds = 1.0
         return [(claim, wait_seconds)]
 
-    def finish(results: Sequence[tuple[Claim, float]]) -> None:
-        for claim, wait_seconds in results:
-            store.finish(claim, wait_seconds)
-
     return Work(
         stage=Stage.PUBLISH,
         lanes=lambda: [PUBLISH_LANE],
@@ -50,10 +46,15 @@ def publish(store: Store, stream: EventStream) -> Work:
         claim=lambda _, limit: store.claim_publisher(limit, PUBLISH_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         perform=tell,
-        commit=finish,
+        commit=lambda results: _finish(store, results),
         batch=1,
         hold_slot=True,  # a bell that rings before the row is free again must find it free
     )
+
+
+def _finish(store: Store, results: Sequence[tuple[Claim, float]]) -> None:
+    for claim, wait_seconds in results:
+        store.finish(claim, wait_seconds)
 
 
 async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:

@@ -47,29 +47,26 @@ def choose(
 
     ``types`` narrow both, and take the place of the endpoint's own filter.
     """
-    query = (
-        select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence)
-        .join(
-            DELIVERY,
-            (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number),
-            isouter=not dead_only,
-        )
-        .order_by(EVENT.c.number)
-        .limit(limit)
-    )
+    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=not dead_only)
     if dead_only:
         query = query.where(DELIVERY.c.state == DEAD)
     if types:
         query = query.where(EVENT.c.type.in_(types))
     elif (wanted := _filter(connection, endpoint_id)) is not None:
         query = query.where(DELIVERY.c.id.is_not(None) | EVENT.c.type.in_(wanted))
+    query = query.where(*_between(connection, since, until))
+    return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
+
+
+def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[Any]:
+    """``since`` ≤ time < ``until``, with bounds of the numbers that an index can use."""
+    number, at, conditions = EVENT.c.number, EVENT.c.created_at, []
     if since is not None:
-        earliest = first_number(connection, EVENT.c.number, EVENT.c.created_at, since - CLOCK_SLACK)
-        query = query.where(EVENT.c.number >= earliest, EVENT.c.created_at >= since)
+        conditions += [number >= first_number(connection, number, at, since - CLOCK_SLACK), at >= since]
     if until is not None:
-        latest = first_number(connection, EVENT.c.number, EVENT.c.created_at, until + CLOCK_SLACK)
-        query = query.where(EVENT.c.number < latest, EVENT.c.created_at < until)
-    return [Chosen(*row) for row in connection.execute(query)]
+        conditions += [number < first_number(connection, number, at, until + CLOCK_SLACK), at < until]
+    return conditions
 
 
 def find_event(connection: Connection, event_id: str) -> Chosen | None:
