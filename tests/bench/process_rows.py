@@ -34,7 +34,7 @@ class Pool(NamedTuple):
 
 
 #: The best of those that `python -m tests.bench.pools` tries; figures in tests/bench/handwritten/README.md.
-SHOP_POOL = Pool("threads", 32, 3)
+SHOP_POOL = Pool("threads", 8, 3)
 
 
 def intake_row(ground: Ground) -> Row:
