@@ -71,7 +71,8 @@ def test_each_revision_is_run_once_by_five_processes_at_once(empty_database_url,
     assert "note" not in columns(empty_database_url)
 
 
-@pytest.mark.parametrize("begun", ["migration", "connection"])
+@pytest.mark.engines
+@pytest.mark.parametrize("begun", ["from nothing", "one revision"])
 def test_a_killed_migration_leaves_nothing_half_done(empty_database_url, tmp_path, begun):
     """Killed inside the second of two revisions, after its first statement; then two at once finish the work."""
     mark, go = tmp_path / "begun", tmp_path / "go"
@@ -84,7 +85,7 @@ def test_a_killed_migration_leaves_nothing_half_done(empty_database_url, tmp_pat
     op.add_column("invoice", sa.Column("note", sa.Text()))
     """
     folder = plant(tmp_path / "migrations", {"slow": ("expand", slow)})
-    if begun == "connection":  # one that has all but this revision behind it
+    if begun == "one revision":  # one that has all but this revision behind it
         schema.upgrade(empty_database_url)
     killed = start_migration(empty_database_url, folder)
     wait_for(lambda: mark.exists() or killed.poll() is not None, "the migration is under way")
@@ -173,7 +174,7 @@ def test_the_next_release_refuses_a_database_of_this_one(empty_database_url, pla
     )
 
 
-@pytest.mark.parametrize("kind", ["intake", "work"])
+@pytest.mark.parametrize("kind", ["intake", pytest.param("work", marks=pytest.mark.engines)])
 def test_a_worker_on_a_database_without_tables_ends_with_one_sentence(tmp_path, kind):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")},

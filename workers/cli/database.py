@@ -18,6 +18,6 @@ def migrate_command(as_json: bool) -> None:
     if as_json:
         print_json({"before": before, "after": after, "changed": before != after})
     elif before == after:
-        click.echo(f"the database is at the newest revision, {after}")
+        click.echo(f"nothing to do: the database is at revision {after}")
     else:
         click.echo(f"migrated from {before or 'nothing'} to {after}")
