@@ -82,23 +82,22 @@ def _keep(path: Path, sizes_name: str) -> Callable[[Sequence[Row]], None]:
 def measure_all(
     console: Console, wanted: Mapping[str, Callable[[], Row | list[Row]]], keep: Callable[[Sequence[Row]], None]
 ) -> tuple[list[Row], int]:
-    """One after the other, with progress, each kept at once; one that fails is told, the others are measured."""
+    """One after the other, with progress, each kept at once; one that fails is told, the others are measured.
+
+    Gives the rows and how many measurements failed.
+    """
     found: list[Row] = []
     failed = 0
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with _progress(console) as progress:
         task = progress.add_task("", total=len(wanted))
         for key, measure in wanted.items():
             progress.update(task, description=key)
             start = time.perf_counter()
             try:
                 measured = measure()
+            except KeyboardInterrupt:
+                progress.console.print(f"[red]interrupted in {key}[/red]; the rows before it are kept")
+                return found, failed + 1
             except Exception:
                 failed += 1
                 progress.console.print(f"[red]{key} failed[/red]\n{traceback.format_exc()}")
@@ -109,6 +108,11 @@ def measure_all(
                 _tell(progress.console, rows, time.perf_counter() - start)
             progress.advance(task)
     return found, failed
+
+
+def _progress(console: Console) -> Progress:
+    counts = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*counts, console=console)
 
 
 def _tell(console: Console, rows: Sequence[Row], seconds: float) -> None:
