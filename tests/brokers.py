@@ -358,8 +358,10 @@ BROKERS: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[Any]]] 
     "rabbitmq": run_rabbitmq,
 }
 
-#: The parameters of a fixture that opens each of them; the embedded one is part of the quick tests.
-EACH_BROKER = ["embedded", *(pytest.param(name, marks=pytest.mark.engines) for name in BROKERS)]
+
+def embedded_and(*names: str) -> list[Any]:
+    """The parameters of a fixture that opens each of them; the embedded one is part of the quick tests."""
+    return ["embedded", *(pytest.param(name, marks=pytest.mark.engines) for name in names)]
 
 
 @contextlib.contextmanager

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from tests.acceptance.system import ROOT, System
-from tests.brokers import BROKERS, ESCAPED, PASSWORD, open_broker
+from tests.brokers import ESCAPED, PASSWORD, open_broker
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
 
-@pytest.fixture(params=BROKERS)
+@pytest.fixture(params=["tls", "sentinel", "rabbitmq"])
 def system(request, tmp_path, tmp_path_factory):
     """No process of ours: commands and a broker."""
     with (

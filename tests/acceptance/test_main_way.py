@@ -12,12 +12,12 @@ from standardwebhooks import Webhook
 
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
-from tests.brokers import EACH_BROKER, open_broker
+from tests.brokers import BROKERS, embedded_and, open_broker
 
 EXACT = "0.1000000000000000055"
 
 
-@pytest.fixture(params=["sqlite", *EACH_BROKER])
+@pytest.fixture(params=["sqlite", *embedded_and(*BROKERS)])
 def system(request, tmp_path, tmp_path_factory):
     """Everything that `Procfile` names, on each broker with PostgreSQL, and on SQLite."""
     name, url = request.param, None

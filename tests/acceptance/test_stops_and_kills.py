@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
-from tests.brokers import EACH_BROKER, open_broker
+from tests.brokers import embedded_and, open_broker
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def door():
         yield door
 
 
-@pytest.fixture(scope="module", params=EACH_BROKER)
+@pytest.fixture(scope="module", params=embedded_and("redis", "sentinel", "rabbitmq"))
 def system(request, tmp_path_factory, door):
     """Intake and two workers; no beat: it is not needed. Before the first test one worker is killed amid its calls:
     what becomes of those shows half a minute later, in the last tests."""
