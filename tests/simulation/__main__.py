@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from tests.simulation.history import History, run_history
@@ -21,18 +21,16 @@ def main() -> int:
         (mutation,) = (one for one in MUTATIONS if one.name == options.mutation)
         planted = mutation.plant()
         options.profile = options.profile or mutation.profile
-    begun, steps, broken = time.process_time(), 0, 0
-    with planted:
+    begun, done, steps, broken = time.process_time(), 0, 0, 0
+    with planted, suppress(KeyboardInterrupt):
         for seed in range(options.seed, options.seed + options.histories):
             history = run_history(seed, options.profile)
-            steps += history.steps
-            broken += bool(history.findings)
+            done, steps, broken = done + 1, steps + history.steps, broken + bool(history.findings)
             if history.findings or options.trace:
                 tell(history)
             if history.findings and not options.go_on:
                 break
     used = time.process_time() - begun
-    done = seed - options.seed + 1
     print(f"{done} histories, {steps} steps, {broken} broken, {used:.0f} s of CPU, {done / used * 60:.0f} a minute")
     return 1 if broken else 0
 

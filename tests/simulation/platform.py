@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +22,7 @@ from tests.simulation.loop import Loop
 from workers.pump import Pump
 
 pump = sys.modules[Pump.__module__]
+publish = import_module("workers.stages.publish")
 
 
 @contextmanager
@@ -35,6 +37,7 @@ def standing_on(loop: Loop, seed: int, errors: list[str]) -> Iterator[None]:
         # Thrice as seldom as in truth: most of a quiet second would be sweeps. A lost bell is seen better.
         stack.enter_context(patch.object(pump, "SWEEP_SECONDS", 3.0))
         stack.enter_context(patch.object(pump, "LOOK_AHEAD_SECONDS", 3.5))
+        stack.enter_context(patch.object(publish, "PUBLISH_BATCH", 2))  # so that there is more than one
         random.seed(seed)
         structlog.configure(
             processors=[_listener(errors)],
