@@ -34,8 +34,10 @@ from workers.store.store import Store
 Opener = Callable[[AsyncExitStack], Awaitable[Work]]
 
 
-def run_stage(store: Store, open_work: Opener, count: int, cpu: list[float]) -> float:
-    """One stage in a pump of its own until ``count`` results are committed; results a second."""
+def run_stage(
+    store: Store, open_work: Opener, count: int, cpu: list[float], tell: Callable[[Sequence[Any]], int] = len
+) -> float:
+    """One stage in a pump of its own until ``count`` results are committed (``tell`` counts them); results a second."""
     done, left = threading.Event(), [count]
 
     begun: list[tuple[float, float]] = []
@@ -46,7 +48,7 @@ def run_stage(store: Store, open_work: Opener, count: int, cpu: list[float]) -> 
 
         def commit(results: Sequence[Any]) -> None:
             work.commit(results)
-            left[0] -= len(results)
+            left[0] -= tell(results)
             if left[0] <= 0:
                 done.set()
 
