@@ -1,4 +1,4 @@
-"""Messages of one kind that came in together, as one message of Celery's: one task handles them, side by side."""
+"""Messages that came in together, as one message of Celery's: one task handles them, side by side."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from workers.intake_message import Accepted, task_headers
 
 
 class Bundle(Message):
-    """Acknowledged, or given back, as a whole. Its task takes the list of ``[*arguments, id]`` of its messages."""
+    """Acknowledged, or given back, as a whole. Its task takes a list of ``[*arguments, id]`` for each kind of call."""
 
     def __init__(self, parts: Sequence[tuple[Any, Accepted]]) -> None:
-        """``parts``: kombu's messages, from one channel, with what they ask for, the same task."""
+        """``parts``: kombu's messages, from one channel, with what they ask for.
+
+        The task is the first one's; what asks for another comes in lists of their own after its own list.
+        """
         first, judged = parts[0]
-        call = [[[[*accepted.arguments, accepted.id] for _, accepted in parts]], {}, {}]
+        lists: dict[str, list[list[Any]]] = {}
+        for _, accepted in parts:
+            lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
+        call = [list(lists.values()), {}, {}]
         super().__init__(
             body=json.dumps(call).encode(),
             delivery_tag=first.delivery_tag,

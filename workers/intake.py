@@ -73,12 +73,13 @@ class Letter:
     task_id: str = ""  #: the sender's name for the message
 
 
-def take_order(desk: Desk, *letters: Letter) -> None:
-    """``invoices.create``: a letter an order; each judged alone, all good ones in one transaction.
+def take_order(desk: Desk, *letters: Letter | Rejection) -> None:
+    """``invoices.create``: a letter an order; each judged alone, all good ones in one transaction, all bad ones in one.
 
-    Raises ``UNAVAILABLE``: then nothing is lost by taking the same letters again.
+    What came in with them and was turned away already is among the latter. Raises ``UNAVAILABLE``: then nothing is lost
+    by taking the same letters again.
     """
-    _take(desk, [_judge(desk, _fields(letter.text), letter) for letter in letters])
+    _take(desk, [one if isinstance(one, Rejection) else _judge(desk, _fields(one.text), one) for one in letters])
 
 
 def take_orders(desk: Desk, letter: Letter) -> None:

@@ -43,10 +43,18 @@ def _stop(**_: Any) -> None:
     _stopping.set()
 
 
+#: A message that the guard turned away: task, reason, excerpt, complete, key, id.
+Refused = tuple[str | None, str, str, bool, str, str]
+
+
 @app.task(name=CREATE, acks_late=True)
-def create(letters: Sequence[tuple[str, str, str | None, str]]) -> None:
-    """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields."""
-    _handle([Letter(CREATE, text, key, _time(expires), number) for text, key, expires, number in letters], take_order)
+def create(letters: Sequence[tuple[str, str, str | None, str]], refused: Sequence[Refused] = ()) -> None:
+    """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields.
+
+    ``refused``: what came in with them and is none.
+    """
+    orders = [Letter(CREATE, text, key, _time(expires), number) for text, key, expires, number in letters]
+    _handle(orders, take_order, _rejections(refused))
 
 
 @app.task(name=CREATE_MANY, bind=True, acks_late=True)
@@ -63,9 +71,13 @@ def cancel(self: Any, text: str, key: str, expires: str | None) -> None:
 
 
 @app.task(name=REJECT, acks_late=True)
-def reject(messages: Sequence[tuple[str | None, str, str, bool, str, str]]) -> None:
-    """Lists messages that the guard turned away, each ``[task, reason, excerpt, complete, key, id]``."""
-    _list([Rejection(key, task, reason, excerpt, complete) for task, reason, excerpt, complete, key, _ in messages])
+def reject(messages: Sequence[Refused]) -> None:
+    """Lists messages that the guard turned away."""
+    _list(_rejections(messages))
+
+
+def _rejections(messages: Sequence[Refused]) -> list[Rejection]:
+    return [Rejection(key, task, reason, excerpt, complete) for task, reason, excerpt, complete, key, _ in messages]
 
 
 @app.task(name=RUN, acks_late=False)
@@ -84,23 +96,25 @@ def sweep() -> None:
 # --- insisting ----------------------------------------------------------------------------------------------------
 
 
-def _handle(letters: Sequence[Letter], take: Callable[..., None]) -> None:
-    """Call ``take(desk, *letters)``; a bug of ours lists a letter as rejected instead of losing or repeating it."""
+def _handle(letters: Sequence[Letter], take: Callable[..., None], refused: Sequence[Rejection] = ()) -> None:
+    """Call ``take(desk, *letters, *refused)``; a bug of ours lists a letter instead of losing or repeating it."""
     one = {"task_id": letters[0].task_id} if len(letters) == 1 else {}
     with bound_contextvars(task=letters[0].task, **one):
         try:
-            _insist(lambda: take(_desk(), *letters))
+            _insist(lambda: take(_desk(), *letters, *refused))
         except Reject:
             raise
         except Interrupted:
             raise Reject("the worker is stopping", requeue=True) from None
         except Exception as error:
             log.exception("intake.bug", letters=len(letters), traceback=True)
-            if len(letters) == 1:
+            if len(letters) == 1 and not refused:
                 _list([internal_error(letters[0], error)])
-            else:
-                for letter in letters:  # one of them does it: taken alone it is listed alone
-                    _handle([letter], take)
+                return
+            for letter in letters:  # one of them does it: taken alone it is listed alone
+                _handle([letter], take)
+            if refused:
+                _list(refused)
 
 
 def _list(rejections: Sequence[Rejection]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contracts.broker_client import Broker, Reader, connect_redis
 from workers.bundle import Bundle
-from workers.intake_message import CREATE, Accepted
+from workers.intake_message import CREATE, REJECT, Accepted
 
 
 @pytest.fixture
@@ -83,6 +83,18 @@ def test_celery_sees_one_call_with_each_message_s_arguments_and_id(bundled):
     letters = [[f"text {number}", f"key-{number}", None, f"id-{number}"] for number in range(3)]
     assert bundle.payload == json.loads(bundle.body) == [[letters], {}, {}]
     assert (bundle.headers["task"], bundle.headers["id"]) == (CREATE, "id-0")
+
+
+def test_what_was_turned_away_comes_in_a_list_of_its_own_after_the_orders(ours):
+    ours.publish(*range(3))
+    reader = Reader(ours, prefetch=3).read(3)
+    order, refused = Accepted(CREATE, "id-0", ["text", "key", None]), Accepted(REJECT, "id-1", ["why"])
+    bundle = Bundle(list(zip(reader.messages, [order, refused, refused], strict=True)))
+    assert bundle.payload == [[[["text", "key", None, "id-0"]], [["why", "id-1"]] * 2], {}, {}]
+    assert bundle.headers["task"] == CREATE
+    bundle.ack()
+    assert ours.unacked() == (0, 0)
+    reader.close()
 
 
 def test_all_are_acknowledged_together(bundled):
