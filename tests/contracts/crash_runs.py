@@ -147,7 +147,7 @@ class Run:
         return figures
 
 
-def run_kills(run, messages, kills, seed):
+def run_kills(run, messages, kills, seed, *, longest_life=0.25, drain_seconds=180.0):
     """Kill the worker at ``kills`` instants drawn from ``seed`` while it works off ``messages``."""
     random, began, done = Random(seed), time.monotonic(), 0
     run.fill(messages)
@@ -158,10 +158,10 @@ def run_kills(run, messages, kills, seed):
             if run.idle():
                 run.stop()
                 break
-            time.sleep(random.uniform(0.0, 0.25))
+            time.sleep(random.uniform(0.0, longest_life))
             run.stop(kill=True)
             done += 1
-        run.drain()
+        run.drain(drain_seconds)
     finally:
         run.stop(kill=True)
     figures = run.count(messages)

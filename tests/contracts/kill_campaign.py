@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.contracts.crash_runs import Run, run_kills
 from tests.engines import run_valkey
 
+#: Seconds: so that the kills are spread over the messages, and what is left is worked off on a slow machine too.
+LONGEST_LIFE, DRAIN_SECONDS = 1.0, 1800.0
 RECORD = Path(__file__).resolve().parents[2] / "deploy" / "chaos" / "transport.json"
 
 
@@ -26,7 +28,9 @@ def main():
     given = parser.parse_args()
     with run_valkey() as server:
         run = Run(server.broker_url, database=0, ours=not given.stock, pool=given.pool)
-        figures = run_kills(run, given.messages, given.kills, given.seed)
+        figures = run_kills(
+            run, given.messages, given.kills, given.seed, longest_life=LONGEST_LIFE, drain_seconds=DRAIN_SECONDS
+        )
         engine = run.client.info("server")
     name = f"{'kombu' if given.stock else 'ours'}, {given.pool}"
     found = {
