@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from domain.decision import Stage
 from tests.bench.ground import Filling, Ground, add_orders, open_store
@@ -62,9 +63,9 @@ def stage_row(
     return bill.row()
 
 
-def _run(ground: Ground, store: Store, opener: Opener, count: int, bill: Bill) -> None:
+def _run(ground: Ground, store: Store, opener: Opener, count: int, bill: Bill, **options: Any) -> None:
     before, cpu = ground.engine_cpu(), list[float]()
-    run_stage(store, opener, count, cpu)
+    run_stage(store, opener, count, cpu, **options)
     engines = {name: (used - before[name]) / count * 1000 for name, used in ground.engine_cpu().items()}
     bill.add({"worker": cpu[0]} | engines)
 
@@ -105,9 +106,15 @@ def publish_row(ground: Ground) -> Row:
             make_events(store, count)
             store.add_standing()
             one = Bill("", "")
-            _run(ground, store, publish_work(ground, store), 1, one)
+            told = functools.partial(_all_told, store)
+            _run(ground, store, publish_work(ground, store), 1, one, tell=told)
             bill.add({name: used / count for name, used in one.row().cpu_ms.items()})
     return bill.row()
+
+
+def _all_told(store: Store, _: Sequence[Any]) -> int:
+    """One, when the stream has been told everything."""
+    return 0 if store.unpublished(1) else 1
 
 
 def stage_rows(ground: Ground) -> list[Row]:
