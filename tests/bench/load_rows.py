@@ -1,0 +1,101 @@
+"""Bad input and overload: what nobody can use, and what a provider can't take yet, among what others wait for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Callable
+
+from tests.bad_messages import bad_message
+from tests.bench.ground import ACCOUNT, Ground, order_fields
+from tests.bench.processes import broker_lengths, creates, drain_rate, message, ours, push, wait_until
+from tests.bench.results import Row, percentile
+
+INTAKE = "invoices.intake"
+#: Calls a second that the overloaded account's provider allows; orders come at ten times that for some seconds.
+ALLOWED, TIMES, BURST_SECONDS = 50, 10, 4
+#: Orders a second of the other account, and for how long they are timed.
+TRICKLE, TRICKLE_SECONDS = 10, 8
+TICK_SECONDS = 0.02
+
+
+def bad_input_row(ground: Ground) -> Row:
+    """Messages a second through one intake process, every other one bad, and none. (Good orders come at half of it.)"""
+    count, numbers = ground.sizes.messages, itertools.count()
+    row = Row("bad-input", "messages in, every other one bad", "the good orders alone", "messages/s", 0.5)
+    with ground.database_url() as url, ours(ground, url, "intake"):
+
+        def mixed() -> float:
+            bad = [bad_message(next(numbers))[1] for _ in range(count)]
+            good = creates(count, "invoices.create", INTAKE)
+            return drain_rate(
+                ground.redis, INTAKE, [each for pair in zip(bad, good, strict=True) for each in pair], count
+            )
+
+        def clean() -> float:
+            return drain_rate(ground.redis, INTAKE, creates(count, "invoices.create", INTAKE), count)
+
+        clean()  # the first connections
+        return row.run(ground.sizes.rounds, mixed, clean)
+
+
+def overload_rows(ground: Ground) -> list[Row]:
+    """An account's few orders while another has ten times what its provider allows, and while it has none."""
+    what = "publish -> provider called beside ten times what another account's provider allows"
+    shares = {"p50": 0.5, "p95": 0.95}
+    rows = {name: Row(f"overload-{name}", f"{what}, {name}", "while it has none", "ms", 2, "less") for name in shares}
+    account = ground.account(20)
+    plain = {"provider": account.provider, "base_url": account.base_url, "api_key": account.api_key.get_secret_value()}
+    accounts = {ACCOUNT: plain, "busy": plain | {"rate_per_second": ALLOWED, "max_in_flight": 10}}
+    names = ("intake", "worker", "worker2", "beat")
+    with (
+        ground.database_url() as url,
+        ours(ground, url, *names, delay_ms=20, INVOICES_ACCOUNTS=json.dumps(accounts)) as processes,
+    ):
+        _trickle(ground, 0)  # the first connections
+        before = processes.memory_mib("worker")
+        most = 0
+        for _ in range(ground.sizes.rounds):
+            idle, _ = _trickle(ground, 0)
+            loaded, waiting = _trickle(ground, ALLOWED * TIMES)
+            most = max(most, waiting)
+            for name, share in shares.items():
+                rows[name].ours.append(percentile(loaded, share))
+                rows[name].theirs.append(percentile(idle, share))
+        grown = processes.memory_mib("worker") - before
+    for row in rows.values():
+        row.note = f"most in the work queue: {most}; the worker grew by {grown:.0f} MiB"
+    return list(rows.values())
+
+
+def _trickle(ground: Ground, burst: int) -> tuple[list[float], int]:
+    """Milliseconds of each order of the trickle, and the most that ever waited in the work queue.
+
+    ``burst`` orders a second of the other account come at the same time, for BURST_SECONDS; returns when all are made.
+    """
+    ground.ask("reset", "POST")
+    ground.ask("record", "POST")
+    run, start, few, many, most = uuid.uuid4().hex[:8], time.time(), 0, 0, 0
+    while (gone := time.time() - start) < TRICKLE_SECONDS:
+        due = int(min(gone, BURST_SECONDS) * burst)
+        push(ground.redis, INTAKE, [_order("busy", f"busy-{run}-{number}") for number in range(many, due)])
+        many = max(many, due)
+        if few < int(gone * TRICKLE):
+            push(ground.redis, INTAKE, [_order(ACCOUNT, f"few-{run}-{few}@{time.time() * 1000:.2f}")])
+            few += 1
+        most = max(most, broker_lengths(ground)["invoices.work"])
+        time.sleep(TICK_SECONDS)
+    wait_until(lambda: ground.ask("stats")["creates"] >= few + many, f"{few + many} orders were made")
+    calls = [found for found in ground.ask("arrivals")["creates"] if str(found[0]).startswith("few-")]
+    return [at * 1000 - float(order_id.rpartition("@")[2]) for order_id, at in calls], most
+
+
+def _order(account: str, order_id: str) -> bytes:
+    return message("invoices.create", order_fields(order_id) | {"account": account}, INTAKE)
+
+
+def rows(ground: Ground) -> dict[str, Callable[[], Row | list[Row]]]:
+    """By key."""
+    return {"bad-input": lambda: bad_input_row(ground), "overload": lambda: overload_rows(ground)}
