@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain.decision import Stage
-from domain.evidence import CancelRequested
+from domain.evidence import CancelRequested, OrderRefused
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
@@ -24,7 +24,7 @@ from tests.contracts.store_cases import (
     take,
 )
 from workers.store import agenda
-from workers.store.agenda import AGENDA, CLOCK_LANE, MAX_CLAIMS, PUBLISH_LANE, STANDING
+from workers.store.agenda import AGENDA, CLOCK_LANE, MAX_CLAIMS, PUBLISH_LANE, STANDING, SUSPECT_CLAIMS
 
 LEASE = 60.0
 
@@ -133,6 +133,26 @@ def test_a_row_that_keeps_losing_its_holders_is_parked(database):
     assert store.next_due([(Stage.CREATE, ACCOUNT)])[0].in_seconds > 0
     assert agenda_of(database, fine)["create"].lease_token is not None
     assert invoice_of(database, killer).status == "queued"
+
+
+def test_neighbours_of_what_kills_its_holders_are_not_parked_with_it(database):
+    """Claimed in one batch they lose their holders together; soon each is taken alone, and the fine ones get done."""
+    store = open_store(database)
+    killer, *fine = many(store, 5)
+    batches = []
+    while waiting := rows(database, AGENDA, AGENDA.c.stage == "create", AGENDA.c.due_at.is_not(None)):
+        for row in waiting:
+            make_due(database, row.subject, Stage.CREATE)
+        batch = [claim.subject for claim in create(store)]
+        batches.append(len(batch))
+        if batch and killer not in batch:  # whoever held it alone lived on
+            for invoice_id in batch:
+                judge(store, invoice_id, OrderRefused(reason="no"))
+    assert batches[:SUSPECT_CLAIMS] == [5] * SUSPECT_CLAIMS
+    assert max(batches[SUSPECT_CLAIMS:]) == 1
+    assert {invoice_of(database, invoice_id).status for invoice_id in fine} == {"failed"}
+    (parked,) = rows(database, AGENDA, AGENDA.c.stage == "create")
+    assert (parked.subject, parked.due_at, parked.claims) == (killer, None, MAX_CLAIMS + 1)
 
 
 def test_a_row_that_stands_for_ever_is_never_parked(database):

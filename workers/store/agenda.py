@@ -33,6 +33,8 @@ AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 
 #: Claims without a completion before a row is parked: it kills whoever takes it up.
 MAX_CLAIMS = 5
+#: From its next claim on a row is taken alone: what killed its holders may have been a neighbour in their batches.
+SUSPECT_CLAIMS = 3
 
 CLOCK_LANE = "clock"  #: one lane for all accounts: nobody's provider can hold up the clock
 PUBLISH_LANE = "stream"  #: and the subject of the one row that stands for the stream
@@ -99,7 +101,10 @@ def delete_rows(dialect: str) -> Any:
 def claim(
     connection: Connection, database: Database, stage: Stage, lane: str, limit: int, lease_seconds: float
 ) -> list[Claim]:
-    """Lease up to ``limit`` due rows of a lane, oldest first; a row whose holders keep dying is parked instead."""
+    """Lease up to ``limit`` due rows of a lane, oldest first.
+
+    A row whose holders keep dying is taken alone, and in the end parked instead.
+    """
     token, lease = secrets.token_hex(8), timedelta(seconds=lease_seconds)
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     if database.is_postgresql:
@@ -108,14 +113,20 @@ def claim(
         now = database.now(connection)
         rows = connection.execute(_CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}).all()
     # A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it.
-    killers = {row.subject for row in rows if row.claims > MAX_CLAIMS and (stage, row.subject) not in STANDING}
+    mortal = {row.subject: row.claims for row in rows if (stage, row.subject) not in STANDING}
+    killers = {subject for subject, claims in mortal.items() if claims > MAX_CLAIMS}
     if killers:
         park(connection, stage, sorted(killers))
-    return [
+    held = [
         Claim(stage, lane, row.subject, token, row.claims > 1, row.claimed_at)
         for row in rows
         if row.subject not in killers
     ]
+    suspects = [one for one in held if mortal.get(one.subject, 0) > SUSPECT_CLAIMS]
+    if not suspects or len(held) == 1:
+        return held
+    release(connection, [one for one in held if one is not suspects[0]], held[0].claimed_at)
+    return suspects[:1]
 
 
 def park(connection: Connection, stage: Stage, subjects: Sequence[str]) -> None:

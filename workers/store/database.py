@@ -80,6 +80,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,  # ms: keepalives are not sent while an answer to what was sent is awaited
         },
     )
 
