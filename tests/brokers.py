@@ -57,6 +57,11 @@ class Broker:
         """Messages that nobody has in hand; in Redis those in the lists of the queue's priorities too."""
         return sum(int(self.redis.llen(key)) for key in self.redis.keys(f"{queue}*"))
 
+    def empty(self, queue: str) -> None:
+        """Throw away what waits there."""
+        with kombu.Connection(self.broker_url, **self.connection_options) as connection:
+            connection.default_channel.queue_purge(queue)
+
     def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the server and start it again on its data; behind sentinels another one takes its place meanwhile."""
         raise NotImplementedError
