@@ -38,7 +38,7 @@ class Interrupted(Exception):  # noqa: N818 - reads as what happened
 class IntakeStore(Protocol):
     """What the intake needs of the store."""
 
-    def add_orders(self, orders: Sequence[tuple[Order, str]]) -> list[Added]: ...
+    def add_orders(self, orders: Sequence[tuple[Order, str]], rejections: Sequence[Rejection] = ()) -> list[Added]: ...
 
     def reject(self, rejections: Sequence[Rejection]) -> None: ...
 
@@ -74,7 +74,7 @@ class Letter:
 
 
 def take_order(desk: Desk, *letters: Letter | Rejection) -> None:
-    """``invoices.create``: a letter an order; each judged alone, all good ones in one transaction, all bad ones in one.
+    """``invoices.create``: a letter an order; each judged alone, all written in one transaction, the bad ones too.
 
     What came in with them and was turned away already is among the latter. Raises ``UNAVAILABLE``: then nothing is lost
     by taking the same letters again.
@@ -115,9 +115,13 @@ def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
     """List messages as rejected. Raises ``UNAVAILABLE``."""
     if rejections:
         store.reject(rejections)
-        for rejection in rejections:
-            key = rejection.message_key
-            log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
+        _tell(rejections)
+
+
+def _tell(rejections: Sequence[Rejection]) -> None:
+    for rejection in rejections:
+        key = rejection.message_key
+        log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
 def internal_error(letter: Letter, error: Exception) -> Rejection:
@@ -160,23 +164,26 @@ def _hurried(order: Order, expires: datetime | None) -> Order:
 def _take(desk: Desk, judged: Sequence[_Good | Rejection]) -> None:
     good = [one for one in judged if isinstance(one, _Good)]
     rejections = [one for one in judged if isinstance(one, Rejection)]
-    rejections += _add(desk.store, good)
+    if good:
+        rejections = _add(desk.store, good, rejections)
     refuse(desk.store, rejections)
 
 
-def _add(store: IntakeStore, good: Sequence[_Good]) -> list[Rejection]:
-    """Store orders in one transaction; when it fails for no known reason, one by one, to find the one that does it."""
-    if not good:
-        return []
+def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection] = ()) -> list[Rejection]:
+    """Store orders and list ``rejections`` in one transaction; what is left to be listed.
+
+    When that fails for no known reason, one order after the other, to find the one that does it.
+    """
     try:
-        added = store.add_orders([(one.order, one.provider) for one in good])
+        added = store.add_orders([(one.order, one.provider) for one in good], rejections)
     except UNAVAILABLE:
         raise
     except Exception as error:
-        log.exception("intake.bug", orders=len(good), traceback=True)
-        if len(good) == 1:
+        log.exception("intake.bug", orders=len(good), rejections=len(rejections), traceback=True)
+        if len(good) == 1 and not rejections:
             return [internal_error(good[0].letter, error)]
-        return [rejection for one in good for rejection in _add(store, [one])]
+        return [*rejections, *(rejection for one in good for rejection in _add(store, [one]))]
+    _tell(rejections)
     refused = []
     for one, result in zip(good, added, strict=True):
         if result.outcome == "refused":

@@ -161,7 +161,7 @@ def test_lists_in_opposite_order_that_meet_in_the_middle_lock_nobody_out(databas
     """Somebody holds the middle one, so that both lists are surely half written when they go on."""
     keys = ["a", "m", "z"]
     with database.transaction() as connection:
-        intake.add_orders(connection, database, [(order("m"), ACCOUNT)])
+        intake.add_orders(connection, database.now(connection), [(order("m"), ACCOUNT)])
         writers = [Background(partial(add, open_store(database), *map(order, given))) for given in (keys, keys[::-1])]
         wait_until_blocked(database, sessions=2)
     first, second = (writer.result() for writer in writers)
@@ -205,6 +205,25 @@ def test_a_message_turned_away_is_listed_once(database):
     kept = {row.message_key: row.reason for row in rows(database, REJECTED)}
     assert kept == {"a": "price: missing", "b": "price: missing", "c": "price: missing"}
     store.reject([])
+
+
+def test_orders_and_what_was_turned_away_with_them_are_one_transaction(database):
+    store = open_store(database)
+    added = store.add_orders([(given, given.account) for given in map(order, "ab")], [rejection("c"), rejection("d")])
+    assert outcomes(added) == ["accepted"] * 2
+    times = {row.created_at for row in rows(database, INVOICE)} | {row.at for row in rows(database, REJECTED)}
+    assert len(times) == 1
+    assert [row.message_key for row in rows(database, REJECTED)] == ["c", "d"]
+
+
+def test_an_order_that_cannot_be_written_takes_nothing_with_it_that_was_turned_away(database):
+    store = open_store(database)
+    unwritable = order("x").model_copy(update={"order_id": ["no text"]})
+    with pytest.raises(Exception, match=r"(?i)no text|type"):
+        store.add_orders([(order("a"), ACCOUNT), (unwritable, ACCOUNT)], [rejection("c")])
+    assert rows(database, REJECTED) == rows(database, INVOICE) == []
+    assert outcomes(store.add_orders([(order("a"), ACCOUNT)], [rejection("c")])) == ["accepted"]
+    assert len(rows(database, REJECTED)) == 1
 
 
 def test_the_same_messages_turned_away_side_by_side_are_listed_once(database):

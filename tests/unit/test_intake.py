@@ -14,7 +14,7 @@ from domain.evidence import CancelRequested
 from domain.exact_json import write_json
 from domain.order import OrderError
 from workers.intake import Desk, Interrupted, Letter, cancel_order, take_order, take_orders
-from workers.store.intake import Added
+from workers.store.intake import Added, Rejection
 from workers.store.judging import Outcome
 
 SHOP = Account(name="shop", provider="nebulox", base_url="http://h", api_key="k")
@@ -33,10 +33,11 @@ class MemoryStore:
     verdict: str = "applied"
     status: str = "pending"
 
-    def add_orders(self, orders):
+    def add_orders(self, orders, rejections=()):
         self.batches.append(len(orders))
         if self.faults and (fault := self.faults.pop(0)):
             raise fault
+        self.reject(rejections)
         return [self._add(order) for order, _ in orders]
 
     def _add(self, order):
@@ -174,6 +175,15 @@ def test_one_order_that_breaks_the_store_does_not_take_the_others_with_it(desk, 
 
     assert [o.order_id for o in store.orders.values()] == ["A-1", "A-3"]
     assert reasons(store) == ["internal error: ValueError"]
+
+
+def test_an_order_that_breaks_the_store_does_not_take_what_was_turned_away_with_it(desk, store):
+    store.faults = [ValueError("all together"), ValueError("alone")]
+    refused = Rejection("key", None, "body: is not JSON", "{", False)
+    take_order(desk, letter(**order()), refused)
+
+    assert store.orders == {}
+    assert reasons(store) == ["body: is not JSON", "internal error: ValueError"]
 
 
 def test_a_database_that_is_away_is_the_caller_s_to_wait_for(desk, store):

@@ -20,6 +20,7 @@ from domain.ports import Clock
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout)
 
 SQLITE_WAIT_SECONDS = 10
+_NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
 # random_page_cost: the default of 4 is for spinning disks and makes the planner read whole tables for a batch of keys.
 POSTGRES_OPTIONS = (
     "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
@@ -58,7 +59,7 @@ class Database:
     def now(self, connection: Connection) -> datetime:
         """The time that decides: PostgreSQL's clock at this very moment, with SQLite the host's."""
         if self.is_postgresql:
-            time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            time: datetime = connection.execute(_NOW).scalar_one()
             return time.astimezone(UTC)
         return self._clock.now()
 

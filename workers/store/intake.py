@@ -18,7 +18,6 @@ from domain.order import Order
 from domain.status import Status
 from workers.store.agenda import AGENDA, CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed
-from workers.store.database import Database
 
 INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
 REJECTED: Any = RejectedMessage.__table__  # type: ignore[attr-defined]
@@ -47,9 +46,8 @@ class Rejection:
     complete: bool
 
 
-def add_orders(connection: Connection, database: Database, orders: Sequence[tuple[Order, str]]) -> list[Added]:
+def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Order, str]]) -> list[Added]:
     """Write queued invoices for (order, provider name) pairs; an order that is there already is recognised."""
-    now = database.now(connection)
     # Sorted, so that two lists with the same keys in another order don't lock each other out.
     rows = [_row(order, provider, now) for order, provider in sorted(orders, key=lambda pair: _key(pair[0]))]
     made = {row.id for row in insert_rows(connection, INVOICE, rows, conflict="skip", returning=("id",))}
@@ -63,9 +61,8 @@ def add_orders(connection: Connection, database: Database, orders: Sequence[tupl
     return results
 
 
-def reject(connection: Connection, database: Database, rejections: Sequence[Rejection]) -> None:
+def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> None:
     """Keep messages that were turned away; one that comes again is kept once."""
-    now = database.now(connection)
     rows = [
         {
             "message_key": r.message_key,

@@ -51,8 +51,7 @@ class Store:
         self.database = database
         self._policies = policies
         self._ring = ring
-        self._orders = GroupCommit(self._add_orders)
-        self._rejections = GroupCommit(self._reject)
+        self._intake = GroupCommit(self._take_in)
 
     def close(self) -> None:
         """Close the connections."""
@@ -60,28 +59,32 @@ class Store:
 
     # ------------------------------------------------------------ orders in
 
-    def add_orders(self, orders: Sequence[tuple[Any, str]]) -> list[Added]:
-        """Write queued invoices for (order, provider name) pairs; what several threads bring shares a transaction."""
-        return self._orders.add(orders)
+    def add_orders(self, orders: Sequence[tuple[Any, str]], rejections: Sequence[Rejection] = ()) -> list[Added]:
+        """Write queued invoices for (order, provider name) pairs, and what came with them and was turned away.
 
-    def _add_orders(self, orders: Sequence[tuple[Any, str]]) -> list[Added]:
-        """One transaction; the lanes are rung after the commit."""
+        One transaction; what several threads bring shares it.
+        """
+        added: list[Any] = self._intake.add([*orders, *rejections])
+        return added[: len(orders)]
+
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        """Keep messages that were turned away; what several threads bring shares a transaction."""
+        self._intake.add(rejections)
+
+    def _take_in(self, items: Sequence[Any]) -> list[Added | None]:
+        """Orders and rejections in one transaction; the lanes are rung after the commit."""
+        orders = [item for item in items if not isinstance(item, Rejection)]
+        rejections = [item for item in items if isinstance(item, Rejection)]
         with self.database.transaction() as connection:
-            added = intake.add_orders(connection, self.database, orders)
+            now = self.database.now(connection)
+            added = intake.add_orders(connection, now, orders)
+            intake.reject(connection, now, rejections)
         accepted = {
             order.account for (order, _), result in zip(orders, added, strict=True) if result.outcome == "accepted"
         }
         self._ring_all({(Stage.CREATE, account) for account in accepted})
-        return added
-
-    def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Keep messages that were turned away; what several threads bring shares a transaction."""
-        self._rejections.add(rejections)
-
-    def _reject(self, rejections: Sequence[Rejection]) -> list[None]:
-        with self.database.transaction() as connection:
-            intake.reject(connection, self.database, rejections)
-        return [None] * len(rejections)
+        results = iter(added)
+        return [None if isinstance(item, Rejection) else next(results) for item in items]
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
         """The id of the newest invoice with this order id and, or, key."""
