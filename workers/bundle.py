@@ -1,21 +1,35 @@
-"""Messages that came in together, as one message of Celery's: one task handles them, side by side."""
+"""Messages that came in together, as one message of Celery's: one task handles them, side by side.
+
+What Celery does for a task costs more than what we do for an order, and they share transactions: so bundles should be
+large. Left alone they fall apart: of two under way, whichever ends first makes room for as many messages as it held.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from kombu.message import Message
 
-from workers.intake_message import Accepted, task_headers
+from workers.intake_message import CREATE, REJECT, Accepted, task_headers
+
+#: What may come in one bundle, in this order.
+TOGETHER = (CREATE, REJECT)
+
+#: What comes in while a bundle is under way waits for its end, at most so long: that one may be waiting for a lock.
+LONGEST_SECONDS = 0.05
+#: After that end what waits is joined by the messages that there is room for now: so long takes a claim, about.
+CLAIM_SECONDS = 0.002
 
 
 class Bundle(Message):
     """Acknowledged, or given back, as a whole. Its task takes a list of ``[*arguments, id]`` for each kind of call."""
 
-    def __init__(self, parts: Sequence[tuple[Any, Accepted]]) -> None:
-        """``parts``: kombu's messages, from one channel, with what they ask for.
+    def __init__(
+        self, parts: Sequence[tuple[Any, Accepted]], on_end: Callable[[Bundle], None] = lambda _: None
+    ) -> None:
+        """``parts``: kombu's messages, from one channel, with what they ask for. ``on_end``: called when it is handled.
 
         The task is the first one's; what asks for another comes in lists of their own after its own list.
         """
@@ -36,17 +50,78 @@ class Bundle(Message):
         )
         self._decoded_cache = call
         self._messages = [message for message, _ in parts]
+        self._on_end = on_end
 
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge all; in one step where the channel knows how (``workers.transport``)."""
         in_one_step = getattr(self.channel, "acknowledge", None)
-        if in_one_step is not None:
-            in_one_step([message.delivery_tag for message in self._messages])
-        else:
-            for message in self._messages:
-                message.ack()
+        try:
+            if in_one_step is not None:
+                in_one_step([message.delivery_tag for message in self._messages])
+            else:
+                for message in self._messages:
+                    message.ack()
+        finally:
+            self._on_end(self)
 
     def reject(self, requeue: bool = False) -> None:
         """Give all back, or drop them."""
-        for message in self._messages:
-            message.reject(requeue=requeue)
+        try:
+            for message in self._messages:
+                message.reject(requeue=requeue)
+        finally:
+            self._on_end(self)
+
+
+class Timer(Protocol):
+    """What is needed of a consumer's timer: ``function`` is called on its loop; the answer can be cancelled."""
+
+    def call_after(self, seconds: float, function: Callable[[], None]) -> Any: ...
+
+
+class Gathering:
+    """Messages of one connection on their way into bundles. Used on the consumer's loop only."""
+
+    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any]) -> None:
+        self._timer = timer
+        self._hand_over = hand_over
+        self._parts: list[tuple[Any, Accepted]] = []
+        self._latest: Bundle | None = None  #: the last one handed over, until it is handled
+        self._planned: tuple[float, Any] | None = None  #: the wait until the next one, and its entry in the timer
+
+    def add(self, message: Any, call: Accepted) -> None:
+        """Take a message in: it is handed over with all that comes in at this moment, or meanwhile."""
+        self._parts.append((message, call))
+        if self._latest is None:
+            self._plan(0.0)
+        elif len(self._parts) == 1:
+            self._plan(LONGEST_SECONDS)
+
+    def close(self) -> None:
+        """The connection is closed: the broker has again what was not handed over."""
+        self._parts = []
+        self._cancel()
+
+    def _plan(self, seconds: float) -> None:
+        if self._planned is None or self._planned[0] != seconds:
+            self._cancel()
+            self._planned = seconds, self._timer.call_after(seconds, self._next)
+
+    def _cancel(self) -> None:
+        if self._planned is not None:
+            self._planned[1].cancel()
+            self._planned = None
+
+    def _next(self) -> None:
+        self._planned = None
+        parts, self._parts = self._parts, []
+        if parts:
+            parts.sort(key=lambda part: TOGETHER.index(part[1].task))
+            self._latest = Bundle(parts, self._ended)
+            self._hand_over(self._latest)
+
+    def _ended(self, bundle: Bundle) -> None:
+        if bundle is self._latest:
+            self._latest = None
+            if self._parts:
+                self._plan(CLAIM_SECONDS)

@@ -18,8 +18,8 @@ import structlog
 from celery.worker.consumer import Consumer
 from kombu import compression
 
-from workers.bundle import Bundle
-from workers.intake_message import CREATE, REJECT, Accepted, TurnedAway, inspect, message_key, task_headers, turn_away
+from workers.bundle import TOGETHER, Gathering
+from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, message_key, task_headers, turn_away
 
 log = structlog.get_logger()
 
@@ -27,12 +27,6 @@ log = structlog.get_logger()
 #: (see `deadletter_queue` in config/celeryconfig.py) and is no order.
 REPLY_EXCHANGE = "reply.celery.pidbox"
 NOT_TAKEN = "compressed bodies are not taken"
-
-
-#: What may come in one call with all else of it that came in at the same moment, in this order: what Celery does for a
-#: task costs more than what we do for an order, and they share transactions. One call, not one for each: whichever
-#: ended first would make room for half as many messages next time, and so on down to one.
-TOGETHER = (CREATE, REJECT)
 
 
 class GuardedConsumer(Consumer):
@@ -45,12 +39,15 @@ class GuardedConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._gathering: Gathering | None = None
         refuse_compression()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler behind the guard; called anew for each connection."""
         self._hand_over = super().create_task_handler(*args, **kwargs)
-        self._together: list[tuple[Any, Accepted]] = []  # that came in and are not handed over yet
+        if self._gathering is not None:
+            self._gathering.close()
+        self._gathering = Gathering(self.timer, self._hand_over)
         return self._on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -74,18 +71,11 @@ class GuardedConsumer(Consumer):
 
     def _take(self, message: Any, judged: Accepted | TurnedAway) -> None:
         call = judged if isinstance(judged, Accepted) else _call_of_refusal(judged)
-        if call.task not in TOGETHER:
+        if call.task in TOGETHER and self._gathering is not None:
+            self._gathering.add(message, call)
+        else:
             rewrite(message, call)
             self._hand_over(message)
-            return
-        if not self._together:
-            self.call_soon(self._hand_over_together)  # when all that came in at this moment has been read
-        self._together.append((message, call))
-
-    def _hand_over_together(self) -> None:
-        together, self._together = self._together, []
-        if together:  # none: the connection they came by is closed, and the broker has them again
-            self._hand_over(Bundle(sorted(together, key=lambda part: TOGETHER.index(part[1].task))))
 
 
 def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+
+from workers.bundle import CLAIM_SECONDS, LONGEST_SECONDS, Gathering
+from workers.intake_message import CREATE, REJECT, Accepted
+
+
+class Clock:
+    """A timer whose time is moved on by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.entries = []
+
+    def call_after(self, seconds, function):
+        entry = Entry(self.now + seconds, function)
+        self.entries.append(entry)
+        return entry
+
+    def go_on(self, seconds=0.0):
+        self.now += seconds
+        due = [entry for entry in self.entries if entry.at <= self.now]
+        self.entries = [entry for entry in self.entries if entry.at > self.now]
+        for entry in due:
+            if not entry.cancelled:
+                entry.function()
+
+
+class Entry:
+    def __init__(self, at, function):
+        self.at, self.function, self.cancelled = at, function, False
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Received:
+    """As much of kombu's message as a bundle needs."""
+
+    channel = delivery_info = None
+
+    def __init__(self, tag):
+        self.delivery_tag = tag
+
+    def ack(self):
+        if self.delivery_tag == "of a closed connection":
+            raise ConnectionError
+
+    def reject(self, requeue=False):
+        self.ack()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def bundles():
+    return []
+
+
+@pytest.fixture
+def gathering(clock, bundles):
+    return Gathering(clock, bundles.append)
+
+
+def add(gathering, *names, task=CREATE):
+    for name in names:
+        gathering.add(Received(name), Accepted(task, name, []))
+
+
+def names(bundle):
+    """The ids of what a bundle holds, a list for each kind of call."""
+    return [[arguments[-1] for arguments in one] for one in bundle.payload[0]]
+
+
+def test_what_comes_in_at_one_moment_is_handed_over_at_once_orders_first(gathering, clock, bundles):
+    add(gathering, "bad", task=REJECT)
+    add(gathering, "a", "b")
+    assert bundles == []
+    clock.go_on()
+    assert [names(bundle) for bundle in bundles] == [[["a", "b"], ["bad"]]]
+
+
+def test_what_comes_in_meanwhile_waits_for_the_end_and_for_what_there_is_room_for_then(gathering, clock, bundles):
+    add(gathering, "a")
+    clock.go_on()
+    add(gathering, "b")
+    clock.go_on(LONGEST_SECONDS / 2)
+    assert len(bundles) == 1
+    bundles[0].ack()
+    clock.go_on(CLAIM_SECONDS / 2)
+    add(gathering, "c", "d")
+    clock.go_on()
+    assert [names(bundle) for bundle in bundles] == [[["a"]], [["b", "c", "d"]]]
+
+
+def test_without_more_it_goes_a_moment_after_the_end(gathering, clock, bundles):
+    add(gathering, "a")
+    clock.go_on()
+    add(gathering, "b")
+    bundles[0].reject(requeue=True)
+    clock.go_on(CLAIM_SECONDS)
+    assert [names(bundle) for bundle in bundles] == [[["a"]], [["b"]]]
+
+
+def test_nobody_waits_for_ever_for_a_bundle_that_does_not_end(gathering, clock, bundles):
+    add(gathering, "stuck")
+    clock.go_on()
+    add(gathering, "a")
+    clock.go_on(LONGEST_SECONDS)
+    add(gathering, "b")
+    bundles[0].ack()  # late, and not the one that "b" waits for
+    clock.go_on(CLAIM_SECONDS)
+    assert [names(bundle) for bundle in bundles] == [[["stuck"]], [["a"]]]
+    bundles[1].ack()
+    clock.go_on(CLAIM_SECONDS)
+    assert names(bundles[2]) == [["b"]]
+
+
+def test_an_old_wait_cuts_no_later_one_short(gathering, clock, bundles):
+    add(gathering, "a")
+    clock.go_on()
+    add(gathering, "b")
+    clock.go_on(LONGEST_SECONDS / 2)
+    bundles[0].ack()
+    clock.go_on(CLAIM_SECONDS)
+    add(gathering, "c")
+    clock.go_on(LONGEST_SECONDS / 2)
+    assert [names(bundle) for bundle in bundles] == [[["a"]], [["b"]]]
+
+
+def test_a_bundle_has_ended_too_when_it_could_not_be_acknowledged(gathering, clock, bundles):
+    add(gathering, "of a closed connection")
+    clock.go_on()
+    with pytest.raises(ConnectionError):
+        bundles[0].ack()
+    add(gathering, "a")
+    clock.go_on()
+    assert names(bundles[1]) == [["a"]]
+
+
+def test_what_a_closed_connection_brought_is_the_brokers_again(gathering, clock, bundles):
+    add(gathering, "a")
+    gathering.close()
+    clock.go_on()
+    assert bundles == []
