@@ -32,21 +32,12 @@ class Events:
 
 
 @pytest.fixture
-def events(monkeypatch):
-    """JSON logs into memory; the logging of the test run is put back afterwards."""
+def events(monkeypatch, own_logging):
+    """JSON logs into memory."""
     monkeypatch.setattr(logs, "_REGISTER", logs._Register())
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in logs.QUIET}
     read = Events()
     read.configure()
-    yield read
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
-    root.handlers[:] = before
-    root.setLevel(level)
-    for name, former in levels.items():
-        logging.getLogger(name).setLevel(former)
+    return read
 
 
 def test_an_event_is_one_json_object_with_its_bound_context(events):

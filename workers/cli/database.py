@@ -12,9 +12,12 @@ from workers.cli.output import json_option, print_json
 @json_option
 def migrate_command(as_json: bool) -> None:
     """Bring the database to the newest revision; safe to run at any time, and by several at once."""
+    from config.logging import configure_logging
     from workers.store.schema import upgrade
 
-    before, after = upgrade(settings().database_url)
+    config = settings()
+    configure_logging(config.log_format, config.log_level)  # what it waits for is told on standard error
+    before, after = upgrade(config.database_url)
     if as_json:
         print_json({"before": before, "after": after, "changed": before != after})
     elif before == after:
