@@ -111,6 +111,13 @@ def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> N
             die()
         return result
 
+    setattr(owner, method_name, _between(enter, method, leave))
+
+
+def _between(
+    enter: Callable[[tuple[Any, ...]], bool], method: Callable[..., Any], leave: Callable[[bool, Any], Any]
+) -> Callable[..., Any]:
+    """The method, a coroutine function or not, with what is done before it and after it."""
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)
@@ -124,4 +131,4 @@ def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> N
             meant = enter(arguments)
             return leave(meant, method(*arguments, **options))
 
-    setattr(owner, method_name, wrapper)
+    return wrapper

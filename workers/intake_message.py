@@ -169,11 +169,7 @@ def _read(
         raise _Unusable("compression: compressed bodies are not taken")
     _check_content(content_type, content_encoding)
     document = _parse_body(body, parts.task)
-    if parts.task is not None:
-        about: Mapping[str, Any] = headers
-        args, kwargs = _protocol_2(document)
-    else:
-        about, args, kwargs = _protocol_1(document, parts)
+    about, args, kwargs = (headers, *_protocol_2(document)) if parts.task else _protocol_1(document, parts)
     _check_task(parts.task)
     task = parts.task or ""
     if task in INTAKE_TASKS:

@@ -55,10 +55,7 @@ def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: i
     from workers.store.endpoints import add_endpoint
 
     config = settings()
-    given = _read_headers(headers)
-    types = None if events is None else [name.strip() for name in events.split(",") if name.strip()]
-    if types == []:
-        raise click.UsageError("--events names no type of event; leave it out for all of them")
+    given, types = _read_headers(headers), _read_types(events)
     _check_address(url, config)
     secret, endpoint_id = new_secret(), new_id("ep")
     sealed = open_box(config).seal(secret)
@@ -81,6 +78,13 @@ def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: i
         return
     click.echo(f"id      {endpoint_id}\nsecret  {secret}")
     click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
+
+
+def _read_types(events: str | None) -> list[str] | None:
+    types = None if events is None else [name.strip() for name in events.split(",") if name.strip()]
+    if types == []:
+        raise click.UsageError("--events names no type of event; leave it out for all of them")
+    return types
 
 
 def _read_headers(lines: tuple[str, ...]) -> dict[str, str]:

@@ -138,39 +138,50 @@ def _receipt(order: Order) -> dict[str, Any]:
     return {"account": order.account, "order_id": order.order_id, "idempotency_key": order.idempotency_key}
 
 
+class _Batches:
+    """Orders of a file, sent in lists that a message may hold."""
+
+    def __init__(self, publisher: Publisher, as_json: bool) -> None:
+        self._publisher, self._as_json = publisher, as_json
+        self._batch: list[tuple[Order, dict[str, Any]]] = []
+        self._size = 0
+        self.sent = 0
+
+    def add(self, order: Order, fields: dict[str, Any], size: int) -> None:
+        if len(self._batch) == BATCH_ORDERS or self._size + size > BATCH_BYTES:
+            self.flush()
+        self._batch.append((order, fields))
+        self._size += size
+
+    def flush(self) -> None:
+        """Raises CommandFailed, which tells how many orders were sent before."""
+        if not self._batch:
+            return
+        try:
+            self._publisher.send("invoices.create_many", {"orders": [fields for _, fields in self._batch]})
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}; {self.sent} orders were sent, the rest can be sent again whole") from error
+        self.sent += len(self._batch)
+        if self._as_json:
+            for order, _ in self._batch:
+                print_json(_receipt(order))
+        self._batch.clear()
+        self._size = 0
+
+
 def _send_file(path: str, config: Settings, patience: float, as_json: bool) -> int:
-    sent, bad = 0, 0
+    bad = 0
     with _open(path) as source, open_publisher(config, patience) as publisher, _progress(source) as advance:
-        batch: list[tuple[Order, dict[str, Any]]] = []
-        size = 0
-
-        def flush() -> None:
-            nonlocal sent, size
-            if not batch:
-                return
-            try:
-                publisher.send("invoices.create_many", {"orders": [fields for _, fields in batch]})
-            except CommandFailed as error:
-                raise CommandFailed(f"{error}; {sent} orders were sent, the rest can be sent again whole") from error
-            sent += len(batch)
-            if as_json:
-                for order, _ in batch:
-                    print_json(_receipt(order))
-            batch.clear()
-            size = 0
-
+        batches = _Batches(publisher, as_json)
         for number, line in _lines(source):
             found = _read_line(number, line, config)
             bad += found is None and bool(line.strip())
             if found is not None:
-                if len(batch) == BATCH_ORDERS or size + len(line) > BATCH_BYTES:
-                    flush()
-                batch.append(found)
-                size += len(line)
+                batches.add(*found, len(line))
             advance(len(line))
-        flush()
+        batches.flush()
     if not as_json:
-        click.echo(f"queued {sent} orders" + (f"; {bad} lines were left out" if bad else ""))
+        click.echo(f"queued {batches.sent} orders" + (f"; {bad} lines were left out" if bad else ""))
     return 1 if bad else 0
 
 

@@ -92,14 +92,9 @@ def _many(
     until: datetime | None,
     dead_only: bool,
 ) -> Job:
-    from workers.store.endpoints import EVENT_TYPES
     from workers.store.replay import choose
 
-    unknown = sorted(set(types) - EVENT_TYPES)
-    if unknown:
-        raise click.UsageError(f"--type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
-    if since is not None and until is not None and until <= since:
-        raise click.UsageError("--until must be later than --since")
+    _check_choice(types, since, until)
     disabled = _is_disabled(database, endpoint_id)
     with database.reading() as connection:
         events = choose(
@@ -118,6 +113,16 @@ def _many(
             exit_code=2,
         )
     return Job(endpoint_id, disabled, events)
+
+
+def _check_choice(types: tuple[str, ...], since: datetime | None, until: datetime | None) -> None:
+    from workers.store.endpoints import EVENT_TYPES
+
+    unknown = sorted(set(types) - EVENT_TYPES)
+    if unknown:
+        raise click.UsageError(f"--type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until must be later than --since")
 
 
 def _is_disabled(database: Database, endpoint_id: str) -> bool:

@@ -113,15 +113,13 @@ class Zeroxhost:
     def _keep(self, request: web.Request, fields: Mapping[str, Any], currency: str, coin: Coin | None) -> Invoice:
         order_id, subject = self._identify(fields)
         markers = read_markers(subject)
-        now = time.time()
         coin = coin or list(COINS.values())[len(self.invoices) % len(COINS)]
         amount = f"{Decimal(self._random.randrange(500, 20_000)) / 100:.2f}"
-        track_id = str(self._next_track)
-        self._next_track += self._random.randrange(1, 9)
+        now, track_id = time.time(), self._take_number()
         invoice = Invoice(
             provider="zeroxhost",
-            ref=track_id,
-            number=int(track_id),
+            ref=str(track_id),
+            number=track_id,
             order_id=order_id or "",
             subject=subject,
             request=keep_fields(request, fields),
@@ -142,6 +140,12 @@ class Zeroxhost:
             plan_step(invoice, now + seconds, step)
         self.invoices.add(invoice)
         return invoice
+
+    def _take_number(self) -> int:
+        """Numbers rise, and tell nobody how many there are."""
+        number = self._next_track
+        self._next_track += self._random.randrange(1, 9)
+        return number
 
     def _tell_created(self, invoice: Invoice) -> Answer:
         detail, date = invoice.detail, int(invoice.created_at)
