@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 
 def settings() -> Settings:
-    """The settings of this process. Raises SettingsError."""
+    """The settings of this process. Raises SettingsError.
+
+    From here on what the code logs goes to stderr, and only what somebody should look at: stdout is the command's.
+    """
+    from config.logging import configure_logging, register_secrets
     from config.settings import load_settings
 
-    return load_settings()
+    given = load_settings()
+    register_secrets(given.secrets())
+    configure_logging(given.log_format, "debug" if given.log_level == "debug" else "warning")
+    return given
 
 
 @contextmanager

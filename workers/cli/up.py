@@ -30,13 +30,12 @@ def up_command(workers: int, sandbox: bool) -> int:
 
     Without settings that is: a Valkey, SQLite and both sandbox providers. A process that ends is started again.
     """
-    from config.logging import configure_logging, register_secrets
+    from config.logging import configure_logging
     from workers.embedded.supervisor import supervise
     from workers.embedded.valkey import stop_valkey
     from workers.store.schema import upgrade
 
     config = settings()
-    register_secrets(config.secrets())
     configure_logging(config.log_format, config.log_level)
     config.secret_keys()  # made once, before several processes ask for it
     started = ensure_broker(config)
