@@ -22,13 +22,15 @@ def server(valkey_broker_url):
 
 @pytest.fixture
 def ours(server):
-    return Broker(*server, "ours")
+    url, client = server
+    return Broker(url, client, "ours")
 
 
 @pytest.fixture(params=["stock", "ours"])
 def bundled(request, server):
     """A broker, and a bundle of the first three of its four messages."""
-    broker = Broker(*server, request.param)
+    url, client = server
+    broker = Broker(url, client, request.param)
     broker.publish(*range(4))
     reader = Reader(broker, prefetch=3).read(3)
     calls = [Accepted(CREATE, f"id-{body}", [f"text {body}", f"key-{body}", None]) for body in reader.bodies]
