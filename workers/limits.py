@@ -16,7 +16,8 @@ log = structlog.get_logger()
 ALONE_SHARE = 8
 
 # A bucket of one second's worth. Time is the server's own: workers' clocks differ.
-# KEYS: bucket. ARGV: rate per second, tokens asked for (negative: given back). Answers the tokens granted.
+# KEYS: bucket. ARGV: rate per second, tokens asked for (negative: given back). Answers the tokens granted, and the
+# seconds until there is one more.
 _TAKE = """
 local now = redis.call('TIME')
 local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -29,7 +30,7 @@ local granted = math.min(asked, math.floor(tokens))
 tokens = math.min(size, tokens - granted)
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', at))
 redis.call('PEXPIRE', KEYS[1], math.ceil(size / rate * 1000) + 10000)
-return granted
+return {granted, tostring(math.max(0, 1 - tokens) / rate)}
 """
 
 
@@ -47,13 +48,14 @@ class RateLimit:
         self._take = client.register_script(_TAKE)
         self._own: dict[str, _Bucket] = {}
 
-    async def take(self, account: str, asked: int) -> int:
-        """How many of ``asked`` calls may be made now."""
+    async def take(self, account: str, asked: int) -> tuple[int, float]:
+        """How many of ``asked`` calls may be made now, and the seconds until there may be one more."""
         rate = self._rates.get(account)
         if rate is None:
-            return asked
+            return asked, 0.0
         try:
-            return int(await self._take(keys=[f"invoices:rate:{account}"], args=[rate, asked]))
+            granted, wait_seconds = await self._take(keys=[f"invoices:rate:{account}"], args=[rate, asked])
+            return int(granted), float(wait_seconds)
         except (RedisError, OSError) as error:
             log.debug("rate.alone", account=account, error=type(error).__name__)
             return self._take_own(account, rate / ALONE_SHARE, asked)
@@ -63,11 +65,11 @@ class RateLimit:
         if unused > 0 and self._rates.get(account) is not None:
             await self.take(account, -unused)
 
-    def _take_own(self, account: str, rate: float, asked: int) -> int:
+    def _take_own(self, account: str, rate: float, asked: int) -> tuple[int, float]:
         now = time.monotonic()
         bucket = self._own.setdefault(account, _Bucket(max(rate, 1.0), now))
         bucket.tokens = min(max(rate, 1.0), bucket.tokens + (now - bucket.at) * rate)
         bucket.at = now
         granted = min(asked, int(bucket.tokens))
         bucket.tokens -= granted
-        return granted
+        return granted, max(0.0, 1 - bucket.tokens) / rate

@@ -184,12 +184,13 @@ class Pump:
     async def _fill(self, runner: Runner) -> bool:
         """One claim: as many rows as there is room for, their I/O started at once; whether it got all of them."""
         work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
-        room = self._room(runner, slots)
+        room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
         allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
         if allowed <= 0:
-            asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
+            runner.held = True
+            asyncio.get_running_loop().call_later(wait_seconds, self._let_go, runner)
             return True
         items = await self._calls.run(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
@@ -206,6 +207,10 @@ class Pump:
         if work.timed:
             await self._set_timers([(work.stage, lane)])
         return False
+
+    def _let_go(self, runner: Runner) -> None:
+        runner.held = False
+        runner.wake.set()
 
     def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""

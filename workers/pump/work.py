@@ -55,6 +55,7 @@ class Runner:
     lane: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    held: bool = False  #: let through no more (``Work.admit``) until its timer has run out, however often it is woken
 
 
 def wait_in(waiting: list[Runner], runner: Runner) -> None:

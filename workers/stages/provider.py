@@ -30,7 +30,7 @@ log = structlog.get_logger()
 LEASE_MARGIN_SECONDS = 10.0
 LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
-RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again
+RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
 
 Perform = Callable[[str, Sequence[tuple[Claim, Any]]], Awaitable[Sequence[Judgement]]]
 
@@ -91,7 +91,8 @@ class ProviderStages:
         wait = self._paused.get(lane, 0.0) - time.monotonic()
         if wait > 0:
             return 0, min(wait, 1.0)
-        return await self._rate.take(lane, asked), RATE_WAIT_SECONDS
+        granted, wait = await self._rate.take(lane, asked)
+        return granted, max(wait, RATE_WAIT_SECONDS)
 
     async def _create(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
         (claim, invoice), account = items[0], self._accounts[lane]

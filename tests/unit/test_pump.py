@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+from domain.decision import Stage
+from workers.pump import Pump, Slots, Work
+from workers.store.agenda import Claim
+
+LANE = (Stage.CREATE, "busy")
+WAIT_SECONDS = 0.5  #: until there is a token again
+PATIENCE_SECONDS = 20
+
+
+class Limited:
+    """A lane whose rate lets nothing through, until it is told to."""
+
+    def __init__(self):
+        self.asked, self.claimed, self.open = 0, threading.Event(), False
+        self.first_asked = threading.Event()
+
+    async def admit(self, lane, asked):
+        self.asked += 1
+        self.first_asked.set()
+        return (asked, 0.0) if self.open else (0, WAIT_SECONDS)
+
+    def claim(self, lane, limit):
+        self.claimed.set()
+        return []
+
+    def work(self):
+        return Work(
+            stage=Stage.CREATE,
+            lanes=lambda: [LANE[1]],
+            slots=lambda _: Slots(5),
+            claim=self.claim,
+            claim_of=lambda item: Claim(*LANE, item, "t", False, datetime.now(UTC)),
+            commit=lambda _: None,
+            admit=self.admit,
+        )
+
+
+def test_a_lane_at_its_rate_asks_once_however_often_it_is_woken_and_goes_on_when_its_wait_is_over():
+    limited = Limited()
+
+    async def open_works(_):
+        return [limited.work()]
+
+    pump = Pump(open_works, lambda _: [], lambda _: None, lambda _: None)
+    pump.start()
+    begun = time.monotonic()
+    try:
+        while not limited.first_asked.wait(0.01):  # it knows its lanes from its first sweep on
+            pump.wake(LANE)
+        for _ in range(50):
+            pump.wake(LANE)
+            time.sleep(0.002)  # a wake of its own: several at once are one anyway
+        assert limited.asked <= 1 + (time.monotonic() - begun) / WAIT_SECONDS
+        limited.open = True
+        assert limited.claimed.wait(PATIENCE_SECONDS)
+    finally:
+        pump.stop(1)
