@@ -28,7 +28,7 @@ import kombu
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from tests.brokers import Broker, Embedded
+from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
 from workers.embedded.sandbox.process import SandboxProcess

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from tests.acceptance.system import ROOT, System
-from tests.brokers import ESCAPED, PASSWORD, open_broker
+from tests.brokers import open_broker
+from tests.redis_brokers import ESCAPED, PASSWORD
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
