@@ -17,7 +17,7 @@ from workers.intake_message import CREATE, REJECT, Accepted, task_headers
 #: What may come in one bundle, in this order.
 TOGETHER = (CREATE, REJECT)
 
-#: What comes in while a bundle is under way waits for its end, at most so long: that one may be waiting for a lock.
+#: What comes in while much is under way waits for the end of it, at most so long: that may be waiting for a lock.
 LONGEST_SECONDS = 0.05
 #: After that end what waits is joined by the messages that there is room for now: so long takes a claim, about.
 CLAIM_SECONDS = 0.002
@@ -52,6 +52,11 @@ class Bundle(Message):
         self._messages = [message for message, _ in parts]
         self._on_end = on_end
 
+    @property
+    def size(self) -> int:
+        """Messages in it."""
+        return len(self._messages)
+
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge all; in one step where the channel knows how (``workers.transport``)."""
         in_one_step = getattr(self.channel, "acknowledge", None)
@@ -62,7 +67,7 @@ class Bundle(Message):
                 for message in self._messages:
                     message.ack()
         finally:
-            self._on_end(self)
+            self._end()
 
     def reject(self, requeue: bool = False) -> None:
         """Give all back, or drop them."""
@@ -70,7 +75,11 @@ class Bundle(Message):
             for message in self._messages:
                 message.reject(requeue=requeue)
         finally:
-            self._on_end(self)
+            self._end()
+
+    def _end(self) -> None:
+        on_end, self._on_end = self._on_end, lambda _: None  # once, whatever Celery does
+        on_end(self)
 
 
 class Timer(Protocol):
@@ -82,17 +91,19 @@ class Timer(Protocol):
 class Gathering:
     """Messages of one connection on their way into bundles. Used on the consumer's loop only."""
 
-    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any]) -> None:
+    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any], in_hand: int) -> None:
+        """``in_hand``: how many messages there may be at a time. Up to half of them nothing waits for anything."""
         self._timer = timer
         self._hand_over = hand_over
+        self._few = max(1, in_hand // 2)
         self._parts: list[tuple[Any, Accepted]] = []
-        self._latest: Bundle | None = None  #: the last one handed over, until it is handled
+        self._under_way = 0  #: messages handed over and not handled yet
         self._planned: tuple[float, Any] | None = None  #: the wait until the next one, and its entry in the timer
 
     def add(self, message: Any, call: Accepted) -> None:
         """Take a message in: it is handed over with all that comes in at this moment, or meanwhile."""
         self._parts.append((message, call))
-        if self._latest is None:
+        if self._under_way < self._few:
             self._plan(0.0)
         elif len(self._parts) == 1:
             self._plan(LONGEST_SECONDS)
@@ -117,11 +128,10 @@ class Gathering:
         parts, self._parts = self._parts, []
         if parts:
             parts.sort(key=lambda part: TOGETHER.index(part[1].task))
-            self._latest = Bundle(parts, self._ended)
-            self._hand_over(self._latest)
+            self._under_way += len(parts)
+            self._hand_over(Bundle(parts, self._ended))
 
     def _ended(self, bundle: Bundle) -> None:
-        if bundle is self._latest:
-            self._latest = None
-            if self._parts:
-                self._plan(CLAIM_SECONDS)
+        self._under_way -= bundle.size
+        if self._parts:
+            self._plan(CLAIM_SECONDS)

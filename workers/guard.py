@@ -47,7 +47,7 @@ class GuardedConsumer(Consumer):
         self._hand_over = super().create_task_handler(*args, **kwargs)
         if self._gathering is not None:
             self._gathering.close()
-        self._gathering = Gathering(self.timer, self._hand_over)
+        self._gathering = Gathering(self.timer, self._hand_over, self.initial_prefetch_count)
         return self._on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:

@@ -63,7 +63,7 @@ def bundles():
 
 @pytest.fixture
 def gathering(clock, bundles):
-    return Gathering(clock, bundles.append)
+    return Gathering(clock, bundles.append, in_hand=2)
 
 
 def add(gathering, *names, task=CREATE):
@@ -106,18 +106,29 @@ def test_without_more_it_goes_a_moment_after_the_end(gathering, clock, bundles):
     assert [names(bundle) for bundle in bundles] == [[["a"]], [["b"]]]
 
 
+def test_while_little_is_under_way_nothing_waits(clock, bundles):
+    gathering = Gathering(clock, bundles.append, in_hand=4)
+    add(gathering, "a")
+    clock.go_on()
+    add(gathering, "b")
+    clock.go_on()
+    add(gathering, "c")
+    clock.go_on()
+    assert [names(bundle) for bundle in bundles] == [[["a"]], [["b"]]]
+    bundles[0].ack()
+    clock.go_on(CLAIM_SECONDS)
+    assert names(bundles[2]) == [["c"]]
+
+
 def test_nobody_waits_for_ever_for_a_bundle_that_does_not_end(gathering, clock, bundles):
     add(gathering, "stuck")
     clock.go_on()
     add(gathering, "a")
     clock.go_on(LONGEST_SECONDS)
     add(gathering, "b")
-    bundles[0].ack()  # late, and not the one that "b" waits for
-    clock.go_on(CLAIM_SECONDS)
-    assert [names(bundle) for bundle in bundles] == [[["stuck"]], [["a"]]]
     bundles[1].ack()
     clock.go_on(CLAIM_SECONDS)
-    assert names(bundles[2]) == [["b"]]
+    assert [names(bundle) for bundle in bundles] == [[["stuck"]], [["a"]], [["b"]]]
 
 
 def test_an_old_wait_cuts_no_later_one_short(gathering, clock, bundles):
