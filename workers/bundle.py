@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from kombu.message import Message
@@ -70,12 +71,11 @@ class Bundle(Message):
             self._end()
 
     def reject(self, requeue: bool = False) -> None:
-        """Give all back, or drop them."""
-        try:
-            for message in self._messages:
-                message.reject(requeue=requeue)
-        finally:
-            self._end()
+        """Give all back, or drop them: also those after one that can't be. Raises what the last such one raised."""
+        with ExitStack() as steps:  # taken from its end
+            steps.callback(self._end)
+            for message in reversed(self._messages):
+                steps.callback(message.reject, requeue=requeue)
 
     def _end(self) -> None:
         on_end, self._on_end = self._on_end, lambda _: None  # once, whatever Celery does

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from tests.contracts.broker_client import Broker, Reader, connect_redis
 from workers.bundle import Bundle
@@ -111,6 +112,22 @@ def test_all_go_back_together(bundled):
     bundle.reject(requeue=True)
     assert broker.unacked() == (0, 0)
     assert sorted(broker.waiting()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("end", ["ack", "requeue"])
+def test_messages_that_could_not_be_acknowledged_take_no_room_from_others(ours, end):
+    """Celery logs the error and goes on: what takes up the prefetch for ever would stop the worker without a word."""
+    ours.publish(*range(4))
+    reader = Reader(ours, prefetch=2).read(2)
+    calls = [Accepted(CREATE, f"id-{body}", []) for body in reader.bodies]
+    bundle = Bundle(list(zip(reader.messages, calls, strict=True)))
+    ours.redis.rename("unacked", "aside")
+    ours.redis.set("unacked", "a string where a hash belongs")
+    with pytest.raises(BrokerConnectionError, match="WRONGTYPE"):
+        bundle.ack() if end == "ack" else bundle.reject(requeue=True)
+    ours.redis.rename("aside", "unacked")
+    assert reader.read(4).bodies == list(range(4))
+    reader.close()
 
 
 def wait_until(condition, seconds=5.0):

@@ -61,19 +61,23 @@ class QoS(redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Forget a message, or put it at the end of its queue."""
         if requeue:
-            self.restore_by_tag(delivery_tag, leftmost=True)
-            virtual.QoS.ack(self, delivery_tag)
+            try:
+                self.restore_by_tag(delivery_tag, leftmost=True)
+            finally:
+                virtual.QoS.ack(self, delivery_tag)
         else:
             self.forget([delivery_tag])
 
     def forget(self, tags: Sequence[str]) -> None:
-        """Forget messages. On an error their leases run out, and they are delivered again."""
+        """Forget messages. On an error their leases run out, and they are delivered again.
+
+        Either way they take up no more of what may be in hand: Celery logs the error and goes on.
+        """
         try:
             self.channel.run_script(FORGET, [self.unacked_index_key, self.unacked_key], tags)
-            for tag in tags:
-                virtual.QoS.ack(self, tag)
         finally:
             for tag in tags:
+                virtual.QoS.ack(self, tag)
                 self.release(tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
