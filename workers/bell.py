@@ -83,10 +83,18 @@ class Bell:
     def _ring(self, stage: str, lane: str) -> None:
         try:
             if self._may_ring(keys=_keys(stage, lane)):
-                self._send("invoices.run", [stage, lane])
+                self._post(stage, lane)
         except Exception as error:  # noqa: BLE001 - broker or Redis away: the sweep finds the work within a second
             self._rest()
             log.warning("bell.unheard", stage=stage, lane=lane, error=type(error).__name__)
+
+    def _post(self, stage: str, lane: str) -> None:
+        try:
+            self._send("invoices.run", [stage, lane])
+        except Exception:
+            _, unheard = _keys(stage, lane)
+            self._client.delete(unheard)  # nobody could hear it: no reason to ring rarely once the broker is back
+            raise
 
     def clear(self, stage: str, lane: str) -> None:
         """Let the bell ring again. Before the claim, never after it: a ring in between would get lost."""

@@ -97,6 +97,23 @@ def test_after_a_failure_nobody_is_asked_for_a_second(post):
     assert [lane for _, _, lane in post.sent] == ["ep_1", "ep_3"]
 
 
+def test_bells_that_could_not_be_rung_are_no_reason_to_ring_rarely(post):
+    """Else a broker that was away for minutes would cost every order a second for an hour."""
+    clock, redis = HandTime(), FakeRedis()
+    bell = Bell(redis, post.send, clock)
+    post.error = ConnectionError("the broker is away")
+    for number in range(8):
+        bell.ring(Stage.CREATE, "shop")
+        until(lambda wanted=number + 1: len(post.sent) == wanted)
+        until(lambda: bell._away_until > clock.now)
+        clock.now += AWAY_SECONDS
+        redis.delete("invoices:bell:create:shop")  # its time is up
+    post.error = None
+    bell.ring(Stage.CREATE, "shop")
+    until(lambda: len(post.sent) == 9)
+    assert redis.pttl("invoices:bell:create:shop") <= 1000
+
+
 def test_the_bell_s_client_asks_a_redis_that_is_away_once(post):
     client = open_redis("redis://127.0.0.1:1/0", ONE_TRY)
 
