@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from domain.decision import Stage
 from workers.pump import Pump, Slots, Work
-from workers.store.agenda import Claim
+from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "busy")
 WAIT_SECONDS = 0.5  #: until there is a token again
@@ -59,5 +59,37 @@ def test_a_lane_at_its_rate_asks_once_however_often_it_is_woken_and_goes_on_when
         assert limited.asked <= 1 + (time.monotonic() - begun) / WAIT_SECONDS
         limited.open = True
         assert limited.claimed.wait(PATIENCE_SECONDS)
+    finally:
+        pump.stop(1)
+
+
+def test_what_is_taken_alone_is_followed_by_the_next_as_soon_as_it_is_done():
+    """A row a sweep would be a row a second, for the whole lane, after workers were killed again and again."""
+    left, slots = list("abcde"), Slots(50)
+    dues = [[Due(*LANE, -1.0)]]  # the first sweep's; no later one wakes the lane
+
+    async def perform(_lane, items):
+        return items
+
+    async def open_works(_):
+        return [
+            Work(
+                stage=Stage.CREATE,
+                lanes=lambda: [LANE[1]],
+                slots=lambda _: slots,
+                claim=lambda *_: [left.pop()] if left else [],
+                claim_of=lambda item: Claim(*LANE, item, "t", True, datetime.now(UTC)),
+                commit=lambda _: None,
+                perform=perform,
+            )
+        ]
+
+    pump = Pump(open_works, lambda _: dues.pop() if dues else [], lambda _: None, lambda _: None)
+    pump.start()
+    try:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while left:
+            assert time.monotonic() < until
+            time.sleep(0.01)
     finally:
         pump.stop(1)

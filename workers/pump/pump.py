@@ -204,6 +204,8 @@ class Pump:
                 self._ring_others((work.stage, lane))
             runner.wake.set()
             return True
+        if items and work.claim_of(items[0]).lost:  # perhaps taken alone: others may be due behind it
+            wait_in(slots.waiting, runner)
         if work.timed:
             await self._set_timers([(work.stage, lane)])
         return False
