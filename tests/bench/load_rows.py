@@ -17,15 +17,18 @@ INTAKE = "invoices.intake"
 #: Calls a second that the overloaded account's provider allows; orders come at ten times that for some seconds. That is
 #: far below what the intake takes: orders that wait for it, in the broker, are another matter.
 ALLOWED, TIMES, BURST_SECONDS = 10, 10, 4
-#: Orders a second of the other account, and for how long they are timed.
-TRICKLE, TRICKLE_SECONDS = 10, 8
+#: Orders a second of the other account, timed for as long as the burst lasts: none comes when it is over.
+TRICKLE, TRICKLE_SECONDS = 20, BURST_SECONDS
 TICK_SECONDS = 0.02
 
 
 def bad_input_row(ground: Ground) -> Row:
-    """Messages a second through one intake process, every other one bad, and none. (Good orders come at half of it.)"""
+    """Good orders a second through one intake process, with a bad message beside each, and with none.
+
+    Half is what is left when a bad message costs as much as a good one: messages a second are twice the ratio.
+    """
     count, numbers = ground.sizes.messages, itertools.count()
-    row = Row("bad-input", "messages in, every other one bad", "the good orders alone", "messages/s", 0.5)
+    row = Row("bad-input", "good orders in, a bad message beside each", "the good orders alone", "orders/s", 0.5)
     with ground.database_url() as url, ours(ground, url, "intake"):
 
         def mixed() -> float:
