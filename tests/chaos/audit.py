@@ -46,6 +46,7 @@ class Sent:
     flushed: set[tuple[str, str]] = field(default_factory=set)  #: (task, order id) in the broker when it was emptied
     flushed_stream: list[dict[str, Any]] = field(default_factory=list)  #: the stream's entries at that moment
     broker_kills: list[float] = field(default_factory=list)
+    forgiven: Counter[str] = field(default_factory=Counter)  #: doubts that a redrive struck off the row, by order id
 
     def note(self, task: str, order_ids: list[str], began: float) -> None:
         """The broker has confirmed these; the first time counts."""
@@ -108,7 +109,7 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str]) -> list
         "no cancellation lost": lambda: _uncancelled(system, sent, untaken),
         "no invoice stuck": lambda: _stuck(system),
         "no lease kept": lambda: _leases(system),
-        "no provider call repeated": lambda: _repeated(system),
+        "no provider call repeated": lambda: _repeated(system, sent),
         "the truth of the provider": lambda: _contradicting(system),
         "no gap in the log": lambda: _gaps(system),
         "no webhook missing or out of order": lambda: _untold(system),
@@ -186,7 +187,7 @@ def _leases(system: System) -> Iterator[str]:
             yield f"{count} {kind} in the broker"
 
 
-def _repeated(system: System) -> Iterator[str]:
+def _repeated(system: System, sent: Sent) -> Iterator[str]:
     """A create is called again only after a doubt, or when the provider said that it did not even look."""
     unread = Counter(_bare(call["order_id"]) for call in system.calls() if call["status"] == 429)
     rows = {_bare(order_id): row for order_id, row in system.invoices().items()}
@@ -195,9 +196,10 @@ def _repeated(system: System) -> Iterator[str]:
         if row is None:
             yield f"{order}: a create for an order that is in no row"
             continue
-        allowed = 1 + unread[order] + (0 if row["account"] == HOLD_ACCOUNT else row["doubts"])
+        doubts = row["doubts"] + sent.forgiven[row["order_id"]]
+        allowed = 1 + unread[order] + (0 if row["account"] == HOLD_ACCOUNT else doubts)
         if made > allowed:
-            why = f"{row['doubts']} doubts, {unread[order]} times 429"
+            why = f"{doubts} doubts, {unread[order]} times 429"
             yield f"{order} ({row['account']}): {made} creates with {why}"
 
 
