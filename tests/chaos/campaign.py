@@ -25,7 +25,8 @@ DRAIN_SECONDS = 800.0
 #: After so long of rest, orders whose next try is more than a minute away are hurried.
 PATIENCE_SECONDS = 90.0
 LONG_DOUBTS = (
-    "SELECT invoice.id, invoice.order_id, invoice.doubts, agenda.due_at FROM invoice JOIN agenda ON agenda.subject = invoice.id "
+    "SELECT invoice.id, invoice.order_id, invoice.doubts, agenda.due_at "
+    "FROM invoice JOIN agenda ON agenda.subject = invoice.id "
     "WHERE invoice.status = 'in_doubt' AND invoice.account <> :hold AND agenda.stage = 'create' "
     "AND agenda.due_at IS NOT NULL AND agenda.lease_token IS NULL LIMIT 200"
 )
