@@ -42,7 +42,7 @@ class Sent:
 
     at: dict[str, Times] = field(default_factory=dict)  #: by order id
     cancellations: dict[str, Times] = field(default_factory=dict)  #: by order id
-    flushes: list[float] = field(default_factory=list)
+    flushes: list[Times] = field(default_factory=list)  #: the emptying was at some moment between these
     flushed: set[tuple[str, str]] = field(default_factory=set)  #: (task, order id) in the broker when it was emptied
     flushed_stream: list[dict[str, Any]] = field(default_factory=list)  #: the stream's entries at that moment
     broker_kills: list[float] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Sent:
     def emptied(self, lost: set[str], task: str = CREATE) -> set[str]:
         """In the broker when it was emptied, or just being published: kombu then drops it, its queue is forgotten."""
         times = self._of(task)
-        between = {o for o in lost if any(times[o][0] <= flush <= times[o][1] for flush in self.flushes)}
+        between = {o for o in lost if any(times[o][0] <= end and begin <= times[o][1] for begin, end in self.flushes)}
         return {order for order in lost if (task, order) in self.flushed} | between
 
     def excused_by_broker_kill(self, lost: set[str], task: str = CREATE) -> set[str]:

@@ -90,6 +90,7 @@ class Faults:
         """Empty the broker, and in the same step see what was in it."""
         client: redis.Redis = self._system.redis
         lists = [INTAKE_QUEUE, *(f"{INTAKE_QUEUE}\x06\x16{level}" for level in (3, 6, 9))]
+        asked = time.monotonic()
         with client.pipeline(transaction=True) as pipeline:
             for name in lists:
                 pipeline.lrange(name, 0, -1)
@@ -97,7 +98,7 @@ class Faults:
             pipeline.xrange(STREAM)
             pipeline.flushall()
             *waiting, unacked, stream, _ = pipeline.execute()
-        self._sent.flushes.append(time.monotonic())
+        self._sent.flushes.append((asked, time.monotonic()))
         for item in [*(item for found in waiting for item in found), *unacked]:
             self._sent.flushed |= set(_messages(item))
         self._sent.flushed_stream += [json.loads(fields[b"event"]) for _, fields in stream]
