@@ -15,8 +15,8 @@ from domain.decision import Stage
 log = structlog.get_logger()
 
 #: At most one bell a lane in this time: the rest would say the same. Twice as long after each that nobody has heard
-#: yet, up to DOUBLINGS times (a minute): while all workers are down, bells don't pile up in the broker, and where one got
-#: lost that Redis still counts, the lane waits for the sweep no longer than that.
+#: yet, up to DOUBLINGS times (a minute): while all workers are down, bells don't pile up in the broker, and where one
+#: got lost that Redis still counts, the lane waits for the sweep no longer than that.
 QUIET_MILLISECONDS = 1000
 DOUBLINGS = 6
 
