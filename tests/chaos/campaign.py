@@ -17,7 +17,7 @@ from tests.chaos.audit import Finding, Sent, as_time, audit, parked, unfinished,
 from tests.chaos.crew import Crew, Deaths
 from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
-from tests.chaos.plan import CANCEL, HOLD_ACCOUNT, Plan, PlannedMessage
+from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan, PlannedMessage
 
 TICK_SECONDS = 0.02
 #: Until everything must be at rest. A fourth doubt waits 10 minutes.
@@ -84,6 +84,7 @@ class _Run:
         findings = audit(self._system, self._sent, lost, untaken)
         figures = {
             "orders": len(self._sent.at),
+            "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
             "cancellations": len(self._sent.cancellations),
             "parked": waiting,
             "clock": self._clock,
@@ -157,22 +158,25 @@ class _Run:
 
     def _publish(self, messages: list[PlannedMessage]) -> None:
         """Orders, then cancellations: nobody cancels an order that is not confirmed yet."""
-        for cancelling in (False, True):
-            group = [message for message in messages if (message.task == CANCEL) == cancelling]
-            if group:
-                self._publish_group(group[0].task, group)
+        orders = [message for message in messages if message.task == CREATE]
+        self._confirm(CREATE, [order for order in orders if not order.lot])
+        for lot in sorted({order.lot for order in orders} - {0}):
+            self._confirm(CREATE_MANY, [order for order in orders if order.lot == lot])
+        self._confirm(CANCEL, [message for message in messages if message.task == CANCEL])
 
-    def _publish_group(self, task: str, messages: list[PlannedMessage]) -> None:
-        """Until the broker has confirmed them: what a producer does, and what makes repeats."""
-        while True:
+    def _confirm(self, task: str, messages: list[PlannedMessage]) -> None:
+        """Publish until the broker has confirmed it: what a producer does, and what makes repeats."""
+        fields = [message.fields for message in messages]
+        bodies = [{"orders": fields}] if task == CREATE_MANY else fields
+        while messages:
             began = time.monotonic()
             try:
-                self._system.publish_many(task, [message.fields for message in messages])
+                self._system.publish_many(task, bodies)
             except Exception as error:
                 self._faults.done[f"publish repeated: {type(error).__name__}"] += 1
                 time.sleep(0.2)
             else:
-                self._sent.note(task, [message.order_id for message in messages], began)
+                self._sent.note(messages[0].task, [message.order_id for message in messages], began)
                 return
 
     def _system_lacks(self) -> set[str]:

@@ -35,7 +35,9 @@ KILL_SECONDS = (1.0, 3.4)
 ENGINES = ("postgresql", "sqlite")
 #: The account whose orders in doubt are never repeated.
 HOLD_ACCOUNT = "holding"
-CREATE, CANCEL = "invoices.create", "invoices.cancel"
+CREATE, CREATE_MANY, CANCEL = "invoices.create", "invoices.create_many", "invoices.cancel"
+#: Of so many orders in a row, some come in one message; the others in one each.
+LOT_EVERY, LOT_ORDERS = 50, (2, 20)
 CANCEL_REASON = "the shop has thought better of it"
 
 #: Connections that go through a door: client and workers to the broker, workers to the rest.
@@ -62,6 +64,7 @@ class PlannedMessage:
     order_id: str
     fields: dict[str, Any]
     task: str = CREATE
+    lot: int = 0  #: orders of one lot come in one message; 0: in one of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ class Plan:
         dice = random.Random(f"{self.seed}/orders")
         count = int(self.seconds * self.orders_per_second)
         times = sorted(dice.uniform(0, self.seconds) for _ in range(count))
-        return [_order(f"s{self.seed}-{n:05}", at, dice) for n, at in enumerate(times)]
+        orders = [_order(f"s{self.seed}-{n:05}", at, dice) for n, at in enumerate(times)]
+        return _in_lots(orders, random.Random(f"{self.seed}/lots"))
 
     def cancellations(self) -> list[PlannedMessage]:
         """A share of the orders is cancelled: at once, or when it has been made."""
@@ -161,6 +165,15 @@ def _order(order_id: str, at: float, dice: random.Random) -> PlannedMessage:
     }[kind]
     account = {"account": HOLD_ACCOUNT} if kind == "hold" else {}
     return PlannedMessage(at, order_id, zeroxhost_order(order_id, marker + fault, **account))
+
+
+def _in_lots(orders: list[PlannedMessage], dice: random.Random) -> list[PlannedMessage]:
+    """The same orders, some of them put together: a lot comes when its first order would have come."""
+    for number, start in enumerate(range(0, len(orders), LOT_EVERY), start=1):
+        first = start + dice.randrange(LOT_EVERY - LOT_ORDERS[1])
+        lot = orders[first : first + dice.randint(*LOT_ORDERS)]
+        orders[first : first + len(lot)] = [replace(order, at=lot[0].at, lot=number) for order in lot]
+    return orders
 
 
 def _cancellation(order: PlannedMessage, dice: random.Random) -> PlannedMessage:

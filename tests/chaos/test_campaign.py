@@ -17,6 +17,7 @@ def test_a_seed_is_a_schedule():
     again = Plan(SEED, 30.0, 20.0)
     assert plan.printed() == again.printed()
     assert plan.orders() == again.orders()
+    assert {0, 1, 12} <= {order.lot for order in plan.orders()}  # by themselves, and in lists
     assert plan.printed() != Plan(SEED + 1, 30.0, 20.0).printed()
 
 
