@@ -18,11 +18,17 @@ class Scheduler(beat.Scheduler):
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Send the entry's task, or None where its queue still holds a message."""
-        if producer is not None and self._is_waiting(entry.options["queue"], producer):
-            if advance:
-                self.reserve(entry)
-            return None
-        return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+        try:
+            if producer is not None and self._is_waiting(entry.options["queue"], producer):
+                if advance:
+                    self.reserve(entry)
+                return None
+            return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+        except Exception:
+            # Who gave up connecting again is left with a channel that is closed for good, and Celery would go on using
+            # it: no sweep would ever be sent again. The next one connects anew, and waits for the broker until it can.
+            self.close()
+            raise
 
     def _is_waiting(self, queue: str, producer: Any) -> bool:
         connection = producer.connection

@@ -392,13 +392,13 @@ class System:
         return self._log_file(name).read_bytes()[self._log_starts[name] :].decode(errors="replace")
 
     def errors(self) -> list[str]:
-        """Lines of any process's log that speak of an error or a bug."""
-        lines = [
-            line
-            for path in (self.home / "logs").glob("*.log")
-            for line in path.read_text(errors="replace").splitlines()
-        ]
-        return [line[:600] for line in lines if '"level": "error"' in line or "Traceback" in line]
+        """Lines of any process's log that speak of an error or a bug, their beginnings."""
+        return [line[:600] for line in self.log_lines() if '"level": "error"' in line or "Traceback" in line]
+
+    def log_lines(self) -> list[str]:
+        """All processes' logs."""
+        paths = (self.home / "logs").glob("*.log")
+        return [line for path in paths for line in path.read_text(errors="replace").splitlines()]
 
     def _log_file(self, name: str) -> Path:
         folder = self.home / "logs"

@@ -15,7 +15,10 @@ from tests.chaos.plan import CANCEL, CREATE, HOLD_ACCOUNT
 
 _NAMED, _ALREADY = re.compile(r"order_id '([^']+)'"), re.compile(r"is already (\w+)$")
 #: Celery's own words, in worker and beat.
-_BROKER_AWAY = re.compile(r'"consumer: Cannot connect to .*Trying again|"beat: Connection error: .*Trying again')
+_BROKER_AWAY = re.compile(
+    r'"consumer: Cannot connect to .*Trying again|"beat: Connection error: .*Trying again'
+    r'|"Message Error: Couldn\'t apply scheduled task sweep: .*"exc_type": "SchedulingError"'
+)
 _MISSING = re.compile(r"there is no such invoice$")
 #: A cancellation looks for its order for 2 s; a row that comes in after the last look is older than the refusal.
 PATIENCE = timedelta(seconds=1)
@@ -260,8 +263,8 @@ def _stream(system: System, sent: Sent) -> Iterator[str]:
 
 def _errors(system: System) -> Iterator[str]:
     """Lines that speak of a bug. Celery calls an outage of the broker an error; ours are warnings."""
-    errors = {line[:300] for line in system.errors() if '"level": "error"' in line}
-    yield from sorted(line for line in errors if not _BROKER_AWAY.search(line))[:10]
+    errors = {line for line in system.log_lines() if '"level": "error"' in line and not _BROKER_AWAY.search(line)}
+    yield from sorted({line[:300] for line in errors})[:10]
 
 
 def as_time(value: Any) -> datetime:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from celery import Celery
 
 from config.celeryconfig import WORK_QUEUE, celery_settings
 from config.settings import load_settings
+from tests.acceptance.proxy import Door
 from tests.contracts.broker_client import connect_redis
 from workers.beat import Scheduler
 
@@ -23,13 +26,19 @@ def server(valkey_broker_url):
     client.close()
 
 
-@pytest.fixture
-def scheduler(server):
-    settings = load_settings({"INVOICES_BROKER_URL": server[1], "INVOICES_SECRET_KEY": KEY})
+@contextlib.contextmanager
+def scheduler_of(broker_url):
+    settings = load_settings({"INVOICES_BROKER_URL": broker_url, "INVOICES_SECRET_KEY": KEY})
     with Celery("beat", config_source=celery_settings(settings)) as app:
         scheduler = Scheduler(app)
         yield scheduler
-        scheduler.connection.release()
+        scheduler.close()
+
+
+@pytest.fixture
+def scheduler(server):
+    with scheduler_of(server[1]) as scheduler:
+        yield scheduler
 
 
 def beat(scheduler, times):
@@ -63,3 +72,15 @@ def test_sweeps_go_on_after_the_broker_was_emptied_and_after_its_connections_wer
     server[0].client_kill_filter(skipme=True, _type="normal")
     beat(scheduler, 2)
     assert server[0].llen(WORK_QUEUE) == 1
+
+
+def test_sweeps_go_on_after_the_broker_was_away_for_longer_than_one_sending_tries(server, valkey_broker_url):
+    socket = valkey_broker_url.removeprefix("redis+socket://")
+    with Door(socket) as door, scheduler_of(f"redis://127.0.0.1:{door.port}/{DATABASE}") as scheduler:
+        beat(scheduler, 1)
+        assert server[0].lpop(WORK_QUEUE)
+        door.shut()
+        beat(scheduler, 1)  # fails, and is logged
+        door.open()
+        beat(scheduler, 2)
+        assert server[0].llen(WORK_QUEUE) == 1
