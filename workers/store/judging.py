@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
-from domain.evidence import ClockRanOut, Created, Evidence, InDoubt
+from domain.evidence import ClockRanOut, Created, CredentialsRefused, Evidence, InDoubt, RateLimited, Unreachable
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
@@ -35,6 +35,8 @@ SOON = timedelta(seconds=2)
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
 _IDENTITY = ("stage", "subject")
+#: What a create may bring that says something of that call only.
+_OF_ONE_CALL = (CredentialsRefused, InDoubt, RateLimited, Unreachable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def judge(
             outcomes.append(Outcome(judgement.invoice_id, "missing"))
             continue
         evidence, before = _admitted(work, judgement, invoice, taken), invoice.status
-        decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311 jitter
+        if _overtaken(work, judgement, evidence):
+            decision = Decision("noted")
+        else:
+            decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311
         _apply(work, invoice, evidence, decision, before)
         outcomes.append(_outcome(invoice, decision, before))
     _write_invoices(connection, work)
@@ -179,11 +184,23 @@ def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[s
     return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
 
 
+def _overtaken(work: _Work, judgement: Judgement, evidence: Evidence) -> bool:
+    """What a call short of an answer brought under a lease that is over, or brings again after a commit whose own
+    answer was lost: that call is judged, or will be, by whoever took the row over. Judged here too it would count as
+    one more doubt, or plan a call for an invoice that is held in doubt."""
+    claim = judgement.claim
+    if claim is None or claim.stage is not Stage.CREATE or not isinstance(evidence, _OF_ONE_CALL):
+        return False
+    row = work.rows.get((Stage.CREATE.value, judgement.invoice_id))
+    return row is None or row.lease_token != claim.token
+
+
 def _completed(work: _Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
     """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
     key = (Stage.CREATE.value, invoice_id)
     row = work.rows.get(key)
-    in_call = row is not None and row.lease_token is not None and not _ours(work, key)
+    lost = row is not None and row.claims > 0 and row.lease_token is None and row.due_at is not None  # and given back
+    in_call = lost or (row is not None and row.lease_token is not None and not _ours(work, key))
     return evidence if evidence.in_call == in_call else dataclasses.replace(evidence, in_call=in_call)
 
 
