@@ -18,7 +18,7 @@ from domain.evidence import CancelRequested
 from domain.exact_json import JsonError, read_json, write_json
 from domain.order import Cancellation, Order, OrderError, parse_cancellation, parse_order, parse_orders
 from workers.intake_message import CREATE, turn_away
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, has_timed_out
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
 
@@ -172,17 +172,18 @@ def _take(desk: Desk, judged: Sequence[_Good | Rejection]) -> None:
 def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection] = ()) -> list[Rejection]:
     """Store orders and list ``rejections`` in one transaction; what is left to be listed.
 
-    When that fails for no known reason, one order after the other, to find the one that does it.
+    When that fails for no known reason, or takes too long, one order after the other, to find the one that does it.
     """
+    alone = len(good) == 1 and not rejections
     try:
         added = store.add_orders([(one.order, one.provider) for one in good], rejections)
-    except UNAVAILABLE:
-        raise
+    except UNAVAILABLE as error:
+        if alone or not has_timed_out(error):
+            raise
+        return _add_each(store, good, rejections)
     except Exception as error:
         log.exception("intake.bug", orders=len(good), rejections=len(rejections), traceback=True)
-        if len(good) == 1 and not rejections:
-            return [internal_error(good[0].letter, error)]
-        return [*rejections, *(rejection for one in good for rejection in _add(store, [one]))]
+        return [internal_error(good[0].letter, error)] if alone else _add_each(store, good, rejections)
     _tell(rejections)
     refused = []
     for one, result in zip(good, added, strict=True):
@@ -192,6 +193,22 @@ def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejecti
             order = {"order_id": one.order.order_id, "account": one.order.account}
             log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.letter.task_id)
     return refused
+
+
+def _add_each(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection]) -> list[Rejection]:
+    """One order a transaction; what is left to be listed. One that takes too long holds up no other: it raises last."""
+    left, late = list(rejections), None
+    for one in good:
+        try:
+            left += _add(store, [one])
+        except UNAVAILABLE as error:
+            if not has_timed_out(error):
+                raise
+            late = error
+    if late is not None:
+        refuse(store, left)
+        raise late
+    return left
 
 
 # --- one cancellation ---------------------------------------------------------------------------------------------

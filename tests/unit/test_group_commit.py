@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
+from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError
 
 from workers.store.group import GroupCommit
@@ -42,7 +44,7 @@ def add_all(writer):
     def add(number):
         try:
             return [added.invoice_id for added in group.add([(str(number), "nebulox")])]
-        except Exception as error:
+        except BaseException as error:
             return error
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -70,6 +72,31 @@ def test_a_failing_order_fails_alone():
 def test_a_database_that_is_away_is_away_for_all():
     got = add_all(Writer(fails_on="3", error=lambda text: OperationalError(text, None, Exception(text))))
     assert sum(isinstance(one, OperationalError) for one in got) in {1, THREADS - 1}
+
+
+def test_an_order_that_takes_too_long_holds_up_no_other():
+    got = add_all(Writer(fails_on="3", error=lambda text: OperationalError(text, None, QueryCanceled(text))))
+    assert isinstance(got[3], OperationalError)
+    assert [one for number, one in enumerate(got) if number != 3] == [[f"inv_{n}"] for n in range(THREADS) if n != 3]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_thread_that_is_ended_while_it_writes_for_others_leaves_them_their_orders(error):
+    """Nobody is told that nothing was asked for: an empty answer would acknowledge what is not written."""
+
+    class Ended(Writer):
+        ends: ClassVar = [error]
+
+        def __call__(self, orders):
+            if len(orders) > 1 and self.ends:
+                raise self.ends.pop()
+            return super().__call__(orders)
+
+    got = add_all(Ended())
+    ended = [number for number, one in enumerate(got) if isinstance(one, error)]
+    assert len(ended) == 1
+    others = [number for number in range(THREADS) if number not in ended]
+    assert [got[number] for number in others] == [[f"inv_{number}"] for number in others]
 
 
 def test_an_error_of_the_writer_reaches_a_single_caller():

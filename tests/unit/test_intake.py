@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError
 
 from domain.account import Account
@@ -184,6 +185,15 @@ def test_an_order_that_breaks_the_store_does_not_take_what_was_turned_away_with_
 
     assert store.orders == {}
     assert reasons(store) == ["body: is not JSON", "internal error: ValueError"]
+
+
+def test_an_order_that_always_takes_too_long_holds_up_none_of_those_that_came_with_it(desk, store):
+    slow = OperationalError("INSERT", {}, QueryCanceled("canceling statement due to statement timeout"))
+    store.faults = [slow, None, slow]  # together; then each alone, the second being the one
+    with pytest.raises(OperationalError):
+        take_order(desk, *[letter(**order(order_id=f"A-{n}"), key=f"k{n}") for n in (1, 2, 3)])
+    assert store.batches == [3, 1, 1, 1]
+    assert [o.order_id for o in store.orders.values()] == ["A-1", "A-3"]
 
 
 def test_a_database_that_is_away_is_the_caller_s_to_wait_for(desk, store):

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from datetime import UTC, datetime
 
+import pytest
+from psycopg.errors import QueryCanceled
+from sqlalchemy.exc import OperationalError
+
 from domain.decision import Stage
-from workers.pump import Pump, Slots, Work
+from workers.pump import Pump, Slots, Work, commits
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "busy")
@@ -93,3 +98,27 @@ def test_what_is_taken_alone_is_followed_by_the_next_as_soon_as_it_is_done():
             time.sleep(0.01)
     finally:
         pump.stop(1)
+
+
+@pytest.mark.parametrize("poison", [[], [5], [0, 7]])
+def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_alone(poison, monkeypatch):
+    monkeypatch.setattr(commits, "BACK_OFF_SECONDS", (0.0,))
+    committed, tries = [], []
+
+    def commit(batch):
+        tries.append(list(batch))
+        if set(poison) & set(batch):
+            raise OperationalError("UPDATE", {}, QueryCanceled("canceling statement due to statement timeout"))
+        committed.extend(batch)
+
+    async def run():
+        calls = commits.StoreCalls()
+        work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit)
+        await commits.Commits(work, calls, lambda _: None).commit(list(range(8)))
+        calls.close()
+
+    asyncio.run(run())
+    assert committed == [number for number in range(8) if number not in poison]
+    for number in poison:
+        assert tries.count([number]) == commits.TIME_OUTS
+    assert len(tries) <= 1 + len(poison) * (6 + commits.TIME_OUTS)

@@ -152,6 +152,27 @@ def test_a_migration_that_never_gets_its_lock_says_so_and_changes_nothing(empty_
     assert schema.upgrade(empty_database_url, folder=planted)[1] == "after_next_contract"
 
 
+def test_who_waits_for_a_migration_that_hangs_gives_up_in_the_end_and_says_who_it_is(new_postgres_url):
+    hung = {"application_name": "the hung one"}
+    key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    with opened(new_postgres_url, connect_args=hung) as engine, engine.connect() as holder:
+        holder.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": schema._MIGRATION_LOCK})
+        pid = holder.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        ran = subprocess.run(
+            [sys.executable, "-m", "workers.cli", "migrate", "--patience", "0.3"],
+            cwd=ROOT,
+            env={**os.environ, "INVOICES_DATABASE_URL": new_postgres_url, "INVOICES_SECRET_KEY": key},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    assert ran.returncode == 1
+    told = ran.stderr.splitlines()[-1]
+    assert told.startswith(f"invoices: PostgreSQL's process {pid} (the hung one, from ")
+    assert told.endswith("has been migrating for too long: wait for it or end it, then run it again")
+
+
 def test_this_release_leaves_a_database_of_the_next_one_as_it_is_and_works_on_it(empty_database_url, planted):
     schema.upgrade(empty_database_url, folder=planted, to="next_expand")
 

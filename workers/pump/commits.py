@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from workers.pump.work import Runner, Slots, Work, wait_in
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, has_timed_out
 
 log = structlog.get_logger()
 
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
+TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
@@ -97,20 +98,27 @@ class Commits:
             runner.wake.set()
 
     async def commit(self, batch: Sequence[Any]) -> None:
-        """One transaction, again and again while the database is away; one bad result does not take others with it."""
-        tries = 0
+        """One transaction, again and again while the database is away; one bad result does not take others with it.
+
+        A batch that takes too long is halved, until what makes it so is alone.
+        """
+        tries = time_outs = 0
         while True:
             try:
                 await self._calls.run(self._work.commit, batch)
             except UNAVAILABLE as error:
-                await self._calls.rest(error, tries)
-                tries += 1
+                time_outs += has_timed_out(error)
+                if time_outs < (TIME_OUTS if len(batch) == 1 else 1):
+                    await self._calls.rest(error, tries)
+                    tries += 1
+                    continue
+                log.warning("pump.commit_too_slow", stage=self._work.stage.value, results=len(batch))
+                parts = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
             except Exception:
                 log.exception("pump.commit_failed", stage=self._work.stage.value, results=len(batch))
-                if len(batch) == 1:
-                    return  # its lease runs out, and its claims are counted
-                for result in batch:
-                    await self.commit([result])
-                return
+                parts = [[result] for result in batch]
             else:
                 return
+            for part in parts if len(batch) > 1 else ():  # one alone: its lease runs out, and its claims are counted
+                await self.commit(part)
+            return

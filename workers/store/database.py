@@ -7,17 +7,21 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, QueryCanceled, UndefinedColumn, UndefinedTable
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.ports import Clock
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
-#: (A missing table is a ProgrammingError on PostgreSQL and an OperationalError on SQLite.)
-UNAVAILABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout)
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+
+#: What an operator has not done yet, or not rightly: migrated, granted. The driver calls it an error of the program,
+#: as it does what one row may be the reason of; here it is an OperationalError, as SQLite has it.
+_NOT_PREPARED = (UndefinedTable, UndefinedColumn, InvalidSchemaName, InsufficientPrivilege)
 
 SQLITE_WAIT_SECONDS = 10
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
@@ -25,6 +29,11 @@ _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as 
 POSTGRES_OPTIONS = (
     "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 )
+
+
+def has_timed_out(error: BaseException) -> bool:
+    """Whether a statement took too long (``statement_timeout``). It may be what it was to do: less may be done."""
+    return isinstance(getattr(error, "orig", None), QueryCanceled)
 
 
 class SystemClock:
@@ -89,6 +98,13 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         # Lists go out as text by default: written and quoted in Python, item by item, at six times the cost.
         connection.adapters.register_dumper(list, ListBinaryDumper)
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _tell(context: ExceptionContext) -> BaseException | None:
+        error = context.original_exception
+        if not isinstance(error, _NOT_PREPARED):
+            return None
+        return OperationalError(context.statement, context.parameters, error)
 
     return engine
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, has_timed_out
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +20,10 @@ class _Waiting(Generic[Item, Result]):
     items: Sequence[Item]
     results: list[Result] | None = None
     error: Exception | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.results is not None or self.error is not None
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -42,19 +46,30 @@ class GroupCommit(Generic[Item, Result]):
         with self._gathering:
             self._gathered.append(mine)
         with self._writing:
-            if mine.results is None and mine.error is None:
-                with self._gathering:
-                    group, self._gathered = self._gathered, []
-                self._write(group)
+            if not mine.is_done:
+                self._lead(mine)
         if mine.error is not None:
             raise mine.error
-        return mine.results or []
+        if mine.results is None:
+            raise RuntimeError("nobody wrote these items")
+        return mine.results
+
+    def _lead(self, mine: _Waiting[Item, Result]) -> None:
+        """Write what has gathered. Who can't, a thread that is ended say, leaves the others' to the next of them."""
+        with self._gathering:
+            group, self._gathered = self._gathered, []
+        try:
+            self._write(group)
+        except BaseException:
+            with self._gathering:
+                self._gathered = [one for one in group if one is not mine and not one.is_done] + self._gathered
+            raise
 
     def _write(self, group: Sequence[_Waiting[Item, Result]]) -> None:
         try:
             results = iter(self._write_all([item for one in group for item in one.items]))
         except Exception as error:  # noqa: BLE001 - handed to those whose items they were
-            if len(group) > 1 and not isinstance(error, UNAVAILABLE):
+            if len(group) > 1 and (has_timed_out(error) or not isinstance(error, UNAVAILABLE)):
                 for one in group:  # somebody's item does it: alone, it fails alone
                     self._write([one])
                 return

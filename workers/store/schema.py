@@ -37,6 +37,18 @@ REST_SECONDS = 2.0
 PATIENCE_SECONDS = 300.0
 #: PostgreSQL: no lock within ``LOCK_SECONDS``, or in a deadlock. SQLite: another writer for longer than it waits.
 _LOCKED_STATES = {"55P03", "40P01"}
+#: A migration may take long; its name is what others are told when they wait for it.
+_AS_MIGRATION = (
+    "SELECT set_config('statement_timeout', '0', false), set_config('application_name', 'invoices migrate', false)"
+)
+_LOCK_HOLDER = """
+SELECT pid, activity.application_name AS name, coalesce(host(activity.client_addr), 'this host') AS host,
+       coalesce(activity.state, 'unknown') AS state
+FROM pg_locks LEFT JOIN pg_stat_activity AS activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND (classid::bigint << 32) | objid::bigint = :lock
+  AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 #: Alembic keeps what it works on in variables of its modules.
 _IN_PROCESS = threading.Lock()
 
@@ -46,7 +58,7 @@ class MigrationsMissing(Exception):  # noqa: N818 - reads as what happened
 
 
 class MigrationRefused(Exception):  # noqa: N818 - reads as what happened
-    """Somebody held a table for so long that the migration gave up. What came before it stays; run it again."""
+    """Somebody held a table, or migrated, for so long that we gave up. What came before stays; run it again."""
 
 
 class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
@@ -81,7 +93,7 @@ def upgrade(
     try:
         # A new SQLite file is switched to its log by whoever opens it first; the others are turned away meanwhile.
         opened = _insist("the first look", until, database.engine.connect)
-        with _IN_PROCESS, opened as connection, _alone(connection, database.is_postgresql):
+        with _IN_PROCESS, opened as connection, _alone(connection, database.is_postgresql, until):
             return _upgrade(connection, folder, to, until)
     finally:
         database.close()
@@ -120,21 +132,27 @@ def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
 
 
 @contextmanager
-def _alone(connection: Connection, is_postgresql: bool) -> Iterator[None]:
+def _alone(connection: Connection, is_postgresql: bool, until: float) -> Iterator[None]:
     """Only one process migrates. On SQLite each revision's BEGIN IMMEDIATE is the lock, and the second finds it done.
 
     On PostgreSQL asked for again and again instead of waited for: a statement that waits holds a snapshot, and an
-    index that is built concurrently waits for all of those: the two would wait for each other.
+    index that is built concurrently waits for all of those: the two would wait for each other. Raises MigrationRefused
+    in the end: who holds the lock may hang.
     """
     if not is_postgresql:
         yield
         return
-    connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
+    connection.execute(text(_AS_MIGRATION))
     connection.commit()
     told = False
     while not _try_lock(connection):
+        holder = _holder(connection)
+        if time.monotonic() >= until:
+            raise MigrationRefused(
+                f"{holder} has been migrating for too long: wait for it or end it, then run it again"
+            )
         if not told:
-            log.info("migration.waiting", consequence="another process migrates")
+            log.info("migration.waiting", consequence="another process migrates", holder=holder)
         told = True
         time.sleep(0.2)
     try:
@@ -147,6 +165,15 @@ def _try_lock(connection: Connection) -> bool:
     taken = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK}).scalar_one()
     connection.commit()
     return bool(taken)
+
+
+def _holder(connection: Connection) -> str:
+    """Who migrates, as PostgreSQL knows it."""
+    row = connection.execute(text(_LOCK_HOLDER), {"lock": _MIGRATION_LOCK}).one_or_none()
+    connection.commit()
+    if row is None:  # done in this moment; or PostgreSQL shows us nothing of other users
+        return "another process"
+    return f"PostgreSQL's process {row.pid} ({row.name or 'without a name'}, from {row.host}, {row.state})"
 
 
 def _insist(what: str, until: float, do: Callable[[], Result]) -> Result:
