@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
 import uuid_utils
 
-from domain.exact_json import number, raw, write_flat
+from domain.exact_json import number, raw
 from domain.money import format_amount
 from domain.network import network_id, payment_uri
 
@@ -23,7 +24,7 @@ def new_id(prefix: str) -> str:
 
 def format_time(time: datetime) -> str:
     """RFC 3339, UTC, milliseconds (cut, not rounded: a time must not be told before it is)."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    return f"{time.astimezone(UTC).isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
 def invoice_fields(invoice: Any) -> dict[str, Any]:
@@ -57,21 +58,56 @@ def invoice_fields(invoice: Any) -> dict[str, Any]:
 
 
 def envelope(invoice: Any, *, event_id: str, event_type: str, previous_status: str, time: datetime) -> bytes:
-    """The event's bytes: written once into the outbox, and those very bytes are signed and sent."""
+    """The event's bytes: written once into the outbox, and those very bytes are signed and sent.
+
+    Written out as text, ``write_json`` takes three times as long: thousands of invoices may expire at one instant. Its
+    ``data`` is what ``invoice_fields`` says and ``previous_status``; a test holds them together.
+    """
     moment = format_time(time)
-    document = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": f"/invoices/{invoice.account}",
-        "type": event_type,
-        "subject": invoice.id,
-        "time": moment,
-        "timestamp": moment,
-        "sequence": f"{invoice.sequence:012d}",
-        "datacontenttype": "application/json",
-        "data": raw(write_flat({**invoice_fields(invoice), "previous_status": previous_status})),
-    }
-    return write_flat(document).encode()
+    return (
+        f'{{"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(f"/invoices/{invoice.account}")}'
+        f',"type":{quoted(event_type)},"subject":{quoted(invoice.id)},"time":"{moment}","timestamp":"{moment}"'
+        f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"'
+        f',"data":{{{_order(invoice)},{_payment(invoice)},{_course(invoice)}'
+        f',"previous_status":{quoted(previous_status)}}}}}'
+    ).encode()
+
+
+def _order(invoice: Any) -> str:
+    return (
+        f'"id":{quoted(invoice.id)},"account":{quoted(invoice.account)},"provider":{quoted(invoice.provider)}'
+        f',"provider_account":{quoted(invoice.provider_account)},"order_id":{quoted(invoice.order_id)}'
+        f',"idempotency_key":{quoted(invoice.idempotency_key)},"status":{quoted(invoice.status)}'
+        f',"anomaly":{_quoted(invoice.anomaly)},"price":{_amount(invoice.price)},"currency":{_quoted(invoice.currency)}'
+    )
+
+
+def _payment(invoice: Any) -> str:
+    network, currency, address, amount = invoice.network, invoice.pay_currency, invoice.address, invoice.pay_amount
+    return (
+        f'"pay_amount":{_amount(amount)},"pay_currency":{_quoted(currency)},"network":{_quoted(network)}'
+        f',"network_id":{_quoted(network_id(network))},"address":{_quoted(address)}'
+        f',"payment_uri":{_quoted(payment_uri(network, currency, address, amount))}'
+        f',"payment_url":{_quoted(invoice.payment_url)},"qr_code":{_quoted(invoice.qr_code)}'
+        f',"provider_ref":{_quoted(invoice.provider_ref)},"paid_amount":{_amount(invoice.paid_amount)}'
+    )
+
+
+def _course(invoice: Any) -> str:
+    minutes = "null" if invoice.lifetime_minutes is None else format_amount(invoice.lifetime_minutes)
+    return (
+        f'"lifetime_minutes":{minutes},"expires_at":{_quoted(_time(invoice.expires_at))}'
+        f',"created_at":{_quoted(_time(invoice.created_at))},"updated_at":{_quoted(_time(invoice.updated_at))}'
+        f',"sequence":{invoice.sequence},"metadata":{invoice.metadata_json},"reason":{_quoted(invoice.reason)}'
+    )
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
+
+
+def _amount(amount: Decimal | None) -> str:
+    return "null" if amount is None else f'"{format_amount(amount)}"'
 
 
 def _text(amount: Decimal | None) -> str | None:

@@ -52,6 +52,32 @@ def test_the_cloudevents_package_reads_it():
     assert (data["status"], data["previous_status"]) == ("expired", "pending")
 
 
+def test_its_data_is_what_the_command_line_prints_byte_for_byte():
+    bare = invoice()
+    full = invoice(
+        order_id='o "1" \\ \n \u2028 ü 🙂',
+        anomaly="late",
+        price=Decimal("1E+3"),
+        currency="EUR",
+        pay_amount=Decimal("0.00012340"),
+        pay_currency="BTC",
+        network="Bitcoin",
+        address="bc1q0",
+        payment_url="https://pay.example/?a=1&b=2",
+        qr_code="data:image/png;base64,AA==",
+        provider_ref="ref/1",
+        paid_amount=Decimal("1E-8"),
+        lifetime_minutes=Decimal("0.50"),
+        expires_at=MOMENT.astimezone(timezone(timedelta(hours=5))),
+        metadata_json='{"a":1.10,"b":[]}',
+        reason='said "no"\t',
+    )
+    for one in (bare, full):
+        body = envelope(one, event_id="evt_1", event_type="invoice.paid", previous_status="pending", time=MOMENT)
+        shown = write_json(invoice_fields(one))
+        assert body.decode().partition(',"data":')[2] == f'{shown[:-1]},"previous_status":"pending"}}}}'
+
+
 def test_it_is_a_standard_webhooks_payload_too():
     document = json.loads(event())
     assert set(document) >= {"type", "timestamp", "data"}
