@@ -63,6 +63,7 @@ class _Run:
         self._crew = Crew(grounds, plan)
         self._sent = Sent()
         self._faults = Faults(grounds, self._crew, self._sent)
+        self._parked = 0
 
     def go(self) -> Result:
         began = time.monotonic()
@@ -75,7 +76,8 @@ class _Run:
         assert not sender.is_alive(), "the sender could not publish its last messages"
         flow_seconds = time.monotonic() - began
         drained = self._drain("drain")
-        waiting = self._redrive()
+        if self._redrive_parked():
+            self._drain("redrive")
         lost, untaken = self._system_lacks(), untaken_cancellations(self._system, self._sent)
         self._publish(self._plan.orders())
         healed = self._drain("heal")
@@ -86,7 +88,7 @@ class _Run:
             "orders": len(self._sent.at),
             "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
             "cancellations": len(self._sent.cancellations),
-            "parked": waiting,
+            "parked": self._parked,
             "clock": self._clock,
             "cold_starts": self._crew.deaths.cold_starts,
             "flow_seconds": round(flow_seconds),
@@ -115,6 +117,7 @@ class _Run:
         while (passed := time.monotonic() - began) < DRAIN_SECONDS:
             self._crew.tend()
             if passed > PATIENCE_SECONDS:
+                self._redrive_parked()  # an invoice that nobody looks up any more would wait for its clock
                 self._hurry()
             left = unfinished(self._system)
             if not left:
@@ -137,12 +140,12 @@ class _Run:
             if invoices[row["order_id"]]["doubts"] < row["doubts"]:
                 self._sent.forgiven[row["order_id"]] += row["doubts"]
 
-    def _redrive(self) -> int:
+    def _redrive_parked(self) -> int:
         """What an operator is to do about rows that seem to kill their holders; how many there were."""
         count = parked(self._system)
         if count:
             self._system.command("redrive", "parked", "--json")
-            self._drain("redrive")
+            self._parked += count
         return count
 
     # ------------------------------------------------------------ messages
