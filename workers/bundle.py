@@ -129,7 +129,12 @@ class Gathering:
         if parts:
             parts.sort(key=lambda part: TOGETHER.index(part[1].task))
             self._under_way += len(parts)
-            self._hand_over(Bundle(parts, self._ended))
+            bundle = Bundle(parts, self._ended)
+            try:
+                self._hand_over(bundle)
+            except Exception:  # the timer logs it and goes on: what nobody has taken would be held here for ever
+                bundle.reject(requeue=True)
+                raise
 
     def _ended(self, bundle: Bundle) -> None:
         self._under_way -= bundle.size

@@ -158,3 +158,26 @@ def test_what_a_closed_connection_brought_is_the_brokers_again(gathering, clock,
     gathering.close()
     clock.go_on()
     assert bundles == []
+
+
+def test_what_could_not_be_handed_over_is_given_back_and_takes_up_no_room(clock, bundles):
+    given_back, fails = [], [True]
+
+    class Kept(Received):
+        def reject(self, requeue=False):
+            given_back.append((self.delivery_tag, requeue))
+
+    def hand_over(bundle):
+        if fails.pop() if fails else False:
+            raise RuntimeError("can't start new thread")
+        bundles.append(bundle)
+
+    gathering = Gathering(clock, hand_over, in_hand=2)
+    for name in ("a", "b"):
+        gathering.add(Kept(name), Accepted(CREATE, name, []))
+    with pytest.raises(RuntimeError):
+        clock.go_on()
+    assert given_back == [("a", True), ("b", True)]
+    add(gathering, "a")
+    clock.go_on()  # nothing is under way: at once
+    assert [names(bundle) for bundle in bundles] == [[["a"]]]

@@ -156,12 +156,13 @@ class QoS(redis.QoS):
     def _address(self, record: bytes) -> tuple[list[str], str]:
         """The lists that a record's message goes back to, and the message."""
         found = read_record(record)
+        nowhere = self.channel.deadletter_queue or "celery"
         if found is None:
             item, queue = split_record(record)
-            queue = queue or self.channel.deadletter_queue or "celery"
+            queue = queue or nowhere
             return [queue], dumps(unreadable(item, queue, "the list item is no message"))
         message, exchange, routing_key = found
         drop_odd_priority(message)
         level = self.channel._get_message_priority(message, reverse=False)
-        queues = self.channel._lookup(exchange, routing_key)
+        queues = self.channel._lookup(exchange, routing_key) or [nowhere]  # back to no list at all would be lost
         return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message))
