@@ -20,6 +20,7 @@ GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
+STUCK_SECONDS = 1.0  #: while a commit goes on for longer, nothing more of the stage is claimed
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
@@ -59,14 +60,19 @@ class Commits:
         self._free = free
         self._queue: asyncio.Queue[tuple[Any, Slots | None]] = asyncio.Queue()
         self._waiting: list[Runner] = []  #: lanes held up because too much is uncommitted
+        self._begun_at: float | None = None  #: the commit under way, by the loop's time
 
     def add(self, result: Any, held: Slots | None = None) -> None:
         """Have a result committed soon; ``held``: a slot that is free only then."""
         self._queue.put_nowait((result, held))
 
     def hold_up(self, runner: Runner) -> bool:
-        """Whether too much waits for its commit; the lane is woken when that is over."""
-        if self._queue.qsize() <= UNCOMMITTED_LIMIT:
+        """Whether too much waits for its commit, or too long; the lane is woken when that is over.
+
+        After a database that was away for longer than a lease, rows would be claimed as lost while their results wait.
+        """
+        stuck = self._begun_at is not None and asyncio.get_running_loop().time() - self._begun_at > STUCK_SECONDS
+        if not stuck and self._queue.qsize() <= UNCOMMITTED_LIMIT:
             return False
         wait_in(self._waiting, runner)
         return True
@@ -84,7 +90,9 @@ class Commits:
                 await asyncio.sleep(max(0.0, rested_at - loop.time()))
             while len(batch) < COMMIT_LIMIT and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+            self._begun_at = loop.time()
             await self.commit([result for result, _ in batch])
+            self._begun_at = None
             rested_at = loop.time() + GATHER_SECONDS
             self._done([slots for _, slots in batch])
 

@@ -13,7 +13,16 @@ import structlog
 from domain import schedule
 from domain.account import Account
 from domain.decision import Stage
-from domain.evidence import ClockRanOut, CredentialsRefused, Evidence, InDoubt, RateLimited, Said, Unreadable
+from domain.evidence import (
+    ClockRanOut,
+    CredentialsRefused,
+    Evidence,
+    InDoubt,
+    RateLimited,
+    Said,
+    Unreachable,
+    Unreadable,
+)
 from domain.exact_json import read_json
 from domain.ports import CreateRequest, Provider
 from domain.status import Status
@@ -115,6 +124,9 @@ class ProviderStages:
         until, reason = self._refused.get(account.name, (0.0, ""))
         if until > time.monotonic():
             return CredentialsRefused(reason=reason)
+        if time.monotonic() + account.timeout_seconds > claim.over_at:
+            # By the time of its answer another worker may have counted it as lost, and called again.
+            return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
         evidence = await self._providers[account.provider].create(_request(invoice), account)
         self._learn(account.name, evidence)
         return evidence

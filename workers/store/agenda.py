@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,7 +70,10 @@ _CLAIM_SQLITE = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown."""
+    """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
+
+    ``over_at``: by this host's monotonic clock the lease was not over before that.
+    """
 
     stage: Stage
     lane: str
@@ -76,6 +81,7 @@ class Claim:
     token: str
     lost: bool
     claimed_at: datetime
+    over_at: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def claim(
 
     A row whose holders keep dying is taken alone, and in the end parked instead.
     """
-    token, lease = secrets.token_hex(8), timedelta(seconds=lease_seconds)
+    token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), time.monotonic() + lease_seconds
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     if database.is_postgresql:
         rows = connection.execute(_CLAIM_POSTGRESQL, keys | {"lease": lease}).all()
@@ -118,7 +124,7 @@ def claim(
     if killers:
         park(connection, stage, sorted(killers))
     held = [
-        Claim(stage, lane, row.subject, token, row.claims > 1, row.claimed_at)
+        Claim(stage, lane, row.subject, token, row.claims > 1, row.claimed_at, over_at)
         for row in rows
         if row.subject not in killers
     ]

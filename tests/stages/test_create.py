@@ -1,0 +1,88 @@
+"""CREATE as the pump runs it: what is called, and what is better not called any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import fakeredis
+import pytest
+
+from domain.account import Account
+from domain.decision import Stage
+from domain.evidence import Created, InDoubt, Unreachable
+from workers.limits import RateLimit
+from workers.stages import ProviderStages
+from workers.stages.provider import LEASE_MARGIN_SECONDS
+from workers.store.agenda import Claim
+
+TIMEOUT_SECONDS = 5.0
+LEASE_SECONDS = TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS
+ACCOUNT = Account(
+    name="shop", provider="nebulox", base_url="http://127.0.0.1:1", api_key="key", timeout_seconds=TIMEOUT_SECONDS
+)
+INVOICE = SimpleNamespace(
+    id="inv_1",
+    order_id="1",
+    status="queued",
+    create_before=None,
+    price=None,
+    currency="EUR",
+    pay_currency=None,
+    network=None,
+    params="{}",
+)
+
+
+class Counting:
+    """A provider that makes every invoice."""
+
+    can_be_asked = False
+
+    def __init__(self):
+        self.calls = 0
+
+    async def create(self, request, account):
+        self.calls += 1
+        return Created(provider_ref="r-1")
+
+
+def create(*, lost=False, held_up_seconds=0.0):
+    """(what a claim of so long ago brings, how often the provider was called)."""
+    provider = Counting()
+    over_at = time.monotonic() - held_up_seconds + LEASE_SECONDS
+    claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, datetime.now(UTC), over_at)
+
+    async def perform():
+        rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
+        work, _ = ProviderStages(None, {"shop": ACCOUNT}, {"nebulox": provider}, rate).works()
+        return await work.perform("shop", [(claim, INVOICE)])
+
+    (judgement,) = asyncio.run(perform())
+    assert judgement.claim is claim
+    return judgement.evidence, provider.calls
+
+
+def test_a_claim_is_called_once():
+    evidence, calls = create()
+    assert (type(evidence), calls) == (Created, 1)
+
+
+def test_a_row_whose_holder_was_lost_is_in_doubt_and_not_called():
+    evidence, calls = create(lost=True)
+    assert (type(evidence), calls) == (InDoubt, 0)
+
+
+@pytest.mark.parametrize("seconds", [LEASE_MARGIN_SECONDS + 1, LEASE_SECONDS, 10 * LEASE_SECONDS])
+def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_does_not_call(seconds):
+    """Stopped, or its claim's answer was: another may count the call as lost, call again, and bill twice."""
+    evidence, calls = create(held_up_seconds=seconds)
+    assert (type(evidence), calls) == (Unreachable, 0)
+    assert "nothing was sent" in evidence.reason
+
+
+def test_a_worker_that_was_held_up_for_less_than_the_margin_calls():
+    evidence, calls = create(held_up_seconds=LEASE_MARGIN_SECONDS / 2)
+    assert (type(evidence), calls) == (Created, 1)

@@ -1,0 +1,72 @@
+"""Results that the database does not take yet go before new claims."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import OperationalError
+
+from domain.decision import Stage
+from workers.pump import Pump, Slots, Work
+from workers.store.agenda import Claim, Due
+
+LANE = (Stage.CREATE, "account")
+PATIENCE_SECONDS = 20
+TRIES = 7  #: the back-off's waits are over two seconds by then
+
+
+class Away:
+    """A database that takes the first result only at the last of several tries; its row can be claimed again then."""
+
+    def __init__(self):
+        self.tries, self.early, self.claims = 0, 0, 0
+        self.committed, self.claimed_again = threading.Event(), threading.Event()
+
+    def claim(self, _lane, _limit):
+        self.claims += 1
+        if self.claims == 1:
+            return ["first"]
+        self.early += self.tries > 5 and not self.committed.is_set()
+        if self.committed.is_set():
+            self.claimed_again.set()
+        return []
+
+    def commit(self, _results):
+        self.tries += 1
+        if self.tries < TRIES:
+            raise OperationalError("COMMIT", {}, Exception("the connection is lost"))
+        self.committed.set()
+
+    async def perform(self, _lane, items):
+        return items
+
+    def work(self):
+        slots = Slots(50)
+        return Work(
+            stage=Stage.CREATE,
+            lanes=lambda: [LANE[1]],
+            slots=lambda _: slots,
+            claim=self.claim,
+            claim_of=lambda item: Claim(*LANE, item, "t", False, datetime.now(UTC)),
+            commit=self.commit,
+            perform=self.perform,
+        )
+
+
+def test_while_a_result_can_not_be_committed_nothing_more_is_claimed_and_then_the_lane_goes_on():
+    """Its lease may be over: a row that is claimed as lost while its result is at hand is a doubt for nothing."""
+    away = Away()
+
+    async def open_works(_):
+        return [away.work()]
+
+    pump = Pump(open_works, lambda _: [Due(*LANE, -1.0)], lambda _: None, lambda _: None)
+    pump.start()
+    try:
+        while not away.committed.wait(0.01):
+            pump.wake(LANE)
+        assert away.claimed_again.wait(PATIENCE_SECONDS)
+        assert away.early == 0
+    finally:
+        pump.stop(1)
