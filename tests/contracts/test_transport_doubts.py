@@ -234,7 +234,8 @@ class Storm:
 
     def blow(self, steps):
         deeds = [self.publish, self.look, self.look, self.acknowledge, self.acknowledge, self.acknowledge_together]
-        deeds += [self.give_back, self.die, self.leave, self.cut, self.claim_unread, self.claim_late, self.bring_back]
+        deeds += [self.give_back, self.die, self.leave, self.cut, self.claim_unread, self.lose_an_answer]
+        deeds += [self.claim_late, self.bring_back]
         for _ in range(steps):
             while len(self.readers) < self.CONSUMERS:
                 self.readers.append(Reader(self.broker, prefetch=self.random.choice((1, 4, 16))))
@@ -301,6 +302,13 @@ class Storm:
     def claim_unread(self):
         reader = self.random.choice(self.readers)
         reader.connection.transport.cycle.on_poll_start()
+
+    def lose_an_answer(self):
+        self.publish()
+        channel = self.random.choice(self.readers).channel
+        channel.connection.cycle.on_poll_start()
+        time.sleep(0.01)  # for most of them the claim has found something by now
+        channel.client.connection.disconnect()
 
     def claim_late(self):
         channel = self.random.choice(self.readers).channel
