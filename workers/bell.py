@@ -29,7 +29,7 @@ redis.call('SET', KEYS[2], unheard + 1, 'PX', quiet * 4)
 return 1
 """
 
-#: Between two rings of one process: what is asked for meanwhile is rung once. A bell costs a message; the lane that
+#: After a bell of one process: what is asked for meanwhile is rung once. A bell costs a message; the lane that
 #: hears it rests for longer than this (``workers.pump``), so a longer rest here would only be waited for twice.
 REST_SECONDS = 0.005
 
@@ -75,19 +75,24 @@ class Bell:
             bells = [self._waiting.get()]
             while not self._waiting.empty():
                 bells.append(self._waiting.get())
+            rung = False
             for bell in bells:
                 self._asked.discard(bell)  # first: who rings from now on may mean something that came later
                 if self._clock() >= self._away_until:
-                    self._ring(*bell)
-            time.sleep(REST_SECONDS)
+                    rung = self._ring(*bell) or rung
+            if rung:  # one that may not be rung holds up no other
+                time.sleep(REST_SECONDS)
 
-    def _ring(self, stage: str, lane: str) -> None:
+    def _ring(self, stage: str, lane: str) -> bool:
+        """Whether it cost a message."""
         try:
-            if self._may_ring(keys=_keys(stage, lane)):
-                self._post(stage, lane)
+            if not self._may_ring(keys=_keys(stage, lane)):
+                return False
+            self._post(stage, lane)
         except Exception as error:  # noqa: BLE001 - broker or Redis away: the sweep finds the work within a second
             self._rest()
             log.warning("bell.unheard", stage=stage, lane=lane, error=type(error).__name__)
+        return True
 
     def _post(self, stage: str, lane: str) -> None:
         try:
@@ -99,10 +104,17 @@ class Bell:
 
     def clear(self, stage: str, lane: str) -> None:
         """Let the bell ring again. Before the claim, never after it: a ring in between would get lost."""
+        self._forget(_keys(stage, lane), stage, lane)
+
+    def put_off(self, stage: str, lane: str) -> None:
+        """It was heard, and is still to be quiet for its second: whoever heard it clears it before a claim to come."""
+        self._forget(_keys(stage, lane)[1:], stage, lane)
+
+    def _forget(self, keys: list[str], stage: str, lane: str) -> None:
         if self._clock() < self._away_until:
             return
         try:
-            self._client.delete(*_keys(stage, lane))
+            self._client.delete(*keys)
         except Exception as error:  # noqa: BLE001 - the key runs out by itself
             self._rest()
             log.warning("bell.not_cleared", stage=stage, lane=lane, error=type(error).__name__)

@@ -66,6 +66,9 @@ class Runtime:
 
     def wake(self, stage: str, lane: str) -> None:
         """A bell was heard."""
+        if self.pump is not None and self.pump.put_off((Stage(stage), lane)):
+            self.bell.put_off(stage, lane)
+            return
         self.bell.clear(stage, lane)
         if self.pump is not None:
             self.pump.wake((Stage(stage), lane))
@@ -153,6 +156,7 @@ def start_pump() -> None:
             store.next_due,
             store.release,
             lambda lane: current.bell.ring(*lane),
+            lambda lane: current.bell.clear(*lane),
         )
         current.pump.start()
 

@@ -229,7 +229,11 @@ class Worker(Process):
         super().__init__(world, name)
         store, bell = self.runtime.store, self.runtime.bell
         self.pump = self.runtime.pump = Pump(
-            self._open_works, store.next_due, store.release, lambda lane: bell.ring(*lane)
+            self._open_works,
+            store.next_due,
+            store.release,
+            lambda lane: bell.ring(*lane),
+            lambda lane: bell.clear(*lane),
         )
         self.context = Context()
         self.context.run(HOST.set, self)

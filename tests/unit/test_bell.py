@@ -114,6 +114,22 @@ def test_bells_that_could_not_be_rung_are_no_reason_to_ring_rarely(post):
     assert redis.pttl("invoices:bell:create:shop") <= 1000
 
 
+def test_a_bell_that_is_put_off_stays_quiet_for_its_second_and_gets_no_rarer(post):
+    redis = FakeRedis()
+    bell = Bell(redis, post.send)
+    for number in range(3):
+        bell.ring(Stage.CREATE, "busy")
+        until(lambda wanted=number + 1: len(post.sent) == wanted)
+        bell.put_off("create", "busy")
+        bell.ring(Stage.CREATE, "busy")  # in vain: the lane that heard it goes on by itself
+        bell.ring(Stage.CREATE, f"other-{number}")
+        until(lambda wanted=f"other-{number}": post.sent[-1][2] == wanted)
+        post.sent = post.sent[:-1]
+        assert 0 < redis.pttl("invoices:bell:create:busy") <= 1000
+        redis.delete("invoices:bell:create:busy")  # its time is up
+    assert len(post.sent) == 3
+
+
 def test_the_bell_s_client_asks_a_redis_that_is_away_once(post):
     client = open_redis("redis://127.0.0.1:1/0", ONE_TRY)
 

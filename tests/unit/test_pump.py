@@ -21,9 +21,10 @@ PATIENCE_SECONDS = 20
 class Limited:
     """A lane whose rate lets nothing through, until it is told to."""
 
-    def __init__(self):
+    def __init__(self, shared_limit=False):
         self.asked, self.claimed, self.open = 0, threading.Event(), False
         self.first_asked = threading.Event()
+        self.shared_limit = shared_limit
 
     async def admit(self, lane, asked):
         self.asked += 1
@@ -43,6 +44,7 @@ class Limited:
             claim_of=lambda item: Claim(*LANE, item, "t", False, datetime.now(UTC)),
             commit=lambda _: None,
             admit=self.admit,
+            shared_limit=self.shared_limit,
         )
 
 
@@ -64,6 +66,70 @@ def test_a_lane_at_its_rate_asks_once_however_often_it_is_woken_and_goes_on_when
         assert limited.asked <= 1 + (time.monotonic() - begun) / WAIT_SECONDS
         limited.open = True
         assert limited.claimed.wait(PATIENCE_SECONDS)
+    finally:
+        pump.stop(1)
+
+
+class Granted(Limited):
+    """One call of all that are asked for; three rows are due."""
+
+    def __init__(self):
+        super().__init__(shared_limit=True)
+        self.left, self.asked_for = list("abc"), []
+
+    async def admit(self, lane, asked):
+        self.asked += 1
+        return 1, 0.01
+
+    def claim(self, lane, limit):
+        found, self.left = self.left[:limit], self.left[limit:]
+        self.asked_for.append(self.asked)
+        if not found:
+            self.claimed.set()
+        return found
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_bell_of_a_lane_at_its_rate_is_put_off_where_no_other_process_could_use_it(shared):
+    limited, steps = Limited(shared), []
+
+    async def open_works(_):
+        return [limited.work()]
+
+    pump = Pump(open_works, lambda _: [], lambda _: None, lambda _: None, steps.append)
+    pump.start()
+    try:
+        assert not pump.put_off((Stage.CREATE, "nobody"))
+        while not limited.first_asked.wait(0.01):
+            assert not pump.put_off(LANE)  # it has not asked yet
+            pump.wake(LANE)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while shared and not pump.put_off(LANE):
+            assert time.monotonic() < until
+        assert pump.put_off(LANE) == shared
+        assert steps == []
+        limited.open = True
+        assert limited.claimed.wait(PATIENCE_SECONDS)
+        limited.claimed.clear()
+        if shared:  # cleared, and then it looks once more for what came in between
+            assert limited.claimed.wait(PATIENCE_SECONDS)
+        assert steps == [LANE] * shared
+    finally:
+        pump.stop(1)
+
+
+def test_a_lane_that_gets_less_than_it_asked_for_waits_for_its_next_token_without_telling_others():
+    granted, rung = Granted(), []
+
+    async def open_works(_):
+        return [granted.work()]
+
+    pump = Pump(open_works, lambda _: [Due(*LANE, -1.0)], lambda _: None, rung.append)
+    pump.start()
+    try:
+        assert granted.claimed.wait(PATIENCE_SECONDS)
+        assert granted.asked_for[:4] == [1, 2, 3, 4]  # a token for each row, and one to find nothing more
+        assert rung == []
     finally:
         pump.stop(1)
 

@@ -41,11 +41,13 @@ class Pump:
         next_due: Callable[[Sequence[Lane]], Sequence[Due]],
         release: Callable[[Sequence[Claim]], None],
         ring_others: Callable[[Lane], None],
+        clear_bell: Callable[[Lane], None] = lambda _: None,
     ) -> None:
         self._open_works = open_works
         self._next_due = next_due
         self._release = release
         self._ring_others = ring_others
+        self._clear_bell = clear_bell
         self._calls = StoreCalls()
         self._runners: dict[Lane, Runner] = {}
         self._works: Sequence[Work] = ()
@@ -69,6 +71,18 @@ class Pump:
     def wake(self, lane: Lane) -> None:
         """There may be work in this lane. Cheap, from any thread, harmless when there is none."""
         self._call(lambda: self._wake(lane))
+
+    def put_off(self, lane: Lane) -> bool:
+        """A bell was heard: whether it is for a lane that goes on by itself, when its limit lets it.
+
+        Then the bell needn't ring again until the lane is at its end and clears it: for an account at its rate each
+        would only be work for nothing, in the way of other accounts.
+        """
+        runner = self._runners.get(lane)
+        if runner is None or not (runner.held and runner.work.shared_limit):
+            return False
+        runner.put_off = True
+        return runner.held  # let go in between, it may have overlooked that; to clear the bell twice does no harm
 
     def sweep(self) -> None:
         """Ask SQL now what is due."""
@@ -189,8 +203,7 @@ class Pump:
             return True
         allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
         if allowed <= 0:
-            runner.held = True
-            asyncio.get_running_loop().call_later(wait_seconds, self._let_go, runner)
+            self._hold(runner, wait_seconds)
             return True
         items = await self._calls.run(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
@@ -200,15 +213,30 @@ class Pump:
             return True
         self._begin(runner, slots, items)
         if len(items) >= allowed:
-            if work.batch > 1:  # in a lane of one row others would find nothing
-                self._ring_others((work.stage, lane))
-            runner.wake.set()
+            self._go_on(runner, allowed < room, wait_seconds)
             return True
+        if runner.put_off:
+            runner.put_off = False
+            await self._calls.run(self._clear_bell, (work.stage, lane))
+            runner.wake.set()  # for what came before it was cleared
         if items and work.claim_of(items[0]).lost:  # perhaps taken alone: others may be due behind it
             wait_in(slots.waiting, runner)
         if work.timed:
             await self._set_timers([(work.stage, lane)])
         return False
+
+    def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
+        """There may be more: for this process and for others, or only when the limit lets more through."""
+        if limited and wait_seconds > 0:
+            self._hold(runner, wait_seconds)
+            return
+        if runner.work.batch > 1:  # in a lane of one row others would find nothing
+            self._ring_others((runner.work.stage, runner.lane))
+        runner.wake.set()
+
+    def _hold(self, runner: Runner, wait_seconds: float) -> None:
+        runner.held = True
+        asyncio.get_running_loop().call_later(wait_seconds, self._let_go, runner)
 
     def _let_go(self, runner: Runner) -> None:
         runner.held = False

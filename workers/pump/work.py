@@ -45,6 +45,7 @@ class Work:
     hold_slot: bool = False  #: a slot is free again only when its result is committed
     admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
     refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
+    shared_limit: bool = False  #: what ``admit`` does not let through here it lets through in no other process either
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Runner:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     held: bool = False  #: let through no more (``Work.admit``) until its timer has run out, however often it is woken
+    put_off: bool = False  #: a bell was heard meanwhile and not cleared
 
 
 def wait_in(waiting: list[Runner], runner: Runner) -> None:

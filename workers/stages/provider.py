@@ -90,6 +90,7 @@ class ProviderStages:
             commit=lambda judgements: judge(self._store, judgements),
             admit=self._admit,
             refund=self._rate.give_back,
+            shared_limit=True,
             **options,
         )
 
