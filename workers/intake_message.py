@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from typing import Any
 
 from domain.decision import Stage
 from domain.exact_json import JsonError, read_json, write_json
+from domain.order import OrderError, parse_cancellation, parse_orders
 
 CREATE = "invoices.create"
 CREATE_MANY = "invoices.create_many"
@@ -41,6 +42,9 @@ MAX_NAME_LENGTH = 255
 EXCERPT_CHARACTERS = 2048
 
 _ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
+#: What can be said of a call without the accounts, where it would else be a task and an acknowledgement of its own just
+#: to be refused: what is turned away goes with its neighbours. Orders do anyway, and are judged there.
+_CHECKS: Mapping[str, Callable[[Any], object]] = {CREATE_MANY: parse_orders, CANCEL: parse_cancellation}
 STAGES = frozenset(stage.value for stage in Stage)
 _BELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 #: What Celery may look for in the headers; everything a sender wrote beyond id and task is left behind.
@@ -182,7 +186,16 @@ def _read(
     if args:
         raise _Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
     expires = None if task == CANCEL else _expires(about.get("expires"))
+    _check_call(task, kwargs)
     return Accepted(task, task_id, [parts.fields, key, expires])
+
+
+def _check_call(task: str, kwargs: dict[str, Any]) -> None:
+    if task in _CHECKS:
+        try:
+            _CHECKS[task](kwargs)
+        except OrderError as error:
+            raise _Unusable(str(error)) from None
 
 
 def _name(task: Any) -> str:

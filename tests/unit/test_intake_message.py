@@ -39,12 +39,15 @@ def reason_of(judged):
     return judged.reason
 
 
-@pytest.mark.parametrize("task", ["invoices.create", "invoices.create_many", "invoices.cancel"])
-def test_both_protocols_come_out_the_same(task):
-    new, old = protocol_2(task=task), protocol_1(task=task)
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [("invoices.create", FIELDS), ("invoices.create_many", {"orders": [FIELDS]}), ("invoices.cancel", FIELDS)],
+)
+def test_both_protocols_come_out_the_same(task, fields):
+    new, old = protocol_2(fields, task=task), protocol_1(task=task, kwargs=fields)
 
-    assert (new.task, new.id, fields_of(new), new.arguments[2]) == (task, "id-1", FIELDS, None)
-    assert (old.task, old.id, fields_of(old), old.arguments[2]) == (task, "id-1", FIELDS, None)
+    assert (new.task, new.id, fields_of(new), new.arguments[2]) == (task, "id-1", fields, None)
+    assert (old.task, old.id, fields_of(old), old.arguments[2]) == (task, "id-1", fields, None)
 
 
 def test_every_digit_of_a_number_is_kept():
@@ -106,10 +109,19 @@ def test_null_for_no_arguments_is_understood():
         (lambda: protocol_2(task="invoices.run", args=["create", 5], kwargs={}), "args: invoices.run takes"),
         (lambda: protocol_2(task="invoices.sweep", args=[1], kwargs={}), "args: invoices.sweep takes []"),
         (lambda: protocol_2(task="invoices.sweep"), "args: invoices.sweep takes [] and no kwargs"),
+        (lambda: protocol_2({"orders": []}, task="invoices.create_many"), "orders: must be a list of 1 to 500 orders"),
+        (lambda: protocol_1(task="invoices.create_many"), "orders: invoices.create_many takes exactly one field"),
+        (lambda: protocol_2({"account": "nebulox"}, task="invoices.cancel"), "order_id: give"),
     ],
 )  # fmt: skip
 def test_a_message_that_can_not_be_used_says_which_part_is_wrong(judged, reason):
     assert reason_of(judged()).startswith(reason)
+
+
+def test_a_call_that_can_not_be_used_is_listed_with_the_fields_it_was_sent_with():
+    judged = protocol_2({"orders": []}, task="invoices.create_many")
+
+    assert (judged.task, judged.excerpt, judged.complete) == ("invoices.create_many", '{"orders":[]}', True)
 
 
 def test_a_full_create_many_fits():
