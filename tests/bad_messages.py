@@ -241,3 +241,17 @@ def bad_message(number: int) -> tuple[str, bytes, str]:
 def good_message(name: str) -> bytes:
     """An order as a shop sends it: the protocols take turns, by the last figure of the name."""
     return call_1(name) if name[-1:] in {"3", "7"} else call(name)
+
+
+def as_published(item: bytes) -> dict[str, Any] | None:
+    """What an AMQP client passes to `publish` to send the message of a list item; None: only a list takes it."""
+    try:
+        found = json.loads(item)
+        sent = {"body": base64.b64decode(found["body"], validate=True), "headers": dict(found["headers"])}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    whole = found.keys() == json.loads(envelope("")).keys() and isinstance(found["properties"], dict)
+    if not whole or not isinstance(found["content-type"], str):
+        return None
+    told = {"correlation_id": found["properties"].get("correlation_id", "")}
+    return sent | told | {"content_type": found["content-type"], "content_encoding": found["content-encoding"]}

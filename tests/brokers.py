@@ -70,11 +70,31 @@ def embedded_and(*names: str) -> list[Any]:
     return ["embedded", *(pytest.param(name, marks=pytest.mark.engines) for name in names)]
 
 
-@contextlib.contextmanager
-def open_broker(name: str, folder: Path) -> Iterator[Broker | None]:
-    """A broker by its name; None for the embedded one, which a system brings along. A missing one skips the test."""
-    with contextlib.nullcontext() if name == "embedded" else skipping(BROKERS[name](folder)) as broker:
-        yield broker
+class Brokers:
+    """Brokers by their names, each a server of the test's own, but RabbitMQ, whose start takes long: one for all."""
+
+    def __init__(self, new_folder: Callable[[str], Path]) -> None:
+        self._new_folder = new_folder
+        self._shared = contextlib.ExitStack()
+        self._rabbitmq: RabbitMq | None = None
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[Broker | None]:
+        """Empty as on its first day; None for the embedded one, which a system brings along. A missing one skips."""
+        if name == "embedded":
+            yield None
+        elif name == "rabbitmq":
+            if self._rabbitmq is None:
+                self._rabbitmq = self._shared.enter_context(skipping(run_rabbitmq(self._new_folder(name))))
+            self._rabbitmq.renew()
+            yield self._rabbitmq
+        else:
+            with skipping(BROKERS[name](self._new_folder(name))) as broker:
+                yield broker
+
+    def close(self) -> None:
+        """Stop what is shared."""
+        self._shared.close()
 
 
 @contextlib.contextmanager

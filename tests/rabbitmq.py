@@ -17,6 +17,8 @@ from tests.servers import Server, free_port, wait_until
 class RabbitMq(Broker):
     """RabbitMQ with quorum queues for messages; bells, rates and the stream are in a Valkey beside it."""
 
+    speaks_redis = False
+
     def __init__(self, program: str, folder: Path, settings: str = "") -> None:
         """``settings`` is what rabbitmq's advanced.config holds: Erlang terms."""
         self.queue_arguments = {"x-queue-type": "quorum"}
@@ -93,6 +95,15 @@ class RabbitMq(Broker):
         """On the same data and the same port."""
         self._process.end(how)
         self._start()
+
+    def renew(self) -> None:
+        """As if nobody had used it: without the queues of ours, and with an empty Valkey beside it."""
+        if not self._process.runs():
+            self._start()
+        with kombu.Connection(self.broker_url) as connection:
+            for queue in ("invoices.intake", "invoices.work"):
+                connection.default_channel.queue_delete(queue)
+        self.redis.flushall()
 
     def close(self) -> None:
         """Stop both."""

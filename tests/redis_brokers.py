@@ -37,6 +37,7 @@ class Broker:
     settings: Mapping[str, str] = {}  #: for the processes
     connection_options: Mapping[str, Any] = {}  #: for bare kombu, besides the address
     queue_arguments: Mapping[str, str] | None = None  #: queues are declared with them
+    speaks_redis = True  #: messages are items of lists that anybody may read and write
 
     def waiting(self, queue: str) -> int:
         """Messages that nobody has in hand; in Redis those in the lists of the queue's priorities too."""

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from sqlalchemy.engine import make_url
 
 from tests.acceptance.proxy import Door
+from tests.brokers import BROKERS, Brokers, embedded_and
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory):
+    """`with brokers.open(name) as broker`, by the names of `BROKERS`."""
+    with contextlib.closing(Brokers(tmp_path_factory.mktemp)) as brokers:
+        yield brokers
+
+
+@pytest.fixture(params=embedded_and(*BROKERS))
+def broker(request, brokers):
+    """Each broker in turn; None for the embedded one."""
+    with brokers.open(request.param) as broker:
+        yield broker
 
 
 @pytest.fixture

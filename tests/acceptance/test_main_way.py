@@ -12,13 +12,13 @@ from standardwebhooks import Webhook
 
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
-from tests.brokers import BROKERS, embedded_and, open_broker
+from tests.brokers import BROKERS, embedded_and
 
 EXACT = "0.1000000000000000055"
 
 
 @pytest.fixture(params=["sqlite", *embedded_and(*BROKERS)])
-def system(request, tmp_path, tmp_path_factory):
+def system(request, tmp_path, brokers):
     """Everything that `Procfile` names, on each broker with PostgreSQL, and on SQLite."""
     name, url = request.param, None
     if name == "sqlite":
@@ -26,7 +26,7 @@ def system(request, tmp_path, tmp_path_factory):
     else:
         url = request.getfixturevalue("new_postgres_url")
     accounts = {"zeroxhost": {"poll_seconds": 0.3}}
-    with open_broker(name, tmp_path_factory.mktemp("broker")) as broker:
+    with brokers.open(name) as broker:
         system = System(tmp_path, database_url=url, accounts=accounts, broker=broker)
         with running(system, "intake", "worker", "beat") as system:
             yield system

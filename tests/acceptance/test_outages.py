@@ -10,16 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.system import RECEIVER, System, nebulox_order, running, zeroxhost_order
-from tests.brokers import embedded_and, open_broker
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(params=embedded_and("tls", "sentinel", "rabbitmq"))
-def broker(request, tmp_path_factory):
-    """Those that differ in how connections are made; None: the embedded one."""
-    with open_broker(request.param, tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
 
 
 def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_lost(

@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from tests.acceptance.system import System, nebulox_order, running
-from tests.brokers import open_broker, run_rabbitmq, skipping
+from tests.brokers import run_rabbitmq, skipping
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
 
@@ -22,10 +22,10 @@ IMPATIENT = "[{rabbit, [{consumer_timeout, 4000}, {channel_tick_interval, 1000}]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory):
+def system(tmp_path_factory, brokers):
     """All processes."""
     with (
-        open_broker("rabbitmq", tmp_path_factory.mktemp("broker")) as broker,
+        brokers.open("rabbitmq") as broker,
         running(System(tmp_path_factory.mktemp("s"), broker=broker), "intake", "worker") as system,
     ):
         yield system

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
-from tests.brokers import embedded_and, open_broker
+from tests.brokers import BROKERS, embedded_and
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def door():
         yield door
 
 
-@pytest.fixture(scope="module", params=embedded_and("redis", "sentinel", "rabbitmq"))
-def system(request, tmp_path_factory, door):
+@pytest.fixture(scope="module", params=embedded_and(*BROKERS))
+def system(request, tmp_path_factory, brokers, door):
     """Intake and two workers; no beat: it is not needed. Before the first test one worker is killed amid its calls:
     what becomes of those shows half a minute later, in the last tests."""
     accounts: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def system(request, tmp_path_factory, door):
         "far": {"provider": "zeroxhost", "timeout_seconds": 4, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
     }
     with contextlib.ExitStack() as stack:
-        broker = stack.enter_context(open_broker(request.param, tmp_path_factory.mktemp("b")))
+        broker = stack.enter_context(brokers.open(request.param))
         system = System(tmp_path_factory.mktemp("s"), accounts=accounts, broker=broker)
         stack.enter_context(running(system, "intake", "worker"))
         host, port = system.sandbox.url.removeprefix("http://").split(":")
