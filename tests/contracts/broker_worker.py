@@ -1,10 +1,9 @@
-"""A Celery worker of the crash tests: counts each task in the broker's own server. Its settings come as one JSON."""
+"""The app of the crash tests' worker: counts each task in the broker's own server. Its settings come as one JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 
 import redis
@@ -41,8 +40,3 @@ def count(number):
             return
         except redis.RedisError:
             time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    arguments = ["worker", "-P", given["pool"], "-c", "4", "-l", "ERROR", "--without-mingle", "--without-gossip"]
-    app.worker_main([*arguments, "-n", f"w{os.getpid()}@test", *sys.argv[1:]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,10 @@ from typing import Any
 import redis
 from kombu import pools
 
+from tests.acceptance.system import Running
 from tests.contracts.broker_client import connect_redis
+
+_numbers = itertools.count()
 
 OPTIONS = {
     "visibility_timeout": 4,
@@ -45,7 +50,9 @@ class Figures:
 class Run:
     """A queue full of messages and a worker process on it."""
 
-    def __init__(self, broker_url, *, database, ours, pool="threads", options=None):
+    def __init__(self, broker_url, *, database, ours, pool="threads", options=None, nursery=None):
+        """``nursery`` starts workers as forks; without one each imports everything anew, which takes seconds of CPU."""
+        self._nursery = nursery
         self.client, self.url = connect_redis(broker_url, database)
         self.client.flushdb()
         self.ours = ours
@@ -55,11 +62,11 @@ class Run:
             "socket": broker_url.removeprefix("redis+socket://"),
             "database": database,
             "ours": ours,
-            "pool": pool,
             "options": self.options,
         }
         self.environment = {**os.environ, "BROKER_WORKER": json.dumps(settings), "PYTHONPATH": str(Path.cwd())}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.pool = pool
+        self.process: Running | None = None
 
     def fill(self, messages):
         """Put so many calls of ``count`` into the queue, as Celery writes them."""
@@ -84,16 +91,18 @@ class Run:
         pools.reset()
 
     def start(self):
+        argv = ["celery", "-A", "tests.contracts.broker_worker", "worker", "-P", self.pool, "-c", "4", "-l", "ERROR"]
+        argv += ["--without-mingle", "--without-gossip", "-n", f"w{next(_numbers)}@test"]
+        if self._nursery is not None:
+            self.process = self._nursery.start(argv, self.environment, Path(os.devnull))
+            return
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.contracts.broker_worker"],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", *argv], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def stop(self, *, kill=False):
         if self.process is not None:
-            (self.process.kill if kill else self.process.terminate)()
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             self.process.wait(60)
 
     def kept_alive(self):

@@ -9,11 +9,19 @@ from random import Random
 
 import pytest
 
+from tests.chaos.nursery import Nursery
 from tests.contracts.broker_client import Broker, Reader, connect_redis
 from tests.contracts.crash_runs import Run, run_kills
 from workers.embedded.valkey import ensure_valkey, stop_valkey
 
 SEED = 4
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    """Starts workers with all imports done: forty lives take as long as five."""
+    with Nursery() as nursery:
+        yield nursery
 
 
 def test_a_worker_killed_over_and_over_loses_nothing(valkey_broker_url):
@@ -45,9 +53,9 @@ def test_a_worker_that_is_told_to_stop_gives_its_messages_back_at_once(valkey_br
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 @pytest.mark.parametrize("ours", [False, True], ids=["stock", "ours"])
-def test_forty_kills_under_load(valkey_broker_url, ours, pool):
+def test_forty_kills_under_load(valkey_broker_url, nursery, ours, pool):
     messages, kills = 20_000, 40
-    run = Run(valkey_broker_url, database=8, ours=ours, pool=pool)
+    run = Run(valkey_broker_url, database=8, ours=ours, pool=pool, nursery=nursery)
     figures = run_kills(run, messages, kills, seed=SEED)
     print(f"\n{'ours' if ours else 'stock'}, {pool}: {figures}")
     if ours:
@@ -58,9 +66,9 @@ def test_forty_kills_under_load(valkey_broker_url, ours, pool):
 @pytest.mark.engines
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ours", [False, True], ids=["stock", "ours"])
-def test_a_broker_killed_under_load_and_started_again_loses_nothing(tmp_path, ours):
+def test_a_broker_killed_under_load_and_started_again_loses_nothing(tmp_path, nursery, ours):
     messages, random = 12_000, Random(SEED)
-    run = Run(ensure_valkey(tmp_path).broker_url, database=0, ours=ours)
+    run = Run(ensure_valkey(tmp_path).broker_url, database=0, ours=ours, nursery=nursery)
     run.fill(messages)
     deaths = kills = 0
     try:
