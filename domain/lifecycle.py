@@ -6,6 +6,7 @@ No I/O, no clock, no dice: ``now`` is the database's, ``jitter`` (0..1) is hande
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -322,6 +323,7 @@ def _monitored(case: _Case) -> bool:
     return case.invoice.monitor_until is not None and case.now < case.invoice.monitor_until
 
 
+@functools.lru_cache(1024)  # the policies' own, nearly always
 def _minutes(minutes: Decimal) -> timedelta:
     return timedelta(seconds=float(minutes * 60))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from typing import Any
@@ -62,8 +63,16 @@ def _check_schema(settings: Settings) -> None:
 @worker_ready.connect(weak=False)
 def start(sender: Any = None, **_: Any) -> None:
     """A worker that reads the work queue has a pump; an intake worker has none."""
+    keep_what_is_loaded()
     if WORK_QUEUE in sender.app.amqp.queues.consume_from:
         start_pump()
+
+
+def keep_what_is_loaded() -> None:
+    """What is loaded by now stays loaded: the collector of cycles need not look through it again for every few batches
+    of rows. That was a sixth of the clock's CPU."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_shutting_down.connect(weak=False)

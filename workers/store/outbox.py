@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Connection, String, all_, bindparam, exists, func, select
 
@@ -24,8 +24,7 @@ DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
 _ANY_UNPUBLISHED = select(exists().where(EVENT.c.published_at.is_(None)))
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event to be written: ``body`` holds the very bytes that are signed and sent."""
 
     id: str
@@ -69,8 +68,7 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
 
 def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:
     """The numbers that they were given, in their order."""
-    fields = ("id", "invoice_id", "sequence", "type", "body")
-    rows = [{name: getattr(event, name) for name in fields} | {"created_at": now} for event in events]
+    rows = [event._asdict() | {"created_at": now} for event in events]
     numbers = {row.id: row.number for row in insert_rows(connection, EVENT, rows, returning=("id", "number"))}
     return [numbers[event.id] for event in events]
 
