@@ -11,6 +11,13 @@ import simplejson
 
 from domain.money import format_amount
 
+# Made once: simplejson's own functions make these anew for each call, which takes longer than a small document.
+_READER = simplejson.JSONDecoder(parse_float=Decimal)
+_WRITER, _SORTING_WRITER = (
+    simplejson.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
+    for sort_keys in (False, True)
+)
+
 
 class JsonError(ValueError):
     """Text that is no JSON (NaN, Infinity and documents nested too deeply included)."""
@@ -19,7 +26,7 @@ class JsonError(ValueError):
 def read_json(text: str | bytes) -> Any:
     """Parse JSON; numbers with a point or an exponent become Decimal, the others int. Raises JsonError."""
     try:
-        return simplejson.loads(text, use_decimal=True, allow_nan=False)
+        return _READER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise JsonError("is nested too deeply") from None
     except (ValueError, ArithmeticError) as error:
@@ -29,9 +36,7 @@ def read_json(text: str | bytes) -> Any:
 
 def write_json(value: Any, *, sort_keys: bool = False) -> str:
     """Serialise compactly; a Decimal becomes a JSON number with exactly its digits."""
-    return simplejson.dumps(
-        value, use_decimal=True, separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys, allow_nan=False
-    )
+    return (_SORTING_WRITER if sort_keys else _WRITER).encode(value)
 
 
 def write_flat(fields: Mapping[str, str | int | simplejson.RawJSON | None]) -> str:

@@ -1,26 +1,34 @@
-"""httpx's client without what nobody here uses: authentication, redirects, cookies, hooks, merged defaults.
+"""httpx over aiohttp without what nobody here uses: authentication, redirects, cookies, hooks, merged defaults.
 
-They cost more than the exchange itself: with them a request takes 0.7 ms of CPU, without 0.35 (aiohttp alone: 0.25).
+They cost more than the exchange itself. A POST over httpx's client and the usual transport for aiohttp takes 0.7 ms of
+CPU, over these 0.4 (aiohttp alone: 0.3).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import aiohttp
 import httpx
+
+#: A piece of an answer is at most so long.
+CHUNK_BYTES = 16 * 1024
 
 
 class LeanClient(httpx.AsyncClient):
-    """Hands requests to its transport as they are. No redirect is followed, no cookie kept, no environment read."""
+    """Hands requests to its transport as they are. No redirect is followed, no cookie kept, no environment read.
+
+    Nor is there a time-out: who sends bounds the whole exchange (``asyncio.timeout``).
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        super().__init__(transport=transport, trust_env=False, follow_redirects=False)
+        super().__init__(transport=transport, trust_env=False, follow_redirects=False, timeout=None)
         self._wire = transport
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
-        """The transport's answer. Raises ``httpx.HTTPError``, and whatever else the transport lets through."""
+        """The transport's answer. Raises what the transport lets through."""
         if self.is_closed:
             raise RuntimeError("the client is closed")
         response = await self._wire.handle_async_request(request)
@@ -32,16 +40,64 @@ class LeanClient(httpx.AsyncClient):
         return response
 
 
-def make_request(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None, connect_seconds: float | None = None
-) -> httpx.Request:
+class AiohttpWire(httpx.AsyncBaseTransport):
+    """Sends through an aiohttp session, opened at the first request, so on the loop that uses it.
+
+    What fails raises aiohttp's own exceptions: httpx has no names for some, and none that tell a connection that was
+    refused from one that was reset after the request was read.
+    """
+
+    def __init__(self, open_session: Callable[[], aiohttp.ClientSession]) -> None:
+        self._open_session = open_session
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer's head; its body is read from ``response.stream``, still packed where it came packed."""
+        if self._session is None:
+            self._session = self._open_session()
+        answer = await self._session.request(
+            request.method,
+            str(request.url),
+            headers=request.headers,
+            data=request.content or None,
+            allow_redirects=False,
+            auto_decompress=False,
+        )
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer), request=request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's bytes as they come. No generator, so that one who stops reading leaves nothing to be closed."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._answer.content.read(CHUNK_BYTES)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """The connection goes back to the pool if all was read, and is closed otherwise."""
+        await self._answer.__aexit__(None, None, None)
+
+
+def make_request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request:
     """A request with these headers and no others (the transport adds Host and Content-Length).
 
     Raises ``httpx.InvalidURL``, and ValueError for what can't be sent: a header that is not ASCII.
     """
-    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    timeout = {} if connect_seconds is None else {"timeout": {"connect": connect_seconds}}
-    request = httpx.Request(method, _url(url), headers=raw, stream=httpx.ByteStream(body or b""), extensions=timeout)
+    request = httpx.Request(method, _url(url), stream=httpx.ByteStream(body or b""))
+    request.headers = httpx.Headers(headers, encoding="ascii")  # named, or httpx tries them at each look
     request.read()
     return request
 

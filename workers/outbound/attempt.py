@@ -66,7 +66,7 @@ def judge_status(status: int) -> tuple[Outcome, str | None]:
 
 
 def judge_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
-    """The outcome and the line for an exchange that broke. Judged by the causes: httpx's own names mislead here."""
+    """The outcome and the line for an exchange that broke. Judged by the causes: the outermost name may mislead."""
     causes = list(_causes_of(error))
     for cause in causes:
         if isinstance(cause, AddressRefused):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets as random_source
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ def sign(secrets: Sequence[str], webhook_id: str, timestamp: int, body: bytes) -
 
 
 def _sign_with(key: bytes, content: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
 
 
 def _key_of(secret: str) -> bytes:

@@ -6,16 +6,14 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, cast
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
-from workers.lean_client import LeanClient, make_request
+from workers.lean_client import AiohttpWire, LeanClient, make_request
 from workers.outbound.address import AddressGuard
 from workers.outbound.attempt import (
     KEEP_LIMIT,
@@ -107,7 +105,7 @@ class WebhookSender:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = _open_client(self._guard, self._tls or _public_tls())
+        self._client = _open_client(self._guard, self._tls or _public_tls(), self._connect_seconds)
         return self
 
     async def __aexit__(
@@ -127,7 +125,7 @@ class WebhookSender:
         async with self._slots:
             started = time.perf_counter()
             error_line: str | None
-            exchange = _Exchange(self._client, self._guard, self._clock, self._connect_seconds)
+            exchange = _Exchange(self._client, self._guard, self._clock)
             try:
                 async with asyncio.timeout(self._total_seconds):
                     await exchange.run(delivery, webhook_headers)
@@ -148,13 +146,10 @@ class WebhookSender:
 class _Exchange:
     """A request and what has arrived of its answer so far: what came before a failure is part of the log."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float], connect_seconds: float
-    ) -> None:
+    def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
         self._client = client
         self._guard = guard
         self._clock = clock
-        self._connect_seconds = connect_seconds
         self.status: int | None = None
         self.retry_after_seconds: float | None = None
         self.answer = bytearray()
@@ -164,18 +159,17 @@ class _Exchange:
         check_headers(delivery.headers)
         signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
         headers = {**delivery.headers, **_FIXED_HEADERS, **signed}
-        request = make_request("POST", target.url, headers, delivery.body, self._connect_seconds)
+        request = make_request("POST", target.url, headers, delivery.body)
         with aiming_at(target):
             response = await self._client.send(request, stream=True)
         try:
             self.status = response.status_code
             if response.status_code in {429, 503}:
                 self.retry_after_seconds = read_retry_after(response.headers.get("retry-after"), self._clock())
-            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
-                async for chunk in chunks:
-                    self.answer += chunk
-                    if len(self.answer) >= READ_LIMIT:
-                        break
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                self.answer += chunk
+                if len(self.answer) >= READ_LIMIT:
+                    break
         finally:
             await response.aclose()
 
@@ -196,14 +190,16 @@ def _public_tls() -> ssl.SSLContext:
     return context
 
 
-def _open_client(guard: AddressGuard, tls: ssl.SSLContext) -> httpx.AsyncClient:
-    session = aiohttp.ClientSession(
-        connector=guarded_connector(guard, tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        max_line_size=4096,
-        max_field_size=8190,
-        max_headers=100,
-    )
-    return LeanClient(AiohttpTransport(verify=tls, trust_env=False, client=session))
+def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:
+    def open_session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=guarded_connector(guard, tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            trust_env=False,
+            max_line_size=4096,
+            max_field_size=8190,
+            max_headers=100,
+        )
+
+    return LeanClient(AiohttpWire(open_session))

@@ -1,26 +1,25 @@
 """One HTTP call: bounded in time and size, and every way it can fail told apart by whether anything was sent.
 
-httpx's API on the aiohttp transport. That transport raises ``httpx.ConnectTimeout`` both for a refused connection and
-for one that was reset after the request was read, and lets some aiohttp exceptions through unchanged: so failures are
-told apart by the exception underneath, and by whether a connection was ever there to be written to.
+httpx's API over aiohttp, whose exceptions come through as they are: failures are told apart by them, and by whether a
+connection was ever there to be written to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
-from workers.lean_client import LeanClient, make_request
+from workers.lean_client import AiohttpWire, LeanClient, make_request
 from workers.providers.answer import Answer, Failure
 
 #: Bytes of an answer that are read; a longer one is given up.
@@ -60,7 +59,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 @dataclass(slots=True)
 class _Attempt:
-    """How far a request got, told by aiohttp while it is under way."""
+    """How far a request got, told by the connector while it is under way."""
 
     started: bool = False
     connected: bool = False
@@ -124,13 +123,10 @@ class Call:
         response = await self._client.send(request, stream=True)
         try:
             content = bytearray()
-            # A generator in truth: without its aclose, one that was given up would be closed some time later.
-            stream = cast("httpx.AsyncByteStream", response.stream)
-            async with aclosing(cast("AsyncGenerator[bytes, None]", aiter(stream))) as chunks:
-                async for chunk in chunks:
-                    content += chunk
-                    if len(content) > MAX_BODY_BYTES:
-                        raise _TooLargeError
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                content += chunk
+                if len(content) > MAX_BODY_BYTES:
+                    raise _TooLargeError
             answered = _plain_headers(response.headers.raw)
             return response.status_code, answered, _unpack(bytes(content), answered.get("content-encoding", ""))
         finally:
@@ -163,24 +159,16 @@ def _unpack(content: bytes, encoding: str) -> bytes:
 
 def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, timed_out: bool) -> Failure:
     """``never_sent`` only where it is proved: by the kind of exception, or because no connection was ever made."""
-    cause = _find_cause(error)
     never_connected = attempt.started and not attempt.connected
-    never_sent = isinstance(cause, NEVER_SENT) or never_connected
+    never_sent = isinstance(error, NEVER_SENT) or never_connected
     if timed_out:
         reason = "no connection within the time-out" if never_connected else "no whole answer within the time-out"
-    elif isinstance(cause, _TooLargeError):
+    elif isinstance(error, _TooLargeError):
         reason = f"the answer is longer than {MAX_BODY_BYTES} bytes"
     else:
-        reasons = (words for kind, words in _REASONS if isinstance(cause, kind) or isinstance(error, kind))
-        reason = next(reasons, "the call failed")
-        reason = f"{reason} ({type(cause).__name__})"
+        words = next((words for kind, words in _REASONS if isinstance(error, kind)), "the call failed")
+        reason = f"{words} ({type(error).__name__})"
     return Failure(never_sent=never_sent, reason=reason, asked_at=asked_at)
-
-
-def _find_cause(error: BaseException) -> BaseException:
-    """The aiohttp exception that the transport wrapped, or the exception itself."""
-    cause = error.__cause__
-    return cause if isinstance(error, httpx.HTTPError) and cause is not None else error
 
 
 def open_client(max_connections: int) -> httpx.AsyncClient:
@@ -192,31 +180,31 @@ def open_client(max_connections: int) -> httpx.AsyncClient:
     ssl_context = httpx.create_ssl_context(trust_env=False)
 
     def open_session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _NotingConnector(
             limit=max_connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=ssl_context, ttl_dns_cache=10
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, trace_configs=[_trace()]
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
         )
 
-    return LeanClient(AiohttpTransport(verify=ssl_context, trust_env=False, client=open_session))
+    return LeanClient(AiohttpWire(open_session))
 
 
-def _trace() -> aiohttp.TraceConfig:
-    """Notes on the attempt under way: the callbacks run in the task of the request, so they see its variable."""
+class _NotingConnector(aiohttp.TCPConnector):
+    """Notes on the attempt under way: it is asked in the task of the request, so it sees its variable."""
 
-    async def note_started(*_: Any) -> None:
-        attempt = _attempt.get()
-        if attempt is not None:
-            attempt.started = True
-
-    async def note_connected(*_: Any) -> None:
-        attempt = _attempt.get()
-        if attempt is not None:
-            attempt.connected = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(note_started)
-    trace.on_connection_create_end.append(note_connected)
-    trace.on_connection_reuseconn.append(note_connected)
-    return trace
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> Connection:
+        """A connection from the pool or a new one. Before the request has it, nothing of it can be written."""
+        attempt = _attempt.get() or _Attempt()
+        attempt.started = True
+        connection = await super().connect(req, traces, timeout)
+        attempt.connected = True
+        return connection

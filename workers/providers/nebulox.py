@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.account import Account
 from domain.evidence import CreateAnswer, Created, LookUpAnswer, OrderRefused, Unreadable
-from domain.exact_json import number, write_json
+from domain.exact_json import number, write_flat
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
 from workers.providers.answer import Answer, doubt, read_create, read_message
@@ -61,7 +61,7 @@ class Nebulox:
             "POST",
             f"{account.base_url}{CREATE_PATH}",
             headers={"content-type": "application/json"},
-            body=write_json({"apiKey": key, **fields}).encode(),
+            body=write_flat({"apiKey": key, **fields}).encode(),
             timeout_seconds=account.timeout_seconds,
             secrets=[key],
         )

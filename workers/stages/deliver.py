@@ -84,8 +84,9 @@ class DeliverStage:
         receiver = self._receivers.get(lane)
         if receiver is None:
             return [Try(dataclasses.replace(parcel, delivery_id=None), "delivered")]
-        with structlog.contextvars.bound_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id):
-            return [await self._try(receiver, parcel)]
+        # Never unbound: this task is the parcel's own, and so is its context.
+        structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
+        return [await self._try(receiver, parcel)]
 
     def _secrets_of(self, receiver: Receiver) -> tuple[str, ...]:
         """What signs for this endpoint. Raises ValueError and SecretUnreadable."""

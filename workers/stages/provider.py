@@ -106,10 +106,10 @@ class ProviderStages:
 
     async def _create(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
         (claim, invoice), account = items[0], self._accounts[lane]
-        with structlog.contextvars.bound_contextvars(
+        structlog.contextvars.bind_contextvars(  # never unbound: this task is the item's own, and so is its context
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
-        ):
-            evidence = await self._evidence_of_create(claim, invoice, account)
+        )
+        evidence = await self._evidence_of_create(claim, invoice, account)
         return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=claim.claimed_at), claim)]
 
     async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
