@@ -41,7 +41,7 @@ SETTINGS: dict[str, str] = {
     "unixsocketperm": "700",
     "daemonize": "yes",  # adopted by init: neither a zombie nor a victim of its starter's end
     "appendonly": "yes",
-    "appendfsync": "everysec",  # the broker may lose a second at a power cut, never at a kill
+    "appendfsync": "everysec",  # may lose a second at a power cut; at a kill what waited for a slow disk, 2 s at most
     "save": "",  # the append-only file is enough
     "maxmemory-policy": "noeviction",  # an evicted key would be a lost order
 }
