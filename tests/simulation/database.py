@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import StaticPool
 
 from tests.simulation.loop import Died
+from tests.simulation.statements import Statements
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
@@ -57,25 +57,49 @@ END;
 """
 
 
+#: What a history leaves behind; the recorder's tables last: what the others' triggers tell of is no longer asked for.
+_TABLES = """
+SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version' ORDER BY name LIKE 'sim%', name
+"""
+
+
 class Engine:
-    """The one connection, filled anew for each history. Statements are compiled once for all of them."""
+    """The one connection, emptied for each history. Statements are compiled and prepared once for all of them."""
 
     def __init__(self) -> None:
         self.world: Any = None
-        self._template = _migrated()
         self._holders: dict[str, Any] = {}
-        self.engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        event.listen(self.engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-        self.raw: sqlite3.Connection = self.engine.raw_connection().driver_connection  # type: ignore[assignment]
+        self.raw = sqlite3.connect(":memory:", isolation_level=None, cached_statements=1000)
+        self.statements: Any = Statements(self.raw, self._watch)
         self.raw.create_function("sim_now", 0, lambda: self.world.loop.now)
         self.raw.create_function("sim_takes", 3, self._takes)
         self.raw.create_function("sim_frees", 2, self._frees)
+        _migrate(self.raw)
+        self._tables = [name for (name,) in self.rows(_TABLES)]
 
     def begin_history(self, world: Any) -> None:
         """An empty, migrated database for this world."""
         self.world = world
         self._holders.clear()
-        self._template.backup(self.raw)
+        self.raw.execute("BEGIN")
+        for table in self._tables:
+            self.raw.execute(f"DELETE FROM {table}")
+        self.raw.execute("COMMIT")
+
+    @contextmanager
+    def transaction(self, begin: str) -> Iterator[Connection]:
+        """Whatever ends it but its own end undoes it."""
+        self.raw.execute(begin)
+        try:
+            yield self.statements
+        except BaseException:
+            self.raw.execute("ROLLBACK")
+            raise
+        self.raw.execute("COMMIT")
+
+    def _watch(self) -> None:
+        if self.world.acting is not None:
+            self.world.acting.at_statement()
 
     def rows(self, query: str) -> list[Any]:
         """Read past every fault."""
@@ -95,15 +119,13 @@ class Engine:
         return self._live(due_at) and self._holders.get(token) is not self.world.acting
 
 
-def _migrated() -> sqlite3.Connection:
-    template = sqlite3.connect(":memory:", check_same_thread=False)
+def _migrate(raw: sqlite3.Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
         upgrade(f"sqlite:///{Path(folder) / 'template.db'}")
         migrated = sqlite3.connect(Path(folder) / "template.db")
-        migrated.backup(template)
+        migrated.backup(raw)
         migrated.close()
-    template.executescript("PRAGMA journal_mode=OFF;" + RECORDER)
-    return template
+    raw.executescript(RECORDER)
 
 
 class HostDatabase(Database):
@@ -112,7 +134,7 @@ class HostDatabase(Database):
     def __init__(self, engine: Engine, host: Any) -> None:
         self._clock = host.world.clock
         self.is_postgresql = False
-        self.engine = engine.engine
+        self._engine = engine
         self._host = host
 
     @contextmanager
@@ -132,23 +154,13 @@ class HostDatabase(Database):
 
     @contextmanager
     def _begun(self, begin: str) -> Iterator[Connection]:
-        """SQLAlchemy's events would do the same at twice the cost of everything else."""
         world = self._host.world
         world.acting = self._host
         try:
-            with self.engine.begin() as connection:
-                world.engine.raw.execute(begin)
-                vars(connection)["execute"] = self._watched(connection.execute)
+            with self._engine.transaction(begin) as connection:
                 yield connection
         finally:
             world.acting = None
-
-    def _watched(self, execute: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*arguments: Any, **options: Any) -> Any:
-            self._host.at_statement()
-            return execute(*arguments, **options)
-
-        return watched
 
     def close(self) -> None:
         """The connection is everybody's."""

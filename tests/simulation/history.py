@@ -28,7 +28,11 @@ _WAITING = (
     " + (SELECT count(*) FROM event WHERE published_at IS NULL) + (SELECT count(*) FROM delivery WHERE state = 'due')"
 )
 _LEASED = "SELECT max(due_at) FROM agenda WHERE lease_token IS NOT NULL"
-_NEXT = "SELECT min(due_at) FROM agenda WHERE stage NOT IN ('publish', 'retain')"
+#: The stream's row counts while there is something to tell.
+_NEXT = (
+    "SELECT min(due_at) FROM agenda WHERE stage NOT IN ('publish', 'retain')"
+    " OR stage = 'publish' AND EXISTS (SELECT 1 FROM event WHERE published_at IS NULL)"
+)
 
 
 @dataclass(slots=True)
@@ -159,7 +163,7 @@ class World:
         return History(self.plan.seed, self.plan.profile, findings, trace, self.loop.now, self.loop.steps)
 
     def _subscribe(self) -> None:
-        with self.engine.engine.begin() as connection:
+        with self.engine.transaction("BEGIN") as connection:
             add_endpoint(
                 connection,
                 endpoint_id="ep_1",
@@ -201,7 +205,7 @@ class World:
 
     def _rests(self) -> bool:
         broker = self.broker
-        frozen = any(host.frozen_until > self.loop.now for host in (*self.workers, *self.intakes))
+        frozen = any(host.frozen_until > self.loop.now for host in self.hosts)
         busy = broker.queue or broker.held or self.in_flight or frozen or max(self.planned) > self.loop.now
         if busy or self.engine.rows(_WAITING)[0][0]:
             return False
@@ -211,17 +215,24 @@ class World:
     def _leap(self, due: float) -> None:
         """Nothing but sweeps lies ahead for a while: as if all hosts had been suspended until shortly before."""
         loop = self.loop
-        if due - loop.now < 0.3 or self.in_flight or self.broker.held or self.broker.queue:
+        if due - loop.now < 0.3 or self.in_flight or self.broker.held:
             return
-        hosts = (*self.workers, *self.intakes)
-        if any(host.frozen_until > loop.now or host.dead for host in hosts):
-            return
+        ahead = [
+            at
+            for at in (loop.next_outside(), *(host.frozen_until for host in self.hosts))
+            if loop.now < at < LONGEST_SECONDS
+        ]
         found = self.engine.rows(_NEXT)[0][0]
-        if found is None or self.engine.rows("SELECT 1 FROM event WHERE published_at IS NULL LIMIT 1"):
-            return
-        target = (datetime.fromisoformat(found) - moment(self.clock_step).replace(tzinfo=None)).total_seconds()
-        target = min([target, *(at for at in self.planned if at > loop.now)]) - LEAP_MARGIN_SECONDS
-        loop.now = max(loop.now, target)
+        if found is not None:
+            wait = datetime.fromisoformat(found) - self.database_now().replace(tzinfo=None)
+            ahead.append(loop.now + wait.total_seconds())
+        if ahead:
+            loop.now = max(loop.now, min(ahead) - LEAP_MARGIN_SECONDS)
+
+    @property
+    def hosts(self) -> list[Any]:
+        """Those of now."""
+        return [*self.workers, *self.intakes]
 
 
 _engine: list[Engine] = []

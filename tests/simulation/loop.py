@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -169,16 +170,20 @@ class Loop(_Asyncio):  # type: ignore[misc]
             return True
         while self._timers and (self._timers[0][2].cancelled or self._timers[0][2].host.dead):
             heapq.heappop(self._timers)
-        due = self._timers[0][0] if self._timers else until
+        due = self._timers[0][0] if self._timers else math.inf
         for host in self._ready:
             due = min(due, host.frozen_until)
+        if self.depth == 0:
+            self.idle(due)
         if due >= until:
             self.now = max(self.now, until)
             return False
-        if self.depth == 0:
-            self.idle(due)
         self.now = max(self.now, due)
         return True
+
+    def next_outside(self) -> float:
+        """When the world acts next, if at all."""
+        return min((at for at, _, handle in self._timers if handle.host is self.outside), default=math.inf)
 
     def pause(self, seconds: float) -> bool:
         """Inside an executor call: let the others run meanwhile; False inside a task, and too deep: no time passes."""
