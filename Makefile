@@ -45,7 +45,7 @@ test: dev ## the test-suite
 
 # pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
 test-engines: dev ## slower tests, more engines, load
-	@$(BIN)/python -m pytest -m engines -n 2 --dist loadgroup -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
+	@$(BIN)/python -m pytest -m engines -n 2 --dist loadfile -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 check: dev ## format, lint, types, import rules, supply chain, the receiver and the sender in JavaScript
 	$(BIN)/ruff format --check .

@@ -9,33 +9,12 @@ import hypothesis
 import pytest
 import redis
 
-from tests.brokers import BROKERS
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
-
-#: Files whose tests keep two processors busy: one after the other, while the others mostly wait.
-BUSY_FILES = frozenset(
-    {"test_bad_input.py", "test_campaign.py", "test_delivery_order.py", "test_overload.py", "test_transport_crashes.py"}
-)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Where xdist divides tests by groups: those of one engine share its servers, those of one file their fixtures."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item):
-    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    engine = next((value for value in values if isinstance(value, str) and value in BROKERS), None)
-    if item.path.name == "test_rabbitmq.py":
-        return "rabbitmq"
-    return engine or ("busy" if item.path.name in BUSY_FILES else str(item.path))
 
 
 @pytest.fixture(scope="session")
