@@ -1,11 +1,13 @@
-"""Results that the database does not take yet go before new claims."""
+"""Results that the database does not take: yet, or ever."""
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
+from structlog.testing import capture_logs
 
 from domain.decision import Stage
 from workers.pump import Pump, Slots, Work
@@ -70,3 +72,34 @@ def test_while_a_result_can_not_be_committed_nothing_more_is_claimed_and_then_th
         assert away.early == 0
     finally:
         pump.stop(1)
+
+
+def test_a_result_that_the_database_never_takes_is_named_in_the_log_and_the_next_is_committed():
+    taken = threading.Event()
+
+    def commit(results):
+        if "bad" in results:
+            raise IntegrityError("INSERT", {}, Exception("it breaks a rule"))
+        taken.set()
+
+    claims = iter([["bad", "good"]])
+    away = Away()
+    work = dataclasses.replace(
+        away.work(),
+        claim=lambda *_: next(claims, []),
+        commit=commit,
+        name_of=lambda result: {"invoice_id": result, "provider_ref": "at-theirs"},
+    )
+
+    async def open_works(_):
+        return [work]
+
+    pump = Pump(open_works, lambda _: [Due(*LANE, -1.0)], lambda _: None, lambda _: None)
+    with capture_logs() as lines:
+        pump.start()
+        try:
+            assert taken.wait(PATIENCE_SECONDS)
+        finally:
+            pump.stop(1)
+    given_up = [line for line in lines if line["event"] == "pump.result_given_up"]
+    assert [(line["invoice_id"], line["provider_ref"]) for line in given_up] == [("bad", "at-theirs")]

@@ -127,6 +127,9 @@ class Commits:
                 parts = [[result] for result in batch]
             else:
                 return
-            for part in parts if len(batch) > 1 else ():  # one alone: its lease runs out, and its claims are counted
+            if len(batch) == 1:  # its lease runs out, and its claims are counted
+                log.error("pump.result_given_up", stage=self._work.stage.value, **self._work.name_of(batch[0]))
+                return
+            for part in parts:
                 await self.commit(part)
             return

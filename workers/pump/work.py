@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Work:
     hold_slot: bool = False  #: a slot is free again only when its result is committed
     admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
     refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
+    name_of: Callable[[Any], Mapping[str, Any]] = lambda _: {}  #: what the log says of a result that is given up
     shared_limit: bool = False  #: what ``admit`` does not let through here it lets through in no other process either
 
 

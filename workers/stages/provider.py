@@ -91,6 +91,7 @@ class ProviderStages:
             admit=self._admit,
             refund=self._rate.give_back,
             shared_limit=True,
+            name_of=_name,
             **options,
         )
 
@@ -159,6 +160,13 @@ class ProviderStages:
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
                 self._learn(lane, evidence)
         return [Judgement(claim.subject, _answer(found, claim, invoice), claim) for claim, invoice in items]
+
+
+def _name(judgement: Judgement) -> Mapping[str, Any]:
+    """What an operator needs to find at the provider what the database would not take."""
+    evidence = judgement.evidence
+    ref = getattr(evidence, "provider_ref", None)
+    return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}
 
 
 def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any) -> Evidence:
