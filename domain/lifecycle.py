@@ -185,7 +185,7 @@ def _not_seen(case: _Case, evidence: Evidence) -> Decision:
     if case.status in FINAL or (case.status is Status.EXPIRED and not _monitored(case)):
         return Decision("ignored", agenda=_nothing())
     if _last_call(case, evidence):
-        return _expire(case, "expires_at has passed")
+        return _expire(case)
     same = isinstance(evidence, Seen) and evidence.status is case.status
     verdict: Verdict = "ignored" if same else "noted"
     if case.status in UNMADE:
@@ -210,8 +210,6 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
         return Decision("ignored", agenda={Stage.CLOCK: end})
     if case.status is Status.EXPIRED:
         return Decision("ignored", agenda=_nothing())
-    if case.status is Status.CONFIRMING:
-        return _expire(case, "the payment was never confirmed")
     if case.policy.can_be_asked and case.invoice.provider_ref:
         asked = case.invoice.final_look_at
         patience = timedelta(seconds=case.policy.timeout_seconds)
@@ -220,7 +218,7 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
         if asked + patience > case.now:
             return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
-    return _expire(case, "expires_at has passed")
+    return _expire(case)
 
 
 def _queued_ran_out(case: _Case, *, in_call: bool) -> Decision:
@@ -259,15 +257,16 @@ def _close(case: _Case, target: Status, reason: str, changes: Mapping[str, Any] 
     return _move(case, target, reason, changes or {}, _nothing())
 
 
-def _expire(case: _Case, reason: str, anomaly: Anomaly | None = None, paid: dict[str, Any] | None = None) -> Decision:
+def _expire(case: _Case, word: str = "", anomaly: Anomaly | None = None, paid: Mapping[str, Any] = {}) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
+    reason = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + _minutes(case.policy.monitor_minutes)
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
-    changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **(paid or {})}
+    changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
     agenda = _nothing()
     if case.policy.can_be_asked and case.invoice.provider_ref and until > case.now:
         agenda |= {Stage.CHECK: _next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
-    return _move(case, Status.EXPIRED, reason, changes, agenda)
+    return _move(case, Status.EXPIRED, word or reason, changes, agenda)
 
 
 def _against(case: _Case, *, agrees: bool = False) -> Decision:
@@ -297,9 +296,9 @@ def _next_poll(case: _Case, quiet: int, end: datetime | None, *, expired: bool =
 
 
 def _last_call(case: _Case, evidence: Evidence) -> bool:
-    """The look-up was asked for after ``expires_at``: whatever it brought short of a payment, the time is over."""
-    end, asked = case.invoice.expires_at, evidence.asked_at
-    waits = case.status in {Status.PENDING, Status.PARTIALLY_PAID}
+    """The look-up was asked for when the time was over: whatever it brought short of a payment, that is the end."""
+    end, asked = _end(case), evidence.asked_at
+    waits = case.status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
     return waits and end is not None and asked is not None and end <= asked and end <= case.now
 
 

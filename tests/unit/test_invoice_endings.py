@@ -119,8 +119,40 @@ def test_a_confirming_payment_expires_only_when_its_monitoring_ends():
     assert world.invoice.status == "confirming"
     world.pass_time(1)
     world.take(ClockRanOut(), Stage.CLOCK)
+    assert (world.invoice.status, world.due(Stage.CHECK)) == ("confirming", 0)
+    look(world, Status.CONFIRMING)
     assert (world.invoice.status, world.invoice.reason) == ("expired", "the payment was never confirmed")
     assert world.agenda == {}
+
+
+def test_a_confirming_payment_that_nobody_looked_at_for_long_is_looked_at_once_more_before_it_expires():
+    """Its look-ups may have been parked, or the provider away, since the payment was confirmed."""
+    world = pending()
+    look(world, Status.CONFIRMING)
+    world.agenda[Stage.CHECK] = Row(world.now + timedelta(days=9))
+    world.pass_time(HOUR + 86_400)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    look(world, Status.PAID)
+    assert world.invoice.status == "paid"
+
+
+def test_a_confirming_payment_whose_last_look_never_returns_is_waited_for_no_longer_than_one_time_out():
+    world = pending()
+    look(world, Status.CONFIRMING)
+    world.pass_time(HOUR + 86_400)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    assert world.invoice.status == "confirming"
+    world.pass_time(10)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    assert (world.invoice.status, world.invoice.reason) == ("expired", "the payment was never confirmed")
+
+
+def test_a_confirming_payment_of_a_provider_that_can_not_be_asked_expires_at_once():
+    world = pending(can_be_asked=False)
+    world.take(Seen(status=Status.CONFIRMING, word="CONFIRMING"))
+    world.pass_time(HOUR + 86_400)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    assert (world.invoice.status, world.invoice.reason) == ("expired", "the payment was never confirmed")
 
 
 # ---------------------------------------------------------------- late
@@ -175,6 +207,8 @@ def test_a_late_payment_that_is_never_confirmed_expires_again_when_monitoring_en
     look(world, Status.CONFIRMING)
     world.pass_time(86_400)
     world.take(ClockRanOut(), Stage.CLOCK)
+    assert (world.invoice.status, world.due(Stage.CHECK)) == ("confirming", 0)
+    look(world, Status.CONFIRMING)
     assert world.invoice.status == "expired"
     assert world.agenda == {}
 
