@@ -60,7 +60,7 @@ def planted(profile: str, promise: str) -> Callable[[Patch], Patch]:
 # ---------------------------------------------------------------- leases and fences
 
 
-@planted("long freezes", "freed by somebody else|no invoice stuck")
+@planted("long freezes", "freed by somebody else")
 def evidence_of_a_lost_lease_completes_the_row() -> Any:
     return patch.object(judging, "_ours", lambda work, key: key in work.rows and key in work.held)
 

@@ -15,10 +15,21 @@ MOST_HISTORIES = 400
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[mutation.name for mutation in MUTATIONS])
 def test_a_planted_bug_is_found(mutation):
     with mutation.plant():
-        tally = explore(0, MOST_HISTORIES, mutation.profile)
-        assert tally.broken, f"not found in {tally.histories} histories"
-        broken = tally.broken[0]
+        broken = first_that_breaks(mutation.promise, mutation.profile)
         assert run_history(broken.seed, mutation.profile).digest == broken.digest, "it can't be replayed"
 
-    assert re.search(mutation.promise, "\n".join(broken.findings)), broken.findings
     assert not run_history(broken.seed, mutation.profile).findings, "broken without the bug too"
+
+
+def first_that_breaks(promise, profile):
+    """A bug may show as something else first: that history is no proof of this promise's check, the next may be."""
+    first, others = 0, []
+    while first < MOST_HISTORIES:
+        tally = explore(first, MOST_HISTORIES - first, profile)
+        if not tally.broken:
+            break
+        if re.search(promise, "\n".join(tally.broken[0].findings)):
+            return tally.broken[0]
+        others += tally.broken[0].findings
+        first = tally.broken[0].seed + 1
+    pytest.fail(f"{promise}: not found in {MOST_HISTORIES} histories, but {others}")
