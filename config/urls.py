@@ -34,6 +34,11 @@ _DATABASE_NUMBER = re.compile(r"[0-9]{0,9}")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
+def may_need_redaction(text: str) -> bool:
+    """Whether ``redact_url`` might change this text, or any part of it."""
+    return "@" in text or "=" in text
+
+
 def redact_url(text: str) -> str:
     """The text with user, password and secret parameters of every address in it replaced by ``***``."""
     if "@" in text:

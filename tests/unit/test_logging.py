@@ -9,10 +9,13 @@ from decimal import Decimal
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config import logging as logs
 from domain.account import Account
+from domain.decision import Stage
 
 
 class Events:
@@ -153,3 +156,19 @@ def test_the_console_shows_the_same_redacted_event(events):
     assert "order.accepted" in events.text()
     assert "A-1" in events.text()
     assert "hidden" not in events.text()
+
+
+def hidden_or_not():
+    """Texts, some with a secret in them, keys of which some name one."""
+    part = st.sampled_from(['s3cr3t"value', "é-geheim", "x", "://u:p@h", "?token=t", "", "inv_1", "\n", "\0"])
+    texts = st.lists(part, max_size=4).map("".join)
+    values = texts | st.none() | st.integers() | st.booleans() | st.sampled_from([Decimal("1.50"), Stage.CREATE, ["x"]])
+    keys = st.sampled_from(["event", "api_key", "order_id", "Token", "reason", 's3cr3t"value'])
+    return st.dictionaries(keys, values)
+
+
+@given(hidden_or_not())
+def test_a_line_that_is_taken_as_it_is_would_have_been_rebuilt_the_same(event):
+    logs.register_secrets(['s3cr3t"value', "é-geheim"])
+    assert logs.redact(None, "info", dict(event)) == logs._clean(event, 0)
+    assert all(type(value) is not Stage for value in logs.redact(None, "info", dict(event)).values())
