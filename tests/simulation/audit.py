@@ -12,7 +12,9 @@ from typing import Any
 from domain.status import SILENT, TRANSITIONS, Status
 from tests.simulation.database import moment
 
-PROMPT_SECONDS = 0.8  #: in a quiet history an order is taken up within this, far below a sweep
+#: In a quiet history an order is taken up within this, far below a sweep: two transactions on its way may each
+#: pause for half a second (seed 308441).
+PROMPT_SECONDS = 1.2
 ENDED = {"paid", "expired", "failed", "cancelled", "refunded"}
 STANDING = "('publish', 'retain')"
 
