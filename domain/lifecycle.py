@@ -34,6 +34,8 @@ from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anom
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)
+#: Time-outs that the last look at a confirming payment may take: nobody watches for it any more afterwards.
+LAST_LOOKS = 4
 
 
 class IllegalMoveError(AssertionError):
@@ -212,7 +214,8 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
         return Decision("ignored", agenda=_nothing())
     if case.policy.can_be_asked and case.invoice.provider_ref:
         asked = case.invoice.final_look_at
-        patience = timedelta(seconds=case.policy.timeout_seconds)
+        looks = LAST_LOOKS if case.status is Status.CONFIRMING else 1
+        patience = timedelta(seconds=case.policy.timeout_seconds * looks)
         if asked is None or asked < end:
             agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)

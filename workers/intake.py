@@ -196,13 +196,16 @@ def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejecti
 
 
 def _add_each(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection]) -> list[Rejection]:
-    """One order a transaction; what is left to be listed. One that takes too long holds up no other: it raises last."""
+    """One order a transaction; what is left to be listed. One that takes too long holds up no other: it raises last.
+
+    Two of them: it is not the order's fault, and the rest would take as long.
+    """
     left, late = list(rejections), None
     for one in good:
         try:
             left += _add(store, [one])
         except UNAVAILABLE as error:
-            if not has_timed_out(error):
+            if late is not None or not has_timed_out(error):
                 raise
             late = error
     if late is not None:

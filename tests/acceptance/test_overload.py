@@ -12,9 +12,9 @@ from tests.acceptance.system import INTAKE_QUEUE, WORK_QUEUE, System, nebulox_or
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
-RATE = 40  #: calls a second that the busy account's provider allows
+RATE = 20  #: calls a second that the busy account's provider allows
 SECONDS = 6  #: of orders at ten times that
-SHORT_SECONDS = 2  #: the same on brokers that are not the embedded one
+SHORT_SECONDS = 4  #: the same on brokers that are not the embedded one
 CALM = 30  #: orders of the other account, meanwhile
 ACCOUNTS: dict[str, dict[str, object]] = {
     "busy": {"provider": "nebulox", "rate_per_second": RATE, "max_in_flight": 5},

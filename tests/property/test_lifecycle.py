@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from domain import evidence as said
 from domain.decision import Decision, Stage
 from domain.evidence import ClockRanOut, Created, Evidence, InDoubt, Seen
+from domain.lifecycle import LAST_LOOKS
 from domain.money import MAX_DECIMALS, format_amount
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, WATCHED, Anomaly, Status
 from tests.invoice_world import START, Row, World, new_invoice, new_policy
@@ -165,7 +166,8 @@ def check_something_is_left_to_do(world: World, latest: datetime) -> None:
     if status in WATCHED:
         end = invoice.monitor_until if status is Status.CONFIRMING else invoice.expires_at
         looked = invoice.final_look_at or end
-        patience = timedelta(seconds=world.policy.timeout_seconds)
+        looks = LAST_LOOKS if status is Status.CONFIRMING else 1
+        patience = timedelta(seconds=world.policy.timeout_seconds * looks)
         assert agenda[Stage.CLOCK].due_at <= max(end, looked + patience)
         assert (Stage.CHECK in agenda) == world.policy.can_be_asked
         assert Stage.CREATE not in agenda

@@ -6,6 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any, cast
 
 import fakeredis
 import pytest
@@ -51,13 +52,14 @@ class Counting:
 
 def create(*, lost=False, held_up_seconds=0.0):
     """(what a claim of so long ago brings, how often the provider was called)."""
-    provider = Counting()
+    provider, store = cast("Any", Counting()), cast("Any", None)  # no store: nothing is claimed or committed here
     over_at = time.monotonic() - held_up_seconds + LEASE_SECONDS
     claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, datetime.now(UTC), over_at)
 
     async def perform():
         rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
-        work, _ = ProviderStages(None, {"shop": ACCOUNT}, {"nebulox": provider}, rate).works()
+        work, _ = ProviderStages(store, {"shop": ACCOUNT}, {"nebulox": provider}, rate).works()
+        assert work.perform is not None
         return await work.perform("shop", [(claim, INVOICE)])
 
     (judgement,) = asyncio.run(perform())

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from psycopg.errors import QueryCanceled
@@ -91,7 +92,8 @@ class Granted(Limited):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_bell_of_a_lane_at_its_rate_is_put_off_where_no_other_process_could_use_it(shared):
-    limited, steps = Limited(shared), []
+    limited = Limited(shared)
+    steps: list[Any] = []
 
     async def open_works(_):
         return [limited.work()]
@@ -119,7 +121,8 @@ def test_the_bell_of_a_lane_at_its_rate_is_put_off_where_no_other_process_could_
 
 
 def test_a_lane_that_gets_less_than_it_asked_for_waits_for_its_next_token_without_telling_others():
-    granted, rung = Granted(), []
+    granted = Granted()
+    rung: list[Any] = []
 
     async def open_works(_):
         return [granted.work()]
@@ -188,3 +191,29 @@ def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_
     for number in poison:
         assert tries.count([number]) == commits.TIME_OUTS
     assert len(tries) <= 1 + len(poison) * (6 + commits.TIME_OUTS)
+
+
+def test_what_a_create_brought_is_kept_however_long_the_database_takes_and_goes_behind_the_others(monkeypatch):
+    """The call can't be made again: given up, its answer would be a doubt, and perhaps a second bill."""
+    monkeypatch.setattr(commits, "BACK_OFF_SECONDS", (0.0,))
+    committed, tries = [], []
+
+    def commit(batch):
+        tries.extend(batch)
+        if "locked" in batch and tries.count("locked") <= 2 * commits.TIME_OUTS:
+            raise OperationalError("UPDATE", {}, QueryCanceled("canceling statement due to statement timeout"))
+        committed.extend(batch)
+
+    async def run():
+        calls = commits.StoreCalls()
+        work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit, repeatable=False)
+        queue = commits.Commits(work, calls, lambda _: None)
+        runner = asyncio.create_task(queue.run())
+        for result in ("locked", "next"):
+            queue.add(result)
+        await queue.join()
+        runner.cancel()
+        calls.close()
+
+    asyncio.run(run())
+    assert committed == ["next", "locked"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
@@ -103,3 +105,30 @@ def test_a_result_that_the_database_never_takes_is_named_in_the_log_and_the_next
             pump.stop(1)
     given_up = [line for line in lines if line["event"] == "pump.result_given_up"]
     assert [(line["invoice_id"], line["provider_ref"]) for line in given_up] == [("bad", "at-theirs")]
+
+
+def test_what_the_caller_has_bound_for_its_log_lines_does_not_stay_with_the_lane():
+    performed, lines = threading.Event(), []
+    claims = iter([["one"]])
+
+    async def perform(_lane, items):
+        lines.append(structlog.contextvars.get_contextvars())
+        performed.set()
+        return items
+
+    work = dataclasses.replace(Away().work(), claim=lambda *_: next(claims, []), commit=list, perform=perform)
+
+    async def open_works(_):
+        return [work]
+
+    pump = Pump(open_works, lambda _: [], lambda _: None, lambda _: None)
+    pump.start()
+    try:
+        with structlog.contextvars.bound_contextvars(task_id="an order's own"):
+            until = time.monotonic() + PATIENCE_SECONDS
+            while not performed.wait(0.01):
+                assert time.monotonic() < until
+                pump.wake(LANE)
+        assert lines == [{}]
+    finally:
+        pump.stop(1)

@@ -116,10 +116,13 @@ class Commits:
                 await self._calls.run(self._work.commit, batch)
             except UNAVAILABLE as error:
                 time_outs += has_timed_out(error)
-                if time_outs < (TIME_OUTS if len(batch) == 1 else 1):
+                if time_outs < (TIME_OUTS if len(batch) == 1 and self._work.repeatable else 1):
                     await self._calls.rest(error, tries)
                     tries += 1
                     continue
+                if len(batch) == 1 and not self._work.repeatable:
+                    self.add(batch[0])  # what a call brought that can't be made again: kept, and behind the others
+                    return
                 log.warning("pump.commit_too_slow", stage=self._work.stage.value, results=len(batch))
                 parts = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
             except Exception:

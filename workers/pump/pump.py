@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -99,7 +100,8 @@ class Pump:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             try:
-                loop.call_soon_threadsafe(action)
+                # Without the caller's context: what it has bound for its log lines would stay with the lane for ever.
+                loop.call_soon_threadsafe(action, context=Context())
             except RuntimeError:
                 log.debug("pump.closed")  # it closed in this very moment: whoever comes next sweeps
 

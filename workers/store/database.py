@@ -7,7 +7,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, QueryCanceled, UndefinedColumn, UndefinedTable
+from psycopg.errors import (
+    DuplicatePreparedStatement,
+    InsufficientPrivilege,
+    InvalidColumnReference,
+    InvalidSchemaName,
+    InvalidSqlStatementName,
+    QueryCanceled,
+    UndefinedColumn,
+    UndefinedObject,
+    UndefinedTable,
+)
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
@@ -19,9 +29,19 @@ from domain.ports import Clock
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
-#: What an operator has not done yet, or not rightly: migrated, granted. The driver calls it an error of the program,
-#: as it does what one row may be the reason of; here it is an OperationalError, as SQLite has it.
-_NOT_PREPARED = (UndefinedTable, UndefinedColumn, InvalidSchemaName, InsufficientPrivilege)
+#: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
+#: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
+#: it is an OperationalError, as SQLite has it.
+_NOT_PREPARED = (
+    UndefinedTable,
+    UndefinedColumn,
+    UndefinedObject,
+    InvalidColumnReference,
+    InvalidSchemaName,
+    InvalidSqlStatementName,
+    DuplicatePreparedStatement,
+    InsufficientPrivilege,
+)
 
 SQLITE_WAIT_SECONDS = 10
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
