@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from contextvars import Context
+from contextvars import copy_context
 from typing import Any
 
 import structlog
@@ -100,8 +100,11 @@ class Pump:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             try:
-                # Without the caller's context: what it has bound for its log lines would stay with the lane for ever.
-                loop.call_soon_threadsafe(action, context=Context())
+                context = (
+                    copy_context()
+                )  # what the caller has bound for its log lines would stay with the lane for ever
+                context.run(structlog.contextvars.clear_contextvars)
+                loop.call_soon_threadsafe(action, context=context)
             except RuntimeError:
                 log.debug("pump.closed")  # it closed in this very moment: whoever comes next sweeps
 
