@@ -32,7 +32,8 @@ from tests.contracts.store_cases import (
     open_store,
     queue,
 )
-from workers.store.agenda import AGENDA, SUSPECT_CLAIMS
+from workers.store.agenda import AGENDA, SUSPECT_CLAIMS, park
+from workers.store.endpoints import redrive_parked
 from workers.store.intake import INVOICE
 
 HELD, RETRIED = SILENT_ACCOUNT, ACCOUNT  #: by their policies in doubt
@@ -211,18 +212,24 @@ def test_a_release_that_is_committed_again_gives_back_nothing_twice(database):
     assert claim_one(store, Stage.CREATE, RETRIED).lost
 
 
-@pytest.mark.parametrize("given_back", [True, False])
-def test_an_order_whose_call_was_lost_does_not_fail_for_being_too_late(database, given_back):
+@pytest.mark.parametrize("since", ["held", "given back", "parked"])
+def test_an_order_whose_call_was_lost_does_not_fail_for_being_too_late(database, since):
     """It was perhaps made: whoever takes its row up next says so."""
     store = open_store(database)
     invoice_id = queue(store, RETRIED, create_before=(store.now() + timedelta(hours=1)).isoformat())
     claim_one(store, Stage.CREATE, RETRIED, lease_seconds=0)
     taken = claim_one(store, Stage.CREATE, RETRIED)
-    if given_back:
+    if since == "given back":
         store.release([taken])
     with database.transaction() as connection:
         past = database.now(connection) - timedelta(seconds=1)
         connection.execute(INVOICE.update().where(INVOICE.c.id == invoice_id).values(create_before=past))
+        if since == "parked":
+            park(connection, Stage.CREATE, [invoice_id])
     assert judge(store, invoice_id, ClockRanOut()).status == "queued"
-    last = taken if not given_back else claim_one(store, Stage.CREATE, RETRIED)
+    if since == "parked":
+        with database.transaction() as connection:
+            assert redrive_parked(connection, database.now(connection), 1) == 1
+    last = taken if since == "held" else claim_one(store, Stage.CREATE, RETRIED)
+    assert last.lost
     assert judge(store, invoice_id, LOST, last).status == "in_doubt"

@@ -198,7 +198,7 @@ def _completed(work: _Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanO
     """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
     key = (Stage.CREATE.value, invoice_id)
     row = work.rows.get(key)
-    lost = row is not None and row.claims > 0 and row.lease_token is None and row.due_at is not None  # and given back
+    lost = row is not None and row.claims > 0 and row.lease_token is None  # given back, or parked: it may have called
     in_call = lost or (row is not None and row.lease_token is not None and not _ours(work, key))
     return evidence if evidence.in_call == in_call else dataclasses.replace(evidence, in_call=in_call)
 
