@@ -34,8 +34,7 @@ from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anom
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)
-#: Time-outs that the last look at a confirming payment may take: nobody watches for it any more afterwards.
-LAST_LOOKS = 4
+LAST_LOOKS = {Status.CONFIRMING: 4}  #: time-outs that the last look may take, else one: nobody watches afterwards
 
 
 class IllegalMoveError(AssertionError):
@@ -214,8 +213,7 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
         return Decision("ignored", agenda=_nothing())
     if case.policy.can_be_asked and case.invoice.provider_ref:
         asked = case.invoice.final_look_at
-        looks = LAST_LOOKS if case.status is Status.CONFIRMING else 1
-        patience = timedelta(seconds=case.policy.timeout_seconds * looks)
+        patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
         if asked is None or asked < end:
             agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
@@ -262,14 +260,14 @@ def _close(case: _Case, target: Status, reason: str, changes: Mapping[str, Any] 
 
 def _expire(case: _Case, word: str = "", anomaly: Anomaly | None = None, paid: Mapping[str, Any] = {}) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
-    reason = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
+    over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + _minutes(case.policy.monitor_minutes)
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
     agenda = _nothing()
     if case.policy.can_be_asked and case.invoice.provider_ref and until > case.now:
         agenda |= {Stage.CHECK: _next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
-    return _move(case, Status.EXPIRED, word or reason, changes, agenda)
+    return _move(case, Status.EXPIRED, word or over, changes, agenda)
 
 
 def _against(case: _Case, *, agrees: bool = False) -> Decision:
@@ -312,8 +310,7 @@ def _past_create_before(case: _Case) -> bool:
 
 def _end(case: _Case) -> datetime | None:
     """When the time of a made invoice's status is over."""
-    watches = case.status in {Status.CONFIRMING, Status.EXPIRED}
-    return case.invoice.monitor_until if watches else case.invoice.expires_at
+    return case.invoice.monitor_until if case.status in {Status.CONFIRMING, Status.EXPIRED} else case.invoice.expires_at
 
 
 def _asked_wait(evidence: Evidence) -> float:

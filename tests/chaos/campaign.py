@@ -85,12 +85,6 @@ class _Run:
         healed += self._drain("heal")
         findings = audit(self._system, self._sent, lost, untaken)
         figures = {
-            "orders": len(self._sent.at),
-            "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
-            "cancellations": len(self._sent.cancellations),
-            "parked": self._parked,
-            "clock": self._clock,
-            "cold_starts": self._crew.deaths.cold_starts,
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
             "heal_seconds": round(healed),
@@ -189,6 +183,12 @@ class _Run:
         rows = self._system.rows("SELECT sum(doubts) AS doubts, count(*) AS invoices FROM invoice")[0]
         received = self._system.received()
         return {
+            "orders": len(self._sent.at),
+            "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
+            "cancellations": len(self._sent.cancellations),
+            "parked": self._parked,
+            "clock": self._clock,
+            "cold_starts": self._crew.deaths.cold_starts,
             "invoices": rows["invoices"],
             "doubts": int(rows["doubts"] or 0),
             "statuses": dict(self._system.statuses()),

@@ -166,8 +166,7 @@ def check_something_is_left_to_do(world: World, latest: datetime) -> None:
     if status in WATCHED:
         end = invoice.monitor_until if status is Status.CONFIRMING else invoice.expires_at
         looked = invoice.final_look_at or end
-        looks = LAST_LOOKS if status is Status.CONFIRMING else 1
-        patience = timedelta(seconds=world.policy.timeout_seconds * looks)
+        patience = timedelta(seconds=world.policy.timeout_seconds * LAST_LOOKS.get(status, 1))
         assert agenda[Stage.CLOCK].due_at <= max(end, looked + patience)
         assert (Stage.CHECK in agenda) == world.policy.can_be_asked
         assert Stage.CREATE not in agenda

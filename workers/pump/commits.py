@@ -106,10 +106,7 @@ class Commits:
             runner.wake.set()
 
     async def commit(self, batch: Sequence[Any]) -> None:
-        """One transaction, again and again while the database is away; one bad result does not take others with it.
-
-        A batch that takes too long is halved, until what makes it so is alone.
-        """
+        """One transaction, again and again while the database is away; one bad or slow result holds up no other."""
         tries = time_outs = 0
         while True:
             try:

@@ -100,9 +100,8 @@ class Pump:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             try:
-                context = (
-                    copy_context()
-                )  # what the caller has bound for its log lines would stay with the lane for ever
+                # Its own context but for what the caller has bound for log lines: that would stay with the lane.
+                context = copy_context()
                 context.run(structlog.contextvars.clear_contextvars)
                 loop.call_soon_threadsafe(action, context=context)
             except RuntimeError:
