@@ -244,3 +244,28 @@ def test_while_redis_is_away_everything_is_let_through_and_redis_left_alone_for_
         await client.aclose()
 
     asyncio.run(story())
+
+
+def test_whether_deliveries_pass_is_known_for_a_while_after_the_others_were_asked_or_told(play):
+    async def story(world):
+        limits = BreakerLimits(ask_seconds=60)
+        asking, telling = world.worker(limits), world.worker(limits)
+        assert not asking.passes(world.endpoint)  # nobody has been asked yet
+        assert not telling.passes(world.endpoint)
+        assert await asking.admit(world.endpoint, 5) == (5, 0.0)
+        await world.note(telling, failures=0, successes=1)
+        assert asking.passes(world.endpoint)
+        assert telling.passes(world.endpoint)
+        await world.note(telling, failures=20)
+        assert not telling.passes(world.endpoint)
+
+    play(story)
+
+
+def test_nothing_passes_on_knowledge_that_is_too_old(play):
+    async def story(world):
+        breaker = world.worker(BreakerLimits(ask_seconds=0))
+        await breaker.admit(world.endpoint, 5)
+        assert not breaker.passes(world.endpoint)
+
+    play(story)

@@ -12,7 +12,6 @@ from fakeredis import FakeAsyncRedis
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
-from domain.decision import Stage
 from domain.event import new_id
 from tests.contracts.store_cases import (
     Background,
@@ -49,7 +48,7 @@ def store(database):
 
 
 def parcels(store, endpoint_id):
-    return store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 1000, LEASE))
+    return store.claim_parcels(endpoint_id, 1000, LEASE)
 
 
 def exhaust(store, endpoint_id):
@@ -314,7 +313,7 @@ def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_not
     (invoice_id,) = pend(store)
     event = NewEvent(new_id("evt"), invoice_id, 2, "invoice.paid", b"{}")
     with database.transaction() as connection:
-        assert add_events(connection, database, [event], database.now(connection)) == {endpoint_id}
+        assert add_events(connection, database, [event], database.now(connection))[0] == {endpoint_id}
         removal = Background(lambda: endpoints.remove_endpoint(database, endpoint_id))
         wait_until_blocked(database)
 
@@ -322,4 +321,4 @@ def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_not
     assert rows(database, DELIVERY) == rows(database, ENDPOINT) == rows(database, AGENDA, AGENDA.c.stage == "deliver")
     with database.transaction() as connection:
         event = NewEvent(new_id("evt"), invoice_id, 3, "invoice.refunded", b"{}")
-        assert add_events(connection, database, [event], database.now(connection)) == set()
+        assert add_events(connection, database, [event], database.now(connection)) == (set(), [])

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from domain.decision import Stage
 from tests.contracts.store_cases import (
     agenda_of,
     deliveries_of,
@@ -42,7 +41,7 @@ def grow(store, invoice_id, *statuses):
 
 
 def parcels(store, endpoint_id):
-    return store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 1000, LEASE))
+    return store.claim_parcels(endpoint_id, 1000, LEASE)
 
 
 def deliver_all(store, endpoint_id):

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from domain.decision import Stage
 from tests.contracts.store_cases import (
     Background,
     events_of,
@@ -36,8 +35,7 @@ def store(database):
 
 
 def settle_all(store, endpoint_id, **outcome):
-    for claim in store.claim(Stage.DELIVER, endpoint_id, 1000, 60):
-        (parcel,) = store.load_parcels([claim])
+    for parcel in store.claim_parcels(endpoint_id, 1000, 60):
         store.settle([Try(parcel, **({"outcome": "delivered"} | outcome))])
 
 

@@ -36,7 +36,7 @@ LEASE = 60.0
 
 def parcels(store, endpoint_id, lease_seconds=LEASE):
     """What an endpoint's lane has to send now."""
-    return store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 100, lease_seconds))
+    return store.claim_parcels(endpoint_id, 100, lease_seconds)
 
 
 def sent(parcel):

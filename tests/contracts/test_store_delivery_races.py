@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from domain.decision import Stage
 from tests.contracts.store_cases import (
     DEADLINE_SECONDS,
     Background,
@@ -46,7 +45,7 @@ def pair(database):
 
 
 def take_parcels(store, endpoint_id):
-    return store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 10, 60.0))
+    return store.claim_parcels(endpoint_id, 10, 60.0)
 
 
 def assert_next_is_due(store, endpoint_id, sequence):

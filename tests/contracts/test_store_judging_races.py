@@ -135,8 +135,8 @@ def test_overlapping_batches_in_any_order_lock_nobody_out_and_leave_no_gap(datab
         def deliver():
             for _ in range(TURNS):
                 for receiver in store.receivers():
-                    claims = store.claim(Stage.DELIVER, receiver.id, 10, 60)
-                    tries = [Try(parcel, "failed", wait_seconds=0) for parcel in store.load_parcels(claims)]
+                    parcels = store.claim_parcels(receiver.id, 10, 60)
+                    tries = [Try(parcel, "failed", wait_seconds=0) for parcel in parcels]
                     dice.shuffle(tries)
                     store.settle(tries)
 

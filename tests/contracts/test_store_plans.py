@@ -119,9 +119,8 @@ def test_a_judged_batch_reads_by_index(crowded):
 def test_a_settled_batch_reads_by_index(crowded):
     store, endpoint_id, ids = work(crowded)
     store.judge([Judgement(one, seen("confirming")) for one in ids])
-    claims = store.claim(Stage.DELIVER, endpoint_id, 60, 60.0)
-    parcels = store.load_parcels(claims)
-    plan = explained(crowded, lambda: store.load_parcels(claims), r"SELECT delivery")
+    parcels = store.claim_parcels(endpoint_id, 30, 60.0)
+    plan = explained(crowded, lambda: store.claim_parcels(endpoint_id, 30, 60.0), r"SELECT delivery")
     assert "ix_delivery_next" in plan
     tries = [Try(parcel, "delivered") for parcel in parcels]
     assert_by_index(explained(crowded, lambda: store.settle(tries), r"SELECT agenda"))

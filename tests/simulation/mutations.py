@@ -116,23 +116,23 @@ def the_message_is_acknowledged_before_the_commit() -> Any:
 @planted("deaths", "told")
 def the_event_is_written_in_a_second_transaction() -> Any:
     later: list[Any] = []
-    judge = Store.judge
+    judge = Store.judge_and_take
 
-    def judge_then_tell(self: Any, judgements: Any) -> Any:
+    def judge_then_tell(self: Any, judgements: Any, room: Any) -> Any:
         later.clear()
-        outcomes = judge(self, judgements)
+        outcomes, _ = judge(self, judgements, room)
         events, later[:] = list(later), []
         if events:
             with self.database.transaction() as connection:
                 outbox.add_events(connection, self.database, events, self.database.now(connection))
             self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
-        return outcomes
+        return outcomes, []
 
-    def put_off(connection: Any, database: Any, events: Any, now: Any) -> set[str]:
+    def put_off(connection: Any, database: Any, events: Any, now: Any, room: Any) -> Any:
         later.extend(events)
-        return set()
+        return set(), []
 
-    return _both(patch.object(judging, "add_events", put_off), patch.object(Store, "judge", judge_then_tell))
+    return _both(patch.object(judging, "add_events", put_off), patch.object(Store, "judge_and_take", judge_then_tell))
 
 
 @planted("deaths", "not in the stream")

@@ -8,7 +8,6 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
-from domain.decision import Stage
 from domain.evidence import CancelRequested, Created
 from workers.cli import replay as replay_command
 from workers.outbound.breaker import key_of
@@ -53,7 +52,7 @@ def settle(store):
     """What comes of the first delivery due at an endpoint."""
 
     def settle(endpoint_id, outcome="delivered", **fields):
-        parcel, *others = store.load_parcels(store.claim(Stage.DELIVER, endpoint_id, 100, 60))
+        parcel, *others = store.claim_parcels(endpoint_id, 100, 60)
         store.release([other.claim for other in others])
         store.settle([Try(parcel, outcome, **fields)])
         return parcel

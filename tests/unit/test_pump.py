@@ -169,6 +169,15 @@ def test_what_is_taken_alone_is_followed_by_the_next_as_soon_as_it_is_done():
         pump.stop(1)
 
 
+def plain_commits(work, calls):
+    """What commits a stage's results, and nothing else."""
+
+    async def write(work, batch):
+        await calls.run(work.commit, batch)
+
+    return commits.Commits(work, calls, write, lambda _: None)
+
+
 @pytest.mark.parametrize("poison", [[], [5], [0, 7]])
 def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_alone(poison, monkeypatch):
     monkeypatch.setattr(commits, "BACK_OFF_SECONDS", (0.0,))
@@ -183,7 +192,7 @@ def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_
     async def run():
         calls = commits.StoreCalls()
         work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit)
-        await commits.Commits(work, calls, lambda _: None).commit(list(range(8)))
+        await plain_commits(work, calls).commit(list(range(8)))
         calls.close()
 
     asyncio.run(run())
@@ -207,7 +216,7 @@ def test_what_a_create_brought_is_kept_however_long_the_database_takes_and_goes_
     async def run():
         calls = commits.StoreCalls()
         work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit, repeatable=False)
-        queue = commits.Commits(work, calls, lambda _: None)
+        queue = plain_commits(work, calls)
         runner = asyncio.create_task(queue.run())
         for result in ("locked", "next"):
             queue.add(result)

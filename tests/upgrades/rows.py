@@ -203,8 +203,7 @@ def _leave_leases(case: Case) -> None:
 
 def _deliver_some(store: Store) -> None:
     """Of what waits for the endpoint: one delivered, one that failed once, one that is dead; the rest is untouched."""
-    claims = store.claim(Stage.DELIVER, ENDPOINT_ID, 3, 60)
-    delivered, failed, dead = store.load_parcels(claims)
+    delivered, failed, dead = store.claim_parcels(ENDPOINT_ID, 3, 60)
     store.settle(
         [
             Try(delivered, "delivered", status=200, latency_ms=12, answer=b"ok \xff"),

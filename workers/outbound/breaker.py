@@ -129,8 +129,7 @@ class Breaker:
     async def admit(self, endpoint: str, asked: int) -> tuple[int, float]:
         """How many of ``asked`` deliveries may be tried now; with none, the seconds to wait before asking again."""
         now = time.monotonic()
-        known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
-        if known or now < self._away_until:
+        if self.passes(endpoint):
             return asked, 0.0
         try:
             answer = int(await self._ask(keys=[key_of(endpoint)], args=[int(self._limits.probe_seconds * 1000)]))
@@ -146,6 +145,12 @@ class Breaker:
             return 0, answer / 1000
         self._probing.add(endpoint)
         return 1, 0.0
+
+    def passes(self, endpoint: str) -> bool:
+        """Whether deliveries may be tried, as far as is known here; nobody is asked."""
+        now = time.monotonic()
+        known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
+        return known or now < self._away_until
 
     async def give_back(self, endpoint: str, unused: int) -> None:
         """A probe that was let through found nothing to send: the next delivery may make it."""
@@ -178,13 +183,14 @@ class Breaker:
     async def _tell(self, endpoint: str, noted: _Seen) -> None:
         if time.monotonic() < self._away_until:
             return
-        arguments = [noted.tries, noted.failures, int(noted.last_succeeded)]
+        now, arguments = time.monotonic(), [noted.tries, noted.failures, int(noted.last_succeeded)]
         try:
             answer = int(await self._record(keys=[key_of(endpoint)], args=arguments + self._limits.milliseconds()))
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.debug("breaker.untold", endpoint=endpoint, error=type(error).__name__)
             return
+        self._asked_at[endpoint] = now
         self._learn(endpoint, answer)
 
     def _learn(self, endpoint: str, milliseconds: int) -> None:

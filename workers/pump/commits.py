@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,10 +53,17 @@ class StoreCalls:
 class Commits:
     """What a stage's I/O has brought and the database does not know yet. Touched on the loop only."""
 
-    def __init__(self, work: Work, calls: StoreCalls, free: Callable[[Slots], None]) -> None:
-        """``free`` is called for each slot that was held until its result was committed."""
+    def __init__(
+        self,
+        work: Work,
+        calls: StoreCalls,
+        write: Callable[[Work, Sequence[Any]], Awaitable[None]],
+        free: Callable[[Slots], None],
+    ) -> None:
+        """``write`` is one transaction; ``free`` is called for each slot that was held until its result was in one."""
         self._work = work
         self._calls = calls
+        self._write = write
         self._free = free
         self._queue: asyncio.Queue[tuple[Any, Slots | None]] = asyncio.Queue()
         self._waiting: list[Runner] = []  #: lanes held up because too much is uncommitted
@@ -71,11 +78,16 @@ class Commits:
 
         After a database that was away for longer than a lease, rows would be claimed as lost while their results wait.
         """
-        stuck = self._begun_at is not None and asyncio.get_running_loop().time() - self._begun_at > STUCK_SECONDS
-        if not stuck and self._queue.qsize() <= UNCOMMITTED_LIMIT:
+        if not self.is_late:
             return False
         wait_in(self._waiting, runner)
         return True
+
+    @property
+    def is_late(self) -> bool:
+        """Too much waits, or too long."""
+        stuck = self._begun_at is not None and asyncio.get_running_loop().time() - self._begun_at > STUCK_SECONDS
+        return stuck or self._queue.qsize() > UNCOMMITTED_LIMIT
 
     async def join(self) -> None:
         """Until everything is committed."""
@@ -110,7 +122,7 @@ class Commits:
         tries = time_outs = 0
         while True:
             try:
-                await self._calls.run(self._work.commit, batch)
+                await self._write(self._work, batch)
             except UNAVAILABLE as error:
                 time_outs += has_timed_out(error)
                 if time_outs < (TIME_OUTS if len(batch) == 1 and self._work.repeatable else 1):

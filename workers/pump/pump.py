@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -19,6 +19,7 @@ import structlog
 
 from domain.decision import Stage
 from workers.pump.commits import Commits, StoreCalls, first_line
+from workers.pump.places import hold_places
 from workers.pump.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
@@ -28,9 +29,6 @@ log = structlog.get_logger()
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
-#: After a claim that found less than it could have, a lane rests for so long: a claim costs nearly the same for one row
-#: as for twenty.
-REST_SECONDS = 0.02
 
 
 class Pump:
@@ -55,7 +53,7 @@ class Pump:
         self._under_way: dict[asyncio.Task[None], Sequence[Claim]] = {}  #: and what may be given back
         self._commits: dict[Stage, Commits] = {}
         self._stopping = False
-        self._sweep_now: asyncio.Event | None = None
+        self._sweep_now = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
@@ -74,20 +72,18 @@ class Pump:
         self._call(lambda: self._wake(lane))
 
     def put_off(self, lane: Lane) -> bool:
-        """A bell was heard: whether it is for a lane that goes on by itself, when its limit lets it.
-
-        Then the bell needn't ring again until the lane is at its end and clears it: for an account at its rate each
-        would only be work for nothing, in the way of other accounts.
-        """
+        """A bell was heard: whether it is for a lane that goes on by itself. Then it needn't ring again, each costs a
+        message, until the lane is at its end and clears it."""
         runner = self._runners.get(lane)
-        if runner is None or not (runner.held and runner.work.shared_limit):
+        if runner is None or not (runner.flowing or (runner.held and runner.work.shared_limit)):
             return False
         runner.put_off = True
-        return runner.held  # let go in between, it may have overlooked that; to clear the bell twice does no harm
+        # At its end in between, it may have overlooked that; to clear the bell twice does no harm.
+        return runner.flowing or runner.held
 
     def sweep(self) -> None:
         """Ask SQL now what is due."""
-        self._call(lambda: self._sweep_now.set() if self._sweep_now else None)
+        self._call(self._sweep_now.set)
 
     def stop(self, deadline_seconds: float) -> None:
         """Claim nothing more, let what is under way finish, commit it; release the rest when the time is up."""
@@ -111,15 +107,14 @@ class Pump:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sweep_now = asyncio.Event()
         self._ready.set()
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
-            self._commits = {work.stage: Commits(work, self._calls, self._free) for work in works}
+            self._commits = {work.stage: Commits(work, self._calls, self._commit, self._free) for work in works}
             committers = [asyncio.create_task(commits.run()) for commits in self._commits.values()]
             self._works = works
             log.info("pump.started", stages=[work.stage.value for work in works])
-            await self._sweep_until_stopped(self._sweep_now)
+            await self._sweep_until_stopped()
             await self._drain(committers)
         self._calls.close()
         log.info("pump.stopped")
@@ -135,10 +130,10 @@ class Pump:
                 tries += 1
         return ()
 
-    async def _sweep_until_stopped(self, now: asyncio.Event) -> None:
+    async def _sweep_until_stopped(self) -> None:
         tries = 0
         while not self._stopping:
-            now.clear()
+            self._sweep_now.clear()
             try:
                 await self._sweep()
                 tries = 0
@@ -146,11 +141,9 @@ class Pump:
                 await self._calls.rest(error, tries)
                 tries += 1
                 continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_SECONDS):
-                    await now.wait()
-            except TimeoutError:
-                continue
+                    await self._sweep_now.wait()
 
     async def _sweep(self) -> None:
         lanes = await self._calls.run(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
@@ -170,8 +163,7 @@ class Pump:
     def _wake(self, lane: Lane) -> None:
         runner = self._runners.get(lane)
         if runner is None:  # an endpoint that was just added
-            if self._sweep_now is not None:
-                self._sweep_now.set()
+            self._sweep_now.set()
             return
         if self._stopping:
             return
@@ -189,7 +181,7 @@ class Pump:
                 return
             try:
                 if not await self._fill(runner):
-                    await asyncio.sleep(REST_SECONDS)
+                    await asyncio.sleep(runner.work.rest_seconds)
                 tries = 0
             except UNAVAILABLE as error:
                 runner.wake.set()
@@ -213,13 +205,17 @@ class Pump:
         if work.refund is not None and len(items) < allowed:
             await work.refund(lane, allowed - len(items))
         if self._stopping:  # nothing of it was begun: as if nobody had claimed it
-            await self._calls.run(self._release, [work.claim_of(item) for item in items])
+            await self._give_back([work.claim_of(item) for item in items])
             return True
         self._begin(runner, slots, items)
-        if len(items) >= allowed:
+        runner.behind = len(items) >= allowed
+        if runner.behind:
             self._go_on(runner, allowed < room, wait_seconds)
             return True
-        if runner.put_off:
+        runner.flowing = work.flows and bool(items)
+        if runner.flowing:
+            runner.wake.set()
+        elif runner.put_off:
             runner.put_off = False
             await self._calls.run(self._clear_bell, (work.stage, lane))
             runner.wake.set()  # for what came before it was cleared
@@ -282,6 +278,25 @@ class Pump:
             if not (work.hold_slot and results):
                 self._free(slots)
 
+    async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
+        """One transaction. What it brings for lanes of this process that have room is begun at once."""
+        with hold_places(self._fed_by(work), len(batch), self._free) as places:
+            if not places or work.commit_and_take is None:
+                await self._calls.run(work.commit, batch)
+                return
+            limits = {lane: place.held for lane, place in places.items()}
+            for lane, items in (await self._calls.run(work.commit_and_take, batch, limits)).items():
+                place = places[lane]
+                if self._stopping:
+                    await self._give_back([place.runner.work.claim_of(item) for item in items])
+                else:
+                    self._begin(place.runner, place.slots, items)
+
+    def _fed_by(self, work: Work) -> list[Runner]:
+        """The lanes that its commits bring work."""
+        none = work.feeds is None or self._stopping or self._commits[work.feeds].is_late
+        return [] if none else [runner for (stage, _), runner in self._runners.items() if stage is work.feeds]
+
     async def _commit_group(self, work: Work, _lane: str, items: Sequence[Any], slots: Slots) -> None:
         try:
             await self._commits[work.stage].commit(items)
@@ -300,8 +315,7 @@ class Pump:
 
     def _begin_stop(self) -> None:
         self._stopping = True
-        if self._sweep_now is not None:
-            self._sweep_now.set()
+        self._sweep_now.set()
 
     async def _drain(self, committers: Sequence[asyncio.Task[None]]) -> None:
         """Let what is under way finish and be committed; cancel what does not, and give its rows back."""
@@ -319,15 +333,15 @@ class Pump:
             task.cancel()
         commits = asyncio.gather(*(one.join() for one in self._commits.values()))
         await asyncio.wait([commits], timeout=max(1.0, until - time.monotonic()))
-        if unfinished:
-            await self._give_back(unfinished)
+        if unfinished:  # a look-up or a delivery may be repeated by anybody; a create is in doubt: its lease says so
+            claims = [claim for held in unfinished.values() for claim in held]
+            log.warning("pump.cut_short", unfinished=len(unfinished), given_back=len(claims))
+            await self._give_back(claims)
         for committer in committers:
             committer.cancel()
 
-    async def _give_back(self, unfinished: Mapping[asyncio.Task[None], Sequence[Claim]]) -> None:
-        """A look-up or a delivery may be repeated by anybody at once; a create is in doubt, and its lease says so."""
-        claims = [claim for held in unfinished.values() for claim in held]
-        log.warning("pump.cut_short", unfinished=len(unfinished), given_back=len(claims))
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        """At the end, rows that may be begun again by anybody are due at once."""
         try:
             await self._calls.run(self._release, claims)
         except UNAVAILABLE as error:

@@ -42,10 +42,18 @@ class Work:
     repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
     reserve: int = 0  #: slots left free for the other stages that share them
     timed: bool = False  #: its rows are met to the moment, not within a second
+    feeds: Stage | None = None  #: what its commits bring is this stage's work
+    #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once
+    commit_and_take: Callable[[Sequence[Any], Mapping[str, int]], Mapping[str, Sequence[Any]]] | None = None
     hold_slot: bool = False  #: a slot is free again only when its result is committed
     admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
+    passes: Callable[[str], bool] | None = None  #: whether ``admit`` would let all through, as far as is known here
     refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
     name_of: Callable[[Any], Mapping[str, Any]] = lambda _: {}  #: what the log says of a result that is given up
+    flows: bool = (
+        False  #: more comes in from elsewhere while there is any: it is claimed again without waiting for bells
+    )
+    rest_seconds: float = 0.02  #: after a claim that found less than it could have; it cost nearly what a full one does
     shared_limit: bool = False  #: what ``admit`` does not let through here it lets through in no other process either
 
 
@@ -58,7 +66,9 @@ class Runner:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     held: bool = False  #: let through no more (``Work.admit``) until its timer has run out, however often it is woken
+    flowing: bool = False  #: the last claim found rows of a stage that ``flows``
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
+    behind: bool = False  #: the last claim left rows behind: they are older than what is new
 
 
 def wait_in(waiting: list[Runner], runner: Runner) -> None:

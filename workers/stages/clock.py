@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
 from workers.pump import Slots, Work
-from workers.stages.judging import judge
-from workers.store.agenda import CLOCK_LANE
+from workers.stages.judging import judge, judge_and_take
+from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
@@ -25,8 +27,14 @@ def clock(store: Store) -> Work:
         slots=lambda _: slots,
         claim=lambda lane, limit: store.claim(Stage.CLOCK, lane, limit, CLOCK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
-        commit=lambda claims: judge(store, [Judgement(claim.subject, RAN_OUT, claim) for claim in claims]),
+        commit=lambda claims: judge(store, _judgements(claims)),
+        commit_and_take=lambda claims, places: judge_and_take(store, _judgements(claims), places),
+        feeds=Stage.DELIVER,
         batch=CLOCK_BATCH,
         group=CLOCK_BATCH,
         timed=True,
     )
+
+
+def _judgements(claims: Sequence[Claim]) -> list[Judgement]:
+    return [Judgement(claim.subject, RAN_OUT, claim) for claim in claims]

@@ -17,13 +17,14 @@ from workers.outbound.breaker import Breaker
 from workers.outbound.secretbox import SecretBox, SecretUnreadable
 from workers.outbound.webhook import WebhookSender
 from workers.pump import Slots, Work, first_line
-from workers.store.deliveries import Parcel, Receiver, Try
+from workers.store.deliveries import Receiver, Try
+from workers.store.outbox import Parcel
 from workers.store.store import Store
 
 log = structlog.get_logger()
 
 WEBHOOK_SECONDS = 15.0
-LEASE_MARGIN_SECONDS = 10.0
+DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest try, and time to commit
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
 
 
@@ -55,6 +56,7 @@ class DeliverStage:
             perform=self._send,
             commit=self._store.settle,
             admit=self._breaker.admit,
+            passes=self._breaker.passes,
             refund=self._breaker.give_back,
         )
 
@@ -67,14 +69,13 @@ class DeliverStage:
     def _slots_of(self, lane: str) -> Slots:
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
-        slots.limit = receiver.max_in_flight if receiver else 1
+        slots.limit = receiver.max_in_flight if receiver else 0
         return slots
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
         if lane not in self._receivers:
             return []  # disabled or removed since: its deliveries wait
-        claims = self._store.claim(Stage.DELIVER, lane, limit, WEBHOOK_SECONDS + LEASE_MARGIN_SECONDS)
-        return self._store.load_parcels(claims) if claims else []
+        return self._store.claim_parcels(lane, limit, DELIVER_LEASE_SECONDS)
 
     async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
         parcel = parcels[0]

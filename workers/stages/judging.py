@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from workers.stages.deliver import DELIVER_LEASE_SECONDS
+from workers.store.agenda import Room
 from workers.store.judging import Judgement, Outcome
+from workers.store.outbox import Parcel
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -15,7 +19,23 @@ log = structlog.get_logger()
 
 def judge(store: Store, judgements: Sequence[Judgement]) -> None:
     """Hand evidence to the store and say in the log what came of it."""
-    outcomes, told = store.judge(judgements), log.bind()
+    _tell_all(store.judge(judgements))
+
+
+def judge_and_take(
+    store: Store, judgements: Sequence[Judgement], places: Mapping[str, int]
+) -> Mapping[str, Sequence[Parcel]]:
+    """The same. The webhooks it brings are leased as far as their endpoints have places: these, by endpoint."""
+    outcomes, parcels = store.judge_and_take(judgements, Room(places, DELIVER_LEASE_SECONDS))
+    _tell_all(outcomes)
+    taken: dict[str, list[Parcel]] = defaultdict(list)
+    for parcel in parcels:
+        taken[parcel.claim.lane].append(parcel)
+    return taken
+
+
+def _tell_all(outcomes: Sequence[Outcome]) -> None:
+    told = log.bind()
     for outcome in outcomes:
         _tell(told, outcome)
 

@@ -28,7 +28,7 @@ from domain.ports import CreateRequest, Provider
 from domain.status import Status
 from workers.limits import RateLimit
 from workers.pump import Slots, Work
-from workers.stages.judging import judge
+from workers.stages.judging import judge, judge_and_take
 from workers.store.agenda import Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
@@ -74,6 +74,7 @@ class ProviderStages:
             list(self._accounts),
             self._create,
             repeatable=False,
+            flows=True,
             reserve=1,  # for look-ups: a backlog of orders must not blind us to payments
         )
         return [create, self._work(Stage.CHECK, askable, self._look_up, calls=LOOK_UP_PATIENCE, group=100)]
@@ -88,6 +89,8 @@ class ProviderStages:
             claim_of=lambda item: item[0],
             perform=perform,
             commit=lambda judgements: judge(self._store, judgements),
+            commit_and_take=lambda judgements, places: judge_and_take(self._store, judgements, places),
+            feeds=Stage.DELIVER,
             admit=self._admit,
             refund=self._rate.give_back,
             shared_limit=True,

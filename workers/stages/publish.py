@@ -20,6 +20,8 @@ from workers.store.store import Store
 log = structlog.get_logger()
 
 PUBLISH_BATCH = 500
+#: The holder gathers events for so long between two batches that aren't full, and others look no sooner.
+GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
 
 
@@ -48,6 +50,7 @@ def publish(store: Store, stream: EventStream) -> Work:
         perform=tell,
         commit=lambda results: _finish(store, results),
         batch=1,
+        rest_seconds=GATHER_SECONDS,
         hold_slot=True,  # a bell that rings before the row is free again must find it free
     )
 
@@ -58,23 +61,32 @@ def _finish(store: Store, results: Sequence[tuple[Claim, float]]) -> None:
 
 
 async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
-    """Until nothing is left or a third of the lease is over: the next claim, by whomever, goes on.
+    """Until nothing comes any more or a third of the lease is over: the next claim, by whomever, goes on."""
+    fence = int(claim.claimed_at.timestamp() * 1_000_000)
+    until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
+    while await _publish_backlog(store, stream, fence, until):
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(GATHER_SECONDS)
+
+
+async def _publish_backlog(store: Store, stream: EventStream, fence: int, until: float) -> bool:
+    """Whether there was any.
 
     While one batch is told, the one before it is marked and the next is read. None of them is marked before the stream
     has it, and none is told while an earlier one is not: a batch is read without those that are on their way.
     """
-    fence = int(claim.claimed_at.timestamp() * 1_000_000)
-    until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
     told: list[int] = []
     events = await asyncio.to_thread(store.unpublished, PUBLISH_BATCH)
     while events:
         numbers = [event.number for event in events]
-        ahead = PUBLISH_BATCH if time.monotonic() < until else 0
+        ahead = PUBLISH_BATCH if len(events) == PUBLISH_BATCH and time.monotonic() < until else 0
         async with asyncio.TaskGroup() as group:
             group.create_task(stream.append([(event.id, event.body) for event in events], fence))
-            reading = group.create_task(asyncio.to_thread(store.unpublished, ahead, told + numbers))
+            reading = group.create_task(asyncio.to_thread(store.unpublished, ahead, told + numbers)) if ahead else None
             if told:
                 group.create_task(asyncio.to_thread(store.mark_published, told))
-        told, events = numbers, reading.result()
+        told, events = numbers, reading.result() if reading else []
     if told:
         await asyncio.to_thread(store.mark_published, told)
+    return bool(told)

@@ -6,8 +6,8 @@ import functools
 import math
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,6 +82,15 @@ class Claim:
     lost: bool
     claimed_at: datetime
     over_at: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many rows a transaction may add to a lane leased already, so that who commits them acts on them at once."""
+
+    limits: Mapping[str, int]  #: by lane
+    lease_seconds: float
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from workers.store.agenda import AGENDA, Claim, delete_rows
 from workers.store.bulk import execute_keyed, insert_rows, key_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import storable
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
+from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
@@ -41,17 +41,6 @@ class Receiver:
     secrets: str
     headers: str
     max_in_flight: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
-
-    claim: Claim
-    delivery_id: int | None
-    event_id: str = ""
-    body: bytes = b""
-    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from domain.evidence import ClockRanOut, Created, CredentialsRefused, Evidence, 
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
-from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, delete_rows
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, delete_rows
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
-from workers.store.outbox import NewEvent, add_events
+from workers.store.outbox import NewEvent, Parcel, add_events
 
 EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
 
@@ -80,8 +80,12 @@ def judge(
     database: Database,
     policy_of: Callable[[str], Policy],
     judgements: Sequence[Judgement],
-) -> tuple[list[Outcome], set[tuple[Stage, str]]]:
-    """Apply evidence to its invoices as they are now. Returns the outcomes and the lanes that have work at once."""
+    room: Room | None = None,
+) -> tuple[list[Outcome], set[tuple[Stage, str]], list[Parcel]]:
+    """Apply evidence to its invoices as they are now.
+
+    Returns the outcomes, the lanes that have work at once, and the webhooks that ``room`` took.
+    """
     work = _lock(connection, database, sorted({j.invoice_id for j in judgements}))
     taken = _refs_of_others(connection, work, judgements)
     outcomes = []
@@ -101,10 +105,10 @@ def judge(
         outcomes.append(_outcome(invoice, decision, before))
     _write_invoices(connection, work)
     lanes = _write_agenda(connection, work)
-    endpoints = add_events(connection, database, work.events, work.now)
+    endpoints, parcels = add_events(connection, database, work.events, work.now, room)
     insert_rows(connection, EVIDENCE, work.evidence)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
-    return outcomes, lanes
+    return outcomes, lanes, parcels
 
 
 def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outcome:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Connection, String, all_, bindparam, exists, func, select
 
 from domain.decision import Stage
 from domain.models import Delivery, Endpoint, Event
-from workers.store.agenda import AGENDA
+from workers.store.agenda import AGENDA, Claim, Room
 from workers.store.bulk import insert_rows, update_rows
 from workers.store.database import Database
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
 ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
 DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
+
+#: What a delivery's row is known by again.
+_SENT = ("id", "endpoint_id", "invoice_id", "event_number")
 
 _ANY_UNPUBLISHED = select(exists().where(EVENT.c.published_at.is_(None)))
 
@@ -43,13 +46,27 @@ class Unpublished:
     body: bytes
 
 
-def add_events(connection: Connection, database: Database, events: Sequence[NewEvent], now: datetime) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
+
+    claim: Claim
+    delivery_id: int | None
+    event_id: str = ""
+    body: bytes = b""
+    tries: int = 0
+
+
+def add_events(
+    connection: Connection, database: Database, events: Sequence[NewEvent], now: datetime, room: Room | None = None
+) -> tuple[set[str], list[Parcel]]:
     """Write events, a delivery for each endpoint that wants them, and each pair's agenda row.
 
-    Returns the endpoints that have work now. The invoices are locked, so an invoice's numbers grow with its sequence.
+    Returns the endpoints that have work now, and what ``room`` took of it: that is leased to who commits this. The
+    invoices are locked, so an invoice's numbers grow with its sequence.
     """
     if not events:
-        return set()
+        return set(), []
     numbers = _insert_events(connection, events, now)
     new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
     deliveries = [
@@ -60,10 +77,24 @@ def add_events(connection: Connection, database: Database, events: Sequence[NewE
         if wants(endpoint.events, event.type)
     ]
     if not deliveries:
-        return set()
-    insert_rows(connection, DELIVERY, deliveries)
-    poke_pairs(connection, {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}, now)
-    return {row["endpoint_id"] for row in deliveries}
+        return set(), []
+    written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
+    pairs = {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}
+    taken = poke_pairs(connection, pairs, now, room)
+    waiting = {endpoint for endpoint, _ in pairs - taken.keys()}
+    return waiting, _parcels(taken, dict(zip(numbers, events, strict=True)), written)
+
+
+def _parcels(
+    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[Any]
+) -> list[Parcel]:
+    """The first event of each pair that was taken; what came before it is finished: the pair had no row any more."""
+    parcels: dict[tuple[str, str], Parcel] = {}
+    for row in sorted(written, key=lambda row: row.event_number):
+        event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
+        if pair in taken:
+            parcels.setdefault(pair, Parcel(taken[pair], row.id, event.id, event.body))
+    return list(parcels.values())
 
 
 def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:
@@ -87,15 +118,39 @@ def wants(filter_text: str | None, event_type: str) -> bool:
     return filter_text is None or event_type in filter_text.split(",")
 
 
-def poke_pairs(connection: Connection, pairs: set[tuple[str, str]], now: datetime) -> None:
+def poke_pairs(
+    connection: Connection, pairs: set[tuple[str, str]], now: datetime, room: Room | None = None
+) -> dict[tuple[str, str], Claim]:
     """One row per (endpoint, invoice). A row that is there keeps its ``due_at``: it is leased, or waits its turn to
-    try the pair's older event again. Whoever completes it looks for what is next, this event included."""
+    try the pair's older event again. Whoever completes it looks for what is next, this event included.
+
+    As many new rows as there is ``room`` for are leased, and returned.
+    """
     rows = [
         {"stage": Stage.DELIVER.value, "subject": f"{endpoint}/{invoice}", "lane": endpoint, "due_at": now}
         | {"claims": 0, "pokes": 0}
         for endpoint, invoice in sorted(pairs)
     ]
-    insert_rows(connection, AGENDA, rows, conflict="poke")
+    if room is None:
+        insert_rows(connection, AGENDA, rows, conflict="poke")
+        return {}
+    _lease(rows, now, room)
+    written = insert_rows(connection, AGENDA, rows, conflict="poke", returning=("subject", "lane", "lease_token"))
+    return {
+        (row.lane, row.subject.partition("/")[2]): Claim(Stage.DELIVER, row.lane, row.subject, room.token, False, now)
+        for row in written
+        if row.lease_token == room.token
+    }
+
+
+def _lease(rows: Sequence[dict[str, Any]], now: datetime, room: Room) -> None:
+    """Lease rows that are to be added, as far as their lanes have room. Where one is already it stays as it is."""
+    left = dict(room.limits)
+    lease = {"lease_token": room.token, "due_at": now + timedelta(seconds=room.lease_seconds), "claims": 1}
+    for row in rows:
+        places = left.get(row["lane"], 0)
+        left[row["lane"]] = places - 1
+        row.update(lease if places > 0 else {"lease_token": None})
 
 
 def unpublished(connection: Connection, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:

@@ -13,14 +13,14 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
 from workers.store import agenda, deliveries, intake, judging, outbox, retention
-from workers.store.agenda import PUBLISH_LANE, Claim, Due
+from workers.store.agenda import PUBLISH_LANE, Claim, Due, Room
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
-from workers.store.deliveries import Parcel, Receiver, Try
+from workers.store.deliveries import Receiver, Try
 from workers.store.group import GroupCommit
 from workers.store.intake import INVOICE, Added, Rejection
 from workers.store.judging import Judgement, Outcome
-from workers.store.outbox import Unpublished
+from workers.store.outbox import Parcel, Unpublished
 
 #: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
 ORPHANED = Policy(
@@ -95,10 +95,14 @@ class Store:
 
     def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]:
         """Judge evidence against the invoices as they are now, all in one transaction."""
+        return self.judge_and_take(judgements, None)[0]
+
+    def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> tuple[list[Outcome], list[Parcel]]:
+        """The same, and lease the webhooks that it brings as far as there is room: who calls this sends them."""
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
                 with self.database.transaction() as connection:
-                    outcomes, lanes = judging.judge(connection, self.database, self._policy, judgements)
+                    outcomes, lanes, parcels = judging.judge(connection, self.database, self._policy, judgements, room)
                 break
             except IntegrityError:
                 if not tries_left:
@@ -106,7 +110,7 @@ class Store:
         if any(outcome.event_type for outcome in outcomes):
             lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
         self._ring_all(lanes)
-        return outcomes
+        return outcomes, parcels
 
     def _policy(self, account: str) -> Policy:
         return self._policies.get(account, ORPHANED)
@@ -180,10 +184,11 @@ class Store:
         with self.database.reading() as connection:
             return deliveries.receivers(connection, self.database)
 
-    def load_parcels(self, claims: Sequence[Claim]) -> list[Parcel]:
-        """What is to be sent under these leases."""
-        with self.database.reading() as connection:
-            return deliveries.load(connection, claims)
+    def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
+        """Lease due webhooks of an endpoint, with what is to be sent."""
+        with self.database.transaction() as connection:
+            claims = agenda.claim(connection, self.database, Stage.DELIVER, endpoint, limit, lease_seconds)
+            return deliveries.load(connection, claims) if claims else []
 
     def settle(self, tries: Sequence[Try]) -> None:
         """Write down what came of tries and point each pair at its next delivery."""

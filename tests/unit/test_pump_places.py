@@ -1,0 +1,247 @@
+"""What one stage's commit brings another is begun at once, where there is room; a lane that flows needs no bells."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.decision import Stage
+from workers.pump import Pump, Slots, Work
+from workers.pump.places import hold_places
+from workers.pump.work import Runner
+from workers.store.agenda import Claim, Due
+
+ORDERS = (Stage.CREATE, "shop")
+HOOKS = (Stage.DELIVER, "ep")
+PATIENCE_SECONDS = 20
+LIMIT = 3  #: deliveries side by side
+
+
+def claim_of(item):
+    return Claim(*HOOKS, item, "t", False, datetime.now(UTC))
+
+
+class Shop:
+    """Two stages: what is created brings a webhook each. Rows are texts; nothing is stored."""
+
+    def __init__(self, orders, passes=True):
+        self.orders, self.hooks = list(orders), []
+        self.slots = {ORDERS[0]: Slots(10), HOOKS[0]: Slots(LIMIT)}
+        self.places, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
+        self.cleared, self.most, self.looks = [], 0, 0
+        self.passes = passes
+        self.gate = threading.Event()  #: webhooks wait until it is open
+        self.gate.set()
+        self.lock = threading.Lock()
+        self.commit_fails = self.under_way = self.endless = False
+        self.before_taking = lambda: None
+
+    def claim_orders(self, _lane, limit):
+        self.looks += 1
+        if self.endless:
+            return [str(self.looks)]
+        found, self.orders = self.orders[:limit], self.orders[limit:]
+        return found
+
+    def commit_orders(self, orders):
+        with self.lock:
+            self.hooks += [f"hook of {order}" for order in orders]
+
+    def commit_and_take(self, orders, places):
+        self.under_way = True
+        self.before_taking()
+        if self.commit_fails:
+            self.commit_fails = False
+            raise ValueError("a bug")
+        with self.lock:
+            self.places.append(dict(places))
+            hooks = [f"hook of {order}" for order in orders]
+            taken, left = hooks[: places[HOOKS[1]]], hooks[places[HOOKS[1]] :]
+            self.hooks += left
+            self.taken += taken
+        return {HOOKS[1]: taken} if taken else {}
+
+    def claim_hooks(self, _lane, limit):
+        with self.lock:
+            found, self.hooks = self.hooks[:limit], self.hooks[limit:]
+        self.claimed += found
+        return found
+
+    async def send(self, _lane, hooks):
+        self.most = max(self.most, self.slots[HOOKS[0]].used)
+        await asyncio.to_thread(self.gate.wait)
+        self.sent += hooks
+        return hooks
+
+    async def open_works(self, _):
+        async def make(_lane, orders):
+            return orders
+
+        orders = Work(
+            stage=ORDERS[0],
+            lanes=lambda: [ORDERS[1]],
+            slots=lambda _: self.slots[ORDERS[0]],
+            claim=self.claim_orders,
+            claim_of=claim_of,
+            commit=self.commit_orders,
+            commit_and_take=self.commit_and_take,
+            feeds=HOOKS[0],
+            flows=True,
+            perform=make,
+        )
+        hooks = Work(
+            stage=HOOKS[0],
+            lanes=lambda: [HOOKS[1]],
+            slots=lambda _: self.slots[HOOKS[0]],
+            claim=self.claim_hooks,
+            claim_of=claim_of,
+            commit=lambda _: None,
+            perform=self.send,
+            passes=lambda _: self.passes,
+        )
+        return [orders, hooks]
+
+    def due(self, lanes):
+        """Deliveries that nobody has taken are due at each look, orders only at the first."""
+        return [Due(*HOOKS, -1.0)] if self.hooks else []
+
+
+@pytest.fixture
+def run():
+    """Runs a shop's pump until a condition holds."""
+    pumps = []
+
+    def start(shop):
+        pump = Pump(shop.open_works, shop.due, shop.released.extend, lambda _: None, shop.cleared.append)
+        pump.start()
+        pumps.append(pump)
+        until(lambda: pump._runners)
+        pump.wake(ORDERS)
+        return pump
+
+    yield start
+    for pump in pumps:
+        pump.stop(2)
+
+
+def until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "never happened"
+        time.sleep(0.005)
+
+
+def test_what_a_commit_brings_is_begun_without_a_claim(run):
+    shop = Shop(["1", "2"])
+    run(shop)
+    until(lambda: len(shop.sent) == 2)
+    assert sorted(shop.sent) == sorted(shop.taken) == ["hook of 1", "hook of 2"]
+    assert shop.claimed == []
+
+
+def test_a_lane_never_has_more_under_way_than_its_limit_and_what_does_not_fit_is_claimed_later(run):
+    shop = Shop([str(number) for number in range(10)])
+    shop.gate.clear()
+    pump = run(shop)
+    until(lambda: len(shop.taken) == LIMIT and len(shop.hooks) == 10 - LIMIT)
+    pump.wake(HOOKS)
+    time.sleep(0.1)
+    assert shop.claimed == []
+    shop.gate.set()
+    until(lambda: len(shop.sent) == 10)
+    assert shop.most <= LIMIT
+    until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def test_a_lane_that_lets_nothing_through_takes_nothing(run):
+    shop = Shop(["1"], passes=False)
+    run(shop)
+    until(lambda: shop.sent)
+    assert (shop.taken, shop.claimed, shop.places) == ([], ["hook of 1"], [])
+
+
+def test_a_commit_that_fails_gives_its_places_back(run):
+    shop = Shop(["1"])
+    shop.commit_fails = True  # the whole batch once; then its parts
+    pump = run(shop)
+    until(lambda: not shop.commit_fails)
+    shop.orders.append("2")
+    pump.wake(ORDERS)
+    until(lambda: "hook of 2" in shop.sent)
+    until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def test_what_was_taken_when_the_process_stops_is_given_back(run):
+    shop = Shop(["1"])
+    shop.before_taking = lambda: until(lambda: pump._stopping)
+    pump = run(shop)
+    until(lambda: shop.under_way)
+    pump.stop(5)
+    assert [claim.subject for claim in shop.released] == shop.taken == ["hook of 1"]
+    assert shop.sent == []
+
+
+def held(runners, wanted=10):
+    slots_freed = []
+    with hold_places(runners, wanted, slots_freed.append) as places:
+        return {lane: place.held for lane, place in places.items()}, slots_freed
+
+
+def runner(slots, lane="ep", **state):
+    work = Work(Stage.DELIVER, list, lambda _: slots, lambda *_: [], claim_of, lambda _: None)
+    found = Runner(work, lane)
+    for name, value in state.items():
+        setattr(found, name, value)
+    return found
+
+
+def test_only_free_slots_of_lanes_that_are_not_behind_and_not_held_are_places():
+    lanes = [
+        runner(Slots(5, used=2), "some"),
+        runner(Slots(50), "many"),
+        runner(Slots(5, used=5), "full"),
+        runner(Slots(0), "disabled"),
+        runner(Slots(5), "behind", behind=True),
+        runner(Slots(5), "limited", held=True),
+    ]
+    found, _ = held(lanes)
+    assert found == {"some": 3, "many": 10}
+
+
+def test_places_are_slots_in_use_until_they_are_given_back():
+    slots = Slots(5)
+    freed: list[Slots] = []
+    with hold_places([runner(slots)], 3, freed.append):
+        assert (slots.used, freed) == (3, [])
+    assert freed == [slots] * 3
+
+
+def test_a_lane_that_flows_is_claimed_again_without_bells_until_nothing_comes_any_more(run):
+    shop = Shop(["1"])
+    pump = run(shop)
+    until(lambda: shop.sent)
+    shop.orders.append("2")  # no bell
+    looks = shop.looks
+    pump.wake(ORDERS)
+    until(lambda: "hook of 2" in shop.sent)
+    until(lambda: not pump._runners[ORDERS].flowing)
+    assert shop.looks >= looks + 2  # one that found it, one that found nothing
+    assert not pump.put_off(ORDERS)
+
+
+def test_the_bell_of_a_lane_that_flows_is_put_off_and_cleared_at_its_end(run):
+    shop = Shop([])
+    shop.endless = True
+    pump = run(shop)
+    until(lambda: pump.put_off(ORDERS))
+    assert shop.cleared == []
+    shop.endless = False
+    until(lambda: shop.cleared)
+    looks = shop.looks
+    until(lambda: shop.looks > looks)  # for what came before it was cleared
+    time.sleep(0.1)
+    assert shop.cleared == [ORDERS]
