@@ -44,6 +44,11 @@ WHEN NEW.lease_token IS NOT NULL AND NEW.lease_token IS NOT OLD.lease_token BEGI
     INSERT INTO sim_breach SELECT OLD.stage, OLD.subject, 'taken while it was held'
         WHERE sim_takes(NEW.lease_token, OLD.lease_token, OLD.due_at);
 END;
+CREATE TRIGGER sim_taken AFTER INSERT ON agenda
+WHEN NEW.lease_token IS NOT NULL BEGIN
+    INSERT INTO sim_claim VALUES (NEW.stage, NEW.subject, sim_now());
+    SELECT sim_takes(NEW.lease_token, NULL, NULL);
+END;
 CREATE TRIGGER sim_freed AFTER UPDATE OF lease_token ON agenda
 WHEN NEW.lease_token IS NULL AND OLD.lease_token IS NOT NULL BEGIN
     INSERT INTO sim_breach SELECT OLD.stage, OLD.subject, 'freed by somebody else'

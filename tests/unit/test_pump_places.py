@@ -186,7 +186,7 @@ def test_what_was_taken_when_the_process_stops_is_given_back(run):
 
 
 def held(runners, wanted=10):
-    slots_freed = []
+    slots_freed: list[Slots] = []
     with hold_places(runners, wanted, slots_freed.append) as places:
         return {lane: place.held for lane, place in places.items()}, slots_freed
 
