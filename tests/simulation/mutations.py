@@ -22,7 +22,7 @@ from tests.simulation.engines import Scripts
 from workers import tasks
 from workers.stages.provider import ProviderStages
 from workers.store import agenda, deliveries, intake, judging, outbox
-from workers.store.agenda import AGENDA, PUBLISH_LANE
+from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
 from workers.store.outbox import DELIVERY
 from workers.store.store import Store
@@ -187,6 +187,19 @@ def an_open_order_does_not_keep_out_its_next() -> Any:
 
 
 # ---------------------------------------------------------------- order
+
+
+@planted("network", "webhooks in order")
+def a_commit_takes_an_event_that_has_older_ones_before_it() -> Any:
+    poke_pairs = outbox.poke_pairs
+
+    def take_all(connection: Any, pairs: Any, now: Any, room: Any = None) -> Any:
+        taken = poke_pairs(connection, pairs, now, room)
+        return {
+            pair: taken.get(pair) or Claim(Stage.DELIVER, pair[0], "/".join(pair), "t", False, now) for pair in pairs
+        }
+
+    return patch.object(outbox, "poke_pairs", take_all)
 
 
 @planted("network", "webhooks in order")
