@@ -66,7 +66,7 @@ format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: dev ## benchmarks, 25 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
+bench: dev ## benchmarks, 35 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
 	@$(BIN)/python -m tests.bench $(ROWS)
 
 bench-check: dev ## the same, compared with the kept results; prints what got worse by more than a fifth
