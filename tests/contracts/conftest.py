@@ -56,8 +56,9 @@ def database_kind(request):
 
 
 @pytest.fixture
-def database(database_url):
-    """A fresh migrated database."""
+def database(database_url, monkeypatch):
+    """A fresh migrated database. A test that holds a lock may itself be held up, on a busy machine."""
+    monkeypatch.setattr("workers.store.database.LOCK_WAIT_SECONDS", 30)
     database = Database(database_url)
     yield database
     database.close()

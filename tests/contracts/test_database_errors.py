@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from workers.store.database import UNAVAILABLE, Database, has_timed_out
+from workers.store.database import UNAVAILABLE, Database, has_timed_out, is_locked_out
 
 
 def error_of(database, *statements):
@@ -61,3 +61,24 @@ def test_a_statement_that_took_too_long_is_known_by_that(database):
     error = error_of(database, "SET LOCAL statement_timeout = 20", "SELECT pg_sleep(5)")
     assert isinstance(error, UNAVAILABLE)
     assert has_timed_out(error)
+    assert not is_locked_out(error)
+
+
+def test_a_lock_that_somebody_keeps_is_known_by_that(database):
+    if not database.is_postgresql:  # one writer at a time, and no locks of rows
+        return
+    with database.transaction() as operator:
+        operator.execute(text("LOCK TABLE invoice"))
+        error = error_of(database, "SET LOCAL lock_timeout = 20", "UPDATE invoice SET reason = 'x'")
+    assert isinstance(error, UNAVAILABLE)
+    assert has_timed_out(error)
+    assert is_locked_out(error)
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"], ids=["a deadlock", "a serialization failure"])
+def test_what_may_work_at_the_next_try_is_tried_again(database, state):
+    if not database.is_postgresql:
+        return
+    error = error_of(database, f"DO $$ BEGIN RAISE EXCEPTION 'you lose' USING ERRCODE = '{state}'; END $$")
+    assert isinstance(error, UNAVAILABLE)
+    assert not has_timed_out(error)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import threading
 import time
 from datetime import UTC, datetime
 
 import structlog
+from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from domain.decision import Stage
-from workers.pump import Pump, Slots, Work
+from workers.pump import Pump, Slots, Work, commits
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "account")
@@ -132,3 +134,49 @@ def test_what_the_caller_has_bound_for_its_log_lines_does_not_stay_with_the_lane
         assert lines == [{}]
     finally:
         pump.stop(1)
+
+
+def commits_of(work, calls, written):
+    """What commits a stage's results; ``written``: what was written the stage's own way, with places for its work."""
+
+    async def write(work, batch):
+        written.append(list(batch))
+        await calls.run(work.commit, batch)
+
+    return commits.Commits(work, calls, write, lambda _: None)
+
+
+def test_results_of_rows_that_somebody_keeps_locked_hold_up_no_others_and_are_kept():
+    """Each try costs as long as a lock is waited for: two for the batch, and then none in the way of the others."""
+    locked, committed, tries, written = {3, 5}, [], [], []
+    long_held, last = threading.Event(), threading.Event()
+
+    def commit(batch):
+        tries.append(list(batch))
+        if len(tries) > 1 + 8 + 3 * commits.TIME_OUTS:  # longer than anything would be given up
+            long_held.set()
+        if locked & set(batch):
+            raise OperationalError("SELECT", {}, LockNotAvailable("canceling statement due to lock timeout"))
+        committed.extend(batch)
+        if 8 in batch:
+            last.set()
+
+    async def run():
+        calls = commits.StoreCalls()
+        queue = commits_of(dataclasses.replace(Away().work(), commit=commit), calls, written)
+        runner = asyncio.create_task(queue.run())
+        for result in range(8):
+            queue.add(result)
+        assert await asyncio.to_thread(long_held.wait, PATIENCE_SECONDS)
+        queue.add(8)
+        assert await asyncio.to_thread(last.wait, PATIENCE_SECONDS)
+        locked.clear()
+        await queue.join()
+        runner.cancel()
+        calls.close()
+
+    asyncio.run(run())
+    assert committed[:7] == [0, 1, 2, 4, 6, 7, 8]
+    assert sorted(committed[7:]) == [3, 5]
+    assert all(len(batch) == 1 for batch in tries[1:])
+    assert written == [list(range(8)), *([result] for result in range(9))]  # nothing is held ready for a locked one

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 
 from workers.pump.work import Runner, Slots, Work, wait_in
-from workers.store.database import UNAVAILABLE, has_timed_out
+from workers.store.database import UNAVAILABLE, has_timed_out, is_locked_out
 
 log = structlog.get_logger()
+
+Write = Callable[[Work, Sequence[Any]], Awaitable[None]]
 
 #: After a commit, results are gathered for so long before the next; after an idle time the first is committed at once.
 #: A commit costs nearly the same for one row as for twenty: under load, rows come in between.
@@ -57,7 +59,7 @@ class Commits:
         self,
         work: Work,
         calls: StoreCalls,
-        write: Callable[[Work, Sequence[Any]], Awaitable[None]],
+        write: Write,
         free: Callable[[Slots], None],
     ) -> None:
         """``write`` is one transaction; ``free`` is called for each slot that was held until its result was in one."""
@@ -66,6 +68,7 @@ class Commits:
         self._write = write
         self._free = free
         self._queue: asyncio.Queue[tuple[Any, Slots | None]] = asyncio.Queue()
+        self._kept: asyncio.Queue[Any] = asyncio.Queue()  #: of locked rows, say: tried alone, beside the others
         self._waiting: list[Runner] = []  #: lanes held up because too much is uncommitted
         self._begun_at: float | None = None  #: the commit under way, by the loop's time
 
@@ -87,14 +90,26 @@ class Commits:
     def is_late(self) -> bool:
         """Too much waits, or too long."""
         stuck = self._begun_at is not None and asyncio.get_running_loop().time() - self._begun_at > STUCK_SECONDS
-        return stuck or self._queue.qsize() > UNCOMMITTED_LIMIT
+        return stuck or self._queue.qsize() + self._kept.qsize() > UNCOMMITTED_LIMIT
 
     async def join(self) -> None:
         """Until everything is committed."""
         await self._queue.join()
+        await self._kept.join()
 
     async def run(self) -> None:
         """Commit what comes in, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run_batches())
+            group.create_task(self._run_kept())
+
+    async def _run_kept(self) -> None:
+        while True:
+            await self.commit([await self._kept.get()], self._write_only)
+            self._kept.task_done()
+            self._wake_waiting()
+
+    async def _run_batches(self) -> None:
         loop, rested_at = asyncio.get_running_loop(), 0.0
         while True:
             batch = [await self._queue.get()]
@@ -113,35 +128,44 @@ class Commits:
             self._queue.task_done()
             if slots is not None:
                 self._free(slots)
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for runner in waiting:
             runner.wake.set()
 
-    async def commit(self, batch: Sequence[Any]) -> None:
+    async def _write_only(self, work: Work, batch: Sequence[Any]) -> None:
+        """Nothing is held ready for what it brings: it waits for a lock, again and again."""
+        await self._calls.run(work.commit, batch)
+
+    async def commit(self, batch: Sequence[Any], write: Write | None = None) -> None:
         """One transaction, again and again while the database is away; one bad or slow result holds up no other."""
         tries = time_outs = 0
         while True:
             try:
-                await self._write(self._work, batch)
+                await (write or self._write)(self._work, batch)
             except UNAVAILABLE as error:
+                locked = is_locked_out(error)
                 time_outs += has_timed_out(error)
-                if time_outs < (TIME_OUTS if len(batch) == 1 and self._work.repeatable else 1):
+                if not locked and time_outs < (TIME_OUTS if len(batch) == 1 and self._work.repeatable else 1):
                     await self._calls.rest(error, tries)
                     tries += 1
                     continue
-                if len(batch) == 1 and not self._work.repeatable:
-                    self.add(batch[0])  # what a call brought that can't be made again: kept, and behind the others
-                    return
-                log.warning("pump.commit_too_slow", stage=self._work.stage.value, results=len(batch))
-                parts = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                log.warning("pump.commit_too_slow", stage=self._work.stage.value, results=len(batch), locked=locked)
+                # A commit costs milliseconds, each more that has a locked row in it two seconds: found at once.
+                keep, size = locked or not self._work.repeatable, 1 if locked else (len(batch) + 1) // 2
             except Exception:
                 log.exception("pump.commit_failed", stage=self._work.stage.value, results=len(batch))
-                parts = [[result] for result in batch]
+                keep, size = False, 1
             else:
                 return
-            if len(batch) == 1:  # its lease runs out, and its claims are counted
-                log.error("pump.result_given_up", stage=self._work.stage.value, **self._work.name_of(batch[0]))
-                return
-            for part in parts:
-                await self.commit(part)
-            return
+            break
+        if len(batch) > 1:
+            for start in range(0, len(batch), size):
+                await self.commit(batch[start : start + size])
+        elif keep:  # nothing is wrong with it, or what brought it is a call that can't be made again
+            log.warning("pump.result_waits", stage=self._work.stage.value, **self._work.name_of(batch[0]))
+            self._kept.put_nowait(batch[0])
+        else:  # its lease runs out, and its claims are counted
+            log.error("pump.result_given_up", stage=self._work.stage.value, **self._work.name_of(batch[0]))

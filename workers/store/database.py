@@ -13,6 +13,7 @@ from psycopg.errors import (
     InvalidColumnReference,
     InvalidSchemaName,
     InvalidSqlStatementName,
+    LockNotAvailable,
     QueryCanceled,
     UndefinedColumn,
     UndefinedObject,
@@ -49,11 +50,19 @@ _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as 
 POSTGRES_OPTIONS = (
     "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
 )
+#: PostgreSQL: for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
+#: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
+LOCK_WAIT_SECONDS = 2
 
 
 def has_timed_out(error: BaseException) -> bool:
-    """Whether a statement took too long (``statement_timeout``). It may be what it was to do: less may be done."""
-    return isinstance(getattr(error, "orig", None), QueryCanceled)
+    """Whether a statement took too long, or waited too long. It may be what it was to do: less may be done."""
+    return isinstance(getattr(error, "orig", None), (QueryCanceled, LockNotAvailable))
+
+
+def is_locked_out(error: BaseException) -> bool:
+    """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
+    return isinstance(getattr(error, "orig", None), LockNotAvailable)
 
 
 class SystemClock:
@@ -106,7 +115,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         connect_args={
             "connect_timeout": 5,
             "application_name": "invoices",
-            "options": POSTGRES_OPTIONS,
+            "options": f"{POSTGRES_OPTIONS} -c lock_timeout={LOCK_WAIT_SECONDS * 1000}",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
