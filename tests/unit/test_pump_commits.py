@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from domain.decision import Stage
 from workers.pump import Pump, Slots, Work, commits
+from workers.pump.work import Runner
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "account")
@@ -148,7 +149,8 @@ def commits_of(work, calls, written):
 
 def test_results_of_rows_that_somebody_keeps_locked_hold_up_no_others_and_are_kept():
     """Each try costs as long as a lock is waited for: two for the batch, and then none in the way of the others."""
-    locked, committed, tries, written = {3, 5}, [], [], []
+    locked, committed, tries = {3, 5}, [], []
+    written: list[list[int]] = []
     long_held, last = threading.Event(), threading.Event()
 
     def commit(batch):
@@ -180,3 +182,38 @@ def test_results_of_rows_that_somebody_keeps_locked_hold_up_no_others_and_are_ke
     assert sorted(committed[7:]) == [3, 5]
     assert all(len(batch) == 1 for batch in tries[1:])
     assert written == [list(range(8)), *([result] for result in range(9))]  # nothing is held ready for a locked one
+
+
+def test_after_a_database_that_was_away_nothing_is_claimed_while_any_result_of_before_waits(monkeypatch):
+    """Not when the first of its batches is done either: the leases of the others' rows may be over as well."""
+    monkeypatch.setattr(commits, "COMMIT_LIMIT", 1)
+    begun, go = [[threading.Event(), threading.Event()] for _ in range(2)]
+    held_up, away_seconds = [], [0.0]
+
+    def commit(batch):
+        begun[batch[0]].set()
+        assert go[batch[0]].wait(PATIENCE_SECONDS)
+
+    async def run():
+        loop, calls = asyncio.get_running_loop(), commits.StoreCalls()
+        time_before = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time_before() + away_seconds[0])
+        queue = commits_of(dataclasses.replace(Away().work(), commit=commit), calls, [])
+        runner, lane = asyncio.create_task(queue.run()), Runner(Away().work(), LANE[1])
+        for result in range(2):
+            queue.add(result)
+        assert await asyncio.to_thread(begun[0].wait, PATIENCE_SECONDS)
+        away_seconds[0] = 60.0
+        held_up.append(queue.hold_up(lane))
+        go[0].set()
+        assert await asyncio.to_thread(begun[1].wait, PATIENCE_SECONDS)
+        held_up.append(queue.hold_up(lane))
+        go[1].set()
+        await queue.join()
+        await asyncio.wait_for(lane.wake.wait(), PATIENCE_SECONDS)
+        held_up.append(queue.hold_up(lane))
+        runner.cancel()
+        calls.close()
+
+    asyncio.run(run())
+    assert held_up == [True, True, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,7 @@ GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
-STUCK_SECONDS = 1.0  #: while a commit goes on for longer, nothing more of the stage is claimed
+STUCK_SECONDS = 1.0  #: while a result waits for longer, nothing more of the stage is claimed
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
@@ -70,14 +71,15 @@ class Commits:
         self._queue: asyncio.Queue[tuple[Any, Slots | None]] = asyncio.Queue()
         self._kept: asyncio.Queue[Any] = asyncio.Queue()  #: of locked rows, say: tried alone, beside the others
         self._waiting: list[Runner] = []  #: lanes held up because too much is uncommitted
-        self._begun_at: float | None = None  #: the commit under way, by the loop's time
+        self._added_at: deque[float] = deque()  #: the queue's results and those being committed, by the loop's time
 
     def add(self, result: Any, held: Slots | None = None) -> None:
         """Have a result committed soon; ``held``: a slot that is free only then."""
         self._queue.put_nowait((result, held))
+        self._added_at.append(asyncio.get_running_loop().time())
 
     def hold_up(self, runner: Runner) -> bool:
-        """Whether too much waits for its commit, or too long; the lane is woken when that is over.
+        """Whether too much waits for its commit, or too long; the lane is woken to ask again.
 
         After a database that was away for longer than a lease, rows would be claimed as lost while their results wait.
         """
@@ -89,7 +91,8 @@ class Commits:
     @property
     def is_late(self) -> bool:
         """Too much waits, or too long."""
-        stuck = self._begun_at is not None and asyncio.get_running_loop().time() - self._begun_at > STUCK_SECONDS
+        now = asyncio.get_running_loop().time()
+        stuck = bool(self._added_at) and now - self._added_at[0] > STUCK_SECONDS
         return stuck or self._queue.qsize() + self._kept.qsize() > UNCOMMITTED_LIMIT
 
     async def join(self) -> None:
@@ -117,15 +120,14 @@ class Commits:
                 await asyncio.sleep(max(0.0, rested_at - loop.time()))
             while len(batch) < COMMIT_LIMIT and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            self._begun_at = loop.time()
             await self.commit([result for result, _ in batch])
-            self._begun_at = None
             rested_at = loop.time() + GATHER_SECONDS
             self._done([slots for _, slots in batch])
 
     def _done(self, held: Sequence[Slots | None]) -> None:
         for slots in held:
             self._queue.task_done()
+            self._added_at.popleft()
             if slots is not None:
                 self._free(slots)
         self._wake_waiting()
