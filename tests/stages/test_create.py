@@ -16,7 +16,7 @@ from domain.decision import Stage
 from domain.evidence import Created, InDoubt, Unreachable
 from workers.limits import RateLimit
 from workers.stages import ProviderStages
-from workers.stages.provider import LEASE_MARGIN_SECONDS
+from workers.stages.provider import COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS
 from workers.store.agenda import Claim
 
 TIMEOUT_SECONDS = 5.0
@@ -77,8 +77,11 @@ def test_a_row_whose_holder_was_lost_is_in_doubt_and_not_called():
     assert (type(evidence), calls) == (InDoubt, 0)
 
 
-@pytest.mark.parametrize("seconds", [LEASE_MARGIN_SECONDS + 1, LEASE_SECONDS, 10 * LEASE_SECONDS])
-def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_does_not_call(seconds):
+@pytest.mark.parametrize(
+    "seconds",
+    [LEASE_MARGIN_SECONDS - COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS + 1, LEASE_SECONDS, 10 * LEASE_SECONDS],
+)
+def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_and_its_commit_does_not_call(seconds):
     """Stopped, or its claim's answer was: another may count the call as lost, call again, and bill twice."""
     evidence, calls = create(held_up_seconds=seconds)
     assert (type(evidence), calls) == (Unreachable, 0)
@@ -86,5 +89,5 @@ def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_does_n
 
 
 def test_a_worker_that_was_held_up_for_less_than_the_margin_calls():
-    evidence, calls = create(held_up_seconds=LEASE_MARGIN_SECONDS / 2)
+    evidence, calls = create(held_up_seconds=(LEASE_MARGIN_SECONDS - COMMIT_MARGIN_SECONDS) / 2)
     assert (type(evidence), calls) == (Created, 1)

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 #: What a lease lasts beyond the longest that its work may take: time to commit.
 LEASE_MARGIN_SECONDS = 10.0
+COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: of these, so many are left for the commit of a create, at least
 LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
@@ -129,8 +130,8 @@ class ProviderStages:
         until, reason = self._refused.get(account.name, (0.0, ""))
         if until > time.monotonic():
             return CredentialsRefused(reason=reason)
-        if time.monotonic() + account.timeout_seconds > claim.over_at:
-            # By the time of its answer another worker may have counted it as lost, and called again.
+        if time.monotonic() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
+            # By the time its answer is kept another worker may have counted it as lost, and called again.
             return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
         evidence = await self._providers[account.provider].create(_request(invoice), account)
         self._learn(account.name, evidence)
