@@ -27,11 +27,12 @@ publish = import_module("workers.stages.publish")
 
 @contextmanager
 def standing_on(loop: Loop, seed: int, errors: list[str]) -> Iterator[None]:
-    """Inside, ``time.monotonic`` is the loop's time, chance is the seed's, and logged errors are appended."""
+    """Inside, the monotonic clocks are the loop's time, chance is the seed's, and logged errors are appended."""
     count = iter(range(1, 1 << 62))
     before, chance = structlog.get_config(), random.getstate()
     with ExitStack() as stack:
         stack.enter_context(patch.object(time, "monotonic", loop.time))
+        stack.enter_context(patch.object(time, "clock_gettime", lambda _: loop.time()))
         stack.enter_context(patch.object(uuid_utils, "uuid7", lambda: SimpleNamespace(hex=f"{next(count):032x}")))
         stack.enter_context(patch.object(secrets, "token_hex", lambda size=8: f"{next(count):0{2 * size}x}"))
         # Thrice as seldom as in truth: most of a quiet second would be sweeps. A lost bell is seen better.

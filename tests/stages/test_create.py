@@ -17,7 +17,7 @@ from domain.evidence import Created, InDoubt, Unreachable
 from workers.limits import RateLimit
 from workers.stages import ProviderStages
 from workers.stages.provider import COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS
-from workers.store.agenda import Claim
+from workers.store.agenda import Claim, lease_clock
 
 TIMEOUT_SECONDS = 5.0
 LEASE_SECONDS = TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS
@@ -50,10 +50,11 @@ class Counting:
         return Created(provider_ref="r-1")
 
 
-def create(*, lost=False, held_up_seconds=0.0):
+def create(*, lost=False, held_up_seconds=0.0, after_claim=lambda: None):
     """(what a claim of so long ago brings, how often the provider was called)."""
     provider, store = cast("Any", Counting()), cast("Any", None)  # no store: nothing is claimed or committed here
-    over_at = time.monotonic() - held_up_seconds + LEASE_SECONDS
+    over_at = lease_clock() - held_up_seconds + LEASE_SECONDS
+    after_claim()
     claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, datetime.now(UTC), over_at)
 
     async def perform():
@@ -91,3 +92,13 @@ def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_and_it
 def test_a_worker_that_was_held_up_for_less_than_the_margin_calls():
     evidence, calls = create(held_up_seconds=(LEASE_MARGIN_SECONDS - COMMIT_MARGIN_SECONDS) / 2)
     assert (type(evidence), calls) == (Created, 1)
+
+
+def test_a_worker_whose_host_was_suspended_meanwhile_does_not_call(monkeypatch):
+    """The monotonic clock of Linux stood still; the one that counts the time since the start did not."""
+    before = time.clock_gettime
+    suspended = {getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC): LEASE_SECONDS}
+    evidence, calls = create(
+        after_claim=lambda: monkeypatch.setattr(time, "clock_gettime", lambda one: before(one) + suspended.get(one, 0))
+    )
+    assert (type(evidence), calls) == (Unreachable, 0)

@@ -29,7 +29,7 @@ from domain.status import Status
 from workers.limits import RateLimit
 from workers.pump import Slots, Work
 from workers.stages.judging import judge, judge_and_take
-from workers.store.agenda import Claim
+from workers.store.agenda import Claim, lease_clock
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
@@ -130,7 +130,7 @@ class ProviderStages:
         until, reason = self._refused.get(account.name, (0.0, ""))
         if until > time.monotonic():
             return CredentialsRefused(reason=reason)
-        if time.monotonic() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
+        if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
             # By the time its answer is kept another worker may have counted it as lost, and called again.
             return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
         evidence = await self._providers[account.provider].create(_request(invoice), account)

@@ -45,6 +45,9 @@ RETAIN_LANE = "old"  #: and the subject of the one row that stands for the remov
 #: The rows that always stand on the agenda: whoever holds one does that work for all.
 STANDING = ((Stage.PUBLISH, PUBLISH_LANE), (Stage.RETAIN, RETAIN_LANE))
 
+#: Leases go on while a host is suspended, and so does this clock, unlike Linux's monotonic one.
+_LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 # MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
 # PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
 # would keep the planner from using it as an index bound.
@@ -72,7 +75,7 @@ _CLAIM_SQLITE = (
 class Claim:
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
-    ``over_at``: by this host's monotonic clock the lease was not over before that.
+    ``over_at``: by ``lease_clock`` the lease was not over before that.
     """
 
     stage: Stage
@@ -102,6 +105,11 @@ class Due:
     in_seconds: float
 
 
+def lease_clock() -> float:
+    """Seconds of this host that nobody sets, those in which it was suspended included."""
+    return time.clock_gettime(_LEASE_CLOCK)
+
+
 def insert_into(database: Database, table: Any) -> Any:
     """An INSERT that knows ON CONFLICT, for the database at hand."""
     return postgresql_insert(table) if database.is_postgresql else sqlite_insert(table)
@@ -120,7 +128,7 @@ def claim(
 
     A row whose holders keep dying is taken alone, and in the end parked instead.
     """
-    token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), time.monotonic() + lease_seconds
+    token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), lease_clock() + lease_seconds
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     if database.is_postgresql:
         rows = connection.execute(_CLAIM_POSTGRESQL, keys | {"lease": lease}).all()
