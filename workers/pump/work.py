@@ -54,7 +54,9 @@ class Work:
         False  #: more comes in from elsewhere while there is any: it is claimed again without waiting for bells
     )
     rest_seconds: float = 0.02  #: after a claim that found less than it could have; it cost nearly what a full one does
-    shared_limit: bool = False  #: what ``admit`` does not let through here it lets through in no other process either
+    #: What ``admit`` does not let through here needs no other process rung for it: all share the rate; a provider's 429
+    #: each learns by itself, and it is meant for all of them.
+    shared_limit: bool = False
 
 
 @dataclass(slots=True)
