@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from psycopg.errors import LockNotAvailable
+from sqlalchemy.exc import OperationalError
 
+from workers.cli.errors import explain
 from workers.cli.main import COMMANDS, LATER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +94,13 @@ def test_a_database_server_that_is_away_is_one_line_without_its_password(fresh_i
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
     assert "the database can't be used" in ran.err
     assert "hunter2" not in ran.err
+
+
+def test_a_row_that_somebody_keeps_locked_is_one_line_that_says_what_to_do():
+    locked = OperationalError("UPDATE", {}, LockNotAvailable("canceling statement due to lock timeout"))
+    assert explain(locked) == (
+        "somebody else keeps locked what this is to change: end their transaction, then run it again"
+    )
 
 
 def test_a_wrong_setting_is_one_line_that_names_it(fresh_invoices, monkeypatch):

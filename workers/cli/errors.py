@@ -51,6 +51,8 @@ def explain_database(error: BaseException) -> str:
         return "the database is not migrated: run `invoices migrate`"
     if "no such column" in text or "UndefinedColumn" in type(getattr(error, "orig", error)).__name__:
         return "the database is of another release: run `invoices migrate`"
+    if "LockNotAvailable" in type(getattr(error, "orig", error)).__name__:
+        return "somebody else keeps locked what this is to change: end their transaction, then run it again"
     if "unable to open database file" in text:
         return (
             "the database does not exist yet: run `invoices migrate` (INVOICES_HOME or INVOICES_DATABASE_URL say where)"
