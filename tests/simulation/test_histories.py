@@ -30,7 +30,7 @@ def test_the_same_seed_is_the_same_history(profile):
 
 
 def test_faults_of_every_kind_happen():
-    traces = "\n".join("\n".join(run_history(seed, profile).trace) for profile in NAMES for seed in range(200, 208))
+    traces = "\n".join("\n".join(run_history(seed, profile).trace) for profile in NAMES for seed in range(200, 224))
 
     for what in ("gone", "die_", "fail_", "freeze", "thaws", "redeliver", "cut_after", "late", "limited", "stale"):
         assert what in traces, what
