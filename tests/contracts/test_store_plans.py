@@ -143,7 +143,7 @@ def test_postgresql_claims_by_index_under_any_plan_and_statistics(database):
     if not database.is_postgresql:
         pytest.skip("about PostgreSQL's planner")
     fill(database, 100_000)
-    claim = agenda._CLAIM.format(now="now()", lease_end="now() + interval '1 minute'", lock="FOR UPDATE SKIP LOCKED")
+    claim = agenda._CLAIM_POSTGRESQL.text.replace(":lease", "interval '1 minute'")
     for place, name in enumerate((":stage", ":lane", ":limit", ":token"), start=1):
         claim = claim.replace(name, f"${place}")
     for analyzed in (False, True):

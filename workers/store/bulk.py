@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     FromClause,
     Row,
     String,
+    any_,
     bindparam,
     column,
     func,
@@ -57,8 +58,11 @@ def keyed(dialect: str, *columns: Any) -> ColumnElement[bool]:
     """``(a, b) IN keys``, each looked up in the index on these columns.
 
     A plain list of pairs makes SQLite scan the whole table; PostgreSQL does so too for a hundred of them, until the
-    table's first ANALYZE: it takes each for half a percent of the rows.
+    table's first ANALYZE: it takes each for half a percent of the rows. One column's keys it finds in a single walk
+    through the index, for a third of what it costs to look up each by itself.
     """
+    if dialect == "postgresql" and len(columns) == 1:
+        return cast("ColumnElement[bool]", columns[0] == any_(bindparam(f"key_{columns[0].name}", type_=ARRAY(String))))
     return tuple_(*columns).in_(select(key_rows(dialect, [column.name for column in columns])))
 
 

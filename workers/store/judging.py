@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -21,7 +21,7 @@ from domain.evidence import ClockRanOut, Created, CredentialsRefused, Evidence, 
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
-from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, delete_rows
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
@@ -129,8 +129,8 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
     invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
     names = tuple(invoices.keys())
     found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
-    keys = [(stage.value, invoice_id) for stage in STAGES for invoice_id in ids]
-    agenda = {(row.stage, row.subject): row for row in execute_keyed(connection, _locked_rows, _IDENTITY, keys).all()}
+    rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids])
+    agenda = {(row.stage, row.subject): row for row in rows}
     return _Work(database.now(connection), found, agenda)
 
 
@@ -141,7 +141,10 @@ def _locked_invoices(dialect: str) -> Any:
 
 @functools.cache
 def _locked_rows(dialect: str) -> Any:
-    rows = select(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
+    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.claims, AGENDA.c.lease_token
+    rows = select(*columns).where(
+        AGENDA.c.stage.in_([stage.value for stage in STAGES]), keyed(dialect, AGENDA.c.subject)
+    )
     return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update()
 
 
@@ -305,12 +308,19 @@ def _execute_agenda(
     poked: Sequence[tuple[str, str]],
     added: Sequence[Mapping[str, Any]],
 ) -> None:
-    if gone:
-        execute_keyed(connection, delete_rows, _IDENTITY, gone)
+    for stage in STAGES:
+        subjects = [(subject,) for its_stage, subject in gone if its_stage == stage]
+        if subjects:
+            execute_keyed(connection, functools.partial(_remove, stage), ("subject",), subjects)
     update_rows(connection, AGENDA, _IDENTITY, moved)
     if poked:
         execute_keyed(connection, _poke, _IDENTITY, poked)
     insert_rows(connection, AGENDA, added)
+
+
+@functools.cache
+def _remove(stage: Stage, dialect: str) -> Any:
+    return delete(AGENDA).where(AGENDA.c.stage == stage.value, keyed(dialect, AGENDA.c.subject))
 
 
 @functools.cache
