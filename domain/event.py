@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring as quoted
@@ -24,7 +25,12 @@ def new_id(prefix: str) -> str:
 
 def format_time(time: datetime) -> str:
     """RFC 3339, UTC, milliseconds (cut, not rounded: a time must not be told before it is)."""
-    return f"{time.astimezone(UTC).isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
+    return _utc_text(time.astimezone(UTC))
+
+
+@functools.lru_cache(256)  # a batch shares the times of its changes, and of what is due at one instant
+def _utc_text(time: datetime) -> str:
+    return f"{time.isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
 def invoice_fields(invoice: Any) -> dict[str, Any]:

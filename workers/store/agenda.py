@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
@@ -73,8 +73,7 @@ _CLAIM_SQLITE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
     ``over_at``: by ``lease_clock`` the lease was not over before that.
@@ -143,9 +142,9 @@ def claim(
     if killers:
         park(connection, stage, sorted(killers))
     held = [
-        Claim(stage, lane, row.subject, token, row.claims > 1, row.claimed_at, over_at)
-        for row in rows
-        if row.subject not in killers
+        Claim(stage, lane, subject, token, claims > 1, claimed_at, over_at)
+        for subject, claims, claimed_at in rows
+        if subject not in killers
     ]
     suspects = [one for one in held if mortal.get(one.subject, 0) > SUSPECT_CLAIMS]
     if not suspects or len(held) == 1:

@@ -39,8 +39,7 @@ _IDENTITY = ("stage", "subject")
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, RateLimited, Unreachable)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Evidence about an invoice, and the lease it was brought under, if any."""
 
     invoice_id: str
@@ -281,7 +280,8 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
     poked: list[tuple[str, str]] = []
     added: list[dict[str, Any]] = []
     lanes: set[tuple[Stage, str]] = set()
-    for key in sorted(work.agenda.keys() | work.held.keys()):
+    due = {key for key, due_at in work.agenda.items() if due_at is not None}
+    for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
         row, due_at = work.rows.get(key), work.agenda.get(key)
         ours = _ours(work, key)
         if row is None:
