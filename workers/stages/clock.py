@@ -12,7 +12,7 @@ from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
-CLOCK_BATCH = 500
+CLOCK_BATCH = 1000  #: a transaction's round trips are the same for more
 CLOCK_SIDE_BY_SIDE = 2  #: batches under way at a time: while the database writes one, the next is judged
 CLOCK_LEASE_SECONDS = 10.0
 RAN_OUT = ClockRanOut()

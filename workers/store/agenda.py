@@ -137,7 +137,8 @@ def claim(
         now = database.now(connection)
         rows = connection.execute(_CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}).all()
     # A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it.
-    mortal = {row.subject: row.claims for row in rows if (stage, row.subject) not in STANDING}
+    standing = {subject for its_stage, subject in STANDING if its_stage is stage}
+    mortal = {subject: claims for subject, claims, _ in rows if subject not in standing}
     killers = {subject for subject, claims in mortal.items() if claims > MAX_CLAIMS}
     if killers:
         park(connection, stage, sorted(killers))
