@@ -131,8 +131,6 @@ class ErrorRenderer:
         self._tracebacks = tracebacks
 
     def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        if "exc_info" not in event and "traceback" not in event:
-            return event  # as nearly always
         wanted = bool(event.pop("traceback", False)) or self._tracebacks or event.get("level") == "critical"
         found = _exception(event.pop("exc_info", None))
         if found is None:
@@ -188,7 +186,7 @@ _REGISTER = _Register()
 def _is_harmless(event: structlog.typing.EventDict) -> bool:
     """Whether rebuilding would change nothing, as is so of nearly every line: one look at all of its texts together
     costs a fifth of one at each."""
-    if not PLAIN.issuperset(map(type, event.values())) or _name_secrets(tuple(event)):
+    if not PLAIN.issuperset(map(type, event.values())) or any(map(_names_secret, event)):
         return False
     text = "\0".join([*event, *(value for value in event.values() if type(value) is str)])
     return not (may_need_redaction(text) or _REGISTER.finds(text))
@@ -212,11 +210,6 @@ def _clean(value: Any, depth: int) -> Any:
 
 def _entry(key: Any, content: Any, depth: int) -> Any:
     return HIDDEN if content is not None and _names_secret(str(key)) else _clean(content, depth + 1)
-
-
-@functools.lru_cache(1024)
-def _name_secrets(keys: tuple[str, ...]) -> bool:
-    return any(map(_names_secret, keys))
 
 
 @functools.lru_cache(1024)
