@@ -294,7 +294,8 @@ class Pump:
 
     def _fed_by(self, work: Work) -> list[Runner]:
         """The lanes that its commits bring work."""
-        none = work.feeds is None or self._stopping or self._commits[work.feeds].is_late
+        commits = None if work.feeds is None else self._commits.get(work.feeds)
+        none = commits is None or commits.is_late or self._stopping
         return [] if none else [runner for (stage, _), runner in self._runners.items() if stage is work.feeds]
 
     async def _commit_group(self, work: Work, _lane: str, items: Sequence[Any], slots: Slots) -> None:
