@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 from urllib.parse import quote
 
@@ -63,7 +64,7 @@ def configure_logging(log_format: str | None = None, level: str = "info", stream
     first: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _stamp,
     ]
     last: list[structlog.typing.Processor] = [
         ErrorRenderer(tracebacks=level == "debug"),
@@ -143,6 +144,11 @@ class ErrorRenderer:
         else:
             event.pop("exception", None)
         return event
+
+
+def _stamp(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["at"] = f"{datetime.now(UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"
+    return event
 
 
 def redact(logger: Any, method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:

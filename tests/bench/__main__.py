@@ -17,14 +17,32 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import cost_rows, http_rows, latency_rows, load_rows, process_rows, sql_rows, sqlite_rows
+from tests.bench import (
+    cost_rows,
+    expiry_rows,
+    http_rows,
+    latency_rows,
+    load_rows,
+    process_rows,
+    sql_rows,
+    sqlite_rows,
+)
 from tests.bench.comparison import IncomparableError, compare, kept_rows
 from tests.bench.ground import Ground
 from tests.bench.report import goal, number, plot, table
 from tests.bench.results import Row, load, results_path, rows_of, save, stamp
 from tests.bench.sizes import chosen
 
-MODULES: tuple[Any, ...] = (http_rows, sql_rows, process_rows, sqlite_rows, latency_rows, cost_rows, load_rows)
+MODULES: tuple[Any, ...] = (
+    http_rows,
+    sql_rows,
+    expiry_rows,
+    process_rows,
+    sqlite_rows,
+    latency_rows,
+    cost_rows,
+    load_rows,
+)
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from tests.bench.http_rows import Opener, make_events, run_stage, with_cpu
 from tests.bench.results import Row, percentile
 from workers.outbound.stream import EventStream
 from workers.pump import Work
-from workers.stages import clock, publish
+from workers.stages import publish
 from workers.store.store import Store
 
 STREAM = "invoices:events"
@@ -129,62 +129,6 @@ def _bare_publish(ground: Ground, bodies: Sequence[bytes]) -> float:
             pipeline.xadd(STREAM, {"event": body}, maxlen=1_000_000, approximate=True)
         pipeline.execute()
     return len(bodies) / (time.perf_counter() - start)
-
-
-# ---------------------------------------------------------------- expiry
-
-
-def clock_work(store: Store) -> Opener:
-    """CLOCK, as the worker wires it."""
-
-    async def open_work(stack: AsyncExitStack) -> Work:
-        return clock(store)
-
-    return open_work
-
-
-def expiry_row(ground: Ground) -> Row:
-    """Invoices due at one instant among many open ones: claim, decide, write, against the writing alone."""
-    due, among = ground.sizes.due, ground.sizes.open_many
-    cpu: list[float] = []
-
-    def ours() -> float:
-        with ground.store(due_ones(due, among)) as store:
-            return run_stage(store, clock_work(store), due, cpu)
-
-    def theirs() -> float:
-        with ground.store(due_ones(due, among)) as store:
-            return _bare_expiry(store)
-
-    what = f"expiry of {due:,} due at one instant among {among:,} open"
-    row = Row("expiry", what, "the same rows and events by bare SQL, batches of 1,000", "invoices/s", 0.5)
-    return with_cpu(row.run(ground.sizes.rounds, ours, theirs), cpu)
-
-
-#: What an expiry changes, by hand: the invoice, its agenda, its event; the event's bytes come ready-made.
-BARE_EXPIRY = (
-    "UPDATE invoice SET status = 'expired', reason = 'expires_at has passed', sequence = sequence + 1, first_open = 0,"
-    " monitor_until = %(now)s, updated_at = %(now)s WHERE id = ANY(%(ids)s)",
-    "DELETE FROM agenda WHERE stage = 'clock' AND subject = ANY(%(ids)s)",
-    "INSERT INTO event (id, invoice_id, sequence, type, body, created_at)"
-    " SELECT 'evt_' || i, i, 2, 'invoice.expired', %(body)s, %(now)s FROM unnest(%(ids)s::text[]) AS i",
-)
-
-
-def _bare_expiry(store: Store) -> float:
-    body = b"x" * 1200
-    with plain(store) as connection:
-        now = connection.execute("SELECT now()").fetchone()
-        found = connection.execute("SELECT subject FROM agenda WHERE stage = 'clock' AND due_at <= now()").fetchall()
-        ids = sorted(row[0] for row in found)
-        connection.commit()
-        start = time.perf_counter()
-        for first in range(0, len(ids), 1000):
-            values = {"ids": ids[first : first + 1000], "now": now and now[0], "body": body}
-            for statement in BARE_EXPIRY:
-                connection.execute(statement, values)
-            connection.commit()
-        return len(ids) / (time.perf_counter() - start)
 
 
 # ---------------------------------------------------------------- the cost of a claim
@@ -310,7 +254,6 @@ def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
     """By key."""
     return {
         "publish": lambda: publish_row(ground),
-        "expiry": lambda: expiry_row(ground),
         "claim": lambda: claim_row(ground),
         "add-orders": lambda: add_orders_row(ground),
     }

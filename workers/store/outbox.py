@@ -37,6 +37,9 @@ class NewEvent(NamedTuple):
     body: bytes
 
 
+_EVENT_FIELDS = (*NewEvent._fields, "created_at")
+
+
 @dataclass(frozen=True, slots=True)
 class Unpublished:
     """An event the stream has not been told yet."""
@@ -99,8 +102,8 @@ def _parcels(
 
 def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:
     """The numbers that they were given, in their order."""
-    rows = [event._asdict() | {"created_at": now} for event in events]
-    numbers = {row.id: row.number for row in insert_rows(connection, EVENT, rows, returning=("id", "number"))}
+    rows = [dict(zip(_EVENT_FIELDS, (*event, now), strict=True)) for event in events]
+    numbers = dict(map(tuple, insert_rows(connection, EVENT, rows, returning=("id", "number"))))
     return [numbers[event.id] for event in events]
 
 
