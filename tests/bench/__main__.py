@@ -32,6 +32,7 @@ from tests.bench.ground import Ground
 from tests.bench.report import goal, number, plot, table
 from tests.bench.results import Row, load, results_path, rows_of, save, stamp
 from tests.bench.sizes import chosen
+from tests.bench.usage import machine_seconds
 
 MODULES: tuple[Any, ...] = (
     http_rows,
@@ -112,7 +113,7 @@ def measure_all(
             progress.update(task, description=key)
             start = time.perf_counter()
             try:
-                measured = measure()
+                rows = _measured(measure)
             except KeyboardInterrupt:
                 progress.console.print(f"[red]interrupted in {key}[/red]; the rows before it are kept")
                 return found, failed + 1
@@ -120,12 +121,19 @@ def measure_all(
                 failed += 1
                 progress.console.print(f"[red]{key} failed[/red]\n{traceback.format_exc()}")
             else:
-                rows = [stamp(row) for row in (measured if isinstance(measured, list) else [measured])]
                 keep(rows)
                 found += rows
                 _tell(progress.console, rows, time.perf_counter() - start)
             progress.advance(task)
     return found, failed
+
+
+def _measured(measure: Callable[[], Row | list[Row]]) -> list[Row]:
+    counted, stolen = machine_seconds()
+    found = measure()
+    now_counted, now_stolen = machine_seconds()
+    share = (now_stolen - stolen) / max(now_counted - counted, 0.01)
+    return [stamp(row, share) for row in (found if isinstance(found, list) else [found])]
 
 
 def _progress(console: Console) -> Progress:
@@ -136,7 +144,7 @@ def _progress(console: Console) -> Progress:
 def _tell(console: Console, rows: Sequence[Row], seconds: float) -> None:
     for row in rows:
         verdict = f"goal {goal(row)}, {row.verdict}" if row.goal is not None else row.unit
-        console.print(f"{row.key}: {number(row.ratio)} ({verdict}), {seconds:.0f} s")
+        console.print(f"{row.key}: {number(row.ratio)} ({verdict}), {seconds:.0f} s, stolen {row.stolen:.0%}")
 
 
 if __name__ == "__main__":

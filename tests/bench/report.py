@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tests.bench.results import Row
 
+SOME_STOLEN = 0.01  #: a share of the machine worth telling
 WIDTH, LEFT, RIGHT, LINE = 1080, 500, 190, 26
 #: The picture's axis, as multiples of the goal.
 LEAST, MOST = 0.1, 10.0
@@ -47,7 +48,8 @@ def table(rows: Sequence[Row], sizes_name: str) -> Table:
         middle = [number(statistics.median(values)) if values else "" for values in (row.ours, row.theirs)]
         colour = {None: "", True: "[green]", False: "[red]"}[row.met]
         cpu = ", ".join(f"{name} {value:.2f}" for name, value in row.cpu_ms.items())
-        what = row.what + (f" [dim]({row.note})[/dim]" if row.note else "")
+        notes = [row.note] * bool(row.note) + [f"{row.stolen:.0%} of the machine stolen"] * (row.stolen > SOME_STOLEN)
+        what = row.what + (f" [dim]({'; '.join(notes)})[/dim]" if notes else "")
         figures = number(row.ratio), spread(row), goal(row), f"{colour}{row.verdict}"
         shown.add_row(what, row.against, *middle, row.unit, *figures, cpu)
     return shown

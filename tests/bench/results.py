@@ -40,6 +40,7 @@ class Row:
     judged: Literal["ratio", "ours"] = "ratio"  #: "ours": by itself; ``theirs`` stands beside it for comparison only
     commit: str = ""  #: of the code that was measured
     measured_at: str = ""  #: UTC
+    stolen: float = 0.0  #: share of the machine that its host gave to others meanwhile
 
     @property
     def ratios(self) -> list[float]:
@@ -86,9 +87,10 @@ def results_path(sizes_name: str) -> Path:
     return Path(named) if named else FILES[sizes_name]
 
 
-def stamp(row: Row) -> Row:
-    """Say which code was measured, and when."""
+def stamp(row: Row, stolen: float) -> Row:
+    """Say which code was measured, when, and how much of the machine there was."""
     row.commit, row.measured_at = commit(), datetime.now(UTC).isoformat(timespec="seconds")
+    row.stolen = round(stolen, 3)
     return row
 
 

@@ -39,6 +39,12 @@ def open_files(pid: int) -> int:
         return 0
 
 
+def machine_seconds() -> tuple[float, float]:
+    """What all processors have counted so far, and what of it the machine's host gave to others."""
+    counted = [int(value) / CLOCK_TICKS for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(counted), counted[7]
+
+
 def _cpu_of(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
