@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 from typing import Any
 
@@ -23,9 +22,6 @@ log = structlog.get_logger()
 
 #: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
 DRAIN_SECONDS = 25.0
-#: For so long a thread computes before another has its turn. Python's 5 ms are a quarter of a batch's time at the
-#: database: each of its dozen round trips would wait for them.
-TURN_SECONDS = 0.001
 
 
 @celeryd_init.connect(weak=False)
@@ -69,13 +65,7 @@ def start(sender: Any = None, **_: Any) -> None:
     """A worker that reads the work queue has a pump; an intake worker has none."""
     keep_what_is_loaded()
     if WORK_QUEUE in sender.app.amqp.queues.consume_from:
-        take_short_turns()
         start_pump()
-
-
-def take_short_turns() -> None:
-    """A thread that has its answer from the database sends it the next statement soon, whatever others compute."""
-    sys.setswitchinterval(TURN_SECONDS)
 
 
 def keep_what_is_loaded() -> None:

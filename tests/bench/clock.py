@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 from config.logging import configure_logging
 from tests.bench.ground import open_store
-from workers.lifespan import keep_what_is_loaded, take_short_turns
+from workers.lifespan import keep_what_is_loaded
 from workers.pump import Pump, Work
 from workers.stages import clock
 
@@ -26,7 +26,6 @@ def main() -> None:
         return [clock(store)]
 
     keep_what_is_loaded()
-    take_short_turns()
     print("ready", flush=True)
     sys.stdin.readline()
     pump = Pump(open_works, store.next_due, store.release, lambda _: None)

@@ -17,7 +17,7 @@ from domain.evidence import Created
 from tests.bench import bare
 from tests.bench.ground import ACCOUNT, Ground, add_orders
 from tests.bench.results import Row
-from workers.lifespan import keep_what_is_loaded, take_short_turns
+from workers.lifespan import keep_what_is_loaded
 from workers.limits import RateLimit
 from workers.outbound.address import AddressGuard
 from workers.outbound.breaker import Breaker
@@ -55,8 +55,7 @@ def run_stage(
 
         return [dataclasses.replace(work, commit=commit, feeds=None)]  # its webhooks are sent by nobody here
 
-    keep_what_is_loaded()  # as a worker does when it starts, this and the next
-    take_short_turns()
+    keep_what_is_loaded()  # as a worker does when it starts
     pump = Pump(open_works, store.next_due, store.release, lambda _: None)
     pump.start()
     if not done.wait(600):

@@ -75,11 +75,10 @@ class Pump:
         """A bell was heard: whether it is for a lane that goes on by itself. Then it needn't ring again, each costs a
         message, until the lane is at its end and clears it."""
         runner = self._runners.get(lane)
-        if runner is None or not (runner.flowing or (runner.held and runner.work.shared_limit)):
+        if runner is None or not runner.goes_on:
             return False
         runner.put_off = True
-        # At its end in between, it may have overlooked that; to clear the bell twice does no harm.
-        return runner.flowing or runner.held
+        return runner.goes_on  # at its end in between, it may have overlooked that; cleared twice does no harm
 
     def sweep(self) -> None:
         """Ask SQL now what is due."""
@@ -88,7 +87,8 @@ class Pump:
     def stop(self, deadline_seconds: float) -> None:
         """Claim nothing more, let what is under way finish, commit it; release the rest when the time is up."""
         self._deadline_seconds = deadline_seconds
-        self._call(self._begin_stop)
+        self._stopping = True
+        self._call(self._sweep_now.set)
         if self._thread is not None:
             self._thread.join(deadline_seconds + 5)
 
@@ -211,19 +211,24 @@ class Pump:
         runner.behind = len(items) >= allowed
         if runner.behind:
             self._go_on(runner, allowed < room, wait_seconds)
-            return True
+        else:
+            await self._come_to_rest(runner, slots, items)
+        return runner.behind
+
+    async def _come_to_rest(self, runner: Runner, slots: Slots, items: Sequence[Any]) -> None:
+        """Nothing more is due: from now on the lane is woken by bells, timers and sweeps; one that flows by itself."""
+        work, lane = runner.work, (runner.work.stage, runner.lane)
         runner.flowing = work.flows and bool(items)
         if runner.flowing:
             runner.wake.set()
         elif runner.put_off:
             runner.put_off = False
-            await self._calls.run(self._clear_bell, (work.stage, lane))
+            await self._calls.run(self._clear_bell, lane)
             runner.wake.set()  # for what came before it was cleared
         if items and work.claim_of(items[0]).lost:  # perhaps taken alone: others may be due behind it
             wait_in(slots.waiting, runner)
         if work.timed:
-            await self._set_timers([(work.stage, lane)])
-        return False
+            await self._set_timers([lane])
 
     def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
         """There may be more: for this process and for others, or only when the limit lets more through."""
@@ -313,10 +318,6 @@ class Pump:
             asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
 
     # ------------------------------------------------------------ the end
-
-    def _begin_stop(self) -> None:
-        self._stopping = True
-        self._sweep_now.set()
 
     async def _drain(self, committers: Sequence[asyncio.Task[None]]) -> None:
         """Let what is under way finish and be committed; cancel what does not, and give its rows back."""

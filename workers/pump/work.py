@@ -50,9 +50,7 @@ class Work:
     passes: Callable[[str], bool] | None = None  #: whether ``admit`` would let all through, as far as is known here
     refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
     name_of: Callable[[Any], Mapping[str, Any]] = lambda _: {}  #: what the log says of a result that is given up
-    flows: bool = (
-        False  #: more comes in from elsewhere while there is any: it is claimed again without waiting for bells
-    )
+    flows: bool = False  #: where there is some, more comes in: it is claimed again without waiting for bells
     rest_seconds: float = 0.02  #: after a claim that found less than it could have; it cost nearly what a full one does
     #: What ``admit`` does not let through here needs no other process rung for it: all share the rate; a provider's 429
     #: each learns by itself, and it is meant for all of them.
@@ -71,6 +69,11 @@ class Runner:
     flowing: bool = False  #: the last claim found rows of a stage that ``flows``
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
     behind: bool = False  #: the last claim left rows behind: they are older than what is new
+
+    @property
+    def goes_on(self) -> bool:
+        """It is claimed again soon, whether it is woken or not."""
+        return self.flowing or (self.held and self.work.shared_limit)
 
 
 def wait_in(waiting: list[Runner], runner: Runner) -> None:

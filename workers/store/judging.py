@@ -87,21 +87,7 @@ def judge(
     """
     work = _lock(connection, database, sorted({j.invoice_id for j in judgements}))
     taken = _refs_of_others(connection, work, judgements)
-    outcomes = []
-    for judgement in judgements:
-        if judgement.claim is not None:
-            work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
-        invoice = work.invoices.get(judgement.invoice_id)
-        if invoice is None:
-            outcomes.append(Outcome(judgement.invoice_id, "missing"))
-            continue
-        evidence, before = _admitted(work, judgement, invoice, taken), invoice.status
-        if _overtaken(work, judgement, evidence):
-            decision = Decision("noted")
-        else:
-            decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311
-        _apply(work, invoice, evidence, decision, before)
-        outcomes.append(_outcome(invoice, decision, before))
+    outcomes = [_judge_one(work, judgement, policy_of, taken) for judgement in judgements]
     _write_invoices(connection, work)
     lanes = _write_agenda(connection, work)
     endpoints, parcels = add_events(connection, database, work.events, work.now, room)
@@ -110,17 +96,22 @@ def judge(
     return outcomes, lanes, parcels
 
 
-def _outcome(invoice: SimpleNamespace, decision: Decision, before: str) -> Outcome:
-    return Outcome(
-        invoice.id,
-        decision.verdict,
-        before,
-        invoice.status,
-        decision.event,
-        invoice.reason,
-        invoice.order_id,
-        invoice.account,
-    )
+def _judge_one(
+    work: _Work, judgement: Judgement, policy_of: Callable[[str], Policy], taken: dict[tuple[str, str], str]
+) -> Outcome:
+    if judgement.claim is not None:
+        work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
+    invoice = work.invoices.get(judgement.invoice_id)
+    if invoice is None:
+        return Outcome(judgement.invoice_id, "missing")
+    evidence, before = _admitted(work, judgement, invoice, taken), invoice.status
+    if _overtaken(work, judgement, evidence):
+        decision = Decision("noted")
+    else:
+        decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311
+    _apply(work, invoice, evidence, decision, before)
+    told = decision.event, invoice.reason, invoice.order_id, invoice.account
+    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
