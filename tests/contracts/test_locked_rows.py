@@ -23,7 +23,7 @@ async def commit_all(work, results):
     """As the pump does; until all is committed."""
     calls = StoreCalls()
 
-    async def write(work, batch):
+    async def write(batch):
         await calls.run(work.commit, batch)
 
     commits = Commits(work, calls, write, lambda _: None)

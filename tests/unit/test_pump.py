@@ -172,7 +172,7 @@ def test_what_is_taken_alone_is_followed_by_the_next_as_soon_as_it_is_done():
 def plain_commits(work, calls):
     """What commits a stage's results, and nothing else."""
 
-    async def write(work, batch):
+    async def write(batch):
         await calls.run(work.commit, batch)
 
     return commits.Commits(work, calls, write, lambda _: None)

@@ -15,7 +15,7 @@ from workers.store.database import UNAVAILABLE, has_timed_out, is_locked_out
 
 log = structlog.get_logger()
 
-Write = Callable[[Work, Sequence[Any]], Awaitable[None]]
+Write = Callable[[Sequence[Any]], Awaitable[None]]  #: one transaction
 
 #: After a commit, results are gathered for so long before the next; after an idle time the first is committed at once.
 #: A commit costs nearly the same for one row as for twenty: under load, rows come in between.
@@ -23,7 +23,7 @@ GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
-STUCK_SECONDS = 1.0  #: while a result waits for longer, nothing more of the stage is claimed
+STUCK_SECONDS = 1.0  #: while a result waits for longer (not for a locked row), nothing more of the stage is claimed
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
@@ -36,7 +36,7 @@ class StoreCalls:
     """Calls of the synchronous store from the loop."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="store")
+        self._executor = ThreadPoolExecutor(max_workers=10, thread_name_prefix="store")
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's answer, from a thread."""
@@ -63,7 +63,7 @@ class Commits:
         write: Write,
         free: Callable[[Slots], None],
     ) -> None:
-        """``write`` is one transaction; ``free`` is called for each slot that was held until its result was in one."""
+        """``free``: called for each slot that was held until its result was committed, or waits for its row's lock."""
         self._work = work
         self._calls = calls
         self._write = write
@@ -108,7 +108,8 @@ class Commits:
 
     async def _run_kept(self) -> None:
         while True:
-            await self.commit([await self._kept.get()], self._write_only)
+            # Nothing is held ready for what it brings: it waits for a lock, again and again.
+            await self.commit([await self._kept.get()], lambda batch: self._calls.run(self._work.commit, batch))
             self._kept.task_done()
             self._wake_waiting()
 
@@ -137,16 +138,12 @@ class Commits:
         for runner in waiting:
             runner.wake.set()
 
-    async def _write_only(self, work: Work, batch: Sequence[Any]) -> None:
-        """Nothing is held ready for what it brings: it waits for a lock, again and again."""
-        await self._calls.run(work.commit, batch)
-
     async def commit(self, batch: Sequence[Any], write: Write | None = None) -> None:
         """One transaction, again and again while the database is away; one bad or slow result holds up no other."""
         tries = time_outs = 0
         while True:
             try:
-                await (write or self._write)(self._work, batch)
+                await (write or self._write)(batch)
             except UNAVAILABLE as error:
                 locked = is_locked_out(error)
                 time_outs += has_timed_out(error)

@@ -25,14 +25,15 @@ class Place:
 
 @contextmanager
 def hold_places(runners: Iterable[Runner], wanted: int, free: Callable[[Slots], None]) -> Iterator[Mapping[str, Place]]:
-    """Hold up to ``wanted`` slots of each lane that may go on and has nothing older to do; ``free`` gives one back.
+    """Hold up to ``wanted`` slots of each lane that may go on and has nothing older to do, and no more than half of the
+    free ones: the commit may take long, and bring nothing. ``free`` gives one back.
 
     Afterwards all of them are free again: what was begun meanwhile has taken slots of its own.
     """
     places: dict[str, Place] = {}
     for runner in runners:
         work, slots = runner.work, runner.work.slots(runner.lane)
-        room = min(wanted, slots.limit - work.reserve - slots.used)
+        room = min(wanted, (slots.limit - work.reserve - slots.used + 1) // 2)
         if room > 0 and not runner.held and not runner.behind and (work.passes is None or work.passes(runner.lane)):
             slots.used += room
             places[runner.lane] = Place(runner, slots, room)
@@ -40,5 +41,5 @@ def hold_places(runners: Iterable[Runner], wanted: int, free: Callable[[Slots], 
         yield places
     finally:
         for place in places.values():
-            for _ in range(place.held):
-                free(place.slots)
+            place.slots.used -= place.held - 1
+            free(place.slots)

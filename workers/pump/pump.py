@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import structlog
@@ -75,7 +76,7 @@ class Pump:
         """A bell was heard: whether it is for a lane that goes on by itself. Then it needn't ring again, each costs a
         message, until the lane is at its end and clears it."""
         runner = self._runners.get(lane)
-        if runner is None or not runner.goes_on:
+        if self._stopping or runner is None or not runner.goes_on:
             return False
         runner.put_off = True
         return runner.goes_on  # at its end in between, it may have overlooked that; cleared twice does no harm
@@ -110,7 +111,9 @@ class Pump:
         self._ready.set()
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
-            self._commits = {work.stage: Commits(work, self._calls, self._commit, self._free) for work in works}
+            self._commits = {
+                work.stage: Commits(work, self._calls, partial(self._commit, work), self._free) for work in works
+            }
             committers = [asyncio.create_task(commits.run()) for commits in self._commits.values()]
             self._works = works
             log.info("pump.started", stages=[work.stage.value for work in works])
@@ -164,12 +167,10 @@ class Pump:
         runner = self._runners.get(lane)
         if runner is None:  # an endpoint that was just added
             self._sweep_now.set()
-            return
-        if self._stopping:
-            return
-        runner.wake.set()
-        if runner.task is None:
-            runner.task = asyncio.create_task(self._run(runner))
+        elif not self._stopping:
+            runner.wake.set()
+            if runner.task is None:
+                runner.task = asyncio.create_task(self._run(runner))
 
     async def _run(self, runner: Runner) -> None:
         """A lane: claim what fits, start it, wait for a reason to claim again."""
@@ -188,6 +189,7 @@ class Pump:
                 await self._calls.rest(error, tries)
                 tries += 1
             except Exception:
+                runner.flowing = False
                 log.exception("pump.lane_failed", stage=runner.work.stage.value, lane=runner.lane)
                 await asyncio.sleep(SWEEP_SECONDS)
 
@@ -199,7 +201,7 @@ class Pump:
             return True
         allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
         if allowed <= 0:
-            self._hold(runner, wait_seconds)
+            runner.hold(wait_seconds)
             return True
         items = await self._calls.run(work.claim, lane, allowed)
         if work.refund is not None and len(items) < allowed:
@@ -210,7 +212,7 @@ class Pump:
         self._begin(runner, slots, items)
         runner.behind = len(items) >= allowed
         if runner.behind:
-            self._go_on(runner, allowed < room, wait_seconds)
+            await self._go_on(runner, allowed < room, wait_seconds)
         else:
             await self._come_to_rest(runner, slots, items)
         return runner.behind
@@ -221,31 +223,29 @@ class Pump:
         runner.flowing = work.flows and bool(items)
         if runner.flowing:
             runner.wake.set()
-        elif runner.put_off:
-            runner.put_off = False
-            await self._calls.run(self._clear_bell, lane)
-            runner.wake.set()  # for what came before it was cleared
+        else:
+            await self._clear_put_off(runner)
         if items and work.claim_of(items[0]).lost:  # perhaps taken alone: others may be due behind it
             wait_in(slots.waiting, runner)
         if work.timed:
             await self._set_timers([lane])
 
-    def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
+    async def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
         """There may be more: for this process and for others, or only when the limit lets more through."""
         if limited and wait_seconds > 0:
-            self._hold(runner, wait_seconds)
+            runner.hold(wait_seconds)
             return
+        runner.flowing = False
+        await self._clear_put_off(runner)
         if runner.work.batch > 1:  # in a lane of one row others would find nothing
             self._ring_others((runner.work.stage, runner.lane))
         runner.wake.set()
 
-    def _hold(self, runner: Runner, wait_seconds: float) -> None:
-        runner.held = True
-        asyncio.get_running_loop().call_later(wait_seconds, self._let_go, runner)
-
-    def _let_go(self, runner: Runner) -> None:
-        runner.held = False
-        runner.wake.set()
+    async def _clear_put_off(self, runner: Runner) -> None:
+        if runner.put_off:
+            runner.put_off = False
+            await self._calls.run(self._clear_bell, (runner.work.stage, runner.lane))
+            runner.wake.set()  # for what came before it was cleared
 
     def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
@@ -285,7 +285,10 @@ class Pump:
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         """One transaction. What it brings for lanes of this process that have room is begun at once."""
-        with hold_places(self._fed_by(work), len(batch), self._free) as places:
+        fed = self._commits.get(work.feeds) if work.feeds else None
+        takes = fed is not None and not (fed.is_late or self._stopping)
+        runners = [runner for runner in self._runners.values() if takes and runner.work.stage is work.feeds]
+        with hold_places(runners, len(batch), self._free) as places:
             if not places or work.commit_and_take is None:
                 await self._calls.run(work.commit, batch)
                 return
@@ -296,12 +299,8 @@ class Pump:
                     await self._give_back([place.runner.work.claim_of(item) for item in items])
                 else:
                     self._begin(place.runner, place.slots, items)
-
-    def _fed_by(self, work: Work) -> list[Runner]:
-        """The lanes that its commits bring work."""
-        commits = None if work.feeds is None else self._commits.get(work.feeds)
-        none = commits is None or commits.is_late or self._stopping
-        return [] if none else [runner for (stage, _), runner in self._runners.items() if stage is work.feeds]
+                if len(items) == place.held < len(batch):  # there is more, and others may have room for it
+                    self._ring_others((place.runner.work.stage, lane))
 
     async def _commit_group(self, work: Work, _lane: str, items: Sequence[Any], slots: Slots) -> None:
         try:

@@ -70,6 +70,15 @@ class Runner:
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
     behind: bool = False  #: the last claim left rows behind: they are older than what is new
 
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for so long."""
+        self.held = True
+        asyncio.get_running_loop().call_later(seconds, self._let_go)
+
+    def _let_go(self) -> None:
+        self.held = False
+        self.wake.set()
+
     @property
     def goes_on(self) -> bool:
         """It is claimed again soon, whether it is woken or not."""

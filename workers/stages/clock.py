@@ -30,6 +30,7 @@ def clock(store: Store) -> Work:
         commit=lambda claims: judge(store, _judgements(claims)),
         commit_and_take=lambda claims, places: judge_and_take(store, _judgements(claims), places),
         feeds=Stage.DELIVER,
+        name_of=lambda claim: {"invoice_id": claim.subject},
         batch=CLOCK_BATCH,
         group=CLOCK_BATCH,
         timed=True,

@@ -58,6 +58,7 @@ class DeliverStage:
             admit=self._breaker.admit,
             passes=self._breaker.passes,
             refund=self._breaker.give_back,
+            name_of=lambda tried: {"endpoint": tried.parcel.claim.lane, "event_id": tried.parcel.event_id},
         )
 
     def _lanes(self) -> Sequence[str]:
@@ -69,7 +70,7 @@ class DeliverStage:
     def _slots_of(self, lane: str) -> Slots:
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
-        slots.limit = receiver.max_in_flight if receiver else 0
+        slots.limit = receiver.max_in_flight if receiver else 0  # no places; nor does its claim find anything
         return slots
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:

@@ -76,7 +76,7 @@ _CLAIM_SQLITE = (
 class Claim(NamedTuple):
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
-    ``over_at``: by ``lease_clock`` the lease was not over before that.
+    ``over_at`` (a claim's): by ``lease_clock`` the lease was not over before that.
     """
 
     stage: Stage
