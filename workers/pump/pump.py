@@ -210,9 +210,11 @@ class Pump:
             await self._give_back([work.claim_of(item) for item in items])
             return True
         self._begin(runner, slots, items)
-        runner.behind = len(items) >= allowed
+        was_behind, runner.behind = runner.behind, len(items) >= allowed
         if runner.behind:
-            await self._go_on(runner, allowed < room, wait_seconds)
+            if not was_behind:  # a bell that it swallowed is one that others lack now
+                await self._clear_put_off(runner)
+            self._go_on(runner, allowed < room, wait_seconds)
         else:
             await self._come_to_rest(runner, slots, items)
         return runner.behind
@@ -230,13 +232,11 @@ class Pump:
         if work.timed:
             await self._set_timers([lane])
 
-    async def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
+    def _go_on(self, runner: Runner, limited: bool, wait_seconds: float) -> None:
         """There may be more: for this process and for others, or only when the limit lets more through."""
         if limited and wait_seconds > 0:
             runner.hold(wait_seconds)
             return
-        runner.flowing = False
-        await self._clear_put_off(runner)
         if runner.work.batch > 1:  # in a lane of one row others would find nothing
             self._ring_others((runner.work.stage, runner.lane))
         runner.wake.set()

@@ -82,7 +82,8 @@ class Runner:
     @property
     def goes_on(self) -> bool:
         """It is claimed again soon, whether it is woken or not."""
-        return self.flowing or (self.held and self.work.shared_limit)
+        busy = self.flowing or (self.behind and self.work.flows)
+        return busy or (self.held and self.work.shared_limit)
 
 
 def wait_in(waiting: list[Runner], runner: Runner) -> None:
