@@ -43,7 +43,7 @@ def calm_rows(ground: Ground) -> list[Row]:
         sent = _send_calmly(ground, run, rate)
         expected = sent + sent // SHORT_EVERY
         wait_until(lambda: ground.ask("stats")["hooks"] >= expected, f"{expected} webhooks came", 120)
-        arrivals = ground.ask("arrivals")
+        arrivals = ground.arrivals()
         with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)) as plain:
             invoices = plain.execute(COMMITTED, (f"{run}-%",)).fetchall()
     return _rows(arrivals, invoices, f"{rate:.0f}/s, half of {capacity:.0f}/s, for {ground.sizes.calm_seconds} s")

@@ -92,7 +92,7 @@ def _trickle(ground: Ground, burst: int) -> tuple[list[float], int]:
         most = max(most, broker_lengths(ground)["invoices.work"])
         time.sleep(TICK_SECONDS)
     wait_until(lambda: ground.ask("stats")["creates"] >= few + many, f"{few + many} orders were made")
-    calls = [found for found in ground.ask("arrivals")["creates"] if str(found[0]).startswith("few-")]
+    calls = [found for found in ground.arrivals()["creates"] if str(found[0]).startswith("few-")]
     return [at * 1000 - float(order_id.rpartition("@")[2]) for order_id, at in calls], most
 
 
