@@ -189,7 +189,7 @@ class Pump:
                 await self._calls.rest(error, tries)
                 tries += 1
             except Exception:
-                runner.flowing = False
+                runner.flowing = runner.behind = False
                 log.exception("pump.lane_failed", stage=runner.work.stage.value, lane=runner.lane)
                 await asyncio.sleep(SWEEP_SECONDS)
 
