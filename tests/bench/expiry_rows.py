@@ -45,7 +45,7 @@ def expiry_row(ground: Ground) -> Row:
 
     what = f"expiry of {due:,} due at one instant among {among:,} open, {WORKERS} workers' clocks"
     row = Row("expiry", what, AGAINST, "invoices/s", 0.5)
-    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground)), cpu)
+    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground)), cpu, "clocks")
 
 
 def one_clock_row(ground: Ground) -> Row:

@@ -151,8 +151,8 @@ def ceiling_rows(ground: Ground) -> list[Row]:
     return [create, hook]
 
 
-def with_cpu(row: Row, cpu: Sequence[float]) -> Row:
-    row.cpu_ms = {"this process": round(sorted(cpu)[len(cpu) // 2], 3)}
+def with_cpu(row: Row, cpu: Sequence[float], whose: str = "this process") -> Row:
+    row.cpu_ms = {whose: round(sorted(cpu)[len(cpu) // 2], 3)}
     return row
 
 

@@ -56,13 +56,7 @@ class StoreCalls:
 class Commits:
     """What a stage's I/O has brought and the database does not know yet. Touched on the loop only."""
 
-    def __init__(
-        self,
-        work: Work,
-        calls: StoreCalls,
-        write: Write,
-        free: Callable[[Slots], None],
-    ) -> None:
+    def __init__(self, work: Work, calls: StoreCalls, write: Write, free: Callable[[Slots], None]) -> None:
         """``free``: called for each slot that was held until its result was committed, or waits for its row's lock."""
         self._work = work
         self._calls = calls
