@@ -163,7 +163,7 @@ class Endpoint(SQLModel, table=True):
     secrets: str = Field(sa_type=Text)  #: encrypted; newest first, comma-separated
     events: str | None = Field(default=None, sa_type=Text)  #: comma-separated types; NULL: all
     headers: str = Field(default="{}", sa_type=Text)  #: JSON text of custom headers
-    max_in_flight: int = Field(default=50, sa_column_kwargs={"server_default": "50"})  #: per worker process
+    max_in_flight: int = Field(sa_column_kwargs={"server_default": "50"})  #: per worker process; always given
     rotated_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: the older secrets sign too until then
     created_at: datetime = Field(sa_type=UtcTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: its deliveries wait while it is set

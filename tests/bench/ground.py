@@ -33,7 +33,7 @@ from tests.engines import new_postgres_database, run_postgres, run_valkey
 from workers.embedded import lifeline
 from workers.outbound.secretbox import SecretBox, new_key
 from workers.store.database import Database
-from workers.store.endpoints import add_endpoint
+from workers.store.endpoints import MAX_IN_FLIGHT, add_endpoint
 from workers.store.schema import upgrade
 from workers.store.store import Store
 
@@ -160,13 +160,18 @@ class Ground:
 
     # ------------------------------------------------------------ what they are filled with
 
-    def subscribe(self, store: Store, max_in_flight: int = 50) -> None:
+    def subscribe(self, store: Store, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         """Point an endpoint at the receiver."""
         sealed = SecretBox([self.secret_key]).seal(SECRET)
         with store.database.transaction() as connection:
-            now = store.database.now(connection)
-            add_endpoint(connection, endpoint_id="ep_bench", url=self.hook_url, sealed_secret=sealed, now=now)
-            connection.exec_driver_sql(f"UPDATE endpoint SET max_in_flight = {max_in_flight}")
+            add_endpoint(
+                connection,
+                endpoint_id="ep_bench",
+                url=self.hook_url,
+                sealed_secret=sealed,
+                now=store.database.now(connection),
+                max_in_flight=max_in_flight,
+            )
 
     def account(self, delay_ms: int, max_in_flight: int = 100) -> Account:
         """An account at the stand-in."""

@@ -13,6 +13,7 @@ from workers.cli import replay as replay_command
 from workers.outbound.breaker import key_of
 from workers.outbound.secretbox import new_key
 from workers.store.deliveries import Try
+from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
 from workers.store.outbox import ENDPOINT, EVENT
 
@@ -209,6 +210,13 @@ def test_endpoints_are_listed_with_their_health(invoices, endpoint, tell, settle
     assert "enabled" in table
     invoices("endpoints", "disable", endpoint_id, "--reason", "moving house")
     assert "disabled: moving house" in invoices("endpoints", "list").out
+
+
+def test_the_command_line_caps_an_endpoint_as_the_store_does(invoices, endpoint):
+    endpoint()
+
+    (listed,) = invoices("endpoints", "list", "--json").lines
+    assert listed["max_in_flight"] == MAX_IN_FLIGHT
 
 
 def test_a_cap_out_of_bounds_is_refused(invoices):

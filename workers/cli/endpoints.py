@@ -43,7 +43,7 @@ endpoints_command.add_command(reseal)
 @click.option(
     "--max-in-flight",
     type=click.IntRange(1, 1000),
-    default=50,
+    default=100,
     show_default=True,
     help="Webhooks to it side by side, from each worker process.",
 )

@@ -28,8 +28,8 @@ AGENDA: Table = SQLModel.metadata.tables["agenda"]
 #: What an endpoint can ask for. ``invoice.contradiction`` tells of evidence against a closed invoice.
 EVENT_TYPES = frozenset({f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"})
 
-#: Deliveries to one endpoint side by side, from each worker process.
-MAX_IN_FLIGHT = 50
+#: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
+MAX_IN_FLIGHT = 100
 
 #: Removing an endpoint deletes so many deliveries a transaction: others wait no longer than that takes.
 REMOVAL_BATCH = 500
