@@ -28,6 +28,7 @@ from workers.providers.call import Call, open_client
 from workers.providers.registry import build_providers
 from workers.pump import Pump, Work
 from workers.stages import DeliverStage, ProviderStages
+from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
 from workers.store.outbox import EVENT
 from workers.store.store import Store
@@ -108,7 +109,7 @@ def create_row(ground: Ground, delay_ms: int, key: str, note: str, width: int = 
     return with_cpu(row, cpu)
 
 
-def deliver_row(ground: Ground, width: int = 50) -> Row:
+def deliver_row(ground: Ground, width: int = MAX_IN_FLIGHT) -> Row:
     """DELIVER: claim, sign, post, commit."""
     count = ground.sizes.calls
     cpu: list[float] = []
@@ -146,7 +147,9 @@ def ceiling_rows(ground: Ground) -> list[Row]:
     )
     hook = Row("ceiling-hook", "the stand-in as receiver, raw protocol", "DELIVER's bare loop", "answers/s", 2.0)
     hook.run(
-        rounds, lambda: bare.ceiling(ground, count, 50, "/hook"), lambda: bare.hooks(ground, ground.sizes.calls, 50)
+        rounds,
+        lambda: bare.ceiling(ground, count, MAX_IN_FLIGHT, "/hook"),
+        lambda: bare.hooks(ground, ground.sizes.calls, MAX_IN_FLIGHT),
     )
     return [create, hook]
 
