@@ -140,17 +140,12 @@ def make_events(store: Store, count: int) -> None:
 
 def ceiling_rows(ground: Ground) -> list[Row]:
     """The stand-in itself, against the fastest thing that calls it: no figure here is the stand-in's own."""
-    count, rounds = ground.sizes.calls * 3, ground.sizes.rounds
+    calls, rounds = ground.sizes.calls, ground.sizes.rounds
     create = Row("ceiling", "the stand-in as provider, raw protocol", "CREATE's bare loop", "answers/s", 2.0)
-    create.run(
-        rounds, lambda: bare.ceiling(ground, count, 100), lambda: bare.creates(ground, ground.sizes.calls, 100, 0)
-    )
+    create.run(rounds, lambda: bare.ceiling(ground, calls * 3, 100), lambda: bare.creates(ground, calls, 100, 0))
+    width = MAX_IN_FLIGHT
     hook = Row("ceiling-hook", "the stand-in as receiver, raw protocol", "DELIVER's bare loop", "answers/s", 2.0)
-    hook.run(
-        rounds,
-        lambda: bare.ceiling(ground, count, MAX_IN_FLIGHT, "/hook"),
-        lambda: bare.hooks(ground, ground.sizes.calls, MAX_IN_FLIGHT),
-    )
+    hook.run(rounds, lambda: bare.ceiling(ground, calls * 3, width, "/hook"), lambda: bare.hooks(ground, calls, width))
     return [create, hook]
 
 
