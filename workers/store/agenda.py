@@ -51,8 +51,9 @@ _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
 # PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
 # would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
-# (ctid): they are locked and stay there, and with millions of rows a look-up of each costs a quarter of the claim. One
-# that somebody changed between this statement's start and its lock is not seen there: it is due for the next claim.
+# (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
+# millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
+# and its lock is not seen there: it is due for the next claim.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT {key} FROM agenda
