@@ -138,6 +138,16 @@ def test_repeated_orders_are_found_by_their_key(crowded):
     assert_by_index(plan)
 
 
+def test_invoices_come_with_their_claim_by_index(crowded):
+    store = open_store(crowded)
+    plan = explained(
+        crowded,
+        lambda: store.claim_invoices(Stage.CHECK, ACCOUNT, 100, 60),
+        r"WITH claimed" if crowded.is_postgresql else r"SELECT invoice.id",
+    )
+    assert_by_index(plan)
+
+
 @pytest.mark.engines
 def test_postgresql_claims_by_index_under_any_plan_and_statistics(database):
     if not database.is_postgresql:

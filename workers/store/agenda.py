@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
+    DateTime,
+    Integer,
     Interval,
     String,
     bindparam,
+    column,
     delete,
     func,
     null,
@@ -27,11 +30,12 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
-from domain.models import Agenda, UtcTime
+from domain.models import Agenda, Invoice, UtcTime
 from workers.store.bulk import execute_keyed, key_rows, keyed
 from workers.store.database import Database
 
 AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
+_INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
 
 #: Claims without a completion before a row is parked: it kills whoever takes it up.
 MAX_CLAIMS = 5
@@ -73,6 +77,13 @@ _CLAIM_POSTGRESQL = text(
         chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
     )
 ).bindparams(bindparam("lease", type_=Interval))
+_CLAIMED = _CLAIM_POSTGRESQL.columns(
+    column("subject", String), column("claims", Integer), column("claimed_at", DateTime(timezone=True))
+).cte("claimed")
+#: In one statement: when it fails, nothing is leased of which nobody knows.
+_CLAIM_INVOICES_POSTGRESQL = select(_CLAIMED, _INVOICE).outerjoin_from(
+    _CLAIMED, _INVOICE, _INVOICE.c.id == _CLAIMED.c.subject
+)
 _CLAIM_SQLITE = (
     text(
         _CLAIM.format(
@@ -144,28 +155,58 @@ def claim(
 
     A row whose holders keep dying is taken alone, and in the end parked instead.
     """
+    return [held for held, _ in _claim(connection, database, stage, lane, limit, lease_seconds, _CLAIM_POSTGRESQL)]
+
+
+def claim_invoices(
+    connection: Connection, database: Database, stage: Stage, lane: str, limit: int, lease_seconds: float
+) -> list[tuple[Claim, Any]]:
+    """The same, each with its invoice; one that is gone comes as None."""
+    claimed = _claim(connection, database, stage, lane, limit, lease_seconds, _CLAIM_INVOICES_POSTGRESQL)
+    if database.is_postgresql:
+        return [(held, None if row.id is None else row) for held, row in claimed]
+    if not claimed:
+        return []
+    rows = execute_keyed(connection, _invoices, ("id",), [(held.subject,) for held, _ in claimed])
+    invoices = {row.id: row for row in rows}
+    return [(held, invoices.get(held.subject)) for held, _ in claimed]
+
+
+@functools.cache
+def _invoices(dialect: str) -> Any:
+    return select(_INVOICE).where(keyed(dialect, _INVOICE.c.id))
+
+
+def _claim(
+    connection: Connection,
+    database: Database,
+    stage: Stage,
+    lane: str,
+    limit: int,
+    lease_seconds: float,
+    on_postgresql: Any,
+) -> list[tuple[Claim, Any]]:
+    """Claims and the rows that they came with: subject, claims, claimed_at and what else the statement asks for."""
     token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), lease_clock() + lease_seconds
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     if database.is_postgresql:
-        rows = connection.execute(_CLAIM_POSTGRESQL, keys | {"lease": lease}).all()
+        rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
     else:
         now = database.now(connection)
         rows = connection.execute(_CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}).all()
     # A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it.
     standing = {subject for its_stage, subject in STANDING if its_stage is stage}
-    mortal = {subject: claims for subject, claims, _ in rows if subject not in standing}
+    mortal = {row[0]: row[1] for row in rows if row[0] not in standing}
     killers = {subject for subject, claims in mortal.items() if claims > MAX_CLAIMS}
     if killers:
         park(connection, stage, sorted(killers))
     held = [
-        Claim(stage, lane, subject, token, claims > 1, claimed_at, over_at)
-        for subject, claims, claimed_at in rows
-        if subject not in killers
+        (Claim(stage, lane, row[0], token, row[1] > 1, row[2], over_at), row) for row in rows if row[0] not in killers
     ]
-    suspects = [one for one in held if mortal.get(one.subject, 0) > SUSPECT_CLAIMS]
+    suspects = [pair for pair in held if mortal.get(pair[0].subject, 0) > SUSPECT_CLAIMS]
     if not suspects or len(held) == 1:
         return held
-    release(connection, [one for one in held if one is not suspects[0]], held[0].claimed_at)
+    release(connection, [one for one, _ in held if one is not suspects[0][0]], held[0][0].claimed_at)
     return suspects[:1]
 
 

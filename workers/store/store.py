@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
 from workers.store import agenda, deliveries, intake, judging, outbox, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Room
-from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import Receiver, Try
 from workers.store.group import GroupCommit
-from workers.store.intake import INVOICE, Added, Rejection
+from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
 from workers.store.outbox import Parcel, Unpublished
 
@@ -37,11 +34,6 @@ ORPHANED = Policy(
 CONFLICT_TRIES = 3
 
 Lane = tuple[Stage, str]
-
-
-@functools.cache
-def _invoices(dialect: str) -> Any:
-    return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
 
 
 class Store:
@@ -88,7 +80,7 @@ class Store:
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
         """The id of the newest invoice with this order id and, or, key."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             return intake.find(connection, account, order_id, idempotency_key)
 
     # ------------------------------------------------------------ evidence
@@ -119,18 +111,13 @@ class Store:
 
     def claim(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease up to ``limit`` due rows of a lane."""
-        with self.database.transaction() as connection:
+        with self.database.single(writes=True) as connection:
             return agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
 
     def claim_invoices(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any]]:
         """Lease due rows together with their invoices; an invoice that is gone comes as None."""
-        with self.database.transaction() as connection:
-            claims = agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
-            if not claims:
-                return []
-            rows = execute_keyed(connection, _invoices, ("id",), [(claim.subject,) for claim in claims])
-            invoices = {row.id: row for row in rows}
-        return [(claim, invoices.get(claim.subject)) for claim in claims]
+        with self.database.single(writes=True) as connection:
+            return agenda.claim_invoices(connection, self.database, stage, lane, limit, lease_seconds)
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give rows back untouched: they are due at once for whoever asks next."""
@@ -139,7 +126,7 @@ class Store:
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
         """When each lane has work; the stream's lane counts only while there are unpublished events."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             found = agenda.next_due(connection, self.database, lanes)
             if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
                 found = [due for due in found if due.stage is not Stage.PUBLISH]
@@ -154,14 +141,14 @@ class Store:
 
     def claim_publisher(self, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease the stream's row, but only while there is something to tell: the row itself is always due."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             if not outbox.any_unpublished(connection):
                 return []
         return self.claim(Stage.PUBLISH, PUBLISH_LANE, limit, lease_seconds)
 
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
         """The oldest events that the stream has not been told, but for those it is just being told."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             return outbox.unpublished(connection, limit, without)
 
     def mark_published(self, numbers: Sequence[int]) -> None:
@@ -181,7 +168,7 @@ class Store:
 
     def receivers(self) -> list[Receiver]:
         """The enabled endpoints."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             return deliveries.receivers(connection, self.database)
 
     def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
@@ -200,7 +187,7 @@ class Store:
 
     def now(self) -> datetime:
         """The database's time."""
-        with self.database.reading() as connection:
+        with self.database.single() as connection:
             return self.database.now(connection)
 
     def _ring_all(self, lanes: set[Lane]) -> None:
