@@ -14,6 +14,7 @@ from config.celeryconfig import WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
 from workers.embedded.errors import EmbeddedError
 from workers.fault_points import VARIABLE, arm
+from workers.open_files import raise_limit
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.schema import SchemaTooOld, require_schema
 from workers.wiring import check_accounts, prepare_embedded, running, start_pump
@@ -23,13 +24,16 @@ log = structlog.get_logger()
 #: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
 DRAIN_SECONDS = 25.0
 
-#: Objects made and not freed before the collector of cycles looks at the young ones.
+#: Objects made and not freed before the collector of cycles looks at the young ones, and how often it does so before
+#: it looks at older ones too.
 COLLECT_AT = 50_000
+OLDER_AT = 5
 
 
 @celeryd_init.connect(weak=False)
 def prepare_worker(**_: Any) -> None:
     """Before anything connects: what is embedded runs, and the database is not of an earlier release."""
+    raise_limit()
     prepare()
     try:
         _check_schema(load_settings())
@@ -80,7 +84,7 @@ def keep_what_is_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AT, *gc.get_threshold()[1:])
+    gc.set_threshold(COLLECT_AT, OLDER_AT, OLDER_AT)
 
 
 @worker_shutting_down.connect(weak=False)

@@ -25,6 +25,7 @@ from domain.ports import Provider
 from workers.bell import Bell
 from workers.embedded.valkey import ensure_valkey
 from workers.limits import RateLimit
+from workers.open_files import webhook_connections
 from workers.outbound.address import AddressGuard
 from workers.outbound.breaker import Breaker
 from workers.outbound.lookup import SystemLookup
@@ -170,7 +171,8 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     stack.push_async_callback(hasty.aclose)
     lookup = SystemLookup()
     stack.callback(lookup.close)
-    sender = await stack.enter_async_context(WebhookSender(AddressGuard(settings.webhook_allow, lookup)))
+    guard = AddressGuard(settings.webhook_allow, lookup)
+    sender = await stack.enter_async_context(WebhookSender(guard, max_connections=webhook_connections()))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(hasty, rates))
     deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings))

@@ -96,12 +96,12 @@ def the_lease_is_shorter_than_the_call_may_take() -> Any:
 
 @planted("deaths", "creates, with")
 def nobody_minds_that_an_earlier_holder_was_lost() -> Any:
-    claim = agenda.claim
+    claim = agenda._claim
 
     def careless(*arguments: Any) -> Any:
-        return [held._replace(lost=False) for held in claim(*arguments)]
+        return [(held._replace(lost=False), row) for held, row in claim(*arguments)]
 
-    return patch.object(agenda, "claim", careless)
+    return patch.object(agenda, "_claim", careless)
 
 
 # ---------------------------------------------------------------- what belongs together

@@ -88,7 +88,7 @@ class WebhookSender:
         *,
         connect_seconds: float = 5,
         total_seconds: float = 15,
-        max_connections: int = 512,
+        max_connections: int = 1024,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

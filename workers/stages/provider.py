@@ -76,7 +76,7 @@ class ProviderStages:
             self._create,
             repeatable=False,
             flows=True,
-            rest_seconds=0.01,  # claimed in one statement, and an order waits for this longer than for any other step
+            rest_seconds=0.01,  # an order waits for this longer than for any other step
             reserve=1,  # for look-ups: a backlog of orders must not blind us to payments
         )
         return [create, self._work(Stage.CHECK, askable, self._look_up, calls=LOOK_UP_PATIENCE, group=100)]

@@ -57,7 +57,7 @@ _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
 # (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
 # millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
-# and its lock is not seen there: it is due for the next claim.
+# and its lock is not seen there: it is due for the next claim, with the next bell or sweep.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT {key} FROM agenda
@@ -80,7 +80,8 @@ _CLAIM_POSTGRESQL = text(
 _CLAIMED = _CLAIM_POSTGRESQL.columns(
     column("subject", String), column("claims", Integer), column("claimed_at", DateTime(timezone=True))
 ).cte("claimed")
-#: In one statement: when it fails, nothing is leased of which nobody knows.
+#: With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its agenda
+#: row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed.
 _CLAIM_INVOICES_POSTGRESQL = select(_CLAIMED, _INVOICE).outerjoin_from(
     _CLAIMED, _INVOICE, _INVOICE.c.id == _CLAIMED.c.subject
 )

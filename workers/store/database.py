@@ -95,14 +95,14 @@ class Database:
                 yield connection
 
     @contextmanager
-    def single(self, *, writes: bool = False) -> Iterator[Connection]:
-        """For statements that need nothing of each other: on PostgreSQL each is a transaction by itself, with no BEGIN
-        and no COMMIT to be waited for; on SQLite they share one."""
+    def glancing(self) -> Iterator[Connection]:
+        """For reads that need nothing of each other: on PostgreSQL each is a transaction by itself, with no BEGIN and
+        no COMMIT to be waited for; on SQLite as ``reading``."""
         if self.is_postgresql:
             with self.engine.connect() as connection:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
         else:
-            with self.transaction() if writes else self.reading() as connection:
+            with self.reading() as connection:
                 yield connection
 
     def now(self, connection: Connection) -> datetime:

@@ -80,7 +80,7 @@ class Store:
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
         """The id of the newest invoice with this order id and, or, key."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             return intake.find(connection, account, order_id, idempotency_key)
 
     # ------------------------------------------------------------ evidence
@@ -111,12 +111,12 @@ class Store:
 
     def claim(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease up to ``limit`` due rows of a lane."""
-        with self.database.single(writes=True) as connection:
+        with self.database.transaction() as connection:
             return agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
 
     def claim_invoices(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any]]:
         """Lease due rows together with their invoices; an invoice that is gone comes as None."""
-        with self.database.single(writes=True) as connection:
+        with self.database.transaction() as connection:
             return agenda.claim_invoices(connection, self.database, stage, lane, limit, lease_seconds)
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -126,7 +126,7 @@ class Store:
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
         """When each lane has work; the stream's lane counts only while there are unpublished events."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             found = agenda.next_due(connection, self.database, lanes)
             if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
                 found = [due for due in found if due.stage is not Stage.PUBLISH]
@@ -141,14 +141,14 @@ class Store:
 
     def claim_publisher(self, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease the stream's row, but only while there is something to tell: the row itself is always due."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             if not outbox.any_unpublished(connection):
                 return []
         return self.claim(Stage.PUBLISH, PUBLISH_LANE, limit, lease_seconds)
 
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
         """The oldest events that the stream has not been told, but for those it is just being told."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             return outbox.unpublished(connection, limit, without)
 
     def mark_published(self, numbers: Sequence[int]) -> None:
@@ -168,7 +168,7 @@ class Store:
 
     def receivers(self) -> list[Receiver]:
         """The enabled endpoints."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             return deliveries.receivers(connection, self.database)
 
     def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
@@ -187,7 +187,7 @@ class Store:
 
     def now(self) -> datetime:
         """The database's time."""
-        with self.database.single() as connection:
+        with self.database.glancing() as connection:
             return self.database.now(connection)
 
     def _ring_all(self, lanes: set[Lane]) -> None:
