@@ -83,7 +83,10 @@ def _terminable() -> Iterator[threading.Event]:
 def _run(
     stand: Stand, orders: list[DemoOrder], timeout: float, interrupted: threading.Event, *, quiet: bool
 ) -> RenderableType:
-    """Queue the orders and watch until all have ended or the time is over; the last picture."""
+    """Queue the orders and watch until all have ended or the time is over; the last picture.
+
+    The first goes alone, and the others when it is made: the fault ``duplicate`` tells of an order before it.
+    """
     from workers.cli.demo.report import look
     from workers.cli.demo.stand import raise_failure
     from workers.cli.demo.view import draw
@@ -91,14 +94,13 @@ def _run(
     from workers.cli.watch import Lookout
 
     began = time.monotonic()
-    lookout, waiting = Lookout(), list(orders)
+    lookout, batch, waiting = Lookout(), orders[:1], orders[1:]
     notice = lambda line: click.echo(line, err=True)  # noqa: E731
     with Publisher(stand.config, patience_seconds=10, notice=notice) as publisher, _screen(quiet) as show:
         while True:
             raise_failure(stand)
             if interrupted.is_set():
                 raise KeyboardInterrupt
-            batch, waiting = waiting[:ORDERS_A_TICK], waiting[ORDERS_A_TICK:]
             if batch:
                 publisher.send("invoices.create_many", {"orders": [order.fields for order in batch]})
             progress, seconds = look(stand.database), time.monotonic() - began
@@ -106,6 +108,8 @@ def _run(
             show(picture, progress, seconds)
             if (not waiting and progress.is_over(len(orders))) or seconds > timeout:
                 return picture
+            next_size = ORDERS_A_TICK if progress.has_begun() else 0
+            batch, waiting = waiting[:next_size], waiting[next_size:]
             time.sleep(TICK_SECONDS)
 
 

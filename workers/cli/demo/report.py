@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from domain.exact_json import read_json
+from domain.status import OPEN, Status
 from workers.store.queries import count_by_status, count_events, count_rejected, every_event, every_invoice
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class Progress:
     waiting: int
     rejected: int
 
+    def has_begun(self) -> bool:
+        """Whether a provider was asked for an order and its answer is written."""
+        return any(count for status, count in self.counts.items() if status != Status.QUEUED)
+
     def is_over(self, orders: int) -> bool:
         """Whether every order has ended, or was turned away, and everybody was told."""
-        from domain.status import OPEN
-
         running = sum(self.counts.get(status, 0) for status in OPEN)
         return not running and not self.waiting and sum(self.counts.values()) + self.rejected >= orders
 
