@@ -172,10 +172,10 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     lookup = SystemLookup()
     stack.callback(lookup.close)
     guard = AddressGuard(settings.webhook_allow, lookup)
-    sender = await stack.enter_async_context(WebhookSender(guard, max_connections=webhook_connections()))
+    sender = await stack.enter_async_context(WebhookSender(guard))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(hasty, rates))
-    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings))
+    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections())
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_standing()
     return [

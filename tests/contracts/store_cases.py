@@ -160,6 +160,18 @@ def attempts_of(database: Database, delivery_id: int) -> list[Any]:
     return rows(database, ATTEMPT, ATTEMPT.c.delivery_id == delivery_id)
 
 
+def change(database: Database, table: Any, *conditions: Any, **values: Any) -> None:
+    """Change rows behind the store's back."""
+    with database.transaction() as connection:
+        connection.execute(table.update().where(*conditions).values(**values))
+
+
+def now(database: Database) -> datetime:
+    """The database's time."""
+    with database.reading() as connection:
+        return database.now(connection)
+
+
 def make_due(database: Database, subject: str, stage: Stage | None = None) -> None:
     """Let what is planned for a subject have been due a day ago, leases included."""
     chosen = [AGENDA.c.subject == subject] + ([AGENDA.c.stage == stage.value] if stage else [])

@@ -269,20 +269,6 @@ def test_cancellation_escapes_and_closes_the_connection() -> None:
     asyncio.run(story())
 
 
-def test_our_own_queue_costs_no_time_of_a_try() -> None:
-    async def slow(receiver, writer):
-        await asyncio.sleep(0.4)
-        writer.write(answer(200, "connection: close"))
-        await writer.drain()
-
-    async def story():
-        async with Receiver(slow) as receiver, sender(max_connections=1, total_seconds=1) as one:
-            outgoing = Outgoing(receiver.url, (SECRET,), "evt_1", BODY)
-            return await asyncio.gather(*(one.send(outgoing) for _ in range(4)))
-
-    assert [tried.outcome for tried in asyncio.run(story())] == ["delivered"] * 4
-
-
 def test_a_sender_that_was_not_entered_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         asyncio.run(sender().send(Outgoing("https://shop.example/", (SECRET,), "evt_1", BODY)))

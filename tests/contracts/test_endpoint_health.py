@@ -16,8 +16,10 @@ from domain.event import new_id
 from tests.contracts.store_cases import (
     Background,
     attempts_of,
+    change,
     deliveries_of,
     judge,
+    now,
     open_store,
     pend,
     rows,
@@ -60,16 +62,6 @@ def exhaust(store, endpoint_id):
 def deliver(store, endpoint_id):
     for parcel in parcels(store, endpoint_id):
         store.settle([Try(parcel, "delivered", None, 204, 1, b"")])
-
-
-def change(database, table, *conditions, **values):
-    with database.transaction() as connection:
-        connection.execute(table.update().where(*conditions).values(**values))
-
-
-def now(database):
-    with database.reading() as connection:
-        return database.now(connection)
 
 
 def endpoint_of(database, endpoint_id):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, text
@@ -32,6 +33,24 @@ FILL = {
         FROM g, (SELECT 'check' AS stage, 'zeroxhost' AS lane UNION ALL SELECT 'clock', 'clock')
     """,
 }
+#: The real events three hundred times more, delivered, each with its try.
+MORE = (
+    """
+        INSERT INTO event (id, invoice_id, sequence, type, body, created_at)
+        SELECT id || n, invoice_id, sequence + 2 * n, type, body, created_at + interval '1 day'
+        FROM event, generate_series(1, 300) n
+    """,
+    """
+        INSERT INTO delivery (endpoint_id, event_number, invoice_id, sequence, state, tries, created_at, next_try_at)
+        SELECT endpoint.id, number, invoice_id, sequence, 'delivered', 1, event.created_at, event.created_at
+        FROM event, endpoint WHERE event.created_at > now() ORDER BY number
+    """,
+    """
+        INSERT INTO delivery_attempt (delivery_id, at, outcome, latency_ms)
+        SELECT id, created_at, 'delivered', 1 FROM delivery WHERE created_at > now()
+    """,
+    "ANALYZE event, delivery, delivery_attempt",  # what is old has been analyzed
+)
 #: Small enough to be read whole: an endpoint table of a handful of rows, and what SQLite makes of a list of keys.
 SMALL = ("endpoint", "anon_", "picked")
 
@@ -124,6 +143,18 @@ def test_a_settled_batch_reads_by_index(crowded):
     assert "ix_delivery_next" in plan
     tries = [Try(parcel, "delivered") for parcel in parcels]
     assert_by_index(explained(crowded, lambda: store.settle(tries), r"SELECT agenda"))
+
+
+def test_what_is_finished_and_old_is_removed_by_index(crowded):
+    store, endpoint_id, ids = work(crowded)
+    store.judge([Judgement(one, seen("confirming")) for one in ids])
+    store.settle([Try(parcel, "delivered") for parcel in store.claim_parcels(endpoint_id, 60, 60.0)])
+    store.mark_published([event.number for event in store.unpublished(200)])
+    with crowded.transaction() as connection:
+        for statement in MORE if crowded.is_postgresql else ():  # there a few rows are best read whole
+            connection.execute(text(statement))
+    statements = r"DELETE FROM (event|delivery|delivery_attempt)\b"
+    assert_by_index(explained(crowded, lambda: store.remove_finished(timedelta(0)), statements))
 
 
 def test_repeated_orders_are_found_by_their_key(crowded):

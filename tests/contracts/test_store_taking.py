@@ -20,7 +20,7 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store.agenda import Room
+from workers.store.agenda import Room, lease_clock
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
 
@@ -65,8 +65,10 @@ def test_what_is_taken_is_leased_and_nobody_is_woken_for_it(database, store, run
     (judgement,) = made(store)
     rung.clear()
 
+    before = lease_clock()
     (parcel,) = take(store, [judgement], **{endpoint: 5})
 
+    assert before <= parcel.claim.over_at - LEASE_SECONDS <= lease_clock()
     (event,) = events_of(database, judgement.invoice_id)
     (delivery,) = deliveries_of(database, judgement.invoice_id)
     assert (parcel.delivery_id, parcel.event_id, parcel.body, parcel.tries) == (delivery.id, event.id, event.body, 0)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import fakeredis
 import pytest
 
 from domain.decision import Stage
-from tests.contracts.store_cases import attempts_of, deliveries_of, open_store, pend, subscribe
+from tests.contracts.store_cases import agenda_of, attempts_of, change, deliveries_of, now, open_store, pend, subscribe
+from tests.contracts.webhook_cases import Receiver
 from workers.outbound.address import AddressGuard
 from workers.outbound.breaker import Breaker
 from workers.outbound.secretbox import SecretBox, new_key
+from workers.outbound.signature import new_secret
 from workers.outbound.webhook import WebhookSender
 from workers.stages import DeliverStage
+from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, WEBHOOK_SECONDS
+from workers.store.agenda import lease_clock
 from workers.store.database import Database
+from workers.store.outbox import ENDPOINT
 from workers.store.schema import upgrade
 
 
@@ -48,3 +54,72 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
     (attempt,) = attempts_of(database, delivery.id)
     assert attempt.error == "secret: can't be opened with INVOICES_SECRET_KEY"
     assert attempt.next_try_at is not None
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Slow:
+    """Answers after a while, and knows how many it answered side by side."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.open = self.most = 0
+
+    async def __call__(self, _receiver, writer):
+        self.open += 1
+        self.most = max(self.most, self.open)
+        await asyncio.sleep(self.seconds)
+        self.open -= 1
+        writer.write(OK)
+        await writer.drain()
+
+
+def deliver(database, count, waited_seconds=0.0, answer_seconds=0.4, total_seconds=1.5):
+    """What became of webhooks that have one connection between them, each claimed so many seconds ago, and their
+    receiver. While the connection is in use the lane may claim nothing more."""
+    endpoint, store, box, slow = subscribe(database), open_store(database), SecretBox([new_key()]), Slow(answer_seconds)
+    ids = pend(store, count)
+    guard = AddressGuard("127.0.0.1")
+
+    async def story():
+        async with Receiver(slow) as receiver, WebhookSender(guard, total_seconds=total_seconds) as sender:
+            change(database, ENDPOINT, url=receiver.url, secrets=box.seal(new_secret()))
+            stage = DeliverStage(store, sender, Breaker(fakeredis.FakeAsyncRedis()), lambda: box, connections=1)
+            work = stage.work()
+            work.lanes()
+            assert work.perform is not None
+            assert work.admit is not None
+            assert work.passes is not None
+            assert (await work.admit(endpoint, 5))[0] == 5
+            claimed = work.claim(endpoint, count)
+            over_at = lease_clock() + DELIVER_LEASE_SECONDS - waited_seconds
+            parcels = [dataclasses.replace(one, claim=one.claim._replace(over_at=over_at)) for one in claimed]
+            sending = [asyncio.ensure_future(work.perform(endpoint, [parcel])) for parcel in parcels]
+            await receiver.asked.wait()
+            assert (await work.admit(endpoint, 5))[0] == 0
+            assert not work.passes(endpoint)
+            for tried in await asyncio.gather(*sending):
+                work.commit(tried)
+            assert (await work.admit(endpoint, 5))[0] == 5
+
+    asyncio.run(story())
+    return [deliveries_of(database, invoice_id)[0] for invoice_id in ids], slow
+
+
+def test_waiting_for_a_connection_costs_no_time_of_a_try(database):
+    deliveries, slow = deliver(database, count=4)
+    assert [(delivery.state, delivery.tries) for delivery in deliveries] == [("delivered", 1)] * 4
+    assert slow.most == 1
+
+
+def test_a_webhook_that_waited_until_its_lease_was_nearly_over_is_given_back_unsent(database):
+    """By the time it is answered another worker might have sent it too."""
+    patience = DELIVER_LEASE_SECONDS - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
+    deliveries, _ = deliver(database, 2, waited_seconds=patience - 2, answer_seconds=2.5, total_seconds=10)
+    assert sorted((delivery.state, delivery.tries) for delivery in deliveries) == [("delivered", 1), ("due", 0)]
+    (delivery,) = (delivery for delivery in deliveries if delivery.state == "due")
+    assert attempts_of(database, delivery.id) == []
+    (row,) = agenda_of(database, f"{delivery.endpoint_id}/{delivery.invoice_id}").values()
+    assert (row.lease_token, row.claims) == (None, 0)
+    assert row.due_at <= now(database)

@@ -169,6 +169,45 @@ def test_what_is_taken_alone_is_followed_by_the_next_as_soon_as_it_is_done():
         pump.stop(1)
 
 
+def test_what_falls_due_soon_after_a_claim_is_claimed_together():
+    """The clock's lane is woken at every row's own moment: a claim each would cost more than what they bring."""
+    due, claimed, looked, slots = ["a"], [], threading.Semaphore(0), Slots(5)
+
+    def claim(_lane, _limit):
+        claimed.append(due[:])
+        due.clear()
+        looked.release()
+        return claimed[-1]
+
+    async def open_works(_):
+        return [
+            Work(
+                stage=Stage.CLOCK,
+                lanes=lambda: [LANE[1]],
+                slots=lambda _: slots,
+                claim=claim,
+                claim_of=lambda item: Claim(Stage.CLOCK, LANE[1], item, "t", False, datetime.now(UTC)),
+                commit=lambda _: None,
+                timed=True,
+                rest_seconds=0.5,
+            )
+        ]
+
+    dues = [[Due(Stage.CLOCK, LANE[1], -1.0)]]
+    pump = Pump(open_works, lambda _: dues.pop() if dues else [], lambda _: None, lambda _: None)
+    pump.start()
+    try:
+        assert looked.acquire(timeout=PATIENCE_SECONDS)
+        for row in "bcd":
+            due.append(row)
+            pump.wake((Stage.CLOCK, LANE[1]))
+            time.sleep(0.01)
+        assert looked.acquire(timeout=PATIENCE_SECONDS)
+    finally:
+        pump.stop(1)
+    assert claimed[:2] == [["a"], ["b", "c", "d"]]
+
+
 def plain_commits(work, calls):
     """What commits a stage's results, and nothing else."""
 

@@ -147,6 +147,28 @@ def commits_of(work, calls, written):
     return commits.Commits(work, calls, write, lambda _: None)
 
 
+def test_the_first_result_is_committed_at_once_and_what_comes_soon_after_it_together():
+    written: list[list[int]] = []
+    first = threading.Event()
+
+    async def run():
+        calls = commits.StoreCalls()
+        work = dataclasses.replace(Away().work(), commit=lambda _: first.set(), gather_seconds=0.5)
+        queue = commits_of(work, calls, written)
+        runner = asyncio.create_task(queue.run())
+        queue.add(0)
+        assert await asyncio.to_thread(first.wait, PATIENCE_SECONDS)
+        for result in range(1, 4):
+            queue.add(result)
+            await asyncio.sleep(0.01)
+        await queue.join()
+        runner.cancel()
+        calls.close()
+
+    asyncio.run(run())
+    assert written == [[0], [1, 2, 3]]
+
+
 def test_results_of_rows_that_somebody_keeps_locked_hold_up_no_others_and_are_kept():
     """Each try costs as long as a lock is waited for: two for the batch, and then none in the way of the others."""
     locked, committed, tries = {3, 5}, [], []

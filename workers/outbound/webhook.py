@@ -88,18 +88,13 @@ class WebhookSender:
         *,
         connect_seconds: float = 5,
         total_seconds: float = 15,
-        max_connections: int = 1024,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``total_seconds`` is for the whole exchange, DNS and TLS included. ``clock`` gives epoch seconds.
-
-        Beyond ``max_connections`` a send waits before its time starts, so that our own queue costs no try.
-        """
+        """``total_seconds`` is for the whole exchange, DNS and TLS included. ``clock`` gives epoch seconds."""
         self._guard = guard
         self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
-        self._slots = asyncio.Semaphore(max_connections)
         self._tls = tls
         self._clock = clock
         self._client: httpx.AsyncClient | None = None
@@ -122,17 +117,16 @@ class WebhookSender:
         """
         if self._client is None:
             raise RuntimeError("WebhookSender is used inside `async with`")
-        async with self._slots:
-            started = time.perf_counter()
-            error_line: str | None
-            exchange = _Exchange(self._client, self._guard, self._clock)
-            try:
-                async with asyncio.timeout(self._total_seconds):
-                    await exchange.run(delivery, webhook_headers)
-            except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
-                outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
-            else:
-                outcome, error_line = judge_status(exchange.status or 0)
+        started = time.perf_counter()
+        error_line: str | None
+        exchange = _Exchange(self._client, self._guard, self._clock)
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                await exchange.run(delivery, webhook_headers)
+        except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
+            outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
+        else:
+            outcome, error_line = judge_status(exchange.status or 0)
         return Attempt(
             outcome=outcome,
             status=exchange.status,

@@ -17,9 +17,6 @@ log = structlog.get_logger()
 
 Write = Callable[[Sequence[Any]], Awaitable[None]]  #: one transaction
 
-#: After a commit, results are gathered for so long before the next; after an idle time the first is committed at once.
-#: A commit costs nearly the same for one row as for twenty: under load, rows come in between.
-GATHER_SECONDS = 0.02
 COMMIT_LIMIT = 100  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
@@ -116,7 +113,7 @@ class Commits:
             while len(batch) < COMMIT_LIMIT and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self.commit([result for result, _ in batch])
-            rested_at = loop.time() + GATHER_SECONDS
+            rested_at = loop.time() + self._work.gather_seconds
             self._done([slots for _, slots in batch])
 
     def _done(self, held: Sequence[Slots | None]) -> None:

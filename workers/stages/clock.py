@@ -15,6 +15,9 @@ from workers.store.store import Store
 CLOCK_BATCH = 1000  #: a transaction's round trips are the same for more
 CLOCK_SIDE_BY_SIDE = 2  #: batches under way at a time: while the database writes one, the next is judged
 CLOCK_LEASE_SECONDS = 10.0
+#: After a claim, what falls due is gathered for so long: at forty a second, each met to its own moment would be a claim
+#: by every process and a commit each. The first after a quiet time is met to the moment.
+CLOCK_REST_SECONDS = 0.1
 RAN_OUT = ClockRanOut()
 
 
@@ -34,6 +37,7 @@ def clock(store: Store) -> Work:
         batch=CLOCK_BATCH,
         group=CLOCK_BATCH,
         timed=True,
+        rest_seconds=CLOCK_REST_SECONDS,
     )
 
 

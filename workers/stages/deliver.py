@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import random
@@ -12,11 +13,13 @@ import structlog
 from domain import schedule
 from domain.decision import Stage
 from domain.exact_json import read_json
+from workers.open_files import WEBHOOKS
 from workers.outbound.attempt import Attempt, Outgoing
 from workers.outbound.breaker import Breaker
 from workers.outbound.secretbox import SecretBox, SecretUnreadable
 from workers.outbound.webhook import WebhookSender
 from workers.pump import Slots, Work, first_line
+from workers.store.agenda import lease_clock
 from workers.store.deliveries import Receiver, Try
 from workers.store.outbox import Parcel
 from workers.store.store import Store
@@ -24,7 +27,11 @@ from workers.store.store import Store
 log = structlog.get_logger()
 
 WEBHOOK_SECONDS = 15.0
-DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest try, and time to commit
+DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest try, and time to wait for a connection and to commit
+COMMIT_MARGIN_SECONDS = 5.0  #: of these, so many are left for the commit, at least
+#: Between commits of what was answered: only the next event of the same invoice waits for it, where there is one.
+SETTLE_SECONDS = 0.05
+CONNECTION_WAIT_SECONDS = 0.2  #: while all connections are in use, nothing is claimed for so long
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
 
 
@@ -35,12 +42,19 @@ class DeliverStage:
     """DELIVER: the oldest unfinished event of each (endpoint, invoice), signed and posted."""
 
     def __init__(
-        self, store: Store, sender: WebhookSender, breaker: Breaker, open_secrets: Callable[[], SecretBox]
+        self,
+        store: Store,
+        sender: WebhookSender,
+        breaker: Breaker,
+        open_secrets: Callable[[], SecretBox],
+        connections: int = WEBHOOKS,
     ) -> None:
+        """``connections``: to all endpoints together, at most; beyond, a webhook waits before its time starts."""
         self._store = store
         self._sender = sender
         self._breaker = breaker
         self._open_secrets = open_secrets
+        self._connections = asyncio.Semaphore(connections)
         self._receivers: dict[str, Receiver] = {}
         self._slots: dict[str, Slots] = {}
         self._opened: dict[str, tuple[str, ...]] = {}  #: sealed secrets -> the open ones; opening costs as a post does
@@ -55,8 +69,9 @@ class DeliverStage:
             claim_of=lambda parcel: parcel.claim,
             perform=self._send,
             commit=self._store.settle,
-            admit=self._breaker.admit,
-            passes=self._breaker.passes,
+            gather_seconds=SETTLE_SECONDS,
+            admit=self._admit,
+            passes=self._passes,
             refund=self._breaker.give_back,
             name_of=lambda tried: {"endpoint": tried.parcel.claim.lane, "event_id": tried.parcel.event_id},
         )
@@ -78,17 +93,33 @@ class DeliverStage:
             return []  # disabled or removed since: its deliveries wait
         return self._store.claim_parcels(lane, limit, DELIVER_LEASE_SECONDS)
 
+    async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
+        if self._connections.locked():  # what is claimed would only wait here; another worker may have connections
+            return 0, CONNECTION_WAIT_SECONDS
+        return await self._breaker.admit(lane, asked)
+
+    def _passes(self, lane: str) -> bool:
+        return not self._connections.locked() and self._breaker.passes(lane)
+
     async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
         parcel = parcels[0]
         if parcel.delivery_id is None:
-            await self._breaker.give_back(lane, 1)
-            return [Try(parcel, "delivered")]
-        receiver = self._receivers.get(lane)
-        if receiver is None:
-            return [Try(dataclasses.replace(parcel, delivery_id=None), "delivered")]
-        # Never unbound: this task is the parcel's own, and so is its context.
-        structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
-        return [await self._try(receiver, parcel)]
+            return [await self._unsent(parcel)]
+        async with self._connections:
+            receiver = self._receivers.get(lane)
+            if receiver is None:
+                return [await self._unsent(parcel)]
+            # Never unbound: this task is the parcel's own, and so is its context.
+            structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
+            if lease_clock() + WEBHOOK_SECONDS + COMMIT_MARGIN_SECONDS > parcel.claim.over_at:
+                log.info("webhook.put_off", reason="its lease is nearly over: another worker would send it too")
+                return [await self._unsent(parcel)]
+            return [await self._try(receiver, parcel)]
+
+    async def _unsent(self, parcel: Parcel) -> Try:
+        """No try at all: its pair is pointed at what is next, this event if it still waits."""
+        await self._breaker.give_back(parcel.claim.lane, 1)
+        return Try(dataclasses.replace(parcel, delivery_id=None), "delivered")
 
     def _secrets_of(self, receiver: Receiver) -> tuple[str, ...]:
         """What signs for this endpoint. Raises ValueError and SecretUnreadable."""

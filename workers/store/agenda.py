@@ -100,10 +100,15 @@ _CLAIM_SQLITE = (
 )
 
 
+def lease_clock() -> float:
+    """Seconds of this host that nobody sets, those in which it was suspended included."""
+    return time.clock_gettime(_LEASE_CLOCK)
+
+
 class Claim(NamedTuple):
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
-    ``over_at`` (a claim's): by ``lease_clock`` the lease was not over before that.
+    ``over_at``: by ``lease_clock`` the lease was not over before that; infinite where nobody asks.
     """
 
     stage: Stage
@@ -122,6 +127,7 @@ class Room:
     limits: Mapping[str, int]  #: by lane
     lease_seconds: float
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+    begun_at: float = math.inf  #: by ``lease_clock``: its leases begin no earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +137,6 @@ class Due:
     stage: Stage
     lane: str
     in_seconds: float
-
-
-def lease_clock() -> float:
-    """Seconds of this host that nobody sets, those in which it was suspended included."""
-    return time.clock_gettime(_LEASE_CLOCK)
 
 
 def insert_into(database: Database, table: Any) -> Any:

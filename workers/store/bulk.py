@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Connection,
     CursorResult,
@@ -72,6 +73,22 @@ def execute_keyed(
     """Execute what ``statement(dialect)`` makes for these keys. It is best cached: making costs more than executing."""
     dialect = connection.dialect.name
     return connection.execute(statement(dialect), keys_of(dialect, names, keys))
+
+
+def numbered(dialect: str, column: Any) -> ColumnElement[bool]:
+    """``column IN numbers``, whole numbers; ``execute_numbered`` gives them to the execution."""
+    if dialect == "postgresql":
+        return cast("ColumnElement[bool]", column == any_(bindparam("numbers", type_=ARRAY(BigInteger))))
+    given = func.json_each(bindparam("numbers", type_=String)).table_valued("value")
+    return cast("ColumnElement[bool]", column.in_(select(given.c.value)))
+
+
+def execute_numbered(
+    connection: Connection, statement: Callable[[str], Any], numbers: Collection[int]
+) -> CursorResult[Any]:
+    """Execute what ``statement(dialect)`` makes for rows with these numbers; best cached, as with ``execute_keyed``."""
+    dialect, given = connection.dialect.name, sorted(numbers)
+    return connection.execute(statement(dialect), {"numbers": given if dialect == "postgresql" else json.dumps(given)})
 
 
 def insert_rows(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, literal_column, select, update
 from domain.decision import Stage
 from domain.models import DeliveryAttempt
 from workers.store.agenda import AGENDA, Claim, delete_rows
-from workers.store.bulk import execute_keyed, insert_rows, key_rows, keyed, update_rows
+from workers.store.bulk import execute_keyed, execute_numbered, insert_rows, key_rows, keyed, numbered, update_rows
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel
@@ -172,9 +172,13 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
 
 def _lock_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """What a try changes of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
+    return {row.id: dict(row._mapping) for row in execute_numbered(connection, _locked_deliveries, ids)}
+
+
+@functools.cache
+def _locked_deliveries(dialect: str) -> Any:
     columns = [DELIVERY.c[name] for name in ("id", "state", "tries", "next_try_at", "finished_at")]
-    rows = select(*columns).where(DELIVERY.c.id.in_(ids)).order_by(DELIVERY.c.id)
-    return {row.id: dict(row._mapping) for row in connection.execute(rows.with_for_update())}
+    return select(*columns).where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update()
 
 
 def _counts(attempt: Try, delivery: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, literal_column, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -21,7 +21,7 @@ from domain.evidence import ClockRanOut, Created, CredentialsRefused, Evidence, 
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
-from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room
+from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, lease_clock
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
@@ -34,6 +34,8 @@ RAW_CHARACTERS = 16_384
 SOON = timedelta(seconds=2)
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
+#: Written out: a bound list is made into another text with each execution.
+_STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 _IDENTITY = ("stage", "subject")
 #: What a create may bring that says something of that call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, RateLimited, Unreachable)
@@ -65,6 +67,7 @@ class _Work:
     """One transaction's worth of writing, gathered first, written in bulk and sorted by key."""
 
     now: datetime
+    leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
     rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
     held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
@@ -90,6 +93,8 @@ def judge(
     outcomes = [_judge_one(work, judgement, policy_of, taken) for judgement in judgements]
     _write_invoices(connection, work)
     lanes = _write_agenda(connection, work)
+    if room is not None:
+        room = dataclasses.replace(room, begun_at=work.leases_begin_at)
     endpoints, parcels = add_events(connection, database, work.events, work.now, room)
     insert_rows(connection, EVIDENCE, work.evidence)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
@@ -121,7 +126,8 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
     found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
     rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids])
     agenda = {(row.stage, row.subject): row for row in rows}
-    return _Work(database.now(connection), found, agenda)
+    begun_at = lease_clock()
+    return _Work(database.now(connection), begun_at, found, agenda)
 
 
 @functools.cache
@@ -132,9 +138,7 @@ def _locked_invoices(dialect: str) -> Any:
 @functools.cache
 def _locked_rows(dialect: str) -> Any:
     columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.claims, AGENDA.c.lease_token
-    rows = select(*columns).where(
-        AGENDA.c.stage.in_([stage.value for stage in STAGES]), keyed(dialect, AGENDA.c.subject)
-    )
+    rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update()
 
 

@@ -139,8 +139,11 @@ def poke_pairs(
         return {}
     _lease(rows, now, room)
     written = insert_rows(connection, AGENDA, rows, conflict="poke", returning=("subject", "lane", "lease_token"))
+    over_at = room.begun_at + room.lease_seconds
     return {
-        (row.lane, row.subject.partition("/")[2]): Claim(Stage.DELIVER, row.lane, row.subject, room.token, False, now)
+        (row.lane, row.subject.partition("/")[2]): Claim(
+            Stage.DELIVER, row.lane, row.subject, room.token, False, now, over_at
+        )
         for row in written
         if row.lease_token == room.token
     }

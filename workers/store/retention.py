@@ -5,12 +5,13 @@ Invoices stay. An event that an endpoint still waits for (a disabled one include
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, exists, select
 
+from workers.store.bulk import execute_numbered, numbered
 from workers.store.deliveries import ATTEMPT
 from workers.store.judging import EVIDENCE
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
@@ -42,17 +43,34 @@ def _remove_events(connection: Connection, before: datetime) -> int:
     if not numbers:
         return 0
     # Looked at once more under the lock: a replay may have ended between the look and the lock.
-    due = select(DELIVERY.c.event_number).where(_deliveries_of(numbers), DELIVERY.c.state == "due")
-    numbers = sorted(set(numbers) - set(connection.execute(due).scalars()))
-    ids = select(DELIVERY.c.id).where(_deliveries_of(numbers))
-    removed = connection.execute(delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids))).rowcount
-    removed += connection.execute(delete(DELIVERY).where(_deliveries_of(numbers))).rowcount
-    return removed + connection.execute(delete(EVENT).where(EVENT.c.number.in_(numbers))).rowcount
+    finished = set(numbers) - set(execute_numbered(connection, _due, numbers).scalars())
+    removals = _attempts, _deliveries, _events  # in this order: attempts are found by their deliveries
+    return sum(execute_numbered(connection, removal, finished).rowcount for removal in removals)
 
 
-def _deliveries_of(numbers: Sequence[int]) -> Any:
-    """The deliveries of events, read by the index that begins with the endpoint."""
-    return DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id)) & DELIVERY.c.event_number.in_(numbers)
+def _deliveries_of(dialect: str) -> Any:
+    """The deliveries of events with these numbers, read by the index that begins with the endpoint."""
+    return DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id)) & numbered(dialect, DELIVERY.c.event_number)
+
+
+@functools.cache
+def _due(dialect: str) -> Any:
+    return select(DELIVERY.c.event_number).where(_deliveries_of(dialect), DELIVERY.c.state == "due")
+
+
+@functools.cache
+def _attempts(dialect: str) -> Any:
+    return delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(select(DELIVERY.c.id).where(_deliveries_of(dialect))))
+
+
+@functools.cache
+def _deliveries(dialect: str) -> Any:
+    return delete(DELIVERY).where(_deliveries_of(dialect))
+
+
+@functools.cache
+def _events(dialect: str) -> Any:
+    return delete(EVENT).where(numbered(dialect, EVENT.c.number))
 
 
 def _remove_evidence(connection: Connection, before: datetime) -> int:
