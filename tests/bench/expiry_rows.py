@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -34,7 +35,7 @@ def clock_work(store: Store) -> Opener:
     return open_work
 
 
-def expiry_row(ground: Ground) -> Row:
+def expiry_row(ground: Ground, key: str = "expiry", connections: int = 1) -> Row:
     """Invoices due at one instant among many open ones: claim, decide, write, against the writing alone."""
     due, among = ground.sizes.due, ground.sizes.open_many
     cpu: list[float] = []
@@ -44,8 +45,8 @@ def expiry_row(ground: Ground) -> Row:
             return due / begin(due, cpu)
 
     what = f"expiry of {due:,} due at one instant among {among:,} open, {WORKERS} workers' clocks"
-    row = Row("expiry", what, AGAINST, "invoices/s", 0.5)
-    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground)), cpu, "clocks")
+    row = Row(key, what, f"{AGAINST}, connections: {connections}", "invoices/s", 0.5 if connections == 1 else None)
+    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground, connections)), cpu, "clocks")
 
 
 def one_clock_row(ground: Ground) -> Row:
@@ -57,8 +58,8 @@ def one_clock_row(ground: Ground) -> Row:
         with ground.store(due_ones(due, among)) as store:
             return run_stage(store, clock_work(store), due, cpu)
 
-    row = Row("expiry-one", f"the same {due:,}, one worker's clock", AGAINST, "invoices/s")
-    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground)), cpu)
+    row = Row("expiry-one", f"the same {due:,}, one worker's clock", f"{AGAINST}, connections: 1", "invoices/s")
+    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground, 1)), cpu)
 
 
 @contextlib.contextmanager
@@ -76,7 +77,7 @@ def _clocks(ground: Ground, store: Store) -> Iterator[Callable[[int, list[float]
                 process.stdin.write(b"go\n")
                 process.stdin.flush()
             with plain(store) as connection:
-                wait_until(lambda: _events(connection) >= count, f"{count} events of expiry")
+                wait_until(lambda: _all_expired(connection, count), f"{count} expiries")
             seconds = time.perf_counter() - start
             cpu.append((sum(cpu_seconds(process.pid) for process in processes) - used) / count * 1000)
             return seconds
@@ -95,9 +96,11 @@ def _clock(url: str, log: Any) -> Iterator[Any]:
         process.communicate()  # the end of its input is its end
 
 
-def _events(connection: Any) -> int:
-    """Their greatest number: counting them all would be work for the server."""
-    return int(connection.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()[0])
+def _all_expired(connection: Any, count: int) -> bool:
+    """Counted only when the events' greatest number says that it may be so: it is work for the server."""
+    if connection.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()[0] < count:
+        return False
+    return int(connection.execute("SELECT count(*) FROM invoice WHERE status = 'expired'").fetchone()[0]) >= count
 
 
 #: What an expiry changes, by hand: the invoice, its agenda, its event; the event's bytes come ready-made.
@@ -110,27 +113,36 @@ BARE_EXPIRY = (
 )
 
 
-def _bare_expiry(store: Store) -> float:
-    body = b"x" * 1200
+def _bare_expiry(store: Store, connections: int) -> float:
     with plain(store) as connection:
         now = connection.execute("SELECT now()").fetchone()
         found = connection.execute("SELECT subject FROM agenda WHERE stage = 'clock' AND due_at <= now()").fetchall()
-        ids = sorted(row[0] for row in found)
-        connection.commit()
-        start = time.perf_counter()
-        for first in range(0, len(ids), 1000):
-            values = {"ids": ids[first : first + 1000], "now": now and now[0], "body": body}
+    ids = sorted(row[0] for row in found)
+    batches = [ids[first : first + 1000] for first in range(0, len(ids), 1000)]
+
+    def expire(connection: Any, mine: Sequence[Sequence[str]]) -> None:
+        for batch in mine:
             for statement in BARE_EXPIRY:
-                connection.execute(statement, values)
+                connection.execute(statement, {"ids": batch, "now": now and now[0], "body": b"x" * 1200})
             connection.commit()
+
+    with contextlib.ExitStack() as stack:
+        open_ones = [stack.enter_context(plain(store)) for _ in range(connections)]
+        threads = stack.enter_context(ThreadPoolExecutor(connections))
+        start = time.perf_counter()
+        list(threads.map(expire, open_ones, (batches[number::connections] for number in range(connections))))
         return len(ids) / (time.perf_counter() - start)
 
 
-def _bare(ground: Ground) -> float:
+def _bare(ground: Ground, connections: int) -> float:
     with ground.store(due_ones(ground.sizes.due, ground.sizes.open_many)) as store:
-        return _bare_expiry(store)
+        return _bare_expiry(store, connections)
 
 
 def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
     """By key."""
-    return {"expiry": lambda: expiry_row(ground), "expiry-one": lambda: one_clock_row(ground)}
+    return {
+        "expiry": lambda: expiry_row(ground),
+        "expiry-two": lambda: expiry_row(ground, "expiry-two", connections=2),
+        "expiry-one": lambda: one_clock_row(ground),
+    }

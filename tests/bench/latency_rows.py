@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.bench.ground import Ground, order_fields
-from tests.bench.process_rows import INTAKE, subscribe, whole_rate
+from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
 from tests.bench.processes import creates, message, ours, push, wait_until
 from tests.bench.results import Row, percentile
 
@@ -34,9 +34,9 @@ def calm_rows(ground: Ground) -> list[Row]:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(ground.database_url())
         subscribe(ground, url)
-        stack.enter_context(ours(ground, url, "intake", "worker", "worker2", "beat"))
-        count = ground.sizes.whole
-        goes = [whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count) for _ in range(3)]
+        stack.enter_context(ours(ground, url, "intake", "worker", "worker2", "beat", max_in_flight=CALLS_AT_A_TIME))
+        count = ground.sizes.whole * OURS_LONGER
+        goes = [whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count) for _ in range(4)]
         capacity = statistics.median(goes[1:])  # the first has the first calls in it
         rate = capacity / 2 / EVENTS_EACH
         ground.ask("record", "POST")

@@ -89,15 +89,16 @@ class Processes:
 
 
 def our_environment(
-    ground: Ground, database_url: str, home: Path, delay_ms: int = 100, **changes: str
+    ground: Ground, database_url: str, home: Path, delay_ms: int = 100, max_in_flight: int = 100, **changes: str
 ) -> dict[str, str]:
-    """What our processes get: everything as in production but the addresses."""
-    account = ground.account(delay_ms)
+    """What our processes get: everything as in production but the addresses; ``max_in_flight`` is the default's."""
+    account = ground.account(delay_ms, max_in_flight)
     accounts = {
         ACCOUNT: {
             "provider": account.provider,
             "base_url": account.base_url,
             "api_key": account.api_key.get_secret_value(),
+            "max_in_flight": account.max_in_flight,
         }
     }
     return {

@@ -17,7 +17,7 @@ class Sizes:
     open_many: int  #: invoices standing open in the expiry, claim and memory rows
     open_few: int
     due: int  #: of these, expiring at one instant
-    claims: int  #: timed claims, 100 rows each
+    claims: int  #: a round, 100 rows each: half of them with many open, half with few
     lists: int  #: create_many messages, 500 orders each
     messages: int  #: create messages against no-op tasks
     whole: int  #: invoices of the whole way
@@ -25,8 +25,8 @@ class Sizes:
     calm_seconds: int  #: of load at half of the capacity
 
 
-DEFAULT = Sizes("default", 3, 6000, 20_000, 1_000_000, 10_000, 100_000, 100, 40, 6000, 4000, 300, 300)
-FULL = Sizes("full", 5, 10_000, 100_000, 1_000_000, 10_000, 100_000, 200, 100, 20_000, 8000, 600, 300)
+DEFAULT = Sizes("default", 3, 6000, 20_000, 1_000_000, 10_000, 100_000, 100, 40, 6000, 4000, 1000, 300)
+FULL = Sizes("full", 5, 10_000, 100_000, 1_000_000, 10_000, 100_000, 200, 100, 20_000, 8000, 2000, 300)
 TINY = Sizes("tiny", 2, 600, 3000, 20_000, 2000, 3000, 30, 6, 600, 400, 100, 10)
 
 

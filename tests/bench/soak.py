@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import DeadlockDetected
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +38,7 @@ SAMPLE_SECONDS = 5.0
 TICK_SECONDS = 0.02
 LIFETIME_SECONDS = 60
 EVENTS_EACH = 2  #: made, expired
+EMPTYING_TRIES = 5  #: of the tables, while the workers use them
 #: The stream is full after a few minutes instead of hours; the rest is as in production.
 SETTINGS = {"INVOICES_RETENTION_DAYS": "1", "INVOICES_STREAM_MAXLEN": "20000"}
 
@@ -137,10 +139,14 @@ def _short_order(order_id: str) -> bytes:
 def add_history(url: str, count: int, step_seconds: float) -> None:
     """The day before: so many events, that far apart."""
     store = open_store(url)
-    with plain(store) as connection:
-        connection.execute("TRUNCATE event, delivery, delivery_attempt, evidence, agenda, invoice")
-        for statement in HISTORY:
-            connection.execute(statement.encode(), {"count": count, "step": f"{step_seconds:.6f} seconds"})
+    for _ in range(EMPTYING_TRIES):  # the workers' locks and these may come crosswise
+        with contextlib.suppress(DeadlockDetected), plain(store) as connection:
+            connection.execute("TRUNCATE event, delivery, delivery_attempt, evidence, agenda, invoice")
+            for statement in HISTORY:
+                connection.execute(statement.encode(), {"count": count, "step": f"{step_seconds:.6f} seconds"})
+            break
+    else:
+        raise SystemExit("make soak: the tables could not be emptied, the workers' locks were in the way each time")
     store.add_standing()
     settle_down(store)
     store.close()

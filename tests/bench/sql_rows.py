@@ -134,27 +134,39 @@ def _bare_publish(ground: Ground, bodies: Sequence[bytes]) -> float:
 # ---------------------------------------------------------------- the cost of a claim
 
 
-def claim_row(ground: Ground) -> Row:
+#: Which of the open ones are due. Anywhere: each row is on pages of its own. As they came: where all live equally long,
+#: those that are due together were made together.
+ANYWHERE, AS_THEY_CAME = "md5(subject)", "subject"
+
+
+#: Since when. Each since its own moment, as they were filled in; or all since one.
+ONE_BY_ONE, AT_ONCE = "now() - interval '1 minute' + place * interval '1 millisecond'", "now()"
+
+
+def claim_row(ground: Ground, key: str = "claim", due: str = ANYWHERE, since: str = ONE_BY_ONE) -> Row:
     """One claim of 100 rows with many open against one with few open."""
     many, few = ground.sizes.open_many, ground.sizes.open_few
     with contextlib.ExitStack() as stack:
         stores = {size: stack.enter_context(ground.store(open_ones(size))) for size in (many, few)}
 
-        what = f"cost of one claim (100 rows) with {many:,} open"
-        row = Row("claim", what, f"with {few:,} open", "ms", 1.3, "less")
-        _claim_by_turns(stores, ground.sizes.claims // 2)  # a database just copied has nothing in its buffers
+        where = "" if due == ANYWHERE else ", due as they came"
+        where += "" if since == ONE_BY_ONE else ", due at one instant"
+        what = f"cost of one claim (100 rows{where}) with {many:,} open"
+        row = Row(key, what, f"with {few:,} open", "ms", 1.3, "less")
+        # A database just copied has nothing in its buffers.
+        _claim_by_turns(stores, ground.sizes.claims // 2, due, since)
         for _ in range(ground.sizes.rounds):
-            medians = _claim_by_turns(stores, ground.sizes.claims // 2)
+            medians = _claim_by_turns(stores, ground.sizes.claims // 2, due, since)
             row.ours.append(medians[many])
             row.theirs.append(medians[few])
         return row
 
 
-def _claim_by_turns(stores: Mapping[int, Store], claims: int) -> dict[int, float]:
+def _claim_by_turns(stores: Mapping[int, Store], claims: int, due: str, since: str) -> dict[int, float]:
     """The median of a claim in ms, by open invoices. By turns: it is mostly a commit, and how long a disk takes for one
     changes from second to second."""
     for size, store in stores.items():
-        _make_some_due(store, claims * CLAIM_ROWS, size)
+        _make_some_due(store, claims * CLAIM_ROWS, size, due, since)
     times: dict[int, list[float]] = {size: [] for size in stores}
     for _ in range(claims - 1):
         for size, store in stores.items():
@@ -163,15 +175,18 @@ def _claim_by_turns(stores: Mapping[int, Store], claims: int) -> dict[int, float
     return {size: percentile(found, 0.5) for size, found in times.items()}
 
 
-def _make_some_due(store: Store, count: int, size: int) -> None:
+def _make_some_due(store: Store, count: int, size: int, due: str, since: str) -> None:
+    """So many of them are due, in each round the same: from the second on they stay on their pages, where others would
+    be moved to the table's end, side by side."""
     with plain(store) as connection:
         connection.execute(
             "UPDATE agenda SET due_at = now() + interval '1 day', lease_token = NULL, claims = 0"
             " WHERE stage = 'clock' AND (lease_token IS NOT NULL OR due_at <= now())"
         )
         connection.execute(
-            "UPDATE agenda SET due_at = now() WHERE ctid IN"
-            " (SELECT ctid FROM agenda WHERE stage = 'clock' AND due_at > now() ORDER BY md5(subject) LIMIT %s)",
+            f"WITH due AS (SELECT ctid, row_number() OVER (ORDER BY {due}) AS place FROM agenda"
+            " WHERE stage = 'clock' AND due_at > now() ORDER BY place LIMIT %s)"
+            f" UPDATE agenda SET due_at = {since} FROM due WHERE agenda.ctid = due.ctid".encode(),
             (min(count, size // 2),),
         )
     settle_down(store)
@@ -201,7 +216,8 @@ def add_orders_row(ground: Ground) -> Row:
 def bare_insert(ground: Ground, count: int) -> float:
     """The rows that so many orders become, 500 a statement and a transaction; rows a second.
 
-    By arrays: VALUES of 500 rows are 15,000 parameters to read and plan, a third as fast and no fair comparison.
+    By arrays: VALUES of 500 rows are 15,000 parameters to read and plan, a third as fast and no fair comparison. What
+    is the same in all rows of a batch is sent once.
     """
     with ground.store() as store:
         add_orders(store, 500)
@@ -218,9 +234,10 @@ def bare_insert(ground: Ground, count: int) -> float:
                 making = time.perf_counter()
                 fresh = [_renamed(row, places, batch) for row in rows]
                 lines = [("create", row[places[0]], "shop", row[created_at], None, 0, 0) for row in fresh]
+                inserts = _insert("invoice", types["invoice"], fresh), _insert("agenda", types["agenda"], lines)
                 spent += time.perf_counter() - making
-                _insert(connection, "invoice", types["invoice"], fresh)
-                _insert(connection, "agenda", types["agenda"], lines)
+                for statement, values in inserts:
+                    connection.execute(statement, values)
                 connection.commit()
         return count / (time.perf_counter() - start - spent)
 
@@ -242,12 +259,16 @@ def _renamed(row: Sequence[Any], places: Sequence[int], batch: int) -> list[Any]
     return fresh
 
 
-def _insert(
-    connection: psycopg.Connection[Any], table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]
-) -> None:
-    arrays = ", ".join(f"%s::{kind}[]" for kind in types.values())
-    statement = f"INSERT INTO {table} ({', '.join(types)}) SELECT * FROM unnest({arrays})"
-    connection.execute(statement.encode(), [list(values) for values in zip(*rows, strict=True)])
+def _insert(table: str, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> tuple[bytes, list[Any]]:
+    columns = dict(zip(types, (list(values) for values in zip(*rows, strict=True)), strict=True))
+    same = {name: values[0] for name, values in columns.items() if all(value == values[0] for value in values)}
+    varying = {name: values for name, values in columns.items() if name not in same}
+    arrays = ", ".join(f"%s::{types[name]}[]" for name in varying)
+    constants = "".join(f", %s::{types[name]}" for name in same)
+    statement = (
+        f"INSERT INTO {table} ({', '.join([*varying, *same])}) SELECT given.*{constants} FROM unnest({arrays}) AS given"
+    )
+    return statement.encode(), [*same.values(), *varying.values()]
 
 
 def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
@@ -255,5 +276,7 @@ def rows(ground: Ground) -> dict[str, Callable[[], Row]]:
     return {
         "publish": lambda: publish_row(ground),
         "claim": lambda: claim_row(ground),
+        "claim-in-order": lambda: claim_row(ground, "claim-in-order", AS_THEY_CAME),
+        "claim-at-once": lambda: claim_row(ground, "claim-at-once", ANYWHERE, AT_ONCE),
         "add-orders": lambda: add_orders_row(ground),
     }

@@ -23,8 +23,10 @@ import httpx
 from celery import Celery
 from celery.signals import worker_process_init, worker_ready
 from pydantic import BaseModel
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Field, Session, SQLModel, create_engine, select
+from sqlmodel import Field, Session, SQLModel, col, create_engine
 
 LIFETIME = timedelta(minutes=60)
 PROVIDER, HOOK = os.environ["SHOP_PROVIDER_URL"], os.environ["SHOP_HOOK_URL"]
@@ -39,6 +41,9 @@ app.conf.update(
     accept_content=["json"],
     worker_prefetch_multiplier=4,
     worker_send_task_events=False,
+    worker_disable_rate_limits=True,
+    broker_pool_limit=64,
+    broker_transport_options={"visibility_timeout": 4 * 3600},  # longer than an expiry is waited for
     broker_connection_retry_on_startup=True,
     enable_utc=True,
     timezone="UTC",
@@ -55,7 +60,7 @@ class ShopInvoice(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     order_id: str = Field(unique=True)
-    status: str = Field(index=True)
+    status: str
     price: Decimal
     currency: str
     pay_currency: str | None = None
@@ -119,14 +124,15 @@ def create(**fields: Any) -> None:
 
 @app.task(name="shop.create_many")
 def create_many(orders: list[dict[str, Any]]) -> None:
-    """Step 1 for a list: one transaction."""
-    invoices = [_invoice(fields) for fields in orders]
-    ids = [invoice.id for invoice in invoices]
+    """Step 1 for a list: one transaction; what came before is left out."""
+    rows = [_invoice(fields).model_dump() for fields in orders]
+    fresh = insert(ShopInvoice).on_conflict_do_nothing(index_elements=["order_id"]).returning(col(ShopInvoice.id))
     with Session(engine) as session:
-        session.add_all(invoices)
+        ids = list(session.execute(fresh, rows).scalars())
         session.commit()
-    for invoice_id in ids:
-        call_provider.delay(invoice_id)
+    with app.producer_or_acquire() as producer:
+        for invoice_id in ids:
+            call_provider.apply_async((invoice_id,), producer=producer)
 
 
 @app.task(name="shop.call_provider", bind=True, max_retries=5)
@@ -196,9 +202,8 @@ def send_webhook(self: Any, webhook_id: str) -> None:
     except httpx.HTTPError as error:
         raise self.retry(exc=error, countdown=2**self.request.retries) from error
     with Session(engine) as session:
-        webhook = session.exec(select(ShopWebhook).where(ShopWebhook.id == webhook_id)).one()
-        webhook.tries += 1
-        webhook.delivered_at = datetime.now(UTC)
+        sent = update(ShopWebhook).where(col(ShopWebhook.id) == webhook_id)
+        session.execute(sent.values(tries=col(ShopWebhook.tries) + 1, delivered_at=datetime.now(UTC)))
         session.commit()
 
 
