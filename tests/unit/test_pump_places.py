@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -32,15 +33,16 @@ class Shop:
         self.orders, self.hooks = list(orders), []
         self.slots = {ORDERS[0]: Slots(10), HOOKS[0]: Slots(LIMIT)}
         self.places, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
-        self.cleared, self.most, self.looks = [], 0, 0
+        self.cleared, self.most, self.open_calls, self.looks = [], 0, 0, 0
         self.passes = passes
         self.gate = threading.Event()  #: webhooks wait until it is open
         self.gate.set()
         self.lock = threading.Lock()
         self.commit_fails = self.under_way = self.endless = False
-        self.before_taking = lambda: None
+        self.before_taking = self.before_claimed = self.before_orders = lambda: None
 
     def claim_orders(self, _lane, limit):
+        self.before_orders()
         self.looks += 1
         if self.endless:
             return [str(self.looks)]
@@ -66,21 +68,24 @@ class Shop:
         return {HOOKS[1]: taken} if taken else {}
 
     def claim_hooks(self, _lane, limit):
+        self.before_claimed()
         with self.lock:
             found, self.hooks = self.hooks[:limit], self.hooks[limit:]
         self.claimed += found
         return found
 
+    async def make(self, _lane, orders):
+        return orders
+
     async def send(self, _lane, hooks):
-        self.most = max(self.most, self.slots[HOOKS[0]].used)
+        self.open_calls += 1
+        self.most = max(self.most, self.open_calls)
         await asyncio.to_thread(self.gate.wait)
+        self.open_calls -= 1
         self.sent += hooks
         return hooks
 
     async def open_works(self, _):
-        async def make(_lane, orders):
-            return orders
-
         orders = Work(
             stage=ORDERS[0],
             lanes=lambda: [ORDERS[1]],
@@ -91,7 +96,7 @@ class Shop:
             commit_and_take=self.commit_and_take,
             feeds=HOOKS[0],
             flows=True,
-            perform=make,
+            perform=self.make,
         )
         hooks = Work(
             stage=HOOKS[0],
@@ -113,9 +118,10 @@ class Shop:
 @pytest.fixture
 def run():
     """Runs a shop's pump until a condition holds."""
-    pumps = []
+    pumps, shops = [], []
 
     def start(shop):
+        shops.append(shop)
         pump = Pump(shop.open_works, shop.due, shop.released.extend, lambda _: None, shop.cleared.append)
         pump.start()
         pumps.append(pump)
@@ -124,6 +130,8 @@ def run():
         return pump
 
     yield start
+    for shop in shops:
+        shop.gate.set()
     for pump in pumps:
         pump.stop(2)
 
@@ -155,6 +163,58 @@ def test_a_lane_never_has_more_under_way_than_its_limit_and_what_does_not_fit_is
     until(lambda: len(shop.sent) == 10)
     assert shop.most <= LIMIT
     until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def test_while_rows_are_claimed_a_commit_takes_no_slots_that_they_are_claimed_for(run):
+    shop = Shop(["1", "2", "3"])
+    shop.hooks = [f"older {number}" for number in range(LIMIT)]
+    shop.gate.clear()
+    claims, may_go_on = threading.Event(), threading.Event()
+    shop.before_claimed = lambda: (claims.set(), may_go_on.wait(PATIENCE_SECONDS))
+    pump = run(shop)
+    assert claims.wait(PATIENCE_SECONDS)
+    until(lambda: len(shop.taken) + len(shop.hooks) == LIMIT + 3)  # its commit is over
+    may_go_on.set()
+    until(lambda: shop.open_calls >= LIMIT)
+    pump.wake(HOOKS)
+    time.sleep(0.1)
+    assert shop.most == LIMIT
+    shop.gate.set()
+    until(lambda: len(shop.sent) == LIMIT + 3)
+    assert shop.most == LIMIT
+    until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def test_lanes_that_share_slots_have_no_more_calls_under_way_than_these_however_their_claims_overlap(run):
+    shop = Shop([str(number) for number in range(10)])
+    shop.hooks = [f"older {number}" for number in range(10)]
+    shop.slots[ORDERS[0]] = shop.slots[HOOKS[0]]
+    shop.gate.clear()
+    both = threading.Barrier(2)
+
+    def meet():  # the other claim, if it may be under way now
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+
+    shop.before_claimed = meet
+    calls, most = 0, 0
+
+    async def make(_lane, orders):
+        nonlocal calls, most
+        calls += 1
+        most = max(most, calls + shop.open_calls)
+        await asyncio.to_thread(shop.gate.wait)
+        calls -= 1
+        return orders
+
+    shop.make, shop.before_orders = make, meet
+    pump = run(shop)
+    pump.wake(HOOKS)
+    until(lambda: calls + shop.open_calls >= LIMIT)
+    time.sleep(0.3)
+    assert max(most, shop.most, calls + shop.open_calls) == LIMIT
+    shop.gate.set()
+    until(lambda: len(shop.sent) == 20)
 
 
 def test_a_lane_that_lets_nothing_through_takes_nothing(run):

@@ -24,6 +24,19 @@ class Place:
 
 
 @contextmanager
+def hold_slots(slots: Slots, count: int, free: Callable[[Slots], None]) -> Iterator[None]:
+    """Hold so many slots while rows are claimed for them: a commit, or another lane of the same slots, would take them
+    too. Afterwards all are free again (``free`` gives one back), and at once those are taken that rows were found for.
+    """
+    slots.used += count
+    try:
+        yield
+    finally:
+        slots.used -= count - 1
+        free(slots)
+
+
+@contextmanager
 def hold_places(runners: Iterable[Runner], wanted: int, free: Callable[[Slots], None]) -> Iterator[Mapping[str, Place]]:
     """Hold up to ``wanted`` slots of each lane that may go on and has nothing older to do, and no more than half of the
     free ones: the commit may take long, and bring nothing. ``free`` gives one back.

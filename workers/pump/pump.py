@@ -20,7 +20,7 @@ import structlog
 
 from domain.decision import Stage
 from workers.pump.commits import Commits, StoreCalls, first_line
-from workers.pump.places import hold_places
+from workers.pump.places import hold_places, hold_slots
 from workers.pump.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
@@ -199,13 +199,14 @@ class Pump:
         room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
-        allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
-        if allowed <= 0:
-            runner.hold(wait_seconds)
-            return True
-        items = await self._calls.run(work.claim, lane, allowed)
-        if work.refund is not None and len(items) < allowed:
-            await work.refund(lane, allowed - len(items))
+        with hold_slots(slots, -(-room // work.group), self._free):
+            allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
+            if allowed <= 0:
+                runner.hold(wait_seconds)
+                return True
+            items = await self._calls.run(work.claim, lane, allowed)
+            if work.refund is not None and len(items) < allowed:
+                await work.refund(lane, allowed - len(items))
         if self._stopping:  # nothing of it was begun: as if nobody had claimed it
             await self._give_back([work.claim_of(item) for item in items])
             return True
