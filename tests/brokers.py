@@ -33,8 +33,8 @@ def run_redis(folder: Path) -> Iterator[Broker]:
 
 @contextlib.contextmanager
 def run_redis_with_tls(folder: Path) -> Iterator[Broker]:
-    """With TLS and a password; the wheel's Valkey where there is no Redis."""
-    with contextlib.closing(RedisServer(find_redis_or_valkey(), folder, tls=True)) as broker:
+    """The system's own Redis with TLS and a password: the wheel's Valkey is built without TLS."""
+    with contextlib.closing(RedisServer(find_redis(), folder, tls=True)) as broker:
         yield broker
 
 

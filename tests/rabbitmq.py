@@ -11,7 +11,7 @@ import kombu
 
 from tests.certificates import write_certificates
 from tests.redis_brokers import Broker, Embedded
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Server, closed_if_it_fails, free_port, wait_until
 
 
 class RabbitMq(Broker):
@@ -37,7 +37,8 @@ class RabbitMq(Broker):
         # Erlang's own name server: RabbitMQ would leave one behind.
         names = Server(["epmd", "-port", self.environment["ERL_EPMD_PORT"]], folder / "names.log", self.environment)
         self._stack.callback(names.end)
-        self._start()
+        with closed_if_it_fails(self._stack):
+            self._start()
 
     def _listen_with_tls(self) -> str:
         """Beside the plain way in."""

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.certificates import write_certificates
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Server, closed_if_it_fails, free_port, wait_until
 from workers.embedded.valkey import ensure_valkey, stop_valkey
 
 #: A password that has to be escaped in an address, and may stand in no log.
@@ -98,12 +98,17 @@ class RedisServer(Broker):
         self.settings = {"INVOICES_BROKER_URL": self.broker_url}
         self.redis = self._stack.enter_context(redis.Redis.from_url(self.broker_url))
         self._log = folder / "redis.log"
-        self._start()
+        with closed_if_it_fails(self._stack):
+            self._start()
 
     def _start(self) -> None:
         self._process = Server(self._command, self._log)
         self._stack.callback(self._process.end)
-        wait_until(lambda: answers(self.redis), f"{self._command[0]} answers; see {self._log}")
+        wait_until(lambda: answers(self.redis) or self._ended(), f"{self._command[0]} answers; see {self._log}")
+
+    def _ended(self) -> bool:
+        assert self._process.runs(), f"{self._command[0]} has ended: {self._log.read_text()[-500:]}"
+        return False
 
     def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
         """On the same data and the same port."""
@@ -124,6 +129,10 @@ class Sentinels(Broker):
         self._stack = contextlib.ExitStack()
         self._program, self._folder = program, folder
         self.servers: dict[int, Server] = {}
+        with closed_if_it_fails(self._stack):
+            self._start()
+
+    def _start(self) -> None:
         ports = [free_port() for _ in range(3)]
         for place, port in enumerate(ports):
             self.start_server(port, None if place == 0 else ports[0])

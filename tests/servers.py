@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ class Server:
         if self.runs():
             self.send(how)
         self._process.wait(30)
+
+
+@contextlib.contextmanager
+def closed_if_it_fails(stack: contextlib.ExitStack) -> Iterator[None]:
+    """Nobody closes what was never made: servers of a broker that did not start would live on."""
+    with contextlib.ExitStack() as failing:
+        failing.push(stack)
+        yield
+        failing.pop_all()
 
 
 def free_port() -> int:

@@ -33,10 +33,12 @@ class Shop:
         self.orders, self.hooks = list(orders), []
         self.slots = {ORDERS[0]: Slots(10), HOOKS[0]: Slots(LIMIT)}
         self.places, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
-        self.cleared, self.most, self.open_calls, self.looks = [], 0, 0, 0
+        self.cleared, self.most, self.open_calls, self.open_orders, self.looks = [], 0, 0, 0, 0
         self.passes = passes
         self.gate = threading.Event()  #: webhooks wait until it is open
         self.gate.set()
+        self.orders_gate = threading.Event()  #: and orders until this one is
+        self.orders_gate.set()
         self.lock = threading.Lock()
         self.commit_fails = self.under_way = self.endless = False
         self.before_taking = self.before_claimed = self.before_orders = lambda: None
@@ -75,6 +77,9 @@ class Shop:
         return found
 
     async def make(self, _lane, orders):
+        self.open_orders += 1
+        await asyncio.to_thread(self.orders_gate.wait)
+        self.open_orders -= 1
         return orders
 
     async def send(self, _lane, hooks):
@@ -170,7 +175,12 @@ def test_while_rows_are_claimed_a_commit_takes_no_slots_that_they_are_claimed_fo
     shop.hooks = [f"older {number}" for number in range(LIMIT)]
     shop.gate.clear()
     claims, may_go_on = threading.Event(), threading.Event()
-    shop.before_claimed = lambda: (claims.set(), may_go_on.wait(PATIENCE_SECONDS))
+
+    def wait():
+        claims.set()
+        may_go_on.wait(PATIENCE_SECONDS)
+
+    shop.before_claimed = wait
     pump = run(shop)
     assert claims.wait(PATIENCE_SECONDS)
     until(lambda: len(shop.taken) + len(shop.hooks) == LIMIT + 3)  # its commit is over
@@ -189,6 +199,7 @@ def test_lanes_that_share_slots_have_no_more_calls_under_way_than_these_however_
     shop = Shop([str(number) for number in range(10)])
     shop.hooks = [f"older {number}" for number in range(10)]
     shop.slots[ORDERS[0]] = shop.slots[HOOKS[0]]
+    shop.gate = shop.orders_gate
     shop.gate.clear()
     both = threading.Barrier(2)
 
@@ -196,23 +207,12 @@ def test_lanes_that_share_slots_have_no_more_calls_under_way_than_these_however_
         with suppress(threading.BrokenBarrierError):
             both.wait(0.2)
 
-    shop.before_claimed = meet
-    calls, most = 0, 0
-
-    async def make(_lane, orders):
-        nonlocal calls, most
-        calls += 1
-        most = max(most, calls + shop.open_calls)
-        await asyncio.to_thread(shop.gate.wait)
-        calls -= 1
-        return orders
-
-    shop.make, shop.before_orders = make, meet
+    shop.before_claimed = shop.before_orders = meet
     pump = run(shop)
     pump.wake(HOOKS)
-    until(lambda: calls + shop.open_calls >= LIMIT)
+    until(lambda: shop.open_orders + shop.open_calls >= LIMIT)
     time.sleep(0.3)
-    assert max(most, shop.most, calls + shop.open_calls) == LIMIT
+    assert shop.open_orders + shop.open_calls == LIMIT
     shop.gate.set()
     until(lambda: len(shop.sent) == 20)
 
