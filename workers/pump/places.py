@@ -8,9 +8,10 @@ no claim. A process that dies in between leaves leases that run out, as after a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from domain.decision import Stage
 from workers.pump.work import Runner, Slots
 
 
@@ -24,35 +25,33 @@ class Place:
 
 
 @contextmanager
-def hold_slots(slots: Slots, count: int, free: Callable[[Slots], None]) -> Iterator[None]:
-    """Hold so many slots while rows are claimed for them: a commit, or another lane of the same slots, would take them
-    too. Afterwards all are free again (``free`` gives one back), and at once those are taken that rows were found for.
+def hold_slots(slots: Slots, stage: Stage, count: int, offer: Callable[[Slots], None]) -> Iterator[None]:
+    """Hold so many slots while something is on its way that may need them: nobody else takes them meanwhile.
+
+    Afterwards they are free again, and offered; what was begun in between has taken slots of its own.
     """
-    slots.used += count
+    slots.take(stage, count)
     try:
         yield
     finally:
-        slots.used -= count - 1
-        free(slots)
+        slots.take(stage, -count)
+        offer(slots)
 
 
 @contextmanager
-def hold_places(runners: Iterable[Runner], wanted: int, free: Callable[[Slots], None]) -> Iterator[Mapping[str, Place]]:
+def hold_places(
+    runners: Iterable[Runner], wanted: int, offer: Callable[[Slots], None]
+) -> Iterator[Mapping[str, Place]]:
     """Hold up to ``wanted`` slots of each lane that may go on and has nothing older to do, and no more than half of the
-    free ones: the commit may take long, and bring nothing. ``free`` gives one back.
-
-    Afterwards all of them are free again: what was begun meanwhile has taken slots of its own.
+    free ones (of one, that one): the commit may take long, and bring nothing.
     """
     places: dict[str, Place] = {}
-    for runner in runners:
-        work, slots = runner.work, runner.work.slots(runner.lane)
-        room = min(wanted, (slots.limit - work.reserve - slots.used + 1) // 2)
-        if room > 0 and not runner.held and not runner.behind and (work.passes is None or work.passes(runner.lane)):
-            slots.used += room
-            places[runner.lane] = Place(runner, slots, room)
-    try:
+    with ExitStack() as held:
+        for runner in runners:
+            work, slots = runner.work, runner.work.slots(runner.lane)
+            room = min(wanted, (slots.free_for(work) + 1) // 2)
+            goes_on = not (runner.held or runner.behind or runner.waits)
+            if room > 0 and goes_on and (work.passes is None or work.passes(runner.lane)):
+                held.enter_context(hold_slots(slots, work.stage, room, offer))
+                places[runner.lane] = Place(runner, slots, room)
         yield places
-    finally:
-        for place in places.values():
-            place.slots.used -= place.held - 1
-            free(place.slots)

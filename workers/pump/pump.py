@@ -112,7 +112,8 @@ class Pump:
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
             self._commits = {
-                work.stage: Commits(work, self._calls, partial(self._commit, work), self._free) for work in works
+                work.stage: Commits(work, self._calls, partial(self._commit, work), partial(self._free, work))
+                for work in works
             }
             committers = [asyncio.create_task(commits.run()) for commits in self._commits.values()]
             self._works = works
@@ -199,7 +200,7 @@ class Pump:
         room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
-        with hold_slots(slots, -(-room // work.group), self._free):
+        with hold_slots(slots, work.stage, -(-room // work.group), self._offer):
             allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
             if allowed <= 0:
                 runner.hold(wait_seconds)
@@ -207,10 +208,10 @@ class Pump:
             items = await self._calls.run(work.claim, lane, allowed)
             if work.refund is not None and len(items) < allowed:
                 await work.refund(lane, allowed - len(items))
-        if self._stopping:  # nothing of it was begun: as if nobody had claimed it
-            await self._give_back([work.claim_of(item) for item in items])
-            return True
-        self._begin(runner, slots, items)
+            if self._stopping:  # nothing of it was begun: as if nobody had claimed it
+                await self._give_back([work.claim_of(item) for item in items])
+                return True
+            self._begin(runner, slots, items)
         was_behind, runner.behind = runner.behind, len(items) >= allowed
         if runner.behind:
             if not was_behind:  # a bell that it swallowed is one that others lack now
@@ -250,9 +251,9 @@ class Pump:
 
     def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
-        work = runner.work
-        free = slots.limit - min(work.reserve, slots.limit - 1) - slots.used
-        if free <= 0:
+        work, free = runner.work, slots.free_for(runner.work)
+        runner.waits = free <= 0
+        if runner.waits:
             wait_in(slots.waiting, runner)
         elif self._commits[work.stage].hold_up(runner):
             return 0
@@ -264,7 +265,7 @@ class Pump:
         start_group = self._perform if work.perform else self._commit_group
         for start in range(0, len(items), work.group):
             group = items[start : start + work.group]
-            slots.used += 1
+            slots.take(work.stage, 1)
             task = asyncio.create_task(start_group(work, runner.lane, group, slots))
             self._under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
             task.add_done_callback(lambda done: self._under_way.pop(done, None))
@@ -282,14 +283,14 @@ class Pump:
                 self._commits[work.stage].add(result, held)
                 held = None
             if not (work.hold_slot and results):
-                self._free(slots)
+                self._free(work, slots)
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         """One transaction. What it brings for lanes of this process that have room is begun at once."""
         fed = self._commits.get(work.feeds) if work.feeds else None
         takes = fed is not None and not (fed.is_late or self._stopping)
         runners = [runner for runner in self._runners.values() if takes and runner.work.stage is work.feeds]
-        with hold_places(runners, len(batch), self._free) as places:
+        with hold_places(runners, len(batch), self._offer) as places:
             if not places or work.commit_and_take is None:
                 await self._calls.run(work.commit, batch)
                 return
@@ -307,15 +308,19 @@ class Pump:
         try:
             await self._commits[work.stage].commit(items)
         finally:
-            self._free(slots)
+            self._free(work, slots)
 
-    def _free(self, slots: Slots) -> None:
-        """A slot is free. Freed slots of one row each are gathered for a moment, so that a claim fetches several."""
-        slots.used -= 1
-        waiting, slots.waiting = slots.waiting, []
-        for runner in waiting:
-            wait_seconds = REFILL_SECONDS if runner.work.group == 1 else 0.0
-            asyncio.get_running_loop().call_later(wait_seconds, runner.wake.set)
+    def _free(self, work: Work, slots: Slots) -> None:
+        slots.take(work.stage, -1)
+        self._offer(slots)
+
+    def _offer(self, slots: Slots) -> None:
+        """Have the lanes that wait for a slot ask again, in their order. Freed slots of one row each are gathered for a
+        moment, so that a claim fetches several; and for all alike, or who may go at once would always be first."""
+        if slots.waiting and slots.used < slots.limit:
+            waiting, slots.waiting = slots.waiting, []
+            gather = any(runner.work.group == 1 for runner in waiting)
+            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, _wake_all, waiting)
 
     # ------------------------------------------------------------ the end
 
@@ -348,3 +353,8 @@ class Pump:
             await self._calls.run(self._release, claims)
         except UNAVAILABLE as error:
             log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
+
+
+def _wake_all(runners: Sequence[Runner]) -> None:
+    for runner in runners:
+        runner.wake.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,25 @@ Lane = tuple[Stage, str]
 
 @dataclass(slots=True)
 class Slots:
-    """How much I/O may be under way, and is; lanes of one account share it. Touched on the loop only."""
+    """How much I/O may be under way, and is or is about to be; lanes of one account share it. Touched on the loop only.
+
+    A slot is in use from the claim of what it is for, or from the commit that may bring it, until its I/O has ended.
+    """
 
     limit: int
     used: int = 0
-    waiting: list[Runner] = field(default_factory=list)  #: lanes that had more to do when no slot was free
+    used_by: Counter[Stage] = field(default_factory=Counter)
+    waiting: list[Runner] = field(default_factory=list)  #: lanes that were woken when no slot was free, in their order
+
+    def take(self, stage: Stage, count: int) -> None:
+        """So many more are in use; negative: fewer."""
+        self.used += count
+        self.used_by[stage] += count
+
+    def free_for(self, work: Work) -> int:
+        """How many a stage may take: all that are free but what it leaves to those that share them."""
+        reserve = min(work.reserve, self.limit - 1)
+        return min(self.limit - self.used, self.limit - reserve - self.used_by[work.stage])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,7 @@ class Work:
     batch: int = 100  #: rows per claim
     group: int = 1  #: rows per ``perform``; a group takes one slot
     repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
-    reserve: int = 0  #: slots left free for the other stages that share them
+    reserve: int = 0  #: slots that it never uses itself: they are the other stages' that share them
     timed: bool = False  #: its rows are met to the moment, or after the rest that was begun, not within a second
     feeds: Stage | None = None  #: what its commits bring is this stage's work
     #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once
@@ -72,6 +87,7 @@ class Runner:
     flowing: bool = False  #: the last claim found rows of a stage that ``flows``
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
     behind: bool = False  #: the last claim left rows behind: they are older than what is new
+    waits: bool = False  #: it found no slot free: what it was woken for may be older than what is new
 
     def hold(self, seconds: float) -> None:
         """Let nothing through for so long."""

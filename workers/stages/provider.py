@@ -77,7 +77,6 @@ class ProviderStages:
             repeatable=False,
             flows=True,
             rest_seconds=0.01,  # an order waits for this longer than for any other step
-            reserve=1,  # for look-ups: a backlog of orders must not blind us to payments
         )
         return [create, self._work(Stage.CHECK, askable, self._look_up, calls=LOOK_UP_PATIENCE, group=100)]
 
@@ -97,6 +96,7 @@ class ProviderStages:
             refund=self._rate.give_back,
             shared_limit=True,
             name_of=_name,
+            reserve=1,  # a backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting
             **options,
         )
 
