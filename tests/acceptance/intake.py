@@ -119,8 +119,8 @@ class Intake:
         return self.broker.redis.hlen("invoices.unacked")
 
     def until_acknowledged(self):
-        """Until nothing is left, nor in anybody's hands. RabbitMQ tells what is held when its holder has ended, a moment
-        later; what the holder had not begun by then comes back, and is the next one's."""
+        """Until nothing is left, nor in anybody's hands. RabbitMQ shows what is held when its holder has ended;
+        what that one had not begun comes back, and is the next one's."""
         if self.speaks_redis:
             self.until(lambda: (self.ready(), self.held()) == (0, 0))
             return
