@@ -42,6 +42,11 @@ ENDED = frozenset({"paid", "expired", "failed", "cancelled"})
 DEADLINE_SECONDS = 60.0
 STOP_SECONDS = 40.0
 TAIL_LINES = 40
+#: An account with which, however busy the machine, no call is given up and no lease ends meanwhile (a time-out and
+#: 10 s): a doubt or a second call is ours. With 3 s, calls may time out on a busy machine: a doubt, and by `on_doubt` a
+#: repeat. Not for what a killed worker had in hand: that is waited for.
+PATIENT: Mapping[str, Any] = {"timeout_seconds": 60}
+ALL_PATIENT: Mapping[str, Mapping[str, Any]] = {"nebulox": PATIENT, "zeroxhost": PATIENT}
 
 
 class Running(Protocol):

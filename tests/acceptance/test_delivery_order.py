@@ -16,7 +16,7 @@ from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
 from tests.acceptance.shop import Shops, take
-from tests.acceptance.system import System, zeroxhost_order
+from tests.acceptance.system import ALL_PATIENT, System, zeroxhost_order
 
 SLOW_SECONDS = 0.3
 SLOW_CAP = 5
@@ -135,7 +135,7 @@ def test_500_invoices_at_a_healthy_a_slow_and_a_failing_shop_with_three_workers_
     url = request.getfixturevalue("new_postgres_url") if kind == "postgresql" else None
     behaviours = {"healthy": take, "slow": take_slowly, "failing": fail(up_to_two)}
     workers = ("worker", "worker2", "worker3")
-    with Shops(behaviours) as shops, System(tmp_path, database_url=url) as system:
+    with Shops(behaviours) as shops, System(tmp_path, database_url=url, accounts=ALL_PATIENT) as system:
         endpoints = start(system, shops, "intake", *workers, slow=("--max-in-flight", str(SLOW_CAP)))
         names = (STUCK, *(f"order-{n}" for n in range(499)))
         system.order(*(zeroxhost_order(name, "~confirm:1~pay:2~") for name in names))

@@ -9,20 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.system import RECEIVER, System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.system import ALL_PATIENT, RECEIVER, System, nebulox_order, running, zeroxhost_order
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
-
-#: However busy the machine, no call is given up and no lease ends meanwhile (a time-out and 10 s): a doubt or a second
-#: call is ours. With 3 s, calls may time out on a busy machine: a doubt, and by `on_doubt` a repeat.
-PATIENT = {name: {"timeout_seconds": 60} for name in ("nebulox", "zeroxhost")}
 
 
 def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_lost(
     tmp_path, broker, new_postgres_url, postgres_behind_a_door
 ):
     door, url = postgres_behind_a_door
-    system = System(tmp_path, database_url=url, direct_database_url=new_postgres_url, accounts=PATIENT, broker=broker)
+    system = System(
+        tmp_path, database_url=url, direct_database_url=new_postgres_url, accounts=ALL_PATIENT, broker=broker
+    )
     with running(system, "intake", "worker", "beat") as system:
         for provider in ("nebulox", "zeroxhost"):
             system.control("faults", {"provider": provider, "fault": "delay", "argument": 5, "match": "before-"})

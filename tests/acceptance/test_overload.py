@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.system import INTAKE_QUEUE, WORK_QUEUE, System, nebulox_order, running
+from tests.acceptance.system import INTAKE_QUEUE, PATIENT, WORK_QUEUE, System, nebulox_order, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
@@ -17,8 +17,8 @@ SECONDS = 6  #: of orders at ten times that
 SHORT_SECONDS = 4  #: the same on brokers that are not the embedded one
 CALM = 30  #: orders of the other account, meanwhile
 ACCOUNTS: dict[str, dict[str, object]] = {
-    "busy": {"provider": "nebulox", "rate_per_second": RATE, "max_in_flight": 5},
-    "calm": {"provider": "nebulox"},
+    "busy": {"provider": "nebulox", "rate_per_second": RATE, "max_in_flight": 5, **PATIENT},
+    "calm": {"provider": "nebulox", **PATIENT},
 }
 MOST_BELLS = 20  #: bells and sweeps that may wait at one moment: none means more than "look at this lane"
 MOST_GROWTH_MIB = 48.0  #: what a worker's first thousands of calls may leave behind

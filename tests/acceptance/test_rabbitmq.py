@@ -11,7 +11,7 @@ import kombu
 import pytest
 from celery import Celery
 
-from tests.acceptance.system import System, nebulox_order, running
+from tests.acceptance.system import ALL_PATIENT, System, nebulox_order, running
 from tests.brokers import run_rabbitmq, skipping
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
@@ -114,7 +114,9 @@ def test_messages_held_longer_than_the_broker_allows_come_back_and_are_stored_on
     door, url = postgres_behind_a_door
     with (
         skipping(run_rabbitmq(tmp_path_factory.mktemp("broker"), IMPATIENT)) as broker,
-        System(tmp_path, broker=broker, database_url=url, direct_database_url=new_postgres_url) as system,
+        System(
+            tmp_path, broker=broker, database_url=url, direct_database_url=new_postgres_url, accounts=ALL_PATIENT
+        ) as system,
     ):
         system.start_program("up", [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"])
         system.wait_until(lambda: "pump.started" in system.log("up"), "the worker runs")

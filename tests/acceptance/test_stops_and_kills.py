@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.proxy import Door
-from tests.acceptance.system import System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, embedded_and
 
 
@@ -26,6 +26,8 @@ def system(request, tmp_path_factory, brokers, door):
     what becomes of those shows half a minute later, in the last tests."""
     accounts: dict[str, dict[str, Any]] = {
         "zeroxhost": {"max_in_flight": 20},
+        "patient-n": {"provider": "nebulox", **PATIENT},
+        "patient-z": {"provider": "zeroxhost", **PATIENT},
         "far": {"provider": "zeroxhost", "timeout_seconds": 4, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
     }
     with contextlib.ExitStack() as stack:
@@ -65,7 +67,7 @@ def check_creates(system, prefix, orders):
 def test_two_workers_share_the_work_and_no_order_is_created_twice(system):
     delay(system, "zeroxhost", 0.3, "two-")
 
-    system.order(*(zeroxhost_order(f"two-{n}") for n in range(120)))
+    system.order(*(zeroxhost_order(f"two-{n}", account="patient-z") for n in range(120)))
     system.wait_for_statuses("two-", pending=120)
 
     assert system.creates("two-") == Counter({f"two-{n}": 1 for n in range(120)})
@@ -85,7 +87,7 @@ def test_a_bell_nobody_hears_and_a_dead_beat_delay_an_order_by_a_sweep_only(syst
 def test_sigterm_lets_calls_in_flight_finish_and_keeps_their_answers(system):
     system.kill("worker2", signal.SIGTERM)
     delay(system, "nebulox", 1.5, "stop-")
-    system.order(*(nebulox_order(f"stop-{n}") for n in range(10)))
+    system.order(*(nebulox_order(f"stop-{n}", account="patient-n") for n in range(10)))
     system.wait_for_calls("stop-", 10)
 
     assert system.kill("worker", signal.SIGTERM) == 0

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.acceptance.system import ALL_PATIENT, PATIENT, System
 from tests.acceptance.system import RECEIVER as RECEIVER_NAME
-from tests.acceptance.system import System
 from tests.upgrades.__main__ import RELEASES
 from tests.upgrades.dump import load_rows
 from tests.upgrades.keys import HELD_ORDER, load_keys
@@ -47,7 +47,7 @@ CLOSED = {"paid", "expired", "failed", "cancelled", "refunded"}
 def test_what_release_1_left_is_brought_to_its_end(request, tmp_path, kind):
     url = request.getfixturevalue("new_postgres_url") if kind == "postgresql" else None
     kept = RELEASES / "0001"
-    accounts = {"nebulox": {"lifetime_minutes": "0.1"}}
+    accounts = {**ALL_PATIENT, "nebulox": {**PATIENT, "lifetime_minutes": "0.1"}}
     with System(tmp_path, database_url=url, accounts=accounts) as system:
         take_over(system, url or f"sqlite:///{tmp_path}/invoices.db", kept, kind)
         messages = read_messages(kept / "messages.jsonl")
