@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 from collections import Counter
 from typing import Any
@@ -114,7 +115,9 @@ def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
     assert system.kill("intake", signal.SIGTERM) == 0
 
     taken = system.statuses("burst-").total()
-    assert taken + system.broker.waiting("invoices.intake") == 300
+    # RabbitMQ gives back what was held a moment later. In Redis a lease of 30 s would bring it back: waited for less.
+    there = functools.partial(system.broker.waiting, "invoices.intake")
+    system.wait_until(lambda: taken + there() == 300, "all others are given back", 10)
     system.start("intake")
     system.wait_for_statuses("burst-", pending=300)
     check_creates(system, "burst-", 300)
