@@ -14,6 +14,8 @@ from tests.acceptance.proxy import Door
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, embedded_and
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def door():
@@ -29,7 +31,7 @@ def system(request, tmp_path_factory, brokers, door):
         "zeroxhost": {"max_in_flight": 20},
         "patient-n": {"provider": "nebulox", **PATIENT},
         "patient-z": {"provider": "zeroxhost", **PATIENT},
-        "far": {"provider": "zeroxhost", "timeout_seconds": 4, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
+        "far": {"provider": "zeroxhost", "timeout_seconds": 12, "base_url": f"http://127.0.0.1:{door.port}/zeroxhost"},
     }
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(brokers.open(request.param))
@@ -44,11 +46,12 @@ def system(request, tmp_path_factory, brokers, door):
 
 def kill_amid_calls(system):
     for provider in ("nebulox", "zeroxhost"):
-        delay(system, provider, 1.0, "kill-")
+        delay(system, provider, 2.0, "kill-")
     orders = [nebulox_order(f"kill-n-{n}", lifetime_minutes="0.05") for n in range(10)]
     system.order(*orders, *(zeroxhost_order(f"kill-z-{n}", "~pay:1~") for n in range(10)))
     system.wait_for_calls("kill-", 5)
     assert system.kill("worker") == -signal.SIGKILL
+    system.control("faults", method="DELETE")  # repeats must not come near their time-out: each would be one more doubt
 
 
 def delay(system, provider, seconds, match):
@@ -66,7 +69,7 @@ def check_creates(system, prefix, orders):
 
 
 def test_two_workers_share_the_work_and_no_order_is_created_twice(system):
-    delay(system, "zeroxhost", 0.3, "two-")
+    delay(system, "zeroxhost", 1.0, "two-")
 
     system.order(*(zeroxhost_order(f"two-{n}", account="patient-z") for n in range(120)))
     system.wait_for_statuses("two-", pending=120)
@@ -87,7 +90,7 @@ def test_a_bell_nobody_hears_and_a_dead_beat_delay_an_order_by_a_sweep_only(syst
 
 def test_sigterm_lets_calls_in_flight_finish_and_keeps_their_answers(system):
     system.kill("worker2", signal.SIGTERM)
-    delay(system, "nebulox", 1.5, "stop-")
+    delay(system, "nebulox", 5, "stop-")
     system.order(*(nebulox_order(f"stop-{n}", account="patient-n") for n in range(10)))
     system.wait_for_calls("stop-", 10)
 
@@ -124,8 +127,8 @@ def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
 
 
 def test_a_provider_that_hangs_holds_up_its_own_expiries_by_one_time_out_and_nobody_else_s(system, door):
-    near = [zeroxhost_order(f"hang-near-{n}", "~lifetime:3~") for n in range(3)]
-    far = [zeroxhost_order(f"hang-far-{n}", "~lifetime:3~", account="far") for n in range(3)]
+    near = [zeroxhost_order(f"hang-near-{n}", "~lifetime:12~") for n in range(3)]
+    far = [zeroxhost_order(f"hang-far-{n}", "~lifetime:12~", account="far") for n in range(3)]
     system.order(*far, *near)
     system.wait_for_statuses("hang-", pending=6)
     door.stall()
@@ -139,7 +142,7 @@ def test_a_provider_that_hangs_holds_up_its_own_expiries_by_one_time_out_and_nob
 
 
 def test_a_sigkilled_worker_s_calls_are_in_doubt_and_every_order_still_ends(system):
-    system.wait_for_statuses("kill-", expired=10, paid=10)
+    system.wait_for_statuses("kill-", expired=10, paid=10, seconds=90)
     check_creates(system, "kill-", 20)
     assert any(row["doubts"] for row in system.invoices("kill-").values())
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.system import System, running, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 DISK_MEGABYTES = 12
 
@@ -51,10 +51,11 @@ def has_noticed(system: System, name: str) -> bool:
 
 
 def test_on_a_full_disk_orders_wait_in_the_broker_and_go_on_when_there_is_room(tmp_path, small_disk):
-    system = System(tmp_path / "home", database_url=f"sqlite+pysqlite:///{small_disk}/invoices.db")
+    accounts = {"zeroxhost": {"timeout_seconds": 30}}  # longer than the delay: the doubts are to be the kill's
+    system = System(tmp_path / "home", database_url=f"sqlite+pysqlite:///{small_disk}/invoices.db", accounts=accounts)
     (tmp_path / "home").mkdir()
     with running(system, "intake", "worker", "beat") as system:
-        system.control("faults", {"provider": "zeroxhost", "fault": "delay", "argument": 1, "match": "before-"})
+        system.control("faults", {"provider": "zeroxhost", "fault": "delay", "argument": 8, "match": "before-"})
         system.order(*(zeroxhost_order(f"before-{n}", "~pay:2~") for n in range(20)))
         system.wait_for_calls("before-", 20)
         ballast = fill(small_disk)
@@ -69,8 +70,8 @@ def test_on_a_full_disk_orders_wait_in_the_broker_and_go_on_when_there_is_room(t
         system.holds(lambda: system.statuses("during-").total() < 200, "what can't be written is not lost", 5)
         ballast.unlink()
 
-        system.wait_until(lambda: system.statuses("during-")["paid"] == 200, "all are paid", 120)
-        system.wait_until(lambda: system.statuses("before-")["paid"] == 20, "the doubtful ones are paid", 120)
+        system.wait_until(lambda: system.statuses("during-")["paid"] == 200, "all are paid", 240)
+        system.wait_until(lambda: system.statuses("before-")["paid"] == 20, "the doubtful ones are paid", 240)
         creates = system.creates()
         for order_id, row in system.invoices().items():
             assert creates[order_id] <= 1 + row["doubts"], order_id
