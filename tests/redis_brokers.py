@@ -175,7 +175,8 @@ class Sentinels(Broker):
             f"port {port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {self.sentinel_password}\n"
             f"sentinel sentinel-pass {self.sentinel_password}\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {master} 2\nsentinel auth-pass {MASTER} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n"
+            # Long enough that a master on a busy machine is not taken for dead.
+            f"sentinel down-after-milliseconds {MASTER} 5000\nsentinel failover-timeout {MASTER} 5000\n"
         )
         server = Server([self._program, str(settings), "--sentinel"], folder / "log")
         self._stack.callback(server.end)
