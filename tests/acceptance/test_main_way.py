@@ -14,6 +14,8 @@ from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import ALL_PATIENT, PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, embedded_and
 
+pytestmark = pytest.mark.timeout(300)
+
 EXACT = "0.1000000000000000055"
 
 

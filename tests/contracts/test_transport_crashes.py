@@ -24,6 +24,7 @@ def nursery():
         yield nursery
 
 
+@pytest.mark.timeout(400)
 def test_a_worker_killed_over_and_over_loses_nothing(valkey_broker_url):
     figures = run_kills(
         Run(valkey_broker_url, database=8, ours=True, options={"visibility_timeout": 2}),
@@ -50,13 +51,13 @@ def test_a_worker_that_is_told_to_stop_gives_its_messages_back_at_once(valkey_br
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 @pytest.mark.parametrize("ours", [False, True], ids=["stock", "ours"])
 def test_forty_kills_under_load(valkey_broker_url, nursery, ours, pool):
     messages, kills = 20_000, 40
     run = Run(valkey_broker_url, database=8, ours=ours, pool=pool, nursery=nursery)
-    figures = run_kills(run, messages, kills, seed=SEED)
+    figures = run_kills(run, messages, kills, seed=SEED, drain_seconds=600)
     print(f"\n{'ours' if ours else 'stock'}, {pool}: {figures}")
     if ours:
         assert (figures.lost, figures.left) == (0, (0, 0))
@@ -64,7 +65,7 @@ def test_forty_kills_under_load(valkey_broker_url, nursery, ours, pool):
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("ours", [False, True], ids=["stock", "ours"])
 def test_a_broker_killed_under_load_and_started_again_loses_nothing(tmp_path, nursery, ours):
     messages, random = 12_000, Random(SEED)
@@ -83,7 +84,7 @@ def test_a_broker_killed_under_load_and_started_again_loses_nothing(tmp_path, nu
             time.sleep(random.uniform(0.1, 1.0))
             ensure_valkey(tmp_path)
             deaths += run.kept_alive()
-        run.drain()
+        run.drain(400)
         figures = run.count(messages)
     finally:
         run.stop(kill=True)
@@ -95,7 +96,7 @@ def test_a_broker_killed_under_load_and_started_again_loses_nothing(tmp_path, nu
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_speed_beside_kombus_own_is_printed(valkey_broker_url):
     speed, latency = {}, {}
     for name, ours in (("stock", False), ("ours", True), ("stock again", False), ("ours again", True)):

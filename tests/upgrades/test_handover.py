@@ -15,7 +15,7 @@ from tests.upgrades.messages import read_messages
 from tests.upgrades.rows import ENDPOINT_ID, RECEIVER, WAYS, WEBHOOK_SECRET
 from workers.store.database import Database
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
 
 #: What was left in each state ends so. The sandbox does not know what release 1 made there: its invoices run out,
 #: unless they had ended before.
@@ -56,7 +56,7 @@ def test_what_release_1_left_is_brought_to_its_end(request, tmp_path, kind):
             system.redis.lpush(queue, json.dumps(message["item"]))
         system.start("intake", "worker", "beat")
 
-        system.wait_until(lambda: all_ended(system), "everything has ended", 100)
+        system.wait_until(lambda: all_ended(system), "everything has ended", 200)
         ended = {order_id: row["status"] for order_id, row in system.invoices().items()}
         assert {name: ended[name] for name in ENDS} == ENDS
         assert set(WAYS) <= set(ENDS)

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.system import System, running, zeroxhost_order
 from workers.store import schema
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(480)]
 
 BATCH = 10
 PAUSE_SECONDS = 0.4
@@ -54,8 +54,8 @@ def test_this_release_works_on_while_the_next_ones_migrate(new_postgres_url, tmp
             system.restart("worker")
             assert system.command("migrate", "--json")[0]["changed"] is False
         sent = flow.end()
-        system.wait_for_statuses(paid=sent)
-        system.wait_until_told()
+        system.wait_for_statuses(paid=sent, seconds=180)
+        system.wait_until_told(180)
 
         system.check_history()
         assert max(system.creates().values()) <= 1 + max(row["doubts"] for row in system.invoices().values())
