@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 
@@ -11,6 +12,10 @@ import redis
 
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
+from workers.pump.loop import new_loop
+
+# What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's.
+asyncio.events.new_event_loop = new_loop
 
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)

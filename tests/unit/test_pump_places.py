@@ -246,9 +246,8 @@ def test_what_was_taken_when_the_process_stops_is_given_back(run):
 
 
 def held(runners, wanted=10):
-    slots_freed: list[Slots] = []
-    with hold_places(runners, wanted, slots_freed.append) as places:
-        return {lane: place.held for lane, place in places.items()}, slots_freed
+    with hold_places(runners, wanted) as places:
+        return {lane: place.held for lane, place in places.items()}
 
 
 def runner(slots, lane="ep", **state):
@@ -269,16 +268,21 @@ def test_only_free_slots_of_lanes_that_are_not_behind_and_not_held_are_places():
         runner(Slots(5), "limited", held=True),
         runner(Slots(5), "waits", waits=True),
     ]
-    found, _ = held(lanes)
-    assert found == {"some": 2, "many": 10}
+    assert held(lanes) == {"some": 2, "many": 10}
 
 
 def test_places_are_slots_in_use_until_they_are_given_back():
     slots = Slots(8, used=1)
-    freed: list[Slots] = []
-    with hold_places([runner(slots)], 3, freed.append):
-        assert (slots.used, freed) == (4, [])
-    assert (slots.used, freed) == (1, [slots])  # and who waits for one is told
+    waiting = runner(slots)
+
+    async def hold():
+        with hold_places([runner(slots)], 3):
+            assert slots.used == 4
+            slots.waiting.append(waiting)
+        assert slots.used == 1
+        await asyncio.wait_for(waiting.wake.wait(), PATIENCE_SECONDS)
+
+    asyncio.run(hold())
 
 
 def test_a_lane_that_flows_is_claimed_again_without_bells_until_nothing_comes_any_more(run):

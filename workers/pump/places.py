@@ -7,7 +7,7 @@ no claim. A process that dies in between leaves leases that run out, as after a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Place:
 
 
 @contextmanager
-def hold_slots(slots: Slots, stage: Stage, count: int, offer: Callable[[Slots], None]) -> Iterator[None]:
+def hold_slots(slots: Slots, stage: Stage, count: int) -> Iterator[None]:
     """Hold so many slots while something is on its way that may need them: nobody else takes them meanwhile.
 
     Afterwards they are free again, and offered; what was begun in between has taken slots of its own.
@@ -35,13 +35,11 @@ def hold_slots(slots: Slots, stage: Stage, count: int, offer: Callable[[Slots], 
         yield
     finally:
         slots.take(stage, -count)
-        offer(slots)
+        slots.offer()
 
 
 @contextmanager
-def hold_places(
-    runners: Iterable[Runner], wanted: int, offer: Callable[[Slots], None]
-) -> Iterator[Mapping[str, Place]]:
+def hold_places(runners: Iterable[Runner], wanted: int) -> Iterator[Mapping[str, Place]]:
     """Hold up to ``wanted`` slots of each lane that may go on and has nothing older to do, and no more than half of the
     free ones (of one, that one): the commit may take long, and bring nothing.
     """
@@ -52,6 +50,6 @@ def hold_places(
             room = min(wanted, (slots.free_for(work) + 1) // 2)
             goes_on = not (runner.held or runner.behind or runner.waits)
             if room > 0 and goes_on and (work.passes is None or work.passes(runner.lane)):
-                held.enter_context(hold_slots(slots, work.stage, room, offer))
+                held.enter_context(hold_slots(slots, work.stage, room))
                 places[runner.lane] = Place(runner, slots, room)
         yield places

@@ -20,6 +20,7 @@ import structlog
 
 from domain.decision import Stage
 from workers.pump.commits import Commits, StoreCalls, first_line
+from workers.pump.loop import new_loop
 from workers.pump.places import hold_places, hold_slots
 from workers.pump.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
-REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
 
 
 class Pump:
@@ -64,7 +64,7 @@ class Pump:
 
     def start(self) -> None:
         """Start the thread; returns when its loop runs."""
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="pump", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name="pump", daemon=True)
         self._thread.start()
         self._ready.wait()
 
@@ -106,13 +106,19 @@ class Pump:
 
     # ------------------------------------------------------------ on the loop
 
+    def _run_loop(self) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(self._main())
+
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready.set()
         async with AsyncExitStack() as stack:
             works = await self._open(stack)
             self._commits = {
-                work.stage: Commits(work, self._calls, partial(self._commit, work), partial(self._free, work))
+                work.stage: Commits(
+                    work, self._calls, partial(self._commit, work), partial(Slots.free, stage=work.stage)
+                )
                 for work in works
             }
             committers = [asyncio.create_task(commits.run()) for commits in self._commits.values()]
@@ -200,7 +206,7 @@ class Pump:
         room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
-        with hold_slots(slots, work.stage, -(-room // work.group), self._offer):
+        with hold_slots(slots, work.stage, -(-room // work.group)):
             allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
             if allowed <= 0:
                 runner.hold(wait_seconds)
@@ -283,14 +289,14 @@ class Pump:
                 self._commits[work.stage].add(result, held)
                 held = None
             if not (work.hold_slot and results):
-                self._free(work, slots)
+                slots.free(work.stage)
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         """One transaction. What it brings for lanes of this process that have room is begun at once."""
         fed = self._commits.get(work.feeds) if work.feeds else None
         takes = fed is not None and not (fed.is_late or self._stopping)
         runners = [runner for runner in self._runners.values() if takes and runner.work.stage is work.feeds]
-        with hold_places(runners, len(batch), self._offer) as places:
+        with hold_places(runners, len(batch)) as places:
             if not places or work.commit_and_take is None:
                 await self._calls.run(work.commit, batch)
                 return
@@ -308,19 +314,7 @@ class Pump:
         try:
             await self._commits[work.stage].commit(items)
         finally:
-            self._free(work, slots)
-
-    def _free(self, work: Work, slots: Slots) -> None:
-        slots.take(work.stage, -1)
-        self._offer(slots)
-
-    def _offer(self, slots: Slots) -> None:
-        """Have the lanes that wait for a slot ask again, in their order. Freed slots of one row each are gathered for a
-        moment, so that a claim fetches several; and for all alike, or who may go at once would always be first."""
-        if slots.waiting and slots.used < slots.limit:
-            waiting, slots.waiting = slots.waiting, []
-            gather = any(runner.work.group == 1 for runner in waiting)
-            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, _wake_all, waiting)
+            slots.free(work.stage)
 
     # ------------------------------------------------------------ the end
 
@@ -353,8 +347,3 @@ class Pump:
             await self._calls.run(self._release, claims)
         except UNAVAILABLE as error:
             log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
-
-
-def _wake_all(runners: Sequence[Runner]) -> None:
-    for runner in runners:
-        runner.wake.set()

@@ -13,6 +13,8 @@ from workers.store.agenda import Claim
 
 Lane = tuple[Stage, str]
 
+REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
+
 
 @dataclass(slots=True)
 class Slots:
@@ -30,6 +32,19 @@ class Slots:
         """So many more are in use; negative: fewer."""
         self.used += count
         self.used_by[stage] += count
+
+    def free(self, stage: Stage) -> None:
+        """One less is in use, and offered."""
+        self.take(stage, -1)
+        self.offer()
+
+    def offer(self) -> None:
+        """Have the lanes that wait for a slot ask again, in their order. Freed slots of one row each are gathered for a
+        moment, so that a claim fetches several; and for all alike, or who may go at once would always be first."""
+        if self.waiting and self.used < self.limit:
+            waiting, self.waiting = self.waiting, []
+            gather = any(runner.work.group == 1 for runner in waiting)
+            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, _wake_all, waiting)
 
     def free_for(self, work: Work) -> int:
         """How many a stage may take: all that are free but what it leaves to those that share them."""
@@ -109,3 +124,8 @@ def wait_in(waiting: list[Runner], runner: Runner) -> None:
     """Have a lane woken when what it waits for is there, once however often it asks."""
     if runner not in waiting:
         waiting.append(runner)
+
+
+def _wake_all(runners: Sequence[Runner]) -> None:
+    for runner in runners:
+        runner.wake.set()

@@ -1,0 +1,13 @@
+"""The pump's event loop: uvloop's where there is a wheel, asyncio's own elsewhere; what they do is the same.
+
+Measured (``tests.bench deliver``): a webhook takes a fifth less of the processor on uvloop's.
+"""
+
+from __future__ import annotations
+
+try:
+    from uvloop import new_event_loop as new_loop
+except ImportError:  # no wheel for this platform
+    from asyncio import new_event_loop as new_loop  # type: ignore[assignment]  # any loop
+
+__all__ = ["new_loop"]
