@@ -14,7 +14,8 @@ from tests.engines import MissingEngineError, new_postgres_database, run_postgre
 from workers.embedded.errors import EmbeddedError
 from workers.pump.loop import new_loop
 
-# What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's.
+# What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's. With
+# warnings as errors uvloop never ends a loop that has a transport left open: the time-out then shows `Runner.close`.
 asyncio.events.new_event_loop = new_loop
 
 # Time is never asserted on: the machine may be busy.

@@ -16,6 +16,7 @@ from workers.outbound.breaker import Breaker
 from workers.outbound.secretbox import SecretBox, new_key
 from workers.outbound.signature import new_secret
 from workers.outbound.webhook import WebhookSender
+from workers.pump.work import Runner
 from workers.stages import DeliverStage
 from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
@@ -54,6 +55,31 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
     (attempt,) = attempts_of(database, delivery.id)
     assert attempt.error == "secret: can't be opened with INVOICES_SECRET_KEY"
     assert attempt.next_try_at is not None
+
+
+def test_a_lane_that_was_woken_while_its_endpoint_was_disabled_asks_again_when_it_is_enabled(database):
+    endpoint = subscribe(database)
+    stage = DeliverStage(
+        open_store(database), WebhookSender(AddressGuard(())), Breaker(fakeredis.FakeAsyncRedis()), dict
+    )
+    work = stage.work()
+    lane = Runner(work, endpoint)
+
+    def look(disabled_at):
+        change(database, ENDPOINT, disabled_at=disabled_at)
+        work.lanes()
+        return work.slots(endpoint)
+
+    async def enable() -> None:
+        slots = look(now(database))
+        assert slots.free_for(work) <= 0
+        slots.waiting.append(lane)
+        slots.offer()
+        assert not slots.offered
+        assert look(None).free_for(work) > 0
+        await asyncio.wait_for(lane.wake.wait(), 20)
+
+    asyncio.run(enable())
 
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -84,8 +84,13 @@ def test_orders_and_look_ups_of_an_account_take_turns_however_many_of_both_wait(
     backlog, slots = Backlog(), Slots(limit)
     create = backlog.work(Stage.CREATE, slots, flows=True, reserve=1)
     check = backlog.work(Stage.CHECK, slots, group=100, reserve=1)
-    run(create, check)
-    until(lambda: min(backlog.calls[Stage.CREATE], backlog.calls[Stage.CHECK]) > TURNS)
+    pump = run(create, check)
+
+    def turns():
+        pump.wake((Stage.CREATE, "one"))  # each commit of the intake rings for new orders
+        return min(backlog.calls[Stage.CREATE], backlog.calls[Stage.CHECK])
+
+    until(lambda: turns() > TURNS)
     assert backlog.most <= limit
 
 

@@ -5,8 +5,13 @@ Measured (``tests.bench deliver``): a webhook takes a fifth less of the processo
 
 from __future__ import annotations
 
+import os
+
 try:
     from uvloop import new_event_loop as new_loop
+
+    # Names are looked up in half of its threads, of which there would be four: two that hang would hold up all others.
+    os.environ.setdefault("UV_THREADPOOL_SIZE", "32")
 except ImportError:  # no wheel for this platform
     from asyncio import new_event_loop as new_loop  # type: ignore[assignment]  # any loop
 

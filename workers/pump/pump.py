@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
+TIMER_SECONDS = 0.002  #: a timer may be early by so much (uvloop rounds): the claim would find nothing
 
 
 class Pump:
@@ -168,7 +169,7 @@ class Pump:
             if due.in_seconds <= 0:
                 self._wake((due.stage, due.lane))
             elif due.in_seconds <= LOOK_AHEAD_SECONDS:
-                loop.call_later(due.in_seconds, self._wake, (due.stage, due.lane))
+                loop.call_later(due.in_seconds + TIMER_SECONDS, self._wake, (due.stage, due.lane))
 
     def _wake(self, lane: Lane) -> None:
         runner = self._runners.get(lane)

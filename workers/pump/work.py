@@ -27,6 +27,7 @@ class Slots:
     used: int = 0
     used_by: Counter[Stage] = field(default_factory=Counter)
     waiting: list[Runner] = field(default_factory=list)  #: lanes that were woken when no slot was free, in their order
+    offered: bool = False  #: those who wait are woken in a moment
 
     def take(self, stage: Stage, count: int) -> None:
         """So many more are in use; negative: fewer."""
@@ -41,13 +42,22 @@ class Slots:
     def offer(self) -> None:
         """Have the lanes that wait for a slot ask again, in their order. Freed slots of one row each are gathered for a
         moment, so that a claim fetches several; and for all alike, or who may go at once would always be first."""
-        if self.waiting and self.used < self.limit:
-            waiting, self.waiting = self.waiting, []
-            gather = any(runner.work.group == 1 for runner in waiting)
-            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, _wake_all, waiting)
+        if self.waiting and self.used < self.limit and not self.offered:
+            self.offered = True
+            gather = any(runner.work.group == 1 for runner in self.waiting)
+            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, self._wake_waiting)
+
+    def _wake_waiting(self) -> None:
+        self.offered = False
+        waiting, self.waiting = self.waiting, []
+        for runner in waiting:
+            runner.wake.set()
 
     def free_for(self, work: Work) -> int:
-        """How many a stage may take: all that are free but what it leaves to those that share them."""
+        """How many a stage may take: all that are free but what it leaves to those that share them; of a single shared
+        one, none while it is offered to who waits."""
+        if self.offered and work.reserve >= self.limit:
+            return 0
         reserve = min(work.reserve, self.limit - 1)
         return min(self.limit - self.used, self.limit - reserve - self.used_by[work.stage])
 
@@ -124,8 +134,3 @@ def wait_in(waiting: list[Runner], runner: Runner) -> None:
     """Have a lane woken when what it waits for is there, once however often it asks."""
     if runner not in waiting:
         waiting.append(runner)
-
-
-def _wake_all(runners: Sequence[Runner]) -> None:
-    for runner in runners:
-        runner.wake.set()

@@ -86,6 +86,7 @@ class DeliverStage:
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
         slots.limit = receiver.max_in_flight if receiver else 0  # no places; nor does its claim find anything
+        slots.offer()  # enabled again, or allowed more: nothing of it may be under way whose end would tell
         return slots
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
