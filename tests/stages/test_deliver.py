@@ -59,10 +59,8 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
 
 def test_a_lane_that_was_woken_while_its_endpoint_was_disabled_asks_again_when_it_is_enabled(database):
     endpoint = subscribe(database)
-    stage = DeliverStage(
-        open_store(database), WebhookSender(AddressGuard(())), Breaker(fakeredis.FakeAsyncRedis()), dict
-    )
-    work = stage.work()
+    breaker, box = Breaker(fakeredis.FakeAsyncRedis()), SecretBox([new_key()])
+    work = DeliverStage(open_store(database), WebhookSender(AddressGuard(())), breaker, lambda: box).work()
     lane = Runner(work, endpoint)
 
     def look(disabled_at):
