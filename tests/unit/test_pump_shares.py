@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from datetime import UTC, datetime
 
 import pytest
 
 from domain.decision import Stage
+from tests.servers import wait_until
 from workers.pump import Pump, Slots, Work
 from workers.store.agenda import Claim, Due
 
 PATIENCE_SECONDS = 20
 TURNS = 30
+
+
+def more_than(found, count):
+    return len(found) > count
 
 
 def claim_all(_lane, limit):
@@ -72,13 +78,6 @@ def run():
         pump.stop(2)
 
 
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("limit", [1, 2, 10])
 def test_orders_and_look_ups_of_an_account_take_turns_however_many_of_both_wait(run, limit):
     backlog, slots = Backlog(), Slots(limit)
@@ -90,7 +89,7 @@ def test_orders_and_look_ups_of_an_account_take_turns_however_many_of_both_wait(
         pump.wake((Stage.CREATE, "one"))  # each commit of the intake rings for new orders
         return min(backlog.calls[Stage.CREATE], backlog.calls[Stage.CHECK])
 
-    until(lambda: turns() > TURNS)
+    wait_until(lambda: turns() > TURNS, "both have had their turns", PATIENCE_SECONDS)
     assert backlog.most <= limit
 
 
@@ -116,9 +115,9 @@ def test_what_is_due_at_an_endpoint_with_one_slot_is_claimed_while_commits_come_
         commit_and_take=commit_and_take,
     )
     pump = run(create, backlog.work(Stage.DELIVER, Slots(1), claim=claim))
-    until(lambda: len(committed) > TURNS)
+    wait_until(lambda: len(committed) > TURNS, "commits come one after the other", PATIENCE_SECONDS)
     for _ in range(10):
         claims = len(found)
         pump.wake((Stage.DELIVER, "one"))
-        until(lambda before=claims: len(found) > before)
+        wait_until(functools.partial(more_than, found, claims), "it is claimed", PATIENCE_SECONDS)
     assert {"one": 1} in committed

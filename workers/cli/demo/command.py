@@ -108,8 +108,8 @@ def _run(
             show(picture, progress, seconds)
             if (not waiting and progress.is_over(len(orders))) or seconds > timeout:
                 return picture
-            next_size = ORDERS_A_TICK if progress.has_begun() else 0
-            batch, waiting = waiting[:next_size], waiting[next_size:]
+            size = ORDERS_A_TICK if progress.has_begun() else 0
+            batch, waiting = waiting[:size], waiting[size:]
             time.sleep(TICK_SECONDS)
 
 
