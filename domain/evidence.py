@@ -11,7 +11,11 @@ from domain.status import Anomaly, Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Something a source said. ``asked_at`` (UTC) is when it was asked; ``raw`` its words, bounded, without secrets."""
+    """Something a source said; ``raw`` its words, bounded, without secrets.
+
+    ``asked_at`` (UTC) is when it was asked. Judged, only a look-up's counts, by the database's clock: one that was
+    asked when the invoice's time was over was the last.
+    """
 
     asked_at: datetime | None = None
     raw: str | None = None

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.history import explore, run_history
 from tests.simulation.mutations import MUTATIONS
 
-MOST_HISTORIES = 400
+MOST_HISTORIES = 1600  #: some bugs show in one history of several hundred
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[mutation.name for mutation in MUTATIONS])

@@ -78,6 +78,14 @@ def test_a_row_whose_holder_was_lost_is_in_doubt_and_not_called():
     assert (type(evidence), calls) == (InDoubt, 0)
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_a_create_brings_is_never_the_last_look_at_a_payment(lost):
+    """Judged beside the answer of the worker that was only late, whose invoice's time is over, it expired that unseen
+    (``python -m tests.simulation --seed 1006 --profile 'long freezes'``)."""
+    evidence, _ = create(lost=lost)
+    assert evidence.asked_at is None
+
+
 @pytest.mark.parametrize(
     "seconds",
     [LEASE_MARGIN_SECONDS - COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS + 1, LEASE_SECONDS, 10 * LEASE_SECONDS],

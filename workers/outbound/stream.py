@@ -13,8 +13,9 @@ local in_force = tonumber(redis.call('GET', KEYS[2]) or '0')
 if in_force > tonumber(ARGV[1]) then return in_force end
 redis.call('SET', KEYS[2], ARGV[1])
 for i = 3, #ARGV do
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i])
+  redis.call('XADD', KEYS[1], '*', 'event', ARGV[i])
 end
+redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])
 return 0
 """
 

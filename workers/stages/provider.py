@@ -116,7 +116,8 @@ class ProviderStages:
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
         )
         evidence = await self._evidence_of_create(claim, invoice, account)
-        return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=claim.claimed_at), claim)]
+        # Without a time: what a late create brings of an invoice that another call made is no look at its payment.
+        return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=None), claim)]
 
     async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:

@@ -15,11 +15,13 @@ from workers.outbound.stream import EventStream, StaleFence
 from workers.pump import Slots, Work, first_line
 from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.database import UNAVAILABLE
+from workers.store.outbox import Unpublished
 from workers.store.store import Store
 
 log = structlog.get_logger()
 
-PUBLISH_BATCH = 500
+#: What a statement's way costs is shared by so many; twice as many are in memory, and may be told again after a crash.
+PUBLISH_BATCH = 2000
 #: The holder gathers events for so long between two batches that aren't full, and others look no sooner.
 GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
@@ -73,20 +75,25 @@ async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
 async def _publish_backlog(store: Store, stream: EventStream, fence: int, until: float) -> bool:
     """Whether there was any.
 
-    While one batch is told, the one before it is marked and the next is read. None of them is marked before the stream
-    has it, and none is told while an earlier one is not: a batch is read without those that are on their way.
+    While one batch is told, the one before it is marked and then the next is read. None of them is marked before the
+    stream has it, and none is told while an earlier one is not: a batch is read without the one that is on its way.
     """
     told: list[int] = []
     events = await asyncio.to_thread(store.unpublished, PUBLISH_BATCH)
     while events:
-        numbers = [event.number for event in events]
+        telling = [event.number for event in events]
         ahead = PUBLISH_BATCH if len(events) == PUBLISH_BATCH and time.monotonic() < until else 0
         async with asyncio.TaskGroup() as group:
             group.create_task(stream.append([(event.id, event.body) for event in events], fence))
-            reading = group.create_task(asyncio.to_thread(store.unpublished, ahead, told + numbers)) if ahead else None
-            if told:
-                group.create_task(asyncio.to_thread(store.mark_published, told))
-        told, events = numbers, reading.result() if reading else []
+            turn = group.create_task(asyncio.to_thread(_mark_and_read, store, told, telling, ahead))
+        told, events = telling, turn.result()
     if told:
         await asyncio.to_thread(store.mark_published, told)
     return bool(told)
+
+
+def _mark_and_read(store: Store, told: Sequence[int], telling: Sequence[int], limit: int) -> list[Unpublished]:
+    """One after the other: side by side, with the stream being told, all three take longer."""
+    if told:
+        store.mark_published(told)
+    return store.unpublished(limit, telling) if limit else []

@@ -19,6 +19,7 @@ from sqlalchemy import (
     CursorResult,
     FromClause,
     Row,
+    Select,
     String,
     any_,
     bindparam,
@@ -75,20 +76,32 @@ def execute_keyed(
     return connection.execute(statement(dialect), keys_of(dialect, names, keys))
 
 
+def number_rows(dialect: str, name: str) -> Select[Any]:
+    """Whole numbers to look for in; ``numbers_of`` gives the value of the parameter ``name``."""
+    if dialect == "postgresql":
+        return select(func.unnest(bindparam(name, type_=ARRAY(BigInteger))))
+    return select(func.json_each(bindparam(name, type_=String)).table_valued("value").c.value)
+
+
+def numbers_of(dialect: str, numbers: Collection[int]) -> Any:
+    """The value that a parameter of ``number_rows`` or ``numbered`` takes."""
+    return sorted(numbers) if dialect == "postgresql" else json.dumps(sorted(numbers))
+
+
 def numbered(dialect: str, column: Any) -> ColumnElement[bool]:
     """``column IN numbers``, whole numbers; ``execute_numbered`` gives them to the execution."""
     if dialect == "postgresql":
         return cast("ColumnElement[bool]", column == any_(bindparam("numbers", type_=ARRAY(BigInteger))))
-    given = func.json_each(bindparam("numbers", type_=String)).table_valued("value")
-    return cast("ColumnElement[bool]", column.in_(select(given.c.value)))
+    return cast("ColumnElement[bool]", column.in_(number_rows(dialect, "numbers")))
 
 
 def execute_numbered(
-    connection: Connection, statement: Callable[[str], Any], numbers: Collection[int]
+    connection: Connection, statement: Callable[[str], Any], numbers: Collection[int], **more: Any
 ) -> CursorResult[Any]:
-    """Execute what ``statement(dialect)`` makes for rows with these numbers; best cached, as with ``execute_keyed``."""
-    dialect, given = connection.dialect.name, sorted(numbers)
-    return connection.execute(statement(dialect), {"numbers": given if dialect == "postgresql" else json.dumps(given)})
+    """Execute what ``statement(dialect)`` makes for rows with these numbers; best cached, as with ``execute_keyed``.
+    ``more`` are its other parameters."""
+    dialect = connection.dialect.name
+    return connection.execute(statement(dialect), {"numbers": numbers_of(dialect, numbers)} | more)
 
 
 def insert_rows(

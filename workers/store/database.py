@@ -19,6 +19,7 @@ from psycopg.errors import (
     UndefinedObject,
     UndefinedTable,
 )
+from psycopg.pq import Format
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
@@ -43,6 +44,10 @@ _NOT_PREPARED = (
     DuplicatePreparedStatement,
     InsufficientPrivilege,
 )
+
+#: The execution option of a statement that reads events' bodies: PostgreSQL sends its rows as it has them. As text,
+#: each byte would be two hexadecimal digits, at three times the cost.
+BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
@@ -138,6 +143,11 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         # Lists go out as text by default: written and quoted in Python, item by item, at six times the cost.
         connection.adapters.register_dumper(list, ListBinaryDumper)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _choose(_: Any, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool) -> None:
+        if BINARY in context.execution_options:
+            cursor.format = Format.BINARY
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _tell(context: ExceptionContext) -> BaseException | None:

@@ -14,7 +14,7 @@ from domain.decision import Stage
 from domain.models import DeliveryAttempt
 from workers.store.agenda import AGENDA, Claim, delete_rows
 from workers.store.bulk import execute_keyed, execute_numbered, insert_rows, key_rows, keyed, numbered, update_rows
-from workers.store.database import Database
+from workers.store.database import BINARY, Database
 from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel
 
@@ -83,7 +83,7 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
 def _parcels(dialect: str) -> Any:
     delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries
     query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
-    return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
+    return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number).execution_options(**{BINARY: True})
 
 
 @functools.cache

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Connection, String, all_, bindparam, exists, func, select
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from domain.decision import Stage
 from domain.models import Delivery, Endpoint, Event
 from workers.store.agenda import AGENDA, Claim, Room
-from workers.store.bulk import insert_rows, update_rows
-from workers.store.database import Database
+from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
+from workers.store.database import BINARY, Database
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
 ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
@@ -40,8 +39,7 @@ class NewEvent(NamedTuple):
 _EVENT_FIELDS = (*NewEvent._fields, "created_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Unpublished:
+class Unpublished(NamedTuple):
     """An event the stream has not been told yet."""
 
     number: int
@@ -165,20 +163,16 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
     ``without`` these, which it is just being told: a number is no cursor, a lower one may be committed later.
     """
     dialect = connection.dialect.name
-    given = list(without) if dialect == "postgresql" else json.dumps(list(without))
-    rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": given})
-    return [Unpublished(*row) for row in rows.all()]
+    rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": numbers_of(dialect, without)})
+    return [Unpublished._make(row) for row in rows]
 
 
 @functools.cache
 def _unpublished(dialect: str) -> Any:
-    if dialect == "postgresql":
-        others = EVENT.c.number != all_(bindparam("without", type_=ARRAY(BigInteger)))
-    else:
-        given = func.json_each(bindparam("without", type_=String)).table_valued("value")
-        others = EVENT.c.number.not_in(select(given.c.value))
+    # A subquery, even of an array: that is hashed, where PostgreSQL goes through all of an array for each row.
+    others = EVENT.c.number.not_in(number_rows(dialect, "without"))
     query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body).where(EVENT.c.published_at.is_(None), others)
-    return query.order_by(EVENT.c.number).limit(bindparam("limit"))
+    return query.order_by(EVENT.c.number).limit(bindparam("limit")).execution_options(**{BINARY: True})
 
 
 def any_unpublished(connection: Connection) -> bool:
@@ -188,4 +182,10 @@ def any_unpublished(connection: Connection) -> bool:
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:
     """The stream has these."""
-    update_rows(connection, EVENT, ("number",), [{"number": number, "published_at": now} for number in numbers])
+    execute_numbered(connection, _mark, numbers, now=now)
+
+
+@functools.cache
+def _mark(dialect: str) -> Any:
+    new = bindparam("now", type_=EVENT.c.published_at.type)
+    return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(published_at=new)
