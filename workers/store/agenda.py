@@ -169,7 +169,7 @@ def claim_invoices(
         return [(held, None if row.id is None else row) for held, row in claimed]
     if not claimed:
         return []
-    rows = execute_keyed(connection, _invoices, ("id",), [(held.subject,) for held, _ in claimed])
+    rows = execute_keyed(connection, _invoices, ("id",), [(held.subject,) for held, _ in claimed]).all()
     invoices = {row.id: row for row in rows}
     return [(held, invoices.get(held.subject)) for held, _ in claimed]
 
@@ -256,7 +256,7 @@ def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[S
     if not lanes:
         return []
     keys = [(stage.value, lane) for stage, lane in lanes]
-    rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys)
+    rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys).all()
     found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
     now = database.now(connection)
     return [Due(stage, lane, (due_at - now).total_seconds()) for stage, lane, due_at in found]

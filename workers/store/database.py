@@ -20,13 +20,13 @@ from psycopg.errors import (
     UndefinedTable,
 )
 from psycopg.pq import Format
-from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.ports import Clock
+from workers.store.arrays import FlatListDumper
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
@@ -141,8 +141,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # Lists go out as text by default: written and quoted in Python, item by item, at six times the cost.
-        connection.adapters.register_dumper(list, ListBinaryDumper)
+        connection.adapters.register_dumper(list, FlatListDumper)
 
     @event.listens_for(engine, "before_cursor_execute")
     def _choose(_: Any, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -26,6 +26,7 @@ DUE: Any = literal_column("'due'")
 DEAD: Any = literal_column("'dead'")
 
 _PAIR = ("endpoint_id", "invoice_id")
+_DELIVER = Stage.DELIVER.value
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
@@ -72,7 +73,7 @@ def live_secrets(endpoint: Any, now: datetime) -> str:
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    rows: Any = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims])
+    rows: Any = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
         f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
     }
@@ -129,14 +130,19 @@ def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> 
 
 
 def lock_pairs(connection: Connection, database: Database, subjects: Collection[str]) -> dict[str, Any]:
-    """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out."""
-    keys = [(Stage.DELIVER.value, subject) for subject in sorted(subjects)]
-    return {row.subject: row for row in execute_keyed(connection, _locked_rows, ("stage", "subject"), keys)}
+    """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out.
+
+    Of each its ``lease_token``, and whether it is ``parked``.
+    """
+    keys = [(_DELIVER, subject) for subject in sorted(subjects)]
+    return {row.subject: row for row in execute_keyed(connection, _locked_rows, ("stage", "subject"), keys).all()}
 
 
 @functools.cache
 def _locked_rows(dialect: str) -> Any:
-    rows = select(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
+    parked = AGENDA.c.due_at.is_(None).label("parked")
+    rows = select(AGENDA.c.subject, AGENDA.c.lease_token, parked)
+    rows = rows.where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.subject).with_for_update()
 
 
@@ -146,6 +152,7 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
         return
     found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent})
     attempts: list[dict[str, Any]] = []
+    changed: dict[int, dict[str, Any]] = {}
     for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
         next_try_at = _next_try_at(attempt, now)
         attempts.append(
@@ -160,33 +167,39 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
                 "next_try_at": next_try_at,
             }
         )
-        delivery = found.get(attempt.parcel.delivery_id or 0)
-        if delivery is not None and _counts(attempt, delivery):
-            state = _state(attempt, next_try_at)
-            finished_at = None if state == "due" else now
-            delivery |= {"state": state, "next_try_at": next_try_at, "finished_at": finished_at}
-            delivery["tries"] += 1
+        number = attempt.parcel.delivery_id or 0
+        if number in found and _counts(attempt, *found[number]):
+            state, tries_now = _state(attempt, next_try_at), found[number][1] + 1
+            found[number] = state, tries_now
+            changed[number] = {
+                "id": number,
+                "state": state,
+                "tries": tries_now,
+                "next_try_at": next_try_at,
+                "finished_at": None if state == "due" else now,
+            }
     insert_rows(connection, ATTEMPT, attempts)
-    update_rows(connection, DELIVERY, ("id",), list(found.values()))
+    update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 
 
-def _lock_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
-    """What a try changes of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
-    return {row.id: dict(row._mapping) for row in execute_numbered(connection, _locked_deliveries, ids)}
+def _lock_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, int]]:
+    """State and tries of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
+    rows: Any = execute_numbered(connection, _locked_deliveries, ids).all()
+    return {number: (state, tries) for number, state, tries in rows}
 
 
 @functools.cache
 def _locked_deliveries(dialect: str) -> Any:
-    columns = [DELIVERY.c[name] for name in ("id", "state", "tries", "next_try_at", "finished_at")]
-    return select(*columns).where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update()
+    columns = select(DELIVERY.c.id, DELIVERY.c.state, DELIVERY.c.tries)
+    return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update()
 
 
-def _counts(attempt: Try, delivery: Mapping[str, Any]) -> bool:
+def _counts(attempt: Try, state: str, tries: int) -> bool:
     """A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only where
     it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew."""
-    if delivery["state"] == "due" and delivery["tries"] == attempt.parcel.tries:
+    if state == "due" and tries == attempt.parcel.tries:
         return True
-    return attempt.outcome == "delivered" and delivery["state"] != "delivered"
+    return attempt.outcome == "delivered" and state != "delivered"
 
 
 def _next_try_at(attempt: Try, now: datetime) -> datetime | None:
@@ -239,12 +252,12 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     subjects = sorted(subjects)
     if not subjects:
         return set()
-    rows = execute_keyed(connection, _next_tries, _PAIR, [_pair(subject) for subject in subjects])
+    rows = execute_keyed(connection, _next_tries, _PAIR, [_pair(subject) for subject in subjects]).all()
     due = {f"{row.endpoint_id}/{row.invoice_id}": row.next_try_at or now for row in rows}
-    done = [(Stage.DELIVER.value, subject) for subject in subjects if subject not in due]
+    done = [(_DELIVER, subject) for subject in subjects if subject not in due]
     if done:
         execute_keyed(connection, delete_rows, ("stage", "subject"), done)
-    stay = [{"stage": Stage.DELIVER.value, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
+    stay = [{"stage": _DELIVER, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
     free = {"lease_token": None, "claims": 0, "pokes": 0}
     update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])
     return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}

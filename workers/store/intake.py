@@ -136,7 +136,7 @@ def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
 
 def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], Any]:
     keys = sorted({_key(order) for order in orders})
-    rows = execute_keyed(connection, _with_keys, ("account", "idempotency_key"), keys)
+    rows = execute_keyed(connection, _with_keys, ("account", "idempotency_key"), keys).all()
     return {(row.account, row.idempotency_key): row for row in rows}
 
 

@@ -124,7 +124,7 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
     invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
     names = tuple(invoices.keys())
     found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
-    rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids])
+    rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids]).all()
     agenda = {(row.stage, row.subject): row for row in rows}
     begun_at = lease_clock()
     return _Work(database.now(connection), begun_at, found, agenda)
@@ -153,7 +153,7 @@ def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Ju
     )
     if not asked:
         return {}
-    rows = execute_keyed(connection, _bound_refs, ("provider_account", "provider_ref"), asked)
+    rows = execute_keyed(connection, _bound_refs, ("provider_account", "provider_ref"), asked).all()
     return {(row.provider_account, row.provider_ref): row.id for row in rows}
 
 

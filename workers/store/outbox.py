@@ -127,11 +127,8 @@ def poke_pairs(
 
     As many new rows as there is ``room`` for are leased, and returned.
     """
-    rows = [
-        {"stage": Stage.DELIVER.value, "subject": f"{endpoint}/{invoice}", "lane": endpoint, "due_at": now}
-        | {"claims": 0, "pokes": 0}
-        for endpoint, invoice in sorted(pairs)
-    ]
+    same = {"stage": Stage.DELIVER.value, "due_at": now, "claims": 0, "pokes": 0}
+    rows = [{"subject": f"{endpoint}/{invoice}", "lane": endpoint, **same} for endpoint, invoice in sorted(pairs)]
     if room is None:
         insert_rows(connection, AGENDA, rows, conflict="poke")
         return {}
@@ -164,7 +161,7 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
     """
     dialect = connection.dialect.name
     rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": numbers_of(dialect, without)})
-    return [Unpublished._make(row) for row in rows]
+    return [Unpublished._make(row) for row in rows.all()]
 
 
 @functools.cache

@@ -1,0 +1,31 @@
+"""Lists on their way to PostgreSQL: many rows go as arrays, a column each, and most of that is writing them out."""
+
+from __future__ import annotations
+
+import struct
+from itertools import chain
+from types import NoneType
+from typing import Any
+
+from psycopg.abc import Buffer
+from psycopg.types.array import ListBinaryDumper
+
+_HEAD = struct.Struct("!iiIii")  #: dimensions, whether there is a NULL, the items' type, how many, the first's number
+_LENGTH = struct.Struct("!i")
+
+
+class FlatListDumper(ListBinaryDumper):
+    """The driver writes an array item by item in Python, as text and quoted or, at a sixth, in binary. A list without
+    NULLs and lists inside is written here all at once, at a fraction of that; any other is left to the driver."""
+
+    def dump(self, obj: list[Any]) -> Buffer | None:
+        """The array as PostgreSQL's ``array_recv`` reads it."""
+        if self.sub_dumper is None or not obj or not {list, NoneType}.isdisjoint(map(type, obj)):
+            return super().dump(obj)
+        items: list[Any] = list(map(self.sub_dumper.dump, obj))
+        head = _HEAD.pack(1, 0, self.sub_dumper.oid, len(items), 1)
+        lengths = list(map(len, items))
+        if lengths.count(lengths[0]) == len(lengths):  # ids, times, numbers
+            length = _LENGTH.pack(lengths[0])
+            return head + length + length.join(items)
+        return head + b"".join(chain.from_iterable(zip(map(_LENGTH.pack, lengths), items, strict=True)))
