@@ -48,7 +48,7 @@ def hold_places(runners: Iterable[Runner], wanted: int) -> Iterator[Mapping[str,
         for runner in runners:
             work, slots = runner.work, runner.work.slots(runner.lane)
             room = min(wanted, (slots.free_for(work) + 1) // 2)
-            goes_on = not (runner.held or runner.behind or runner.waits)
+            goes_on = not (runner.held or runner.behind or runner.waits or runner.ready)
             if room > 0 and goes_on and (work.passes is None or work.passes(runner.lane)):
                 held.enter_context(hold_slots(slots, work.stage, room))
                 places[runner.lane] = Place(runner, slots, room)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
@@ -22,7 +23,7 @@ from domain.decision import Stage
 from workers.pump.commits import Commits, StoreCalls, first_line
 from workers.pump.loop import new_loop
 from workers.pump.places import hold_places, hold_slots
-from workers.pump.work import Lane, Runner, Slots, Work, wait_in
+from workers.pump.work import QUICK_SECONDS, Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
 
@@ -207,7 +208,8 @@ class Pump:
         room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
-        with hold_slots(slots, work.stage, -(-room // work.group)):
+        held = min(-(-room // work.group), max(0, slots.free_for(work)))
+        with hold_slots(slots, work.stage, held):
             allowed, wait_seconds = (room, 0.0) if work.admit is None else await work.admit(lane, room)
             if allowed <= 0:
                 runner.hold(wait_seconds)
@@ -218,7 +220,9 @@ class Pump:
             if self._stopping:  # nothing of it was begun: as if nobody had claimed it
                 await self._give_back([work.claim_of(item) for item in items])
                 return True
-            self._begin(runner, slots, items)
+            self._begin(runner, slots, items[: held * work.group])
+        runner.ready += items[held * work.group :]
+        self._begin_ready(runner, slots)
         was_behind, runner.behind = runner.behind, len(items) >= allowed
         if runner.behind:
             if not was_behind:  # a bell that it swallowed is one that others lack now
@@ -258,7 +262,10 @@ class Pump:
 
     def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
-        work, free = runner.work, slots.free_for(runner.work)
+        work, free = runner.work, max(0, slots.free_for(runner.work))
+        if runner.ready:
+            free = 0  # its turn comes first
+        free += work.batch if runner.is_ahead else 0
         runner.waits = free <= 0
         if runner.waits:
             wait_in(slots.waiting, runner)
@@ -273,24 +280,49 @@ class Pump:
         for start in range(0, len(items), work.group):
             group = items[start : start + work.group]
             slots.take(work.stage, 1)
-            task = asyncio.create_task(start_group(work, runner.lane, group, slots))
+            task = asyncio.create_task(start_group(runner, group, slots))
             self._under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
             task.add_done_callback(lambda done: self._under_way.pop(done, None))
 
-    async def _perform(self, work: Work, lane: str, items: Sequence[Any], slots: Slots) -> None:
+    def _begin_ready(self, runner: Runner, slots: Slots) -> None:
+        """What was claimed ahead takes the slots that have come free, unless nothing more may be begun."""
+        work, ready = runner.work, runner.ready
+        if not ready:
+            return
+        if self._stopping or not (work.passes is None or work.passes(runner.lane)):
+            given_back, runner.ready = list(ready), deque()
+            task = asyncio.create_task(self._put_back(runner, given_back))
+            self._under_way[task] = []
+            task.add_done_callback(lambda done: self._under_way.pop(done, None))
+            return
+        while ready and slots.free_for(work) > 0:
+            self._begin(runner, slots, [ready.popleft()])
+        if not ready:
+            runner.wake.set()
+
+    async def _put_back(self, runner: Runner, items: Sequence[Any]) -> None:
+        await self._give_back([runner.work.claim_of(item) for item in items])
+        if runner.work.refund is not None:
+            await runner.work.refund(runner.lane, len(items))
+        runner.wake.set()
+
+    async def _perform(self, runner: Runner, items: Sequence[Any], slots: Slots) -> None:
+        work, begun_at = runner.work, time.monotonic()
         results: Sequence[Any] = ()
         try:
-            results = await work.perform(lane, items) if work.perform else items
+            results = await work.perform(runner.lane, items) if work.perform else items
         except Exception:
             # A bug, not an outcome. The leases run out, the rows count their claims, and are parked if it stays so.
-            log.exception("pump.work_failed", stage=work.stage.value, lane=lane, items=len(items))
+            log.exception("pump.work_failed", stage=work.stage.value, lane=runner.lane, items=len(items))
         finally:
             held = slots if work.hold_slot and results else None
             for result in results:
                 self._commits[work.stage].add(result, held)
                 held = None
+            runner.quick = time.monotonic() - begun_at < QUICK_SECONDS
             if not (work.hold_slot and results):
                 slots.free(work.stage)
+                self._begin_ready(runner, slots)
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         """One transaction. What it brings for lanes of this process that have room is begun at once."""
@@ -311,11 +343,12 @@ class Pump:
                 if len(items) == place.held < len(batch):  # there is more, and others may have room for it
                     self._ring_others((place.runner.work.stage, lane))
 
-    async def _commit_group(self, work: Work, _lane: str, items: Sequence[Any], slots: Slots) -> None:
+    async def _commit_group(self, runner: Runner, items: Sequence[Any], slots: Slots) -> None:
+        stage = runner.work.stage
         try:
-            await self._commits[work.stage].commit(items)
+            await self._commits[stage].commit(items)
         finally:
-            slots.free(work.stage)
+            slots.free(stage)
 
     # ------------------------------------------------------------ the end
 

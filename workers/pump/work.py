@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from workers.store.agenda import Claim
 Lane = tuple[Stage, str]
 
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
+QUICK_SECONDS = 0.5  #: a call this short: what is claimed ahead of it will not wait for long
 
 
 @dataclass(slots=True)
@@ -85,6 +86,9 @@ class Work:
     feeds: Stage | None = None  #: what its commits bring is this stage's work
     #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once
     commit_and_take: Callable[[Sequence[Any], Mapping[str, int]], Mapping[str, Sequence[Any]]] | None = None
+    #: While a lane with more due makes quick calls, its next claim doesn't wait for them: what it brings is ready when
+    #: slots come free, which would be idle else for as long as a claim takes. It is given back if it may not be begun.
+    ahead: bool = False
     hold_slot: bool = False  #: a slot is free again only when its result is committed
     admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
     passes: Callable[[str], bool] | None = None  #: whether ``admit`` would let all through, as far as is known here
@@ -113,6 +117,8 @@ class Runner:
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
     behind: bool = False  #: the last claim left rows behind: they are older than what is new
     waits: bool = False  #: it found no slot free: what it was woken for may be older than what is new
+    quick: bool = False  #: its last call took less than QUICK_SECONDS
+    ready: deque[Any] = field(default_factory=deque)  #: items claimed ahead, not begun
 
     def hold(self, seconds: float) -> None:
         """Let nothing through for so long."""
@@ -122,6 +128,11 @@ class Runner:
     def _let_go(self) -> None:
         self.held = False
         self.wake.set()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Its next claim needs no free slot. One batch is enough: it is claimed while the one before it is called."""
+        return self.work.ahead and self.behind and self.quick and not self.ready
 
     @property
     def goes_on(self) -> bool:

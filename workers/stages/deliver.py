@@ -70,6 +70,7 @@ class DeliverStage:
             perform=self._send,
             commit=self._store.settle,
             gather_seconds=SETTLE_SECONDS,
+            ahead=True,
             admit=self._admit,
             passes=self._passes,
             refund=self._breaker.give_back,
