@@ -146,11 +146,13 @@ def test_then_one_worker_makes_one_probe_and_its_success_closes_it_for_all(play)
         answers = [await worker.admit(world.endpoint, 50) for worker in workers]
 
         assert world.state() == "probing"
+        assert [worker.stops(world.endpoint) for worker in workers[:3]] == [True, False, True]
         assert [allowed for allowed, _ in answers] == [0] * 5
         assert all(0 < seconds <= 1 for _, seconds in answers)  # the probe may end at any moment
         await world.note(workers[1], 0, 1, last=True)
         assert [(await worker.admit(world.endpoint, 50))[0] for worker in workers] == [50] * 5
         assert world.state() == "closed"
+        assert not any(worker.stops(world.endpoint) for worker in workers)
         await world.note(workers[0], 9)  # and counts anew
         assert (await workers[0].admit(world.endpoint, 50))[0] == 50
 

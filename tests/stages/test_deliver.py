@@ -147,3 +147,26 @@ def test_a_webhook_that_waited_until_its_lease_was_nearly_over_is_given_back_uns
     (row,) = agenda_of(database, f"{delivery.endpoint_id}/{delivery.invoice_id}").values()
     assert (row.lease_token, row.claims) == (None, 0)
     assert row.due_at <= now(database)
+
+
+def test_what_was_claimed_before_the_breaker_opened_is_not_sent_and_keeps_its_tries(database):
+    endpoint = subscribe(database)
+    store = open_store(database)
+    (invoice_id,) = pend(store)
+
+    async def deliver() -> None:
+        breaker, box = Breaker(fakeredis.FakeAsyncRedis()), SecretBox([new_key()])
+        work = DeliverStage(store, WebhookSender(AddressGuard(())), breaker, lambda: box).work()
+        work.lanes()
+        (parcel,) = work.claim(endpoint, 10)
+        for _ in range(20):
+            breaker.note(endpoint, succeeded=False)
+        while not breaker.stops(endpoint):  # noqa: ASYNC110 - it tells nobody when it has learnt
+            await asyncio.sleep(0.01)
+        assert work.perform is not None
+        work.commit(await work.perform(endpoint, [parcel]))
+
+    asyncio.run(asyncio.wait_for(deliver(), 20))
+    (delivery,) = deliveries_of(database, invoice_id)
+    assert (delivery.state, delivery.tries, attempts_of(database, delivery.id)) == ("due", 0, [])
+    assert agenda_of(database, f"{endpoint}/{invoice_id}")["deliver"].lease_token is None

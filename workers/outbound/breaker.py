@@ -152,6 +152,10 @@ class Breaker:
         known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
         return known or now < self._away_until
 
+    def stops(self, endpoint: str) -> bool:
+        """Whether what was let through before is better not sent: it has opened since. Its probe is sent."""
+        return endpoint in self._open and endpoint not in self._probing
+
     async def give_back(self, endpoint: str, unused: int) -> None:
         """A probe that was let through found nothing to send: the next delivery may make it."""
         if endpoint not in self._probing:

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 Write = Callable[[Sequence[Any]], Awaitable[None]]  #: one transaction
 
-COMMIT_LIMIT = 100  #: results per transaction
+COMMIT_LIMIT = 200  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
 STUCK_SECONDS = 1.0  #: while a result waits for longer (not for a locked row), nothing more of the stage is claimed

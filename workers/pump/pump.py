@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
@@ -205,6 +204,7 @@ class Pump:
     async def _fill(self, runner: Runner) -> bool:
         """One claim: as many rows as there is room for, their I/O started at once; whether it got all of them."""
         work, lane, slots = runner.work, runner.lane, runner.work.slots(runner.lane)
+        self._begin_ready(runner, slots)
         room = 0 if runner.held else self._room(runner, slots)
         if room <= 0:
             return True
@@ -262,16 +262,14 @@ class Pump:
 
     def _room(self, runner: Runner, slots: Slots) -> int:
         """Rows this lane may claim now; where there is none, it is woken as soon as there is."""
-        work, free = runner.work, max(0, slots.free_for(runner.work))
-        if runner.ready:
-            free = 0  # its turn comes first
-        free += work.batch if runner.is_ahead else 0
-        runner.waits = free <= 0
+        work, free = runner.work, slots.free_for(runner.work)
+        room = min(max(free, 0) * work.group + runner.ahead(slots), work.batch)
+        runner.waits = room <= 0
         if runner.waits:
             wait_in(slots.waiting, runner)
         elif self._commits[work.stage].hold_up(runner):
             return 0
-        return min(free * work.group, work.batch)
+        return room
 
     def _begin(self, runner: Runner, slots: Slots, items: Sequence[Any]) -> None:
         """Start what was claimed, a task a group. Without I/O its commit is all there is to do."""
@@ -285,26 +283,12 @@ class Pump:
             task.add_done_callback(lambda done: self._under_way.pop(done, None))
 
     def _begin_ready(self, runner: Runner, slots: Slots) -> None:
-        """What was claimed ahead takes the slots that have come free, unless nothing more may be begun."""
-        work, ready = runner.work, runner.ready
-        if not ready:
+        """What was claimed ahead takes the slots that have come free. At the end it is given back instead; of a lane
+        that was closed all is begun, to be told so."""
+        if not runner.ready or self._stopping:
             return
-        if self._stopping or not (work.passes is None or work.passes(runner.lane)):
-            given_back, runner.ready = list(ready), deque()
-            task = asyncio.create_task(self._put_back(runner, given_back))
-            self._under_way[task] = []
-            task.add_done_callback(lambda done: self._under_way.pop(done, None))
-            return
-        while ready and slots.free_for(work) > 0:
-            self._begin(runner, slots, [ready.popleft()])
-        if not ready:
-            runner.wake.set()
-
-    async def _put_back(self, runner: Runner, items: Sequence[Any]) -> None:
-        await self._give_back([runner.work.claim_of(item) for item in items])
-        if runner.work.refund is not None:
-            await runner.work.refund(runner.lane, len(items))
-        runner.wake.set()
+        while runner.ready and (slots.free_for(runner.work) > 0 or slots.limit <= 0):
+            self._begin(runner, slots, [runner.ready.popleft()])
 
     async def _perform(self, runner: Runner, items: Sequence[Any], slots: Slots) -> None:
         work, begun_at = runner.work, time.monotonic()
@@ -323,6 +307,8 @@ class Pump:
             if not (work.hold_slot and results):
                 slots.free(work.stage)
                 self._begin_ready(runner, slots)
+                if runner.ahead(slots):
+                    runner.wake.set()
 
     async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
         """One transaction. What it brings for lanes of this process that have room is begun at once."""
@@ -360,6 +346,9 @@ class Pump:
             runner.wake.set()
         if runners:  # not cancelled: a claim that is under way must not leave leases behind that nobody acts on
             await asyncio.wait(runners, timeout=max(0.0, until - time.monotonic() - 1))
+        ahead = [runner.work.claim_of(item) for runner in self._runners.values() for item in runner.ready]
+        if ahead:
+            await self._give_back(ahead)
         left = dict(self._under_way)
         if left:
             await asyncio.wait(left, timeout=max(0.0, until - time.monotonic() - 1))

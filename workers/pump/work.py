@@ -87,7 +87,7 @@ class Work:
     #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once
     commit_and_take: Callable[[Sequence[Any], Mapping[str, int]], Mapping[str, Sequence[Any]]] | None = None
     #: While a lane with more due makes quick calls, its next claim doesn't wait for them: what it brings is ready when
-    #: slots come free, which would be idle else for as long as a claim takes. It is given back if it may not be begun.
+    #: slots come free, which would be idle else for as long as a claim takes.
     ahead: bool = False
     hold_slot: bool = False  #: a slot is free again only when its result is committed
     admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
@@ -129,10 +129,12 @@ class Runner:
         self.held = False
         self.wake.set()
 
-    @property
-    def is_ahead(self) -> bool:
-        """Its next claim needs no free slot. One batch is enough: it is claimed while the one before it is called."""
-        return self.work.ahead and self.behind and self.quick and not self.ready
+    def ahead(self, slots: Slots) -> int:
+        """Rows that it may claim though no slot is free: as many as slots, so that none waits for more than a round or
+        two of calls, and as soon as half of the last ones are begun, so that they are there in time."""
+        count = min(self.work.batch, slots.limit)
+        due = self.work.ahead and self.behind and self.quick
+        return count if due and len(self.ready) <= count // 2 else 0
 
     @property
     def goes_on(self) -> bool:

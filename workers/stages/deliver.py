@@ -109,7 +109,7 @@ class DeliverStage:
             return [await self._unsent(parcel)]
         async with self._connections:
             receiver = self._receivers.get(lane)
-            if receiver is None:
+            if receiver is None or self._breaker.stops(lane):
                 return [await self._unsent(parcel)]
             # Never unbound: this task is the parcel's own, and so is its context.
             structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
