@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 
+import fakeredis
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis import Redis
@@ -244,6 +245,26 @@ def test_while_redis_is_away_everything_is_let_through_and_redis_left_alone_for_
         assert await breaker.admit("ep_2", 50) == (50, 0.0)
         assert breaker._away_until == asked
         await client.aclose()
+
+    asyncio.run(story())
+
+
+def test_what_an_open_breaker_held_back_is_let_through_when_redis_is_away():
+    """Nobody would say when it closes: what is claimed and put off at once would be claimed again at once."""
+
+    async def story():
+        server = fakeredis.FakeServer()
+        breaker = Breaker(fakeredis.FakeAsyncRedis(server=server), BreakerLimits(ask_seconds=0))
+        for _ in range(20):
+            breaker.note("ep_1", succeeded=False)
+        assert breaker._telling is not None
+        await breaker._telling
+        assert breaker.stops("ep_1")
+        server.connected = False
+        assert await breaker.admit("ep_1", 50) == (50, 0.0)
+        assert not breaker.stops("ep_1")
+        breaker._away_until = 0.0  # the moment is over, and nobody has answered yet
+        assert not breaker.stops("ep_1")
 
     asyncio.run(story())
 

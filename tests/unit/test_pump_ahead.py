@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from domain.decision import Stage
 from tests.servers import wait_until
-from workers.pump import Pump, Slots, Work, pump
+from workers.pump import Pump, Slots, Work, work
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.DELIVER, "ep")
@@ -24,7 +25,7 @@ class Hooks:
 
     def __init__(self):
         self.due, self.claimed, self.sent, self.released = list(range(ROWS)), [], [], []
-        self.slots = Slots(LIMIT)
+        self.slots, self.slow = Slots(LIMIT), set()
         self.begun = self.under_way = self.most_under_way = self.most_claimed = 0
         self.wait_at = ROWS + 1  #: this call and all that are begun after it wait until ``go_on`` is set
         self.go_on = threading.Event()
@@ -42,13 +43,13 @@ class Hooks:
         if self.begun >= self.wait_at:
             await asyncio.to_thread(self.go_on.wait)
         else:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(2 * work.QUICK_SECONDS if rows[0] in self.slow else 0.002)
         self.under_way -= 1
         self.sent += rows
         return rows
 
     async def open_works(self, _):
-        work = Work(
+        hooks = Work(
             stage=LANE[0],
             lanes=lambda: [LANE[1]],
             slots=lambda _: self.slots,
@@ -58,7 +59,7 @@ class Hooks:
             perform=self.send,
             ahead=True,
         )
-        return [work]
+        return [hooks]
 
 
 @pytest.fixture
@@ -90,10 +91,24 @@ def test_the_next_rows_are_claimed_while_quick_calls_are_under_way_and_each_is_s
 
 
 def test_slow_calls_are_waited_for_before_more_is_claimed(run, monkeypatch):
-    monkeypatch.setattr(pump, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(work, "QUICK_SECONDS", 0.0)
     hooks = Hooks()
     run(hooks)
     wait_until(lambda: len(hooks.sent) == ROWS, "all are sent", PATIENCE_SECONDS)
+    assert hooks.most_claimed <= LIMIT
+
+
+def test_one_slow_call_among_quick_ones_is_enough_to_claim_nothing_ahead_for_a_while(run):
+    """Others may hang by now, and what is ready would wait for them while another worker could send it."""
+    hooks = Hooks()
+    hooks.slow.add(0)
+    hooks.wait_at = 3 * ROWS  # none
+    run(hooks)
+    wait_until(lambda: 0 in hooks.sent, "the slow one has ended", PATIENCE_SECONDS)
+    time.sleep(0.1)  # what was claimed before it ended
+    hooks.most_claimed = 0
+    hooks.due += range(ROWS, 2 * ROWS)
+    wait_until(lambda: len(hooks.sent) == 2 * ROWS, "all are sent", PATIENCE_SECONDS)
     assert hooks.most_claimed <= LIMIT
 
 

@@ -134,7 +134,7 @@ class Breaker:
         try:
             answer = int(await self._ask(keys=[key_of(endpoint)], args=[int(self._limits.probe_seconds * 1000)]))
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._forget()
             log.debug("breaker.alone", endpoint=endpoint, error=type(error).__name__)
             return asked, 0.0
         self._asked_at[endpoint] = now
@@ -153,8 +153,10 @@ class Breaker:
         return known or now < self._away_until
 
     def stops(self, endpoint: str) -> bool:
-        """Whether what was let through before is better not sent: it has opened since. Its probe is sent."""
-        return endpoint in self._open and endpoint not in self._probing
+        """Whether what was let through before is better not sent: it has opened since. Its probe is sent; and while
+        Redis is away, so that nobody would say when it closes, everything."""
+        known_open = endpoint in self._open and endpoint not in self._probing
+        return known_open and time.monotonic() >= self._away_until
 
     async def give_back(self, endpoint: str, unused: int) -> None:
         """A probe that was let through found nothing to send: the next delivery may make it."""
@@ -191,11 +193,16 @@ class Breaker:
         try:
             answer = int(await self._record(keys=[key_of(endpoint)], args=arguments + self._limits.milliseconds()))
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._forget()
             log.debug("breaker.untold", endpoint=endpoint, error=type(error).__name__)
             return
         self._asked_at[endpoint] = now
         self._learn(endpoint, answer)
+
+    def _forget(self) -> None:
+        """Redis is away: everything is let through until it is asked again, and what it said last is old by then."""
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        self._open.clear()
 
     def _learn(self, endpoint: str, milliseconds: int) -> None:
         if milliseconds >= 0 and endpoint not in self._open:

@@ -22,7 +22,7 @@ from domain.decision import Stage
 from workers.pump.commits import Commits, StoreCalls, first_line
 from workers.pump.loop import new_loop
 from workers.pump.places import hold_places, hold_slots
-from workers.pump.work import QUICK_SECONDS, Lane, Runner, Slots, Work, wait_in
+from workers.pump.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
 
@@ -223,6 +223,8 @@ class Pump:
             self._begin(runner, slots, items[: held * work.group])
         runner.ready += items[held * work.group :]
         self._begin_ready(runner, slots)
+        if runner.ready:
+            wait_in(slots.waiting, runner)
         was_behind, runner.behind = runner.behind, len(items) >= allowed
         if runner.behind:
             if not was_behind:  # a bell that it swallowed is one that others lack now
@@ -287,6 +289,8 @@ class Pump:
         that was closed all is begun, to be told so."""
         if not runner.ready or self._stopping:
             return
+        if slots.limit > 0 and self._commits[runner.work.stage].hold_up(runner):
+            return
         while runner.ready and (slots.free_for(runner.work) > 0 or slots.limit <= 0):
             self._begin(runner, slots, [runner.ready.popleft()])
 
@@ -303,7 +307,7 @@ class Pump:
             for result in results:
                 self._commits[work.stage].add(result, held)
                 held = None
-            runner.quick = time.monotonic() - begun_at < QUICK_SECONDS
+            runner.note(begun_at)
             if not (work.hold_slot and results):
                 slots.free(work.stage)
                 self._begin_ready(runner, slots)
@@ -347,15 +351,14 @@ class Pump:
         if runners:  # not cancelled: a claim that is under way must not leave leases behind that nobody acts on
             await asyncio.wait(runners, timeout=max(0.0, until - time.monotonic() - 1))
         ahead = [runner.work.claim_of(item) for runner in self._runners.values() for item in runner.ready]
-        if ahead:
-            await self._give_back(ahead)
+        giving_back = [asyncio.create_task(self._give_back(ahead))] if ahead else []
         left = dict(self._under_way)
         if left:
             await asyncio.wait(left, timeout=max(0.0, until - time.monotonic() - 1))
         unfinished = {task: claims for task, claims in left.items() if not task.done()}
         for task in unfinished:
             task.cancel()
-        commits = asyncio.gather(*(one.join() for one in self._commits.values()))
+        commits = asyncio.gather(*giving_back, *(one.join() for one in self._commits.values()))
         await asyncio.wait([commits], timeout=max(1.0, until - time.monotonic()))
         if unfinished:  # a look-up or a delivery may be repeated by anybody; a create is in doubt: its lease says so
             claims = [claim for held in unfinished.values() for claim in held]

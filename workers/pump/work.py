@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,8 @@ from workers.store.agenda import Claim
 Lane = tuple[Stage, str]
 
 REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
-QUICK_SECONDS = 0.5  #: a call this short: what is claimed ahead of it will not wait for long
+QUICK_SECONDS = 0.5  #: while calls are shorter, what is claimed ahead of them does not wait for long
+SLOW_SECONDS = 15.0  #: after one that was not, nothing is claimed ahead for so long: others may hang by now
 
 
 @dataclass(slots=True)
@@ -117,7 +120,8 @@ class Runner:
     put_off: bool = False  #: a bell was heard meanwhile and not cleared
     behind: bool = False  #: the last claim left rows behind: they are older than what is new
     waits: bool = False  #: it found no slot free: what it was woken for may be older than what is new
-    quick: bool = False  #: its last call took less than QUICK_SECONDS
+    quick: bool = False  #: its calls take less than QUICK_SECONDS
+    slow_at: float = -math.inf  #: when the last one ended that took longer, by the monotonic clock
     ready: deque[Any] = field(default_factory=deque)  #: items claimed ahead, not begun
 
     def hold(self, seconds: float) -> None:
@@ -128,6 +132,13 @@ class Runner:
     def _let_go(self) -> None:
         self.held = False
         self.wake.set()
+
+    def note(self, begun_at: float) -> None:
+        """A call has ended."""
+        now = time.monotonic()
+        if now - begun_at >= QUICK_SECONDS:
+            self.slow_at = now
+        self.quick = now - self.slow_at >= SLOW_SECONDS
 
     def ahead(self, slots: Slots) -> int:
         """Rows that it may claim though no slot is free: as many as slots, so that none waits for more than a round or
