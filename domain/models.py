@@ -40,6 +40,10 @@ class UtcTime(TypeDecorator[datetime]):
             raise ValueError("a time without a zone must not reach the database")
         return value if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """None for PostgreSQL: what it sends has a zone already, that of the session, UTC."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
 import fakeredis
 import pytest
@@ -118,7 +117,7 @@ def deliver(database, count, waited_seconds=0.0, answer_seconds=0.4, total_secon
             assert (await work.admit(endpoint, 5))[0] == 5
             claimed = work.claim(endpoint, count)
             over_at = lease_clock() + DELIVER_LEASE_SECONDS - waited_seconds
-            parcels = [dataclasses.replace(one, claim=one.claim._replace(over_at=over_at)) for one in claimed]
+            parcels = [one._replace(claim=one.claim._replace(over_at=over_at)) for one in claimed]
             sending = [asyncio.ensure_future(work.perform(endpoint, [parcel])) for parcel in parcels]
             await receiver.asked.wait()
             assert (await work.admit(endpoint, 5))[0] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import random
 from collections.abc import Callable, Sequence
@@ -121,7 +120,7 @@ class DeliverStage:
     async def _unsent(self, parcel: Parcel) -> Try:
         """No try at all: its pair is pointed at what is next, this event if it still waits."""
         await self._breaker.give_back(parcel.claim.lane, 1)
-        return Try(dataclasses.replace(parcel, delivery_id=None), "delivered")
+        return Try(parcel._replace(delivery_id=None), "delivered")
 
     def _secrets_of(self, receiver: Receiver) -> tuple[str, ...]:
         """What signs for this endpoint. Raises ValueError and SecretUnreadable."""

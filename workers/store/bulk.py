@@ -134,7 +134,10 @@ def update_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: 
     names = tuple(sorted(rows[0]))
     if connection.dialect.name == "postgresql":
         arrays, same = _columns(names, rows, never_same=key)
-        statement = _update_from_arrays(table, key, tuple(arrays), tuple(same))
+        if tuple(arrays) == key and len(key) == 1:  # all alike: their keys are found in a single walk through the index
+            statement = _update_alike(table, key[0], tuple(same))
+        else:
+            statement = _update_from_arrays(table, key, tuple(arrays), tuple(same))
         connection.execute(statement, _parameters(arrays, same))
     else:
         new = [{f"new_{name}": value for name, value in row.items()} for row in rows]
@@ -208,6 +211,12 @@ def _update_from_arrays(table: Any, key: tuple[str, ...], names: tuple[str, ...]
     matches = [table.c[name] == given.c[name] for name in key]
     each = {name: given.c[name] for name in names if name not in key}
     return update(table).where(*matches).values(each | _once(table, same))
+
+
+@functools.lru_cache(STATEMENTS)
+def _update_alike(table: Any, key: str, same: tuple[str, ...]) -> Any:
+    keys = bindparam(f"all_{key}", type_=ARRAY(table.c[key].type))
+    return update(table).where(table.c[key] == any_(keys)).values(_once(table, same))
 
 
 @functools.cache

@@ -45,8 +45,8 @@ _NOT_PREPARED = (
     InsufficientPrivilege,
 )
 
-#: The execution option of a statement that reads events' bodies: PostgreSQL sends its rows as it has them. As text,
-#: each byte would be two hexadecimal digits, at three times the cost.
+#: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
+#: them. As text, each byte would be two hexadecimal digits, at three times the cost.
 BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10

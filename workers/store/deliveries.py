@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, func, literal_column, select, update
 
@@ -44,8 +44,7 @@ class Receiver:
     max_in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """What came of one try. ``wait_seconds`` until the next one; None with outcome failed: the tries are used up."""
 
     parcel: Parcel

@@ -23,7 +23,7 @@ from domain.lifecycle import decide
 from domain.models import EvidenceRecord
 from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, lease_clock
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
-from workers.store.database import Database
+from workers.store.database import BINARY, Database
 from workers.store.intake import INVOICE, storable
 from workers.store.outbox import NewEvent, Parcel, add_events
 
@@ -132,7 +132,8 @@ def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Wo
 
 @functools.cache
 def _locked_invoices(dialect: str) -> Any:
-    return select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id).with_for_update()
+    found = select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id)
+    return found.with_for_update().execution_options(**{BINARY: True})
 
 
 @functools.cache

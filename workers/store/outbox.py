@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -47,8 +46,7 @@ class Unpublished(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
 
     claim: Claim
