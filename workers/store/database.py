@@ -139,23 +139,26 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         },
     )
 
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.adapters.register_dumper(list, FlatListDumper)
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def _choose(_: Any, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool) -> None:
-        if BINARY in context.execution_options:
-            cursor.format = Format.BINARY
-
-    @event.listens_for(engine, "handle_error", retval=True)
-    def _tell(context: ExceptionContext) -> BaseException | None:
-        error = context.original_exception
-        if not isinstance(error, _NOT_PREPARED):
-            return None
-        return OperationalError(context.statement, context.parameters, error)
-
+    event.listen(engine, "connect", _register_dumpers)
+    event.listen(engine, "before_cursor_execute", _choose_format)
+    event.listen(engine, "handle_error", _tell_unprepared, retval=True)
     return engine
+
+
+def _register_dumpers(connection: Any, _record: Any) -> None:
+    connection.adapters.register_dumper(list, FlatListDumper)
+
+
+def _choose_format(_: Any, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool) -> None:
+    if BINARY in context.execution_options:
+        cursor.format = Format.BINARY
+
+
+def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
+    error = context.original_exception
+    if not isinstance(error, _NOT_PREPARED):
+        return None
+    return OperationalError(context.statement, context.parameters, error)
 
 
 def _sqlite(url: str, pool_size: int) -> Engine:
