@@ -122,6 +122,11 @@ def register_secrets(values: Iterable[str]) -> None:
     _REGISTER.add(values)
 
 
+def hide_secrets(text: str) -> str:
+    """The text with every registered secret, and what is secret in addresses, replaced by ``***``."""
+    return _REGISTER.hide(redact_url(text))
+
+
 class ErrorRenderer:
     """Turns ``exc_info`` into ``error`` (one line) and ``exc_type``.
 

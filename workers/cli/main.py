@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
     "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),
-    "doctor": ("workers.cli.doctor", "Check settings, database, broker, Redis, clocks and accounts."),
+    "doctor": ("workers.cli.doctor.command", "Find what keeps orders, payments or webhooks waiting."),
     "schema": ("workers.cli.schema", "Print the JSON Schema of what the queue takes."),
 }
 

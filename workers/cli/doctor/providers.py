@@ -1,0 +1,44 @@
+"""Accounts at providers: whether each can be reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from workers.cli.doctor.finding import Finding, told
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from domain.account import Account
+
+TIMEOUT_SECONDS = 5.0
+
+
+def check_profiles(config: Settings) -> Iterator[Finding]:
+    """Each account is one its provider can work with."""
+    from config.settings import SettingsError
+    from workers.wiring import check_accounts
+
+    try:
+        check_accounts(config)
+    except SettingsError as error:
+        yield Finding("accounts", "wrong", str(error), "settings")
+
+
+def check_account(account: Account) -> Iterator[Finding]:
+    """Connects (TCP, TLS) and asks for the base address, without credentials. Any HTTP answer will do."""
+    import httpx
+
+    check = f"account {account.name}"
+    place = f"{account.provider} at {account.base_url}"
+    try:
+        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False, follow_redirects=False) as client:
+            began = time.monotonic()
+            with client.stream("GET", account.base_url) as response:
+                millis = (time.monotonic() - began) * 1000
+                said = f"{place} answers ({response.status_code} in {millis:.0f} ms)"
+    except (httpx.HTTPError, OSError) as error:
+        yield Finding(check, "wrong", f"{place} can't be reached from here: {told(error)}", "unreachable")
+        return
+    yield Finding(check, "ok", said)

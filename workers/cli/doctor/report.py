@@ -1,0 +1,106 @@
+"""Runs the checks side by side. Each ends within seconds, whatever hangs.
+
+To add a finding: yield it from the file of the part it is about (``database``, ``agenda``, ``broker``, …). To add a
+part: a function from the settings to findings, and its line in ``_parts``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workers.cli.doctor.finding import Finding, told
+from workers.cli.errors import CommandFailed, explain
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+#: A part that has not ended by then hangs: what it has found until then counts, and that it hangs is wrong.
+DEADLINE_SECONDS = 15.0
+
+#: Looks at one part of the system.
+Check = Callable[[], Iterator[Finding]]
+
+
+def run_checks(deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[Finding]:
+    """Every finding, in the order of the parts."""
+    from config.logging import register_secrets
+    from config.settings import SettingsError, load_settings
+
+    try:
+        config = load_settings()
+        register_secrets(config.secrets())
+        keys = config.secret_keys()
+    except SettingsError as error:
+        yield Finding("settings", "wrong", str(error), "settings").safe()
+        return
+    register_secrets(key.get_secret_value() for key in keys)
+    yield Finding("settings", "ok", f"home {config.home}, accounts {', '.join(sorted(config.accounts))}").safe()
+    for finding in run_side_by_side(_parts(config), deadline_seconds):
+        yield finding.safe()
+
+
+def _parts(config: Settings) -> list[tuple[str, Check]]:
+    from workers.cli.doctor.broker import check_broker
+    from workers.cli.doctor.database import check_database
+    from workers.cli.doctor.providers import check_account, check_profiles
+    from workers.cli.doctor.redis_server import check_redis
+    from workers.cli.doctor.workers import check_workers
+
+    accounts = sorted(config.accounts.items())
+    return [
+        ("database", partial(check_database, config)),
+        ("broker", partial(check_broker, config)),
+        ("redis", partial(check_redis, config)),
+        ("accounts", partial(check_profiles, config)),
+        *((f"account {name}", partial(check_account, account)) for name, account in accounts),
+        ("workers", partial(check_workers, config)),
+    ]
+
+
+def run_side_by_side(parts: list[tuple[str, Check]], deadline_seconds: float) -> Iterator[Finding]:
+    """Each part in a thread of its own, findings in the order of the parts.
+
+    A thread that hangs (in a name look-up nobody can interrupt) is left behind; it does not keep the process.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    for check, findings in [(check, _start(check, run)) for check, run in parts]:
+        while True:
+            try:
+                finding = findings.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                yield Finding(check, "wrong", f"has not answered within {deadline_seconds:g} s: it hangs", "hangs")
+                break
+            if finding is None:
+                break
+            yield finding
+
+
+def _start(check: str, run: Check) -> queue.SimpleQueue[Finding | None]:
+    """The part's findings as they come; None after the last."""
+    findings: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
+
+    def look() -> None:
+        try:
+            for finding in run():
+                findings.put(finding)
+        except CommandFailed as error:
+            findings.put(Finding(check, "wrong", str(error), "failed"))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one part, the others are looked at
+            findings.put(Finding(check, "wrong", _explained(error), "failed"))
+        findings.put(None)
+
+    threading.Thread(target=look, name=f"doctor {check}", daemon=True).start()
+    return findings
+
+
+def _explained(error: BaseException) -> str:
+    """In words of the commands, where they know the error; without their advice to ask the doctor."""
+    module = type(error).__module__.partition(".")[0]
+    if module in {"kombu", "redis", "amqp"}:
+        return f"can't be reached: {told(error)}"
+    return explain(error).replace(" (see: invoices doctor)", "")
