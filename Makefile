@@ -78,9 +78,9 @@ soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat
 profile: dev ## flame graphs of the three hottest paths, in deploy/bench/profiles
 	@$(BIN)/python -m tests.bench.profiles
 
-chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=1 KILLS=100 MINUTES=15 HOSTS=1 ENGINE=postgresql
+chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=1 KILLS=100 MINUTES=15 HOSTS=1 ENGINE=postgresql CALM=1
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15) \
-	  --hosts $(or $(HOSTS),1) --engine $(or $(ENGINE),postgresql) $(if $(RESULTS),--results $(RESULTS))
+	  --hosts $(or $(HOSTS),1) --engine $(or $(ENGINE),postgresql) $(if $(CALM),--calm) $(if $(RESULTS),--results $(RESULTS))
 
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }

@@ -74,6 +74,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=ORDERS_PER_SECOND, help="orders per second")
     parser.add_argument("--hosts", type=int, choices=(1, 2), default=1, help="2: in network namespaces (root)")
     parser.add_argument("--engine", choices=ENGINES, default="postgresql", help="the database")
+    parser.add_argument("--calm", action="store_true", help="only faults that no create's answer is lost by")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     parser.add_argument("--plan", action="store_true", help="print the schedule and stop")
     parser.add_argument("--table", action="store_true", help="print the kept results as Markdown and stop")
@@ -84,13 +85,14 @@ def _read_options() -> argparse.Namespace:
 
 
 def _plan(options: argparse.Namespace, seed: int) -> Plan:
-    return Plan(seed, options.seconds, options.rate, options.hosts, options.engine)
+    return Plan(seed, options.seconds, options.rate, options.hosts, options.engine, options.calm)
 
 
 def _command(options: argparse.Namespace) -> str:
     hosts = f" HOSTS={options.hosts}" if options.hosts > 1 else ""
     engine = f" ENGINE={options.engine}" if options.engine != "postgresql" else ""
-    return f"make chaos SEED={options.seed} KILLS={options.kills} MINUTES={options.minutes:g}{hosts}{engine}"
+    calm = " CALM=1" if options.calm else ""
+    return f"make chaos SEED={options.seed} KILLS={options.kills} MINUTES={options.minutes:g}{hosts}{engine}{calm}"
 
 
 def _kills(results: list[Result]) -> int:

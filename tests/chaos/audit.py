@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.acceptance.system import ENDED, INTAKE_QUEUE, RECEIVER, System
+from tests.acceptance.system import ENDED, INTAKE_QUEUE, RECEIVER, System, follows
+from tests.chaos.doubts import Causes, early, unexplained
 from tests.chaos.plan import CANCEL, CREATE, HOLD_ACCOUNT
+from tests.chaos.restored import Before, periods
 
 _NAMED, _ALREADY = re.compile(r"order_id '([^']+)'"), re.compile(r"is already (\w+)$")
 #: Celery's own words, in worker and beat.
@@ -49,6 +51,7 @@ class Sent:
     flushed: set[tuple[str, str]] = field(default_factory=set)  #: (task, order id) in the broker when it was emptied
     flushed_stream: list[dict[str, Any]] = field(default_factory=list)  #: the stream's entries at that moment
     broker_kills: list[float] = field(default_factory=list)
+    restores: list[Before] = field(default_factory=list)  #: the database was put back to a backup
     forgiven: Counter[str] = field(default_factory=Counter)  #: doubts that a redrive struck off the row, by order id
 
     def note(self, task: str, order_ids: list[str], began: float) -> None:
@@ -71,6 +74,11 @@ class Sent:
             for order in lost - self.emptied(lost, task)
             if any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
         }
+
+    def undone(self, orders: set[str], task: str = CREATE) -> set[str]:
+        """Those whose message had been answered in the database that was put back: the answer is gone with it."""
+        done = (before.answered if task == CANCEL else before.invoices.keys() for before in self.restores)
+        return orders & set().union(*done)
 
     def _of(self, task: str) -> dict[str, Times]:
         return self.cancellations if task == CANCEL else self.at
@@ -101,11 +109,15 @@ def _count(system: System, rest: str) -> int:
 
 def untaken_cancellations(system: System, sent: Sent) -> set[str]:
     """Orders whose cancellation neither closed them nor was turned away."""
-    answered = _cancelled(system) | _turned_away(system).keys()
-    return sent.cancellations.keys() - answered
+    return sent.cancellations.keys() - answered_cancellations(system)
 
 
-def audit(system: System, sent: Sent, lost: set[str], untaken: set[str]) -> list[Finding]:
+def answered_cancellations(system: System) -> set[str]:
+    """Orders whose cancellation closed them or was turned away."""
+    return _cancelled(system) | _turned_away(system).keys()
+
+
+def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes: Causes) -> list[Finding]:
     """Every breach. ``lost``, ``untaken``: as things stood before all was published again."""
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "no order lost": lambda: _lost(system, sent, lost),
@@ -113,9 +125,11 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str]) -> list
         "no invoice stuck": lambda: _stuck(system),
         "no lease kept": lambda: _leases(system),
         "no provider call repeated": lambda: _repeated(system, sent),
+        "no doubt without a fault": lambda: unexplained(system, causes),
+        "nothing expires early": lambda: early(system, _made(system)),
         "the truth of the provider": lambda: _contradicting(system),
         "no gap in the log": lambda: _gaps(system),
-        "no webhook missing or out of order": lambda: _untold(system),
+        "no webhook missing or out of order": lambda: _untold(system, sent),
         "no stream entry missing or ahead": lambda: _stream(system, sent),
         "no error of ours": lambda: _errors(system),
     }
@@ -123,7 +137,7 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str]) -> list
 
 
 def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
-    for order in sorted(lost - sent.emptied(lost) - sent.excused_by_broker_kill(lost)):
+    for order in sorted(lost - sent.emptied(lost) - sent.excused_by_broker_kill(lost) - sent.undone(lost)):
         yield f"{order}: confirmed by the broker, not in the emptied one, and without a row"
     for order in sorted(set(sent.at) - system.invoices().keys()):
         yield f"{order}: no row even after it was published again"
@@ -133,7 +147,8 @@ def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
 
 def _uncancelled(system: System, sent: Sent, untaken: set[str]) -> Iterator[str]:
     """A confirmed cancellation closes its order; else it says why not, and that is true."""
-    for order in sorted(untaken - sent.emptied(untaken, CANCEL) - sent.excused_by_broker_kill(untaken, CANCEL)):
+    excused = sent.emptied(untaken, CANCEL) | sent.excused_by_broker_kill(untaken, CANCEL)
+    for order in sorted(untaken - excused - sent.undone(untaken, CANCEL)):
         yield f"{order}: its cancellation was confirmed by the broker, and nothing came of it"
     yield from (f"{order}: not cancelled even by the second message" for order in untaken_cancellations(system, sent))
     invoices = system.invoices()
@@ -192,23 +207,25 @@ def _leases(system: System) -> Iterator[str]:
 
 def _repeated(system: System, sent: Sent) -> Iterator[str]:
     """A create is called again only after a doubt, or when the provider said that it did not even look."""
-    unread = Counter(_bare(call["order_id"]) for call in system.calls() if call["status"] == 429)
-    rows = {_bare(order_id): row for order_id, row in system.invoices().items()}
-    for order, made in sorted(system.creates().items()):
-        row = rows.get(order)
-        if row is None:
-            yield f"{order}: a create for an order that is in no row"
-            continue
-        doubts = row["doubts"] + sent.forgiven[row["order_id"]]
-        allowed = 1 + unread[order] + (0 if row["account"] == HOLD_ACCOUNT else doubts)
-        if made > allowed:
-            why = f"{doubts} doubts, {unread[order]} times 429"
-            yield f"{order} ({row['account']}): {made} creates with {why}"
+    for period in periods(system, sent.restores):
+        calls = [call for call in system.calls() if period.since < float(call["at"]) <= period.until]
+        unread = Counter(_bare(call["order_id"]) for call in calls if call["status"] == 429)
+        rows = {_bare(order_id): row for order_id, row in period.invoices.items()}
+        for order, made in sorted(Counter(_bare(call["order_id"]) for call in calls).items()):
+            row = rows.get(order)
+            if row is None:
+                yield f"{order}: a create for an order that is in no row"
+                continue
+            doubts = row["doubts"] + sent.forgiven[row["order_id"]]
+            allowed = 1 + unread[order] + (0 if row["account"] == HOLD_ACCOUNT else doubts)
+            if made > allowed:
+                why = f"{doubts} doubts, {unread[order]} times 429"
+                yield f"{order} ({row['account']}): {made} creates with {why}"
 
 
 def _contradicting(system: System) -> Iterator[str]:
     """Paid there is paid here, for the invoice that is bound; and nobody else's invoice is bound."""
-    made = {(one["provider"], str(one["ref"])): one for one in system.control("invoices?limit=0")["invoices"]}
+    made = _made(system)
     bound: Counter[tuple[str, str]] = Counter()
     for order_id, row in system.invoices().items():
         if row["provider_ref"] is None:
@@ -230,6 +247,11 @@ def _contradicting(system: System) -> Iterator[str]:
     yield from (f"{key} is bound {count} times" for key, count in bound.items() if count > 1)
 
 
+def _made(system: System) -> dict[tuple[str, str], dict[str, Any]]:
+    """The providers' own invoices, by provider and reference."""
+    return {(one["provider"], str(one["ref"])): one for one in system.control("invoices?limit=0")["invoices"]}
+
+
 def _gaps(system: System) -> Iterator[str]:
     try:
         system.check_history()
@@ -237,11 +259,12 @@ def _gaps(system: System) -> Iterator[str]:
         yield f"history: {str(error)[:500]}"
 
 
-def _untold(system: System) -> Iterator[str]:
+def _untold(system: System, sent: Sent) -> Iterator[str]:
     log = Counter(told["id"] for told in system.events())
     got = Counter(envelope["id"] for envelope in system.ask(f"{system.sandbox.receiver_url(RECEIVER)}/events"))
     yield from (f"{event}: never received" for event in sorted(log - got))
-    yield from (f"{event}: received, and in no log" for event in sorted(got - log))
+    undone = set().union(*(before.events for before in sent.restores))
+    yield from (f"{event}: received, and in no log" for event in sorted((got - log).keys() - undone))
     counts = system.received()
     for name in ("invalid", "gaps", "out_of_order"):
         if counts[name]:
@@ -256,8 +279,9 @@ def _stream(system: System, sent: Sent) -> Iterator[str]:
     seen: dict[str, int] = defaultdict(int)
     for entry in entries:
         sequence = int(entry["sequence"])
-        if sequence > seen[entry["subject"]] + 1:
-            yield f"{entry['subject']}: {sequence} after {seen[entry['subject']]}"
+        last = seen[entry["subject"]]
+        if sequence > last and not follows(sequence, last):
+            yield f"{entry['subject']}: {sequence} after {last}"
         seen[entry["subject"]] = max(seen[entry["subject"]], sequence)
 
 

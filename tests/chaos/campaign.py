@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.chaos.audit import Finding, Sent, as_time, audit, parked, unfinished, untaken_cancellations
 from tests.chaos.crew import Crew, Deaths
+from tests.chaos.doubts import Causes
 from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
 from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan, PlannedMessage
@@ -83,7 +84,7 @@ class _Run:
         healed = self._drain("heal")
         self._publish(self._plan.cancellations())
         healed += self._drain("heal")
-        findings = audit(self._system, self._sent, lost, untaken)
+        findings = audit(self._system, self._sent, lost, untaken, self._causes())
         figures = {
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
@@ -93,6 +94,11 @@ class _Run:
             **self._counts(),
         }
         return Result(self._plan.seed, self._crew.deaths, self._faults.done, findings, figures)
+
+    def _causes(self) -> Causes:
+        """What a doubt may come of: a worker's end, or a fault that is not harmless."""
+        ends = [(at, at) for at in self._crew.workers_ended]
+        return Causes([*ends, *self._faults.doubtful])
 
     def _let_faults_happen(self, began: float) -> None:
         faults = self._plan.faults()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,11 +35,19 @@ class Crew:
         self._lives: dict[str, Iterator[Life]] = {name: plan.lives(name) for name in PROCESSES}
         self.armed = True
         self.deaths = Deaths()
+        self.workers_ended: list[float] = []  #: epoch seconds
 
     def start(self) -> None:
         """Launch everybody."""
         for name in PROCESSES:
             self._launch(name)
+
+    def stop(self) -> None:
+        """SIGKILL for everybody, and nobody is started again."""
+        for name in list(self._system.processes):
+            self._system.kill(name)
+            self.deaths.random[name] += 1
+            self._note_end(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL; one that is dead already died at a point."""
@@ -46,6 +55,7 @@ class Crew:
         if process is not None and process.poll() is None:
             self._system.kill(name)
             self.deaths.random[name] += 1
+            self._note_end(name)
             self._launch(name)
 
     def tend(self) -> None:
@@ -55,6 +65,7 @@ class Crew:
             if code is not None:
                 del self._system.processes[name]
                 self._write_down(name, code)
+                self._note_end(name)
                 self._launch(name)
 
     def _launch(self, name: str) -> None:
@@ -62,6 +73,10 @@ class Crew:
         self._system.environment[VARIABLE] = life.point if self.armed else ""
         self.deaths.cold_starts += life.cold
         self._grounds.spawn(name, cold=life.cold)
+
+    def _note_end(self, name: str) -> None:
+        if name.startswith("worker"):
+            self.workers_ended.append(time.time())
 
     def _write_down(self, name: str, code: int) -> None:
         for line in self._system.new_log(name).splitlines():

@@ -15,11 +15,13 @@ from typing import Any
 import redis
 
 from tests.acceptance.system import INTAKE_QUEUE, RECEIVER
-from tests.chaos.audit import Sent
+from tests.chaos.audit import Sent, answered_cancellations
 from tests.chaos.crew import Crew
 from tests.chaos.grounds import Grounds
-from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, HOSTS, Fault
-from tests.chaos.postgres import kill_and_restart
+from tests.chaos.outsider import Outsider
+from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, HOSTS, Fault, is_harmless
+from tests.chaos.postgres import back_up, kill_and_restart, restore
+from tests.chaos.restored import Before
 from workers.embedded.valkey import ensure_valkey
 
 STREAM = "invoices:events"
@@ -39,12 +41,16 @@ class Faults:
         self._sent = sent
         self._ends: list[tuple[float, Callable[[], Any]]] = []
         self.done: Counter[str] = Counter()
+        self.doubtful: list[tuple[float, float]] = []  #: epoch seconds: when a create's answer may have been lost
 
     def play(self, fault: Fault) -> None:
         """Let it happen now."""
+        began = time.time()
         getattr(self, f"_{fault.what}")(fault)
+        if not is_harmless(fault):
+            self.doubtful.append((began, time.time() + fault.seconds))
         if fault.what != "kill":
-            place = f" {fault.target}" if fault.what.startswith("network_") else ""
+            place = f" {fault.target}" if fault.what.startswith(("network_", "lock")) else ""
             self.done[fault.what + place] += 1
 
     def tick(self) -> None:
@@ -57,11 +63,14 @@ class Faults:
     def end(self) -> None:
         """End all faults, and let nobody die at a point any more."""
         self._crew.armed = False
+        self._end_all()
+        self._system.control("faults", method="DELETE")
+        self._system.ask(f"{self._system.sandbox.receiver_url(RECEIVER)}/faults", method="DELETE")
+
+    def _end_all(self) -> None:
         for _, action in self._ends:
             action()
         self._ends.clear()
-        self._system.control("faults", method="DELETE")
-        self._system.ask(f"{self._system.sandbox.receiver_url(RECEIVER)}/faults", method="DELETE")
 
     def _after(self, seconds: float, action: Callable[[], Any]) -> None:
         self._ends.append((time.monotonic() + seconds, action))
@@ -106,6 +115,32 @@ class Faults:
     def _database_kill(self, fault: Fault) -> None:
         assert self._grounds.postgres is not None
         kill_and_restart(self._grounds.postgres, fault.seconds)
+
+    def _backup(self, fault: Fault) -> None:
+        assert self._grounds.postgres is not None
+        back_up(self._grounds.postgres)
+
+    def _restore(self, fault: Fault) -> None:
+        """What an operator does: everything is stopped, the backup put back, the system told of it and started."""
+        assert self._grounds.postgres is not None
+        self._end_all()
+        self._crew.stop()
+        invoices, events = self._system.invoices(), self._system.rows("SELECT id FROM event")
+        answered = answered_cancellations(self._system)
+        self._sent.restores.append(Before(invoices, frozenset(row["id"] for row in events), frozenset(answered)))
+        restore(self._grounds.postgres)
+        (told,) = self._system.command("restored", "--json")
+        self.done["restored: epoch"] = told["epoch"]
+        self._crew.start()
+
+    def _lock(self, fault: Fault) -> None:
+        outsider = Outsider(self._system.direct_database_url)
+        rows = outsider.lock(fault.target)
+        if rows is None:
+            self.done["lock: not got"] += 1
+        else:
+            self.done[f"rows locked: {fault.target}"] += rows
+            self._after(fault.seconds, outsider.end)
 
     # ------------------------------------------------------------ the network
 

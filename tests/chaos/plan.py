@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -39,6 +39,44 @@ CREATE, CREATE_MANY, CANCEL = "invoices.create", "invoices.create_many", "invoic
 #: Of so many orders in a row, some come in one message; the others in one each.
 LOT_EVERY, LOT_ORDERS = 50, (2, 20)
 CANCEL_REASON = "the shop has thought better of it"
+
+#: What an outsider locks, a forgotten transaction say, and for how long: beyond any lease.
+LOCKS = ("endpoints", "invoices", "calls", "stream")
+LOCK_SECONDS = (40.0, 60.0)
+#: SQLite has one lock for all that is written.
+LOCK_SECONDS_SQLITE = (12.0, 20.0)
+#: Seeds with this remainder by three have their database put back.
+RESTORED_SEEDS = 2
+#: Faults that no create's answer is lost by: a run with these alone must not doubt any.
+HARMLESS = ("lock", "receiver", "broker_kill", "broker_flush")
+HARMLESS_DOORS = ("client", "broker", "receiver")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """PostgreSQL's settings that somebody made the default of the database, and those in the processes' environment."""
+
+    database: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+#: By seed.
+SESSIONS = (
+    Session(),
+    Session(
+        {
+            "datestyle": "SQL, DMY",
+            "intervalstyle": "sql_standard",
+            "timezone": "Asia/Kathmandu",
+            "default_transaction_isolation": "serializable",
+            "synchronous_commit": "off",
+            "standard_conforming_strings": "off",
+            "bytea_output": "escape",
+            "extra_float_digits": "-15",
+        }
+    ),
+    Session(environment={"PGDATESTYLE": "German", "PGTZ": "America/Caracas", "PGCLIENTENCODING": "LATIN1"}),
+)
 
 #: Connections that go through a door: client and workers to the broker, workers to the rest.
 DOORS = ("client", "broker", "database", "provider", "receiver")
@@ -79,7 +117,8 @@ class Life:
 class Plan:
     """A run, wholly determined by these.
 
-    ``hosts``: 2 has each half of the processes on a host of its own. ``engine``: the database, of ENGINES.
+    ``hosts``: 2 has each half of the processes on a host of its own. ``engine``: the database, of ENGINES. ``calm``:
+    only what is harmless to a create happens (HARMLESS): nobody dies, no answer of a provider is lost.
     """
 
     seed: int
@@ -87,6 +126,17 @@ class Plan:
     orders_per_second: float
     hosts: int = 1
     engine: str = "postgresql"
+    calm: bool = False
+
+    @property
+    def session(self) -> Session:
+        """The odd session settings of this run."""
+        return SESSIONS[0] if self.engine == "sqlite" else SESSIONS[self.seed % len(SESSIONS)]
+
+    @property
+    def restores(self) -> bool:
+        """Whether the database is put back to a backup amid the run: in one seed of three, on one host."""
+        return self.engine == "postgresql" and self.hosts == 1 and self.seed % 3 == RESTORED_SEEDS
 
     @property
     def clock_shift_seconds(self) -> int:
@@ -98,7 +148,7 @@ class Plan:
         dice = random.Random(f"{self.seed}/orders")
         count = int(self.seconds * self.orders_per_second)
         times = sorted(dice.uniform(0, self.seconds) for _ in range(count))
-        orders = [_order(f"s{self.seed}-{n:05}", at, dice) for n, at in enumerate(times)]
+        orders = [_order(f"s{self.seed}-{n:05}", at, dice, self.calm) for n, at in enumerate(times)]
         return _in_lots(orders, random.Random(f"{self.seed}/lots"))
 
     def cancellations(self) -> list[PlannedMessage]:
@@ -114,18 +164,23 @@ class Plan:
         """Every fault, by time."""
         dice = random.Random(f"{self.seed}/faults")
         faults = [*_outages(self.seconds, dice), *_moods(self.seconds, dice), *_kills(self.seconds, dice)]
+        if self.restores:
+            faults += [Fault(0.3 * self.seconds, "backup"), Fault(0.6 * self.seconds, "restore")]
+        faults += _locks(self.seconds, random.Random(f"{self.seed}/locks"), self.engine)
         if self.hosts > 1:
             cut = Fault(dice.uniform(0.1, 0.2) * self.seconds, "host_cut", "south", dice.uniform(33, 38))
             far = Fault(cut.at - 3, "host_delay", dice.choice(tuple(HOSTS)), 2.5)
             faults = [*(_spare(fault, cut) for fault in faults if fault.what != "pause"), cut, far]
         if self.engine == "sqlite":  # there is no server, and no way to it
             faults = [fault for fault in faults if "database" not in (fault.target, fault.what.partition("_")[0])]
+        if self.calm:
+            faults = [fault for fault in faults if is_harmless(fault)]
         return sorted(faults, key=lambda fault: fault.at)
 
     def lives(self, name: str) -> Iterator[Life]:
         """The lives of a process, one after the other."""
         table = {"intake": INTAKE_POINTS, "worker": WORKER_POINTS}.get(name.rstrip("0123456789"), ())
-        if self.hosts > 1 and name in HOSTS["south"]:
+        if self.calm or (self.hosts > 1 and name in HOSTS["south"]):
             table = ()  # a host that is cut off is to come back as it was
         dice = random.Random(f"{self.seed}/lives/{name}")
         while True:
@@ -141,6 +196,8 @@ class Plan:
             "seed": self.seed,
             "hosts": self.hosts,
             "engine": self.engine,
+            "calm": self.calm,
+            "session": {"database": dict(self.session.database), "environment": dict(self.session.environment)},
             "clock_shift_seconds": self.clock_shift_seconds,
             "faults": [asdict(fault) for fault in self.faults()],
             "first_lives": lives,
@@ -148,9 +205,9 @@ class Plan:
         }
 
 
-def _order(order_id: str, at: float, dice: random.Random) -> PlannedMessage:
+def _order(order_id: str, at: float, dice: random.Random, calm: bool) -> PlannedMessage:
     faults = ("reset", "truncated", "accept_then_status", "html=502", "status=503", "accept_then_timeout=5")
-    fault = f"~fault:{dice.choice(faults)}~" if dice.random() < 0.03 else ""
+    fault = f"~fault:{dice.choice(faults)}~" if dice.random() < 0.03 and not calm else ""
     kind = dice.choices(("nebulox", "paid", "confirmed", "underpaid", "unpaid", "hold"), (35, 25, 10, 5, 15, 10))[0]
     if kind == "nebulox":
         minutes = f"{dice.uniform(0.05, 0.3):.2f}"
@@ -207,6 +264,20 @@ def _outages(seconds: float, dice: random.Random) -> Iterator[Fault]:
         at, duration = (place + dice.uniform(0.1, 0.6)) * share, dice.uniform(0.3, 2.5)
         how, _, door = kind.partition(" ")
         yield Fault(at, f"network_{how}" if door else kind, door, duration)
+
+
+def _locks(seconds: float, dice: random.Random, engine: str) -> Iterator[Fault]:
+    """An outsider holds locks, some of them at the same time."""
+    targets = LOCKS if engine == "postgresql" else ("database",)
+    held = LOCK_SECONDS if engine == "postgresql" else LOCK_SECONDS_SQLITE
+    for place in range(max(2, round(seconds / 45))):
+        target = targets[place % len(targets)]
+        yield Fault(dice.uniform(0.05, 0.7) * seconds, "lock", target, dice.uniform(*held))
+
+
+def is_harmless(fault: Fault) -> bool:
+    """Whether no create's answer can be lost by it."""
+    return fault.what in HARMLESS or (fault.what.startswith("network_") and fault.target in HARMLESS_DOORS)
 
 
 def _spare(fault: Fault, cut: Fault) -> Fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -29,22 +30,44 @@ def run_mortal_postgres() -> Iterator[tuple[str, Path]]:
 
 def kill_and_restart(folder: Path, down_seconds: float) -> None:
     """SIGKILL the postmaster, wait, start it again with the options it had. Raises RuntimeError when it stays down."""
-    data = folder / "data"
-    pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-    program = Path(shlex.split((data / "postmaster.opts").read_text())[0])
-    os.kill(pid, signal.SIGKILL)
+    kill(folder)
     time.sleep(down_seconds)
-    command = [
-        str(program.with_name("pg_ctl")),
-        "-D",
-        str(data),
-        "-l",
-        str(folder / "log"),
-        "-w",
-        "-t",
-        "30",
-        "restart",
-    ]
+    start(folder)
+
+
+def back_up(folder: Path) -> None:
+    """Keep the data as they are at this moment: a copy of what a killed server left, which is then started again."""
+    kill(folder)
+    _copy(folder / "data", folder / "backup")
+    start(folder)
+
+
+def restore(folder: Path) -> None:
+    """Put the kept data in the place of today's, and start on them."""
+    kill(folder)
+    shutil.rmtree(folder / "data")
+    _copy(folder / "backup", folder / "data")
+    start(folder)
+
+
+def kill(folder: Path) -> None:
+    """SIGKILL the postmaster, and wait until its children have noticed it. Raises RuntimeError when they stay."""
+    pid = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    children = _children(pid)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + START_SECONDS
+    while any(_is_running(child) for child in children):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL's processes did not end within {START_SECONDS:g} s: see {folder / 'log'}")
+        time.sleep(0.05)
+
+
+def start(folder: Path) -> None:
+    """Start it with the options it had. Raises RuntimeError when it stays down."""
+    data = folder / "data"
+    program = Path(shlex.split((data / "postmaster.opts").read_text())[0])
+    pg_ctl = str(program.with_name("pg_ctl"))
+    command = [pg_ctl, "-D", str(data), "-l", str(folder / "log"), "-w", "-t", "30", "restart"]
     deadline = time.monotonic() + START_SECONDS
     # Until the last backend has noticed its postmaster's end, the shared memory is still in use.
     while subprocess.run(
@@ -59,3 +82,23 @@ def kill_and_restart(folder: Path, down_seconds: float) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"PostgreSQL did not start again within {START_SECONDS:g} s: see {folder / 'log'}")
         time.sleep(0.2)
+
+
+def _children(pid: int) -> list[int]:
+    """A process's children, where the host tells (Linux)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in children.read_text().split()] if children.exists() else []
+
+
+def _is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended yet; one that nobody has reaped has."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A folder with its owners and modes, in the place of what was there."""
+    shutil.rmtree(target, ignore_errors=True)
+    subprocess.run(["cp", "-a", str(source), str(target)], stdin=subprocess.DEVNULL, check=True, timeout=120)
