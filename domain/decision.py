@@ -25,6 +25,7 @@ class InvoiceView(Protocol):
 
     status: Any
     anomaly: Any
+    reason: str | None
     expires_at: datetime | None
     create_before: datetime | None
     final_look_at: datetime | None

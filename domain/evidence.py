@@ -56,6 +56,14 @@ class CredentialsRefused(Said):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRefused(Said):
+    """The address turned the call away without a word about the order: a proxy's 404, a challenge page, a redirect.
+
+    Nothing was made; like refused credentials it says nothing about the order, which waits.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable(Said):
     """The request was certainly never received (name not resolved, connection refused): safe to repeat."""
 
@@ -105,5 +113,5 @@ class RetryRequested(Said):
 
 
 #: What a create may bring, and what a look-up may bring.
-CreateAnswer = Created | OrderRefused | CredentialsRefused | Unreachable | InDoubt | RateLimited
+CreateAnswer = Created | OrderRefused | CredentialsRefused | ProviderRefused | Unreachable | InDoubt | RateLimited
 LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable

@@ -23,6 +23,7 @@ from domain.evidence import (
     Evidence,
     InDoubt,
     OrderRefused,
+    ProviderRefused,
     RateLimited,
     RetryRequested,
     Seen,
@@ -34,6 +35,11 @@ from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anom
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)
+#: Why an order that waits for its account waits, and why it fails when that lasts longer than ``hold_refused_minutes``.
+REFUSED_REASONS: Mapping[type[Evidence], str] = {
+    CredentialsRefused: "credentials_refused",
+    ProviderRefused: "provider_refuses",
+}
 LAST_LOOKS = {Status.CONFIRMING: 4}  #: time-outs that the last look may take, else one: nobody watches afterwards
 
 
@@ -83,19 +89,22 @@ def _order_refused(case: _Case, evidence: OrderRefused) -> Decision:
     return Decision("noted", agenda={Stage.CREATE: None})
 
 
-def _credentials_refused(case: _Case, evidence: CredentialsRefused) -> Decision:
+def _account_refused(case: _Case, evidence: CredentialsRefused | ProviderRefused) -> Decision:
+    """The account is turned away, not the order: it waits, is tried now and then, and says what it waits for."""
     if case.status not in UNMADE:
         return _not_seen(case, evidence)
     tries = case.invoice.create_tries + 1
     since = case.invoice.refused_since or case.now
     end = since + _minutes(case.policy.hold_refused_minutes)
+    reason = REFUSED_REASONS[type(evidence)]
     if case.status is Status.QUEUED and end <= case.now:
-        return _close(case, Status.FAILED, "credentials_refused")
-    changes = {"create_tries": tries, "refused_since": since}
+        return _close(case, Status.FAILED, reason)
+    changes: dict[str, Any] = {"create_tries": tries, "refused_since": since}
     probe = case.after(schedule.step(schedule.PROBE_SECONDS, tries))
-    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # a key that was mended meanwhile saves the order
+    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # what was mended meanwhile saves the order
     agenda: Agenda = {Stage.CREATE: min(probe, last) if last > case.now else probe}
     if case.status is Status.QUEUED:
+        changes["reason"] = reason
         agenda[Stage.CLOCK] = _earliest(case.invoice.create_before, end)
     return Decision("noted", changes, agenda=agenda)
 
@@ -109,10 +118,12 @@ def _again_later(case: _Case, evidence: Unreachable | RateLimited) -> Decision:
         return _close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
     tries = case.invoice.create_tries + 1
     wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), _asked_wait(evidence))
+    changes: dict[str, Any] = {"create_tries": tries, "refused_since": None}
     agenda: Agenda = {Stage.CREATE: case.after(wait)}
     if queued:
         agenda[Stage.CLOCK] = case.invoice.create_before
-    return Decision("noted", {"create_tries": tries, "refused_since": None}, agenda=agenda)
+        changes["reason"] = None  # it no longer waits for a refusal to end
+    return Decision("noted", changes, agenda=agenda)
 
 
 def _in_doubt(case: _Case, evidence: InDoubt) -> Decision:
@@ -230,7 +241,9 @@ def _queued_ran_out(case: _Case, *, in_call: bool) -> Decision:
         return Decision("ignored", agenda={Stage.CLOCK: due})
     if in_call:  # its answer decides; look again soon
         return Decision("ignored", agenda={Stage.CLOCK: case.now + timedelta(seconds=1)})
-    return _close(case, Status.FAILED, "too_late" if _past_create_before(case) else "credentials_refused")
+    # Queued, its reason is what it waits for; rows of releases that kept none waited for their key.
+    waited = case.invoice.reason or REFUSED_REASONS[CredentialsRefused]
+    return _close(case, Status.FAILED, "too_late" if _past_create_before(case) else waited)
 
 
 def _cancel_requested(case: _Case, evidence: CancelRequested) -> Decision:
@@ -338,7 +351,8 @@ def _earliest(*times: datetime | None) -> datetime | None:
 _JUDGES: dict[type[Evidence], Callable[[_Case, Any], Decision]] = {
     Created: _created,
     OrderRefused: _order_refused,
-    CredentialsRefused: _credentials_refused,
+    CredentialsRefused: _account_refused,
+    ProviderRefused: _account_refused,
     Unreachable: _again_later,
     RateLimited: _again_later,
     InDoubt: _in_doubt,

@@ -91,7 +91,7 @@ class Invoice(SQLModel, table=True):
     digest: str = Field(sa_type=String(64))  #: of the order's content: tells a repeat from a conflict
     status: str = Field(sa_type=String(20))
     anomaly: str | None = Field(default=None, sa_type=String(20))
-    reason: str | None = Field(default=None, sa_type=Text)  #: why the last change happened
+    reason: str | None = Field(default=None, sa_type=Text)  #: why the last change happened; queued: what it waits for
     sequence: int = Field(default=0)  #: of the last event; 0 before the first
     first_open: int = Field(default=1)
 
@@ -115,7 +115,9 @@ class Invoice(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
     final_look_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when the look-up at expiry was asked for
     monitor_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: a late payment counts until then
-    refused_since: datetime | None = Field(default=None, sa_type=UtcTime)  #: credentials refused without a break since
+    refused_since: datetime | None = Field(
+        default=None, sa_type=UtcTime
+    )  #: the account turned away without a break since
     create_tries: int = Field(default=0)  #: calls that were certainly not received or not processed, in a row
     doubts: int = Field(default=0)  #: calls whose answer was lost
     quiet_polls: int = Field(default=0)  #: look-ups in a row that brought nothing new

@@ -81,7 +81,10 @@ def test_an_answer_about_another_order_is_in_doubt(echo):
     assert evidence.reason == "HTTP 201: the answer is about another order"
 
 
-@pytest.mark.parametrize(("order_id", "echo"), [("324324", 324324), ("ö\xa0x", "ö\xa0x"), (" a ", "a")])
+@pytest.mark.parametrize(
+    ("order_id", "echo"),
+    [("324324", 324324), ("0012", 12), ("ö\xa0x", "ö\xa0x"), (" a ", "a"), ("a&b", "a&amp;b"), ("é", "e\u0301")],
+)
 def test_an_order_id_that_comes_back_a_little_different_is_still_ours(order_id, echo):
     evidence, _ = create_recorded(CASE, (201, edited(CASE.made, "result", orderId=echo)), order_id=order_id)
     assert isinstance(evidence, Created)

@@ -10,7 +10,16 @@ from uuid import uuid4
 
 import pytest
 
-from domain.evidence import Created, CredentialsRefused, InDoubt, OrderRefused, RateLimited, Seen, Unreadable
+from domain.evidence import (
+    Created,
+    CredentialsRefused,
+    InDoubt,
+    OrderRefused,
+    ProviderRefused,
+    RateLimited,
+    Seen,
+    Unreadable,
+)
 from domain.status import Status
 from tests.contracts.provider_cases import CASES
 from workers.embedded.sandbox.process import SandboxProcess
@@ -81,6 +90,11 @@ def test_a_wrong_key_is_the_credentials_fault(sandbox, case):
     [
         ("status=503", InDoubt),
         ("status=422", OrderRefused),
+        ("status=404", ProviderRefused),
+        ("page", ProviderRefused),
+        ("page=400", ProviderRefused),
+        ("challenge", ProviderRefused),
+        ("challenge=503", ProviderRefused),
         ("inactive", CredentialsRefused),
         ("refused", OrderRefused),
         ("rate_limited=7", RateLimited),

@@ -121,6 +121,18 @@ def test_html_comes_instead_of_json(sandbox, provider):
         assert body.startswith(b"<!DOCTYPE html>")
 
 
+def test_a_proxys_page_or_a_challenge_comes_and_nothing_is_made(sandbox, provider):
+    faults = {"~fault:page~": 404, "~fault:page=410~": 410, "~fault:challenge~": 403, "~fault:challenge=503~": 503}
+    for fault, expected in faults.items():
+        order = new_id(fault)
+        status, head, body = answer_of(sandbox, provider, order)
+        assert status == expected
+        assert "content-type: text/html" in head
+        assert ("cf-mitigated: challenge" in head) == ("challenge" in fault)
+        assert b"<title>" in body
+        assert made_for(sandbox, order, provider) == 0
+
+
 def test_reset_makes_the_invoice_and_resets_the_connection(sandbox, provider):
     order = new_id("~fault:reset~")
     with raw_create(sandbox, provider, order) as connection, pytest.raises(ConnectionResetError):

@@ -14,6 +14,7 @@ from domain.evidence import (
     CredentialsRefused,
     InDoubt,
     OrderRefused,
+    ProviderRefused,
     RateLimited,
     RetryRequested,
     Unreachable,
@@ -44,6 +45,7 @@ NOT_MADE = [
     Unreachable(reason="the connection failed"),
     RateLimited(reason="429"),
     CredentialsRefused(reason="401"),
+    ProviderRefused(reason="404"),
 ]
 each_not_made = pytest.mark.parametrize("not_made", NOT_MADE, ids=lambda evidence: type(evidence).__name__)
 

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from domain.event import invoice_fields, new_id
+from domain.evidence import ProviderRefused
 from domain.exact_json import write_json
+from tests.contracts.store_cases import ACCOUNT, invoice_of, judge, open_store, queue
 from workers.store import endpoints, queries
 from workers.store.tail import GAP_SECONDS, EventTail
 
@@ -295,6 +297,17 @@ def test_removing_an_endpoint_removes_what_was_meant_for_it_and_nothing_else(dat
         for table in tables
     ]
     assert counts == [5, 5, 1, 1]
+
+
+def test_accounts_that_are_turned_away_are_named_apart_with_what_was_said(database):
+    store = open_store(database)
+    invoice_id = queue(store)
+    judge(store, invoice_id, ProviderRefused(reason="HTTP 404: a web page"))
+    with database.reading() as connection:
+        assert queries.refused_accounts(connection) == []
+        ((account, orders, since, said),) = queries.turned_away_accounts(connection)
+    assert (account, orders, said) == (ACCOUNT, 1, "HTTP 404: a web page")
+    assert since == invoice_of(database, invoice_id).refused_since
 
 
 def test_accounts_whose_credentials_are_refused_are_named_with_the_orders_that_wait(database):

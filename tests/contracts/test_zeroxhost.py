@@ -72,6 +72,9 @@ def test_amounts_keep_every_digit_as_numbers_and_as_texts(digits, quote):
         ({"success": False, "message": "User not found", "data": []}, "HTTP 200: User not found"),
         ({"success": False}, "HTTP 200: the order was refused"),
         ({"success": True, "transaction": {"success": False}, "message": "No"}, "HTTP 200: No"),
+        ({"success": 0, "message": "No", "data": []}, "HTTP 200: No"),
+        ({"success": 0.0, "message": "No", "data": []}, "HTTP 200: No"),
+        ({"success": 1, "transaction": {"success": 0}, "message": "No"}, "HTTP 200: No"),
     ],
 )
 def test_refused_comes_with_status_200(document, message):
@@ -81,7 +84,10 @@ def test_refused_comes_with_status_200(document, message):
 
 
 @pytest.mark.parametrize("success", [..., None, "true", 1, "false"])
-def test_only_a_literal_false_is_a_refusal(success):
+def test_only_false_and_0_are_refusals(success):
+    """Whatever else stands there: with a usable invoice it was made, without one it is in doubt."""
+    refusal = json.dumps({"message": "No", "data": []} | ({} if success is ... else {"success": success}))
+    assert isinstance(create_recorded(CASE, (200, refusal))[0], InDoubt)
     assert created(edited(CASE.made, success=success)).provider_ref == "110816020"
 
 

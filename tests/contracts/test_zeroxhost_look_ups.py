@@ -20,6 +20,7 @@ from tests.contracts.provider_cases import CASES, PLAIN_KEY, look_up_recorded
 from workers.providers.zeroxhost import FEW, MAX_PAGES, MAX_SINGLES
 
 CASE = CASES["zeroxhost"]
+TX_HASH = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 
 
 def row(ref, status="Paying", **fields):
@@ -47,14 +48,14 @@ def test_a_single_lookup_is_the_documented_one():
     [
         ("Paying", None, Status.PENDING, None),
         ("Paying", "", Status.PENDING, None),
-        ("paying", "0xabc", Status.CONFIRMING, None),
+        ("paying", TX_HASH, Status.CONFIRMING, None),
         ("New", None, Status.PENDING, None),
         ("WAITING", None, Status.PENDING, None),
         ("Paid", None, Status.PAID, None),
-        ("paid", "0xabc", Status.PAID, None),
+        ("paid", TX_HASH, Status.PAID, None),
         ("expired", None, Status.EXPIRED, None),
-        ("Expired", "0xabc", Status.EXPIRED, None),
-        ("Underpaid", "0xabc", Status.EXPIRED, Anomaly.UNDERPAID),
+        ("Expired", TX_HASH, Status.EXPIRED, None),
+        ("Underpaid", TX_HASH, Status.EXPIRED, Anomaly.UNDERPAID),
         ("Refunded", None, Status.REFUNDED, None),
     ],
 )
@@ -62,6 +63,14 @@ def test_the_providers_words_are_mapped_without_regard_to_case(word, tx_hash, st
     evidence = seen(word, tx_hash=tx_hash)
     assert isinstance(evidence, Seen)
     assert (evidence.status, evidence.anomaly, evidence.word) == (status, anomaly, word)
+
+
+@pytest.mark.parametrize(
+    "tx_hash",
+    ["null", "0", 0, False, [], " ", "-", "none", "pending", "0x", "0x" + "0" * 64, "N/A", "undefined", TX_HASH[:20]],
+)
+def test_a_placeholder_is_no_proof_of_a_payment(tx_hash):
+    assert seen("Paying", tx_hash=tx_hash).status is Status.PENDING
 
 
 def test_a_word_nobody_documented_changes_nothing_and_is_logged_once():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain import evidence as said
 from domain.decision import Decision, Stage
 from domain.evidence import ClockRanOut, Created, Evidence, InDoubt, Seen
-from domain.lifecycle import LAST_LOOKS
+from domain.lifecycle import LAST_LOOKS, REFUSED_REASONS
 from domain.money import MAX_DECIMALS, format_amount
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, WATCHED, Anomaly, Status
 from tests.invoice_world import START, Row, World, new_invoice, new_policy
@@ -58,9 +58,9 @@ def created(draw: st.DrawFn) -> Created:
     )
 
 
-refusals = st.sampled_from([said.OrderRefused, said.CredentialsRefused, said.Unreachable, said.InDoubt]).map(
-    lambda kind: kind(reason="no")
-)
+refusals = st.sampled_from(
+    [said.OrderRefused, said.CredentialsRefused, said.ProviderRefused, said.Unreachable, said.InDoubt]
+).map(lambda kind: kind(reason="no"))
 limited = st.builds(said.RateLimited, reason=st.just("slow down"), retry_after_seconds=waits)
 seen = st.builds(
     Seen,
@@ -127,7 +127,8 @@ def check_move(before: dict[str, Any], decision: Decision, world: World) -> None
     else:
         assert new is old
         assert decision.event is None
-        assert before["reason"] == world.invoice.reason
+        waits_for = {None, *REFUSED_REASONS.values()} if new is Status.QUEUED else {before["reason"]}
+        assert world.invoice.reason in waits_for
     assert world.invoice.sequence == before["sequence"] + (decision.event is not None)
     if old in FINAL:
         assert new is old or (old, new) == (Status.PAID, Status.REFUNDED)

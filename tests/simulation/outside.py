@@ -14,6 +14,7 @@ from tests.simulation.database import moment
 from tests.simulation.wire import Reply
 
 LIFETIME_SECONDS = 30.0
+TX_HASH = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 
 
 @dataclass(slots=True)
@@ -42,9 +43,9 @@ class Made:
         """Status and the transaction's hash, now."""
         age = now - self.at
         if self.fate.paid_after is not None and age >= self.fate.paid_after:
-            return "Paid", "0xabc"
+            return "Paid", TX_HASH
         if self.fate.confirming_after is not None and age >= self.fate.confirming_after:
-            return "Paying", "0xabc"
+            return "Paying", TX_HASH
         if age >= LIFETIME_SECONDS:
             return ("Underpaid" if self.fate.underpaid else "Expired"), None
         return "Waiting", None
@@ -81,7 +82,7 @@ class Providers:
         if unread:
             return _unread(fault)
         if order_id in self.refused:
-            return 400, {}, b'{"success": false, "message": "unknown coin"}'
+            return 400, {}, b'{"success": false, "message": "unknown coin", "result": []}'  # in both providers' words
         made = Made(f"ref{len(self.made) + 1}", order_id, self.world.loop.now, self.fates.get(order_id, Fate()))
         self.made[made.ref] = made
         if fault in {"broken", "garbled"}:

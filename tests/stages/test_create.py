@@ -13,7 +13,7 @@ import pytest
 
 from domain.account import Account
 from domain.decision import Stage
-from domain.evidence import Created, InDoubt, Unreachable
+from domain.evidence import Created, InDoubt, ProviderRefused, Unreachable
 from workers.limits import RateLimit
 from workers.stages import ProviderStages
 from workers.stages.provider import COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS
@@ -110,3 +110,50 @@ def test_a_worker_whose_host_was_suspended_meanwhile_does_not_call(monkeypatch):
         after_claim=lambda: monkeypatch.setattr(time, "clock_gettime", lambda one: before(one) + suspended.get(one, 0))
     )
     assert (type(evidence), calls) == (Unreachable, 0)
+
+
+class Firewall:
+    """Something in front of a provider that turns the orders named away, and makes the others' invoices."""
+
+    can_be_asked = False
+
+    def __init__(self, *turned_away):
+        self.turned_away = set(turned_away)
+        self.calls = []
+
+    async def create(self, request, account):
+        self.calls.append(request.invoice_id)
+        if request.invoice_id in self.turned_away:
+            return ProviderRefused(reason="HTTP 403: a web page")
+        return Created(provider_ref=request.invoice_id)
+
+
+def create_each(firewall, *ids):
+    """What a create of each brings, one after the other."""
+
+    async def perform():
+        rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
+        providers: Any = {"nebulox": firewall}
+        work, _ = ProviderStages(cast("Any", None), {"shop": ACCOUNT}, providers, rate).works()
+        assert work.perform is not None
+        found = []
+        for one in ids:
+            claim = Claim(Stage.CREATE, "shop", one, "t", False, datetime.now(UTC), lease_clock() + LEASE_SECONDS)
+            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | {"id": one}))])
+            found.append(type(judgement.evidence))
+        return found
+
+    return asyncio.run(perform())
+
+
+def test_an_account_that_turns_order_after_order_away_is_not_called_for_each():
+    firewall = Firewall(*"abcdefgh")
+    assert create_each(firewall, *"abcdefgh") == [ProviderRefused] * 8
+    assert firewall.calls == list("abc")
+
+
+def test_one_order_that_a_firewall_dislikes_holds_up_no_other():
+    firewall = Firewall("bad")
+    found = create_each(firewall, "bad", "bad", "bad", "bad", "a", "bad", "b")
+    assert found == [ProviderRefused] * 4 + [Created, ProviderRefused, Created]
+    assert len(firewall.calls) == 7

@@ -15,6 +15,7 @@ EXPIRES_AT = START + timedelta(seconds=HOUR)
 MADE = Created(provider_ref="110816020", pay_amount=Decimal("0.0358619204"), expires_at=EXPIRES_AT)
 UNREACHABLE = said.Unreachable(reason="connection refused")
 REFUSED_KEY = said.CredentialsRefused(reason="HTTP 406: This gateway is not active")
+TURNED_AWAY = said.ProviderRefused(reason="HTTP 404: a web page")
 LOST = InDoubt(reason="no answer within the time-out")
 
 

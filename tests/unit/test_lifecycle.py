@@ -19,6 +19,7 @@ from tests.unit.invoice_stories import (
     LOST,
     MADE,
     REFUSED_KEY,
+    TURNED_AWAY,
     UNREACHABLE,
     look,
     pending,
@@ -136,6 +137,37 @@ def test_an_order_fails_when_the_credentials_stay_refused(last_word):
     world.pass_time(600)
     world.take(last_word, Stage.CREATE if last_word is REFUSED_KEY else Stage.CLOCK)
     assert (world.invoice.status, world.invoice.reason) == ("failed", "credentials_refused")
+
+
+@pytest.mark.parametrize("last_word", [TURNED_AWAY, ClockRanOut()])
+def test_an_order_that_is_turned_away_waits_the_same_and_fails_for_its_own_reason(last_word):
+    world = queued(hold_refused_minutes=Decimal(10))
+    world.take(TURNED_AWAY, Stage.CREATE)
+    assert (world.invoice.status, world.invoice.reason) == ("queued", "provider_refuses")
+    assert (world.due(Stage.CREATE), world.due(Stage.CLOCK)) == (5, 600)
+    world.pass_time(600)
+    world.take(last_word, Stage.CREATE if last_word is TURNED_AWAY else Stage.CLOCK)
+    assert (world.invoice.status, world.invoice.reason) == ("failed", "provider_refuses")
+
+
+def test_what_the_order_waits_for_is_the_last_refusal_and_goes_with_it():
+    world = queued(hold_refused_minutes=Decimal(10))
+    world.take(TURNED_AWAY, Stage.CREATE)
+    world.take(REFUSED_KEY, Stage.CREATE)
+    assert world.invoice.reason == "credentials_refused"
+    world.take(UNREACHABLE, Stage.CREATE)
+    assert world.invoice.reason is None
+    world.take(TURNED_AWAY, Stage.CREATE)
+    world.take(MADE, Stage.CREATE)
+    assert (world.invoice.status, world.invoice.reason) == ("pending", None)
+
+
+def test_a_repeat_that_is_turned_away_leaves_the_doubt_and_its_reason():
+    world = queued()
+    world.take(LOST, Stage.CREATE)
+    world.take(TURNED_AWAY, Stage.CREATE)
+    assert (world.invoice.status, world.invoice.reason) == ("in_doubt", LOST.reason)
+    assert world.due(Stage.CREATE) is not None
 
 
 def test_another_answer_between_two_refusals_starts_the_hold_anew():

@@ -1,9 +1,11 @@
-"""What came back from a call, and what every provider's HTTP statuses mean."""
+"""What came back from a call, and what may be quoted of it."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +14,7 @@ from urllib.parse import quote
 
 import simplejson
 
-from domain.evidence import CreateAnswer, CredentialsRefused, InDoubt, OrderRefused, RateLimited, Unreachable
+from domain.evidence import InDoubt
 from domain.exact_json import JsonError, read_json
 
 #: Bytes of an answer that are kept as evidence.
@@ -24,11 +26,18 @@ MAX_REASON = 300
 #: A longer Retry-After is cut to a day: beyond that it is a mistake, and dates would overflow.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 
-#: The key, not the order, was refused (Nebulox documents 406; the others are HTTP's own words).
-CREDENTIAL_STATUSES = frozenset({401, 403, 406})
 
-#: 4xx that do not say "read and refused": a time-out on the server's side, and "too early, perhaps later".
-DOUBTFUL_STATUSES = frozenset({408, 425})
+#: What a Content-Type may name beside UTF-8, and how Python calls it; others are not read. Browsers and servers mean
+#: Windows' superset where they say ISO-8859-1.
+DECLARED_CHARSETS = {
+    **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin1", "latin-1", "us-ascii", "windows-1252", "cp1252"), "cp1252"),
+    **{f"iso-8859-{part}": f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)},
+    **{f"windows-{page}": f"cp{page}" for page in range(1250, 1259) if page != 1252},
+    **{
+        name: name for name in ("koi8-r", "koi8-u", "gb18030", "gbk", "gb2312", "big5", "shift_jis", "euc-jp", "euc-kr")
+    },
+}
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +67,34 @@ class Answer:
     def json(self) -> Any:
         """The body, numbers digit for digit; None where it is no JSON."""
         try:
-            return read_json(self.body)
-        except JsonError:
+            return read_json(self.body.decode(self._encoding()))
+        except (JsonError, ValueError):
             return None
+
+    def text(self) -> str:
+        """The body for people: what can't be decoded is replaced."""
+        return self.body.decode(self._encoding(), "replace")
 
     def raw(self) -> str:
         """The body's text fit to be stored: no secrets, no NUL characters, at most 16 KiB."""
-        return self.keep(self.body.decode("utf-8", "replace"))
+        return self.keep(self.text())
+
+    def _encoding(self) -> str:
+        """JSON is UTF-8 (RFC 8259) whatever a server's default says of it; what is not, is what it declares to be.
+
+        UTF-16 and UTF-32 show themselves, by a byte order mark or by the zeros beside their first characters.
+        """
+        shown = json.detect_encoding(self.body[:4])
+        if shown not in {"utf-8", "utf-8-sig"}:
+            return shown
+        declared = _CHARSET.search(self.headers.get("content-type", ""))
+        if declared is None or declared[1].lower() not in DECLARED_CHARSETS:
+            return shown
+        try:
+            self.body.decode(shown)
+        except UnicodeDecodeError:
+            return DECLARED_CHARSETS[declared[1].lower()]
+        return shown
 
     def keep(self, text: str) -> str:
         """Any text of the answer, made fit to be stored."""
@@ -110,41 +140,6 @@ def read_message(payload: Any) -> str:
         if texts:
             return ", ".join(texts)
     return ""
-
-
-def read_create(outcome: Answer | Failure, read_made: Callable[[Answer], CreateAnswer]) -> CreateAnswer:
-    """What a create's outcome means whoever the provider is; a 2xx is left to ``read_made``, its adapter's reader.
-
-    A 4xx was read and refused. Everything that is neither a 2xx nor a 4xx (3xx included) is in doubt.
-    """
-    if isinstance(outcome, Failure):
-        kind = Unreachable if outcome.never_sent else InDoubt
-        return kind(reason=outcome.reason, asked_at=outcome.asked_at)
-    if outcome.succeeded:
-        return read_made(outcome)
-    refusal = read_refusal(outcome)
-    if refusal is not None:
-        return refusal
-    if 400 <= outcome.status < 500 and outcome.status not in DOUBTFUL_STATUSES:
-        return refuse_order(outcome, outcome.json())
-    return doubt(outcome, read_message(outcome.json()))
-
-
-def read_refusal(answer: Answer) -> CredentialsRefused | RateLimited | None:
-    """Statuses that are about the account and not about the invoice."""
-    if answer.status not in CREDENTIAL_STATUSES and answer.status != 429:
-        return None
-    reason = answer.reason(read_message(answer.json()))
-    if answer.status in CREDENTIAL_STATUSES:
-        return CredentialsRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw())
-    wait = read_retry_after(answer.headers.get("retry-after"), answer.asked_at)
-    return RateLimited(reason=reason, retry_after_seconds=wait, asked_at=answer.asked_at, raw=answer.raw())
-
-
-def refuse_order(answer: Answer, payload: Any) -> OrderRefused:
-    """The provider read the order and does not want it."""
-    reason = answer.reason(read_message(payload) or "the order was refused")
-    return OrderRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw())
 
 
 def doubt(answer: Answer, *words: str) -> InDoubt:

@@ -29,6 +29,10 @@ MAX_BODY_BYTES = 1024 * 1024
 #: connection the server is just closing would be in doubt for nothing, so ours go first.
 KEEPALIVE_SECONDS = 4.0
 
+#: Parts of a gzip body that are read, and how each begins.
+MAX_MEMBERS = 64
+GZIP_MAGIC = b"\x1f\x8b"
+
 FIXED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"}
 
 #: Nothing of the request was received: the name did not resolve, the connection or its TLS handshake failed, or the
@@ -148,13 +152,29 @@ def _unpack(content: bytes, encoding: str) -> bytes:
 
     httpx would unpack without a bound: 2 KB, packed twice, became 1 GB and held up every call for 15 s.
     """
-    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+    name = encoding.strip().lower()
+    if name not in {"gzip", "x-gzip", "deflate"}:
         return content
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # by its own header, gzip or zlib
-    unpacked = unpacker.decompress(content, MAX_BODY_BYTES + 1)
-    if len(unpacked) > MAX_BODY_BYTES:
-        raise _TooLargeError
-    return unpacked
+    try:
+        return _inflate(content, zlib.MAX_WBITS | 32)  # by its own header, gzip or zlib
+    except zlib.error:
+        if name != "deflate":
+            raise
+        return _inflate(content, -zlib.MAX_WBITS)  # without a header, as some servers understand "deflate"
+
+
+def _inflate(content: bytes, window_bits: int) -> bytes:
+    """All members of it, one after the other (a gzip file may have several); what follows them is padding."""
+    unpacked = bytearray()
+    for _ in range(MAX_MEMBERS):
+        unpacker = zlib.decompressobj(window_bits)
+        unpacked += unpacker.decompress(content, MAX_BODY_BYTES + 1 - len(unpacked))
+        if len(unpacked) > MAX_BODY_BYTES:
+            raise _TooLargeError
+        content = unpacker.unused_data
+        if not content.startswith(GZIP_MAGIC):
+            return bytes(unpacked)
+    raise zlib.error("more members than anybody needs")
 
 
 def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, timed_out: bool) -> Failure:

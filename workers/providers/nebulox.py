@@ -14,9 +14,11 @@ from domain.evidence import CreateAnswer, Created, LookUpAnswer, OrderRefused, U
 from domain.exact_json import number, write_flat
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
-from workers.providers.answer import Answer, doubt, read_create, read_message
+from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.call import Call
+from workers.providers.echo import echoes
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
+from workers.providers.refusal import Refusals, read_create
 
 CREATE_PATH = "/api/invoice/create"
 
@@ -24,6 +26,10 @@ CREATE_PATH = "/api/invoice/create"
 CURRENCIES = ("EUR", "USD")
 PAY_CURRENCIES = ("BTC", "LTC", "ETH", "USDT", "TRX", "DOGE")
 NETWORKS = ("Bitcoin", "Litecoin", "Tron", "Dogecoin")
+
+#: An inactive gateway, a wrong key: 406 is documented, the others are HTTP's own. Refusals look like successes, with
+#: a ``result`` that is an empty list.
+REFUSALS = Refusals(key_statuses=frozenset({401, 403, 406}), is_own=lambda payload: "result" in payload)
 
 
 class Nebulox:
@@ -65,7 +71,7 @@ class Nebulox:
             timeout_seconds=account.timeout_seconds,
             secrets=[key],
         )
-        return read_create(outcome, lambda answer: _read_made(answer, request.order_id))
+        return read_create(outcome, REFUSALS, lambda answer: _read_made(answer, request.order_id))
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
         """Nobody is asked: a look-up needs the tracking code of a callback."""
@@ -109,7 +115,7 @@ def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
     if ref is None or url is None:
         return doubt(answer, f"the answer's invoice has no usable {'id' if ref is None else 'url'}")
     echo = result.get("orderId")
-    if echo is not None and str(echo).strip() != order_id.strip():  # an id of digits may come back as a number
+    if echo is not None and not echoes(order_id, echo):
         return doubt(answer, "the answer is about another order")
     return Created(
         asked_at=answer.asked_at,

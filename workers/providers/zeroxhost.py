@@ -29,17 +29,16 @@ from domain.exact_json import write_json
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
 from domain.status import Anomaly, Status
+from domain.transaction import looks_like_transaction
 from workers.providers.answer import (
     Answer,
     Failure,
     doubt,
     one_line,
-    read_create,
     read_message,
-    read_refusal,
-    refuse_order,
 )
 from workers.providers.call import Call
+from workers.providers.echo import echoes
 from workers.providers.fields import (
     MAX_ADDRESS,
     MAX_REF,
@@ -51,6 +50,7 @@ from workers.providers.fields import (
     read_single,
     read_text,
 )
+from workers.providers.refusal import Refusals, describe, is_page, read_create, read_refused_account, refuse_order
 
 CREATE_PATH = "/API/invoice"
 LOOK_UP_PATH = "/API/get_transation_by_track_id"
@@ -89,6 +89,9 @@ MAX_SINGLES = 25
 MAX_LIFETIME_MINUTES = Decimal(525_600)
 #: ``expired_at`` and ``lifetime`` may differ by so much before somebody should hear of it.
 TOLERANCE = timedelta(minutes=1)
+
+#: HTTP's own words for a refused key: no document names others. A refusal says ``success: false``.
+REFUSALS = Refusals(key_statuses=frozenset({401, 403}), is_own=lambda payload: _denies(payload.get("success")))
 
 MAX_UNKNOWN_WORDS = 1000  #: remembered, so that each is logged once
 
@@ -137,7 +140,7 @@ class ZeroxHost:
             timeout_seconds=account.timeout_seconds,
             secrets=_secrets(account),
         )
-        return read_create(outcome, lambda answer: _read_made(answer, request.invoice_id))
+        return read_create(outcome, REFUSALS, lambda answer: _read_made(answer, request.invoice_id))
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
         """An answer for each ref, all of it within one ``timeout_seconds`` of the account."""
@@ -168,12 +171,13 @@ class _Inquiry:
             return outcome
         payload = outcome.json()
         row = read_single(payload.get("data")) if isinstance(payload, dict) and outcome.succeeded else None
-        if not row or payload.get("success") is False or payload.get("error"):
-            reason = outcome.reason(read_message(payload) or "the answer holds no invoice")
-            return Unreadable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
-        if row.get("track_id") is not None and read_text(row["track_id"], MAX_REF) != ref:
-            reason = outcome.reason("the answer is about another invoice")
-            return Unreadable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
+        if not row or _denies(payload.get("success")) or payload.get("error"):
+            said = describe(outcome, payload) if is_page(outcome) else read_message(payload)
+            return _unreadable(outcome, said or "the answer holds no invoice")
+        if row.get("track_id") is None:  # whose payment it tells of, nobody knows
+            return _unreadable(outcome, "the answer does not say which invoice it is about")
+        if not echoes(ref, row["track_id"]):
+            return _unreadable(outcome, "the answer is about another invoice")
         return self._read_row(row, outcome)
 
     async def search_list(self, wanted: Sequence[str]) -> dict[str, LookUpAnswer]:
@@ -218,7 +222,7 @@ class _Inquiry:
         if outcome.status >= 500:
             reason = outcome.reason(read_message(outcome.json()))
             return Unreachable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
-        return read_refusal(outcome) or outcome
+        return read_refused_account(outcome, REFUSALS) or outcome
 
     def _read_row(self, row: Mapping[str, Any], answer: Answer) -> LookUpAnswer:
         # Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded.
@@ -228,7 +232,7 @@ class _Inquiry:
             return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
         shown = one_line(word)[:MAX_WORD]
         status, anomaly = STATUSES.get(shown.casefold(), (None, None))
-        if shown.casefold() == UNPROVEN and read_text(row.get("tx_hash"), MAX_URL) is None:
+        if shown.casefold() == UNPROVEN and not looks_like_transaction(row.get("tx_hash")):
             status = Status.PENDING
         if status is None:
             self._log_unknown(shown)
@@ -239,6 +243,10 @@ class _Inquiry:
         if word.casefold() not in known and len(known) < MAX_UNKNOWN_WORDS:
             known.add(word.casefold())
             _log.warning("provider.unknown_status", provider=ZeroxHost.name, account=self._account.name, word=word)
+
+
+def _unreadable(answer: Answer, words: str) -> Unreadable:
+    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw())
 
 
 def _read_rows(answer: Answer) -> list[dict[str, Any]]:
@@ -284,12 +292,12 @@ def _read_param(name: str, order: Order | CreateRequest, profile: str) -> str:
 
 
 def _read_made(answer: Answer, invoice_id: str) -> CreateAnswer:
-    """A 2xx. Only a literal ``false`` is a refusal; an invoice is what names its track id, address, coin and amount."""
+    """A 2xx. Only ``false`` (or PHP's 0) is a refusal; an invoice names its track id, address, coin and amount."""
     payload = answer.json()
     if not isinstance(payload, dict):
         return doubt(answer, "the answer is no JSON object")
     transaction = payload.get("transaction")
-    if payload.get("success") is False or (isinstance(transaction, dict) and transaction.get("success") is False):
+    if _denies(payload.get("success")) or (isinstance(transaction, dict) and _denies(transaction.get("success"))):
         return refuse_order(answer, payload)
     data = read_single(payload.get("data"))
     if data is None:
@@ -304,6 +312,11 @@ def _read_made(answer: Answer, invoice_id: str) -> CreateAnswer:
     if unusable:
         return doubt(answer, f"the answer's invoice has no usable {', '.join(unusable)}")
     return _build_created(answer, data, invoice_id)
+
+
+def _denies(success: Any) -> bool:
+    """``false`` or the number 0. Texts and null are nobody's documented "no": what they come with decides."""
+    return isinstance(success, (bool, int, Decimal)) and success == 0
 
 
 def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str) -> Created:

@@ -18,6 +18,7 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    ProviderRefused,
     RateLimited,
     Said,
     Unreachable,
@@ -40,6 +41,7 @@ LEASE_MARGIN_SECONDS = 10.0
 COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: of these, so many are left for the commit of a create, at least
 LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
+TURNED_AWAY = 3  #: orders turned away in a row before that is the account's trouble: a firewall may dislike one alone
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
 
 Perform = Callable[[str, Sequence[tuple[Claim, Any]]], Awaitable[Sequence[Judgement]]]
@@ -47,6 +49,7 @@ Perform = Callable[[str, Sequence[tuple[Claim, Any]]], Awaitable[Sequence[Judgem
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
     "CredentialsRefused": "provider.credentials_refused",
+    "ProviderRefused": "provider.refuses",
     "InDoubt": "provider.in_doubt",
     "RateLimited": "provider.rate_limited",
     "Unreachable": "provider.unreachable",
@@ -64,7 +67,8 @@ class ProviderStages:
         self._providers = providers
         self._rate = rate
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
-        self._refused: dict[str, tuple[float, str]] = {}  #: account -> (until, reason), host seconds
+        self._refused: dict[str, tuple[float, CredentialsRefused | ProviderRefused]] = {}  #: until when, host seconds
+        self._turned_away: dict[str, set[str]] = {}  #: account -> its orders turned away since anything else was said
         self._paused: dict[str, float] = {}  #: rate-limited by the provider until
 
     def works(self) -> list[Work]:
@@ -129,22 +133,28 @@ class ProviderStages:
             if invoice.status == Status.QUEUED:
                 return ClockRanOut()
             return InDoubt(reason="create_before has passed")
-        until, reason = self._refused.get(account.name, (0.0, ""))
-        if until > time.monotonic():
-            return CredentialsRefused(reason=reason)
+        refused = self._refused.get(account.name)
+        if refused is not None and refused[0] > time.monotonic():
+            return dataclasses.replace(refused[1], raw=None)
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
             # By the time its answer is kept another worker may have counted it as lost, and called again.
             return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
         evidence = await self._providers[account.provider].create(_request(invoice), account)
-        self._learn(account.name, evidence)
+        self._learn(account.name, evidence, invoice.id)
         return evidence
 
-    def _learn(self, account: str, evidence: Evidence) -> None:
+    def _learn(self, account: str, evidence: Evidence, invoice_id: str = "") -> None:
         """One answer tells of the whole account: with a refused key not every order has to ask for itself."""
-        if isinstance(evidence, CredentialsRefused):
-            self._refused[account] = (time.monotonic() + REFUSED_SECONDS, evidence.reason)
+        turned_away = self._turned_away.setdefault(account, set())
+        if isinstance(evidence, ProviderRefused):
+            turned_away |= {invoice_id} if len(turned_away) < TURNED_AWAY else set()
         else:
+            turned_away.clear()
             self._refused.pop(account, None)
+        if isinstance(evidence, CredentialsRefused) or (
+            isinstance(evidence, ProviderRefused) and len(turned_away) >= TURNED_AWAY
+        ):
+            self._refused[account] = (time.monotonic() + REFUSED_SECONDS, evidence)
         if isinstance(evidence, RateLimited):
             wait = min(evidence.retry_after_seconds or 1.0, schedule.RETRY_AFTER_LIMIT.total_seconds())
             self._paused[account] = max(self._paused.get(account, 0.0), time.monotonic() + wait)

@@ -17,7 +17,16 @@ from sqlalchemy import Connection, delete, literal_column, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
-from domain.evidence import ClockRanOut, Created, CredentialsRefused, Evidence, InDoubt, RateLimited, Unreachable
+from domain.evidence import (
+    ClockRanOut,
+    Created,
+    CredentialsRefused,
+    Evidence,
+    InDoubt,
+    ProviderRefused,
+    RateLimited,
+    Unreachable,
+)
 from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord
@@ -38,7 +47,7 @@ STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
 _STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 _IDENTITY = ("stage", "subject")
 #: What a create may bring that says something of that call only.
-_OF_ONE_CALL = (CredentialsRefused, InDoubt, RateLimited, Unreachable)
+_OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
 
 
 class Judgement(NamedTuple):

@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select, update
 from sqlmodel import SQLModel
 
+from domain.evidence import CredentialsRefused, ProviderRefused
+from domain.exact_json import read_json
+from domain.lifecycle import REFUSED_REASONS
 from domain.models import UtcTime  # the import also fills the metadata
 from workers.store.database import Database
 
@@ -231,14 +234,39 @@ def count_rejected(connection: Connection) -> int:
 
 def refused_accounts(connection: Connection) -> list[tuple[str, int, datetime]]:
     """Accounts whose credentials are refused right now: how many orders wait for that, and since when the first."""
-    refused = INVOICE.c.status == "queued", INVOICE.c.refused_since.is_not(None)
+    key = REFUSED_REASONS[CredentialsRefused]
+    return _waiting_accounts(connection, func.coalesce(INVOICE.c.reason, key) == key)
+
+
+def turned_away_accounts(connection: Connection) -> list[tuple[str, int, datetime, str]]:
+    """Accounts at whose address something turns every call away: orders that wait, since when, and what it said."""
+    reason = REFUSED_REASONS[ProviderRefused]
+    found = _waiting_accounts(connection, INVOICE.c.reason == reason)
+    return [(account, orders, since, _last_words(connection, account, reason)) for account, orders, since in found]
+
+
+def _waiting_accounts(connection: Connection, which: Any) -> list[tuple[str, int, datetime]]:
     rows = connection.execute(
         select(INVOICE.c.provider_account, func.count(), func.min(INVOICE.c.refused_since, type_=UtcTime))
-        .where(*refused)
+        .where(INVOICE.c.status == "queued", INVOICE.c.refused_since.is_not(None), which)
         .group_by(INVOICE.c.provider_account)
         .order_by(INVOICE.c.provider_account)
     )
     return [(account, orders, since) for account, orders, since in rows]
+
+
+def _last_words(connection: Connection, account: str, reason: str) -> str:
+    waits = select(INVOICE.c.id).where(
+        INVOICE.c.status == "queued", INVOICE.c.provider_account == account, INVOICE.c.reason == reason
+    )
+    newest = (
+        select(EVIDENCE.c.detail)
+        .where(EVIDENCE.c.invoice_id.in_(waits.limit(1).scalar_subquery()), EVIDENCE.c.kind == "ProviderRefused")
+        .order_by(EVIDENCE.c.id.desc())
+        .limit(1)
+    )
+    detail = connection.execute(newest).scalar()
+    return str(read_json(detail)["reason"]) if detail else ""
 
 
 def agenda_health(connection: Connection, now: datetime) -> list[LaneHealth]:

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -107,6 +108,21 @@ async def play_html(turn: Turn) -> web.StreamResponse | None:
     return web.Response(status=int(turn.argument), text=page, content_type="text/html")
 
 
+async def play_page(turn: Turn) -> web.StreamResponse | None:
+    """A proxy's own page: the call never came through to the provider."""
+    status = int(turn.argument)
+    title = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    return web.Response(status=status, text=page + "<hr><center>nginx</center>\r\n", content_type="text/html")
+
+
+async def play_challenge(turn: Turn) -> web.StreamResponse | None:
+    """A firewall wants to see a browser; it passed nothing on either."""
+    page = '<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title></head><body></body></html>'
+    headers = {"cf-mitigated": "challenge", "cf-ray": "8f1c2d3e4f5a6b7c-FRA"}
+    return web.Response(status=int(turn.argument), text=page, headers=headers, content_type="text/html")
+
+
 async def play_reset(turn: Turn) -> web.StreamResponse | None:
     turn.act()
     transport = turn.request.transport
@@ -169,6 +185,8 @@ FAULTS: dict[str, Fault] = {
     "accept_then_status": Fault(play_accept_then_status, 503, 400, 599),
     "truncated": Fault(play_truncated, 0, 0, 0),
     "html": Fault(play_html, 200, 200, 599),
+    "page": Fault(play_page, 404, 400, 499),
+    "challenge": Fault(play_challenge, 403, 403, 503),
     "reset": Fault(play_reset, 0, 0, 0),
     "garbage": Fault(play_garbage, 0, 0, 0),
     "duplicate": Fault(play_duplicate, 0, 0, 0),

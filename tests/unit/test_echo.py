@@ -1,0 +1,91 @@
+"""An answer to our own request names the order's id in many spellings."""
+
+from __future__ import annotations
+
+import unicodedata
+from decimal import Decimal
+
+import pytest
+
+from domain.exact_json import read_json
+from workers.providers.echo import echoes
+
+LONG = "ORDER-2026-11-29-0000000000000000000000000000000000000000000000000017"
+
+
+@pytest.mark.parametrize(
+    ("sent", "echo"),
+    [
+        ("0012", "12"),
+        ("12", "12"),
+        ("12", "12.0"),
+        ("12", '"0012"'),
+        ("+12", "12"),
+        ("0012", '"0012"'),
+        ("12.50", "12.5"),
+        ("0", "0"),
+        ("9007199254740993", "9007199254740992"),  # beyond 2^53
+        ("9007199254740993", "9007199254740993"),
+        ("12345678901234567890", "12345678901234567000"),
+        ("12345678901234567890", '"1.2345678901234567e+19"'),
+        ("1000000000000000000000", "1e+21"),
+        ("00000000000000000000000000000000000017", "17"),
+        (" 17 ", "17"),
+    ],
+)
+def test_an_id_of_digits_may_come_back_as_a_number(sent, echo):
+    assert echoes(sent, read_json(echo))
+
+
+@pytest.mark.parametrize(
+    ("sent", "echo"),
+    [
+        ("DGK-324324", "DGK-324324"),
+        (" DGK ", "DGK"),
+        ("DGK", "\u00a0DGK\n"),
+        ("Caf\u00e9", "Cafe\u0301"),
+        ("Cafe\u0301", "Caf\u00e9"),
+        ("a&b", "a&amp;b"),
+        ("a&amp;b", "a&amp;b"),
+        ("<7>", "&lt;7&gt;"),
+        ('O\'Brien "7"', "O&#039;Brien &quot;7&quot;"),
+        (LONG, LONG[:64]),
+        (LONG, LONG[:32]),
+        ("\u00e9" * 50, unicodedata.normalize("NFD", "\u00e9" * 40)),
+        ("\u20ac" * 50, "\u20ac" * 40 + "\ufffd"),
+    ],
+)
+def test_an_id_may_come_back_composed_escaped_or_cut(sent, echo):
+    assert echoes(sent, echo)
+
+
+@pytest.mark.parametrize(
+    ("sent", "echo"),
+    [
+        ("12", 13),
+        ("0012", 120),
+        ("12", -12),
+        ("12", Decimal("12.5")),
+        ("12", True),
+        ("1", True),
+        ("DGK-324324", 324324),
+        ("DGK-324324", "dgk-324324"),
+        ("DGK-324324", "DGK-324"),  # cut shorter than any column is wide
+        (LONG, LONG[:31]),
+        (LONG[:40], LONG),
+        ("order", "another"),
+        ("12", ""),
+        ("12", []),
+        ("12", {}),
+        ("12", None),
+        ("9007199254740993", 9007199254740999),
+        ("1_2", 12),
+        ("\u0661\u0662", 12),  # digits of another script
+        ("1e999", Decimal("1e998")),
+        ("inf", "Infinity"),
+        ("nan", "NaN"),
+        ("x" * 40, "x" * 20 + "y" * 20),
+    ],
+)
+def test_another_orders_id_is_no_echo(sent, echo):
+    assert not echoes(sent, echo)

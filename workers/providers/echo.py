@@ -1,0 +1,57 @@
+"""Whether an answer to our own request speaks of the id that we sent, though it spells it differently."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+#: What a database's column leaves of an id: no provider here documents its width, and nobody keeps ids in fewer
+#: characters than a UUID's digits.
+SHORTEST_CUT = 32
+
+#: A number as JSON, PHP or JavaScript writes it. Python would take more: underscores, other scripts' digits.
+_NUMBER = re.compile(r"[+-]?\d{1,128}(\.\d{0,128})?(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+
+
+def echoes(sent: str, echo: Any) -> bool:
+    """Whether ``echo`` is ``sent`` come back: as text, as a number, escaped for HTML, composed otherwise, or cut.
+
+    It is enough that it fits, because it answers the request that named ``sent``: that "12" and "0012" can both be
+    orders of ours is no reason to doubt it. An answer meant for the other one is caught by its provider's id, which
+    binds to one invoice only.
+    """
+    if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
+        return False
+    text = str(echo).strip()
+    return _same_number(sent.strip(), text) or (isinstance(echo, str) and _same_text(sent, text))
+
+
+def _same_text(sent: str, echo: str) -> bool:
+    wanted = _composed(sent)
+    return any(_is_or_begins(wanted, _composed(form)) for form in (echo, html.unescape(echo)))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _is_or_begins(wanted: str, form: str) -> bool:
+    if form == wanted:
+        return True
+    whole = form.rstrip("\N{REPLACEMENT CHARACTER}")  # a character that was cut in two
+    return len(whole) >= SHORTEST_CUT and wanted.startswith(whole)
+
+
+def _same_number(sent: str, echo: str) -> bool:
+    """By value, or as the double that a system without long integers makes of it."""
+    if not (_NUMBER.fullmatch(sent) and _NUMBER.fullmatch(echo)):
+        return False
+    try:
+        if Decimal(sent) == Decimal(echo):
+            return True
+    except InvalidOperation:  # an exponent out of any range
+        return False
+    return float(sent) == float(echo) and abs(float(sent)) < float("inf")
