@@ -17,6 +17,7 @@ from workers.fault_points import VARIABLE, arm
 from workers.open_files import raise_limit
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.schema import SchemaTooOld, require_schema
+from workers.store.session import UnfitDatabase
 from workers.wiring import check_accounts, prepare_embedded, running, start_pump
 
 log = structlog.get_logger()
@@ -37,7 +38,7 @@ def prepare_worker(**_: Any) -> None:
     prepare()
     try:
         _check_schema(load_settings())
-    except SchemaTooOld as error:
+    except (SchemaTooOld, UnfitDatabase) as error:
         raise SystemExit(f"invoices: {error}") from None
 
 
@@ -54,11 +55,17 @@ def prepare(**_: Any) -> None:
 
 
 def _check_schema(settings: Settings) -> None:
-    """Raise SchemaTooOld for a database of an earlier release; one that is away is waited for later, as always."""
+    """Raise SchemaTooOld for a database of an earlier release, UnfitDatabase for one that no setting can mend.
+
+    One that is away is waited for later, as always.
+    """
     database = Database(settings.database_url, pool_size=1)
     try:
         standing = require_schema(database)
     except UNAVAILABLE as error:
+        reason = getattr(error, "orig", None)
+        if isinstance(reason, UnfitDatabase):
+            raise reason from None
         log.warning("store.unavailable", error=type(error).__name__, consequence="its revision was not looked at")
         return
     finally:

@@ -58,7 +58,7 @@ def database_kind(request):
 @pytest.fixture
 def database(database_url, monkeypatch):
     """A fresh migrated database. A test that holds a lock may itself be held up, on a busy machine."""
-    monkeypatch.setattr("workers.store.database.LOCK_WAIT_SECONDS", 30)
+    monkeypatch.setattr("workers.store.session.LOCK_WAIT_SECONDS", 30)
     database = Database(database_url)
     yield database
     database.close()

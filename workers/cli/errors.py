@@ -47,6 +47,8 @@ def explain(error: BaseException) -> str:
 def explain_database(error: BaseException) -> str:
     """Away, or never migrated, or something else."""
     text = str(getattr(error, "orig", None) or error)
+    if type(getattr(error, "orig", error)).__name__ == "UnfitDatabase":
+        return _one_line(text)
     if "no such table" in text or "UndefinedTable" in type(getattr(error, "orig", error)).__name__:
         return "the database is not migrated: run `invoices migrate`"
     if "no such column" in text or "UndefinedColumn" in type(getattr(error, "orig", error)).__name__:

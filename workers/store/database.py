@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.ports import Clock
+from workers.store import session
 from workers.store.arrays import FlatListDumper
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
@@ -51,13 +53,6 @@ BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
-# random_page_cost: the default of 4 is for spinning disks and makes the planner read whole tables for a batch of keys.
-POSTGRES_OPTIONS = (
-    "-c random_page_cost=1.1 -c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000"
-)
-#: PostgreSQL: for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
-#: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
-LOCK_WAIT_SECONDS = 2
 
 
 def has_timed_out(error: BaseException) -> bool:
@@ -130,8 +125,6 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
-            "application_name": "invoices",
-            "options": f"{POSTGRES_OPTIONS} -c lock_timeout={LOCK_WAIT_SECONDS * 1000}",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
@@ -139,10 +132,22 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         },
     )
 
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "checkout", _prepare_again)
     event.listen(engine, "connect", _register_dumpers)
     event.listen(engine, "before_cursor_execute", _choose_format)
     event.listen(engine, "handle_error", _tell_unprepared, retval=True)
     return engine
+
+
+def _connect(dialect: Any, _record: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return session.connect(functools.partial(dialect.connect, *arguments), named)
+
+
+def _prepare_again(connection: Any, _record: Any, _proxy: Any) -> None:
+    """After RESET ALL, or by a pooler between, a session is as it was found."""
+    if not session.is_prepared(connection):
+        session.prepare(connection)
 
 
 def _register_dumpers(connection: Any, _record: Any) -> None:
