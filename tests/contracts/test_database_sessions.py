@@ -11,11 +11,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import StaticPool
 
 from tests.contracts.store_cases import events_of, invoice_of, open_store, order, pend, subscribe, take
 from tests.engines import new_postgres_database
+from workers.cli.doctor.database import check_sessions
+from workers.store import session
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.intake import Rejection
 from workers.store.schema import read_standing, require_schema, upgrade
@@ -189,6 +192,32 @@ def test_a_transaction_says_itself_how_isolated_it_is(postgres):
         ]
     database.close()
     assert shown == ["read committed", "off"]
+
+
+def test_a_pooler_that_takes_no_options_gets_none(postgres):
+    offered = []
+
+    def open_one(**arguments):
+        offered.append(arguments["options"])
+        if arguments["options"]:
+            raise psycopg.OperationalError("FATAL:  unsupported startup parameter: options")
+        return psycopg.connect(**arguments)
+
+    url = make_url(postgres[0])
+    arguments = {"host": url.query["host"], "user": url.username, "dbname": url.database}
+    with session.connect(open_one, arguments) as connection:
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)
+    assert [bool(options) for options in offered] == [True, False]
+
+
+def test_a_pooler_that_hands_out_transactions_is_told(postgres):
+    with contextlib.closing(Database(postgres[0])) as database:
+        assert list(check_sessions(database)) == []
+        engine, database.engine = database.engine, create_engine(postgres[0], poolclass=StaticPool)  # a session for all
+        (finding,) = check_sessions(database)
+        database.engine.dispose()
+        database.engine = engine
+    assert (finding.state, finding.cause) == ("wrong", "pooled_transactions")
 
 
 # --- the schema -------------------------------------------------------------------------------------------------------

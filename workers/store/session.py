@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
+from sqlalchemy import text
 
 #: PostgreSQL, for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
 #: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
@@ -140,6 +141,15 @@ def is_prepared(connection: Any) -> bool:
     """Whether it still is: RESET ALL shows in the name. Costs nothing, the server tells of changes by itself."""
     reported = connection.info.parameter_status
     return all(reported(name) == value for name, value in _TOLD.items())
+
+
+def is_pooled(database: Any) -> bool:
+    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
+    ask = text("SELECT pg_catalog.pg_backend_pid()")
+    with database.engine.connect() as first, database.engine.connect() as second:
+        session = first.execute(ask).scalar_one()
+        first.rollback()
+        return bool(second.execute(ask).scalar_one() == session)
 
 
 def require_encoding(connection: Any) -> None:

@@ -36,11 +36,23 @@ def check_database(config: Settings) -> Iterator[Finding]:
             return
         newer = f", newer than this release's {standing.head}" if standing.relation == "newer" else ""
         yield Finding("database", "ok", f"{place} at revision {standing.current}{newer}")
+        yield from check_sessions(database)
         yield check_clock(database)
         yield from check_agenda(database, config)
         yield from check_orders(database, config)
         yield from check_messages(database)
         yield from check_endpoints(database, config)
+
+
+def check_sessions(database: Database) -> Iterator[Finding]:
+    """What workers set for a session, synchronous commits among it, must be theirs for as long as they have it."""
+    from workers.store.session import is_pooled
+
+    if database.is_postgresql and is_pooled(database):
+        detail = "a pooler hands out transactions: what workers set for a session does not hold, commits may be lost"
+        yield Finding(
+            "database", "wrong", f"{detail}: connect directly, or let it pool sessions", "pooled_transactions"
+        )
 
 
 def check_clock(database: Database) -> Finding:
