@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring as quoted
@@ -10,12 +11,26 @@ from typing import Any
 
 import uuid_utils
 
-from domain.exact_json import number, raw
+from domain.exact_json import number, raw, write_json
 from domain.money import format_amount
 from domain.network import network_id, payment_uri
 
 _ORDER = ("id", "account", "provider", "provider_account", "order_id", "idempotency_key")
 _TIMES = ("expires_at", "created_at", "updated_at")
+
+
+RESTORED = "system.restored"
+#: What every endpoint gets, whatever its filter says.
+FOR_ALL = frozenset({RESTORED})
+#: What an endpoint without a filter gets: every change of an invoice.
+INVOICE_EVENTS = "invoice."
+
+
+def wants(chosen: Collection[str] | None, event_type: str) -> bool:
+    """Whether an endpoint that chose these types (None: it chose nothing) is sent an event of this one."""
+    if event_type in FOR_ALL:
+        return True
+    return event_type.startswith(INVOICE_EVENTS) if chosen is None else event_type in chosen
 
 
 def new_id(prefix: str) -> str:
@@ -77,6 +92,17 @@ def envelope(invoice: Any, *, event_id: str, event_type: str, previous_status: s
         f',"data":{{{_order(invoice)},{_payment(invoice)},{_course(invoice)}'
         f',"previous_status":{quoted(previous_status)}}}}}'
     ).encode()
+
+
+def notice(
+    event_id: str, event_type: str, time: datetime, data: Mapping[str, Any], *, subject: str | None = None
+) -> bytes:
+    """The bytes of an event that is no invoice's: no ``sequence``, so that it is handled once by its ``id``."""
+    moment = format_time(time)
+    about = {} if subject is None else {"subject": subject}
+    head = {"specversion": "1.0", "id": event_id, "source": "/invoices", "type": event_type, **about}
+    times = {"time": moment, "timestamp": moment, "datacontenttype": "application/json"}
+    return write_json({**head, **times, "data": dict(data)}).encode()
 
 
 def _order(invoice: Any) -> str:

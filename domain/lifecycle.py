@@ -1,7 +1,8 @@
 """The one place where an invoice's status is decided: a pure function from (invoice, evidence, policy, now).
 
-No I/O, no clock, no dice: ``now`` is the database's, ``jitter`` (0..1) is handed in. Every move it makes stands in
-``status.TRANSITIONS``. What it leaves in ``Decision.agenda`` is the invoice's whole future: nothing else schedules it.
+No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` (0..1) is handed in. Every move it makes
+stands in ``status.TRANSITIONS``. What it leaves in ``Decision.agenda`` is the invoice's whole future: nothing else
+schedules it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.order import MAX_LIFETIME_MINUTES
+from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anomaly, Status
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
@@ -54,14 +56,17 @@ class _Case:
     policy: Policy
     now: datetime
     jitter: float
+    epoch: int
 
     def after(self, seconds: float) -> datetime:
         return self.now + schedule.stretched(seconds, self.jitter)
 
 
-def decide(invoice: InvoiceView, evidence: Evidence, policy: Policy, now: datetime, jitter: float = 0.0) -> Decision:
+def decide(
+    invoice: InvoiceView, evidence: Evidence, policy: Policy, now: datetime, jitter: float = 0.0, epoch: int = 0
+) -> Decision:
     """Judge one piece of evidence against the invoice as it is now. Pure; raises nothing for any evidence."""
-    return _JUDGES[type(evidence)](_Case(invoice, Status(invoice.status), policy, now, jitter), evidence)
+    return _JUDGES[type(evidence)](_Case(invoice, Status(invoice.status), policy, now, jitter, epoch), evidence)
 
 
 # ---------------------------------------------------------------- what a create brought
@@ -261,7 +266,7 @@ def _move(case: _Case, target: Status, reason: str | None, changes: Mapping[str,
     told = target not in SILENT
     fields = {**changes, "status": target.value, "reason": reason, "updated_at": case.now}
     if told:
-        fields["sequence"] = case.invoice.sequence + 1
+        fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
     if target not in OPEN:
         fields["first_open"] = 0
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))

@@ -153,8 +153,8 @@ class Event(SQLModel, table=True):
 
     number: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     id: str = Field(sa_type=String(40), unique=True)  #: ``evt_`` + uuid7 hex, the same on every try and replay
-    invoice_id: str = Field(sa_type=String(40))
-    sequence: int
+    invoice_id: str = Field(sa_type=String(40))  #: its own id where it tells of no invoice
+    sequence: int  #: 0 where it tells of no invoice
     type: str = Field(sa_type=String(40))
     body: bytes = Field(sa_type=LargeBinary)  #: the very bytes that are signed and sent
     created_at: datetime = Field(sa_type=UtcTime)
@@ -240,6 +240,13 @@ class EvidenceRecord(SQLModel, table=True):
     detail: str = Field(sa_type=Text)  #: JSON text of the evidence's fields
     raw: str | None = Field(default=None, sa_type=Text)  #: the source's own words, bounded
     verdict: str = Field(sa_type=String(16))
+
+
+class Restoration(SQLModel, table=True):
+    """A restore of the database from a backup. The newest one's epoch is the one that events are numbered in."""
+
+    epoch: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=UtcTime)
 
 
 class RejectedMessage(SQLModel, table=True):

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { Webhook } from "standardwebhooks";
 
 const webhook = new Webhook(process.env.WEBHOOK_SECRET);
-const lastSequence = new Map(); // by invoice; keep it in your database, written in one transaction with what handle() does
+const handled = new Map(); // last sequence by invoice; keep it in your database, in one transaction with what handle() does
 
 // Store what the event says and return at once; do slow work later. What throws here is sent again.
 function handle(event) {
@@ -21,10 +21,11 @@ async function receive(request) {
   } catch {
     return 400; // whatever it throws: headers or body may be garbage
   }
-  const sequence = Number(event.sequence ?? 0); // the test event has none: there is nothing to handle
-  if (sequence > (lastSequence.get(event.subject) ?? 0)) {
+  // Without a sequence (system.restored, invoices.test) an event is known by its id
+  const [key, number] = "sequence" in event ? [event.subject, Number(event.sequence)] : [event.id, 1];
+  if (number > (handled.get(key) ?? 0)) {
     handle(event); // else it is a repeat, and handled already
-    lastSequence.set(event.subject, sequence);
+    handled.set(key, number);
   }
   return 200;
 }

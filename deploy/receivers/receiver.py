@@ -7,13 +7,13 @@ from threading import Lock
 from standardwebhooks import Webhook, WebhookVerificationError
 
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])
-last_sequence = {}  # by invoice; keep it in your database, written in one transaction with what handle() does
+handled = {}  # last sequence by invoice; keep it in your database, written in one transaction with what handle() does
 lock = Lock()
 
 
 def handle(event):
     """Store what the event says and return at once; do slow work later. What raises here is sent again."""
-    print(event["type"], event["subject"], event["data"].get("order_id"), flush=True)
+    print(event["type"], event.get("subject"), event["data"].get("order_id"), flush=True)
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -28,10 +28,11 @@ class Receiver(BaseHTTPRequestHandler):
         except (WebhookVerificationError, ValueError):  # ValueError: headers or body that are garbage
             return self.answer(400)
         with lock:
-            sequence = int(event.get("sequence", 0))  # the test event has none: there is nothing to handle
-            if sequence > last_sequence.get(event["subject"], 0):  # else a repeat: it is handled already
+            # Without a sequence (system.restored, invoices.test) an event is known by its id
+            key, number = (event["subject"], int(event["sequence"])) if "sequence" in event else (event["id"], 1)
+            if number > handled.get(key, 0):  # else a repeat: it is handled already
                 handle(event)
-                last_sequence[event["subject"]] = sequence
+                handled[key] = number
         return self.answer(200)
 
     def answer(self, status):

@@ -278,11 +278,12 @@ def _stream(system: System, sent: Sent) -> Iterator[str]:
     yield from (f"{event}: not in the stream" for event in sorted(missing))
     seen: dict[str, int] = defaultdict(int)
     for entry in entries:
-        sequence = int(entry["sequence"])
-        last = seen[entry["subject"]]
-        if sequence > last and not follows(sequence, last):
-            yield f"{entry['subject']}: {sequence} after {last}"
-        seen[entry["subject"]] = max(seen[entry["subject"]], sequence)
+        if "sequence" not in entry:
+            continue  # of no invoice
+        subject, sequence = entry["subject"], int(entry["sequence"])
+        if sequence > seen[subject] and not follows(sequence, seen[subject]):
+            yield f"{subject}: {sequence} after {seen[subject]}"
+        seen[subject] = max(seen[subject], sequence)
 
 
 def _errors(system: System) -> Iterator[str]:

@@ -84,8 +84,9 @@ class TakesSmallBodiesOnly(Shop):
 
 class NeedsEverySequence(Shop):
     def take(self, event_id, event):
-        number, last = int(event.get("sequence", 0)), self.last.get(event["subject"], 0)
-        self.last[event["subject"]] = max(last, number)
+        subject = event.get("subject", "")
+        number, last = int(event.get("sequence", 0)), self.last.get(subject, 0)
+        self.last[subject] = max(last, number)
         return 425 if number > last + 1 else 200, {}, b""
 
 
@@ -97,6 +98,11 @@ class KnowsItsTypesOnly(Shop):
 class NeedsASequence(Shop):
     def take(self, event_id, event):
         return 500 if "sequence" not in event else 200, {}, b""
+
+
+class NeedsASubject(Shop):
+    def take(self, event_id, event):
+        return 200 if "subject" in event else 500, {}, b""
 
 
 class CatchesOneErrorOnly(Shop):

@@ -25,6 +25,7 @@ from tests.contracts.faulty_shops import (
     KnowsItsTypesOnly,
     LooksTheOrderUp,
     NeedsASequence,
+    NeedsASubject,
     NeedsEverySequence,
     ReadsTheFirstSignatureOnly,
     Redirects,
@@ -66,14 +67,15 @@ def named(findings, verdict):
     [
         (Shop, [], []),
         (AcceptsAnything, REFUSED, []),
-        (RefusesRepeats, ["duplicate", "replay"], []),
+        (RefusesRepeats, ["duplicate", "replay", "no-sequence"], []),
         (ChecksNoTime, ["old-timestamp", "future-timestamp"], []),
         (ReadsTheFirstSignatureOnly, ["rotation"], []),
         (VerifiesWhatItParsed, ["raw-body"], []),
         (TakesSmallBodiesOnly, ["large-event"], []),
         (NeedsEverySequence, ["gap"], []),
         (KnowsItsTypesOnly, ["unknown-type"], []),
-        (NeedsASequence, ["test-event"], []),
+        (NeedsASequence, ["test-event", "no-sequence"], []),
+        (NeedsASubject, ["no-sequence"], []),
         (CatchesOneErrorOnly, [], ["garbled-signature"]),
         (SendsStrangersToALogin, [], REFUSED),
         (SaysGoneToStrangers, [], REFUSED),
@@ -214,8 +216,10 @@ def test_the_receiver_of_the_readme_passes_and_handles_each_event_once(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line["check"] for line in lines] == [*(play.name for play in PLAYS), "answer-time", "answer-size"]
     assert {line["verdict"] for line in lines if line["check"] != "answer-time"} == {"ok"}
-    assert [line["check"] for line in lines if line["look"]] == ["duplicate", "interleaved", "gap", "replay"]
-    assert len(printed) == len(set(printed)) == 1 + 5 + 2 + 5, "every invoice event once, nothing forged"
+    looks = ["duplicate", "interleaved", "gap", "replay", "no-sequence"]
+    assert [line["check"] for line in lines if line["look"]] == looks
+    assert len(printed) == len(set(printed)) == 1 + 5 + 2 + 5 + 2, "every event once, nothing forged"
+    assert "system.restored None None" in printed
     assert not (tmp_path / "home").exists(), "no database, no broker, no key was made"
 
 
@@ -223,7 +227,7 @@ def test_the_command_shows_a_table_with_advice_and_fails(tmp_path):
     with open_shop(ChecksNoTime()) as url:
         done = receiver_check(tmp_path, url, "--allow", "127.0.0.1")
     assert done.returncode == 1
-    assert done.stderr == "invoices: 2 of 22 checks failed: each line's advice says what to change\n"
+    assert done.stderr == "invoices: 2 of 23 checks failed: each line's advice says what to change\n"
     wrong = [line for line in done.stdout.splitlines() if line.startswith("wrong")]
     assert len(wrong) == 2
     assert all("compare webhook-timestamp with your clock" in line for line in wrong)

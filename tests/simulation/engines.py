@@ -169,6 +169,7 @@ class Scripts:
         self.fence = fence
         for body in bodies:
             event = json.loads(body)
-            self.stream.append(Told(fence, event["id"], event["subject"], int(event["sequence"])))
-            self.world.note("stream", event["subject"], event["sequence"])
+            subject, sequence = event.get("subject", event["id"]), event.get("sequence", "0")
+            self.stream.append(Told(fence, event["id"], subject, int(sequence)))
+            self.world.note("stream", subject, sequence)
         return 0

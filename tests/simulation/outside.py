@@ -140,9 +140,9 @@ class Receiver:
     def serve(self, request: httpx.Request, fault: str | None) -> Reply:
         """One webhook; what is answered with 2xx was taken."""
         event = json.loads(request.content)
-        sequence = int(event["sequence"])
-        self.world.note("webhook", event["subject"], sequence, fault)
+        subject, sequence = event.get("subject", event["id"]), int(event.get("sequence", 0))
+        self.world.note("webhook", subject, sequence, fault)
         if fault in {"limited", "forbidden", "broken"}:
             return 503, {}, b""
-        self.taken.append((request.headers["webhook-id"], event["subject"], sequence))
+        self.taken.append((request.headers["webhook-id"], subject, sequence))
         return 204, {}, b""

@@ -11,7 +11,7 @@ from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
 from workers.cli.errors import CommandFailed
 from workers.cli.invoices import require_invoice
-from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown
+from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table, shown
 from workers.cli.replay import replay
 
 if TYPE_CHECKING:
@@ -53,14 +53,15 @@ def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: i
 
 def delivery_fields(row: Row[Any], tries: Sequence[Row[Any]]) -> dict[str, Any]:
     """A delivery as JSON: what it carries, where it stands, and every try."""
-    fields = {"id": row.id, "endpoint_id": row.endpoint_id, "invoice_id": row.invoice_id, "event_id": row.event_id}
+    invoice_id, sequence = about(row)
+    fields = {"id": row.id, "endpoint_id": row.endpoint_id, "invoice_id": invoice_id, "event_id": row.event_id}
     attempts = [
         {name: plain(value) for name, value in attempt._mapping.items() if name not in {"id", "delivery_id"}}
         for attempt in tries
     ]
     return fields | {
         "type": row.type,
-        "sequence": row.sequence,
+        "sequence": sequence,
         "state": row.shown_state,
         "tries": row.tries,
         "next_try_at": plain(row.next_try_at),
@@ -74,7 +75,7 @@ def _line(row: Row[Any], tries: Sequence[Row[Any]]) -> tuple[Any, ...]:
     last = tries[-1] if tries else None
     said = "" if last is None else (last.error or f"{last.status} in {last.latency_ms} ms")
     waits = row.next_try_at if row.shown_state == "due" else None
-    return (row.id, row.endpoint_id, row.invoice_id, row.sequence, row.type, row.shown_state, row.tries, said, waits)
+    return (row.id, row.endpoint_id, *about(row), row.type, row.shown_state, row.tries, said, waits)
 
 
 @deliveries_command.command("show")
@@ -104,7 +105,7 @@ def _heading(row: Row[Any], older: Row[Any] | None) -> str:
         "delivery": row.id,
         "endpoint": row.endpoint_id,
         "event": f"{row.event_id}  {row.type}",
-        "invoice": f"{row.invoice_id}  sequence {row.sequence}",
+        "invoice": f"{row.invoice_id}  sequence {row.sequence}" if row.sequence else None,
         "state": f"{row.shown_state}, {row.tries} of {len(DELIVERY_DELAYS)} tries",
         "finished": row.finished_at,
         "next try": _next_try(row, older),

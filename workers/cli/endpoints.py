@@ -250,7 +250,7 @@ def test(endpoint_id: str, as_json: bool) -> None:
     with open_database(config) as database:
         endpoint, now = _find(database, endpoint_id)
     secrets = tuple(open_box(config).open(sealed) for sealed in endpoint.signing(now))
-    attempt = asyncio.run(_send(endpoint, secrets, config, str(plain(now))))
+    attempt = asyncio.run(_send(endpoint, secrets, config, now))
     answer = attempt.answer.decode("utf-8", "replace")
     if as_json:
         told = {"id": endpoint_id, "outcome": attempt.outcome, "status": attempt.status, "error": attempt.error}
@@ -275,25 +275,14 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
     return endpoint, now
 
 
-async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, now: str) -> Attempt:
-    from domain.event import new_id
-    from domain.exact_json import write_json
+async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, now: datetime) -> Attempt:
+    from domain.event import new_id, notice
     from workers.outbound.address import AddressGuard
     from workers.outbound.attempt import Outgoing
     from workers.outbound.webhook import WebhookSender
 
     event_id = new_id("evt")
-    envelope = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": "/invoices",
-        "type": TEST_TYPE,
-        "subject": endpoint.id,
-        "time": now,
-        "timestamp": now,
-        "datacontenttype": "application/json",
-        "data": {"endpoint": endpoint.id},
-    }
-    outgoing = Outgoing(endpoint.url, secrets, event_id, write_json(envelope).encode(), dict(endpoint.headers))
+    body = notice(event_id, TEST_TYPE, now, {"endpoint": endpoint.id}, subject=endpoint.id)
+    outgoing = Outgoing(endpoint.url, secrets, event_id, body, dict(endpoint.headers))
     async with WebhookSender(AddressGuard(config.webhook_allow)) as sender:
         return await sender.send(outgoing)

@@ -7,6 +7,7 @@ import os
 #: Errors whose message is one line for an operator; by name, so that nothing is imported for it.
 _OURS = {
     "EmbeddedError",
+    "EpochsUsedUp",
     "MigrationRefused",
     "MigrationsMissing",
     "SchemaTooOld",

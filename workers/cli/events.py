@@ -9,7 +9,7 @@ import click
 
 from workers.cli.context import open_database
 from workers.cli.invoices import require_invoice
-from workers.cli.output import json_option, limit_option, print_bytes, print_table, shown
+from workers.cli.output import about, json_option, limit_option, print_bytes, print_table, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def events_command(name: str | None, account: str | None, follow: bool, limit: i
             for row in found:
                 print_bytes(row.body)
             return
-        rows = ((row.created_at, row.invoice_id, row.sequence, row.type, row.published_at) for row in found)
+        rows = ((row.created_at, *about(row), row.type, row.published_at) for row in found)
         print_table(("AT", "INVOICE", "", "EVENT", "PUBLISHED"), rows, empty="there are no events")
 
 
@@ -77,4 +77,5 @@ def _print_live(row: Row[Any], as_json: bool) -> None:
     if as_json:
         print_bytes(row.body)
     else:
-        click.echo(f"{shown(row.created_at)}  {row.invoice_id}  {row.sequence:>3}  {row.type}")
+        invoice_id, sequence = about(row)
+        click.echo(f"{shown(row.created_at)}  {invoice_id or '':36}  {shown(sequence):>3}  {row.type}")

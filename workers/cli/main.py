@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("workers.cli.invoices", "Give an order up."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
+    "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
     "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
     "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),

@@ -55,6 +55,11 @@ def plain(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
+def about(row: Any) -> tuple[str | None, int | None]:
+    """The invoice of an event or a delivery and its sequence; None where it tells of none."""
+    return (row.invoice_id, row.sequence) if row.sequence else (None, None)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that colours only for a terminal and does not cut lines for a pipe."""
     from rich.console import Console

@@ -152,7 +152,7 @@ def _without_kind(attempt: Attempt) -> str:
 
 def _fill(look: str, scene: Scene) -> str:
     invoices = {letter: scene.invoice_id(letter) for letter in "abcd"}
-    return look.format(a1=scene.event("a").event_id, **invoices)
+    return look.format(a1=scene.event("a").event_id, restored=scene.restored.event_id, **invoices)
 
 
 def _judge_time(attempts: list[Attempt], slow_ms: int) -> Finding:

@@ -10,8 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
-from domain.event import envelope, format_time, new_id
-from domain.exact_json import write_json
+from domain.event import RESTORED, envelope, format_time, new_id, notice
 from domain.models import Invoice
 from workers.outbound.attempt import Outgoing
 from workers.outbound.signature import new_secret, sign
@@ -81,6 +80,14 @@ class Scene:
             self._events[letter, sequence] = self.outgoing(event_id, body)
         return self._events[letter, sequence]
 
+    @cached_property
+    def restored(self) -> Outgoing:
+        """Of no invoice: it has neither subject nor sequence."""
+        event_id = new_id("evt")
+        moment = datetime.fromtimestamp(self.started, UTC)
+        data = {"epoch": 0, "at": format_time(moment), "known_until": None, "advice": "a check: nothing was restored"}
+        return self.outgoing(event_id, notice(event_id, RESTORED, moment, data))
+
     def outgoing(self, event_id: str, body: bytes, secrets: tuple[str, ...] | None = None) -> Outgoing:
         return Outgoing(self.url, secrets or (self.secret,), event_id, body)
 
@@ -118,8 +125,8 @@ class Scene:
 class Play:
     """One check: what is sent, what a right receiver makes of it, what to do where it doesn't.
 
-    ``look`` is what can't be seen from here and how to look for it, with ``{a1}`` for event 1 of invoice a and ``{a}``
-    for the invoice.
+    ``look`` is what can't be seen from here and how to look for it, with ``{a1}`` for event 1 of invoice a, ``{a}`` for
+    the invoice and ``{restored}`` for the event of no invoice.
     """
 
     name: str
@@ -158,19 +165,14 @@ def _large(scene: Scene) -> list[Message]:
 def _test_event(scene: Scene) -> list[Message]:
     """What `invoices endpoints test` sends."""
     event_id, endpoint_id = new_id("evt"), new_id("ep")
-    now = format_time(datetime.fromtimestamp(scene.started, UTC))
-    document = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": "/invoices",
-        "type": "invoices.test",
-        "subject": endpoint_id,
-        "time": now,
-        "timestamp": now,
-        "datacontenttype": "application/json",
-        "data": {"endpoint": endpoint_id},
-    }
-    return [Message(scene.outgoing(event_id, write_json(document).encode()))]
+    now = datetime.fromtimestamp(scene.started, UTC)
+    body = notice(event_id, "invoices.test", now, {"endpoint": endpoint_id}, subject=endpoint_id)
+    return [Message(scene.outgoing(event_id, body))]
+
+
+def _restored(scene: Scene) -> list[Message]:
+    """What `invoices restored` tells every endpoint, twice."""
+    return [Message(scene.restored), Message(scene.restored)]
 
 
 def _wrong_key(scene: Scene) -> list[Message]:
@@ -292,6 +294,14 @@ PLAYS: tuple[Play, ...] = (
         "taken",
         _test_event,
         "answer 2xx to invoices.test: it has no sequence and no invoice",
+    ),
+    Play(
+        "no-sequence",
+        "an event of no invoice, twice (system.restored)",
+        "taken",
+        _restored,
+        "answer 2xx to an event without subject and sequence, and handle it once by its id",
+        "event {restored} was sent twice: it must have been handled once",
     ),
     Play("wrong-key", "signed with another key", "refused", _wrong_key, "verify webhook-signature, answer 400 or 401"),
     Play(

@@ -21,7 +21,7 @@ from psycopg.errors import (
     UndefinedTable,
 )
 from psycopg.pq import Format
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -53,6 +53,11 @@ BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
+
+
+@functools.cache
+def _now_and(found: Select[Any]) -> Any:
+    return select(func.clock_timestamp(), found.scalar_subquery())
 
 
 def has_timed_out(error: BaseException) -> bool:
@@ -111,6 +116,13 @@ class Database:
             time: datetime = connection.execute(_NOW).scalar_one()
             return time.astimezone(UTC)
         return self._clock.now()
+
+    def now_and(self, connection: Connection, found: Select[Any]) -> tuple[datetime, Any]:
+        """The same, and the one value that a statement finds; where the time is asked for too, in one go with it."""
+        if self.is_postgresql:
+            time, value = connection.execute(_now_and(found)).one()
+            return time.astimezone(UTC), value
+        return self.now(connection), connection.execute(found).scalar_one()
 
     def close(self) -> None:
         """Close every pooled connection."""

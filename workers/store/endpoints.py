@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, case, delete, func, insert, selec
 from sqlmodel import SQLModel
 
 import domain.models  # noqa: F401 - fills the metadata
+from domain.event import FOR_ALL, wants
 from domain.exact_json import read_json, write_json
 from domain.status import SILENT, Status
 from workers.store.bulk import execute_keyed, keyed
@@ -25,8 +26,9 @@ DELIVERY: Table = SQLModel.metadata.tables["delivery"]
 ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
 AGENDA: Table = SQLModel.metadata.tables["agenda"]
 
-#: What an endpoint can ask for. ``invoice.contradiction`` tells of evidence against a closed invoice.
-EVENT_TYPES = frozenset({f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"})
+#: What an endpoint can ask for. ``invoice.contradiction`` tells of evidence against a closed invoice; what is for all
+#: it gets anyway.
+EVENT_TYPES = FOR_ALL | {f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"}
 
 #: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
 MAX_IN_FLIGHT = 100
@@ -61,7 +63,7 @@ class Endpoint:
 
     def wants(self, event_type: str) -> bool:
         """Whether its filter lets this type of event through."""
-        return self.events is None or event_type in self.events
+        return wants(self.events, event_type)
 
 
 def add_endpoint(

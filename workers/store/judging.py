@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, literal_column, select, update
+from sqlalchemy import Connection, delete, func, literal_column, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -29,7 +29,7 @@ from domain.evidence import (
 )
 from domain.exact_json import write_json
 from domain.lifecycle import decide
-from domain.models import EvidenceRecord
+from domain.models import EvidenceRecord, Restoration
 from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, lease_clock
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.database import BINARY, Database
@@ -37,6 +37,9 @@ from workers.store.intake import INVOICE, storable
 from workers.store.outbox import NewEvent, Parcel, add_events
 
 EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
+RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
+
+_EPOCH = select(func.coalesce(func.max(RESTORATION.c.epoch), 0))
 
 RAW_CHARACTERS = 16_384
 #: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
@@ -76,6 +79,7 @@ class _Work:
     """One transaction's worth of writing, gathered first, written in bulk and sorted by key."""
 
     now: datetime
+    epoch: int
     leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
     rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
@@ -122,21 +126,25 @@ def _judge_one(
     if _overtaken(work, judgement, evidence):
         decision = Decision("noted")
     else:
-        decision = decide(invoice, evidence, policy_of(invoice.provider_account), work.now, random.random())  # noqa: S311
+        policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
+        decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
     _apply(work, invoice, evidence, decision, before)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
-    """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out."""
+    """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out.
+
+    The epoch after the locks: who raises it waits for those that have an invoice locked.
+    """
     invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
     names = tuple(invoices.keys())
     found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
     rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids]).all()
     agenda = {(row.stage, row.subject): row for row in rows}
     begun_at = lease_clock()
-    return _Work(database.now(connection), begun_at, found, agenda)
+    return _Work(*database.now_and(connection, _EPOCH), begun_at, found, agenda)
 
 
 @functools.cache

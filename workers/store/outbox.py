@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, exists, select, update
 
 from domain.decision import Stage
+from domain.event import wants
 from domain.models import Delivery, Endpoint, Event
 from workers.store.agenda import AGENDA, Claim, Room
 from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
@@ -22,6 +23,9 @@ DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
 #: What a delivery's row is known by again.
 _SENT = ("id", "endpoint_id", "invoice_id", "event_number")
 
+#: In the place of an invoice's sequence, which begins at 1. Such an event's ``invoice_id`` is its own id.
+NO_SEQUENCE = 0
+
 _ANY_UNPUBLISHED = select(exists().where(EVENT.c.published_at.is_(None)))
 
 
@@ -33,6 +37,11 @@ class NewEvent(NamedTuple):
     sequence: int
     type: str
     body: bytes
+
+    @classmethod
+    def of_no_invoice(cls, event_id: str, event_type: str, body: bytes) -> NewEvent:
+        """One that stands for itself: it waits for no other event, and none waits for it."""
+        return cls(event_id, event_id, NO_SEQUENCE, event_type, body)
 
 
 _EVENT_FIELDS = (*NewEvent._fields, "created_at")
@@ -73,7 +82,7 @@ def add_events(
         | new
         for endpoint in _lock_endpoints(connection, database)
         for event, number in zip(events, numbers, strict=True)
-        if wants(endpoint.events, event.type)
+        if wants(_chosen(endpoint.events), event.type)
     ]
     if not deliveries:
         return set(), []
@@ -112,9 +121,9 @@ def _lock_endpoints(connection: Connection, database: Database) -> Sequence[Any]
     return connection.execute(endpoints).all()
 
 
-def wants(filter_text: str | None, event_type: str) -> bool:
-    """Whether an endpoint's filter (comma-separated types, NULL: all) lets a type through."""
-    return filter_text is None or event_type in filter_text.split(",")
+def _chosen(filter_text: str | None) -> list[str] | None:
+    """An endpoint's types as they are kept: comma-separated."""
+    return None if filter_text is None else filter_text.split(",")
 
 
 def poke_pairs(

@@ -143,7 +143,13 @@ def changed_invoices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     Through the events' key, so that it costs the same for any number of invoices; the newest events, ten for
     each invoice asked for, are looked at.
     """
-    recent = select(EVENT.c.number, EVENT.c.invoice_id).order_by(EVENT.c.number.desc()).limit(10 * limit).subquery()
+    recent = (
+        select(EVENT.c.number, EVENT.c.invoice_id)
+        .where(EVENT.c.sequence > 0)
+        .order_by(EVENT.c.number.desc())
+        .limit(10 * limit)
+        .subquery()
+    )
     newest = (
         select(recent.c.invoice_id, func.max(recent.c.number).label("number"))
         .group_by(recent.c.invoice_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from domain.event import FOR_ALL, INVOICE_EVENTS
 from domain.models import UtcTime
 from workers.store.agenda import insert_into
 from workers.store.database import Database
@@ -53,8 +54,8 @@ def choose(
         query = query.where(DELIVERY.c.state == DEAD)
     if types:
         query = query.where(EVENT.c.type.in_(types))
-    elif (wanted := _filter(connection, endpoint_id)) is not None:
-        query = query.where(DELIVERY.c.id.is_not(None) | EVENT.c.type.in_(wanted))
+    else:
+        query = query.where(DELIVERY.c.id.is_not(None) | _wanted(connection, endpoint_id))
     query = query.where(*_between(connection, since, until))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
 
@@ -107,9 +108,12 @@ def replay(
     return count
 
 
-def _filter(connection: Connection, endpoint_id: str) -> list[str] | None:
+def _wanted(connection: Connection, endpoint_id: str) -> Any:
+    """What ``domain.event.wants`` says, as a condition."""
     text = connection.execute(select(ENDPOINT.c.events).where(ENDPOINT.c.id == endpoint_id)).scalar_one_or_none()
-    return None if text is None else text.split(",")
+    if text is None:
+        return EVENT.c.type.like(f"{INVOICE_EVENTS}%") | EVENT.c.type.in_(FOR_ALL)
+    return EVENT.c.type.in_(FOR_ALL.union(text.split(",")))
 
 
 def _lock(connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen]) -> set[int]:

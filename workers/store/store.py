@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
-from workers.store import agenda, deliveries, intake, judging, outbox, retention
+from workers.store import agenda, deliveries, intake, judging, outbox, restoration, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Room
 from workers.store.database import Database
 from workers.store.deliveries import Receiver, Try
@@ -18,6 +18,7 @@ from workers.store.group import GroupCommit
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
 from workers.store.outbox import Parcel, Unpublished
+from workers.store.restoration import Survey
 
 #: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
 ORPHANED = Policy(
@@ -182,6 +183,20 @@ class Store:
         with self.database.transaction() as connection:
             endpoints = deliveries.settle(connection, self.database, tries)
         self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+
+    # ------------------------------------------------------------ after a restore
+
+    def survey_restore(self) -> Survey:
+        """What ``restore`` would do."""
+        with self.database.reading() as connection:
+            return restoration.survey(connection, self.database, self._policy)
+
+    def restore(self, pace_of: Callable[[str], float]) -> tuple[Survey, str]:
+        """The database was restored: raise the epoch, doubt what is queued, look at what is open, tell everybody."""
+        with self.database.transaction() as connection:
+            done = restoration.restore(connection, self.database, self._policy, pace_of)
+        self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
+        return done
 
     # ------------------------------------------------------------ time and bells
 

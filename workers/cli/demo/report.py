@@ -80,9 +80,10 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
         told: set[str] = set()
         gaps = 0
         for event in every_event(connection):
-            gaps += event.sequence != last.get(event.invoice_id, 0) + 1
-            last[event.invoice_id] = event.sequence
             told.add(event.id)
+            if event.sequence:
+                gaps += event.sequence != last.get(event.invoice_id, 0) + 1
+                last[event.invoice_id] = event.sequence
     on_stream = _read_stream(stand.config)
     return Report(
         counts=dict(Counter(row.status for row in ended.values())),

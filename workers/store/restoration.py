@@ -1,0 +1,231 @@
+"""After a restore: the outside is ahead of this database, and everything that follows from it, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, null, select, text, update
+
+from domain.decision import Policy, Stage
+from domain.event import RESTORED, format_time, new_id, notice
+from domain.evidence import InDoubt
+from domain.models import Restoration
+from domain.sequence import MAX_EPOCH
+from domain.status import Status
+from workers.store.agenda import AGENDA
+from workers.store.bulk import update_rows
+from workers.store.database import Database
+from workers.store.intake import INVOICE
+from workers.store.judging import Judgement, judge
+from workers.store.outbox import ENDPOINT, EVENT, NewEvent, add_events
+
+RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
+
+#: Invoices judged at a time.
+BATCH = 500
+#: For the locks: whoever writes to invoices at this moment is waited for, and others wait behind.
+LOCK_SECONDS = 10
+#: What the lease of a create lasts beyond its account's time-out.
+LEASE_MARGIN = timedelta(seconds=10)
+
+WATCHED = (Status.PENDING.value, Status.PARTIALLY_PAID.value, Status.CONFIRMING.value)
+
+DOUBT = "the database was restored: the create may have been made after the backup"
+#: What a shop is told. Short: it is read once, by a person.
+ADVICE = (
+    "The database of invoices was restored from a backup and has forgotten what happened after known_until. What you "
+    "were told since then still holds; it may be told again, with other ids and higher sequences. Send orders and "
+    "cancellations of that time again, with the same idempotency keys. An order that is created again has a new "
+    "address; the one it had may still be paid at the provider, and is not watched here."
+)
+
+
+class EpochsUsedUp(Exception):  # noqa: N818 - reads as what happened
+    """There is no higher epoch."""
+
+    def __init__(self) -> None:
+        super().__init__(f"this database was restored {MAX_EPOCH} times: sequences can't rise any further")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a restore leaves to be done, before anything is changed."""
+
+    now: datetime
+    known_until: datetime | None  #: the newest order or event that this database knows of
+    epoch: int
+    uncertain: Sequence[Any]  #: id, provider_account: the create may have been made since the backup
+    held: int  #: of these, so many wait for a person then; the others are created again
+    look_ups: Mapping[str, Sequence[Any]]  #: by account: agenda rows (subject, due_at), the next due first
+    unaskable: Mapping[str, int]  #: by account: invoices that wait for a payment nobody can ask for
+    leases: int
+    endpoints: int
+    disabled: int
+
+
+def survey(connection: Connection, database: Database, policy_of: Callable[[str], Policy]) -> Survey:
+    """Read what is to be done; changes nothing. Raises EpochsUsedUp."""
+    epoch = 1 + (connection.execute(select(func.max(RESTORATION.c.epoch))).scalar_one() or 0)
+    if epoch > MAX_EPOCH:
+        raise EpochsUsedUp
+    leased = select(func.count()).where(AGENDA.c.lease_token.is_not(None))
+    endpoints = select(func.count(), func.count(ENDPOINT.c.disabled_at)).select_from(ENDPOINT)
+    known, disabled = connection.execute(endpoints).one()
+    now = database.now(connection)
+    uncertain = _uncertain(connection, policy_of)
+    return Survey(
+        now=now,
+        known_until=_known_until(connection),
+        epoch=epoch,
+        uncertain=uncertain,
+        held=sum(_is_held(row, policy_of, now) for row in uncertain),
+        look_ups=_look_ups(connection),
+        unaskable=_unaskable(connection, policy_of),
+        leases=connection.execute(leased).scalar_one(),
+        endpoints=known,
+        disabled=disabled,
+    )
+
+
+def _known_until(connection: Connection) -> datetime | None:
+    """Two look-ups by key; their rows are in the order of their times, nearly."""
+    newest = (
+        select(INVOICE.c.created_at).order_by(INVOICE.c.id.desc()).limit(1),
+        select(EVENT.c.created_at).order_by(EVENT.c.number.desc()).limit(1),
+    )
+    times = [time for query in newest if (time := connection.execute(query).scalar_one_or_none()) is not None]
+    return max(times, default=None)
+
+
+def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> list[Any]:
+    """Queued ones; and those in doubt that somebody told to be created again where doubt is held: perhaps they were.
+
+    Not those that are parked: taken up again, they count as lost calls anyway.
+    """
+    found = (
+        select(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.status, INVOICE.c.create_before)
+        .join(AGENDA, (AGENDA.c.stage == Stage.CREATE.value) & (AGENDA.c.subject == INVOICE.c.id))
+        .where(INVOICE.c.status.in_((Status.QUEUED.value, Status.IN_DOUBT.value)), AGENDA.c.due_at.is_not(None))
+        .order_by(INVOICE.c.id)
+    )
+    return [
+        row
+        for row in connection.execute(found)
+        if row.status == Status.QUEUED or policy_of(row.provider_account).on_doubt == "hold"
+    ]
+
+
+def _is_held(row: Any, policy_of: Callable[[str], Policy], now: datetime) -> bool:
+    """As ``lifecycle`` will judge it."""
+    too_late = row.create_before is not None and row.create_before <= now
+    return too_late or policy_of(row.provider_account).on_doubt == "hold"
+
+
+def _look_ups(connection: Connection) -> dict[str, list[Any]]:
+    rows = (
+        select(AGENDA.c.lane, AGENDA.c.subject, AGENDA.c.due_at)
+        .where(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.due_at.is_not(None))
+        .order_by(AGENDA.c.lane, AGENDA.c.due_at, AGENDA.c.subject)
+    )
+    found: dict[str, list[Any]] = {}
+    for row in connection.execute(rows):
+        found.setdefault(row.lane, []).append(row)
+    return found
+
+
+def _unaskable(connection: Connection, policy_of: Callable[[str], Policy]) -> dict[str, int]:
+    unbound = func.count().filter(INVOICE.c.provider_ref.is_(None))
+    counted = (
+        select(INVOICE.c.provider_account, func.count(), unbound)
+        .where(INVOICE.c.status.in_(WATCHED))
+        .group_by(INVOICE.c.provider_account)
+        .order_by(INVOICE.c.provider_account)
+    )
+    found = {
+        account: without if policy_of(account).can_be_asked else every
+        for account, every, without in connection.execute(counted)
+    }
+    return {account: count for account, count in found.items() if count}
+
+
+def restore(
+    connection: Connection,
+    database: Database,
+    policy_of: Callable[[str], Policy],
+    pace_of: Callable[[str], float],
+) -> tuple[Survey, str]:
+    """Do it; what was found, and the id of the event that tells of it. ``pace_of`` an account: seconds between its
+    look-ups, so that they don't all come at once. Raises EpochsUsedUp.
+
+    Harmless when it is done twice, and while workers run: one that holds a create's lease keeps it.
+    """
+    _lock(connection, database)
+    found = survey(connection, database, policy_of)
+    connection.execute(RESTORATION.insert().values(epoch=found.epoch, at=found.now))
+    _end_leases(connection, found.now, policy_of)
+    _doubt(connection, database, policy_of, found.uncertain)
+    _look_soon(connection, found, pace_of)
+    return found, _tell(connection, database, found)
+
+
+def _lock(connection: Connection, database: Database) -> None:
+    """Whoever judges an invoice has it locked before it reads the epoch: once we hold the table, nobody is between the
+    two, and what waits for it will see the new one. Readers go on. On SQLite nobody else writes anyway."""
+    if not database.is_postgresql:
+        return
+    for name, milliseconds in (("lock_timeout", LOCK_SECONDS * 1000), ("statement_timeout", 0)):
+        connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": str(milliseconds)})
+    connection.execute(text("LOCK TABLE invoice, agenda IN EXCLUSIVE MODE"))
+
+
+def _end_leases(connection: Connection, now: datetime, policy_of: Callable[[str], Policy]) -> None:
+    """Those of before the restore are nobody's. A create may be under way if a worker runs already: its lease goes on,
+    no longer than such a lease can last from now; all other work may be done twice."""
+    leased = AGENDA.c.lease_token.is_not(None)
+    create = AGENDA.c.stage == Stage.CREATE.value
+    free = {"lease_token": null()}
+    connection.execute(update(AGENDA).where(leased, ~create).values(due_at=now, claims=0, **free))
+    connection.execute(update(AGENDA).where(leased, create, AGENDA.c.due_at <= now).values(**free))
+    lanes = connection.execute(select(AGENDA.c.lane).where(leased, create).distinct()).scalars().all()
+    for lane in sorted(lanes):
+        end = now + timedelta(seconds=policy_of(lane).timeout_seconds) + LEASE_MARGIN
+        rows = leased, create, AGENDA.c.lane == lane, AGENDA.c.due_at > end
+        connection.execute(update(AGENDA).where(*rows).values(due_at=end))
+
+
+def _doubt(
+    connection: Connection, database: Database, policy_of: Callable[[str], Policy], uncertain: Sequence[Any]
+) -> None:
+    """A second create would perhaps bill twice: the account's policy decides, as after any answer that was lost."""
+    for start in range(0, len(uncertain), BATCH):
+        batch = [Judgement(row.id, InDoubt(reason=DOUBT)) for row in uncertain[start : start + BATCH]]
+        judge(connection, database, policy_of, batch)
+
+
+def _look_soon(connection: Connection, found: Survey, pace_of: Callable[[str], float]) -> None:
+    """Each account's look-ups in the order they would have come in, none later than it would have."""
+    moved = [
+        {"stage": Stage.CHECK.value, "subject": row.subject, "due_at": soon}
+        for lane, rows in found.look_ups.items()
+        for place, row in enumerate(rows)
+        if (soon := found.now + timedelta(seconds=place * pace_of(lane))) < row.due_at
+    ]
+    for start in range(0, len(moved), BATCH):
+        update_rows(connection, AGENDA, ("stage", "subject"), moved[start : start + BATCH])
+
+
+def _tell(connection: Connection, database: Database, found: Survey) -> str:
+    """One event; every endpoint gets it, and the stream."""
+    event_id = new_id("evt")
+    data = {
+        "epoch": found.epoch,
+        "at": format_time(found.now),
+        "known_until": None if found.known_until is None else format_time(found.known_until),
+        "advice": ADVICE,
+    }
+    body = notice(event_id, RESTORED, found.now, data)
+    add_events(connection, database, [NewEvent.of_no_invoice(event_id, RESTORED, body)], found.now)
+    return event_id
