@@ -206,17 +206,17 @@ def _is_harmless(event: structlog.typing.EventDict) -> bool:
 def _clean(value: Any, depth: int) -> Any:
     """A copy made of JSON's own types. Whatever else was in it stands there as text, redacted like any text."""
     if isinstance(value, str):  # first, because nearly all are
-        return _text(str(value))
+        return hide_secrets(str(value))
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (SecretStr, SecretBytes)):
         return HIDDEN
     if depth < MAX_DEPTH:
         if isinstance(value, Mapping):
-            return {_text(str(key)): _entry(key, content, depth) for key, content in value.items()}
+            return {hide_secrets(str(key)): _entry(key, content, depth) for key, content in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [_clean(item, depth + 1) for item in value]
-    return _text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
+    return hide_secrets(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def _entry(key: Any, content: Any, depth: int) -> Any:
@@ -226,10 +226,6 @@ def _entry(key: Any, content: Any, depth: int) -> Any:
 @functools.lru_cache(1024)
 def _names_secret(key: str) -> bool:
     return re.sub(r"[-_. ]", "", key).lower().endswith(SECRET_KEYS)
-
-
-def _text(text: str) -> str:
-    return _REGISTER.hide(redact_url(text))
 
 
 # --- rendering ----------------------------------------------------------------------------------------------------

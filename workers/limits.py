@@ -54,7 +54,7 @@ class RateLimit:
         if rate is None:
             return asked, 0.0
         try:
-            granted, wait_seconds = await self._take(keys=[f"invoices:rate:{account}"], args=[rate, asked])
+            granted, wait_seconds = await self._take(keys=[key_of(account)], args=[rate, asked])
             return int(granted), float(wait_seconds)
         except (RedisError, OSError) as error:
             log.debug("rate.alone", account=account, error=type(error).__name__)
@@ -73,3 +73,8 @@ class RateLimit:
         granted = min(asked, int(bucket.tokens))
         bucket.tokens -= granted
         return granted, max(0.0, 1 - bucket.tokens) / rate
+
+
+def key_of(account: str) -> str:
+    """Where an account's bucket stands, for about ten seconds after it was last asked."""
+    return f"invoices:rate:{account}"

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from domain.event import invoice_fields, new_id
-from domain.evidence import ProviderRefused
 from domain.exact_json import write_json
-from tests.contracts.store_cases import ACCOUNT, invoice_of, judge, open_store, queue
 from workers.store import endpoints, queries
 from workers.store.tail import GAP_SECONDS, EventTail
 
@@ -213,19 +211,6 @@ def test_rejected_messages_are_listed_counted_and_picked(database):
     assert [row.message_key for row in read(database, queries.rejected_by_id, [oldest.id, 999])] == ["a"]
 
 
-def test_the_agenda_is_counted_by_stage_and_lane(database):
-    add_agenda(database, "check", "inv_1", "zeroxhost", NOW - timedelta(seconds=5))
-    add_agenda(database, "check", "inv_2", "zeroxhost", NOW + timedelta(seconds=5))
-    add_agenda(database, "check", "inv_3", "zeroxhost", NOW - timedelta(seconds=9), lease_token="t")
-    add_agenda(database, "create", "inv_1", "nebulox", None, claims=6)
-
-    check, create = read(database, queries.agenda_health, NOW)
-
-    assert check == queries.LaneHealth("check", "zeroxhost", 3, 1, 1, 0, NOW - timedelta(seconds=5))
-    assert create == queries.LaneHealth("create", "nebulox", 1, 0, 0, 1, None)
-    assert [row.subject for row in read(database, queries.parked_rows, 10)] == ["inv_1"]
-
-
 def test_parked_rows_fall_due_again_and_stay_marked_as_lost(database):
     add_agenda(database, "create", "inv_1", "nebulox", None, claims=6)
     add_agenda(database, "deliver", "ep_1/inv_1", "ep_1", None)
@@ -297,29 +282,3 @@ def test_removing_an_endpoint_removes_what_was_meant_for_it_and_nothing_else(dat
         for table in tables
     ]
     assert counts == [5, 5, 1, 1]
-
-
-def test_accounts_that_are_turned_away_are_named_apart_with_what_was_said(database):
-    store = open_store(database)
-    invoice_id = queue(store)
-    judge(store, invoice_id, ProviderRefused(reason="HTTP 404: a web page"))
-    with database.reading() as connection:
-        assert queries.refused_accounts(connection) == []
-        ((account, orders, since, said),) = queries.turned_away_accounts(connection)
-    assert (account, orders, said) == (ACCOUNT, 1, "HTTP 404: a web page")
-    assert since == invoice_of(database, invoice_id).refused_since
-
-
-def test_accounts_whose_credentials_are_refused_are_named_with_the_orders_that_wait(database):
-    for minutes in (3, 7):
-        add_invoice(
-            database,
-            status="queued",
-            first_open=1,
-            order_id=f"o-{minutes}",
-            refused_since=NOW - timedelta(minutes=minutes),
-        )
-    add_invoice(database, status="queued", first_open=1, order_id="o-not-asked-yet")
-    add_invoice(database, status="failed", order_id="o-given-up", refused_since=NOW)
-    with database.reading() as connection:
-        assert queries.refused_accounts(connection) == [("nebulox", 2, NOW - timedelta(minutes=7))]

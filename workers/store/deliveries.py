@@ -21,6 +21,9 @@ from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
 
+#: How the reasons begin for which an endpoint is disabled without a person: see ``_hopeless``, and a 410.
+BY_ITSELF = ("no success for ", "status: 410", "gone")
+
 #: Written out, not bound: there are indexes of these rows only, and a planner has to see that they will do.
 DUE: Any = literal_column("'due'")
 DEAD: Any = literal_column("'dead'")

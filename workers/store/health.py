@@ -26,15 +26,21 @@ class Health:
 def health_of(connection: Connection, endpoint_id: str) -> Health:
     """An endpoint's deliveries, counted by index; all of it costs what is wrong, not what went well."""
     ours = DELIVERY.c.endpoint_id == endpoint_id
+    waiting, dead = _count(connection, ours, DUE), _count(connection, ours, DEAD)
+    return Health(waiting, dead, last_success(connection, endpoint_id))
+
+
+def last_success(connection: Connection, endpoint_id: str) -> datetime | None:
+    """When an endpoint took an event last, as far as such events are still kept."""
     newest = (
         select(DELIVERY.c.finished_at)
-        .where(ours, DELIVERY.c.state == "delivered")
+        .where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.state == "delivered")
         .order_by(DELIVERY.c.event_number.desc())
         .limit(NEWEST)
         .subquery()
     )
-    last_success_at = connection.execute(select(func.max(newest.c.finished_at))).scalar_one()
-    return Health(_count(connection, ours, DUE), _count(connection, ours, DEAD), last_success_at)
+    found: datetime | None = connection.execute(select(func.max(newest.c.finished_at))).scalar_one()
+    return found
 
 
 def _count(connection: Connection, ours: ColumnElement[bool], state: ColumnElement[str]) -> int:

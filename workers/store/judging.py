@@ -25,7 +25,9 @@ from domain.evidence import (
     InDoubt,
     ProviderRefused,
     RateLimited,
+    Seen,
     Unreachable,
+    Unreadable,
 )
 from domain.exact_json import write_json
 from domain.lifecycle import decide
@@ -51,6 +53,10 @@ _STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 _IDENTITY = ("stage", "subject")
 #: What a create may bring that says something of that call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
+#: Brought by a look-up these say nothing of the payment: while they are the last word, it would not be seen.
+_NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
+#: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
+FAILED_LOOK_UP = "!"
 
 
 class Judgement(NamedTuple):
@@ -249,7 +255,12 @@ def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: 
 
 
 def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision) -> None:
-    """Only what differs from the last, or changed something. The clock's word is in the event it caused."""
+    """Only what differs from the last, or changed something. The clock's word is in the event it caused.
+
+    An answer that brings nothing new is not kept, but takes back that look-ups fail.
+    """
+    if decision.verdict == "ignored" and isinstance(evidence, Seen) and _fails(invoice):
+        invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
     if decision.verdict == "ignored" or isinstance(evidence, ClockRanOut):
         return
     fields = {
@@ -257,6 +268,8 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
     }
     detail = write_json({name: _plain(value) for name, value in fields.items() if value is not None})
     digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
+    if isinstance(evidence, _NO_ANSWER):
+        digest = FAILED_LOOK_UP + digest[1:]
     if digest == invoice.evidence_digest and decision.verdict != "applied":
         return
     invoice.evidence_digest = digest
@@ -271,6 +284,10 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "verdict": decision.verdict,
         }
     )
+
+
+def _fails(invoice: SimpleNamespace) -> bool:
+    return bool(invoice.evidence_digest) and str(invoice.evidence_digest).startswith(FAILED_LOOK_UP)
 
 
 def _plain(value: Any) -> Any:

@@ -8,17 +8,13 @@ old row versions alive nor holds a connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select, update
 from sqlmodel import SQLModel
 
-from domain.evidence import CredentialsRefused, ProviderRefused
-from domain.exact_json import read_json
-from domain.lifecycle import REFUSED_REASONS
-from domain.models import UtcTime  # the import also fills the metadata
+import domain.models  # noqa: F401 - fills the metadata
 from workers.store.database import Database
 
 INVOICE: Table = SQLModel.metadata.tables["invoice"]
@@ -46,19 +42,6 @@ _deliveries = (
     .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
     .join(ENDPOINT, ENDPOINT.c.id == DELIVERY.c.endpoint_id)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LaneHealth:
-    """The agenda rows of one stage and lane, counted. ``oldest_due_at``: of the overdue ones, None without any."""
-
-    stage: str
-    lane: str
-    rows: int
-    overdue: int
-    leased: int
-    parked: int
-    oldest_due_at: datetime | None
 
 
 def list_invoices(
@@ -236,67 +219,6 @@ def mark_redriven(connection: Connection, rejected_id: int, now: datetime) -> No
 def count_rejected(connection: Connection) -> int:
     """How many messages were turned away."""
     return int(connection.execute(select(func.count()).select_from(REJECTED)).scalar_one())
-
-
-def refused_accounts(connection: Connection) -> list[tuple[str, int, datetime]]:
-    """Accounts whose credentials are refused right now: how many orders wait for that, and since when the first."""
-    key = REFUSED_REASONS[CredentialsRefused]
-    return _waiting_accounts(connection, func.coalesce(INVOICE.c.reason, key) == key)
-
-
-def turned_away_accounts(connection: Connection) -> list[tuple[str, int, datetime, str]]:
-    """Accounts at whose address something turns every call away: orders that wait, since when, and what it said."""
-    reason = REFUSED_REASONS[ProviderRefused]
-    found = _waiting_accounts(connection, INVOICE.c.reason == reason)
-    return [(account, orders, since, _last_words(connection, account, reason)) for account, orders, since in found]
-
-
-def _waiting_accounts(connection: Connection, which: Any) -> list[tuple[str, int, datetime]]:
-    rows = connection.execute(
-        select(INVOICE.c.provider_account, func.count(), func.min(INVOICE.c.refused_since, type_=UtcTime))
-        .where(INVOICE.c.status == "queued", INVOICE.c.refused_since.is_not(None), which)
-        .group_by(INVOICE.c.provider_account)
-        .order_by(INVOICE.c.provider_account)
-    )
-    return [(account, orders, since) for account, orders, since in rows]
-
-
-def _last_words(connection: Connection, account: str, reason: str) -> str:
-    waits = select(INVOICE.c.id).where(
-        INVOICE.c.status == "queued", INVOICE.c.provider_account == account, INVOICE.c.reason == reason
-    )
-    newest = (
-        select(EVIDENCE.c.detail)
-        .where(EVIDENCE.c.invoice_id.in_(waits.limit(1).scalar_subquery()), EVIDENCE.c.kind == "ProviderRefused")
-        .order_by(EVIDENCE.c.id.desc())
-        .limit(1)
-    )
-    detail = connection.execute(newest).scalar()
-    return str(read_json(detail)["reason"]) if detail else ""
-
-
-def agenda_health(connection: Connection, now: datetime) -> list[LaneHealth]:
-    """The agenda, counted for each stage and lane. ``now`` is the database's (``Database.now``).
-
-    What waits for a disabled endpoint is not overdue.
-    """
-    leased = AGENDA.c.lease_token.is_not(None)
-    waits = AGENDA.c.lane.in_(select(ENDPOINT.c.id).where(ENDPOINT.c.disabled_at.is_not(None)))
-    overdue = and_(AGENDA.c.due_at < now, ~leased, ~waits)
-    counted = connection.execute(
-        select(
-            AGENDA.c.stage,
-            AGENDA.c.lane,
-            func.count(),
-            func.sum(case((overdue, 1), else_=0)),
-            func.sum(case((and_(leased, AGENDA.c.due_at.is_not(None)), 1), else_=0)),
-            func.sum(case((AGENDA.c.due_at.is_(None), 1), else_=0)),
-            func.min(case((overdue, AGENDA.c.due_at))),
-        )
-        .group_by(AGENDA.c.stage, AGENDA.c.lane)
-        .order_by(AGENDA.c.stage, AGENDA.c.lane)
-    ).all()
-    return [LaneHealth(*row) for row in counted]
 
 
 def parked_rows(connection: Connection, limit: int) -> Sequence[Row[Any]]:

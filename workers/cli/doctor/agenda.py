@@ -1,47 +1,122 @@
-"""What is to be done, and is not: parked and overdue rows; messages that were turned away."""
+"""What is to be done, and is not: parked rows, and rows that are overdue with nobody working on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.finding import Finding, ago, counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
+    from workers.store.reads.agenda import Lane
 
-#: The sweep takes up what is due each second; overdue for so long, nobody works.
-OVERDUE_LIMIT_SECONDS = 60.0
+#: The sweep takes up what is due each second; overdue for so long, something is the matter.
+OVERDUE = timedelta(seconds=60)
+#: What is old is looked for every ten minutes, and nobody waits for its end.
+REMOVAL_OVERDUE = timedelta(hours=1)
+#: A receiver that is left alone for a while is tried again within this: later, nobody works.
+LEFT_ALONE = timedelta(minutes=2)
+
+WORK = {"create": "orders to be made", "check": "look-ups", "clock": "times that have run out", "deliver": "webhooks"}
 
 
 def check_agenda(database: Database, config: Settings) -> Iterator[Finding]:
-    """Rows that nobody takes up."""
-    from workers.store.queries import agenda_health
+    """Rows that nobody takes up. What waits for a reason of its own is told where that is looked at: the stream, a
+    disabled endpoint, an account that is no longer configured."""
+    from workers.store.reads.agenda import read_lanes
 
     with database.reading() as connection:
         now = database.now(connection)
-        lanes = agenda_health(connection, now)
-    parked = [f"{lane.stage}/{lane.lane}: {lane.parked}" for lane in lanes if lane.parked]
-    late = [
-        f"{lane.stage}/{lane.lane}: {lane.overdue} since {(now - lane.oldest_due_at).total_seconds():.0f} s"
-        for lane in lanes
-        if lane.oldest_due_at and (now - lane.oldest_due_at).total_seconds() > OVERDUE_LIMIT_SECONDS
-    ]
-    rows = sum(lane.rows for lane in lanes)
+        lanes = read_lanes(connection, now, OVERDUE)
+    excused = _excuses(database, config, lanes, now)
+    found = [*_parked(lanes), *(finding for lane in lanes if (finding := _late(lane, now, config, excused)))]
+    yield from found
+    if not any(finding.state == "wrong" for finding in found):
+        rows = sum(lane.rows for lane in lanes)
+        yield Finding("agenda", "ok", f"{counted(rows, 'row')}, none parked, none waits for a worker")
+
+
+def _parked(lanes: Sequence[Lane]) -> Iterator[Finding]:
+    parked = [lane for lane in lanes if lane.parked]
     if parked:
-        yield Finding("agenda", "wrong", f"parked rows ({', '.join(parked)}): see `invoices redrive parked`")
-    if late:
-        yield Finding("agenda", "wrong", f"overdue ({', '.join(late)}): is a worker running?")
-    if not parked and not late:
-        yield Finding("agenda", "ok", f"{rows} rows, none parked, none overdue")
+        where = ", ".join(f"{lane.stage}/{lane.lane}: {lane.parked}" for lane in parked)
+        rows = sum(lane.parked for lane in parked)
+        detail = f"{counted(rows, 'row')} ended whoever took them up, and were parked ({where})"
+        yield Finding("agenda", "wrong", detail, "parked", count=rows, command="invoices redrive parked")
 
 
-def check_messages(database: Database) -> Iterator[Finding]:
-    """Messages that were turned away."""
-    from workers.store.queries import count_rejected
+def _late(lane: Lane, now: datetime, config: Settings, excused: set[tuple[str, str]]) -> Finding | None:
+    if lane.oldest_due_at is None or lane.stage == "publish":  # the stream's row is always due, see `stream`
+        return None
+    since = lane.oldest_due_at
+    if lane.stage == "retain":
+        late = config.retention_days and now - since > REMOVAL_OVERDUE
+        detail = f"the removal of what is old has been due for {ago(since, now)}"
+        return Finding("agenda", "note", detail, "removal_overdue", since) if late else None
+    if (lane.stage, lane.lane) in excused:
+        return None
+    what = f"{counted(lane.overdue, 'row')} of {lane.stage}/{lane.lane} ({WORK.get(lane.stage, lane.stage)})"
+    if lane.in_hand and lane.stage != "clock":
+        detail = f"{what} wait their turn, the oldest for {ago(since, now)}; {lane.in_hand} are in hand"
+        return Finding("agenda", "note", detail, "backlog", since, lane.overdue)
+    detail = f"{what} are overdue, the oldest for {ago(since, now)}, and nobody works on them: is a worker running?"
+    return Finding("agenda", "wrong", detail, "overdue", since, lane.overdue, "invoices up")
+
+
+def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: datetime) -> set[tuple[str, str]]:
+    """Late lanes that wait for a reason told elsewhere."""
+    late = [lane for lane in lanes if lane.oldest_due_at is not None and not lane.in_hand]
+    calls = {(lane.stage, lane.lane) for lane in late if lane.stage in {"create", "check"}}
+    receivers = {lane.lane for lane in late if lane.stage == "deliver"}
+    excused = {(stage, account) for stage, account in calls if account not in config.accounts}
+    excused |= _asked_to_wait(database, now) & calls
+    rated = {account for _, account in calls - excused if _has_rate(config, account)}
+    if rated:
+        called = _called_lately(config, rated)
+        excused |= {(stage, account) for stage, account in calls if account in called}
+    return excused | {("deliver", endpoint) for endpoint in _left_alone(database, receivers, now)}
+
+
+def _asked_to_wait(database: Database, now: datetime) -> set[tuple[str, str]]:
+    """Accounts whose provider has said 429: nobody calls before the time it named."""
+    from workers.store.reads.accounts import read_failing_look_ups, read_waiting_creates
 
     with database.reading() as connection:
-        rejected = count_rejected(connection)
-    if rejected:
-        yield Finding("messages", "note", f"{rejected} were turned away: see `invoices rejected`")
+        waiting = [*read_waiting_creates(connection), *read_failing_look_ups(connection)]
+    paused = {each.account for each in waiting if each.kind == "RateLimited" and (each.next_try_at or now) > now}
+    return {(stage, account) for account in paused for stage in ("create", "check")}
+
+
+def _has_rate(config: Settings, account: str) -> bool:
+    return account in config.accounts and config.accounts[account].rate_per_second is not None
+
+
+def _called_lately(config: Settings, accounts: set[str]) -> set[str]:
+    """Of accounts with a rate, those whose workers have asked for their share within the last seconds."""
+    from redis.exceptions import RedisError
+
+    from workers.limits import key_of
+    from workers.wiring import ONE_TRY, open_redis
+
+    try:
+        with open_redis(config.redis_url, ONE_TRY) as client:
+            return {account for account in accounts if client.exists(key_of(account))}
+    except (RedisError, OSError):
+        return set()  # told by the check of Redis
+
+
+def _left_alone(database: Database, receivers: set[str], now: datetime) -> set[str]:
+    """Endpoints that are disabled or gone, and failing ones that are tried now and then."""
+    if not receivers:
+        return set()
+    from workers.store.endpoints import endpoints_for
+    from workers.store.reads.receivers import read_failing
+
+    with database.reading() as connection:
+        enabled = {endpoint.id for endpoint in endpoints_for(connection) if endpoint.disabled_at is None}
+        tried = {endpoint: read_failing(connection, endpoint) for endpoint in sorted(receivers & enabled)[:100]}
+    probed = {endpoint for endpoint, failing in tried.items() if failing and now - failing.last_at < LEFT_ALONE}
+    return (receivers - enabled) | probed

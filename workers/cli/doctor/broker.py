@@ -1,38 +1,129 @@
-"""The broker: whether it can be reached."""
+"""The broker: whether it can be reached, and whether what waits in a queue is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.redis_server import embedded_runs
 
 if TYPE_CHECKING:
+    from kombu import Connection
+
     from config.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
+#: Whoever reads a queue takes its oldest message within this, however busy.
+WATCH_SECONDS = 3.0
+LOOK_SECONDS = 0.25
+
+#: Both ends of a list's oldest item and its length: whether it is still the same one, however large it is.
+_OLDEST = """
+local item = redis.call('LINDEX', KEYS[1], -1)
+if not item then return '' end
+return #item .. ':' .. string.sub(item, 1, 500) .. string.sub(item, -2000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """``waiting`` messages that nobody has in hand. ``consumers`` where the broker knows."""
+
+    waiting: int
+    consumers: int | None
+    oldest: Sequence[Any]  #: where the broker shows it: what changes when a message is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A queue, looked at for a while. ``is_taken``: None where it can't be told."""
+
+    waiting: int
+    consumers: int | None
+    in_hand: int  #: delivered and not acknowledged, of all queues; 0 where the broker doesn't say
+    is_taken: bool | None
 
 
 def check_broker(config: Settings) -> Iterator[Finding]:
     """Connects as whoever sends does."""
-    from kombu import Connection
-
-    from config.celeryconfig import celery_settings
     from config.urls import redact_url
 
     if config.embedded_broker and not embedded_runs(config):
         detail = f"the embedded Valkey of {config.home} does not run: start it by `invoices up`"
         yield Finding("broker", "wrong", detail, "not_running", command="invoices up")
         return
-    celery = celery_settings(config)
-    options = {"ssl": celery["broker_use_ssl"], "transport_options": celery["broker_transport_options"]}
-    with Connection(celery["broker_url"], **options, connect_timeout=TIMEOUT_SECONDS) as connection:
+    with connect(config) as connection:
         connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
     yield Finding("broker", "ok", redact_url(config.broker_url))
 
 
-def embedded_runs(config: Settings) -> bool:
-    """Whether the Valkey of the home folder is there."""
-    from workers.embedded.valkey import is_running
+def connect(config: Settings) -> Connection:
+    """A connection that is not made yet."""
+    from kombu import Connection
 
-    return is_running(config.home)
+    from config.celeryconfig import celery_settings
+
+    celery = celery_settings(config)
+    options = {**celery["broker_transport_options"], "socket_timeout": TIMEOUT_SECONDS}
+    if config.broker_url.startswith("amqp"):
+        options = {**celery["broker_transport_options"], "read_timeout": TIMEOUT_SECONDS}
+    return Connection(
+        celery["broker_url"],
+        ssl=celery["broker_use_ssl"],
+        transport_options=options,
+        connect_timeout=TIMEOUT_SECONDS,
+    )
+
+
+def watch_queue(config: Settings, queue: str) -> Watched:
+    """Look until a message is taken, at most for a while; an empty queue only once."""
+    with connect(config) as connection:
+        connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
+        first = _look(connection, queue)
+        in_hand = _in_hand(connection)
+        taken = False if first.consumers == 0 else None
+        until = time.monotonic() + WATCH_SECONDS
+        while first.waiting and taken is None and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+            now = _look(connection, queue)
+            if now.waiting < first.waiting or now.oldest != first.oldest:
+                taken = True
+    if taken is None and first.waiting and first.oldest:
+        taken = False
+    return Watched(first.waiting, first.consumers, in_hand, taken)
+
+
+def _look(connection: Connection, queue: str) -> QueueState:
+    """One that was never declared is empty."""
+    channel: Any = connection.channel()
+    try:
+        declared = channel.queue_declare(queue, passive=True)
+    except connection.channel_errors:
+        return QueueState(0, None, ())
+    else:
+        if connection.transport.driver_type != "redis":
+            return QueueState(declared.message_count, declared.consumer_count, ())
+        return QueueState(declared.message_count, None, _oldest(channel, queue) if declared.message_count else ())
+    finally:
+        channel.close()
+
+
+def _oldest(channel: Any, queue: str) -> list[Any]:
+    """Of each list of the queue's priorities."""
+    with channel.conn_or_acquire() as client:
+        keys = [f"{channel.global_keyprefix}{channel._q_for_pri(queue, step)}" for step in channel.priority_steps]
+        return [client.eval(_OLDEST, 1, key) for key in keys]
+
+
+def _in_hand(connection: Connection) -> int:
+    if connection.transport.driver_type != "redis":
+        return 0
+    channel: Any = connection.channel()
+    try:
+        with channel.conn_or_acquire() as client:
+            return int(client.hlen(f"{channel.global_keyprefix}{channel.unacked_key}"))
+    finally:
+        channel.close()

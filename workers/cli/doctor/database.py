@@ -1,17 +1,23 @@
-"""The database, and what its rows say of everything else."""
+"""The database: its revision, whether it takes writes, its clock; and what its rows say of everything else."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workers.cli.context import open_database
-from workers.cli.doctor.agenda import check_agenda, check_messages
+from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
-from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.finding import Finding, State, ago, counted, told
+from workers.cli.doctor.guard import guarded
+from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
+from workers.cli.doctor.stream import check_stream
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -19,6 +25,10 @@ if TYPE_CHECKING:
 
 #: A clock further off than this makes signatures look stale and expiries early or late.
 CLOCK_LIMIT_SECONDS = 2.0
+#: Of the connections that PostgreSQL allows, beyond which new processes may find none.
+NEARLY_ALL = 0.9
+#: Bytes free beside a SQLite file: with none left every order waits.
+ROOM, LITTLE_ROOM = 100_000_000, 1_000_000_000
 
 
 def check_database(config: Settings) -> Iterator[Finding]:
@@ -35,13 +45,59 @@ def check_database(config: Settings) -> Iterator[Finding]:
             yield Finding("database", "wrong", f"{place}: {error}", "schema", command="invoices migrate")
             return
         newer = f", newer than this release's {standing.head}" if standing.relation == "newer" else ""
-        yield Finding("database", "ok", f"{place} at revision {standing.current}{newer}")
-        yield from check_sessions(database)
-        yield check_clock(database)
-        yield from check_agenda(database, config)
-        yield from check_orders(database, config)
-        yield from check_messages(database)
-        yield from check_endpoints(database, config)
+        yield from _guarded_server(database, f"{place} at revision {standing.current}{newer}")
+        for check, run in (
+            ("database", partial(check_sessions, database)),
+            ("clock", partial(check_clock, database)),
+            ("disk", partial(check_disk, config)),
+            ("agenda", partial(check_agenda, database, config)),
+            ("accounts", partial(check_orders, database, config)),
+            ("messages", partial(check_messages, database)),
+            ("stream", partial(check_stream, database, config)),
+            ("endpoints", partial(check_endpoints, database, config)),
+        ):
+            yield from guarded(check, run)
+
+
+def _guarded_server(database: Database, said: str) -> Iterator[Finding]:
+    found = list(guarded("database", partial(check_server, database)))
+    yield from found
+    if not any(finding.state == "wrong" for finding in found):
+        yield Finding("database", "ok", f"{said}, takes writes")
+
+
+def check_server(database: Database) -> Iterator[Finding]:
+    """Whether it takes writes, and on PostgreSQL how full it is and who keeps what locked."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from workers.store.reads.server import read_holders, read_server, try_to_write
+
+    if database.is_postgresql:
+        with database.reading() as connection:
+            now, server = database.now(connection), read_server(connection)
+            holders = read_holders(connection)
+        if server.is_standby:
+            yield Finding("database", "wrong", "is a standby, it takes no writes: name the primary", "read_only")
+        elif server.is_read_only:
+            detail = "default_transaction_read_only is on: it takes no writes"
+            yield Finding("database", "wrong", detail, "read_only")
+        if server.connections >= server.most_connections * NEARLY_ALL:
+            detail = f"{server.connections} of its {server.most_connections} connections are in use"
+            yield Finding("database", "wrong", detail, "connections", count=server.connections)
+        for holder in holders:
+            who = f"PostgreSQL's process {holder.pid} ({holder.name}, from {holder.host}, {holder.state})"
+            detail = f"{who} has kept locks for {ago(holder.since, now)}"
+            if holder.waiting:
+                detail += f", {counted(holder.waiting, 'session waits', 'sessions wait')} for it"
+            command = f"SELECT pg_terminate_backend({holder.pid})"
+            state: State = "wrong" if holder.waiting else "note"
+            yield Finding("database", state, detail, "locks", holder.since, holder.waiting, command)
+        if server.is_standby or server.is_read_only:
+            return
+    try:
+        try_to_write(database)
+    except SQLAlchemyError as error:
+        yield Finding("database", "wrong", f"takes no writes: {told(error)}", "read_only")
 
 
 def check_sessions(database: Database) -> Iterator[Finding]:
@@ -50,12 +106,11 @@ def check_sessions(database: Database) -> Iterator[Finding]:
 
     if database.is_postgresql and is_pooled(database):
         detail = "a pooler hands out transactions: what workers set for a session does not hold, commits may be lost"
-        yield Finding(
-            "database", "wrong", f"{detail}: connect directly, or let it pool sessions", "pooled_transactions"
-        )
+        advice = f"{detail}: connect directly, or let it pool sessions"
+        yield Finding("database", "wrong", advice, "pooled_transactions")
 
 
-def check_clock(database: Database) -> Finding:
+def check_clock(database: Database) -> Iterator[Finding]:
     """How far this host is from the database, whose time decides."""
     with database.reading() as connection:
         began = time.monotonic()
@@ -64,6 +119,20 @@ def check_clock(database: Database) -> Finding:
     off = (datetime.now(UTC) - theirs).total_seconds() - middle
     said = f"this host is {off:+.3f} s from the database"
     if abs(off) <= CLOCK_LIMIT_SECONDS:
-        return Finding("clock", "ok", said)
+        yield Finding("clock", "ok", said)
+        return
     advice = f"more than {CLOCK_LIMIT_SECONDS:g} s, synchronise the clocks (NTP)"
-    return Finding("clock", "wrong", f"{said}: {advice}", "clock_skew")
+    yield Finding("clock", "wrong", f"{said}: {advice}", "clock_skew")
+
+
+def check_disk(config: Settings) -> Iterator[Finding]:
+    """Where SQLite and the embedded Valkey write; of others' disks we know nothing."""
+    kind, _, place = config.database_url.partition(":///")
+    folders = {Path(place.partition("?")[0]).parent} if kind.startswith("sqlite") else set()
+    if config.embedded_broker:
+        folders.add(config.home)
+    for folder in sorted(folders):
+        free = shutil.disk_usage(folder).free
+        if free < LITTLE_ROOM:
+            detail = f"only {free / 1e6:,.0f} MB are free in {folder}; with none left orders wait"
+            yield Finding("disk", "wrong" if free < ROOM else "note", detail, "disk_full", count=free)

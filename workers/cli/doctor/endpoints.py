@@ -1,30 +1,131 @@
-"""Receivers of webhooks."""
+"""Receivers of webhooks: what each does not take, who is left alone, who is disabled, whose secrets don't open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.finding import Finding, State, ago, clock, counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
+    from workers.store.endpoints import Endpoint
+    from workers.store.reads.receivers import Backlog, Dead, Failing
+
+#: So many failing endpoints are told one by one, those with most that waits first.
+TOLD = 20
+#: An event that was tried in vain so often, about three minutes long, meets no passing hiccup any more.
+MANY_TRIES = 4
 
 
 def check_endpoints(database: Database, config: Settings) -> Iterator[Finding]:
-    """Whether their secrets open, and which are disabled."""
-    from workers.outbound.secretbox import SecretBox
+    """From rows, and the breakers' state from Redis where it answers."""
     from workers.store.endpoints import endpoints_for
+    from workers.store.reads import receivers
+
+    with database.reading() as connection:
+        now = database.now(connection)
+        endpoints = endpoints_for(connection)
+        backlogs, dead = receivers.read_backlogs(connection), receivers.read_dead(connection)
+        busy = [each for each in endpoints if each.disabled_at is None and _fails(backlogs.get(each.id))]
+        busy.sort(key=lambda each: -backlogs[each.id].waiting)
+        failing = {each.id: receivers.read_failing(connection, each.id) for each in busy[:TOLD]}
+    breakers = _read_breakers(config, [each.id for each in busy[:TOLD]])
+    found = list(_tell_secrets(endpoints, config))
+    found += [_tell_failing(each, backlogs[each.id], failing[each.id], breakers, now) for each in busy[:TOLD]]
+    if len(busy) > TOLD:
+        detail = f"{len(busy) - TOLD} more receivers fail"
+        found.append(Finding("endpoints", "wrong", detail, "failing", count=len(busy) - TOLD))
+    found += [_tell_disabled(each, backlogs.get(each.id), now) for each in endpoints if each.disabled_at]
+    found += [_tell_dead(endpoint, letters, now) for endpoint, letters in dead.items()]
+    yield from found
+    if not any(finding.state == "wrong" for finding in found):
+        waiting = sum(backlog.waiting for backlog in backlogs.values())
+        yield Finding(
+            "endpoints", "ok", f"{len(endpoints)} of them, their secrets open, {waiting} webhooks on their way"
+        )
+
+
+def _fails(backlog: Backlog | None) -> bool:
+    return backlog is not None and backlog.failing > 0
+
+
+def _tell_secrets(endpoints: Sequence[Endpoint], config: Settings) -> Iterator[Finding]:
+    from workers.outbound.secretbox import SecretBox, SecretUnreadable
 
     box = SecretBox([key.get_secret_value() for key in config.secret_keys()])
-    with database.reading() as connection:
-        found = endpoints_for(connection)
-    for endpoint in found:
-        for sealed in endpoint.sealed_secrets:
-            box.open(sealed)  # raises SecretUnreadable, whose words say what to do
-    disabled = [endpoint.id for endpoint in found if endpoint.disabled_at]
-    if disabled:
-        yield Finding("endpoints", "note", f"{len(found)} of them, disabled: {', '.join(disabled)}")
-        return
-    yield Finding("endpoints", "ok", f"{len(found)} of them, their secrets open with INVOICES_SECRET_KEY")
+    shut = []
+    for endpoint in endpoints:
+        try:
+            for sealed in endpoint.sealed_secrets:
+                box.open(sealed)
+        except SecretUnreadable:
+            shut.append(endpoint.id)
+    if shut:
+        detail = (
+            f"secrets can't be opened with INVOICES_SECRET_KEY ({_listed(shut)}): give the key they were sealed with"
+        )
+        yield Finding("endpoints", "wrong", detail, "secrets_unreadable", count=len(shut))
+
+
+def _tell_failing(
+    endpoint: Endpoint, backlog: Backlog, failing: Failing | None, breakers: Mapping[str, str], now: datetime
+) -> Finding:
+    check, command = f"endpoint {endpoint.id}", f"invoices deliveries list --endpoint {endpoint.id} --state due"
+    if failing is None:
+        detail = f"{counted(backlog.failing, 'event')} tried in vain, up to {backlog.most_tries} times"
+        return Finding(check, "wrong", detail, "failing", backlog.oldest_at, backlog.waiting, command)
+    takes_some = failing.last_success_at is not None and failing.last_success_at >= failing.since
+    said = failing.error or failing.outcome
+    parts = [
+        f"{'does not take some events' if takes_some else 'takes nothing'}: {backlog.failing} tried in vain since "
+        f"{ago(failing.since, now)}, up to {counted(backlog.most_tries, 'time')}; last answer: {said}",
+        f"{counted(backlog.waiting, 'webhook waits', 'webhooks wait')}",
+    ]
+    if breakers.get(endpoint.id, "closed") != "closed":
+        parts.append(f"its breaker is {breakers[endpoint.id]}")
+    if failing.next_try_at is not None and failing.next_try_at > now:
+        parts.append(f"next try {clock(failing.next_try_at)}")
+    patience = MANY_TRIES if takes_some else 2 if backlog.failing == 1 else 1
+    state: State = "note" if backlog.most_tries < patience else "wrong"
+    return Finding(check, state, "; ".join(parts), "failing", failing.since, backlog.waiting, command)
+
+
+def _tell_disabled(endpoint: Endpoint, backlog: Backlog | None, now: datetime) -> Finding:
+    from workers.store.deliveries import BY_ITSELF
+
+    waiting, since = backlog.waiting if backlog else 0, endpoint.disabled_at or now
+    reason = endpoint.disabled_reason or "without a reason"
+    detail = f"disabled {ago(since, now)} ago ({reason}), {counted(waiting, 'webhook waits', 'webhooks wait')}"
+    # By hand: somebody knows.
+    state: State = "wrong" if waiting and reason.startswith(BY_ITSELF) else "note"
+    command = f"invoices endpoints enable {endpoint.id}"
+    return Finding(f"endpoint {endpoint.id}", state, detail, "disabled", since, waiting, command)
+
+
+def _tell_dead(endpoint: str, dead: Dead, now: datetime) -> Finding:
+    last = f", the last {ago(dead.last_at, now)} ago" if dead.last_at else ""
+    detail = f"{counted(dead.deliveries, 'webhook was', 'webhooks were')} given up after 12 tries{last}"
+    command = f"invoices deliveries replay --endpoint {endpoint} --dead-only"
+    return Finding(f"endpoint {endpoint}", "note", detail, "dead_letters", dead.last_at, dead.deliveries, command)
+
+
+def _read_breakers(config: Settings, endpoints: Sequence[str]) -> Mapping[str, str]:
+    from redis.exceptions import RedisError
+
+    from workers.outbound.breaker import read_breakers
+    from workers.wiring import ONE_TRY, open_redis
+
+    if not endpoints:
+        return {}
+    try:
+        with open_redis(config.redis_url, ONE_TRY) as client:
+            return read_breakers(client, endpoints)
+    except (RedisError, OSError):
+        return {}  # told by the check of Redis
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,28 +1,109 @@
-"""Orders that wait for their provider, by account."""
+"""What waits for the providers, by account: doubts, refused keys, providers that are away, accounts that are gone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.finding import Finding, State, ago, counted, lasting
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
+    from workers.store.reads.accounts import Doubts, Refusals, Waiting
+
+#: What the last word of a provider means to a person. ``RateLimited`` is the only one that is no fault.
+WORDS = {
+    "Unreachable": "the provider can't be reached",
+    "Unreadable": "the provider brings no answer that can be read",
+    "CredentialsRefused": "the provider refuses the credentials",
+    "ProviderRefused": "calls are turned away before the provider: look at base_url and at what stands before it",
+    "RateLimited": "the provider asks us to wait (429)",
+    "InDoubt": "the provider's answers are lost",
+}
+CAUSES = {
+    "Unreachable": "unreachable",
+    "Unreadable": "no_answer",
+    "CredentialsRefused": "credentials_refused",
+    "ProviderRefused": "provider_refuses",
+    "RateLimited": "rate_limited",
+    "InDoubt": "in_doubt",
+}
 
 
 def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
-    """Orders that wait because their account is turned away: the workers' own probes say so."""
-    from workers.store.queries import refused_accounts, turned_away_accounts
+    """All of it from rows: the workers' own calls and probes say how each provider does."""
+    from workers.store.reads import accounts
 
     with database.reading() as connection:
         now = database.now(connection)
-        for account, orders, since in refused_accounts(connection):
-            waited = f"{orders} orders wait, the first for {(now - since).total_seconds():.0f} s"
-            detail = f"its credentials are refused, {waited}: look at api_key"
-            yield Finding(f"account {account}", "wrong", detail, "key_refused", since, orders)
-        for account, orders, since, said in turned_away_accounts(connection):
-            waited = f"{orders} orders wait, the first for {(now - since).total_seconds():.0f} s"
-            detail = f"its calls are turned away ({said}), {waited}: look at base_url and at what stands before it"
-            yield Finding(f"account {account}", "wrong", detail, "provider_refuses", since, orders)
+        doubts, refusals = accounts.read_doubts(connection), accounts.read_refusals(connection)
+        waiting = [*accounts.read_waiting_creates(connection), *accounts.read_failing_look_ups(connection)]
+        orphans = accounts.read_open(connection, list(config.accounts))
+    yield from (_tell_doubts(each, now, config) for each in doubts if each.account in config.accounts)
+    yield from (_tell_refusals(each, now, config) for each in refusals if each.account in config.accounts)
+    yield from (_tell_waiting(each, now) for each in waiting if each.account in config.accounts)
+    yield from (_tell_orphans(account, statuses) for account, statuses in orphans.items())
+
+
+def _tell_doubts(doubts: Doubts, now: datetime, config: Settings) -> Finding:
+    held = doubts.invoices - doubts.repeated
+    parts = [
+        f"{counted(doubts.invoices, 'invoice is', 'invoices are')} in doubt, the oldest for {ago(doubts.since, now)}: "
+        f"the provider's answer was lost ({doubts.reason})",
+        f"on_doubt is {config.accounts[doubts.account].on_doubt}",
+    ]
+    if doubts.repeated:
+        parts.append(f"{doubts.repeated} will be created again, next {_when(doubts.next_repeat_at, now)}")
+    if held:
+        wait = "waits" if held == 1 else "wait"
+        parts.append(f"{held} {wait} for you: look them up at the provider, then `invoices redrive doubt ID`")
+    about, command = f"account {doubts.account}", f"invoices list --status in_doubt --account {doubts.account}"
+    return Finding(about, "wrong", "; ".join(parts), "in_doubt", doubts.since, doubts.invoices, command)
+
+
+def _tell_refusals(refusals: Refusals, now: datetime, config: Settings) -> Finding:
+    hold = timedelta(minutes=float(config.accounts[refusals.account].hold_refused_minutes))
+    is_key = refusals.cause == "credentials_refused"
+    said = f" ({refusals.said})" if refusals.said else ""
+    detail = (
+        f"{'its credentials are refused' if is_key else 'its calls are turned away'}{said}, "
+        f"{counted(refusals.orders, 'order waits', 'orders wait')}, the first for {ago(refusals.since, now)}: "
+        f"look at {'api_key' if is_key else 'base_url and at what stands before it'}; "
+        f"next probe {_when(refusals.next_probe_at, now)}, the first fails {_when(refusals.since + hold, now)}"
+    )
+    return Finding(f"account {refusals.account}", "wrong", detail, refusals.cause, refusals.since, refusals.orders)
+
+
+def _tell_waiting(waiting: Waiting, now: datetime) -> Finding:
+    what = (
+        counted(waiting.invoices, "order waits", "orders wait")
+        if waiting.stage == "create"
+        else counted(waiting.invoices, "open invoice is", "open invoices are") + " looked up in vain"
+    )
+    why = WORDS.get(waiting.kind, "the provider does not do it")
+    reason = f" ({waiting.reason})" if waiting.reason else ""
+    lasted, again = ago(waiting.since, now), _when(waiting.next_try_at, now)
+    detail = f"{what}, the first for {lasted}: {why}{reason}; next try {again}"
+    state: State = "note" if waiting.kind == "RateLimited" else "wrong"
+    cause = CAUSES.get(waiting.kind, "not_done")
+    return Finding(f"account {waiting.account}", state, detail, cause, waiting.since, waiting.invoices)
+
+
+def _tell_orphans(account: str, statuses: Mapping[str, int]) -> Finding:
+    listed = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    detail = (
+        f"is no longer configured and has open invoices ({listed}): orders are not made, payments are not seen; "
+        "put it back into INVOICES_ACCOUNTS until they are closed"
+    )
+    count, command = sum(statuses.values()), f"invoices list --account {account}"
+    return Finding(f"account {account}", "wrong", detail, "not_configured", count=count, command=command)
+
+
+def _when(time: datetime | None, now: datetime) -> str:
+    """In how long; a time that has come is now."""
+    if time is None:
+        return "never by itself"
+    seconds = (time - now).total_seconds()
+    return f"in {lasting(seconds)}" if seconds >= 1 else "now"

@@ -9,21 +9,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.finding import Finding, told
-from workers.cli.errors import CommandFailed, explain
+from workers.cli.doctor.finding import Finding
+from workers.cli.doctor.guard import Check, guarded
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 #: A part that has not ended by then hangs: what it has found until then counts, and that it hangs is wrong.
 DEADLINE_SECONDS = 15.0
-
-#: Looks at one part of the system.
-Check = Callable[[], Iterator[Finding]]
 
 
 def run_checks(deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[Finding]:
@@ -85,22 +82,9 @@ def _start(check: str, run: Check) -> queue.SimpleQueue[Finding | None]:
     findings: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
 
     def look() -> None:
-        try:
-            for finding in run():
-                findings.put(finding)
-        except CommandFailed as error:
-            findings.put(Finding(check, "wrong", str(error), "failed"))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one part, the others are looked at
-            findings.put(Finding(check, "wrong", _explained(error), "failed"))
+        for finding in guarded(check, run):
+            findings.put(finding)
         findings.put(None)
 
     threading.Thread(target=look, name=f"doctor {check}", daemon=True).start()
     return findings
-
-
-def _explained(error: BaseException) -> str:
-    """In words of the commands, where they know the error; without their advice to ask the doctor."""
-    module = type(error).__module__.partition(".")[0]
-    if module in {"kombu", "redis", "amqp"}:
-        return f"can't be reached: {told(error)}"
-    return explain(error).replace(" (see: invoices doctor)", "")

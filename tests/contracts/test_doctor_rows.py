@@ -1,0 +1,205 @@
+"""What the doctor reads out of the rows: late lanes, the stream, messages. The same on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import redis
+
+from domain.decision import Stage
+from domain.evidence import CancelRequested, RateLimited
+from tests.contracts.doctor_cases import by_cause, settings, wrong
+from tests.contracts.store_cases import (
+    ACCOUNT,
+    SILENT_ACCOUNT,
+    change,
+    created,
+    judge,
+    make_due,
+    now,
+    open_store,
+    pend,
+    queue,
+    seen,
+    subscribe,
+)
+from workers.cli.doctor.agenda import check_agenda
+from workers.cli.doctor.messages import check_messages
+from workers.cli.doctor.orders import check_orders
+from workers.cli.doctor.stream import check_stream
+from workers.limits import key_of
+from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
+from workers.store.endpoints import disable_endpoint
+from workers.store.intake import Rejection
+from workers.store.outbox import EVENT
+
+
+@pytest.fixture
+def store(database):
+    """A store; nobody hears its bells."""
+    return open_store(database)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Settings without a Redis."""
+    return settings(tmp_path)
+
+
+# --- nothing to do ----------------------------------------------------------------------------------------------------
+
+
+def test_standing_rows_that_have_been_due_for_a_day_are_not_wrong_while_there_is_nothing_to_tell(
+    database, store, config, tmp_path
+):
+    store.add_standing()
+    make_due(database, PUBLISH_LANE)
+    make_due(database, RETAIN_LANE)
+
+    found = by_cause([*check_agenda(database, config), *check_stream(database, config)])
+    assert wrong(found.values()) == []
+    assert found["removal_overdue"].state == "note"
+    kept_for_ever = settings(tmp_path, retention_days=0)
+    assert [finding.state for finding in check_agenda(database, kept_for_ever)] == ["ok"]
+
+
+def test_what_falls_due_later_is_not_overdue(database, store, config):
+    pend(store, 3)
+    assert [finding.state for finding in check_agenda(database, config)] == ["ok"]
+
+
+# --- lanes that are late ----------------------------------------------------------------------------------------------
+
+
+def test_orders_that_nobody_makes_are_told_with_their_number_and_age(database, store, config):
+    for _ in range(3):
+        make_due(database, queue(store))
+    (found,) = check_agenda(database, config)
+    assert (found.state, found.cause, found.count) == ("wrong", "overdue", 3)
+    assert found.since is not None
+    assert now(database) - found.since > timedelta(hours=23)
+    assert f"create/{ACCOUNT}" in found.detail
+
+
+def test_a_backlog_that_somebody_works_on_is_a_note(database, store, config):
+    make_due(database, queue(store))
+    queue(store)
+    store.claim(Stage.CREATE, ACCOUNT, 1, 60.0)
+    late = queue(store)
+    make_due(database, late)
+    (note, ok) = check_agenda(database, config)
+    assert (note.state, note.cause, ok.state) == ("note", "backlog", "ok")
+
+
+def test_a_lease_that_ended_long_ago_is_nobody_who_works(database, store, config):
+    late = queue(store)
+    store.claim(Stage.CREATE, ACCOUNT, 1, 60.0)
+    make_due(database, late)
+    (found,) = check_agenda(database, config)
+    assert (found.state, found.cause) == ("wrong", "overdue")
+
+
+def test_times_that_ran_out_are_never_a_mere_backlog(database, store, config):
+    held, late = pend(store, 2)
+    make_due(database, held, Stage.CLOCK)
+    store.claim(Stage.CLOCK, CLOCK_LANE, 1, 60.0)
+    make_due(database, late, Stage.CLOCK)
+    assert wrong(check_agenda(database, config)) == ["overdue"]
+
+
+def test_parked_rows_are_told_with_the_command_that_takes_them_up(database, store, config):
+    change(database, AGENDA, AGENDA.c.subject == queue(store), due_at=None, claims=6)
+    (found,) = check_agenda(database, config)
+    assert (found.cause, found.count, found.command) == ("parked", 1, "invoices redrive parked")
+
+
+def test_webhooks_of_a_disabled_endpoint_wait_for_no_worker(database, store, config):
+    endpoint = subscribe(database)
+    (invoice,) = pend(store)
+    make_due(database, f"{endpoint}/{invoice}")
+    assert wrong(check_agenda(database, config)) == ["overdue"]
+    with database.transaction() as connection:
+        disable_endpoint(connection, endpoint, "by hand", database.now(connection))
+    assert wrong(check_agenda(database, config)) == []
+
+
+def test_rows_of_an_account_that_is_gone_are_named_for_what_they_are(database, store, tmp_path):
+    late = queue(store)
+    pend(store)
+    make_due(database, late)
+    account = '{"other":{"provider":"nebulox","base_url":"http://127.0.0.1:1","api_key":"k"}}'
+    config = settings(tmp_path, accounts=account)
+    found = by_cause([*check_agenda(database, config), *check_orders(database, config)])
+    assert wrong(found.values()) == ["not_configured"]
+    assert found["not_configured"].check == f"account {ACCOUNT}"
+    assert found["not_configured"].count == 2
+
+
+def test_orders_of_an_account_whose_provider_asks_us_to_wait_are_a_note(database, store, config):
+    asked, late = queue(store), queue(store)
+    judge(store, asked, RateLimited(reason="429", retry_after_seconds=600))
+    make_due(database, late)
+    found = by_cause([*check_agenda(database, config), *check_orders(database, config)])
+    assert wrong(found.values()) == []
+    assert (found["rate_limited"].state, found["rate_limited"].count) == ("note", 1)
+    change(database, AGENDA, AGENDA.c.subject == asked, due_at=now(database) - timedelta(hours=1))
+    assert wrong(check_agenda(database, config)) == ["overdue"]
+
+
+def test_orders_of_an_account_with_a_rate_wait_their_turn_while_workers_ask_for_it(
+    database, store, tmp_path, empty_valkey_url
+):
+    accounts = f'{{"{ACCOUNT}":{{"provider":"{ACCOUNT}","base_url":"http://127.0.0.1:1","api_key":"k","rate_per_second":0.1}}}}'
+    config = settings(tmp_path, accounts=accounts, redis_url=empty_valkey_url)
+    make_due(database, queue(store))
+    assert wrong(check_agenda(database, config)) == ["overdue"]
+    with redis.Redis.from_url(empty_valkey_url) as client:
+        client.hset(key_of(ACCOUNT), "tokens", 0)
+    assert wrong(check_agenda(database, config)) == []
+
+
+# --- the stream -------------------------------------------------------------------------------------------------------
+
+
+def test_events_the_stream_was_not_told_are_counted_with_their_age(database, store, config):
+    pend(store, 3)
+    assert wrong(check_stream(database, config)) == []
+    change(database, EVENT, created_at=now(database) - timedelta(minutes=5))
+    (found,) = check_stream(database, config)
+    assert (found.state, found.cause, found.count) == ("wrong", "unpublished", 3)
+    assert found.since is not None
+    assert "nobody tries" in found.detail
+    store.add_standing()
+    assert store.claim_publisher(1, 60.0)
+    (found,) = check_stream(database, config)
+    assert "a worker tries" in found.detail
+
+
+# --- messages and contradictions --------------------------------------------------------------------------------------
+
+
+def test_messages_that_were_turned_away_are_a_note_until_they_are_sent_again(database, store):
+    assert list(check_messages(database)) == []
+    store.reject([Rejection(f"key-{n}", "invoices.create", f"reason {n}", "{}", True) for n in range(3)])
+    (found,) = check_messages(database)
+    assert (found.state, found.cause, found.count) == ("note", "rejected", 3)
+    assert "reason 2" in found.detail
+    assert found.since is not None
+
+
+def test_what_a_provider_says_against_a_closed_invoice_is_a_note_that_names_it(database, store):
+    (invoice,) = pend(store)
+    judge(store, invoice, CancelRequested(reason="given up"))
+    assert list(check_messages(database)) == []
+    judge(store, invoice, seen("paid"))
+    (found,) = check_messages(database)
+    assert (found.state, found.cause, found.count) == ("note", "contradictions", 1)
+    assert found.command == f"invoices show {invoice}"
+
+
+def test_a_create_that_was_late_is_no_contradiction_of_another_account(database, store):
+    (invoice,) = pend(store, account=SILENT_ACCOUNT)
+    judge(store, invoice, created())
+    (found,) = check_messages(database)
+    assert found.command == f"invoices show {invoice}"

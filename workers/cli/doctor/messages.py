@@ -1,0 +1,34 @@
+"""Messages that were turned away, and words of providers against closed invoices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from workers.cli.doctor.finding import Finding, ago, clock, counted
+
+if TYPE_CHECKING:
+    from workers.store.database import Database
+
+
+def check_messages(database: Database) -> Iterator[Finding]:
+    """Worth knowing: what is listed is lost to nobody."""
+    from workers.store.reads.messages import read_contradictions, read_turned_away
+
+    with database.reading() as connection:
+        now = database.now(connection)
+        turned_away, against = read_turned_away(connection), read_contradictions(connection)
+    if turned_away.first_at and turned_away.last_at:
+        detail = (
+            f"{counted(turned_away.messages, 'message was', 'messages were')} turned away since "
+            f"{clock(turned_away.first_at)}, the last {ago(turned_away.last_at, now)} ago ({turned_away.last_reason})"
+        )
+        since, count = turned_away.first_at, turned_away.messages
+        yield Finding("messages", "note", detail, "rejected", since, count, "invoices rejected --waiting")
+    if against.last_at:
+        detail = (
+            f"{counted(against.invoices, 'closed invoice was', 'closed invoices were')} contradicted by the provider, "
+            f"the last {ago(against.last_at, now)} ago: ask the provider about it"
+        )
+        command = f"invoices show {against.last_invoice}"
+        yield Finding("invoices", "note", detail, "contradictions", against.last_at, against.invoices, command)

@@ -1,0 +1,178 @@
+"""Accounts at providers: orders that wait for them, calls whose answers were lost, look-ups that bring nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from domain.decision import Stage
+from domain.evidence import CredentialsRefused
+from domain.exact_json import read_json
+from domain.lifecycle import REFUSED_REASONS
+from domain.models import UtcTime
+from domain.status import OPEN, UNMADE, Status
+from workers.store.agenda import AGENDA
+from workers.store.intake import INVOICE
+from workers.store.judging import EVIDENCE, FAILED_LOOK_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Invoices of an account in doubt: the call may have made them, its answer is lost."""
+
+    account: str
+    invoices: int
+    since: datetime  #: the oldest of them
+    repeated: int  #: so many will be created again by themselves; the others wait for a person
+    next_repeat_at: datetime | None
+    reason: str | None  #: of the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Orders of an account that is turned away. ``cause``: one of REFUSED_REASONS, whether its key is refused or
+    something before the provider lets no call through."""
+
+    account: str
+    cause: str
+    orders: int
+    since: datetime
+    next_probe_at: datetime | None
+    said: str | None  #: the last words
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What of an account waits because its provider did not do it, by the kind of its last word: ``Unreachable``,
+    ``RateLimited``, … ``stage``: create, of orders; check, of look-ups of open invoices."""
+
+    account: str
+    stage: str
+    kind: str
+    invoices: int
+    since: datetime
+    next_try_at: datetime | None
+    reason: str | None
+
+
+def read_doubts(connection: Connection) -> list[Doubts]:
+    """Accounts that have invoices in doubt."""
+    create = and_(AGENDA.c.stage == Stage.CREATE.value, AGENDA.c.subject == INVOICE.c.id, AGENDA.c.due_at.is_not(None))
+    in_doubt = INVOICE.c.status == Status.IN_DOUBT.value
+    rows = connection.execute(
+        select(
+            INVOICE.c.provider_account,
+            func.count(),
+            func.min(INVOICE.c.updated_at, type_=UtcTime),  # it does not move while an invoice stays in doubt
+            func.count(AGENDA.c.subject),
+            func.min(AGENDA.c.due_at, type_=UtcTime),
+        )
+        .select_from(INVOICE.outerjoin(AGENDA, create))
+        .where(in_doubt)
+        .group_by(INVOICE.c.provider_account)
+        .order_by(INVOICE.c.provider_account)
+    ).all()
+    newest = select(INVOICE.c.reason).where(in_doubt).order_by(INVOICE.c.id.desc()).limit(1)
+    return [
+        Doubts(
+            account,
+            invoices,
+            since,
+            repeated,
+            next_repeat_at,
+            connection.scalar(newest.where(INVOICE.c.provider_account == account)),
+        )
+        for account, invoices, since, repeated, next_repeat_at in rows
+    ]
+
+
+def read_refusals(connection: Connection) -> list[Refusals]:
+    """Accounts that are turned away right now, as the workers' own probes say."""
+    create = and_(AGENDA.c.stage == Stage.CREATE.value, AGENDA.c.subject == INVOICE.c.id)
+    cause = func.coalesce(INVOICE.c.reason, REFUSED_REASONS[CredentialsRefused])
+    refused = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.refused_since.is_not(None)
+    rows = connection.execute(
+        select(
+            INVOICE.c.provider_account,
+            cause,
+            func.count(),
+            func.min(INVOICE.c.refused_since, type_=UtcTime),
+            func.min(AGENDA.c.due_at, type_=UtcTime),
+            func.max(INVOICE.c.id),
+        )
+        .select_from(INVOICE.outerjoin(AGENDA, create))
+        .where(*refused)
+        .group_by(INVOICE.c.provider_account, cause)
+        .order_by(INVOICE.c.provider_account, cause)
+    ).all()
+    return [
+        Refusals(account, cause, orders, since, next_probe_at, _last_words(connection, newest))
+        for account, cause, orders, since, next_probe_at, newest in rows
+    ]
+
+
+def read_waiting_creates(connection: Connection) -> list[Waiting]:
+    """Orders whose last call was certainly not processed, and is made again: unreachable, rate-limited, …"""
+    queued = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.create_tries > 0, INVOICE.c.refused_since.is_(None)
+    return _waiting(connection, Stage.CREATE, *queued)
+
+
+def read_failing_look_ups(connection: Connection) -> list[Waiting]:
+    """Open invoices whose last look-up brought nothing that can be read: their payments would not be seen."""
+    made = INVOICE.c.status.in_([status.value for status in OPEN if status not in UNMADE])
+    return _waiting(connection, Stage.CHECK, made, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%"))
+
+
+def read_open(connection: Connection, without: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+    """How many open invoices accounts have in each status, but for these accounts."""
+    rows = connection.execute(
+        select(INVOICE.c.provider_account, INVOICE.c.status, func.count())
+        .where(INVOICE.c.status.in_([status.value for status in OPEN]), INVOICE.c.provider_account.not_in(without))
+        .group_by(INVOICE.c.provider_account, INVOICE.c.status)
+        .order_by(INVOICE.c.provider_account, INVOICE.c.status)
+    )
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for account, status, invoices in rows:
+        found[account][status] = invoices
+    return found
+
+
+def _waiting(connection: Connection, stage: Stage, *conditions: Any) -> list[Waiting]:
+    """Invoices by account and by the kind of the last evidence that was kept of each."""
+    every = EVIDENCE.alias("every")
+    last = select(func.max(every.c.id)).where(every.c.invoice_id == INVOICE.c.id).scalar_subquery()
+    row = and_(AGENDA.c.stage == stage.value, AGENDA.c.subject == INVOICE.c.id)
+    key = INVOICE.c.provider_account, EVIDENCE.c.kind
+    rows = connection.execute(
+        select(
+            *key,
+            func.count(),
+            func.min(EVIDENCE.c.at, type_=UtcTime),
+            func.min(AGENDA.c.due_at, type_=UtcTime),
+            func.max(EVIDENCE.c.id),
+        )
+        .select_from(INVOICE.join(EVIDENCE, EVIDENCE.c.id == last).outerjoin(AGENDA, row))
+        .where(*conditions)
+        .group_by(*key)
+        .order_by(*key)
+    ).all()
+    return [
+        Waiting(account, stage.value, kind, invoices, since, next_try_at, _reason(connection, evidence_id))
+        for account, kind, invoices, since, next_try_at, evidence_id in rows
+    ]
+
+
+def _reason(connection: Connection, evidence_id: int) -> str | None:
+    detail = connection.scalar(select(EVIDENCE.c.detail).where(EVIDENCE.c.id == evidence_id))
+    reason = read_json(detail).get("reason") if detail else None
+    return None if reason is None else str(reason)
+
+
+def _last_words(connection: Connection, invoice_id: str) -> str | None:
+    last = connection.scalar(select(func.max(EVIDENCE.c.id)).where(EVIDENCE.c.invoice_id == invoice_id))
+    return None if last is None else _reason(connection, last)

@@ -1,0 +1,56 @@
+"""Messages that were turned away, and what sources said against closed invoices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from domain.models import UtcTime
+from workers.store.judging import EVIDENCE
+from workers.store.queries import REJECTED
+
+#: Contradictions are looked for among so much of the newest evidence: nothing is indexed for it.
+NEWEST_EVIDENCE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """Messages that are listed as rejected and were not sent again."""
+
+    messages: int
+    first_at: datetime | None
+    last_at: datetime | None
+    last_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contradictions:
+    """Invoices that a source contradicted after they were closed."""
+
+    invoices: int
+    last_at: datetime | None
+    last_invoice: str | None
+
+
+def read_turned_away(connection: Connection) -> TurnedAway:
+    """All that wait for a person."""
+    waiting = REJECTED.c.redriven_at.is_(None)
+    times = func.min(REJECTED.c.at, type_=UtcTime), func.max(REJECTED.c.at, type_=UtcTime)
+    count, first_at, last_at = connection.execute(select(func.count(), *times).where(waiting)).one()
+    newest = select(REJECTED.c.reason).where(waiting).order_by(REJECTED.c.id.desc()).limit(1)
+    return TurnedAway(count, first_at, last_at, connection.scalar(newest))
+
+
+def read_contradictions(connection: Connection) -> Contradictions:
+    """Among the newest evidence."""
+    newest = select(EVIDENCE).order_by(EVIDENCE.c.id.desc()).limit(NEWEST_EVIDENCE).subquery()
+    against = newest.c.verdict == "contradiction"
+    invoices, last_at, last_id = connection.execute(
+        select(func.count(newest.c.invoice_id.distinct()), func.max(newest.c.at, type_=UtcTime), func.max(newest.c.id))
+        .select_from(newest)
+        .where(against)
+    ).one()
+    last = connection.scalar(select(EVIDENCE.c.invoice_id).where(EVIDENCE.c.id == last_id)) if last_id else None
+    return Contradictions(invoices, last_at, last)

@@ -1,0 +1,78 @@
+"""The database as a server: whether it can be written to, how full it is, who keeps what locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text, update
+
+from domain.decision import Stage
+from workers.store.agenda import AGENDA, RETAIN_LANE
+from workers.store.database import Database
+
+#: A transaction of somebody else's that has been open for so long, and still has locks, is told.
+LONG_TRANSACTION_SECONDS = 30
+
+_SERVER = text("""
+SELECT pg_is_in_recovery() AS is_standby,
+       current_setting('default_transaction_read_only') = 'on' AS is_read_only,
+       (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database) AS connections,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most
+""")
+# Of this database, without ourselves. A plain read has locks too, but only such as hold up a migration.
+_HOLDERS = text("""
+SELECT activity.pid, coalesce(nullif(activity.application_name, ''), 'without a name') AS name,
+       coalesce(host(activity.client_addr), 'this host') AS host, activity.state, activity.xact_start AS since,
+       (SELECT count(*) FROM pg_stat_activity AS waiting WHERE activity.pid = ANY (pg_blocking_pids(waiting.pid)))
+           AS waiting
+FROM pg_stat_activity AS activity
+WHERE activity.datname = current_database() AND activity.pid <> pg_backend_pid()
+  AND activity.xact_start < clock_timestamp() - make_interval(secs => :seconds)
+  AND EXISTS (SELECT FROM pg_locks WHERE pg_locks.pid = activity.pid AND granted
+              AND mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                           'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+              AND locktype = 'relation')
+ORDER BY activity.xact_start
+LIMIT 10
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """PostgreSQL's own state."""
+
+    is_standby: bool
+    is_read_only: bool
+    connections: int
+    most_connections: int  #: beyond, only superusers get in
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session that has kept something locked for long; ``waiting``: sessions that wait for it at this moment."""
+
+    pid: int
+    name: str
+    host: str
+    state: str
+    since: datetime
+    waiting: int
+
+
+def read_server(connection: Connection) -> Server:
+    """On PostgreSQL."""
+    row = connection.execute(_SERVER).one()
+    return Server(row.is_standby, row.is_read_only, int(row.connections), row.most)
+
+
+def read_holders(connection: Connection, seconds: float = LONG_TRANSACTION_SECONDS) -> list[Holder]:
+    """On PostgreSQL: who has had locks for longer than this. Of other users only what PostgreSQL shows."""
+    return [Holder(**row._mapping) for row in connection.execute(_HOLDERS, {"seconds": seconds})]
+
+
+def try_to_write(database: Database) -> None:
+    """A write that changes nothing. Raises what the driver says where the database takes none."""
+    row = (AGENDA.c.stage == Stage.RETAIN.value) & (AGENDA.c.subject == RETAIN_LANE)
+    with database.transaction() as connection:
+        connection.execute(update(AGENDA).where(row).values(pokes=AGENDA.c.pokes))

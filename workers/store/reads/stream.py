@@ -1,0 +1,35 @@
+"""The stream of events: what it has not been told yet, and who holds its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from domain.decision import Stage
+from workers.store.agenda import AGENDA, PUBLISH_LANE
+from workers.store.outbox import EVENT
+
+#: So many are counted; more are told as "at least".
+COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Events the stream has not been told. ``held_until``: while somebody holds the publisher's row."""
+
+    events: int  #: at most COUNTED
+    oldest_at: datetime | None
+    held_until: datetime | None
+
+
+def read_untold(connection: Connection, now: datetime) -> Untold:
+    """Counted by the index of what is unpublished."""
+    unpublished = EVENT.c.published_at.is_(None)
+    first = select(EVENT.c.number).where(unpublished).order_by(EVENT.c.number).limit(COUNTED).subquery()
+    events = connection.execute(select(func.count()).select_from(first)).scalar_one()
+    oldest = select(EVENT.c.created_at).where(unpublished).order_by(EVENT.c.number).limit(1)
+    row = (AGENDA.c.stage == Stage.PUBLISH.value) & (AGENDA.c.subject == PUBLISH_LANE)
+    held = select(AGENDA.c.due_at).where(row, AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at >= now)
+    return Untold(events, connection.scalar(oldest), connection.scalar(held))
