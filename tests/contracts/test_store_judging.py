@@ -297,6 +297,7 @@ def test_evidence_is_kept_only_where_it_differs_from_the_last(database):
         ("Created", None, None),
         ("Unreadable", "a", "1"),
         ("Unreadable", "b", None),
+        ("Unreadable", "b", None),  # there was an answer in between: it fails anew
         ("Unreadable", "a", None),
     ]
 
