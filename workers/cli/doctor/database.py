@@ -78,9 +78,6 @@ def check_server(database: Database) -> Iterator[Finding]:
             holders = read_holders(connection)
         if server.is_standby:
             yield Finding("database", "wrong", "is a standby, it takes no writes: name the primary", "read_only")
-        elif server.is_read_only:
-            detail = "default_transaction_read_only is on: it takes no writes"
-            yield Finding("database", "wrong", detail, "read_only")
         if server.connections >= server.most_connections * NEARLY_ALL:
             detail = f"{server.connections} of its {server.most_connections} connections are in use"
             yield Finding("database", "wrong", detail, "connections", count=server.connections)
@@ -92,7 +89,7 @@ def check_server(database: Database) -> Iterator[Finding]:
             command = f"SELECT pg_terminate_backend({holder.pid})"
             state: State = "wrong" if holder.waiting else "note"
             yield Finding("database", state, detail, "locks", holder.since, holder.waiting, command)
-        if server.is_standby or server.is_read_only:
+        if server.is_standby:
             return
     try:
         try_to_write(database)

@@ -16,7 +16,6 @@ LONG_TRANSACTION_SECONDS = 30
 
 _SERVER = text("""
 SELECT pg_is_in_recovery() AS is_standby,
-       current_setting('default_transaction_read_only') = 'on' AS is_read_only,
        (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database) AS connections,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most
 """)
@@ -43,7 +42,6 @@ class Server:
     """PostgreSQL's own state."""
 
     is_standby: bool
-    is_read_only: bool
     connections: int
     most_connections: int  #: beyond, only superusers get in
 
@@ -63,7 +61,7 @@ class Holder:
 def read_server(connection: Connection) -> Server:
     """On PostgreSQL."""
     row = connection.execute(_SERVER).one()
-    return Server(row.is_standby, row.is_read_only, int(row.connections), row.most)
+    return Server(row.is_standby, int(row.connections), row.most)
 
 
 def read_holders(connection: Connection, seconds: float = LONG_TRANSACTION_SECONDS) -> list[Holder]:
