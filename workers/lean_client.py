@@ -7,11 +7,13 @@ CPU, over these 0.4 (aiohttp alone: 0.3).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 #: A piece of an answer is at most so long.
 CHUNK_BYTES = 16 * 1024
@@ -69,6 +71,33 @@ class AiohttpWire(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+
+class NameResolver(AbstractResolver):
+    """aiohttp's names, looked up by a function of (host, port) instead of in the threads of its event loop."""
+
+    def __init__(self, lookup: Callable[[str, int], Awaitable[Sequence[str]]]) -> None:
+        self._lookup = lookup
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Every address of the host. Raises what the lookup raises."""
+        return [_resolved(host, address, port) for address in await self._lookup(host, port)]
+
+    async def close(self) -> None:
+        """Nothing is held here: the lookup belongs to whoever made it."""
+
+
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=address,
+        port=port,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
 
 
 class _Body(httpx.AsyncByteStream):

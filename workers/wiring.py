@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import redis
 import redis.asyncio
 import redis.asyncio.sentinel
@@ -111,9 +112,16 @@ def build_runtime(settings: Settings) -> Runtime:
     def ring(lane: Lane) -> None:
         runtime.ring(*lane)
 
-    providers = build_providers(Call(open_client(sum(a.max_in_flight for a in settings.accounts.values()) + 100)))
+    providers = build_providers(Call(open_providers_client(settings.accounts)))
     runtime = Runtime(settings, open_store(settings, ring), providers, bell)
     return runtime
+
+
+def open_providers_client(accounts: Mapping[str, Account]) -> httpx.AsyncClient:
+    """Connections for all that the accounts may have under way; a thread for every name that they may look up, so that
+    none waits for another's. How long a look-up may take is for the call's own time-out to say."""
+    lookup = SystemLookup(timeout_seconds=600, threads=8 * (len(accounts) + 1))
+    return open_client(sum(account.max_in_flight for account in accounts.values()) + 100, lookup)
 
 
 def open_store(settings: Settings, ring: Callable[[Lane], None] = lambda _: None) -> Store:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
+import socket
 
 import fakeredis
 import pytest
 
 from domain.decision import Stage
-from tests.contracts.store_cases import agenda_of, attempts_of, change, deliveries_of, now, open_store, pend, subscribe
-from tests.contracts.webhook_cases import Receiver
+from tests.contracts.store_cases import (
+    agenda_of,
+    attempts_of,
+    change,
+    deliveries_of,
+    judge,
+    now,
+    open_store,
+    pend,
+    seen,
+    subscribe,
+)
+from tests.contracts.webhook_cases import TLS, Receiver
 from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import Breaker
+from workers.outbound.breaker import TELL_SECONDS, Breaker, BreakerLimits, read_breakers
+from workers.outbound.lookup import LookupPutOff
 from workers.outbound.secretbox import SecretBox, new_key
 from workers.outbound.signature import new_secret
 from workers.outbound.webhook import WebhookSender
 from workers.pump.work import Runner
 from workers.stages import DeliverStage
-from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, WEBHOOK_SECONDS
+from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, REST_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
 from workers.store.database import Database
 from workers.store.outbox import ENDPOINT
@@ -169,3 +184,100 @@ def test_what_was_claimed_before_the_breaker_opened_is_not_sent_and_keeps_its_tr
     (delivery,) = deliveries_of(database, invoice_id)
     assert (delivery.state, delivery.tries, attempts_of(database, delivery.id)) == ("due", 0, [])
     assert agenda_of(database, f"{endpoint}/{invoice_id}")["deliver"].lease_token is None
+
+
+class Crowded:
+    """A look-up that has no thread for the first questions, then finds the receiver."""
+
+    def __init__(self, times):
+        self.times = times
+
+    async def __call__(self, host, _port):
+        self.times -= 1
+        if self.times >= 0:
+            raise LookupPutOff(f"{host} was not looked up")
+        return ["127.0.0.1"]
+
+
+def refuse_files(times, monkeypatch):
+    """The process has no more files for sockets, for so many of them."""
+    real, left = socket.socket, [times]
+
+    def open_socket(*arguments, **options):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr("workers.outbound.connector.socket.socket", open_socket)
+
+
+@pytest.mark.parametrize("lack", ["a thread", "a file"])
+def test_what_could_not_be_begun_is_no_try_and_comes_again_in_its_order(database, monkeypatch, lack):
+    """Its endpoint rests, and one at a time finds out; its breaker hears of no failure."""
+    endpoint, store, box = subscribe(database), open_store(database), SecretBox([new_key()])
+    (invoice_id,) = pend(store)
+    judge(store, invoice_id, seen("paid"))
+    lookup = Crowded(2 if lack == "a thread" else 0)
+    server = fakeredis.FakeServer()
+
+    async def story():
+        guard = AddressGuard("127.0.0.0/8", lookup)
+        async with Receiver(OK) as receiver, WebhookSender(guard, tls=TLS) as sender:
+            if lack == "a file":
+                refuse_files(2, monkeypatch)
+            url = f"http://shop.example:{receiver.port}/"
+            change(database, ENDPOINT, url=url, secrets=box.seal(new_secret()), max_in_flight=5)
+            breaker = Breaker(fakeredis.FakeAsyncRedis(server=server), BreakerLimits(least_tries=1))
+            work = DeliverStage(store, sender, breaker, lambda: box).work()
+            work.lanes()
+            assert work.admit is not None
+            assert work.perform is not None
+            assert work.passes is not None
+            limits = [work.slots(endpoint).limit]
+            for _ in range(2):
+                (parcel,) = work.claim(endpoint, 10)
+                assert (parcel.tries, json.loads(parcel.body)["sequence"]) == (0, "000000000001")
+                work.commit(await work.perform(endpoint, [parcel]))
+                allowed, wait_seconds = await work.admit(endpoint, 5)
+                assert (allowed, 0 < wait_seconds <= REST_SECONDS, work.passes(endpoint)) == (0, True, False)
+                limits.append(work.slots(endpoint).limit)
+            await asyncio.sleep(wait_seconds)
+            for _ in range(2):
+                assert (await work.admit(endpoint, 1))[0] == 1
+                (parcel,) = work.claim(endpoint, 10)
+                work.commit(await work.perform(endpoint, [parcel]))
+                limits.append(work.slots(endpoint).limit)
+            await asyncio.sleep(2 * TELL_SECONDS)
+            return limits, [json.loads(body)["sequence"] for _, _, body in receiver.requests]
+
+    limits, sequences = asyncio.run(story())
+    assert (limits, sequences) == ([5, 1, 1, 5, 5], ["000000000001", "000000000002"])
+    for delivery in deliveries_of(database, invoice_id):
+        assert (delivery.state, delivery.tries) == ("delivered", 1)
+        assert [attempt.outcome for attempt in attempts_of(database, delivery.id)] == ["delivered"]
+    assert read_breakers(fakeredis.FakeRedis(server=server), [endpoint]) == {endpoint: "closed"}
+
+
+def test_an_endpoint_has_fewer_at_a_time_while_it_is_slow_and_others_have_many_under_way(database):
+    quick, slow = subscribe(database), subscribe(database)
+    store, box = open_store(database), SecretBox([new_key()])
+    change(database, ENDPOINT, max_in_flight=100, secrets=box.seal(new_secret()))
+
+    async def story():
+        async with WebhookSender(AddressGuard("127.0.0.0/8"), tls=TLS) as sender:
+            stage = DeliverStage(store, sender, Breaker(fakeredis.FakeAsyncRedis()), lambda: box, connections=200)
+            work = stage.work()
+            work.lanes()
+            unknown = work.slots(quick).limit
+            stage._connections.note(quick, 0.02)
+            stage._connections.note(slow, 14.0)
+            alone = work.slots(quick).limit, work.slots(slow).limit
+            for _ in range(60):
+                assert await stage._connections.take(slow, "slow.example", 1)
+            return unknown, alone, (work.slots(quick).limit, work.slots(slow).limit)
+
+    unknown, (quick_alone, slow_alone), (quick_now, slow_now) = asyncio.run(story())
+    assert (unknown, quick_alone) == (1, 100)
+    assert 60 <= slow_now <= slow_alone < 100
+    assert slow_now < quick_now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,13 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from workers.outbound.address import AddressRefused
+from workers.outbound.lookup import LookupPutOff
 
-Outcome = Literal["delivered", "failed", "gone", "refused_address"]
+#: ``put_off``: nothing was begun, for want of something of ours. It says nothing about the receiver and is no try.
+Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]
+
+#: This process has no more files or memory for a connection.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 #: Of an answer so much is read, and so much is kept for the log.
 READ_LIMIT = 16 * 1024
@@ -42,7 +48,7 @@ class Attempt:
     """What came of one try.
 
     ``status`` is the HTTP status where one arrived, ``answer`` the first 2 KiB of its body, ``error`` one line
-    ``<kind>: <what>`` with kind one of address, dns, connect, tls, timeout, reset, protocol, redirect, status.
+    ``<kind>: <what>`` with kind one of address, busy, dns, connect, tls, timeout, reset, protocol, redirect, status.
     ``retry_after_seconds`` (0..86400) is what a 429 or 503 asked for.
     """
 
@@ -68,9 +74,12 @@ def judge_status(status: int) -> tuple[Outcome, str | None]:
 def judge_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
     """The outcome and the line for an exchange that broke. Judged by the causes: the outermost name may mislead."""
     causes = list(_causes_of(error))
-    for cause in causes:
-        if isinstance(cause, AddressRefused):
-            return "refused_address", one_line(f"address: {cause}")
+    refusal = next((cause for cause in causes if isinstance(cause, AddressRefused)), None)
+    if refusal is not None:
+        return "refused_address", one_line(f"address: {refusal}")
+    lack = next((cause for cause in causes if _is_ours(cause)), None)
+    if lack is not None:
+        return "put_off", one_line(f"busy: {lack}")
     for cause in causes:
         match cause:
             case aiohttp.ClientConnectorDNSError():
@@ -93,6 +102,10 @@ def judge_error(error: BaseException, connect_seconds: float, total_seconds: flo
             case TimeoutError() | asyncio.CancelledError():
                 return "failed", f"timeout: no complete answer within {total_seconds:g} s"
     return "failed", one_line(f"protocol: {type(error).__name__}: {error}")
+
+
+def _is_ours(cause: BaseException) -> bool:
+    return isinstance(cause, LookupPutOff) or (isinstance(cause, OSError) and cause.errno in _OURS)
 
 
 def _causes_of(error: BaseException) -> Iterator[BaseException]:

@@ -6,16 +6,16 @@ import asyncio
 import functools
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from workers.lean_client import NameResolver
 from workers.outbound.address import AddressGuard, AddressRefused, Target
 
 #: More than this may not arrive for one request, whatever it is: aiohttp bounds headers and bodies, but reads chunk
@@ -76,36 +76,21 @@ class _BoundedHandler(ResponseHandler):
             self.transport.abort()
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver(NameResolver):
     """Resolves the host that is aimed at, and refuses it when any of its addresses is bad."""
 
     def __init__(self, guard: AddressGuard) -> None:
+        super().__init__(self._vetted)
         self._guard = guard
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def _vetted(self, host: str, port: int) -> Sequence[str]:
         """Every address of the host. Raises AddressRefused, or LookupFailed when there is none."""
         target = _aimed_at(port)
         if host != target.host:
             raise AddressRefused(f"{host!r} is not the host that was checked")
         addresses = await self._guard.lookup(host, port)
         self._guard.vet(target, addresses)
-        return [_result(host, address, port) for address in addresses]
-
-    async def close(self) -> None:
-        """Nothing is held here: the guard's lookup belongs to whoever made it."""
-
-
-def _result(host: str, address: str, port: int) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
+        return addresses
 
 
 def _socket_factory(guard: AddressGuard) -> Any:

@@ -25,6 +25,7 @@ from workers.outbound.attempt import (
     read_retry_after,
 )
 from workers.outbound.connector import aiming_at, guarded_connector
+from workers.outbound.lookup import telling_waits
 from workers.outbound.signature import sign
 
 USER_AGENT = "invoices/0.1"
@@ -91,7 +92,8 @@ class WebhookSender:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``total_seconds`` is for the whole exchange, DNS and TLS included. ``clock`` gives epoch seconds."""
+        """``total_seconds`` is for the whole exchange, DNS and TLS included, but not the wait until DNS can be asked.
+        ``clock`` gives epoch seconds."""
         self._guard = guard
         self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
@@ -111,7 +113,8 @@ class WebhookSender:
             await client.aclose()
 
     async def send(self, delivery: Outgoing, *, webhook_headers: Mapping[str, str] | None = None) -> Attempt:
-        """Makes one try. Every failure is an Attempt; only cancellation escapes (and RuntimeError when not entered).
+        """Makes one try, unless the attempt says ``put_off``. Every failure is an Attempt; only cancellation escapes
+        (and RuntimeError when not entered).
 
         ``webhook_headers`` takes the place of id, timestamp and signature: ``receiver_check`` sends false ones.
         """
@@ -120,9 +123,11 @@ class WebhookSender:
         started = time.perf_counter()
         error_line: str | None
         exchange = _Exchange(self._client, self._guard, self._clock)
+        limit = _TimeLimit(asyncio.timeout(self._total_seconds))
         try:
-            async with asyncio.timeout(self._total_seconds):
-                await exchange.run(delivery, webhook_headers)
+            async with limit.scope:
+                with telling_waits(limit.extend):
+                    await exchange.run(delivery, webhook_headers)
         except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
             outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
         else:
@@ -130,11 +135,26 @@ class WebhookSender:
         return Attempt(
             outcome=outcome,
             status=exchange.status,
-            latency_ms=round((time.perf_counter() - started) * 1000),
+            latency_ms=round((time.perf_counter() - started - limit.waited_seconds) * 1000),
             answer=bytes(exchange.answer[:KEEP_LIMIT]),
             error=error_line,
             retry_after_seconds=exchange.retry_after_seconds,
         )
+
+
+class _TimeLimit:
+    """What an exchange may take; it does not run while something of ours is waited for."""
+
+    def __init__(self, scope: asyncio.Timeout) -> None:
+        self.scope = scope
+        self.waited_seconds = 0.0
+
+    def extend(self, seconds: float) -> None:
+        """So many seconds are not the receiver's."""
+        self.waited_seconds += seconds
+        when = self.scope.when()
+        if when is not None:
+            self.scope.reschedule(when + seconds)
 
 
 class _Exchange:

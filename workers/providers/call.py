@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ import httpx
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from workers.lean_client import AiohttpWire, LeanClient, make_request
+from workers.lean_client import AiohttpWire, LeanClient, NameResolver, make_request
 from workers.providers.answer import Answer, Failure
 
 #: Bytes of an answer that are read; a longer one is given up.
@@ -191,17 +191,24 @@ def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, ti
     return Failure(never_sent=never_sent, reason=reason, asked_at=asked_at)
 
 
-def open_client(max_connections: int) -> httpx.AsyncClient:
+def open_client(
+    max_connections: int, lookup: Callable[[str, int], Awaitable[Sequence[str]]] | None = None
+) -> httpx.AsyncClient:
     """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
 
     No proxies or certificates from the environment, no redirects followed (a provider that moved is for the operator
-    to look at), no cookies kept, answers asked for uncompressed.
+    to look at), no cookies kept, answers asked for uncompressed. ``lookup`` answers the addresses of (host, port);
+    without it names share the few threads of the event loop, and some that hang hold up all others.
     """
     ssl_context = httpx.create_ssl_context(trust_env=False)
 
     def open_session() -> aiohttp.ClientSession:
         connector = _NotingConnector(
-            limit=max_connections, keepalive_timeout=KEEPALIVE_SECONDS, ssl=ssl_context, ttl_dns_cache=10
+            limit=max_connections,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ssl=ssl_context,
+            ttl_dns_cache=10,
+            resolver=None if lookup is None else NameResolver(lookup),
         )
         return aiohttp.ClientSession(
             connector=connector,

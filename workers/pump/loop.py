@@ -10,7 +10,8 @@ import os
 try:
     from uvloop import new_event_loop as new_loop
 
-    # Names are looked up in half of its threads, of which there would be four: two that hang would hold up all others.
+    # Redis' names are looked up in half of its threads, of which there would be four: two that hang would hold up all
+    # others. Receivers' and providers' names have threads of their own (``SystemLookup``).
     os.environ.setdefault("UV_THREADPOOL_SIZE", "32")
 except ImportError:  # no wheel for this platform
     from asyncio import new_event_loop as new_loop  # type: ignore[assignment]  # any loop

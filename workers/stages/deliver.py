@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import random
+import time
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -15,6 +16,7 @@ from domain.exact_json import read_json
 from workers.open_files import WEBHOOKS
 from workers.outbound.attempt import Attempt, Outgoing
 from workers.outbound.breaker import Breaker
+from workers.outbound.connections import Connections
 from workers.outbound.secretbox import SecretBox, SecretUnreadable
 from workers.outbound.webhook import WebhookSender
 from workers.pump import Slots, Work, first_line
@@ -30,8 +32,16 @@ DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest try, and time to wa
 COMMIT_MARGIN_SECONDS = 5.0  #: of these, so many are left for the commit, at least
 #: Between commits of what was answered: only the next event of the same invoice waits for it, where there is one.
 SETTLE_SECONDS = 0.05
-CONNECTION_WAIT_SECONDS = 0.2  #: while all connections are in use, nothing is claimed for so long
+CONNECTION_WAIT_SECONDS = 0.2  #: while an endpoint may have no more connections, nothing is claimed for so long
+#: After a webhook that could not be begun its endpoint rests for so long; then one at a time finds out.
+REST_SECONDS = 1.0
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
+
+
+@functools.lru_cache(4096)
+def _host_of(url: str) -> str:
+    """Host and port."""
+    return urlsplit(url).netloc.lower()
 
 
 _headers = functools.lru_cache(256)(read_json)  #: an endpoint's own, the same for each of its events
@@ -48,12 +58,14 @@ class DeliverStage:
         open_secrets: Callable[[], SecretBox],
         connections: int = WEBHOOKS,
     ) -> None:
-        """``connections``: to all endpoints together, at most; beyond, a webhook waits before its time starts."""
+        """``connections``: to all endpoints together, at most. Each gets less the more are in use; beyond, a webhook
+        waits before its time starts."""
         self._store = store
         self._sender = sender
         self._breaker = breaker
         self._open_secrets = open_secrets
-        self._connections = asyncio.Semaphore(connections)
+        self._connections = Connections(connections)
+        self._resting: dict[str, float] = {}  #: endpoint -> until when, since something could not be begun
         self._receivers: dict[str, Receiver] = {}
         self._slots: dict[str, Slots] = {}
         self._opened: dict[str, tuple[str, ...]] = {}  #: sealed secrets -> the open ones; opening costs as a post does
@@ -78,6 +90,7 @@ class DeliverStage:
 
     def _lanes(self) -> Sequence[str]:
         self._receivers = {receiver.id: receiver for receiver in self._store.receivers()}
+        self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
         used = {receiver.secrets for receiver in self._receivers.values()} & self._opened.keys()
         self._opened = {sealed: self._opened[sealed] for sealed in used}
         return list(self._receivers)
@@ -85,9 +98,15 @@ class DeliverStage:
     def _slots_of(self, lane: str) -> Slots:
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
-        slots.limit = receiver.max_in_flight if receiver else 0  # no places; nor does its claim find anything
+        slots.limit = self._limit(receiver) if receiver else 0  # no places; nor does its claim find anything
         slots.offer()  # enabled again, or allowed more: nothing of it may be under way whose end would tell
         return slots
+
+    def _limit(self, receiver: Receiver) -> int:
+        """How many may be under way: what it allows, its share, and one only while we don't know if any can begin."""
+        if receiver.id in self._resting:
+            return 1
+        return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id, _host_of(receiver.url))))
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
         if lane not in self._receivers:
@@ -95,27 +114,40 @@ class DeliverStage:
         return self._store.claim_parcels(lane, limit, DELIVER_LEASE_SECONDS)
 
     async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
-        if self._connections.locked():  # what is claimed would only wait here; another worker may have connections
+        wait = self._resting.get(lane, 0.0) - time.monotonic()
+        if wait > 0:
+            return 0, wait
+        if not self._may_connect(lane):  # what is claimed would only wait here; another worker may have connections
             return 0, CONNECTION_WAIT_SECONDS
         return await self._breaker.admit(lane, asked)
 
+    def _may_connect(self, lane: str) -> bool:
+        receiver = self._receivers.get(lane)
+        return receiver is None or self._connections.room(lane, _host_of(receiver.url)) > 0
+
     def _passes(self, lane: str) -> bool:
-        return not self._connections.locked() and self._breaker.passes(lane)
+        return lane not in self._resting and self._may_connect(lane) and self._breaker.passes(lane)
 
     async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
-        parcel = parcels[0]
-        if parcel.delivery_id is None:
+        parcel, receiver = parcels[0], self._receivers.get(lane)
+        if parcel.delivery_id is None or receiver is None:
             return [await self._unsent(parcel)]
-        async with self._connections:
+        # Never unbound: this task is the parcel's own, and so is its context.
+        structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
+        host, patience = _host_of(receiver.url), _time_left(parcel)
+        if patience <= 0 or not await self._connections.take(lane, host, patience):
+            return [await self._put_off(parcel, "its lease is nearly over: another worker would send it too")]
+        try:
             receiver = self._receivers.get(lane)
             if receiver is None or self._breaker.stops(lane):
                 return [await self._unsent(parcel)]
-            # Never unbound: this task is the parcel's own, and so is its context.
-            structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
-            if lease_clock() + WEBHOOK_SECONDS + COMMIT_MARGIN_SECONDS > parcel.claim.over_at:
-                log.info("webhook.put_off", reason="its lease is nearly over: another worker would send it too")
-                return [await self._unsent(parcel)]
             return [await self._try(receiver, parcel)]
+        finally:
+            self._connections.give(lane, host)
+
+    async def _put_off(self, parcel: Parcel, reason: str | None) -> Try:
+        log.info("webhook.put_off", reason=reason)
+        return await self._unsent(parcel)
 
     async def _unsent(self, parcel: Parcel) -> Try:
         """No try at all: its pair is pointed at what is next, this event if it still waits."""
@@ -138,8 +170,18 @@ class DeliverStage:
             return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, _headers(receiver.headers))
         attempt = await self._sender.send(outgoing)
+        if attempt.outcome == "put_off":
+            self._resting[receiver.id] = time.monotonic() + REST_SECONDS
+            return await self._put_off(parcel, attempt.error)
+        self._resting.pop(receiver.id, None)
+        self._connections.note(receiver.id, attempt.latency_ms / 1000)
         self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
         return _judge_attempt(parcel, attempt)
+
+
+def _time_left(parcel: Parcel) -> float:
+    """Seconds until a try that begins is no longer sure to be committed under its lease."""
+    return parcel.claim.over_at - lease_clock() - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
 
 
 def _judge_attempt(parcel: Parcel, attempt: Attempt) -> Try:

@@ -1,0 +1,110 @@
+"""How users share a bounded pool: endpoints its connections, host names the threads that look them up.
+
+Pure: no I/O, no clock. The rule is the "dynamic threshold" of switch buffers: a user may hold at most a multiple of
+what is free, so the fuller the pool, the less for each, and one who holds little always finds something. Beside that,
+users that were slow lately, and those nobody knows yet, may fill only a part of the pool, and the latter begin with a
+few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+
+SLOW_SECONDS = 1.0  #: a user that lately held its share for longer is slow
+KNOWN_USERS = 20_000  #: of so many users the times are kept; the longest unseen are forgotten
+
+
+class Pace(Enum):
+    """What is known of a user."""
+
+    QUICK = "quick"
+    NEW = "new"  #: not seen yet
+    SLOW = "slow"
+
+
+#: A user holds at most so many times what is free to it.
+_GREED = {Pace.QUICK: 2, Pace.NEW: 1, Pace.SLOW: 1}
+
+
+class Shares:
+    """Who holds how much of a pool, and how much more each user may take."""
+
+    def __init__(self, limit: int, *, slow_part: float = 0.75, unproven_part: float = 0.875) -> None:
+        """Slow users hold ``slow_part`` of the pool at most, they and the new ones together ``unproven_part``."""
+        self.limit = limit
+        self._slow_limit = max(1, int(limit * slow_part))
+        self._unproven_limit = max(1, int(limit * unproven_part))
+        self._few = max(1, limit // 128)  #: a new user holds no more
+        self._kept = limit // 8  #: the last of the pool is for users that hold less than a few,
+        self._last = limit // 16  #: and the very last for those that hold nothing
+        self._held: dict[str, int] = {}
+        self._used = 0
+        self._used_by: Counter[Pace] = Counter()
+        self._recent: dict[str, float] = {}  #: user -> seconds, see ``note``
+
+    @property
+    def used(self) -> int:
+        """How much of the pool is in use."""
+        return self._used
+
+    def held(self, user: str) -> int:
+        """How much the user holds."""
+        return self._held.get(user, 0)
+
+    def pace(self, user: str) -> Pace:
+        """What is known of the user."""
+        recent = self._recent.get(user)
+        if recent is None:
+            return Pace.NEW
+        return Pace.QUICK if recent < SLOW_SECONDS else Pace.SLOW
+
+    def room(self, user: str) -> int:
+        """How much more the user may take now."""
+        held, pace = self._held.get(user, 0), self.pace(user)
+        free = self.limit - self._used
+        if pace is not Pace.QUICK:
+            unproven = self._used_by[Pace.NEW] + self._used_by[Pace.SLOW]
+            free = min(free, self._unproven_limit - unproven)
+        if pace is Pace.SLOW:
+            free = min(free, self._slow_limit - self._used_by[Pace.SLOW])
+        if free <= 0:
+            return 0
+        least = min(self._few - held, free - self._last) if held else 1
+        # After n more it holds held + n, and greed * (spare - n) is its bound.
+        greed, spare = _GREED[pace], free - self._kept
+        most = (greed * spare - held) // (1 + greed)
+        return max(min(most, self._few - held) if pace is Pace.NEW else most, least, 0)
+
+    def take(self, user: str) -> None:
+        """One more is in use by the user."""
+        self._held[user] = self._held.get(user, 0) + 1
+        self._used += 1
+        self._used_by[self.pace(user)] += 1
+
+    def give(self, user: str) -> None:
+        """One less is."""
+        left = self._held[user] - 1
+        if left:
+            self._held[user] = left
+        else:
+            del self._held[user]
+        self._used -= 1
+        self._used_by[self.pace(user)] -= 1
+
+    def note(self, user: str, seconds: float) -> None:
+        """The user held its share for so long. Slowness shows at once; quick times soften it by halves."""
+        known = self._recent.get(user)
+        self._remember(user, seconds if known is None or seconds > known else (seconds + known) / 2)
+        if len(self._recent) > KNOWN_USERS:
+            self._remember(next(iter(self._recent)), None)
+
+    def _remember(self, user: str, seconds: float | None) -> None:
+        held, before = self._held.get(user, 0), self.pace(user)
+        self._recent.pop(user, None)
+        if seconds is not None:
+            self._recent[user] = seconds  # behind all others: the first is the longest unseen
+        after = self.pace(user)
+        if held and after is not before:
+            self._used_by[before] -= held
+            self._used_by[after] += held
