@@ -72,6 +72,7 @@ REDIS_OPTIONS: dict[str, Any] = {
     "unacked_key": "invoices.unacked",
     "unacked_index_key": "invoices.unacked_index",
     "unacked_mutex_key": "invoices.unacked_mutex",
+    "isolates": True,  # ours: a message that workers died with is worked on alone, and at last told as rejected
     "unacked_mutex_expire": 5,  # a worker killed in that look would block all others for 300 s
     "socket_timeout": 30,  # kombu resets redis-py's own 5 s to none at all
     "socket_connect_timeout": 5,

@@ -19,7 +19,17 @@ from celery.worker.consumer import Consumer
 from kombu import compression
 
 from workers.bundle import TOGETHER, Gathering
-from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, message_key, task_headers, turn_away
+from workers.intake_message import (
+    REJECT,
+    Accepted,
+    TurnedAway,
+    give_up,
+    inspect,
+    message_key,
+    task_headers,
+    turn_away,
+)
+from workers.message_limits import MAX_DEATHS
 
 log = structlog.get_logger()
 
@@ -64,6 +74,9 @@ class GuardedConsumer(Consumer):
             message.content_encoding,
             now=datetime.now(UTC),
         )
+        deaths = getattr(message, "deaths", 0)
+        if deaths >= MAX_DEATHS and isinstance(judged, Accepted):
+            judged = give_up(judged, deaths)
         if _is_nobodys_reply(message, judged):
             message.ack()
         else:

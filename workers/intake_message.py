@@ -19,7 +19,16 @@ from typing import Any
 
 from domain.decision import Stage
 from domain.exact_json import JsonError, read_json, write_json
+from domain.json_size import holds_more_values
 from domain.order import OrderError, parse_cancellation, parse_orders
+from workers.message_limits import (
+    EXCERPT_BYTES,
+    MAX_BODY_BYTES,
+    MAX_DEPTH,
+    MAX_MANY_BODY_BYTES,
+    MAX_MANY_VALUES,
+    MAX_VALUES,
+)
 
 CREATE = "invoices.create"
 CREATE_MANY = "invoices.create_many"
@@ -31,16 +40,12 @@ SWEEP = "invoices.sweep"
 INTAKE_TASKS = frozenset({CREATE, CREATE_MANY, CANCEL})
 TASKS = INTAKE_TASKS | {RUN, SWEEP}
 
-#: By task. 500 orders, each with 4 KiB of metadata that a producer may write in escapes of thrice that size.
-MAX_BODY_BYTES = {CREATE_MANY: 8 * 1024 * 1024}
-#: Every other one.
-MAX_SMALL_BODY_BYTES = 64 * 1024
-MAX_DEPTH = 32
 MAX_ETA = timedelta(seconds=60)
 MAX_ID_LENGTH = 255
 MAX_NAME_LENGTH = 255
-EXCERPT_CHARACTERS = 2048
+EXCERPT_CHARACTERS = EXCERPT_BYTES
 
+_DEEP = re.compile(rb"(?:\s*[\[{]){%d}" % (MAX_DEPTH + 1))
 _ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
 #: What can be said of a call without the accounts, where it would else be a task and an acknowledgement of its own just
 #: to be refused: what is turned away goes with its neighbours. Orders do anyway, and are judged there.
@@ -135,6 +140,15 @@ def turn_away(
     )
 
 
+def give_up(message: Accepted, deliveries: int) -> TurnedAway:
+    """A good message that was delivered so often without an end: whoever had it in hand died."""
+    reason = f"was delivered {deliveries} times and never finished"
+    if message.task not in INTAKE_TASKS:
+        return turn_away(write_json(message.arguments), reason, message.id, task=message.task)
+    text, key, _ = message.arguments
+    return turn_away(text, reason, key, task=message.task, fields=text)
+
+
 def message_key(headers: Any, properties: Any, body: Any) -> str:
     """The same for every delivery of a message: over its body and the tag its sender gave it (SHA-256, hex)."""
     tags = []
@@ -225,8 +239,10 @@ def _parse_body(body: Any, task: str | None) -> Any:
         body = body.encode("utf-8", "surrogatepass")
     if not isinstance(body, bytes):
         raise _Unusable("body: must be a text")
-    # Protocol 1 names its task inside the body: all that can be bounded before reading is the largest there is.
-    _check_size(body, MAX_BODY_BYTES.get(task, MAX_SMALL_BODY_BYTES) if task else max(MAX_BODY_BYTES.values()))
+    # Protocol 1 names its task inside the body: before that is read only the largest bounds can be applied.
+    many = task in (None, CREATE_MANY)
+    _check_size(body, MAX_MANY_BODY_BYTES if many else MAX_BODY_BYTES)
+    _check_values(body, MAX_MANY_VALUES if many else MAX_VALUES)
     try:
         document = read_json(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -234,7 +250,8 @@ def _parse_body(body: Any, task: str | None) -> Any:
     except JsonError as error:
         raise _Unusable(f"body: {error}") from None
     if task is None and isinstance(document, dict) and document.get("task") != CREATE_MANY:
-        _check_size(body, MAX_SMALL_BODY_BYTES)
+        _check_size(body, MAX_BODY_BYTES)
+        _check_values(body, MAX_VALUES)
     _check_depth(document)
     return document
 
@@ -242,6 +259,15 @@ def _parse_body(body: Any, task: str | None) -> Any:
 def _check_size(body: bytes, limit: int) -> None:
     if len(body) > limit:
         raise _Unusable(f"body: is {len(body)} bytes, at most {limit} are taken")
+
+
+def _check_values(body: bytes, limit: int) -> None:
+    """Before parsing: the parser's work and memory, and all later work, grow with the number of values."""
+    if not holds_more_values(body, limit):
+        return
+    if _DEEP.match(body):
+        raise _Unusable("body: is nested too deeply")
+    raise _Unusable(f"body: holds more than {limit} values")
 
 
 def _check_depth(document: Any) -> None:

@@ -17,6 +17,7 @@ import pytest
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import BROKERS, embedded_and
 from tests.redis_brokers import Embedded
+from workers.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
 from workers.store.schema import upgrade
 
 
@@ -79,6 +80,8 @@ NONSENSE = {
     "kwargs a list": (lambda i: i.push([[], [], {}], headers=HEADERS), "kwargs: must be an object"),
     "positional": (lambda i: i.push([[order("x")], {}, {}], headers=HEADERS), "args: send the fields as keyword"),
     "deep": (lambda i: i.push("[" * 50_000, headers=HEADERS), "body: is nested too deeply"),
+    "oversized": (lambda i: i.push("x" * (MAX_ITEM_BYTES + 1), headers=HEADERS), "body: the message is "),
+    "many values": (lambda i: i.push("[" + "[]," * 20_000 + "1]", headers=HEADERS), "body: holds more than"),
     "large": (lambda i: i.push([[], order("x", metadata={"x": "x" * 70_000}), {}], headers=HEADERS), "body: is 7"),
     "pickle": (lambda i: i.push("x", **{"content-type": "application/x-python-serialize"}), "content-type: must be"),
     "compressed": (
@@ -100,6 +103,10 @@ NONSENSE_ITEMS = {
     "body an object": (lambda i: i.push("", body={"a": [1]}, properties=PLAIN), "body: must be a text"),
     "an item without envelope": (lambda i: i.broker.redis.lpush(QUEUE, "hello"), "body: the list item is no"),
     "an empty item": (lambda i: i.broker.redis.lpush(QUEUE, ""), "body: the list item is no message"),
+    "many headers": (
+        lambda i: i.push([[], order("x"), {}], headers=HEADERS | {str(n): n for n in range(5000)}),
+        "body: the list item is no message: holds more than",
+    ),
     "half an envelope": (lambda i: i.broker.redis.lpush(QUEUE, '{"body": "W10="}'), "body: the list item is"),
 }  # fmt: skip
 
@@ -119,6 +126,24 @@ def test_no_kind_of_nonsense_stops_the_queue_and_each_is_listed_with_its_reason(
         assert any(line.startswith(reason) for line in found), (name, reason, found)
     assert list(intake.invoices()) == ["good"]
     assert all(len(row["excerpt"]) <= 2048 for row in intake.rejected())
+
+
+def test_a_message_that_never_finished_is_listed_once_and_can_be_sent_again(intake):
+    if not intake.speaks_redis:
+        pytest.skip("RabbitMQ doesn't tell a consumer's death from a message given back")
+    headers, told = HEADERS | {"id": "died"}, PLAIN | {"body_encoding": "base64"}
+    for _ in range(2):  # the second one as if the worker had died after listing it
+        intake.push([[], order("died"), {}], headers=headers, properties=told, **{"invoices-deaths": MAX_DEATHS})
+    intake.push([[], order("alive"), {}], headers=HEADERS, **{"invoices-deaths": MAX_DEATHS - 1})
+    intake.until(lambda: "alive" in intake.invoices())
+    intake.until_acknowledged()
+    (row,) = intake.rejected()
+    assert row["reason"] == f"was delivered {MAX_DEATHS} times and never finished"
+    assert (row["task"], bool(row["complete"])) == ("invoices.create", True)
+
+    command = [sys.executable, "-m", "workers.cli", "redrive", "rejected", "--all"]
+    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=90)
+    intake.until(lambda: set(intake.invoices()) == {"alive", "died"})
 
 
 def test_orders_arrive_from_every_kind_of_client(intake):

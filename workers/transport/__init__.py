@@ -16,7 +16,14 @@ PLAIN = "workers.transport.transport:Transport"
 SENTINEL = "workers.transport.transport:SentinelTransport"
 
 #: By the scheme of a broker's URL; named, not imported: redis-py is loaded when a worker connects.
-IN_PLACE_OF = {"redis": PLAIN, "rediss": PLAIN, "sentinel": SENTINEL}
+IN_PLACE_OF = {
+    "redis": PLAIN,
+    "rediss": PLAIN,
+    "sentinel": SENTINEL,
+    "amqp": "workers.transport.amqp:Transport",
+    "pyamqp": "workers.transport.amqp:Transport",
+    "amqps": "workers.transport.amqp:SSLTransport",
+}
 #: Under names of its own it can be used beside kombu's: ``safe-redis://…``, ``safe-redis+socket:///…``.
 BESIDE = {"safe-redis": PLAIN}
 
@@ -27,7 +34,7 @@ def register() -> None:
 
 
 def install() -> None:
-    """From now on this process reaches every Redis broker through this transport."""
+    """From now on this process reaches every broker through these transports."""
     register()
     TRANSPORT_ALIASES.update(IN_PLACE_OF)
     for scheme in IN_PLACE_OF:

@@ -28,6 +28,8 @@ WAIT_SECONDS = 0.1
 NOWHERE = "invoices.nowhere"
 
 
+#: The answer to a claim: the next message may not be claimed beside those in hand.
+LATER = 0
 #: At most so many messages a claim; fewer where fewer may be in hand at a time (Celery's prefetch limit).
 CLAIM_MESSAGES = 100
 
@@ -47,6 +49,10 @@ class Claiming:
 
     Message = Message
     QoS = QoS
+    #: A transport option: a message that consumers died with is claimed alone, and at last not read any more. Its
+    #: consumers must list it when it comes once too often, and acknowledge.
+    isolates = False
+    from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, "isolates")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = uuid.uuid4().hex
@@ -54,6 +60,7 @@ class Claiming:
         self._no_ack_queues: set[str] = set()
         self._claim: _Claim | None = None  # sent, and its answer not read yet
         self._idle = False  # the last claim found nothing
+        self._later = False  # ... because the next message is to be claimed alone, or another one is to stay alone
         self._last_list: str | None = None  # where the last message came from: the next one is awaited there
         self._can_wait = True  # the server knows BLMOVE and takes it
         self._one_client: Any = None  # for all but claiming
@@ -79,9 +86,10 @@ class Claiming:
         if reply is None:
             return None
         (tag,) = claim.tags
-        message = self.Message(read_item(reply[1], tag, queue), channel=self)
+        message = self.Message(read_item(reply[1], tag, queue, unread=self.isolates), channel=self)
         if not no_ack:
             self.qos.hold(tag)
+            self.qos.weigh(tag, reply[1])
             self.qos.append(message, tag)
         return message
 
@@ -89,10 +97,11 @@ class Claiming:
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
+        alone = int(not self.qos.in_hand())
         if self._claim is not None:  # the connection broke before its answer came: whatever it found goes back
             self.qos.put_back(self._claim.tags)
         self._claim = claim = self._new_claim(self._room(), queues, waits=self._idle)
-        commands = [self._claim_command(claim, self._no_ack_queues)]
+        commands = [self._claim_command(claim, self._no_ack_queues, alone)]
         if claim.waits:
             commands.insert(0, self._wait_command(claim, self.brpop_timeout if timeout is None else timeout))
         connection = self.client.connection
@@ -109,7 +118,7 @@ class Claiming:
                 raise Empty
             self._queue_cycle.rotate(found[-1][2])
             for item, tag, queue in found:
-                self.connection._deliver(read_item(item, tag, queue), queue)
+                self.connection._deliver(read_item(item, tag, queue, unread=self.isolates), queue)
             return True
         finally:
             self._in_poll = None
@@ -130,11 +139,14 @@ class Claiming:
             connection.disconnect()
             raise
         self._claim = None
-        self._idle = not reply
+        self._idle = not reply or reply == [LATER]
+        self._later = not claim.tags or reply == [LATER]
         found = [
             (item, tag, claim.queues[place - 1])
             for place, item, tag in zip(reply[::2], reply[1::2], claim.tags, strict=False)
         ]
+        for item, tag, _ in found:
+            self.qos.weigh(tag, item)
         self._release(claim.tags[len(found) :])
         self._release([tag for _, tag, queue in found if queue in self._no_ack_queues])
         if found:
@@ -155,7 +167,12 @@ class Claiming:
             self._can_wait = False
 
     def _room(self: Any) -> int:
-        """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit."""
+        """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit.
+
+        None beside one that may end this process.
+        """
+        if self.isolates and self.qos.holds_lonely():
+            return 0
         return min(self.qos.can_consume_max_estimate() or 1, CLAIM_MESSAGES)
 
     def _new_claim(self: Any, messages: int, queues: Sequence[str], waits: bool) -> _Claim:
@@ -163,14 +180,14 @@ class Claiming:
         pairs = [(self._q_for_pri(queue, level), queue) for level in self.priority_steps for queue in queues]
         return _Claim(tags, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
 
-    def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str]) -> list[Any]:
+    def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str], alone: int = 1) -> list[Any]:
         keys = self._prefixed([self.unacked_index_key, self.unacked_key, *claim.lists])
         endings = ["" if queue in no_ack_queues else record_ending(queue) for queue in claim.queues]
-        return ["EVAL", CLAIM, len(keys), *keys, *endings, *claim.tags]
+        return ["EVAL", CLAIM, len(keys), *keys, alone if self.isolates else "", *endings, *claim.tags]
 
     def _wait_command(self: Any, claim: _Claim, timeout: float | None) -> list[Any]:
         """Wait on the server without taking anything: a list's last item moves to where it is."""
-        if not self._can_wait:
+        if self._later or not self._can_wait:
             return ["BRPOP", *self._prefixed([NOWHERE]), WAIT_SECONDS]
         seconds = timeout or 0
         if len(claim.lists) > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import sys
 from typing import Any
 
@@ -15,8 +16,22 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
+from domain.json_size import holds_more_values
+from workers.message_limits import (
+    MAX_DEATHS_UNREAD,
+    MAX_DEPTH,
+    MAX_ENVELOPE_BYTES,
+    MAX_ENVELOPE_VALUES,
+    MAX_ITEM_BYTES,
+)
+from workers.transport.scripts import DEATHS, OVERSIZED
+
 #: The header that marks a message made around an item that was none; its value is the reason.
 UNREADABLE = "invoices-unreadable"
+
+
+_SHORTENED = re.compile(rb"%s (\d{1,18}) ([0-9a-f]{40}) (.*)" % OVERSIZED.encode(), re.DOTALL)
+_BEGINNING = re.compile(rb'\[?\{"%s": (\d{1,9})[,}]' % DEATHS.encode())
 
 
 class UnreadableError(ValueError):
@@ -39,6 +54,7 @@ class Message(virtual.Message):
     """
 
     delivery_info: Any
+    deaths = 0  #: consumers that died with this message in hand
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
         if not isinstance(payload, Claimed):
@@ -50,6 +66,7 @@ class Message(virtual.Message):
             self.errors = None
             self._take(unreadable(dumps(payload).encode(), payload.queue, _why(error)), channel, **kwargs)
         self.delivery_tag = payload.tag
+        self.deaths = count_deaths(payload)
         if not isinstance(self.delivery_info, dict) or "routing_key" not in self.delivery_info:
             self.delivery_info = {"exchange": "", "routing_key": payload.queue}
         reason = self.headers.get(UNREADABLE)
@@ -64,15 +81,60 @@ class Message(virtual.Message):
         super().__init__({**payload, "properties": properties}, channel, **kwargs)
 
 
-def read_item(item: bytes, tag: str, queue: str) -> Claimed:
-    """The message in a list item, or one around it."""
+def read_item(item: bytes, tag: str, queue: str, *, unread: bool = False) -> Claimed:
+    """The message in a list item, or one around it. ``unread``: also around one that ended too many who read it."""
+    deaths = count_deaths_of_item(item)
+    if unread and deaths >= MAX_DEATHS_UNREAD:
+        return Claimed(unreadable(item, queue, f"was delivered {deaths} times and never finished"), tag, queue)
     try:
-        return Claimed(_checked(loads(bytes_to_str(item))), tag, queue)
+        return Claimed(_read(item), tag, queue)
     except Exception as error:  # noqa: BLE001 - the item is anybody's text
-        return Claimed(unreadable(item, queue, _why(error)), tag, queue)
+        return Claimed(read_unreadable(item, queue, _why(error)), tag, queue)
 
 
-def unreadable(item: bytes, queue: str, reason: str) -> dict[str, Any]:
+def read_unreadable(item: bytes, queue: str, reason: str = "the list item is no message") -> dict[str, Any]:
+    """A message around an item that is none, or around what is left of one that was too long."""
+    short = _SHORTENED.fullmatch(item)
+    if short is None:
+        return unreadable(item, queue, reason)
+    reason = f"the message is {int(short[1])} bytes long, at most {MAX_ITEM_BYTES} are taken"
+    return unreadable(short[3], queue, reason, short[2].decode())
+
+
+def count_deaths(message: dict[str, Any]) -> int:
+    """How many consumers died with this message in hand."""
+    deaths = message.get(DEATHS)
+    return min(max(deaths, 0), 10**6) if isinstance(deaths, int) else 0  # a sender may have written it
+
+
+def count_deaths_of_item(item: bytes) -> int:
+    """The same of a message that was not parsed: it says so at its very beginning."""
+    beginning = _BEGINNING.match(item)
+    return int(beginning[1]) if beginning else 0
+
+
+def _read(item: bytes) -> dict[str, Any]:
+    """The message in an item, read within bounds: this happens on the consumer's loop."""
+    if holds_more_values(item, MAX_ENVELOPE_VALUES):
+        raise UnreadableError(f"holds more than {MAX_ENVELOPE_VALUES} values besides its body")
+    message = _checked(loads(bytes_to_str(item)))
+    about = {**message, "body": None} if isinstance(message.get("body"), str) else message
+    if len(item) > MAX_ENVELOPE_BYTES and (size := len(dumps(about))) > MAX_ENVELOPE_BYTES:
+        raise UnreadableError(f"holds {size} bytes besides its body, at most {MAX_ENVELOPE_BYTES} are taken")
+    if _depth(about) > MAX_DEPTH:
+        raise UnreadableError(f"is nested more than {MAX_DEPTH} deep")
+    return message
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level := [part for part in level if isinstance(part, (dict, list))]:
+        level = [child for part in level for child in (part.values() if isinstance(part, dict) else part)]
+        depth += 1
+    return depth
+
+
+def unreadable(item: bytes, queue: str, reason: str, tag: str | None = None) -> dict[str, Any]:
     """A message whose body is ``item``; the same item always gives the same message."""
     return {
         "body": base64.b64encode(item).decode(),
@@ -81,7 +143,7 @@ def unreadable(item: bytes, queue: str, reason: str) -> dict[str, Any]:
         "headers": {UNREADABLE: reason},
         "properties": {
             "body_encoding": "base64",
-            "delivery_tag": hashlib.sha256(item).hexdigest(),
+            "delivery_tag": tag or hashlib.sha256(item).hexdigest(),
             "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
         },
@@ -117,13 +179,18 @@ def split_record(record: bytes) -> tuple[bytes, str | None]:
         return record, None
 
 
-def mark_redelivered(message: dict[str, Any]) -> dict[str, Any]:
-    """Say in a message that it was delivered before, as kombu does, where its parts have the usual shape."""
+def mark_redelivered(message: dict[str, Any], died: bool) -> dict[str, Any]:
+    """Say in a message that it was delivered before, as kombu does, where its parts have the usual shape.
+
+    ``died``: and that one more of its consumers died. That stands at its beginning, where a claim looks.
+    """
     info = message["properties"].get("delivery_info")
     for part in (message.get("headers"), info):
         if isinstance(part, dict):
             part["redelivered"] = True
-    return message
+    deaths = count_deaths(message) + died
+    message.pop(DEATHS, None)
+    return {DEATHS: deaths, **message} if deaths else message
 
 
 def drop_odd_priority(message: dict[str, Any]) -> None:

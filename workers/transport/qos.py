@@ -10,7 +10,15 @@ import structlog
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
 
-from workers.transport.message import drop_odd_priority, mark_redelivered, read_record, split_record, unreadable
+from workers.message_limits import LONELY_AFTER_DEATHS, MAX_BYTES_IN_HAND
+from workers.transport.message import (
+    count_deaths_of_item,
+    drop_odd_priority,
+    mark_redelivered,
+    read_record,
+    read_unreadable,
+    split_record,
+)
 from workers.transport.scripts import FORGET, OVERDUE, PUT_BACK, READ, RENEW
 
 log = structlog.get_logger()
@@ -35,6 +43,8 @@ class QoS(redis.QoS):
         super().__init__(*args, **kwargs)
         self._held: dict[str, float] = {}  # tag -> when it was claimed, by this process's clock
         self._due = 0.0
+        self._bytes: dict[str, int] = {}  # tag -> the message's length
+        self._lonely: set[str] = set()  # tags of messages that may end this process
 
     # --- one message --------------------------------------------------------------------------------------------------
 
@@ -42,9 +52,29 @@ class QoS(redis.QoS):
         """A message is, or may be, recorded under this tag."""
         self._held[tag] = time.monotonic()
 
+    def weigh(self, tag: str, item: bytes) -> None:
+        """A message has come: it counts with what is in hand."""
+        self._bytes[tag] = len(item)
+        if count_deaths_of_item(item) >= LONELY_AFTER_DEATHS:
+            self._lonely.add(tag)
+
     def release(self, tag: str) -> None:
         """Nothing is recorded under this tag any more."""
         self._held.pop(tag, None)
+        self._bytes.pop(tag, None)
+        self._lonely.discard(tag)
+
+    def can_consume(self) -> bool:
+        """Whether more may be taken in hand: messages, and bytes."""
+        return bool(super().can_consume()) and sum(list(self._bytes.values())) < MAX_BYTES_IN_HAND
+
+    def in_hand(self) -> bool:
+        """Whether any message was claimed and not acknowledged or given back."""
+        return bool(self._bytes)
+
+    def holds_lonely(self) -> bool:
+        """Whether one of them is to stay alone."""
+        return bool(self._lonely)
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take over a delivered message; it is recorded here only if no claim has done so."""
@@ -102,7 +132,8 @@ class QoS(redis.QoS):
         except self.channel.connection_errors as error:
             log.warning("broker.messages_not_put_back", messages=len(tags), error=str(error)[:200])
         self._delivered.clear()
-        self._held.clear()
+        for tag in tags:
+            self.release(tag)
         return []
 
     # --- leases -------------------------------------------------------------------------------------------------------
@@ -134,35 +165,38 @@ class QoS(redis.QoS):
             back = self._put_back(pairs, "RPUSH", self.visibility_timeout) if pairs else 0
             if back:
                 log.info("broker.messages_brought_back", messages=back)
-            if len(pairs) < BATCH or not back:
+            if not back:
                 return
 
     def _restore(self, tags: list[str], side: str) -> None:
-        records = self.channel.run_script(READ, [self.unacked_key], tags)
-        pairs = [(tag, record) for tag, record in zip(tags, records, strict=True) if record is not None]
-        if pairs:
-            self._put_back(pairs, side, "")
+        while tags:
+            records = self.channel.run_script(READ, [self.unacked_key], tags)
+            pairs = [(tag, record) for tag, record in zip(tags, records, strict=False) if record is not None]
+            if pairs:
+                self._put_back(pairs, side, "")
+            tags = tags[len(records) :]
 
     def _put_back(self, pairs: list[tuple[Any, bytes]], side: str, overdue: Any) -> int:
+        """``overdue``: seconds without a renewal, so the consumer is dead, and that counts; '' when it gives back."""
         lists: list[str] = []
         arguments: list[Any] = [side, overdue]
         for tag, record in pairs:
-            names, message = self._address(record)
+            names, message = self._address(record, died=overdue != "")
             lists += names
             arguments += [tag, message, len(names)]
         back: int = self.channel.run_script(PUT_BACK, [self.unacked_index_key, self.unacked_key, *lists], arguments)
         return back
 
-    def _address(self, record: bytes) -> tuple[list[str], str]:
+    def _address(self, record: bytes, died: bool) -> tuple[list[str], str]:
         """The lists that a record's message goes back to, and the message."""
         found = read_record(record)
         nowhere = self.channel.deadletter_queue or "celery"
         if found is None:
             item, queue = split_record(record)
             queue = queue or nowhere
-            return [queue], dumps(unreadable(item, queue, "the list item is no message"))
+            return [queue], dumps(mark_redelivered(read_unreadable(item, queue), died))
         message, exchange, routing_key = found
         drop_odd_priority(message)
         level = self.channel._get_message_priority(message, reverse=False)
         queues = self.channel._lookup(exchange, routing_key) or [nowhere]  # back to no list at all would be lost
-        return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message))
+        return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message, died))

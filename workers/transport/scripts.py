@@ -8,28 +8,55 @@ EVAL is sent with the text each time, never EVALSHA: no script has to be loaded 
 
 from __future__ import annotations
 
+from workers.message_limits import CLAIM_BYTES, EXCERPT_BYTES, LONELY_AFTER_DEATHS, MAX_ITEM_BYTES
+
 _NOW = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 """
 
-#: No further message is claimed once so many bytes are: a script holds up the whole server.
-CLAIM_BYTES = 262_144
+#: What a list item that is too long is replaced by: its length, a digest of its ends (a sender's own ids stand at one
+#: of them), and its beginning. The rest is dropped.
+OVERSIZED = "invoices-oversized"
+_SHORTEN = f"""
+local function shorten(item, length)
+  local digest = redis.sha1hex(string.sub(item, 1, 65536) .. string.sub(item, -65536) .. length)
+  return '{OVERSIZED} ' .. length .. ' ' .. digest .. ' ' .. string.sub(item, 1, {EXCERPT_BYTES})
+end
+"""
 
-#: KEYS: index, records, then lists in the order to look at them. ARGV: for each list the end of its record, or '' where
-#: nobody acknowledges; then a tag for each message that is wanted at most. Gives [number of its list, item, ...] of the
-#: messages found, in the order of the tags, or nil when all lists are empty. An item is never parsed: it may be no
-#: JSON, and encoding it again would change it.
+#: The name by which a message says, at its very beginning, how many of its consumers died.
+DEATHS = "invoices-deaths"
+_SUSPECT = f'{{"{DEATHS}":'
+
+#: KEYS: index, records, then lists in the order to look at them. ARGV: '' where no message has to be alone, else 1
+#: while nothing is in hand, or 0; for each list the end of its record, or '' where nobody acknowledges; then a tag for
+#: each message that is wanted at most. Gives [number of its list, item, ...] of the messages found, in the order of the
+#: tags; [0] when the next message is to be claimed alone, which it can't be now; nil when all lists are empty. An item
+#: is never parsed: it may be no JSON, and encoding it again would change it. One that is too long never leaves the
+#: server: it is shortened first.
 CLAIM = (
     _NOW
+    + _SHORTEN
     + f"""
 local found, bytes = {{}}, 0
-local tag = #KEYS - 1
+local tag = #KEYS
 for i = 3, #KEYS do
-  local ending = ARGV[i - 2]
+  local ending = ARGV[i - 1]
   while tag <= #ARGV and bytes < {CLAIM_BYTES} do
     local item = redis.call('LINDEX', KEYS[i], -1)
     if not item then break end
+    local lonely = ARGV[1] ~= '' and string.sub(item, 1, {len(_SUSPECT)}) == '{_SUSPECT}' and
+      (tonumber(string.match(item, '^ (%d+)', {len(_SUSPECT) + 1})) or 0) >= {LONELY_AFTER_DEATHS}
+    if lonely and (#found > 0 or ARGV[1] == '0') then
+      return #found > 0 and found or {{0}}
+    end
+    local length = #item
+    if length > {MAX_ITEM_BYTES} then
+      item = shorten(item, length)
+      bytes = bytes + length
+      collectgarbage()
+    end
     if ending ~= '' then
       redis.call('ZREM', KEYS[1], '')
       if redis.call('ZADD', KEYS[1], 'NX', now, ARGV[tag]) == 0 then
@@ -41,6 +68,7 @@ for i = 3, #KEYS do
     found[#found + 1] = i - 2
     found[#found + 1] = item
     tag, bytes = tag + 1, bytes + #item
+    if lonely then return found end
   end
 end
 return #found > 0 and found
@@ -53,8 +81,38 @@ redis.call('ZREM', KEYS[1], unpack(ARGV))
 redis.call('HDEL', KEYS[2], unpack(ARGV))
 """
 
-#: KEYS: records. ARGV: tags. Gives the record of each, or nil.
-READ = "return redis.call('HMGET', KEYS[1], unpack(ARGV))"
+#: A record is shortened as an item is. One that kombu's own transport wrote may be of any length.
+_FETCH = (
+    _SHORTEN
+    + f"""
+local function fetch(records, tag)
+  local length = redis.call('HSTRLEN', records, tag)
+  local record = redis.call('HGET', records, tag)
+  if record and length > {MAX_ITEM_BYTES + 1024} then
+    local ending = string.match(string.sub(record, -512), ', "[^"]*", "[^"]*"%]$') or ''
+    record = '[' .. shorten(string.sub(record, 2), length) .. ending
+    collectgarbage()
+    redis.call('HDEL', records, '')
+    redis.call('HSET', records, tag, record)
+  end
+  return record
+end
+"""
+)
+
+#: KEYS: records. ARGV: tags. Gives the record of each, or nil; of fewer tags where they would become too many bytes.
+READ = (
+    _FETCH
+    + f"""
+local found, bytes = {{}}, 0
+for i = 1, #ARGV do
+  if bytes >= {CLAIM_BYTES} then break end
+  found[i] = fetch(KEYS[1], ARGV[i])
+  bytes = bytes + (found[i] and #found[i] or 0)
+end
+return found
+"""
+)
 
 #: KEYS: index. ARGV: tags. Those that are still held count as claimed just now.
 RENEW = (
@@ -71,14 +129,17 @@ end
 #: long, the youngest first: put back at the head one by one, the oldest ends before all others.
 OVERDUE = (
     _NOW
-    + """
-local found = {}
+    + _FETCH
+    + f"""
+local found, bytes = {{}}, 0
 local tags = redis.call('ZRANGE', KEYS[1], now - tonumber(ARGV[1]), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[2])
 for _, tag in ipairs(tags) do
-  local record = redis.call('HGET', KEYS[2], tag)
+  if bytes >= {CLAIM_BYTES} then break end
+  local record = fetch(KEYS[2], tag)
   if record then
     found[#found + 1] = tag
     found[#found + 1] = record
+    bytes = bytes + #record
   else
     redis.call('ZREM', KEYS[1], tag)
   end

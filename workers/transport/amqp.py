@@ -1,0 +1,102 @@
+"""kombu's AMQP transport for workers, which keeps no more of a message than may be taken.
+
+The broker says how long a message is before its body comes, in pieces of at most a frame (128 KiB). Of one that is too
+long only the beginning is kept, and it is handed over as a message that can't be decoded: it ends where every message
+ends that can't be used.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from amqp.method_framing import frame_handler  # type: ignore[import-untyped]
+from kombu.transport import pyamqp
+
+from workers.message_limits import EXCERPT_BYTES, MAX_MANY_BODY_BYTES
+from workers.transport.message import UNREADABLE, UnreadableError
+
+HEADER, BODY = 2, 3
+#: Of a content header: class, weight, and then the length of the body.
+SIZE_AT = 4
+
+
+class Message(pyamqp.Message):
+    """kombu's; one that was shortened is a decoding error."""
+
+    def __init__(self, msg: Any, channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(msg, channel=channel, **kwargs)
+        length = getattr(msg, "whole_length", None)
+        if length is not None:
+            reason = f"the message is {length} bytes long, at most {MAX_MANY_BODY_BYTES} are taken"
+            self.headers = {**(msg.properties.get("application_headers") or {}), UNREADABLE: reason}
+            try:
+                raise UnreadableError(reason)
+            except UnreadableError:
+                self.errors = [sys.exc_info()]
+
+
+class Channel(pyamqp.Channel):
+    """kombu's, with messages that may have been shortened."""
+
+    Message = Message
+
+
+def bounded_frame_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], Any]:
+    """amqp's, given no more than the beginning of a body that is too long."""
+    shortened: dict[int, int] = {}  # channel -> the whole body's length
+    left: dict[int, int] = {}  # channel -> bytes of it that are still to come
+    wanted: dict[int, int] = {}  # channel -> bytes of it that are still to be kept
+
+    def hand_over(channel: int, method: Any, arguments: Any, content: Any) -> None:
+        if content is not None and channel in shortened:
+            content.whole_length = shortened.pop(channel)
+        callback(channel, method, arguments, content)
+
+    handle = frame_handler(connection, hand_over)
+
+    def on_frame(frame: Any) -> Any:
+        kind, channel, content = frame
+        if kind == HEADER:
+            (length,) = struct.unpack_from(">Q", content, SIZE_AT)
+            if length > MAX_MANY_BODY_BYTES:
+                shortened[channel] = left[channel] = length
+                wanted[channel] = EXCERPT_BYTES
+                head = bytes(content)
+                content = head[:SIZE_AT] + struct.pack(">Q", EXCERPT_BYTES) + head[SIZE_AT + 8 :]
+        elif kind == BODY and channel in left:
+            left[channel] -= len(content)
+            if left[channel] <= 0:
+                del left[channel]
+            part = content[: wanted[channel]]
+            wanted[channel] -= len(part)
+            if not part:
+                connection.bytes_recv += 1  # for its heartbeat
+                return False
+            content = part
+        return handle((kind, channel, content))
+
+    return on_frame
+
+
+class Connection(pyamqp.Connection):
+    """kombu's, which drops what is too long while it reads."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"frame_handler": bounded_frame_handler, **kwargs})
+
+
+class Transport(pyamqp.Transport):
+    """kombu's AMQP transport with a bound on what it reads."""
+
+    Connection = Connection
+
+
+class SSLTransport(pyamqp.SSLTransport):
+    """The same over TLS."""
+
+    Connection = Connection
