@@ -52,6 +52,7 @@ QUIET = {
     "aiohttp": logging.WARNING,
     "kombu": logging.WARNING,
     "alembic": logging.WARNING,
+    "uvicorn": logging.WARNING,
 }
 
 

@@ -25,6 +25,7 @@ from config.urls import (
     redact_url,
     redis_url_of,
 )
+from config.web import read_hosts, read_listen_host, read_networks, read_public_url, read_services
 from config.webhook_allow import check_allowed
 from domain.account import Account
 from domain.money import AmountError, parse_amount
@@ -64,6 +65,13 @@ class Settings(BaseModel):
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
     sandbox_port: int
+    web_host: str
+    web_port: int  #: 0: a free one
+    public_url: str | None  #: where providers and browsers reach the web process; without a slash at its end
+    web_serve: tuple[str, ...]  #: of ``config.web.SERVICES``
+    web_allowed_hosts: tuple[str, ...]  #: beside the loopback's and the public address's own
+    metrics_allow: tuple[str, ...]  #: addresses and CIDRs that may read /metrics
+    trusted_proxies: tuple[str, ...]  #: addresses and CIDRs whose forwarded headers are believed
 
     def secret_keys(self) -> tuple[SecretStr, ...]:
         """The keys that encrypt endpoint secrets, the newest first; made and kept under ``home`` when embedded.
@@ -253,6 +261,15 @@ def _keys(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
     return check_keys(value) if value else ()
 
 
+def _checked(check: Callable[[Any], Any]) -> Callable[[Any, Mapping[str, str]], Any]:
+    """A parser of ``config.web``'s; none of them reads the environment."""
+    return lambda value, _environ: check(value)
+
+
+def _public_url(value: Any, environ: Mapping[str, str]) -> str:
+    return read_public_url(_text(value))
+
+
 def _allowed(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
     return check_allowed(value)
 
@@ -280,6 +297,13 @@ KNOBS: Mapping[str, Knob] = {
     "log_format": Knob(_one_of("console", "json")),
     "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
     "sandbox_port": Knob(_whole(1, 65535), 8410),
+    "web_host": Knob(_checked(read_listen_host), "127.0.0.1"),
+    "web_port": Knob(_whole(0, 65535), 8420),
+    "public_url": Knob(_public_url),
+    "web_serve": Knob(_checked(read_services), "callbacks,api,console"),
+    "web_allowed_hosts": Knob(_checked(read_hosts), ""),
+    "metrics_allow": Knob(_checked(read_networks), "127.0.0.0/8,::1"),
+    "trusted_proxies": Knob(_checked(read_networks), ""),
 }
 
 #: Knobs that are settings as they stand.
@@ -292,4 +316,11 @@ PLAIN = (
     "log_format",
     "log_level",
     "sandbox_port",
+    "web_host",
+    "web_port",
+    "public_url",
+    "web_serve",
+    "web_allowed_hosts",
+    "metrics_allow",
+    "trusted_proxies",
 )

@@ -47,4 +47,4 @@ def test_a_missing_procfile_is_named(tmp_path):
 def test_the_project_s_own_procfile_is_usable():
     names = [process.name for process in read_procfile(Path(__file__).parents[2] / "Procfile")]
 
-    assert {"intake", "worker", "beat"} <= set(names)
+    assert names == ["intake", "worker", "beat", "web"]

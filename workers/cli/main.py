@@ -15,6 +15,7 @@ from workers.cli.errors import CommandFailed, explain
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("workers.cli.demo.command", "Run orders at both sandbox providers, shown live, with a summary."),
     "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
+    "web": ("workers.cli.web", "Serve providers' callbacks, health and metrics over HTTP."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),
     "show": ("workers.cli.invoices", "Show one invoice by its id, or the newest of an order id."),

@@ -58,6 +58,7 @@ def settle_in(home: Path, sandbox_url: str) -> None:
         "INVOICES_ACCOUNTS": json.dumps({name: _account(name, sandbox_url) for name in ("nebulox", "zeroxhost")}),
         "INVOICES_WEBHOOK_ALLOW": f"{place.hostname}:{place.port}",
         "INVOICES_LOG_FORMAT": "json",
+        "INVOICES_WEB_PORT": "0",  # another system may run here
     }
 
 

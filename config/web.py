@@ -1,0 +1,79 @@
+"""The web process's settings: where it listens, what it serves, whom it believes."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+SERVICES = ("callbacks", "api", "console")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
+
+
+def read_networks(value: Any) -> tuple[str, ...]:
+    """Addresses and CIDRs of a comma-separated text or a list. Raises ValueError saying what is allowed."""
+    return tuple(str(_network(item)) for item in _items(value, "addresses or CIDRs"))
+
+
+def read_listen_host(value: Any) -> str:
+    """An address to listen on, or a host's name. Raises ValueError."""
+    items = _items(value, "one address or name")
+    if len(items) != 1:
+        raise ValueError("must be one address or host name, without a port")
+    return _host(items[0].strip("[]"))
+
+
+def read_hosts(value: Any) -> tuple[str, ...]:
+    """Names and addresses, without ports, in lower case. Raises ValueError."""
+    return tuple(_host(item.strip("[]")).lower() for item in _items(value, "host names"))
+
+
+def read_services(value: Any) -> tuple[str, ...]:
+    """Which of SERVICES, each once. Raises ValueError."""
+    found = tuple(dict.fromkeys(item.lower() for item in _items(value, ", ".join(SERVICES))))
+    if not found or not set(found) <= set(SERVICES):
+        raise ValueError(f"must be a comma-separated list of {', '.join(SERVICES)}")
+    return found
+
+
+def read_public_url(value: str) -> str:
+    """An http or https address without user, query and fragment; without the last slash. Raises ValueError."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.port is None or 0 < parts.port < 65536
+    except ValueError:
+        usable = False
+    else:
+        usable = usable and parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") is not None
+        usable = usable and not (parts.username or parts.password or parts.query or parts.fragment)
+    if not usable or not value.isascii() or not value.isprintable():
+        raise ValueError("must be an http or https address without user, query or fragment")
+    return value.rstrip("/")
+
+
+def _items(value: Any, what: str) -> list[str]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be a comma-separated list of {what}")
+    return [item.strip() for item in items if item.strip()]
+
+
+def _network(item: str) -> Network:
+    try:
+        return ipaddress.ip_network(item)
+    except ValueError:
+        raise ValueError(f"{item[:80]!r} must be an address or a CIDR, without bits beyond its prefix") from None
+
+
+def _host(item: str) -> str:
+    try:
+        return str(ipaddress.ip_address(item))
+    except ValueError:
+        if not _HOST.fullmatch(item):
+            raise ValueError(f"{item[:80]!r} must be a host's name or address, without a port") from None
+    return item

@@ -1,0 +1,131 @@
+"""`invoices web` as a process over real sockets: it listens, bounds what clients may do to it, and stops gracefully."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, wait_until
+from workers.embedded.valkey import stop_valkey
+from workers.store.schema import upgrade
+from workers.web import server
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "workers.cli", "web"]
+
+
+class Web:
+    """The process, and where it listens."""
+
+    def __init__(self, home, **settings):
+        self.log = home / "web.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
+        ours = {"INVOICES_HOME": str(home), "INVOICES_WEB_PORT": "0", "INVOICES_LOG_FORMAT": "json"}
+        self.environment = inherited | ours | settings
+        self.process = Server(COMMAND, self.log, self.environment)
+        wait_until(lambda: not self.process.runs() or self._told(), "the web process listens")
+        self.url = self._told()[0] if self._told() else ""
+
+    def _told(self):
+        return re.findall(r"listening on (http://[0-9.:]+)/", self.log.read_text())
+
+    def lines(self, event):
+        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in found if line["event"] == event]
+
+    def connect(self):
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return socket.create_connection((host, int(port)), timeout=60)
+
+
+def ask(url):
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.fixture
+def open_web(tmp_path):
+    opened = []
+
+    def open_one(**settings):
+        opened.append(Web(tmp_path, **settings))
+        return opened[-1]
+
+    yield open_one
+    for web in opened:
+        web.process.end()
+    stop_valkey(tmp_path)
+
+
+def test_it_says_where_it_listens_and_that_it_is_ready_and_ends_with_0(open_web):
+    web = open_web()
+
+    assert [line["url"] for line in web.lines("web.listening")] == [web.url]
+    assert ask(f"{web.url}/health/live") == (200, {"status": "ok"})
+    assert ask(f"{web.url}/health/ready") == (200, {"status": "ok", "parts": {"database": "ok", "redis": "ok"}})
+    web.process.send(signal.SIGTERM)
+    wait_until(lambda: not web.process.runs(), "it has ended")
+    assert web.process._process.returncode == 0
+
+
+def test_it_is_not_ready_without_its_tables_and_alive_all_the_same(open_web, tmp_path):
+    bare = f"sqlite+pysqlite:///{tmp_path}/bare.db"
+    key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    web = open_web(INVOICES_DATABASE_URL=bare, INVOICES_SECRET_KEY=key)
+
+    assert ask(f"{web.url}/health/live")[0] == 200
+    status, body = ask(f"{web.url}/health/ready")
+    assert (status, "run `invoices migrate`" in body["parts"]["database"]) == (503, True)
+    upgrade(bare)
+    wait_until(lambda: ask(f"{web.url}/health/ready")[0] == 200, "it is ready once the tables are there")
+
+
+def test_headers_that_trickle_in_and_connections_without_a_request_are_closed(open_web):
+    web = open_web()
+
+    with web.connect() as silent, web.connect() as trickling, web.connect() as kept:
+        trickling.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a")
+        request = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        kept.sendall(request)
+        answer = b""
+        while b'"ok"' not in answer:
+            answer += kept.recv(65536)
+        kept.sendall(b"GET /health/live HTTP/1.1\r\n")  # the second request of a kept connection stalls too
+        for one in (silent, trickling, kept):  # waits until the server closes; a time-out fails the test
+            assert one.recv(65536) == b""
+
+
+def test_headers_beyond_the_bound_are_refused(open_web):
+    web = open_web()
+
+    with web.connect() as one:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * (2 * server.HEADER_BYTES))
+        assert one.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
+        environment |= {"INVOICES_HOME": str(tmp_path), "INVOICES_WEB_PORT": str(port)}
+        done = subprocess.run(COMMAND, env=environment, capture_output=True, check=False, timeout=60, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"invoices: INVOICES_WEB_PORT: can't listen on port {port} of 127.0.0.1: Address already in use"
+    ]

@@ -1,0 +1,81 @@
+"""What the web process serves, and what stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from workers.web.bodies import BodyRefused
+from workers.web.health import Health
+from workers.web.metrics import Metrics, MetricsPage
+from workers.web.problems import problem
+from workers.web.surroundings import AccessLog, AllowedHosts, Forwarded, host_of
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Who may reach it, and whom it believes."""
+
+    trusted_proxies: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    metrics_allow: tuple[str, ...]
+    public_url: str | None
+
+    def hosts(self) -> tuple[str, ...]:
+        """The names it answers to, beside the loopback's."""
+        public = urlsplit(self.public_url or "").netloc
+        return (*self.allowed_hosts, *([host_of(public)] if public else []))
+
+
+def build_application(
+    surroundings: Surroundings,
+    health: Health,
+    metrics: Metrics,
+    routes: Sequence[BaseRoute],
+    on_end: Callable[[], None] = lambda: None,
+) -> ASGIApp:
+    """Health, metrics and ``routes``; ``on_end`` is called when the last request is over."""
+    page = MetricsPage(metrics, surroundings.metrics_allow)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        on_end()
+
+    application: ASGIApp = Starlette(
+        routes=[
+            Route("/health/live", health.live),
+            Route("/health/ready", health.ready),
+            Route("/metrics", page.answer),
+            *routes,
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _answer_http, BodyRefused: _answer_body, Exception: _answer_bug},
+    )
+    application = AllowedHosts(application, surroundings.hosts())
+    return Forwarded(AccessLog(application, metrics.observe), surroundings.trusted_proxies)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    """No such page, or not by this method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return problem(error.status_code, headers=dict(error.headers or {}))
+
+
+async def _answer_body(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BodyRefused)  # noqa: S101 - what it is registered for
+    return problem(error.status, error.detail, headers={"connection": "close"})  # part of it may be unread
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    """Starlette raises it again after this; whoever stands around it writes it down."""
+    return problem(500, "this is our fault, and it is in the log")

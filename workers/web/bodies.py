@@ -1,0 +1,41 @@
+"""A request's body, counted as it is read: nobody fills the memory, and nobody keeps a connection by trickling."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+
+class BodyRefused(Exception):  # noqa: N818 - reads as what happened
+    """The body can't be used. ``status`` is what to answer, ``detail`` one sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """The whole body, at most ``limit`` bytes and within ``seconds``. Raises BodyRefused.
+
+    A length that is announced is refused before a byte is read. Packed bodies are refused: what is signed are the bytes
+    as they were sent, and nothing unpacks without a bound.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise BodyRefused(415, "compressed bodies are not taken")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise BodyRefused(413, f"the body is larger than {limit} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > limit:
+                    raise BodyRefused(413, f"the body is larger than {limit} bytes")
+    except TimeoutError:
+        raise BodyRefused(408, f"the body did not arrive within {seconds:g} s") from None
+    except ClientDisconnect:
+        raise BodyRefused(400, "the client left before its body was there") from None
+    return bytes(body)

@@ -1,0 +1,64 @@
+"""``/health/live`` and ``/health/ready``: for orchestrators. No secrets, no token; business health decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from workers.store.database import UNAVAILABLE
+from workers.store.schema import SchemaTooOld
+from workers.web.threads import Overloaded, StoreThreads
+
+#: A check that takes longer has failed; an answer is used again for a second, so that probes cost next to nothing.
+CHECK_SECONDS = 3.0
+KEEP_SECONDS = 1.0
+
+#: Raises SchemaTooOld or one of UNAVAILABLE where the database can't be worked with.
+CheckDatabase = Callable[[], Any]
+#: Raises anything where Redis is away.
+CheckRedis = Callable[[], Any]
+
+
+class Health:
+    """The two pages."""
+
+    def __init__(self, threads: StoreThreads, check_database: CheckDatabase, check_redis: CheckRedis) -> None:
+        self._threads = threads
+        self._checks: Mapping[str, Callable[[], Any]] = {"database": check_database, "redis": check_redis}
+        self._known: tuple[float, dict[str, str]] = (float("-inf"), {})
+        self._looking = asyncio.Lock()
+
+    async def live(self, request: Request) -> Response:
+        """This process answers."""
+        return _answer(200, {"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 where the database is there and migrated; Redis is told, and decides nothing."""
+        async with self._looking:
+            if time.monotonic() - self._known[0] > KEEP_SECONDS:
+                found = await asyncio.gather(*(self._look(name) for name in self._checks))
+                self._known = time.monotonic(), dict(zip(self._checks, found, strict=True))
+        parts = self._known[1]
+        is_ready = parts["database"] == "ok"
+        return _answer(200 if is_ready else 503, {"status": "ok" if is_ready else "not ready", "parts": parts})
+
+    async def _look(self, name: str) -> str:
+        try:
+            await self._threads.run(self._checks[name], seconds=CHECK_SECONDS)
+        except SchemaTooOld as error:
+            return str(error)
+        except (Overloaded, *UNAVAILABLE) as error:
+            return f"away ({type(error).__name__})"
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a part, the page says so
+            return f"failed ({type(error).__name__})"
+        return "ok"
+
+
+def _answer(status: int, content: Mapping[str, Any]) -> Response:
+    return Response(json.dumps(content), status, {"cache-control": "no-store"}, media_type="application/json")

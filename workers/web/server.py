@@ -1,0 +1,146 @@
+"""Runs an application on uvicorn: its own socket, bounded headers and idle connections, a graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+log = structlog.get_logger()
+
+HEADER_SECONDS = 10.0  #: a request's line and headers must be there within this time
+IDLE_SECONDS = 15  #: a kept connection without a request is closed
+STOP_SECONDS = 20  #: what is under way may go on for this long after SIGTERM
+MOST_CONNECTIONS = 1000  #: beyond that a request is answered 503
+HEADER_BYTES = 32 * 1024
+BACKLOG = 1024
+
+
+class CannotListen(OSError):  # noqa: N818 - reads as what happened
+    """The address is taken, or is none of this host's. One line that names the setting."""
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's, with a bound on how long a request's headers may take: without one a trickle keeps a connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._header_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A connection: its first request is awaited."""
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request, or of the next one on a kept connection."""
+        if self._header_timer is None and self._is_between_requests():
+            self._await_headers()
+        super().data_received(data)
+        if not self._is_between_requests():
+            self._forget_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def _is_between_requests(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request, whatever its annotation says
+        return cycle is None or cycle.response_complete
+
+    def _await_headers(self) -> None:
+        self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
+
+    def _forget_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _give_up(self) -> None:
+        self._header_timer = None
+        if self._is_between_requests() and not self.transport.is_closing():
+            self.transport.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0: a free one. Raises CannotListen."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(f"INVOICES_WEB_HOST: can't listen on {host}: {error.strerror}") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise CannotListen(f"INVOICES_WEB_PORT: can't listen on port {port} of {host}: {error.strerror}") from None
+    bound.setblocking(False)
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where a listening socket is reached."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(application: ASGIApp, bound: socket.socket, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; ``tell`` gets the address once requests are taken. From the main thread."""
+    config = Config(
+        application,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # our own logging has the libraries' records too
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # ours knows whom to believe
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        backlog=BACKLOG,
+    )
+    # uvicorn raises the signal again when it has stopped, for the handler that was there before: a stop is no failure.
+    former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_Server(config, tell, url_of(bound)).serve(sockets=[bound]))
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens when it does."""
+
+    def __init__(self, config: Config, tell: Callable[[str], None], url: str) -> None:
+        super().__init__(config)
+        self._tell = tell
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        await super().startup(sockets)
+        log.info("web.listening", url=self._url)
+        self._tell(self._url)

@@ -1,0 +1,136 @@
+"""What stands around every request: who really asks and for which host, one line in the log, an answer to any error.
+
+Plain ASGI: each layer wraps the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workers.web.networks import contains
+from workers.web.problems import problem
+
+log = structlog.get_logger()
+
+#: More hops in a forwarded header than this are nobody's real way here.
+MAX_HOPS = 20
+MAX_PATH = 200  #: characters of a path in the log
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+#: Asked for every few seconds by orchestrators and Prometheus: no news.
+QUIET_PATHS = ("/health/", "/metrics")
+
+#: Told about each request: route, method, status, seconds.
+Observe = Callable[[str, str, int, float], None]
+
+
+class Forwarded:
+    """Believes forwarded headers of trusted proxies only: the client is the last address that is none of theirs."""
+
+    def __init__(self, application: ASGIApp, trusted: tuple[str, ...]) -> None:
+        self._application = application
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        peer = (scope.get("client") or ("", 0))[0]
+        if scope["type"] == "http" and self._trusted and contains(self._trusted, peer):
+            scope = {**scope, **self._read(scope)}
+        await self._application(scope, receive, send)
+
+    def _read(self, scope: Scope) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        hops = [hop.strip() for hop in _header(scope, b"x-forwarded-for").split(",") if hop.strip()][-MAX_HOPS:]
+        for hop in reversed(hops):
+            found["client"] = (hop[:64], 0)
+            if not contains(self._trusted, hop):
+                break
+        scheme = _header(scope, b"x-forwarded-proto").rpartition(",")[2].strip().lower()
+        if scheme in {"http", "https"}:
+            found["scheme"] = scheme
+        host = _header(scope, b"x-forwarded-host").rpartition(",")[2].strip()
+        if host:
+            others = [pair for pair in scope["headers"] if pair[0] != b"host"]
+            found["headers"] = [*others, (b"host", host.encode("latin-1", "replace"))]
+        return found
+
+
+class AllowedHosts:
+    """Answers 421 to a Host that is none of ours: a page elsewhere can't reach us by a name of its own."""
+
+    def __init__(self, application: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._application = application
+        self._hosts = frozenset({*LOOPBACK_NAMES, *hosts})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and host_of(_header(scope, b"host")) not in self._hosts:
+            answer = problem(421, "this host is not served here: see INVOICES_WEB_ALLOWED_HOSTS")
+            await answer(scope, receive, send)
+            return
+        await self._application(scope, receive, send)
+
+
+class AccessLog:
+    """One line a request, without its query string; an error nobody has caught is answered with 500 and told."""
+
+    def __init__(self, application: ASGIApp, observe: Observe, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._application = application
+        self._observe = observe
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        began, statuses = self._clock(), []
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            await send(message)
+
+        try:
+            await self._application(scope, receive, sending)
+        except Exception:
+            log.exception("web.bug", path=_shown(scope), traceback=True)
+            if not statuses:
+                await problem(500, "this is our fault, and it is in the log")(scope, receive, sending)
+        finally:
+            self._tell(scope, statuses[0] if statuses else 499, self._clock() - began)  # 499: the client has left
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        method, path = scope["method"][:16], _shown(scope)
+        tell = log.debug if path.startswith(QUIET_PATHS) else log.info
+        client = (scope.get("client") or ("", 0))[0]
+        tell("web.request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), client=client)
+        self._observe(route_of(scope), method, status, seconds)
+
+
+def route_of(scope: Scope) -> str:
+    """The route that answered, ``/callbacks/{account}`` say: what a metric may be labelled with."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "")) or "none"
+
+
+def host_of(value: str) -> str:
+    """The name in a Host header, in lower case and without its port."""
+    value = value.strip().lower()
+    if value.startswith("["):
+        return value[1:].partition("]")[0]
+    return value.rpartition(":")[0] if value.count(":") == 1 else value
+
+
+def _shown(scope: Scope) -> str:
+    path = str(scope.get("path", ""))[:MAX_PATH]
+    return "".join(character if character.isprintable() else "?" for character in path)
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    """All values of a header, as one list."""
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)

@@ -1,0 +1,54 @@
+"""Calls of the synchronous store from the web process's loop: a few threads, and nobody waits for one without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+THREADS = 16
+#: Calls under way or waiting; beyond that who asks is told so at once.
+MOST_CALLS = 256
+
+
+class Overloaded(Exception):  # noqa: N818 - reads as what happened
+    """Too many calls wait for the store, or this one has waited for too long."""
+
+
+class StoreThreads:
+    """Runs functions that block. Used on one event loop."""
+
+    def __init__(self, threads: int = THREADS, most_calls: int = MOST_CALLS) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        self._most_calls = most_calls
+        self._calls = 0
+
+    async def run(self, function: Callable[..., Result], *arguments: Any, seconds: float) -> Result:
+        """The function's result. Raises Overloaded when there is none within ``seconds``, and what the function raises.
+
+        A call that nobody waits for any more goes on: the store bounds it.
+        """
+        if self._calls >= self._most_calls:
+            raise Overloaded(f"{self._calls} calls are under way")
+        self._calls += 1
+        call = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        call.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(call)
+        except TimeoutError:
+            if call.done():
+                raise
+            raise Overloaded(f"no answer within {seconds:g} s") from None
+
+    def close(self) -> None:
+        """Take no more calls."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _ended(self, call: asyncio.Future[Any]) -> None:
+        self._calls -= 1
+        if not call.cancelled():
+            call.exception()  # looked at: nobody may be left to take it
