@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
-from domain.money import parse_amount
+from domain.money import MAX_DECIMALS, parse_amount
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -41,6 +41,7 @@ class Account(BaseModel):
     currencies: tuple[str, ...] | None = None  #: overrides the documented list where the documents disagree
     pay_currencies: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
 
     @field_validator("base_url")
     @classmethod

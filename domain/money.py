@@ -55,3 +55,8 @@ def plain_value(amount: Decimal) -> str:
     """The value without its trailing zeros, to compare by (``Decimal.normalize`` would round to 28 digits)."""
     text = format_amount(amount)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimals_of(amount: Decimal) -> int:
+    """How many decimals the value has: two for 19.990."""
+    return len(plain_value(amount).partition(".")[2])

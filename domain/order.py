@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from domain.account import Account
+from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.money import parse_amount, plain_value
 
@@ -116,10 +118,19 @@ Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
 JsonObject = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_object)]
 
 
+#: In the words of JSON Schema; a null price is none.
+PRICE_NEEDS_CURRENCY: dict[str, Any] = {
+    "if": {"required": ["price"], "properties": {"price": {"not": {"type": "null"}}}},
+    "then": {"required": ["currency"], "properties": {"currency": {"type": "string"}}},
+}
+
+
 class Order(BaseModel):
     """One order, as ``invoices.create`` takes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Order", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, title="Order", hide_input_in_errors=True, json_schema_extra=PRICE_NEEDS_CURRENCY
+    )
 
     account: Text = Field(min_length=1, max_length=64, description="a configured account")
     order_id: Text = Field(min_length=1, max_length=128, description="the order service's own id")
@@ -162,6 +173,8 @@ class Order(BaseModel):
     def _supported(self) -> Order:
         if self.fallback_accounts:
             raise ValueError("fallback_accounts: not supported yet, send the order without it")
+        if self.price is not None and self.currency is None:
+            raise ValueError("currency: is required with a price")
         return self
 
     def digest(self) -> str:
@@ -171,6 +184,16 @@ class Order(BaseModel):
             if content[name] is not None:
                 content[name] = plain_value(content[name])
         return hashlib.sha256(write_json(content, sort_keys=True).encode()).hexdigest()
+
+
+def check_price(order: Order, account: Account) -> None:
+    """Raise OrderError for a price that its currency can't be divided into."""
+    if order.price is None or order.currency is None:
+        return
+    most = too_fine(order.price, order.currency, account.price_decimals)
+    if most is not None:
+        taken = "no decimals" if most == 0 else f"at most {most} decimals"
+        raise OrderError(f"price: {order.currency} takes {taken} (more by the account's price_decimals)")
 
 
 class Cancellation(BaseModel):

@@ -16,7 +16,15 @@ import structlog
 from domain.account import Account
 from domain.evidence import CancelRequested
 from domain.exact_json import JsonError, read_json, write_json
-from domain.order import Cancellation, Order, OrderError, parse_cancellation, parse_order, parse_orders
+from domain.order import (
+    Cancellation,
+    Order,
+    OrderError,
+    check_price,
+    parse_cancellation,
+    parse_order,
+    parse_orders,
+)
 from workers.intake_message import CREATE, turn_away
 from workers.store.database import UNAVAILABLE, has_timed_out
 from workers.store.intake import Added, Rejection
@@ -145,6 +153,7 @@ def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
         account = desk.accounts.get(order.account)
         if account is None:
             raise OrderError(_no_account(order.account))
+        check_price(order, account)
         desk.providers[account.provider].check_order(order, account)
     except OrderError as error:
         return _rejection(letter, str(error))

@@ -20,6 +20,14 @@ from tests.redis_brokers import Embedded
 from workers.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
 from workers.store.schema import upgrade
 
+EXACT = "0.100000000000000055"  #: ETH; a float would make 0.10000000000000006 of it
+
+
+def exact_order(name, price):
+    """An order at a provider that takes a price in any currency, for the record."""
+    params = {"user_id": name, "server_id": "s"}
+    return order(name, account="zeroxhost", price=price, currency="ETH", params=params)
+
 
 @pytest.fixture(scope="module", params=embedded_and(*BROKERS))
 def engine(request, brokers, tmp_path_factory):
@@ -149,7 +157,7 @@ def test_a_message_that_never_finished_is_listed_once_and_can_be_sent_again(inta
 def test_orders_arrive_from_every_kind_of_client(intake):
     intake.send_with_celery(kwargs=order("celery"))
     intake.send_with_celery(kwargs=order("celery-priority"), priority=9)
-    intake.send_with_celery(kwargs=order("celery-decimal", price=Decimal("0.1000000000000000055")))
+    intake.send_with_celery(kwargs=exact_order("celery-decimal", Decimal(EXACT)))
     intake.send_with_celery(
         "invoices.create_many", {"orders": [order("many-1"), order("many-2"), order("bad", price="x")]}
     )
@@ -163,13 +171,12 @@ def test_orders_arrive_from_every_kind_of_client(intake):
     intake.until_acknowledged()
 
     assert [row["reason"] for row in intake.rejected()] == ["price: is not a decimal number"]
-    assert intake.invoices()["celery-decimal"]["price"] == "0.1000000000000000055"
+    assert intake.invoices()["celery-decimal"]["price"] == EXACT
     assert {row["status"] for row in intake.invoices().values()} == {"queued"}
 
 
 def test_a_price_given_as_a_json_number_arrives_digit_for_digit(intake):
-    exact = "0.1000000000000000055"
-    fields = json.dumps(order("PLACE", price="PRICE")).replace('"PRICE"', exact)
+    fields = json.dumps(exact_order("PLACE", "PRICE")).replace('"PRICE"', EXACT)
     intake.push("[[], " + fields.replace("PLACE", "new") + ", {}]", headers=HEADERS)
     intake.push('{"task": "invoices.create", "id": "1", "kwargs": ' + fields.replace("PLACE", "old") + "}")
     many = '{"orders": [' + fields.replace("PLACE", "many") + "]}"
@@ -177,7 +184,7 @@ def test_a_price_given_as_a_json_number_arrives_digit_for_digit(intake):
 
     intake.until(lambda: len(intake.invoices()) == 3)
 
-    assert {row["price"] for row in intake.invoices().values()} == {exact}
+    assert {row["price"] for row in intake.invoices().values()} == {EXACT}
 
 
 def test_a_foreign_expires_becomes_create_before_instead_of_dropping_the_order(intake):

@@ -11,7 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
 from tests.acceptance.shop import Shops, take
-from tests.acceptance.system import ALL_PATIENT, PATIENT, System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, embedded_and
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,7 +27,7 @@ def system(request, tmp_path, brokers):
         name = "embedded"
     else:
         url = request.getfixturevalue("new_postgres_url")
-    accounts = {**ALL_PATIENT, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
+    accounts = {"nebulox": {**PATIENT, "price_decimals": 19}, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
     with brokers.open(name) as broker:
         system = System(tmp_path, database_url=url, accounts=accounts, broker=broker)
         with running(system, "intake", "worker", "beat") as system:

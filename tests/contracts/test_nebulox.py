@@ -37,7 +37,7 @@ def test_the_request_is_the_documented_one():
 
 
 def test_what_the_order_does_not_say_is_not_sent():
-    assert set(json.loads(sent(currency=None).content)) == {"apiKey", "price", "orderId"}
+    assert set(json.loads(sent().content)) == {"apiKey", "price", "orderId", "baseCurrency"}
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_an_odd_price_in_the_answer_loses_no_invoice(price):
     [
         ({}, "price"),
         ({"price": "1", "currency": "GBP"}, "currency"),
-        ({"price": "1", "pay_currency": "XMR"}, "pay_currency"),
-        ({"price": "1", "network": "Ethereum"}, "network"),
-        ({"price": "1", "params": {"user_id": "u"}}, "params.user_id"),
+        ({"price": "1", "currency": "EUR", "pay_currency": "XMR"}, "pay_currency"),
+        ({"price": "1", "currency": "EUR", "network": "Ethereum"}, "network"),
+        ({"price": "1", "currency": "EUR", "params": {"user_id": "u"}}, "params.user_id"),
     ],
 )
 def test_what_the_documents_dont_allow_is_refused_by_name(order, field):

@@ -180,7 +180,7 @@ def test_ids_are_opaque_texts():
 
 def test_a_price_is_taken_for_the_record_and_not_sent():
     check(price="89.97", currency="EUR")
-    _, requests = create_recorded(CASE, (200, CASE.made), price="89.97")
+    _, requests = create_recorded(CASE, (200, CASE.made), price="89.97", currency="EUR")
     assert b"89.97" not in requests[0].content
 
 

@@ -84,7 +84,7 @@ orders = st.fixed_dictionaries(
         "params": objects,
         "metadata": objects,
     },
-)
+).filter(lambda fields: fields.get("price") is None or fields.get("currency") is not None)
 schema = jsonschema.Draft202012Validator(Order.model_json_schema())
 
 

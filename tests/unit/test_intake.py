@@ -84,7 +84,7 @@ def desk(store):
 
 
 def order(**fields):
-    return {"account": "shop", "order_id": "A-1", "price": Decimal("9.90")} | fields
+    return {"account": "shop", "order_id": "A-1", "price": Decimal("9.90"), "currency": "EUR"} | fields
 
 
 def letter(task="create", key="key-1", expires=None, **fields):
@@ -96,10 +96,10 @@ def reasons(store):
 
 
 def test_a_good_order_is_stored_with_its_price_digit_for_digit(desk, store):
-    take_order(desk, letter(**order(price=Decimal("0.1000000000000000055"))))
+    take_order(desk, letter(**order(price=Decimal("0.100000000000000055"), currency="ETH")))
 
     (stored,) = store.orders.values()
-    assert str(stored.price) == "0.1000000000000000055"
+    assert str(stored.price) == "0.100000000000000055"
     assert store.rejected == {}
 
 
@@ -108,6 +108,8 @@ def test_a_good_order_is_stored_with_its_price_digit_for_digit(desk, store):
     [
         ({"account": "other"}, "account: there is no account 'other'"),
         ({"price": None}, "price: is required by nebulox"),
+        ({"currency": None}, "currency: is required with a price"),
+        ({"price": "19.999"}, "price: EUR takes at most 2 decimals (more by the account's price_decimals)"),
         ({"colour": "red"}, "colour: unknown field"),
         ({"order_id": "bug"}, "internal error: ZeroDivisionError"),
     ],
@@ -119,6 +121,15 @@ def test_an_order_that_can_not_be_taken_is_listed_with_the_reason(desk, store, f
     assert (rejection.reason, rejection.task, rejection.message_key) == (reason, "invoices.create", "key-1")
     assert rejection.complete
     assert store.orders == {}
+
+
+def test_an_account_may_widen_what_its_currencies_have(store):
+    wide = Desk(store, {"shop": SHOP.model_copy(update={"price_decimals": 3})}, {"nebulox": Checker()})
+    take_order(wide, letter(**order(price="19.999")))
+    take_order(wide, letter(key="key-2", **order(order_id="A-2", price="19.9999")))
+
+    assert [str(stored.price) for stored in store.orders.values()] == ["19.999"]
+    assert reasons(store) == ["price: EUR takes at most 3 decimals (more by the account's price_decimals)"]
 
 
 def test_a_repeat_is_a_no_op_and_a_conflicting_repeat_is_listed(desk, store):
@@ -151,7 +162,9 @@ def test_of_many_the_good_ones_are_stored_together_and_the_bad_ones_refused_alon
         "internal error: ZeroDivisionError",
     ]
     assert {rejection.task for rejection in store.rejected.values()} == {"invoices.create"}
-    assert next(iter(store.rejected.values())).excerpt == '{"account":"shop","order_id":"A-2","price":"x"}'
+    assert next(iter(store.rejected.values())).excerpt == (
+        '{"account":"shop","order_id":"A-2","price":"x","currency":"EUR"}'
+    )
 
 
 @pytest.mark.parametrize("fields", [{}, {"orders": []}, {"orders": [1] * 501}, {"orders": [1], "x": 1}, {"orders": 5}])

@@ -13,6 +13,7 @@ from domain.exact_json import read_json, write_json
 from domain.order import MAX_NESTING, Order, OrderError, parse_cancellation, parse_order, parse_orders
 
 GOOD = {"account": "shop", "order_id": "order-1"}
+PRICED = {"price": "100", "currency": "EUR"}
 
 
 def order(**fields) -> Order:
@@ -44,15 +45,19 @@ def test_an_order_needs_an_account_and_an_order_id_and_its_key_is_the_order_id()
 
 
 def test_a_price_keeps_its_digits_whether_text_or_number():
-    assert str(order(price="0.0358619204").price) == "0.0358619204"
-    assert str(order(**read_json('{"price": 89.970}')).price) == "89.970"
-    assert str(order(price=100).price) == "100"
-    assert str(order(price="1e3").price) == "1000"
+    def kept(**fields):
+        return str(order(currency="EUR", **fields).price)
+
+    assert kept(price="0.0358619204") == "0.0358619204"
+    assert kept(**read_json('{"price": 89.970}')) == "89.970"
+    assert kept(price=100) == "100"
+    assert kept(price="1e3") == "1000"
 
 
 def test_a_python_producers_decimal_and_time_are_understood_as_kombu_writes_them():
     tagged = order(
         price={"__type__": "decimal", "__value__": "1.10"},
+        currency="EUR",
         create_before={"__type__": "datetime", "__value__": "2026-11-21T20:19:00+00:00"},
     )
     assert str(tagged.price) == "1.10"
@@ -165,9 +170,9 @@ def test_an_order_is_an_object(fields):
 # ---------------------------------------------------------------- identity
 
 SAME = [
-    ({"price": "100"}, {"price": "100.00"}),
-    ({"price": "100"}, {"price": 100}),
-    ({"price": "1e2"}, {"price": Decimal("100.0")}),
+    (PRICED, PRICED | {"price": "100.00"}),
+    (PRICED, PRICED | {"price": 100}),
+    (PRICED | {"price": "1e2"}, PRICED | {"price": Decimal("100.0")}),
     ({"lifetime_minutes": 60}, {"lifetime_minutes": Decimal("60.0")}),
     ({"currency": "eur"}, {"currency": "EUR"}),
     ({"metadata": {"a": 1, "b": 2}}, {"metadata": {"b": 2, "a": 1}}),
@@ -187,7 +192,7 @@ def test_the_same_content_has_the_same_digest(one, other):
     [
         {"account": "other"},
         {"order_id": "order-2"},
-        {"price": "100"},
+        {"price": "99", "currency": "EUR"},
         {"currency": "EUR"},
         {"pay_currency": "BTC"},
         {"network": "Bitcoin"},
@@ -202,7 +207,7 @@ def test_other_content_has_another_digest(fields):
 
 
 def test_prices_that_differ_beyond_28_digits_differ():
-    assert order(price="1." + "0" * 29 + "1").digest() != order(price="1").digest()
+    assert order(price="1." + "0" * 29 + "1", currency="EUR").digest() != order(price="1", currency="EUR").digest()
 
 
 # ---------------------------------------------------------------- many, and giving up
@@ -258,12 +263,30 @@ def test_metadata_is_stored_as_it_was_sent_number_by_number():
 def test_the_schema_refuses_a_price_that_the_queue_refuses(price):
     schema = Order.model_json_schema()
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(GOOD | {"price": price}, schema)
+        jsonschema.validate(GOOD | {"price": price, "currency": "EUR"}, schema)
 
 
 @pytest.mark.parametrize("price", ["10", "10.00", "0.000000001", 10, 0.5])
 def test_the_schema_takes_an_exact_price(price):
-    jsonschema.validate(GOOD | {"price": price}, Order.model_json_schema())
+    jsonschema.validate(GOOD | {"price": price, "currency": "EUR"}, Order.model_json_schema())
+
+
+@pytest.mark.parametrize("currency", [{}, {"currency": None}])
+@pytest.mark.parametrize("price", ["10", 10, Decimal("0.5"), {"__type__": "decimal", "__value__": "1.10"}])
+def test_a_price_without_a_currency_is_no_money(price, currency):
+    assert refusal(price=price, **currency) == "currency: is required with a price"
+
+
+@pytest.mark.parametrize("currency", [{}, {"currency": None}])
+def test_the_schema_wants_a_currency_with_a_price_as_the_queue_does(currency):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(GOOD | {"price": "10"} | currency, Order.model_json_schema())
+    jsonschema.validate(GOOD | {"price": None} | currency, Order.model_json_schema())
+    order(price=None, **currency)
+
+
+def test_a_currency_without_a_price_is_taken():
+    assert order(currency="eur").currency == "EUR"
 
 
 @pytest.mark.parametrize("field", sorted(set(Order.model_fields) - {"account", "order_id"}))

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from config.accounts import sandbox_accounts
 from domain.decision import Stage
 from domain.exact_json import read_json
-from domain.order import OrderError, parse_cancellation, parse_order
+from domain.order import OrderError, check_price, parse_cancellation, parse_order
 from workers.intake_message import CANCEL, CREATE, CREATE_MANY, Accepted, inspect
+from workers.providers.registry import provider
 
 #: Every field of an order, and every form that one may take on the wire.
 ORDERS: dict[str, str] = {
@@ -41,6 +43,7 @@ UNUSABLE: dict[str, tuple[str, str]] = {
     "internal-task": ("invoices.reject", "{}"),
 }
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+SANDBOX = sandbox_accounts(1)
 
 
 def write_messages(path: Path) -> None:
@@ -75,6 +78,25 @@ def _order(fields: Any) -> dict[str, str]:
     except OrderError as error:
         return {"refused": str(error)}
     return {"order_id": order.order_id, "key": order.idempotency_key, "digest": order.digest()}
+
+
+def refused_at_intake(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(order id, why) of the orders in a list item that are understood, and refused for their account."""
+    body = base64.b64decode(item["body"])
+    judged = inspect(item["headers"], item["properties"], body, item["content-type"], item["content-encoding"], now=NOW)
+    if not isinstance(judged, Accepted) or judged.task not in {CREATE, CREATE_MANY}:
+        return
+    fields = read_json(judged.arguments[0])
+    for one in fields["orders"] if judged.task == CREATE_MANY else [fields]:
+        if "refused" in _order(one):
+            continue
+        order = parse_order(one)
+        account = SANDBOX[order.account]
+        try:
+            check_price(order, account)
+            provider(account.provider).check_order(order, account)
+        except OrderError as error:
+            yield order.order_id, str(error)
 
 
 def held_message(order_id: str) -> dict[str, Any]:

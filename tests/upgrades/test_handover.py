@@ -11,7 +11,7 @@ from tests.acceptance.system import RECEIVER as RECEIVER_NAME
 from tests.upgrades.__main__ import RELEASES
 from tests.upgrades.dump import load_rows
 from tests.upgrades.keys import HELD_ORDER, load_keys
-from tests.upgrades.messages import read_messages
+from tests.upgrades.messages import read_messages, refused_at_intake
 from tests.upgrades.rows import ENDPOINT_ID, RECEIVER, WAYS, WEBHOOK_SECRET
 from workers.store.database import Database
 
@@ -96,15 +96,17 @@ def _quiet(system: System) -> bool:
 
 
 def check_messages(system: System, messages, ended) -> None:
-    """Each order is an invoice, but those that release 1 would have refused are listed with its reason."""
+    """Each order is an invoice, but those that either release refuses are listed with the reason."""
     wanted: set[str] = set()
     refused: set[str] = set()
     for message in messages:
         found = message["read"]
         if "refused" in found:
             refused.add(found["refused"])
+        now = dict(refused_at_intake(message["item"]))
         for order in found.get("orders", []):
-            (refused if "refused" in order else wanted).add(order.get("refused") or order["order_id"])
+            reason = order.get("refused") or now.get(order["order_id"])
+            (refused if reason else wanted).add(reason or order["order_id"])
     assert wanted <= set(ended)
     listed = {row["reason"] for row in system.rows("SELECT reason FROM rejected_message")}
     assert refused <= listed

@@ -11,7 +11,7 @@ from domain.decision import Stage
 from domain.status import Anomaly, Status
 from tests.upgrades.__main__ import RELEASES
 from tests.upgrades.dump import load_rows, read_shape
-from tests.upgrades.messages import read, read_messages
+from tests.upgrades.messages import read, read_messages, refused_at_intake
 from tests.upgrades.planted import NEXT_RELEASES
 from workers.store.database import Database
 from workers.store.schema import read_standing, revisions, upgrade
@@ -125,6 +125,15 @@ def test_kept_rows_hold_every_status_stage_lease_and_delivery(request, tmp_path,
 def test_a_message_of_an_earlier_release_means_what_it_meant(kept):
     """The digests too: by them a repeat is told from another order, whichever release took the first."""
     assert read(kept["item"]) == kept["read"]
+
+
+@pytest.mark.parametrize("release", KEPT)
+def test_orders_of_an_earlier_release_with_finer_prices_than_their_currency_has_are_refused_now(release):
+    """The one thing that an upgrade turns away: the changelog says so. Everything else is taken as it was."""
+    kept = read_messages(RELEASES / release / "messages.jsonl")
+    refused = {order: said for message in kept for order, said in refused_at_intake(message["item"])}
+    said = "price: EUR takes at most 2 decimals (more by the account's price_decimals)"
+    assert refused == dict.fromkeys(("m-3", "p1-3", "n-3", "o-3"), said)  # 0.1000000000000000055 EUR
 
 
 @pytest.mark.parametrize("release", KEPT)

@@ -100,7 +100,7 @@ def _read_object(name: str, text: str) -> Any:
 
 def check_order(fields: Any, config: Settings) -> Order:
     """Everything that can be said about an order before it is sent. Raises OrderError."""
-    from domain.order import OrderError, parse_order
+    from domain.order import OrderError, check_price, parse_order
     from workers.providers.registry import provider
 
     order = parse_order(fields)
@@ -109,6 +109,7 @@ def check_order(fields: Any, config: Settings) -> Order:
         known = ", ".join(sorted(config.accounts))
         raise OrderError(f"account: there is no account {order.account!r}; configured are {known}")
     check: Any = provider(account.provider).check_order  # a static method: no adapter is built for it
+    check_price(order, account)
     check(order, account)
     return order
 
