@@ -8,6 +8,7 @@ from domain.event import RESTORED
 from domain.evidence import Created, Seen
 from domain.sequence import MAX_EPOCH
 from domain.status import Status
+from workers.outbound.secretbox import new_key
 from workers.store.judging import Judgement
 from workers.store.restoration import RESTORATION
 
@@ -83,4 +84,28 @@ def test_when_epochs_are_used_up_it_says_so_in_one_line(invoices, store):
         connection.execute(RESTORATION.insert().values(epoch=MAX_EPOCH, at=store.database.now(connection)))
     refused = invoices("restored")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err == "invoices: this database was restored 2000 times: sequences can't rise any further\n"
+    assert refused.err == "invoices: epoch 2000 is the last: sequences can't rise any further\n"
+
+
+def test_an_epoch_that_the_database_has_forgotten_is_remembered_by_redis(invoices, tmp_path):
+    """A backup from before another restore: that one's sequences were told too."""
+    backup = invoices.home / "invoices.db"
+    old = backup.read_bytes()
+    assert [invoices("restored", "--json").lines[0]["epoch"] for _ in range(2)] == [1, 2]
+    for path in invoices.home.glob("invoices.db*"):
+        path.unlink()
+    backup.write_bytes(old)
+    assert invoices("restored", "--dry-run", "--json").lines[0]["epoch"] == 3
+    assert invoices("restored", "--json").lines[0]["epoch"] == 3
+
+
+def test_with_redis_away_the_database_is_put_right_and_a_line_says_what_may_be_missing(invoices, monkeypatch):
+    monkeypatch.setenv("INVOICES_BROKER_URL", "redis://127.0.0.1:9/0")
+    monkeypatch.setenv("INVOICES_SECRET_KEY", new_key())
+    done = invoices("restored", "--json")
+    assert (done.code, done.lines[0]["epoch"]) == (0, 1)
+    assert "run this again with --epoch above every one" in done.err
+    assert done.err.count("\n") == 1
+    given = invoices("restored", "--epoch", 7, "--json")
+    assert (given.code, given.err, given.lines[0]["epoch"]) == (0, "", 7)
+    assert invoices("restored", "--epoch", MAX_EPOCH + 1).code == 2

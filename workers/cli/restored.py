@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from domain.sequence import EPOCH_STEP
-from workers.cli.context import open_store, settings
+from domain.sequence import EPOCH_STEP, MAX_EPOCH
+from workers.cli.context import ensure_broker, open_store, settings
 from workers.cli.output import json_option, plain, print_json, shown
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from domain.account import Account
+    from workers.outbound.epoch_mark import EpochMark
     from workers.store.restoration import Survey
+
+REDIS_SECONDS = 5
+
+UNREMEMBERED = (
+    "if a restore before this one is forgotten here too, run this again with --epoch above every one that receivers "
+    "were told (this is {})"
+)
 
 GONE = """
 Gone here, and to be done by hand:
@@ -25,8 +35,13 @@ Gone here, and to be done by hand:
 
 @click.command("restored")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--epoch",
+    type=click.IntRange(1, MAX_EPOCH),
+    help="At least this one; only needed where Redis has lost which was the last.",
+)
 @json_option
-def restored_command(dry_run: bool, as_json: bool) -> None:
+def restored_command(dry_run: bool, epoch: int | None, as_json: bool) -> None:
     """Run once after the database was restored from a backup, or failed over with commits lost; best before workers.
 
     The outside is ahead then: later events get higher sequences than any that was told, open invoices are looked up,
@@ -34,15 +49,68 @@ def restored_command(dry_run: bool, as_json: bool) -> None:
     Run again, or while workers run, it does no harm.
     """
     config = settings()
-    with open_store(config) as store:
-        if dry_run:
-            found, event_id = store.survey_restore(), None
-        else:
-            found, event_id = store.restore(_paces(config.accounts))
+    with open_store(config) as store, _open_mark(config) as mark:
+        least = max(epoch or 1, 1 + mark.read())
+        found, event_id = store.survey_restore(least), None
+        if not dry_run:
+            mark.raise_to(found.epoch)
+            found, event_id = store.restore(_paces(config.accounts), found.epoch)
+            mark.raise_to(found.epoch)  # higher where somebody else ran this at the same time
+            mark.lift_fence()
+    if mark.problem is not None and not epoch:
+        click.echo(f"invoices: {mark.problem}: {UNREMEMBERED.format(found.epoch)}", err=True)
     if as_json:
         print_json(_fields(found, event_id))
         return
     click.echo("\n".join([*_lines(found, dry_run), GONE.format(until=shown(found.known_until) or "the backup")]))
+
+
+class _Mark:
+    """The epoch's mark in Redis as far as Redis can be asked: a database is put right without it too."""
+
+    def __init__(self, mark: EpochMark | None, problem: str | None = None) -> None:
+        self._mark, self.problem = mark, problem
+
+    def read(self) -> int:
+        return self._ask(lambda mark: mark.read()) or 0
+
+    def raise_to(self, epoch: int) -> None:
+        self._ask(lambda mark: mark.raise_to(epoch))
+
+    def lift_fence(self) -> None:
+        self._ask(lambda mark: mark.lift_fence())
+
+    def _ask(self, ask: Callable[[EpochMark], Any]) -> Any:
+        from redis.exceptions import RedisError
+
+        if self._mark is None:
+            return None
+        try:
+            return ask(self._mark)
+        except (RedisError, OSError) as error:
+            self._mark, self.problem = None, f"Redis can't be asked ({' '.join(str(error).split())})"
+            return None
+
+
+@contextmanager
+def _open_mark(config: Settings) -> Iterator[_Mark]:
+    """An embedded Valkey that does not run is started for so long."""
+    from workers.embedded.errors import EmbeddedError
+    from workers.embedded.valkey import stop_valkey
+    from workers.outbound.epoch_mark import EpochMark
+    from workers.wiring import ONE_TRY, open_redis
+
+    try:
+        started = ensure_broker(config)
+    except EmbeddedError as error:
+        yield _Mark(None, str(error))
+        return
+    try:
+        with open_redis(config.redis_url, {**ONE_TRY, "socket_timeout": REDIS_SECONDS}) as client:
+            yield _Mark(EpochMark(client, config.stream))
+    finally:
+        if started:
+            stop_valkey(config.home)
 
 
 def _paces(accounts: Mapping[str, Account]) -> Callable[[str], float]:

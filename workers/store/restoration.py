@@ -47,7 +47,7 @@ class EpochsUsedUp(Exception):  # noqa: N818 - reads as what happened
     """There is no higher epoch."""
 
     def __init__(self) -> None:
-        super().__init__(f"this database was restored {MAX_EPOCH} times: sequences can't rise any further")
+        super().__init__(f"epoch {MAX_EPOCH} is the last: sequences can't rise any further")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Survey:
     disabled: int
 
 
-def survey(connection: Connection, database: Database, policy_of: Callable[[str], Policy]) -> Survey:
-    """Read what is to be done; changes nothing. Raises EpochsUsedUp."""
-    epoch = 1 + (connection.execute(select(func.max(RESTORATION.c.epoch))).scalar_one() or 0)
+def survey(connection: Connection, database: Database, policy_of: Callable[[str], Policy], at_least: int = 1) -> Survey:
+    """Read what is to be done; changes nothing. ``at_least`` this epoch. Raises EpochsUsedUp."""
+    epoch = max(at_least, 1 + (connection.execute(select(func.max(RESTORATION.c.epoch))).scalar_one() or 0))
     if epoch > MAX_EPOCH:
         raise EpochsUsedUp
     leased = select(func.count()).where(AGENDA.c.lease_token.is_not(None))
@@ -156,14 +156,16 @@ def restore(
     database: Database,
     policy_of: Callable[[str], Policy],
     pace_of: Callable[[str], float],
+    at_least: int = 1,
 ) -> tuple[Survey, str]:
     """Do it; what was found, and the id of the event that tells of it. ``pace_of`` an account: seconds between its
-    look-ups, so that they don't all come at once. Raises EpochsUsedUp.
+    look-ups, so that they don't all come at once. ``at_least`` this epoch: an earlier one may have been begun in a
+    database that is gone. Raises EpochsUsedUp.
 
     Harmless when it is done twice, and while workers run: one that holds a create's lease keeps it.
     """
     _lock(connection, database)
-    found = survey(connection, database, policy_of)
+    found = survey(connection, database, policy_of, at_least)
     connection.execute(RESTORATION.insert().values(epoch=found.epoch, at=found.now))
     _end_leases(connection, found.now, policy_of)
     _doubt(connection, database, policy_of, found.uncertain)

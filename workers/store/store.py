@@ -186,15 +186,15 @@ class Store:
 
     # ------------------------------------------------------------ after a restore
 
-    def survey_restore(self) -> Survey:
+    def survey_restore(self, at_least: int = 1) -> Survey:
         """What ``restore`` would do."""
         with self.database.reading() as connection:
-            return restoration.survey(connection, self.database, self._policy)
+            return restoration.survey(connection, self.database, self._policy, at_least)
 
-    def restore(self, pace_of: Callable[[str], float]) -> tuple[Survey, str]:
+    def restore(self, pace_of: Callable[[str], float], at_least: int = 1) -> tuple[Survey, str]:
         """The database was restored: raise the epoch, doubt what is queued, look at what is open, tell everybody."""
         with self.database.transaction() as connection:
-            done = restoration.restore(connection, self.database, self._policy, pace_of)
+            done = restoration.restore(connection, self.database, self._policy, pace_of, at_least)
         self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
         return done
 

@@ -1,0 +1,224 @@
+"""A drill: the database is put back to a backup while the shop, the stream and the provider have gone on."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from domain.sequence import EPOCH_STEP
+from tests.acceptance.system import System, follows, spawn, zeroxhost_order
+from tests.chaos.postgres import kill, start
+from tests.engines import AS_SOMEBODY, MissingEngineError, run_postgres
+from tests.servers import free_port, wait_until
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+RECEIVER = Path(__file__).parents[2] / "deploy" / "receivers" / "receiver.py"
+ARCHIVING = {
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "archive_mode": "on",
+    "archive_command": "cp %p ../archive/%f",  # from the data's folder
+}
+RECOVERY = """
+restore_command = 'cp ../archive/%f %p'
+recovery_target_name = 'backup'
+recovery_target_action = 'promote'
+"""
+
+
+class SqliteFile:
+    """A copy by SQLite's own backup, taken while processes write, and put back."""
+
+    url = None
+
+    def __init__(self, home: Path) -> None:
+        self._file, self._copy = home / "invoices.db", home / "backup.db"
+
+    def back_up(self) -> None:
+        with contextlib.ExitStack() as files:
+            source, target = (
+                files.enter_context(contextlib.closing(sqlite3.connect(file))) for file in (self._file, self._copy)
+            )
+            source.backup(target)
+
+    def restore(self) -> None:
+        for path in self._file.parent.glob(f"{self._file.name}*"):
+            path.unlink()
+        shutil.copyfile(self._copy, self._file)
+
+
+class PostgresServer:
+    """A base backup taken before anything happens, the log archived from then on, and a point in it to go back to."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._folder = Path(str(make_url(url).query["host"]))
+        self._make_folder("archive")
+        options = (self._folder / "data" / "postmaster.opts").read_text()
+        program = Path(shlex.split(options)[0]).with_name("pg_basebackup")
+        target = self._folder / "base"
+        self._run(str(program), "-h", str(self._folder), "-U", "postgres", "-D", str(target), "-c", "fast")
+
+    def _make_folder(self, name: str) -> None:
+        self._run("mkdir", str(self._folder / name))
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, check=True, timeout=120, **AS_SOMEBODY)
+
+    def back_up(self) -> None:
+        self._ask("SELECT pg_create_restore_point('backup')")
+
+    def restore(self) -> None:
+        """What an operator does: the base in the place of the data, and the log up to the point."""
+        last = self._ask("SELECT pg_walfile_name(pg_switch_wal())")
+        archive, data = self._folder / "archive", self._folder / "data"
+        wait_until((archive / last).exists, f"{last} is archived")
+        kill(self._folder)
+        options = (data / "postmaster.opts").read_text()
+        shutil.rmtree(data)
+        self._run("mv", str(self._folder / "base"), str(data))
+        (data / "postmaster.opts").write_text(options)
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write(RECOVERY)
+        self._run("touch", str(data / "recovery.signal"))
+        start(self._folder)
+        wait_until(lambda: self._ask("SELECT pg_is_in_recovery()") is False, "the server is promoted")
+
+    def _ask(self, query: str):
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                return connection.execute(text(query)).scalar_one()
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """A database that can be put back."""
+    if request.param == "sqlite":
+        yield SqliteFile(tmp_path)
+        return
+    with contextlib.ExitStack() as engines:
+        try:
+            url = engines.enter_context(run_postgres(ARCHIVING))
+        except MissingEngineError as error:
+            pytest.skip(str(error))
+        yield PostgresServer(url)
+
+
+class DocumentedReceiver:
+    """`receiver.py` of the README, as a process; what it has handled, line by line."""
+
+    def __init__(self, system: System) -> None:
+        port = free_port()
+        (endpoint,) = system.command("endpoints", "add", f"http://127.0.0.1:{port}/hook", "--json")
+        self._system, self._log = system, system.home / "logs" / "shop.log"
+        environment = system.environment | {"WEBHOOK_SECRET": endpoint["secret"], "PORT": str(port)}
+        self.process = spawn("shop", ["python", str(RECEIVER)], environment, self._log)
+        wait_until(lambda: "receiving on" in self._log.read_text(), "the receiver listens")
+
+    def __enter__(self) -> DocumentedReceiver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def handled(self) -> list[str]:
+        return [line for line in self._log.read_text().splitlines() if line.startswith(("invoice", "system"))]
+
+    def wait_for(self, *lines: str) -> None:
+        self._system.wait_until(lambda: set(lines) <= set(self.handled()), f"the receiver has handled {lines}")
+
+
+def test_what_happens_after_a_restore_is_told_to_a_receiver_that_was_told_more_than_the_database_knows(tmp_path, store):
+    held = {"held": {"provider": "zeroxhost", "on_doubt": "hold"}}
+    with System(tmp_path, database_url=store.url, accounts=held) as system, contextlib.ExitStack() as stack:
+        shop = stack.enter_context(DocumentedReceiver(system))
+        system.start("intake", "worker", "beat")
+        system.order(zeroxhost_order("watched"))
+        system.wait_for_statuses("watched", pending=1)
+        invoice = system.invoices()["watched"]["id"]
+        shop.wait_for(f"invoice.pending {invoice} watched")
+        system.kill("worker")
+        system.order(zeroxhost_order("waits"), zeroxhost_order("waits-held", account="held"))
+        system.wait_for_statuses("waits", queued=2)
+
+        store.back_up()
+
+        system.start("worker")
+        system.control("pay", {"provider": "zeroxhost", "order_id": "watched", "confirming": True})
+        system.order(zeroxhost_order("forgotten"))
+        system.wait_for_statuses("watched", confirming=1)
+        system.wait_for_statuses("waits", pending=2)
+        system.wait_for_statuses("forgotten", pending=1)
+        shop.wait_for(f"invoice.confirming {invoice} watched", *pending_lines(system))
+        for name in ("worker", "intake", "beat"):
+            system.kill(name)
+        told_before = set(shop.handled())
+        system.engine.dispose()
+        store.restore()
+
+        assert dict(system.statuses()) == {"pending": 1, "queued": 2}
+        system.control("pay", {"provider": "zeroxhost", "order_id": "watched"})
+        (planned,) = system.command("restored", "--dry-run", "--json")
+        (done,) = system.command("restored", "--json")
+        assert done == planned | {"dry_run": False, "at": done["at"], "event_id": done["event_id"]}
+        assert (done["epoch"], done["in_doubt"], done["held"], done["looked_up"]) == (1, 2, 1, 1)
+        assert dict(system.statuses("waits")) == {"in_doubt": 2}
+
+        system.start("intake", "worker", "beat")
+        shop.wait_for("system.restored None None", f"invoice.paid {invoice} watched")
+        system.wait_for_statuses("waits", pending=1, in_doubt=1)
+        shop.wait_for(*pending_lines(system))
+        assert_nothing_was_dropped(system, shop, told_before)
+        assert_creates_followed_doubt(system)
+        system.wait_until(lambda: stream_has_all(system), "the stream has every event")
+        assert_the_stream_is_in_order(system)
+
+
+def pending_lines(system):
+    rows = system.invoices()
+    return [f"invoice.pending {row['id']} {name}" for name, row in rows.items() if row["status"] == "pending"]
+
+
+def assert_nothing_was_dropped(system, shop, told_before):
+    """Each event of the log since then was handled, once."""
+    since = [told for told in system.events() if told["sequence"] > EPOCH_STEP or not told["sequence"]]
+    lines = [
+        f"{told['type']} {told['envelope'].get('subject')} {told['envelope']['data'].get('order_id')}" for told in since
+    ]
+    handled = shop.handled()
+    assert len(lines) == 3  # restored, paid, and what was created again
+    assert all(handled.count(line) == 1 + (line in told_before) for line in lines), (lines, handled)
+
+
+def assert_creates_followed_doubt(system):
+    """One each before the backup's gap was known, and one more only where doubt is not held."""
+    invoices, creates = system.invoices(), system.creates()
+    assert (creates["waits"], invoices["waits"]["doubts"]) == (2, 1)
+    assert (creates["waits-held"], invoices["waits-held"]["status"]) == (1, "in_doubt")
+    assert creates["watched"] == 1
+
+
+def stream_has_all(system):
+    return {told["id"] for told in system.events()} <= {entry["id"] for entry in system.stream()}
+
+
+def assert_the_stream_is_in_order(system):
+    last: dict[str, int] = {}
+    for entry in system.stream():
+        if "sequence" in entry:
+            sequence, before = int(entry["sequence"]), last.get(entry["subject"], 0)
+            assert sequence <= before or follows(sequence, before), entry
+            last[entry["subject"]] = max(before, sequence)

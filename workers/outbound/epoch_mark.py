@@ -1,0 +1,36 @@
+"""What Redis remembers beside the stream: the highest epoch, which an older backup of the database has forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+
+# KEYS: mark. ARGV: epoch. It never falls.
+_RAISE = """
+local kept = redis.pcall('GET', KEYS[1])
+if type(kept) ~= 'string' or (tonumber(kept) or 0) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+return 0
+"""
+
+
+class EpochMark:
+    """Raises ``redis.RedisError`` while Redis is away."""
+
+    def __init__(self, client: Redis, stream: str) -> None:
+        """The mark is kept under ``<stream>:epoch``, the publisher's fence under ``<stream>:fence``."""
+        self._client = client
+        self._mark, self._fence = f"{stream}:epoch", f"{stream}:fence"
+
+    def read(self) -> int:
+        """The highest epoch that was begun; 0 for none, and for what is no number."""
+        kept: Any = self._client.get(self._mark)
+        return int(kept) if kept is not None and kept.isdigit() else 0
+
+    def raise_to(self, epoch: int) -> None:
+        """Before it is begun: one that is remembered and was never used costs nothing."""
+        self._client.register_script(_RAISE)(keys=[self._mark], args=[epoch])
+
+    def lift_fence(self) -> None:
+        """Whoever publishes next sets it anew; what a holder of before the restore still writes are repeats."""
+        self._client.delete(self._fence)
