@@ -83,10 +83,9 @@ class PostgresServer:
         archive, data = self._folder / "archive", self._folder / "data"
         wait_until((archive / last).exists, f"{last} is archived")
         kill(self._folder)
-        options = (data / "postmaster.opts").read_text()
+        self._run("cp", str(data / "postmaster.opts"), str(self._folder / "base"))
         shutil.rmtree(data)
         self._run("mv", str(self._folder / "base"), str(data))
-        (data / "postmaster.opts").write_text(options)
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(RECOVERY)
         self._run("touch", str(data / "recovery.signal"))
