@@ -17,6 +17,7 @@ from workers.cli.doctor.finding import Finding, State, ago, counted, told
 from workers.cli.doctor.guard import guarded
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
+from workers.cli.doctor.restored import check_restored
 from workers.cli.doctor.stream import check_stream
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def check_database(config: Settings) -> Iterator[Finding]:
             ("accounts", partial(check_orders, database, config)),
             ("messages", partial(check_messages, database)),
             ("stream", partial(check_stream, database, config)),
+            ("restored", partial(check_restored, database, config)),
             ("endpoints", partial(check_endpoints, database, config)),
         ):
             yield from guarded(check, run)

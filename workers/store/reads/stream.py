@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from domain.decision import Stage
 from workers.store.agenda import AGENDA, PUBLISH_LANE
+from workers.store.judging import RESTORATION
 from workers.store.outbox import EVENT
 
 #: So many are counted; more are told as "at least".
@@ -33,3 +34,18 @@ def read_untold(connection: Connection, now: datetime) -> Untold:
     row = (AGENDA.c.stage == Stage.PUBLISH.value) & (AGENDA.c.subject == PUBLISH_LANE)
     held = select(AGENDA.c.due_at).where(row, AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at >= now)
     return Untold(events, connection.scalar(oldest), connection.scalar(held))
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Whether the database knows an event, and when it was last said to be restored."""
+
+    event: bool
+    restored_at: datetime | None
+
+
+def read_knowledge(connection: Connection, event_id: str) -> Knowledge:
+    """Two look-ups by key."""
+    event = connection.scalar(select(EVENT.c.number).where(EVENT.c.id == event_id))
+    last = select(RESTORATION.c.at).order_by(RESTORATION.c.epoch.desc()).limit(1)
+    return Knowledge(event is not None, connection.scalar(last))

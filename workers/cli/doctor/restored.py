@@ -1,0 +1,56 @@
+"""Whether the stream knows an event that the database does not: that was put back, and nobody ran the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from workers.cli.doctor.finding import Finding, clock
+from workers.cli.doctor.redis_server import open_doctor_redis
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.store.database import Database
+
+OURS = re.compile(r"evt_[0-9a-z]+")
+
+
+def check_restored(database: Database, config: Settings) -> Iterator[Finding]:
+    """By the stream's newest entry. Says nothing where all is well."""
+    from workers.store.reads.stream import read_knowledge
+
+    entry = _newest_entry(config)
+    if entry is None:
+        return
+    event_id, at = entry
+    with database.reading() as connection:
+        now = database.now(connection)
+        known = read_knowledge(connection, event_id)
+    removed = config.retention_days and at < now - timedelta(days=config.retention_days)
+    if known.event or removed or (known.restored_at is not None and known.restored_at >= at):
+        return
+    detail = (
+        f"the stream was told an event of {clock(at)} ({event_id}) that this database does not know: if it was "
+        "restored from a backup, run `invoices restored` before receivers drop what they are told"
+    )
+    yield Finding("restored", "wrong", detail, "rewound", at, command="invoices restored")
+
+
+def _newest_entry(config: Settings) -> tuple[str, datetime] | None:
+    """Id and time of what the stream was told last; None where there is nothing, or nothing of ours."""
+    from redis.exceptions import RedisError
+
+    from domain.exact_json import JsonError, read_json
+
+    try:
+        with open_doctor_redis(config.redis_url) as client:
+            entries: Any = client.xrevrange(config.stream, count=1)
+        event = read_json(entries[0][1][b"event"].decode())
+        event_id, at = str(event["id"]), datetime.fromisoformat(event["time"])
+        return (event_id, at) if OURS.fullmatch(event_id) and at.tzinfo else None
+    except (RedisError, OSError):
+        return None  # told by the check of Redis
+    except (JsonError, UnicodeDecodeError, IndexError, KeyError, TypeError, ValueError):
+        return None
