@@ -48,7 +48,7 @@ def _print_report(found: Sequence[Finding]) -> None:
     table.add_column(overflow="fold")
     for finding in sorted(found, key=lambda finding: ORDER[finding.state]):
         what = Text(shown(finding.detail))
-        if finding.command:
+        if finding.command and f"`{finding.command}`" not in finding.detail:
             what.append(" → ", style="dim").append(finding.command, style="cyan")
         table.add_row(Text(finding.state, style=STYLES[finding.state]), Text(finding.check), what)
     out = console()

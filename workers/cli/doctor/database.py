@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A clock further off than this makes signatures look stale and expiries early or late.
 CLOCK_LIMIT_SECONDS = 2.0
+#: Our own transactions are over long before: whoever keeps locks for longer holds up others.
+LONG_LOCK_SECONDS = 30
 #: Of the connections that PostgreSQL allows, beyond which new processes may find none.
 NEARLY_ALL = 0.9
 #: Bytes free beside a SQLite file: with none left every order waits.
@@ -77,7 +79,7 @@ def check_server(database: Database) -> Iterator[Finding]:
     if database.is_postgresql:
         with database.reading() as connection:
             now, server = database.now(connection), read_server(connection)
-            holders = read_holders(connection)
+            holders = read_holders(connection, LONG_LOCK_SECONDS)
         if server.is_standby:
             yield Finding("database", "wrong", "is a standby, it takes no writes: name the primary", "read_only")
         if server.connections >= server.most_connections * NEARLY_ALL:

@@ -74,7 +74,7 @@ def _tell_queue(intake: Watched, reads: Mapping[str, Sequence[str]]) -> Iterator
         why = (
             f"{', '.join(readers)} should read it and takes none: does it wait for the database? see its log"
             if readers
-            else "no intake process answers: start one"
+            else "no process that answers reads it"
         )
         detail = f"{waiting} in {INTAKE_QUEUE} and nobody takes them: {why}"
         yield Finding("queue", "wrong", detail, "unread", count=intake.waiting, command=None if readers else START)
@@ -92,6 +92,8 @@ def _tell_missing(reads: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
         return
     read = {queue for queues in reads.values() for queue in queues}
     names = ", ".join(sorted(reads))
+    if not all(reads.values()):  # told already
+        return
     if INTAKE_QUEUE not in read:
         detail = f"no intake answers ({names} do): orders would wait in the broker"
         yield Finding("workers", "note", detail, "no_intake", command=START)

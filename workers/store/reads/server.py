@@ -11,9 +11,6 @@ from domain.decision import Stage
 from workers.store.agenda import AGENDA, RETAIN_LANE
 from workers.store.database import Database
 
-#: A transaction of somebody else's that has been open for so long, and still has locks, is told.
-LONG_TRANSACTION_SECONDS = 30
-
 _SERVER = text("""
 SELECT pg_is_in_recovery() AS is_standby,
        (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database) AS connections,
@@ -64,7 +61,7 @@ def read_server(connection: Connection) -> Server:
     return Server(row.is_standby, int(row.connections), row.most)
 
 
-def read_holders(connection: Connection, seconds: float = LONG_TRANSACTION_SECONDS) -> list[Holder]:
+def read_holders(connection: Connection, seconds: float) -> list[Holder]:
     """On PostgreSQL: who has had locks for longer than this. Of other users only what PostgreSQL shows."""
     return [Holder(**row._mapping) for row in connection.execute(_HOLDERS, {"seconds": seconds})]
 
