@@ -42,9 +42,9 @@ def invoices(system, *arguments, given=""):
 
 
 def findings(system):
-    """What the doctor says, by what it looked at."""
+    """What the doctor says, by what it looked at; the first of several."""
     code, lines, _ = invoices(system, "doctor", "--json")
-    return code, {line["check"]: (line["state"], line["detail"]) for line in lines}
+    return code, {line["check"]: (line["state"], line["detail"]) for line in reversed(lines)}
 
 
 def names_the_intake(system):
@@ -71,7 +71,8 @@ def test_commands_reach_the_broker_and_tell_the_truth_about_it(system):
     assert system.broker.waiting("invoices.intake") == 2
 
     code, found = findings(system)
-    assert (code, found["broker"][0], found["redis"][0]) == (0, "ok", "ok"), found
+    assert (code, found["broker"][0], found["redis"][0], found["queue"][0]) == (1, "ok", "ok", "wrong"), found
+    assert "2 messages wait in invoices.intake and nobody takes them" in found["queue"][1]
 
     system.start("intake", "worker")
     system.wait_for_statuses(pending=4)

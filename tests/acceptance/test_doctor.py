@@ -1,4 +1,4 @@
-"""The doctor on the whole system: exit 0 where all is well and idle, exit 1 for each way in which it may stand still."""
+"""The doctor on the whole system: exit 0 where all is well, exit 1 for each way it may stand still."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def system(request, tmp_path):
     url = request.getfixturevalue("new_postgres_url") if request.param == "postgresql" else None
     with System(tmp_path, database_url=url) as system:
         system.start(*KINDS)
-        system.endpoint = system.add_receiver()
+        system.add_receiver()
         yield system
 
 
@@ -106,7 +106,8 @@ def test_a_receiver_that_rejects_everything_is_found(system):
     system.order(*(nebulox_order(f"R-{n}") for n in range(3)))
     system.wait_for_statuses(pending=3)
     found = finds(system, "failing")
-    assert found["check"] == f"endpoint {system.endpoint}"
+    (endpoint,) = system.command("endpoints", "list", "--json")
+    assert found["check"] == f"endpoint {endpoint['id']}"
     assert "500" in found["detail"]
 
 
