@@ -14,7 +14,7 @@ from tests.contracts.store_cases import Background, open_store, queue, wait_unti
 from tests.engines import run_valkey
 from workers.cli.doctor import database as looked_at
 from workers.cli.doctor.database import check_database, check_disk, check_server
-from workers.cli.doctor.redis_server import PROBE_KEY, check_redis
+from workers.cli.doctor.redis_server import PROBE_KEY, _tell_memory, check_redis
 from workers.cli.doctor.stream import check_stream
 from workers.store.database import Database
 
@@ -163,13 +163,16 @@ def test_a_user_who_may_not_write_is_told_so(tmp_path, valkey):
     assert "read-only-1" not in told
 
 
-@pytest.mark.parametrize(("share", "state"), [(0.99, "wrong"), (0.85, "note")])
-def test_a_redis_whose_memory_is_nearly_full_is_told_before_it_refuses(config, valkey, share, state):
-    _, client = valkey
-    client.set("ballast", b"x" * 30_000_000)
-    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / share))
-    found = by_cause(finding for finding in check_redis(config) if finding.cause == "memory")
-    assert found["memory"].state == state
+@pytest.mark.parametrize(("used", "state"), [(99, "wrong"), (85, "note"), (50, None)])
+def test_a_redis_whose_memory_is_nearly_full_is_told_before_it_refuses(used, state):
+    found = list(_tell_memory("redis", "redis://host", {"used_memory": used, "maxmemory": 100}))
+    assert [(finding.cause, finding.state) for finding in found] == ([("memory", state)] if state else [])
+
+
+@pytest.mark.parametrize("field", ["aof_last_write_status", "rdb_last_bgsave_status"])
+def test_a_redis_that_could_not_save_is_wrong(field):
+    assert wrong(_tell_memory("redis", "redis://host", {field: "err"})) == ["not_saved"]
+    assert wrong(_tell_memory("redis", "redis://host", {field: "ok"})) == []
 
 
 def test_a_redis_that_evicts_is_wrong(config, valkey):
