@@ -36,6 +36,9 @@ class Created(Evidence):
     qr_code: str | None = None
     lifetime_minutes: Decimal | None = None
     expires_at: datetime | None = None
+    made_at: datetime | None = None  #: by the provider's clock
+    disbelieved_expires_at: datetime | None = None  #: what the provider said, where ``provider_clock`` did not take it
+    clock_off_seconds: int | None = None  #: the provider's clock is so far ahead of ours; None: they agree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,11 @@ def _created(case: _Case, evidence: Created) -> Decision:
         expires_at = case.now + _minutes(minutes)
     changes |= {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": expires_at}
     changes["refused_since"] = None
-    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: _next_poll(case, 0, expires_at), Stage.CLOCK: expires_at}
+    check = _next_poll(case, 0, expires_at)
+    told = evidence.disbelieved_expires_at
+    if check is not None and told is not None and told <= case.now:  # expired at birth, it says: that is looked at
+        check = case.now
+    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: check, Stage.CLOCK: expires_at}
     return _move(case, Status.PENDING, None, changes, agenda)
 
 

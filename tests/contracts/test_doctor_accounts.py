@@ -150,3 +150,19 @@ def test_accounts_are_told_apart(database, store, config):
     assert wrong(found.values()) == ["in_doubt", "unreachable"]
     assert found["in_doubt"].check == f"account {ACCOUNT}"
     assert found["unreachable"].check == f"account {SILENT_ACCOUNT}"
+
+
+def test_a_providers_clock_that_is_hours_off_is_told_until_its_next_invoice_agrees(database, store, config):
+    """By the newest answer of each account; the expiries are right all the same, so it is a note."""
+    judge(store, queue(store), Created(provider_ref="r-1"))
+    judge(store, queue(store), Created(provider_ref="r-2", clock_off_seconds=-10_800, made_at=now(database)))
+    judge(store, queue(store, SILENT_ACCOUNT), Created(provider_ref="r-3"))
+    (found,) = check_orders(database, config)
+    assert (found.check, found.state, found.cause) == (f"account {ACCOUNT}", "note", "provider_clock")
+    assert "3 h behind the database's" in found.detail
+    assert found.since is not None
+    judge(store, queue(store), Created(provider_ref="r-4", clock_off_seconds=7200))
+    (found,) = check_orders(database, config)
+    assert "2 h ahead of the database's" in found.detail
+    judge(store, queue(store), Created(provider_ref="r-5"))
+    assert list(check_orders(database, config)) == []

@@ -116,6 +116,16 @@ def test_each_scripted_fault_is_the_evidence_it_should_be(sandbox, case, fault, 
         assert evidence.retry_after_seconds == 7
 
 
+def test_a_clock_of_the_provider_that_is_off_is_told_with_its_times(sandbox):
+    """What is made of them is the domain's: tests/unit/test_provider_clock.py."""
+    evidence = create_at(sandbox, CASES["zeroxhost"], "~fault:clock_off=-10800~")
+    assert isinstance(evidence, Created)
+    assert evidence.made_at is not None
+    assert evidence.expires_at is not None
+    assert timedelta(hours=2.9) < datetime.now(UTC) - evidence.made_at < timedelta(hours=3.1)
+    assert evidence.expires_at - evidence.made_at == timedelta(seconds=90)
+
+
 @pytest.mark.parametrize("count", [1, 12])
 def test_many_are_looked_up_and_each_is_found(sandbox, count):
     case = CASES["zeroxhost"]

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import time
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -131,6 +132,20 @@ def test_a_proxys_page_or_a_challenge_comes_and_nothing_is_made(sandbox, provide
         assert ("cf-mitigated: challenge" in head) == ("challenge" in fault)
         assert b"<title>" in body
         assert made_for(sandbox, order, provider) == 0
+
+
+def test_a_clock_that_is_off_shifts_the_answers_times_and_nothing_else(sandbox, provider):
+    order = new_id("~fault:clock_off=7200~")
+    status, _, body = answer_of(sandbox, provider, order)
+    assert status in {200, 201}
+    document = json.loads(body)
+    if provider == "zeroxhost":
+        assert 7100 < document["data"]["date"] - time.time() < 7300
+        assert document["data"]["expired_at"] > document["data"]["date"]
+    else:
+        made_at = datetime.fromisoformat(document["result"]["created_at"])
+        assert 7100 < made_at.timestamp() - time.time() < 7300
+    assert made_for(sandbox, order, provider) == 1
 
 
 def test_reset_makes_the_invoice_and_resets_the_connection(sandbox, provider):

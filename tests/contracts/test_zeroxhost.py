@@ -56,6 +56,7 @@ def test_the_answer_is_read_digit_for_digit():
         qr_code="URL",
         lifetime_minutes=Decimal(90),
         expires_at=EXPIRES_AT,
+        made_at=datetime(2025, 11, 25, 19, 45, 48, tzinfo=UTC),
     )
 
 

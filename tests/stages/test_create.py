@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
 import fakeredis
 import pytest
+from structlog.testing import capture_logs
 
 from domain.account import Account
 from domain.decision import Stage
@@ -34,6 +36,8 @@ INVOICE = SimpleNamespace(
     pay_currency=None,
     network=None,
     params="{}",
+    doubts=0,
+    created_at=datetime.now(UTC),
 )
 
 
@@ -157,3 +161,62 @@ def test_one_order_that_a_firewall_dislikes_holds_up_no_other():
     found = create_each(firewall, "bad", "bad", "bad", "bad", "a", "bad", "b")
     assert found == [ProviderRefused] * 4 + [Created, ProviderRefused, Created]
     assert len(firewall.calls) == 7
+
+
+class Skewed:
+    """A provider whose clock shows another time by so many seconds."""
+
+    can_be_asked = True
+
+    def __init__(self, *offsets):
+        self.offsets = list(offsets)
+
+    async def create(self, request, account):
+        date = datetime.now(UTC) + timedelta(seconds=self.offsets.pop(0))
+        expires_at = date + timedelta(minutes=90)
+        return Created(provider_ref="r", made_at=date, expires_at=expires_at, lifetime_minutes=Decimal(90))
+
+
+def made_by(provider, count, **fields):
+    """(what each of so many creates brings, what was logged of the provider's clock)."""
+
+    async def perform():
+        rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
+        providers: Any = {"nebulox": provider}
+        work, _ = ProviderStages(cast("Any", None), {"shop": ACCOUNT}, providers, rate).works()
+        assert work.perform is not None
+        found: list[Any] = []
+        for _ in range(count):
+            claim = Claim(Stage.CREATE, "shop", "inv_1", "t", False, datetime.now(UTC), lease_clock() + LEASE_SECONDS)
+            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | fields))])
+            found.append(judgement.evidence)
+        return found
+
+    with capture_logs() as logs:
+        found = asyncio.run(perform())
+    return found, [log["event"] for log in logs if log["event"].startswith("provider.clock")]
+
+
+def test_an_expiry_by_a_clock_that_is_hours_behind_is_counted_by_ours():
+    hours, lifetime = 3 * 3600.0, timedelta(minutes=90)
+    before = datetime.now(UTC)
+    behind, ahead, right = made_by(Skewed(-hours, hours, 0), 3)[0]
+    after = datetime.now(UTC)
+    assert before + lifetime <= behind.expires_at <= after + lifetime
+    assert behind.disbelieved_expires_at is not None
+    assert [abs(abs(one.clock_off_seconds) - hours) <= 60 for one in (behind, ahead)] == [True, True]
+    assert ahead.expires_at >= before + lifetime + timedelta(hours=2.9)
+    assert (right.clock_off_seconds, right.disbelieved_expires_at) == (None, None)
+
+
+def test_a_clock_that_is_off_is_logged_once_an_episode():
+    _, logged = made_by(Skewed(-7200, -7200, 7200, 0, 0, -7200), 6)
+    assert logged == ["provider.clock_off", "provider.clock_agrees", "provider.clock_off"]
+
+
+def test_a_repeat_that_is_answered_with_what_an_earlier_call_made_says_nothing_of_the_clock():
+    """Of an order in doubt: the provider had made it ten minutes ago."""
+    ordered_at = datetime.now(UTC) - timedelta(minutes=12)
+    found, logged = made_by(Skewed(-600), 1, status="in_doubt", doubts=1, created_at=ordered_at)
+    assert (found[0].clock_off_seconds, logged) == (None, [])
+    assert found[0].disbelieved_expires_at is None

@@ -334,6 +334,7 @@ def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str) -> 
         qr_code=read_text(data.get("qr_code"), MAX_URL),
         lifetime_minutes=lifetime_minutes,
         expires_at=expires_at,
+        made_at=read_epoch(data.get("date")),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import (
     ClockRanOut,
+    Created,
     CredentialsRefused,
     Evidence,
     InDoubt,
@@ -26,6 +28,7 @@ from domain.evidence import (
 )
 from domain.exact_json import read_json
 from domain.ports import CreateRequest, Provider
+from domain.provider_clock import settle_times
 from domain.status import Status
 from workers.limits import RateLimit
 from workers.pump import Slots, Work
@@ -69,6 +72,7 @@ class ProviderStages:
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
         self._refused: dict[str, tuple[float, CredentialsRefused | ProviderRefused]] = {}  #: until when, host seconds
         self._turned_away: dict[str, set[str]] = {}  #: account -> its orders turned away since anything else was said
+        self._clocks_off: set[str] = set()  #: accounts whose provider's last ``date`` was off
         self._paused: dict[str, float] = {}  #: rate-limited by the provider until
 
     def works(self) -> list[Work]:
@@ -139,9 +143,24 @@ class ProviderStages:
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
             # By the time its answer is kept another worker may have counted it as lost, and called again.
             return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
-        evidence = await self._providers[account.provider].create(_request(invoice), account)
+        evidence: Evidence = await self._providers[account.provider].create(_request(invoice), account)
         self._learn(account.name, evidence, invoice.id)
+        if isinstance(evidence, Created):
+            # A repeat may be answered with what an earlier call made: any time since the order came is right then.
+            asked_at = claim.claimed_at if invoice.doubts == 0 else invoice.created_at
+            passed = max(lease_clock() - (claim.over_at - self._lease(account.name, 1)), 0.0)
+            evidence = settle_times(evidence, asked_at, claim.claimed_at + timedelta(seconds=passed))
+            self._tell_clock(account.name, evidence.clock_off_seconds)
         return evidence
+
+    def _tell_clock(self, account: str, seconds: int | None) -> None:
+        """Once when a provider's clock is found off, once when it agrees again."""
+        if seconds is not None and account not in self._clocks_off:
+            self._clocks_off.add(account)
+            log.warning("provider.clock_off", account=account, seconds=seconds)
+        elif seconds is None and account in self._clocks_off:
+            self._clocks_off.remove(account)
+            log.info("provider.clock_agrees", account=account)
 
     def _learn(self, account: str, evidence: Evidence, invoice_id: str = "") -> None:
         """One answer tells of the whole account: with a refused key not every order has to ask for itself."""

@@ -41,9 +41,11 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
         doubts, refusals = accounts.read_doubts(connection), accounts.read_refusals(connection)
         waiting = [*accounts.read_waiting_creates(connection), *accounts.read_failing_look_ups(connection)]
         orphans = accounts.read_open(connection, list(config.accounts))
+        clocks = accounts.read_clocks_off(connection)
     yield from (_tell_doubts(each, now, config) for each in doubts if each.account in config.accounts)
     yield from (_tell_refusals(each, now, config) for each in refusals if each.account in config.accounts)
     yield from (_tell_waiting(each, now) for each in waiting if each.account in config.accounts)
+    yield from (_tell_clock(*each, now) for each in clocks if each[0] in config.accounts)
     yield from (_tell_orphans(account, statuses) for account, statuses in orphans.items())
 
 
@@ -89,6 +91,15 @@ def _tell_waiting(waiting: Waiting, now: datetime) -> Finding:
     state: State = "note" if waiting.kind == "RateLimited" else "wrong"
     cause = CAUSES.get(waiting.kind, "not_done")
     return Finding(f"account {waiting.account}", state, detail, cause, waiting.since, waiting.invoices)
+
+
+def _tell_clock(account: str, seconds: int, at: datetime, now: datetime) -> Finding:
+    where = "ahead of" if seconds > 0 else "behind"
+    detail = (
+        f"its provider's clock is {lasting(abs(seconds))} {where} the database's, by its last invoice {ago(at, now)} "
+        "ago: no invoice expires early by it; see that the database's clock is right, then tell the provider"
+    )
+    return Finding(f"account {account}", "note", detail, "provider_clock", at)
 
 
 def _tell_orphans(account: str, statuses: Mapping[str, int]) -> Finding:

@@ -7,7 +7,9 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -146,6 +148,19 @@ async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
     return (turn.earlier() or turn.act()).response()
 
 
+async def play_clock_off(turn: Turn) -> web.StreamResponse | None:
+    """The provider's clock shows another time: 0xhost's answer tells it, Nebulox's too, and expiries are by it."""
+    answer = turn.act()
+    document = cast("dict[str, dict[str, Any]]", answer.payload)
+    told = document["data"] if "data" in document else document["result"]
+    for field in told.keys() & {"date", "expired_at"}:
+        told[field] = int(told[field]) + int(turn.argument)
+    for field in told.keys() & {"created_at", "updated_at"}:
+        moved = datetime.fromisoformat(told[field]) + timedelta(seconds=int(turn.argument))
+        told[field] = moved.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return answer.response()
+
+
 async def play_not_json_object(turn: Turn) -> web.StreamResponse | None:
     return Answer(turn.act().status, ["this", "is", "no", "object"]).response()
 
@@ -190,6 +205,7 @@ FAULTS: dict[str, Fault] = {
     "reset": Fault(play_reset, 0, 0, 0),
     "garbage": Fault(play_garbage, 0, 0, 0),
     "duplicate": Fault(play_duplicate, 0, 0, 0),
+    "clock_off": Fault(play_clock_off, -10800, -315_360_000, 315_360_000),
     "not_json_object": Fault(play_not_json_object, 0, 0, 0),
     "endless": Fault(play_endless, 0.1, 0.001, 60),
     "huge": Fault(play_huge, 2 * 1024 * 1024, 1, 64 * 1024 * 1024),

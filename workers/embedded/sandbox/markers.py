@@ -9,7 +9,7 @@ from workers.embedded.sandbox.wire import InputError
 
 #: The closing ~ may also open the next marker: `~lifetime:5~pay:2~`.
 _MARKER = re.compile(r"~([a-z_]+):([^~]*)(?=~)")
-_FAULT = re.compile(r"([a-z_]+)(?:=([0-9]+(?:\.[0-9]+)?))?(?:\*([0-9]{1,6}))?")
+_FAULT = re.compile(r"([a-z_]+)(?:=(-?[0-9]+(?:\.[0-9]+)?))?(?:\*([0-9]{1,6}))?")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 STEP_MARKERS = ("pay", "confirm", "underpay", "expire")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from domain.decision import Stage
-from domain.evidence import CredentialsRefused
+from domain.evidence import Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.models import UtcTime
@@ -19,6 +19,9 @@ from domain.status import OPEN, UNMADE, Status
 from workers.store.agenda import AGENDA
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE, FAILED_LOOK_UP
+
+#: Rows of evidence in which an account's newest answer is looked for: who made nothing since has no news of its clock.
+RECENT_EVIDENCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +179,23 @@ def _reason(connection: Connection, evidence_id: int) -> str | None:
 def _last_words(connection: Connection, invoice_id: str) -> str | None:
     last = connection.scalar(select(func.max(EVIDENCE.c.id)).where(EVIDENCE.c.invoice_id == invoice_id))
     return None if last is None else _reason(connection, last)
+
+
+def read_clocks_off(connection: Connection) -> list[tuple[str, int, datetime]]:
+    """Accounts whose provider's clock was off when it last made an invoice: by how many seconds, and when that was."""
+    newest = select(func.max(EVIDENCE.c.id)).scalar_subquery()
+    made = and_(EVIDENCE.c.kind == Created.__name__, EVIDENCE.c.id > newest - RECENT_EVIDENCE)
+    last = (
+        select(func.max(EVIDENCE.c.id))
+        .join_from(EVIDENCE, INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
+        .where(made)
+        .group_by(INVOICE.c.provider_account)
+    )
+    rows = connection.execute(
+        select(INVOICE.c.provider_account, EVIDENCE.c.detail, EVIDENCE.c.at)
+        .join_from(EVIDENCE, INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
+        .where(EVIDENCE.c.id.in_(last))
+        .order_by(INVOICE.c.provider_account)
+    )
+    found = [(account, read_json(detail).get("clock_off_seconds"), at) for account, detail, at in rows]
+    return [(account, int(seconds), at) for account, seconds, at in found if seconds is not None]

@@ -1,0 +1,61 @@
+"""A provider's times against ours: how far its clock is off, and when an invoice really expires."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta
+
+from domain.evidence import Created
+from domain.order import MAX_LIFETIME_MINUTES
+
+#: Clocks that differ by no more are taken to agree.
+TOLERANCE = timedelta(minutes=1)
+LONGEST = timedelta(minutes=MAX_LIFETIME_MINUTES)
+
+
+def settle_times(made: Created, asked_at: datetime, answered_at: datetime) -> Created:
+    """The answer with an expiry that holds by our clock: ``asked_at`` and ``answered_at`` are the database's.
+
+    Where the provider's ``date`` lies outside the call by more than TOLERANCE its clock is off, or ours. Where it is
+    behind, and for an invoice that would be born expired, the lifetime is counted from the answer on, and what the
+    provider said is kept beside it; without a lifetime there is no expiry here, the account's policy gives one. By a
+    clock that is ahead the expiry comes late, never early: it stays.
+    """
+    off = _off(made.made_at, asked_at, answered_at)
+    told = made.expires_at
+    if told is not None and not _is_believed(made, off, told, answered_at):
+        span = _lifetime(made) or _distance(made.made_at, told)
+        if span is not None or told <= answered_at:
+            expires_at = None if span is None else answered_at + span
+            made = dataclasses.replace(made, expires_at=expires_at, disbelieved_expires_at=told)
+    # A ``date`` that agrees has nothing to add to the evidence.
+    seconds = None if off is None else round(off.total_seconds())
+    return dataclasses.replace(made, made_at=None if off is None else made.made_at, clock_off_seconds=seconds)
+
+
+def _off(made_at: datetime | None, asked_at: datetime, answered_at: datetime) -> timedelta | None:
+    """How far ahead of ours the provider's clock is (negative: behind); None where they agree or nobody knows."""
+    if made_at is None or asked_at - TOLERANCE <= made_at <= answered_at + TOLERANCE:
+        return None
+    return made_at - (asked_at if made_at < asked_at else answered_at)
+
+
+def _is_believed(made: Created, off: timedelta | None, told: datetime, answered_at: datetime) -> bool:
+    if told <= answered_at:
+        return False
+    if off is None or off > timedelta(0):
+        return True
+    lifetime = _lifetime(made)
+    return lifetime is not None and abs(told - answered_at - lifetime) <= TOLERANCE  # only its ``date`` is odd
+
+
+def _lifetime(made: Created) -> timedelta | None:
+    minutes = made.lifetime_minutes
+    return timedelta(minutes=float(minutes)) if minutes is not None and 0 < minutes <= MAX_LIFETIME_MINUTES else None
+
+
+def _distance(made_at: datetime | None, told: datetime) -> timedelta | None:
+    """Both by the provider's clock, so that their distance is right whatever it shows."""
+    if made_at is None or not timedelta(0) < told - made_at <= LONGEST:
+        return None
+    return told - made_at
