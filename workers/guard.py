@@ -9,6 +9,7 @@ keeps the original: a redelivered message is judged again.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 import structlog
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 from kombu import compression
 
 from workers.bundle import TOGETHER, Gathering
@@ -39,6 +41,30 @@ REPLY_EXCHANGE = "reply.celery.pidbox"
 NOT_TAKEN = "compressed bodies are not taken"
 
 
+#: A wait for the broker is looked out of so often: the process may be told to stop.
+STEP_SECONDS = 0.1
+MAX_STEPS = 50
+#: A connection that lasted so long was a good one.
+CALM_SECONDS = 30.0
+
+
+class Patience:
+    """How long to wait before connecting again: nothing at first, then twice as long each time, up to five seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last: float | None = None
+        self._steps = 0
+
+    def next_steps(self) -> int:
+        """Steps of a tenth of a second, now that the connection was lost again."""
+        now = self._clock()
+        again = self._last is not None and now - self._last < CALM_SECONDS
+        self._last = now
+        self._steps = min(self._steps * 2 or 2, MAX_STEPS) if again else 0
+        return self._steps
+
+
 class GuardedConsumer(Consumer):
     """Celery's consumer with a judge in front."""
 
@@ -50,7 +76,15 @@ class GuardedConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gathering: Gathering | None = None
+        self._patience = Patience(time.monotonic)
         refuse_compression()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Celery's, and then a wait that grows: a broker that takes connections and refuses all else is asked less."""
+        super().on_connection_error_after_connected(exc)
+        for _ in range(self._patience.next_steps()):
+            maybe_shutdown()
+            time.sleep(STEP_SECONDS)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler behind the guard; called anew for each connection."""

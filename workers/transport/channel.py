@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty
@@ -12,18 +13,20 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
-from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import ConnectionError as BrokerConnectionError
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from workers.transport.message import Message, read_item, record_ending
 from workers.transport.qos import QoS
+from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
 from workers.transport.scripts import CLAIM
 
 log = structlog.get_logger()
 
 #: The server waits on one list only; with several, a message in another one is found after at most this long.
 WAIT_SECONDS = 0.1
+#: A server that refused to wait is asked again after so long.
+PAUSING_SECONDS = 30.0
 #: A list that never holds anything: waiting on it is a mere pause.
 NOWHERE = "invoices.nowhere"
 
@@ -62,9 +65,10 @@ class Claiming:
         self._idle = False  # the last claim found nothing
         self._later = False  # ... because the next message is to be claimed alone, or another one is to stay alone
         self._last_list: str | None = None  # where the last message came from: the next one is awaited there
-        self._can_wait = True  # the server knows BLMOVE and takes it
+        self._waits_from = 0.0  # the server takes a BLMOVE, as far as is known, from this moment on
         self._one_client: Any = None  # for all but claiming
-        super().__init__(*args, **kwargs)
+        with refusals_as_lost_connections():
+            super().__init__(*args, **kwargs)
 
     # --- claiming -----------------------------------------------------------------------------------------------------
 
@@ -78,10 +82,7 @@ class Claiming:
         claim = self._new_claim(1, [queue], waits=False)
         command = self._claim_command(claim, {queue} if no_ack else set())
         with self.conn_or_acquire() as client:
-            try:
-                reply = client.execute_command(*command)
-            except ResponseError as error:
-                raise _broker_error(error) from error
+            reply = client.execute_command(*command)
             self._maybe_update_queues_expire(client, queue)
         if reply is None:
             return None
@@ -134,10 +135,11 @@ class Claiming:
         except ResponseError as error:  # an answer, and the last one: nothing is left unread
             self._claim = None
             self._release(claim.tags)
-            raise _broker_error(error) from error
+            raise as_lost_connection(error) from error
         except BaseException:
             connection.disconnect()
             raise
+        note_that_it_works()
         self._claim = None
         self._idle = not reply or reply == [LATER]
         self._later = not claim.tags or reply == [LATER]
@@ -162,9 +164,9 @@ class Claiming:
             connection.read_response()
         except ResponseError as error:
             # A server without BLMOVE (before 6.2), or a full one, which refuses it: pauses instead.
-            if self._can_wait:
+            if not self._waits_from:
                 log.warning("broker.waits_by_pausing", error=str(error)[:200])
-            self._can_wait = False
+            self._waits_from = time.monotonic() + PAUSING_SECONDS
 
     def _room(self: Any) -> int:
         """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit.
@@ -187,7 +189,7 @@ class Claiming:
 
     def _wait_command(self: Any, claim: _Claim, timeout: float | None) -> list[Any]:
         """Wait on the server without taking anything: a list's last item moves to where it is."""
-        if self._later or not self._can_wait:
+        if self._later or time.monotonic() < self._waits_from:
             return ["BRPOP", *self._prefixed([NOWHERE]), WAIT_SECONDS]
         seconds = timeout or 0
         if len(claim.lists) > 1:
@@ -214,10 +216,25 @@ class Claiming:
     def run_script(self: Any, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """What the script gives; ``keys`` without the global prefix."""
         with self.conn_or_acquire() as client:
-            try:
-                return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
-            except ResponseError as error:
-                raise _broker_error(error) from error
+            return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
+
+    @contextmanager
+    def conn_or_acquire(self: Any, client: Any = None) -> Iterator[Any]:
+        """kombu's; all that it does beside claiming and listening goes through it."""
+        with refusals_as_lost_connections(), super().conn_or_acquire(client) as acquired:  # type: ignore[misc]
+            yield acquired
+
+    def _subscribe(self: Any) -> None:
+        with refusals_as_lost_connections():
+            super()._subscribe()  # type: ignore[misc]
+
+    def _receive(self: Any) -> Any:
+        with refusals_as_lost_connections():
+            return super()._receive()  # type: ignore[misc]
+
+    def _poll_error(self: Any, kind: Any, **options: Any) -> None:
+        with refusals_as_lost_connections():
+            super()._poll_error(kind, **options)  # type: ignore[misc]
 
     def _create_client(self: Any, asynchronous: bool = False) -> Any:
         """kombu makes a client for each acknowledgement; one will do for all but claiming."""
@@ -272,13 +289,6 @@ class Claiming:
             log.warning("broker.claim_not_put_back", error=str(error)[:200])
         finally:
             self._claim = self._in_poll = None
-
-
-def _broker_error(error: ResponseError) -> Exception:
-    """What a refused script means: a missing right ends the worker; anything else passes (a failover, a full disk)."""
-    if isinstance(error, NoPermissionError):
-        return error
-    return BrokerConnectionError(f"the broker refused: {bytes_to_str(str(error))[:300]}")
 
 
 class Channel(Claiming, redis.Channel):
