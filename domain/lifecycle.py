@@ -234,7 +234,7 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
     if case.policy.can_be_asked and case.invoice.provider_ref:
         asked = case.invoice.final_look_at
         patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
-        if asked is None or asked < end:
+        if asked is None or asked < end or asked > case.now:  # that was by a clock that has been set back since
             agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
         if asked + patience > case.now:

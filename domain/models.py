@@ -136,6 +136,20 @@ class Agenda(SQLModel, table=True):
     lease_token: str | None = Field(default=None, sa_type=String(32))
     claims: int = Field(default=0)  #: without a completion: more than one means that a holder was lost
     pokes: int = Field(default=0)  #: work that came while the row was perhaps leased
+    fence: int | None = Field(default=None, sa_type=BigInteger)  #: PUBLISH: grows with each claim of the stream's row
+
+
+class DatabaseClock(SQLModel, table=True):
+    """The one row about the database's clock: what it last said, and how far it was set."""
+
+    __tablename__ = "clock"
+
+    name: str = Field(primary_key=True, max_length=20)
+    seen_at: datetime = Field(sa_type=UtcTime)  #: somebody who counts seconds by himself found it right then
+    stepped_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when it was last found to have been set
+    stepped_by: int | None = Field(default=None, sa_type=BigInteger)  #: microseconds
+    moving_by: int | None = Field(default=None, sa_type=BigInteger)  #: microseconds that waits are being moved by
+    moved_to: str | None = Field(default=None, sa_type=Text)  #: the last row that was moved, as ``stage/subject``
 
 
 class Event(SQLModel, table=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from domain.decision import Stage
+
 #: The wait before each try of a webhook, counted from the end of the try before it; 12 tries over about 75 h 42 m.
 DELIVERY_DELAYS: tuple[timedelta, ...] = (
     timedelta(0),
@@ -98,3 +100,23 @@ def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta
     """The wait before the next look-up, slower as long as nothing happens."""
     growth = min(POLL_GROWTH ** min(quiet_polls, 50), SLOWEST_POLL)
     return stretched(poll_seconds * growth, jitter)
+
+
+#: The stream's row waits for a lease at most, the removal of what is old for its next look; a minute more is no news.
+STANDING_WAITS = {Stage.PUBLISH: timedelta(seconds=60), Stage.RETAIN: timedelta(seconds=660)}
+
+
+def longest_wait(stage: Stage, poll_seconds: float = 0.0) -> timedelta | None:
+    """How far away a stage's next time can be. What lies beyond was planned by a clock that has been set back since.
+
+    None where times are no waits: the clock's stage keeps what providers and policies say. ``poll_seconds``: the
+    account's.
+    """
+    if stage is Stage.CLOCK:
+        return None
+    if stage in STANDING_WAITS:
+        return STANDING_WAITS[stage]
+    longest = RETRY_AFTER_LIMIT.total_seconds()
+    if stage is Stage.CHECK:
+        longest = max(longest, max(poll_seconds, MONITOR_POLL_SECONDS) * SLOWEST_POLL)
+    return stretched(longest, 1.0) + timedelta(minutes=1)

@@ -44,10 +44,12 @@ class MissingEngineError(Exception):
 
 
 @contextlib.contextmanager
-def run_postgres(changes: Mapping[str, str] | None = None) -> Iterator[str]:
+def run_postgres(
+    changes: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """A PostgreSQL server on a private Unix socket; yields its `postgresql+psycopg://` URL (database `postgres`).
 
-    ``changes`` are settings that differ from SERVER_SETTINGS.
+    ``changes`` are settings that differ from SERVER_SETTINGS; the server has ``environment`` beside our own.
     """
     programs = _find_postgres()
     with _private_folder("invoices-pg-") as folder:
@@ -57,7 +59,20 @@ def run_postgres(changes: Mapping[str, str] | None = None) -> Iterator[str]:
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         settings = SERVER_SETTINGS | dict(changes or {}) | {"unix_socket_directories": str(folder)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        _run(programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-t", "60", "-o", options, "start")
+        _run(
+            programs / "pg_ctl",
+            "-D",
+            data,
+            "-l",
+            folder / "log",
+            "-w",
+            "-t",
+            "60",
+            "-o",
+            options,
+            "start",
+            more=environment,
+        )
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
         finally:
@@ -132,7 +147,7 @@ def _open_to_all(folder: Path) -> bool:
     return all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents))
 
 
-def _run(program: Path, *arguments: object) -> None:
+def _run(program: Path, *arguments: object, more: Mapping[str, str] | None = None) -> None:
     command = [str(program), *map(str, arguments)]
     # Into a file, not a pipe: the server inherits it and would keep a pipe open.
     with tempfile.TemporaryFile() as output:
@@ -143,6 +158,7 @@ def _run(program: Path, *arguments: object) -> None:
             stderr=subprocess.STDOUT,
             cwd="/",
             check=False,
+            env={**os.environ, **(more or {})},
             **AS_SOMEBODY,
         )
         output.seek(0)

@@ -36,7 +36,7 @@ from workers.outbound.webhook import WebhookSender
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
 from workers.pump import Pump, Work
-from workers.stages import DeliverStage, ProviderStages, clock, publish, retain
+from workers.stages import DeliverStage, ProviderStages, clock, publish, retain, watching
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
@@ -186,6 +186,7 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections())
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_standing()
+    await stack.enter_async_context(watching(store.timekeeper().look))
     return [
         *accounts.works(),
         clock(store),

@@ -12,10 +12,13 @@ from typing import Any
 from domain.status import SILENT, TRANSITIONS, Status
 from tests.acceptance.system import follows
 from tests.simulation.database import moment
+from tests.simulation.plan import UNTIL_TAKEN_SECONDS
 
 #: In a quiet history an order is taken up within this, far below a sweep: two transactions on its way may each
 #: pause for half a second (seed 308441).
 PROMPT_SECONDS = 1.2
+#: A lease that nobody finishes, and more than one look.
+SOON_SECONDS = 30.0
 ENDED = {"paid", "expired", "failed", "cancelled", "refunded"}
 STANDING = "('publish', 'retain')"
 
@@ -35,6 +38,7 @@ def audit(world: Any, *, at_rest: bool) -> list[str]:
         "webhooks in order": _webhooks,
         "the stream in order": _stream,
         "prompt where nothing is wrong": _prompt,
+        "the stream is told soon": _told_soon,
         "no error of ours": lambda world: iter(world.errors),
     }
     found = [] if at_rest else ["no invoice stuck: not at rest"]
@@ -221,3 +225,11 @@ def _prompt(world: Any) -> Iterator[str]:
     for invoice, at, claimed in _rows(world, query):
         if claimed is not None and claimed - at > PROMPT_SECONDS:
             yield f"{invoice}: taken up after {claimed - at:.2f} s"
+
+
+def _told_soon(world: Any) -> Iterator[str]:
+    """Whatever the clocks say: once nothing goes wrong any more, an event waits for a few seconds."""
+    calm_at = max([world.plan.calm_at, *(step[0] for step in world.plan.clock_steps)]) + UNTIL_TAKEN_SECONDS
+    for number, at, told_at in _rows(world, "SELECT number, at, told_at FROM sim_told WHERE told_at NOTNULL"):
+        if told_at - max(at, calm_at) > SOON_SECONDS:
+            yield f"event {number}: written at {at:.1f}, told at {told_at:.1f}"

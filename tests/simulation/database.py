@@ -17,12 +17,16 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from domain.timekeeping import TOLERANCE_SECONDS, TRUSTED_SECONDS
 from tests.simulation.loop import Died
 from tests.simulation.statements import Statements
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+
+#: A clock that is set ahead by less may end a lease so much too early.
+SLACK_SECONDS = TRUSTED_SECONDS + TOLERANCE_SECONDS
 
 RECORDER = """
 CREATE TABLE sim_history (
@@ -31,6 +35,13 @@ CREATE TABLE sim_history (
 );
 CREATE TABLE sim_breach (stage TEXT, subject TEXT, what TEXT);
 CREATE TABLE sim_claim (stage TEXT, subject TEXT, at REAL);
+CREATE TABLE sim_told (number INTEGER, at REAL, told_at REAL);
+CREATE TRIGGER sim_written AFTER INSERT ON event BEGIN
+    INSERT INTO sim_told VALUES (NEW.number, sim_now(), NULL);
+END;
+CREATE TRIGGER sim_published AFTER UPDATE OF published_at ON event WHEN OLD.published_at IS NULL BEGIN
+    UPDATE sim_told SET told_at = sim_now() WHERE number = NEW.number;
+END;
 CREATE TRIGGER sim_queued AFTER INSERT ON invoice BEGIN
     INSERT INTO sim_history VALUES (NEW.id, NULL, NEW.status, 0, NEW.sequence, sim_now(), NULL, NULL);
 END;
@@ -42,12 +53,12 @@ CREATE TRIGGER sim_claimed AFTER UPDATE OF lease_token ON agenda
 WHEN NEW.lease_token IS NOT NULL AND NEW.lease_token IS NOT OLD.lease_token BEGIN
     INSERT INTO sim_claim VALUES (NEW.stage, NEW.subject, sim_now());
     INSERT INTO sim_breach SELECT OLD.stage, OLD.subject, 'taken while it was held'
-        WHERE sim_takes(NEW.lease_token, OLD.lease_token, OLD.due_at);
+        WHERE sim_takes(NEW.lease_token, NEW.due_at, OLD.lease_token, OLD.due_at);
 END;
 CREATE TRIGGER sim_taken AFTER INSERT ON agenda
 WHEN NEW.lease_token IS NOT NULL BEGIN
     INSERT INTO sim_claim VALUES (NEW.stage, NEW.subject, sim_now());
-    SELECT sim_takes(NEW.lease_token, NULL, NULL);
+    SELECT sim_takes(NEW.lease_token, NEW.due_at, NULL, NULL);
 END;
 CREATE TRIGGER sim_freed AFTER UPDATE OF lease_token ON agenda
 WHEN NEW.lease_token IS NULL AND OLD.lease_token IS NOT NULL BEGIN
@@ -74,10 +85,11 @@ class Engine:
     def __init__(self) -> None:
         self.world: Any = None
         self._holders: dict[str, Any] = {}
+        self._ends: dict[str, float] = {}  #: of leases, by a clock that nobody sets
         self.raw = sqlite3.connect(":memory:", isolation_level=None, cached_statements=1000)
         self.statements: Any = Statements(self.raw, self._watch)
         self.raw.create_function("sim_now", 0, lambda: self.world.loop.now)
-        self.raw.create_function("sim_takes", 3, self._takes)
+        self.raw.create_function("sim_takes", 4, self._takes)
         self.raw.create_function("sim_frees", 2, self._frees)
         _migrate(self.raw)
         self._tables = [name for (name,) in self.rows(_TABLES)]
@@ -86,6 +98,7 @@ class Engine:
         """An empty, migrated database for this world."""
         self.world = world
         self._holders.clear()
+        self._ends.clear()
         self.raw.execute("BEGIN")
         for table in self._tables:
             self.raw.execute(f"DELETE FROM {table}")
@@ -113,12 +126,17 @@ class Engine:
     def _live(self, due_at: str | None) -> bool:
         return due_at is not None and datetime.fromisoformat(due_at).replace(tzinfo=UTC) > self.world.database_now()
 
-    def _takes(self, new: str, old: str | None, due_at: str | None) -> bool:
+    def _takes(self, new: str, end: str, old: str | None, due_at: str | None) -> bool:
         self._holders[new] = self.world.acting
+        lease = datetime.fromisoformat(end).replace(tzinfo=UTC) - self.world.database_now()
+        self._ends[new] = self.world.loop.now + lease.total_seconds()
         before = self._holders.get(old or "")
+        robbed = (
+            before is not None and before.is_awake() and self._ends[old or ""] > self.world.loop.now + SLACK_SECONDS
+        )
         if before is not None and before is not self.world.acting:
             before.lose()
-        return old is not None and self._live(due_at)
+        return old is not None and (robbed or self._live(due_at))
 
     def _frees(self, token: str, due_at: str | None) -> bool:
         return self._live(due_at) and self._holders.get(token) is not self.world.acting

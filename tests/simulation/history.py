@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.audit import audit
-from tests.simulation.database import Engine, WorldClock, moment
+from tests.simulation.database import SLACK_SECONDS, Engine, WorldClock, moment
 from tests.simulation.engines import BELL_FAULTS, Broker, Keys, Scripts
 from tests.simulation.hosts import SECRET, Intake, Process, Worker
 from tests.simulation.loop import Loop
@@ -19,7 +19,7 @@ from tests.simulation.plan import FREEZE_IN_CALL_SHARE, FREEZE_SECONDS, Luck, Pl
 from tests.simulation.platform import standing_on
 from workers.store.endpoints import add_endpoint
 
-LONGEST_SECONDS = 3600.0  #: who is not at rest by then is stuck
+LONGEST_SECONDS = 8000.0  #: who is not at rest by then is stuck; what a clock an hour ahead has planned may stay
 MOST_STEPS = 60_000
 LEAP_MARGIN_SECONDS = 0.05  #: who was suspended sweeps at once, and is on time again
 
@@ -215,7 +215,7 @@ class World:
     def _leap(self, due: float) -> None:
         """Nothing but sweeps lies ahead for a while: as if all hosts had been suspended until shortly before."""
         loop = self.loop
-        if due - loop.now < 0.3 or self.in_flight or self.broker.held:
+        if due - loop.now < 0.3 or self.in_flight or self.broker.held or self._is_unseen():
             return
         ahead = [
             at
@@ -228,6 +228,16 @@ class World:
             ahead.append(loop.now + wait.total_seconds())
         if ahead:
             loop.now = max(loop.now, min(ahead) - LEAP_MARGIN_SECONDS)
+
+    def _is_unseen(self) -> bool:
+        """The clock was set, and nobody who is awake has looked at it since."""
+        if "steps" not in self.plan.faults:
+            return False
+        now = self.database_now().replace(tzinfo=None)
+        return any(
+            moving_by is not None or abs((datetime.fromisoformat(seen_at) - now).total_seconds()) > SLACK_SECONDS
+            for seen_at, moving_by in self.engine.rows("SELECT seen_at, moving_by FROM clock")
+        )
 
     @property
     def hosts(self) -> list[Any]:

@@ -29,7 +29,7 @@ from workers.outbound.webhook import WebhookSender
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.pump import Pump
-from workers.stages import DeliverStage, ProviderStages, clock, publish
+from workers.stages import DeliverStage, ProviderStages, clock, publish, watching
 from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
 
@@ -164,6 +164,10 @@ class Process(Host):
         self.until_taken = seconds == UNTIL_TAKEN_SECONDS
         self.world.loop.at_world(seconds, lambda: None)
 
+    def is_awake(self) -> bool:
+        """It works on what it holds."""
+        return not self.dead and self.frozen_until <= self.world.loop.now
+
     def lose(self) -> None:
         """Somebody took over a lease of this host: the worst moment for it to come back."""
         if self.until_taken and not self.dead:
@@ -247,7 +251,6 @@ class Worker(Process):
         self.context.run(self.pump.stop, 5.0)
 
     async def _open_works(self, stack: AsyncExitStack) -> list[Any]:
-        del stack
         world, store = self.world, self.runtime.store
         sender = WebhookSender(AddressGuard(), clock=lambda: self.host_now().timestamp())
         sender._client = LeanClient(Wire(world, world.receiver.serve, HOOK_FAULTS))
@@ -255,6 +258,7 @@ class Worker(Process):
         deliver = DeliverStage(store, sender, Breaker(world.scripts), lambda: BOX)
         store.add_standing()
         stream = EventStream(world.scripts, "events", 1000)
+        await stack.enter_async_context(watching(store.timekeeper(SimpleNamespace(now=self.host_now)).look))
         return [*accounts.works(), clock(store), publish(store, stream), deliver.work()]
 
 

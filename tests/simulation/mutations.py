@@ -16,11 +16,12 @@ from domain import lifecycle
 from domain.decision import Decision, Stage
 from domain.evidence import Created, InDoubt
 from domain.status import Status
+from domain.timekeeping import Verdict
 from tests.simulation.database import HostDatabase
 from tests.simulation.engines import Scripts
 from workers import tasks
 from workers.stages.provider import ProviderStages
-from workers.store import agenda, deliveries, intake, judging, outbox
+from workers.store import agenda, deliveries, fence, intake, judging, outbox, timekeeper
 from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
 from workers.store.outbox import DELIVERY
@@ -102,6 +103,31 @@ def nobody_minds_that_an_earlier_holder_was_lost() -> Any:
         return [(held._replace(lost=False), row) for held, row in claim(*arguments)]
 
     return patch.object(agenda, "_claim", careless)
+
+
+# ---------------------------------------------------------------- clocks that are set
+
+
+@planted("clock steps", "taken while it was held")
+def a_lease_is_over_when_the_clock_says_so() -> Any:
+    return patch.object(agenda, "is_trusted", lambda *_: True)
+
+
+@planted("clock steps", "told soon|stuck")
+def nobody_notices_that_the_clock_was_set_back() -> Any:
+    return _both(
+        patch.object(timekeeper, "judge_clock", lambda *_: Verdict("steady")),
+        patch.object(agenda, "STANDING_WAITS", {}),
+    )
+
+
+@planted("clock steps", "told soon|stuck")
+def a_fence_that_is_ahead_is_believed() -> Any:
+    def by_the_clock(kept: Any, at: Any) -> int:
+        del kept
+        return int(at.timestamp() * 1_000_000)
+
+    return _both(patch.object(fence, "next_fence", by_the_clock), patch.object(Store, "lift_fence", lambda *_: None))
 
 
 # ---------------------------------------------------------------- what belongs together

@@ -19,6 +19,7 @@ PROFILES: dict[str, frozenset[str]] = {
     "network": frozenset({"network"}),
     "storm": frozenset({"death", "freeze", "database", "network", "stop", "clock"}),
     "long freezes": frozenset({"freeze", "network"}),
+    "clock steps": frozenset({"steps", "death"}),
 }
 NAMES = tuple(PROFILES)
 
@@ -66,9 +67,18 @@ def make_plan(seed: int, profile: str | None = None) -> Plan:
         plan.outages.append((dice.uniform(0.1, 10), dice.choice((0.2, 1.5, 6.0))))
     if "clock" in plan.faults and dice.random() < 0.5:
         plan.clock_steps.append((dice.uniform(0.1, 10), dice.choice((0.5, 15.0, -0.2))))
+    if "steps" in plan.faults:
+        plan.clock_steps += _steps(dice)
     if "stop" in plan.faults and dice.random() < 0.5:
         plan.stops.append(dice.uniform(0.2, 6))
     return plan
+
+
+def _steps(dice: Random) -> list[tuple[float, float]]:
+    """The database's clock is set ahead and right again, or back, or both, by minutes or an hour."""
+    far = dice.choice((20.0, 600.0, 3600.0))
+    at, wait = dice.uniform(0.1, 10), dice.choice((0.5, 3.0, 12.0, 30.0))
+    return dice.choice(([(at, far), (at + wait, -far)], [(at, far)], [(at, -far)], [(at, -far), (at + wait, far)]))
 
 
 def _add_order(plan: Plan, dice: Random, order_id: str) -> None:

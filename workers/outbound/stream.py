@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
 # The fence and the entries are one step: a holder that slept through its lease cannot write after its successor.
-# KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers the fence in force when that is newer.
+# KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers what is kept as the fence when that is newer
+# or no number at all: anybody may have written there.
 _APPEND = """
-local in_force = tonumber(redis.call('GET', KEYS[2]) or '0')
-if in_force > tonumber(ARGV[1]) then return in_force end
+local kept = redis.pcall('GET', KEYS[2])
+if type(kept) == 'table' then return 'no text' end
+if kept then
+  local in_force = tonumber(kept)
+  if not (in_force and in_force <= tonumber(ARGV[1])) then return string.sub(kept, 1, 64) end
+end
 redis.call('SET', KEYS[2], ARGV[1])
 for i = 3, #ARGV do
   redis.call('XADD', KEYS[1], '*', 'event', ARGV[i])
 end
 redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])
+return 0
+"""
+
+# KEYS: stream, fence. ARGV: what was found there, and what is to be there instead. Whoever came in between stays.
+_RESET = """
+local kept = redis.pcall('GET', KEYS[2])
+if type(kept) == 'table' then kept = 'no text' end
+if kept and string.sub(kept, 1, 64) == ARGV[1] then redis.call('SET', KEYS[2], ARGV[2]) end
 return 0
 """
 
@@ -27,12 +41,24 @@ CHUNK = 500
 
 
 class StaleFence(Exception):  # noqa: N818 - reads as what happened
-    """Somebody with a newer lease has published: stop, and let them go on."""
+    """Somebody with a newer lease has published, or has written there what is no fence of ours."""
 
-    def __init__(self, fence: int, in_force: int) -> None:
-        super().__init__(f"the stream is at fence {in_force}, this publisher holds {fence}")
+    def __init__(self, fence: int, kept: object, added: int = 0) -> None:
+        """``kept``: what stands there; ``added``: so many of the events were added before."""
+        self.kept = kept if isinstance(kept, bytes) else str(kept).encode()
+        super().__init__(f"the stream is at fence {self.kept.decode(errors='replace')}, this publisher holds {fence}")
         self.fence = fence
-        self.in_force = in_force
+        self.added = added
+
+    @property
+    def in_force(self) -> int | None:
+        """The number that stands there; None for anything else."""
+        return read_fence(self.kept)
+
+
+def read_fence(kept: bytes) -> int | None:
+    """The number of a fence as Redis keeps it; None for what is none."""
+    return int(kept) if kept.isdigit() and len(kept) <= len(str(MAX_FENCE)) else None
 
 
 class EventStream:
@@ -42,6 +68,7 @@ class EventStream:
         """``stream`` is the key, kept at about ``maxlen`` entries; the fence is kept under ``<stream>:fence``."""
         self._keys = [stream, f"{stream}:fence"]
         self._maxlen = maxlen
+        self._redis = redis_client
         self._append = redis_client.register_script(_APPEND)
 
     async def append(self, events: Sequence[tuple[str, bytes]], fence: int) -> None:
@@ -55,6 +82,10 @@ class EventStream:
             raise ValueError(f"fence: {fence} is outside 1..2**53")
         for start in range(0, len(events), CHUNK):
             bodies = [body for _, body in events[start : start + CHUNK]]
-            in_force = int(await self._append(keys=self._keys, args=[fence, self._maxlen, *bodies]))
-            if in_force:
-                raise StaleFence(fence, in_force)
+            kept: Any = await self._append(keys=self._keys, args=[fence, self._maxlen, *bodies])
+            if kept != 0:
+                raise StaleFence(fence, kept, start)
+
+    async def replace_fence(self, kept: bytes, fence: int) -> None:
+        """Put a fence in the place of what was found there; where it has changed since, nothing happens."""
+        await self._redis.register_script(_RESET)(keys=self._keys, args=[kept, fence])

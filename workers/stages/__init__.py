@@ -5,5 +5,6 @@ from workers.stages.deliver import DeliverStage
 from workers.stages.provider import ProviderStages
 from workers.stages.publish import publish
 from workers.stages.retain import retain
+from workers.stages.watch import watching
 
-__all__ = ["DeliverStage", "ProviderStages", "clock", "publish", "retain"]
+__all__ = ["DeliverStage", "ProviderStages", "clock", "publish", "retain", "watching"]

@@ -25,6 +25,7 @@ PUBLISH_BATCH = 2000
 #: The holder gathers events for so long between two batches that aren't full, and others look no sooner.
 GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
+LIFTS = 3  #: of the fence in a row; who writes there again and again is not ours to fight
 
 
 def publish(store: Store, stream: EventStream) -> Work:
@@ -62,17 +63,50 @@ def _finish(store: Store, results: Sequence[tuple[Claim, float]]) -> None:
         store.finish(claim, wait_seconds)
 
 
+class _Publisher:
+    """The stream under one claim of its row."""
+
+    def __init__(self, store: Store, stream: EventStream, claim: Claim) -> None:
+        self._store = store
+        self._stream = stream
+        self._claim = claim
+        self._fence = claim.fence or int(claim.claimed_at.timestamp() * 1_000_000)
+
+    async def append(self, events: Sequence[tuple[str, bytes]]) -> None:
+        """Tell the stream. Raises StaleFence where the row was taken over."""
+        for _ in range(LIFTS):
+            try:
+                await self._stream.append(events, self._fence)
+            except StaleFence as stale:
+                events = events[stale.added :]
+                await self._lift(stale)
+            else:
+                return
+        await self._stream.append(events, self._fence)
+
+    async def _lift(self, stale: StaleFence) -> None:
+        """Who holds the row by the database is right, and the stream's fence is not: it is a leftover, or ahead."""
+        in_force = stale.in_force or 0
+        fence = await asyncio.to_thread(self._store.lift_fence, self._claim, in_force)
+        if fence is None:
+            raise stale
+        log.warning("stream.fence_ahead", found=stale.kept.decode(errors="replace"), fence=fence)
+        self._fence = fence
+        if fence <= in_force or stale.in_force is None:
+            await self._stream.replace_fence(stale.kept, fence)
+
+
 async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
     """Until nothing comes any more or a third of the lease is over: the next claim, by whomever, goes on."""
-    fence = int(claim.claimed_at.timestamp() * 1_000_000)
+    publisher = _Publisher(store, stream, claim)
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
-    while await _publish_backlog(store, stream, fence, until):
+    while await _publish_backlog(store, publisher, until):
         if time.monotonic() > until:
             return
         await asyncio.sleep(GATHER_SECONDS)
 
 
-async def _publish_backlog(store: Store, stream: EventStream, fence: int, until: float) -> bool:
+async def _publish_backlog(store: Store, publisher: _Publisher, until: float) -> bool:
     """Whether there was any.
 
     While one batch is told, the one before it is marked and then the next is read. None of them is marked before the
@@ -84,7 +118,7 @@ async def _publish_backlog(store: Store, stream: EventStream, fence: int, until:
         telling = [event.number for event in events]
         ahead = PUBLISH_BATCH if len(events) == PUBLISH_BATCH and time.monotonic() < until else 0
         async with asyncio.TaskGroup() as group:
-            group.create_task(stream.append([(event.id, event.body) for event in events], fence))
+            group.create_task(publisher.append([(event.id, event.body) for event in events]))
             turn = group.create_task(asyncio.to_thread(_mark_and_read, store, told, telling, ahead))
         told, events = telling, turn.result()
     if told:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     Connection,
@@ -31,7 +31,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
 from domain.models import Agenda, Invoice, UtcTime
+from domain.schedule import STANDING_WAITS
 from workers.store.bulk import execute_keyed, key_rows, keyed
+from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
 
 AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
@@ -41,6 +43,8 @@ _INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
 MAX_CLAIMS = 5
 #: From its next claim on a row is taken alone: what killed its holders may have been a neighbour in their batches.
 SUSPECT_CLAIMS = 3
+
+BROUGHT_NEAR = 1000  #: rows of a lane at a time that lie too far away
 
 CLOCK_LANE = "clock"  #: one lane for all accounts: nobody's provider can hold up the clock
 PUBLISH_LANE = "stream"  #: and the subject of the one row that stands for the stream
@@ -61,43 +65,64 @@ _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT {key} FROM agenda
-    WHERE stage = :stage AND lane = :lane AND due_at <= {now}
+    WHERE stage = :stage AND lane = :lane AND due_at <= {now}{free}
     ORDER BY due_at LIMIT :limit {lock}
 )
 UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 1
 WHERE {chosen}
 RETURNING subject, claims, {now} AS claimed_at
 """
-_CLAIM_POSTGRESQL = text(
-    _CLAIM.format(
-        key="ctid",
-        now="now()",
-        lease_end="now() + :lease",
-        lock="FOR UPDATE SKIP LOCKED",
-        chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
-    )
-).bindparams(bindparam("lease", type_=Interval))
-_CLAIMED = _CLAIM_POSTGRESQL.columns(
-    column("subject", String), column("claims", Integer), column("claimed_at", DateTime(timezone=True))
-).cte("claimed")
-#: With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its agenda
-#: row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed.
-_CLAIM_INVOICES_POSTGRESQL = select(_CLAIMED, _INVOICE).outerjoin_from(
-    _CLAIMED, _INVOICE, _INVOICE.c.id == _CLAIMED.c.subject
-)
-_CLAIM_SQLITE = (
-    text(
+#: Leaves out what somebody holds, though the lease seems to be over.
+_FREE = " AND lease_token IS NULL"
+
+
+def _claim_postgresql(free: str) -> Any:
+    return text(
         _CLAIM.format(
-            key="subject",
-            now=":now",
-            lease_end=":lease_end",
-            lock="",
-            chosen="stage = :stage AND subject IN (SELECT subject FROM picked)",
+            key="ctid",
+            now="now()",
+            lease_end="now() + :lease",
+            lock="FOR UPDATE SKIP LOCKED",
+            chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
+            free=free,
         )
+    ).bindparams(bindparam("lease", type_=Interval))
+
+
+def _claim_invoices_postgresql(free: str) -> Any:
+    """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
+    agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
+    columns = column("subject", String), column("claims", Integer), column("claimed_at", DateTime(timezone=True))
+    claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
+    return select(claimed, _INVOICE).outerjoin_from(claimed, _INVOICE, _INVOICE.c.id == claimed.c.subject)
+
+
+def _claim_sqlite(free: str) -> Any:
+    return (
+        text(
+            _CLAIM.format(
+                key="subject",
+                now=":now",
+                lease_end=":lease_end",
+                lock="",
+                chosen="stage = :stage AND subject IN (SELECT subject FROM picked)",
+                free=free,
+            )
+        )
+        .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
+        .columns(subject=String, claimed_at=UtcTime)
     )
-    .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
-    .columns(subject=String, claimed_at=UtcTime)
-)
+
+
+_CLAIM_POSTGRESQL = _claim_postgresql("")
+_CLAIM_INVOICES_POSTGRESQL = _claim_invoices_postgresql("")
+_CLAIM_SQLITE = _claim_sqlite("")
+_CLAIM_FREE_POSTGRESQL = _claim_postgresql(_FREE)
+_CLAIM_FREE_INVOICES_POSTGRESQL = _claim_invoices_postgresql(_FREE)
+_CLAIM_FREE_SQLITE = _claim_sqlite(_FREE)
+
+#: What becomes of rows whose lease seems to be over: they are taken if the clock is trusted, in any case, or left.
+Lost = Literal["ask", "take", "leave"]
 
 
 def lease_clock() -> float:
@@ -118,6 +143,7 @@ class Claim(NamedTuple):
     lost: bool
     claimed_at: datetime
     over_at: float = math.inf
+    fence: int = 0  #: PUBLISH: greater than that of every claim before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +177,36 @@ def delete_rows(dialect: str) -> Any:
 
 
 def claim(
-    connection: Connection, database: Database, stage: Stage, lane: str, limit: int, lease_seconds: float
+    connection: Connection,
+    database: Database,
+    stage: Stage,
+    lane: str,
+    limit: int,
+    lease_seconds: float,
+    lost: Lost = "ask",
 ) -> list[Claim]:
     """Lease up to ``limit`` due rows of a lane, oldest first.
 
-    A row whose holders keep dying is taken alone, and in the end parked instead.
+    A row whose holders keep dying is taken alone, and in the end parked instead. Raises ClockInDoubt where a lease
+    seems to be over and nobody knows whether the clock was set: the transaction has to be undone.
     """
-    return [held for held, _ in _claim(connection, database, stage, lane, limit, lease_seconds, _CLAIM_POSTGRESQL)]
+    statement = _CLAIM_FREE_POSTGRESQL if lost == "leave" else _CLAIM_POSTGRESQL
+    found = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
+    return [held for held, _ in found]
 
 
 def claim_invoices(
-    connection: Connection, database: Database, stage: Stage, lane: str, limit: int, lease_seconds: float
+    connection: Connection,
+    database: Database,
+    stage: Stage,
+    lane: str,
+    limit: int,
+    lease_seconds: float,
+    lost: Lost = "ask",
 ) -> list[tuple[Claim, Any]]:
     """The same, each with its invoice; one that is gone comes as None."""
-    claimed = _claim(connection, database, stage, lane, limit, lease_seconds, _CLAIM_INVOICES_POSTGRESQL)
+    statement = _CLAIM_FREE_INVOICES_POSTGRESQL if lost == "leave" else _CLAIM_INVOICES_POSTGRESQL
+    claimed = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
     if database.is_postgresql:
         return [(held, None if row.id is None else row) for held, row in claimed]
     if not claimed:
@@ -187,6 +229,7 @@ def _claim(
     limit: int,
     lease_seconds: float,
     on_postgresql: Any,
+    lost: Lost,
 ) -> list[tuple[Claim, Any]]:
     """Claims and the rows that they came with: subject, claims, claimed_at and what else the statement asks for."""
     token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), lease_clock() + lease_seconds
@@ -195,7 +238,11 @@ def _claim(
         rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
     else:
         now = database.now(connection)
-        rows = connection.execute(_CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}).all()
+        rows = connection.execute(
+            _CLAIM_FREE_SQLITE if lost == "leave" else _CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}
+        ).all()
+    if lost == "ask" and any(row[1] > 1 for row in rows) and not is_trusted(connection, rows[0][2]):
+        raise ClockInDoubt
     # A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it.
     standing = {subject for its_stage, subject in STANDING if its_stage is stage}
     mortal = {row[0]: row[1] for row in rows if row[0] not in standing}
@@ -252,22 +299,58 @@ def add_standing(connection: Connection, database: Database) -> None:
 
 
 def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[Stage, str]]) -> list[Due]:
-    """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only."""
+    """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only.
+
+    A standing row that lies too far away is due: the clock was set back since.
+    """
     if not lanes:
         return []
     keys = [(stage.value, lane) for stage, lane in lanes]
     rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys).all()
     found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
     now = database.now(connection)
-    return [Due(stage, lane, (due_at - now).total_seconds()) for stage, lane, due_at in found]
+    return [Due(stage, lane, _wait(stage, due_at - now)) for stage, lane, due_at in found]
+
+
+def _wait(stage: Stage, wait: timedelta) -> float:
+    longest = STANDING_WAITS.get(stage)
+    return 0.0 if longest is not None and wait > longest else wait.total_seconds()
 
 
 @functools.cache
 def _earliest(dialect: str) -> Any:
+    return _ends(dialect, func.min)
+
+
+@functools.cache
+def _latest(dialect: str) -> Any:
+    return _ends(dialect, func.max)
+
+
+def _ends(dialect: str, end: Any) -> Any:
     asked = key_rows(dialect, ("stage", "lane"))
     due_at = (
-        select(func.min(AGENDA.c.due_at, type_=UtcTime))
+        select(end(AGENDA.c.due_at, type_=UtcTime))
         .where(AGENDA.c.stage == asked.c.stage, AGENDA.c.lane == asked.c.lane)
         .scalar_subquery()
     )
     return select(asked.c.stage, asked.c.lane, due_at.label("due_at"))
+
+
+def far_lanes(connection: Connection, database: Database, waits: Mapping[tuple[Stage, str], timedelta]) -> list[Due]:
+    """Lanes with rows that lie further away than the longest wait there (``waits``): the clock was set back since they
+    were planned. Index reads only."""
+    if not waits:
+        return []
+    rows = execute_keyed(connection, _latest, ("stage", "lane"), [(stage.value, lane) for stage, lane in waits]).all()
+    now = database.now(connection)
+    ends = [(Stage(row.stage), row.lane, row.due_at - now) for row in rows if row.due_at is not None]
+    return [Due(stage, lane, far.total_seconds()) for stage, lane, far in ends if far > waits[stage, lane]]
+
+
+def bring_near(connection: Connection, database: Database, lane: tuple[Stage, str], wait: timedelta) -> None:
+    """Let rows of a lane be due, some at a time, that lie further away than ``wait``."""
+    now, key = database.now(connection), (AGENDA.c.stage == lane[0].value, AGENDA.c.lane == lane[1])
+    far = select(AGENDA.c.subject).where(*key, AGENDA.c.due_at > now + wait).order_by(AGENDA.c.subject)
+    subjects = far.limit(BROUGHT_NEAR).with_for_update(skip_locked=True)
+    connection.execute(update(AGENDA).where(*key, AGENDA.c.subject.in_(subjects)).values(due_at=now))

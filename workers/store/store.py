@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
+import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
-from workers.store import agenda, deliveries, intake, judging, outbox, restoration, retention
-from workers.store.agenda import PUBLISH_LANE, Claim, Due, Room
+from domain.ports import Clock
+from domain.schedule import STANDING_WAITS, longest_wait
+from workers.store import agenda, deliveries, fence, intake, judging, outbox, restoration, retention
+from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, Room, lease_clock
+from workers.store.clock import ClockInDoubt
 from workers.store.database import Database
 from workers.store.deliveries import Receiver, Try
 from workers.store.group import GroupCommit
@@ -19,6 +24,7 @@ from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
 from workers.store.outbox import Parcel, Unpublished
 from workers.store.restoration import Survey
+from workers.store.timekeeper import Timekeeper
 
 #: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
 ORPHANED = Policy(
@@ -34,7 +40,19 @@ ORPHANED = Policy(
 #: Two transactions may bind one provider_ref at the same moment. The second one's next look sees whose it is.
 CONFLICT_TRIES = 3
 
+#: No lease lasts longer than so many time-outs of its account and the rest, or than this.
+LEASE_TIME_OUTS, LEASE_REST_SECONDS, LONG_LEASE_SECONDS = 3, 10.0, 30.0
+#: A clock that nobody looks at holds lost rows up for so long at most; then its word is taken after all.
+DOUBT_SECONDS = 60.0
+#: A doubt that nobody met for so long is over.
+DOUBT_ENDS_SECONDS = 5.0
+#: So often lanes are searched for what lies too far away.
+FAR_SECONDS = 10.0
+
+log = structlog.get_logger()
+
 Lane = tuple[Stage, str]
+Held = TypeVar("Held")
 
 
 class Store:
@@ -45,6 +63,8 @@ class Store:
         self._policies = policies
         self._ring = ring
         self._intake = GroupCommit(self._take_in)
+        self._doubts: tuple[float, float] | None = None  #: of the clock: since when, and the last; by ``lease_clock``
+        self._searched_at = -FAR_SECONDS
 
     def close(self) -> None:
         """Close the connections."""
@@ -112,13 +132,40 @@ class Store:
 
     def claim(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease up to ``limit`` due rows of a lane."""
-        with self.database.transaction() as connection:
-            return agenda.claim(connection, self.database, stage, lane, limit, lease_seconds)
+
+        def take(connection: Connection, lost: Lost) -> list[Claim]:
+            return agenda.claim(connection, self.database, stage, lane, limit, lease_seconds, lost)
+
+        return self._lease(take)
 
     def claim_invoices(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any]]:
         """Lease due rows together with their invoices; an invoice that is gone comes as None."""
+
+        def take(connection: Connection, lost: Lost) -> list[tuple[Claim, Any]]:
+            return agenda.claim_invoices(connection, self.database, stage, lane, limit, lease_seconds, lost)
+
+        return self._lease(take)
+
+    def _lease(self, take: Callable[[Connection, Lost], list[Held]]) -> list[Held]:
+        """One transaction; a second one, for what nobody holds, where the clock may have been set."""
+        try:
+            with self.database.transaction() as connection:
+                return take(connection, "ask")
+        except ClockInDoubt:
+            lost: Lost = "take" if self._doubted_for_long() else "leave"
         with self.database.transaction() as connection:
-            return agenda.claim_invoices(connection, self.database, stage, lane, limit, lease_seconds)
+            return take(connection, lost)
+
+    def _doubted_for_long(self) -> bool:
+        now = lease_clock()
+        since, last = self._doubts or (now, now)
+        if now - last > DOUBT_ENDS_SECONDS:
+            since = now
+        self._doubts = since, now
+        if now - since < DOUBT_SECONDS:
+            return False
+        log.warning("clock.unwatched", seconds=round(now - since), consequence="leases are taken to be over as it says")
+        return True
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give rows back untouched: they are due at once for whoever asks next."""
@@ -127,11 +174,28 @@ class Store:
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
         """When each lane has work; the stream's lane counts only while there are unpublished events."""
+        self._search(lanes)
         with self.database.glancing() as connection:
             found = agenda.next_due(connection, self.database, lanes)
             if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
                 found = [due for due in found if due.stage is not Stage.PUBLISH]
         return found
+
+    def _search(self, lanes: Sequence[Lane]) -> None:
+        """Now and then: what lies further away than any wait was planned by a clock that has been set back since."""
+        now = lease_clock()
+        if now - self._searched_at < FAR_SECONDS:
+            return
+        self._searched_at = now
+        waits = {lane: wait for lane in lanes if (wait := longest_wait(lane[0], self._policy(lane[1]).poll_seconds))}
+        with self.database.glancing() as connection:
+            found = agenda.far_lanes(connection, self.database, waits)
+        for due in found:
+            lane = due.stage, due.lane
+            with self.database.transaction() as connection:
+                agenda.bring_near(connection, self.database, lane, waits[lane])
+            far = round(due.in_seconds)
+            log.warning("clock.far_ahead", stage=due.stage.value, lane=due.lane, in_seconds=far, consequence="due now")
 
     # ------------------------------------------------------------ events out
 
@@ -145,7 +209,19 @@ class Store:
         with self.database.glancing() as connection:
             if not outbox.any_unpublished(connection):
                 return []
-        return self.claim(Stage.PUBLISH, PUBLISH_LANE, limit, lease_seconds)
+
+        def take(connection: Connection, lost: Lost) -> list[Claim]:
+            lane = Stage.PUBLISH, PUBLISH_LANE
+            agenda.bring_near(connection, self.database, lane, STANDING_WAITS[Stage.PUBLISH])
+            claims = agenda.claim(connection, self.database, *lane, limit, lease_seconds, lost)
+            return [fence.raise_fence(connection, claim) for claim in claims]
+
+        return self._lease(take)
+
+    def lift_fence(self, claim: Claim, above: int) -> int | None:
+        """A fence beyond what the stream has been told, for who still holds its row; None for who does not."""
+        with self.database.transaction() as connection:
+            return fence.lift_fence(connection, claim, above, self.database.now(connection))
 
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
         """The oldest events that the stream has not been told, but for those it is just being told."""
@@ -174,9 +250,12 @@ class Store:
 
     def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
         """Lease due webhooks of an endpoint, with what is to be sent."""
-        with self.database.transaction() as connection:
-            claims = agenda.claim(connection, self.database, Stage.DELIVER, endpoint, limit, lease_seconds)
+
+        def take(connection: Connection, lost: Lost) -> list[Parcel]:
+            claims = agenda.claim(connection, self.database, Stage.DELIVER, endpoint, limit, lease_seconds, lost)
             return deliveries.load(connection, claims) if claims else []
+
+        return self._lease(take)
 
     def settle(self, tries: Sequence[Try]) -> None:
         """Write down what came of tries and point each pair at its next delivery."""
@@ -199,6 +278,12 @@ class Store:
         return done
 
     # ------------------------------------------------------------ time and bells
+
+    def timekeeper(self, clock: Clock | None = None) -> Timekeeper:
+        """Who looks at the database's clock for this process, and beside it at the host's, ``clock``."""
+        seconds = max((policy.timeout_seconds for policy in self._policies.values()), default=0.0)
+        lease = max(LEASE_TIME_OUTS * seconds + LEASE_REST_SECONDS, LONG_LEASE_SECONDS)
+        return Timekeeper(self.database, lease, clock)
 
     def now(self) -> datetime:
         """The database's time."""

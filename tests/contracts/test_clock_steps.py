@@ -1,0 +1,358 @@
+"""The database's clock is set while work is under way: nobody loses a lease by it, and nothing waits for longer."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from domain.decision import Stage
+from domain.evidence import ClockRanOut
+from domain.timekeeping import PATIENCE_SECONDS, TRUSTED_SECONDS
+from tests.contracts.stepped_clock import HostClock, stepped_database, stepped_postgres
+from tests.contracts.store_cases import (
+    ACCOUNT,
+    agenda_of,
+    change,
+    claim_one,
+    created,
+    deliveries_of,
+    invoice_of,
+    judge,
+    make_due,
+    now,
+    open_store,
+    pend,
+    queue,
+    rows,
+    subscribe,
+)
+from workers.store import step_repair, store, timekeeper
+from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
+from workers.store.clock import CLOCK
+from workers.store.database import Database
+from workers.store.deliveries import Try
+
+HOUR = 3600
+STREAM = Stage.PUBLISH, PUBLISH_LANE
+LEASE = 20.0
+
+
+@pytest.fixture(scope="module")
+def stepped_server():
+    """A PostgreSQL of this module's own, and its clock."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(stepped_postgres())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+def stepped(request, tmp_path, sqlite_template):
+    """A migrated database, and the clock it goes by."""
+    if request.param == "postgresql":
+        with stepped_database(*request.getfixturevalue("stepped_server")) as found:
+            yield found
+        return
+    path, clock = tmp_path / "invoices.db", HostClock()
+    path.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{path}", clock=clock)
+    yield database, clock
+    database.close()
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """What keepers count by, moved by hand: ``seconds[0]``."""
+    counted = [1000.0]
+    monkeypatch.setattr(timekeeper, "lease_clock", lambda: counted[0])
+    return counted
+
+
+def keeper_of(database):
+    return open_store(database).timekeeper()
+
+
+def in_seconds(database, lane):
+    """Until the lane's next row is due, for who has just begun to ask."""
+    return [due.in_seconds for due in open_store(database).next_due([lane])]
+
+
+def wait_of(database, subject, stage):
+    return (agenda_of(database, subject)[stage].due_at - now(database)).total_seconds()
+
+
+# ---------------------------------------------------------------- ahead
+
+
+def test_a_clock_that_is_set_ahead_takes_no_call_from_who_is_making_it(stepped):
+    database, clock = stepped
+    mine, others = open_store(database), open_store(database)
+    keeper = mine.timekeeper()
+    keeper.look()
+    invoice_id = queue(mine)
+    held = claim_one(mine, Stage.CREATE, lease_seconds=LEASE)
+
+    clock.set_ahead(HOUR)
+    assert others.claim(Stage.CREATE, ACCOUNT, 10, LEASE) == []
+    keeper.look()
+    assert others.claim(Stage.CREATE, ACCOUNT, 10, LEASE) == []
+    assert 0 < wait_of(database, invoice_id, "create") < LEASE + 2
+
+    assert judge(mine, invoice_id, created(), held).status == "pending"
+    assert invoice_of(database, invoice_id).doubts == 0
+
+
+def test_what_nobody_holds_is_done_all_the_same_while_nobody_trusts_the_clock(stepped):
+    database, clock = stepped
+    worker = open_store(database)
+    worker.timekeeper().look()
+    held = queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
+    clock.set_ahead(HOUR)
+    free = queue(worker)
+
+    assert [claim.subject for claim in worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE)] == [free]
+    assert agenda_of(database, held)["create"].claims == 1
+
+
+def test_a_worker_that_is_lost_is_followed_as_soon_as_its_lease_is_over(stepped):
+    database, _ = stepped
+    worker = open_store(database)
+    worker.timekeeper().look()
+    invoice_id = queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=0)
+
+    assert [(claim.subject, claim.lost) for claim in worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE)] == [
+        (invoice_id, True)
+    ]
+
+
+def test_leases_that_were_over_before_the_step_stay_over(stepped):
+    database, clock = stepped
+    worker = open_store(database)
+    keeper = worker.timekeeper()
+    keeper.look()
+    invoice_id = queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
+    make_due(database, invoice_id)
+
+    clock.set_ahead(HOUR)
+    keeper.look()
+
+    assert claim_one(worker, Stage.CREATE).lost
+
+
+def test_who_starts_right_after_the_step_waits_for_those_who_counted(stepped, seconds):
+    database, clock = stepped
+    worker = open_store(database)
+    running = worker.timekeeper()
+    running.look()
+    queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
+    clock.set_ahead(HOUR)
+
+    new = keeper_of(database)
+    new.look()
+    assert worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE) == []
+    running.look()
+    new.look()
+    seconds[0] += PATIENCE_SECONDS + 1
+    new.look()
+    assert worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE) == []
+
+
+def test_after_an_outage_of_everybody_lost_leases_wait_for_three_seconds_at_most(stepped, seconds):
+    database, _ = stepped
+    worker = open_store(database)
+    worker.timekeeper().look()
+    queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=0)
+    change(database, CLOCK, seen_at=now(database) - timedelta(seconds=600))
+
+    new = keeper_of(database)
+    new.look()
+    assert worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE) == []
+    seconds[0] += PATIENCE_SECONDS
+    new.look()
+    assert claim_one(worker, Stage.CREATE).lost
+
+
+def test_a_clock_that_nobody_looks_at_holds_lost_rows_up_for_a_minute_at_most(stepped, monkeypatch):
+    database, _ = stepped
+    counted = [5000.0]
+    monkeypatch.setattr(store, "lease_clock", lambda: counted[0])
+    worker = open_store(database)
+    worker.timekeeper().look()
+    queue(worker)
+    claim_one(worker, Stage.CREATE, lease_seconds=0)
+    change(database, CLOCK, seen_at=now(database) - timedelta(seconds=TRUSTED_SECONDS + 5))
+
+    while not (found := worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE)):
+        assert counted[0] < 5000.0 + store.DOUBT_SECONDS
+        counted[0] += 1.0
+    assert found[0].lost
+
+
+# ---------------------------------------------------------------- back
+
+
+def test_what_was_planned_by_a_clock_ahead_is_due_within_its_own_wait_once_it_is_right(stepped):
+    """600 s ahead, then right: look-ups, retries of creates and webhooks, the stream, and a lease that nobody ends."""
+    database, clock = stepped
+    worker = open_store(database)
+    endpoint_id = subscribe(database)
+    worker.add_standing()
+    clock.set_ahead(600)
+    keeper = worker.timekeeper()
+    keeper.look()
+    paid, lost = pend(worker, expires_at=now(database) + timedelta(hours=9))[0], queue(worker)
+    (parcel,) = worker.claim_parcels(endpoint_id, 10, LEASE)
+    worker.settle([Try(parcel, "failed", "HTTP 503", 503, 7, b"busy", 30.0)])
+    claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
+    (publisher,) = worker.claim_publisher(1, 10.0)
+    worker.finish(publisher, 1.0)
+
+    clock.set_ahead(0)
+    with structlog.testing.capture_logs() as logged:
+        keeper.look()
+        keeper.look()
+
+    assert [line["by_seconds"] for line in logged if line["event"] == "clock.stepped"] == [pytest.approx(-600, abs=2)]
+    assert wait_of(database, paid, "check") < 40
+    assert wait_of(database, lost, "create") < LEASE + 1
+    assert wait_of(database, f"{endpoint_id}/{paid}", "deliver") < 31
+    assert (deliveries_of(database, paid)[0].next_try_at - now(database)).total_seconds() < 31
+    assert wait_of(database, PUBLISH_LANE, "publish") < 2
+    assert wait_of(database, paid, "clock") == pytest.approx(9 * HOUR + 600, abs=60), "the provider's word stays"
+
+
+def test_twenty_events_are_told_after_a_step_back(stepped):
+    database, clock = stepped
+    worker = open_store(database)
+    worker.add_standing()
+    clock.set_ahead(600)
+    worker.timekeeper().look()
+    pend(worker)
+    (publisher,) = worker.claim_publisher(1, 10.0)
+    clock.set_ahead(0)
+    pend(worker, 20)
+    worker.finish(publisher, 0.0)
+
+    keeper_of(database).look()  # any worker's, one that has just started as well
+    (after,) = worker.claim_publisher(1, 10.0)
+    events = worker.unpublished(100)
+    worker.mark_published([event.number for event in events])
+
+    assert after.fence > publisher.fence
+    assert len(events) == 21
+    assert worker.claim_publisher(1, 10.0) == []
+
+
+def test_a_step_back_that_nobody_saw_is_told_by_what_lies_too_far_away(stepped):
+    """Nothing was running, or a release that did not look: what is further away than any wait is due."""
+    database, _ = stepped
+    worker = open_store(database)
+    endpoint_id = subscribe(database)
+    worker.add_standing()
+    (invoice_id,) = pend(worker)
+    far = now(database) + timedelta(days=400)
+    change(database, AGENDA, due_at=far)
+
+    lanes = [STREAM, (Stage.RETAIN, RETAIN_LANE), (Stage.CHECK, ACCOUNT), (Stage.DELIVER, endpoint_id)]
+    found = {due.lane: due.in_seconds for due in worker.next_due([*lanes, (Stage.CLOCK, CLOCK_LANE)])}
+
+    assert found.pop(CLOCK_LANE) > 399 * 86_400
+    assert len(found) == 4
+    assert all(seconds <= 0 for seconds in found.values())
+    assert agenda_of(database, invoice_id)["clock"].due_at == far
+    assert len(worker.claim_publisher(1, 10.0)) == 1
+    assert claim_one(worker, Stage.CHECK).subject == invoice_id
+
+
+def test_the_streams_row_is_never_minutes_away(stepped):
+    database, _ = stepped
+    worker = open_store(database)
+    worker.add_standing()
+    pend(worker)
+    change(database, AGENDA, AGENDA.c.stage == "publish", due_at=now(database) + timedelta(seconds=600))
+
+    assert [seconds <= 0 for seconds in in_seconds(database, STREAM)] == [True]
+    assert len(worker.claim_publisher(1, 10.0)) == 1
+
+
+def test_pages_are_moved_once_each_though_who_moves_them_dies_in_between(stepped, monkeypatch):
+    database, clock = stepped
+    monkeypatch.setattr(step_repair, "PAGE", 3)
+    monkeypatch.setattr(timekeeper, "PAGES", 1)
+    worker = open_store(database)
+    clock.set_ahead(HOUR)
+    keeper_of(database).look()
+    pend(worker, 8, expires_at=now(database) + timedelta(days=2))
+    before = {row.subject: row.due_at for row in rows(database, AGENDA, AGENDA.c.stage == "check")}
+    change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) + timedelta(seconds=2 * HOUR))
+    clock.set_ahead(0)
+    move = step_repair.move_page
+    deaths = iter([False, True, False, True, True])
+
+    def die(*arguments):
+        moved = move(*arguments)
+        if next(deaths, False):
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(timekeeper, "move_page", die)
+    for _ in range(12):
+        with contextlib.suppress(KeyboardInterrupt):
+            keeper_of(database).look()
+
+    waits = [wait_of(database, subject, "check") for subject in before]
+    assert waits == [pytest.approx(2 * HOUR, abs=60)] * 8
+    assert rows(database, CLOCK)[0].moving_by is None
+
+
+def test_an_invoice_is_asked_about_again_when_its_last_look_was_by_a_clock_ahead(stepped):
+    database, clock = stepped
+    worker = open_store(database)
+    (invoice_id,) = pend(worker, expires_at=now(database) + timedelta(seconds=300))
+    clock.set_ahead(600)
+    make_due(database, invoice_id, Stage.CLOCK)
+    claim = claim_one(worker, Stage.CLOCK, CLOCK_LANE)
+    judge(worker, invoice_id, ClockRanOut(), claim)
+    assert invoice_of(database, invoice_id).final_look_at > now(database) - timedelta(seconds=60)
+
+    clock.set_ahead(0)
+    change(database, AGENDA, AGENDA.c.stage == "clock", due_at=now(database))
+    claim = claim_one(worker, Stage.CLOCK, CLOCK_LANE)
+    judge(worker, invoice_id, ClockRanOut(), claim)
+
+    assert invoice_of(database, invoice_id).status == "pending", "it is not over yet"
+    assert wait_of(database, invoice_id, "clock") == pytest.approx(300, abs=60)
+
+
+# ---------------------------------------------------------------- the log
+
+
+def test_a_host_whose_clock_is_off_says_so_once(stepped):
+    database, clock = stepped
+    clock.set_ahead(-60)
+    keeper = keeper_of(database)
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(3):
+            keeper.look()
+
+    assert [line["host_ahead_seconds"] for line in logged if line["event"] == "clock.skew"] == [
+        pytest.approx(60, abs=5)
+    ]
+
+
+def test_a_clock_that_goes_right_is_written_down_seldom_and_says_nothing(stepped):
+    database, _ = stepped
+    keepers = [keeper_of(database) for _ in range(3)]
+    with structlog.testing.capture_logs() as logged:
+        for keeper in keepers * 3:
+            keeper.look()
+
+    assert logged == []
+    (row,) = rows(database, CLOCK)
+    assert (row.stepped_at, row.moving_by) == (None, None)

@@ -1,0 +1,86 @@
+"""What is known of the database's clock: who looked at it last, and how far it was set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from domain.models import DatabaseClock
+from domain.timekeeping import TRUSTED_SECONDS
+from workers.store.database import Database
+
+CLOCK: Any = DatabaseClock.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
+NAME = "database"
+
+_ROW = select(CLOCK).where(CLOCK.c.name == NAME)
+_SEEN_AT = select(CLOCK.c.seen_at).where(CLOCK.c.name == NAME)
+_TRUSTED = timedelta(seconds=TRUSTED_SECONDS)
+
+
+class ClockInDoubt(Exception):  # noqa: N818 - reads as what happened
+    """Nobody has found the clock right of late: what looks like the end of a lease may be a clock that was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockState:
+    """The row, in values that can be counted with."""
+
+    seen_at: datetime
+    stepped_at: datetime | None
+    stepped_by: timedelta | None
+    moving_by: timedelta | None  #: waits are being moved by so much
+    moved_to: tuple[str, str]  #: (stage, subject) of the last agenda row that was
+
+
+def read_clock(connection: Connection) -> ClockState | None:
+    """The row; None before anybody has looked at the clock."""
+    return _state(connection.execute(_ROW).one_or_none())
+
+
+def lock_clock(connection: Connection, database: Database, now: datetime) -> ClockState | None:
+    """The row, locked; made where there is none. None while somebody else is at it: they do what is to be done."""
+    row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
+    if row is None and connection.execute(_SEEN_AT).one_or_none() is None:
+        connection.execute(_insert(database).values(name=NAME, seen_at=now).on_conflict_do_nothing())
+        row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
+    return _state(row)
+
+
+def write_clock(connection: Connection, **values: Any) -> None:
+    """Change the row; time spans are kept as microseconds."""
+    kept = {name: _microseconds(value) if isinstance(value, timedelta) else value for name, value in values.items()}
+    connection.execute(update(CLOCK).where(CLOCK.c.name == NAME).values(**kept))
+
+
+def is_trusted(connection: Connection, at: datetime) -> bool:
+    """Whether somebody found the clock right shortly before ``at``, a moment of this transaction. Where nobody keeps
+    the time at all (there is no row), its word is taken.
+
+    Not right after it either: who has put leases right meanwhile may have done so before this transaction's rows.
+    """
+    seen_at: datetime | None = connection.execute(_SEEN_AT).scalar_one_or_none()
+    return seen_at is None or timedelta(0) <= at - seen_at <= _TRUSTED
+
+
+def _insert(database: Database) -> Any:
+    return postgresql_insert(CLOCK) if database.is_postgresql else sqlite_insert(CLOCK)
+
+
+def _state(row: Any) -> ClockState | None:
+    if row is None:
+        return None
+    stage, _, subject = (row.moved_to or "").partition("/")
+    return ClockState(row.seen_at, row.stepped_at, _span(row.stepped_by), _span(row.moving_by), (stage, subject))
+
+
+def _span(microseconds: int | None) -> timedelta | None:
+    return None if microseconds is None else timedelta(microseconds=microseconds)
+
+
+def _microseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)

@@ -1,0 +1,51 @@
+"""The stream's fence: a counter in the standing row. Who holds the newest lease has the greatest number.
+
+It follows the microseconds of the clock as long as that goes on, because workers of the first release use these, and
+counts on by itself where the clock was set back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from domain.decision import Stage
+from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
+
+#: Beyond this a number is nobody's fence; the microseconds come here in the year 2112. Lua tells numbers apart up to
+#: twice as many: so often can it be raised by one.
+GREATEST_FENCE = 2**52
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ROW = AGENDA.c.stage == Stage.PUBLISH.value, AGENDA.c.subject == PUBLISH_LANE
+_HELD: Any = select(AGENDA.c.fence, AGENDA.c.lease_token).where(*_ROW).with_for_update()
+
+
+def next_fence(kept: int | None, at: datetime) -> int:
+    """Greater than ``kept``, whatever the clock says; what is no fence is begun anew."""
+    counted = kept + 1 if kept is not None and 0 < kept < 2 * GREATEST_FENCE else 1
+    microseconds = (at - _EPOCH) // timedelta(microseconds=1)
+    return max(counted, microseconds if microseconds <= GREATEST_FENCE else 1)
+
+
+def raise_fence(connection: Connection, claim: Claim) -> Claim:
+    """The claim with its fence; in the transaction that took it."""
+    row = connection.execute(_HELD).one()
+    return claim._replace(fence=_write(connection, row.fence, claim.claimed_at))
+
+
+def lift_fence(connection: Connection, claim: Claim, above: int, now: datetime) -> int | None:
+    """A fence beyond ``above`` for who still holds the row: the stream is ahead of the database. None where somebody
+    has taken the row over: then the stream is right."""
+    row = connection.execute(_HELD).one_or_none()
+    if row is None or row.lease_token != claim.token:
+        return None
+    return _write(connection, max(row.fence or 0, min(above, GREATEST_FENCE)), now)
+
+
+def _write(connection: Connection, kept: int | None, at: datetime) -> int:
+    fence = next_fence(kept, at)
+    connection.execute(update(AGENDA).where(*_ROW).values(fence=fence))
+    return fence

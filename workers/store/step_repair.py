@@ -1,0 +1,84 @@
+"""The agenda after somebody has set the database's clock: leases last as long as they were to, waits no longer.
+
+Ahead: leases look over while their holders are at work. They are moved along, all at once, before anybody takes the
+clock's word again. Back: everything planned lies too far away. It is moved back page by page, each page with a note of
+how far this has come: whoever dies in between is followed by the next who looks at the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_
+
+from domain.decision import Stage
+from domain.timekeeping import moved
+from workers.store.agenda import AGENDA
+from workers.store.bulk import execute_keyed, key_rows, update_rows
+from workers.store.clock import ClockState, write_clock
+from workers.store.outbox import DELIVERY
+
+PAGE = 2000
+
+_KEY = AGENDA.c.stage, AGENDA.c.subject
+_ROWS = select(*_KEY, AGENDA.c.due_at, AGENDA.c.lease_token).order_by(*_KEY)
+
+
+def prolong_leases(connection: Connection, by: timedelta, now: datetime, lease: timedelta) -> int:
+    """The clock was set ahead: leases that were not over end so much later. How many there were.
+
+    Locked rows are waited for: a claim that has just taken one for lost finds that nobody trusts the clock, and ends.
+    """
+    then = now - by
+    held = AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at > then, AGENDA.c.due_at <= then + lease
+    rows = connection.execute(_ROWS.where(*held).with_for_update()).all()
+    _move(connection, [(row, row.due_at + by) for row in rows])
+    return len(rows)
+
+
+def move_page(connection: Connection, state: ClockState, now: datetime, lease: timedelta) -> int:
+    """The clock was set back: the next page of the agenda is moved with it. How many rows were.
+
+    Locked rows are left out: whoever works on one plans it anew.
+    """
+    by = state.moving_by
+    if by is None:
+        return 0
+    ahead = AGENDA.c.due_at > now, tuple_(*_KEY) > tuple_(*state.moved_to)
+    rows = connection.execute(_ROWS.where(*ahead).limit(PAGE).with_for_update(skip_locked=True)).all()
+    found = [
+        (row, moved(Stage(row.stage), row.due_at, leased=row.lease_token is not None, by=by, now=now, lease=lease))
+        for row in rows
+    ]
+    changed = [(row, due_at) for row, due_at in found if due_at != row.due_at]
+    _move(connection, changed)
+    pairs = [tuple(row.subject.split("/", 1)) for row, _ in changed if row.stage == Stage.DELIVER.value]
+    _move_tries(connection, pairs, by, now)
+    if len(rows) == PAGE:
+        write_clock(connection, moved_to=f"{rows[-1].stage}/{rows[-1].subject}")
+    else:
+        write_clock(connection, moving_by=None, moved_to=None)
+    return len(changed)
+
+
+def _move(connection: Connection, rows: Sequence[tuple[Any, datetime]]) -> None:
+    new = [{"stage": row.stage, "subject": row.subject, "due_at": due_at} for row, due_at in rows]
+    update_rows(connection, AGENDA, ("stage", "subject"), new)
+
+
+def _move_tries(connection: Connection, pairs: Sequence[tuple[str, ...]], by: timedelta, now: datetime) -> None:
+    """What pairs are pointed at again says when it is to be tried; the pairs' agenda rows are locked."""
+    if not pairs:
+        return
+    rows = execute_keyed(connection, _tries, ("endpoint_id", "invoice_id"), pairs).all()
+    new = [{"id": row.id, "next_try_at": max(row.next_try_at + by, now)} for row in rows if row.next_try_at > now]
+    update_rows(connection, DELIVERY, ("id",), new)
+
+
+def _tries(dialect: str) -> Any:
+    pair = key_rows(dialect, ("endpoint_id", "invoice_id"))
+    same = (DELIVERY.c.endpoint_id == pair.c.endpoint_id) & (DELIVERY.c.invoice_id == pair.c.invoice_id)
+    rows = select(DELIVERY.c.id, DELIVERY.c.next_try_at).select_from(pair.join(DELIVERY, same))
+    return rows.where(DELIVERY.c.state == "due", DELIVERY.c.next_try_at.is_not(None)).order_by(DELIVERY.c.id)
