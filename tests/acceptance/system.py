@@ -327,16 +327,16 @@ class System:
         assert done.returncode == 0, f"invoices {' '.join(arguments)}: {done.stderr.decode()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def add_receiver(self, base_url: str = "") -> str:
-        """Point an endpoint at the sandbox's receiver, by the command line; the endpoint's id.
+    def add_receiver(self, base_url: str = "", name: str = RECEIVER, *flags: str) -> str:
+        """Point an endpoint at a receiver of the sandbox's, by the command line; the endpoint's id.
 
         ``base_url``: of what stands before the sandbox.
         """
-        url = self.sandbox.receiver_url(RECEIVER)
+        url = self.sandbox.receiver_url(name)
         if base_url:
             url = url.replace(self.sandbox.url, base_url)
-        (endpoint,) = self.command("endpoints", "add", url, "--json")
-        self.ask(f"{self.sandbox.receiver_url(RECEIVER)}/secret", {"secret": endpoint["secret"]})
+        (endpoint,) = self.command("endpoints", "add", url, *flags, "--json")
+        self.ask(f"{self.sandbox.receiver_url(name)}/secret", {"secret": endpoint["secret"]})
         return str(endpoint["id"])
 
     # ------------------------------------------------------------ waiting

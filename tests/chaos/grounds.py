@@ -18,6 +18,7 @@ from tests.chaos.hosts import Hosts, several_hosts
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
 from tests.chaos.postgres import run_mortal_postgres
+from tests.chaos.receivers import DEAD_NAME, add_receivers
 
 MONITOR_MINUTES = "0.2"
 #: Its lease, 10 s more, is still over long before an outsider's lock is.
@@ -116,7 +117,7 @@ def open_door(stack: contextlib.ExitStack, door: Door, target: tuple[str, int] |
 
 
 def put_doors_before(stack: contextlib.ExitStack, system: System, doors: Mapping[str, Door]) -> None:
-    """Processes reach broker, providers and receiver through doors, and so does the client its broker."""
+    """Processes reach broker, providers and receivers through doors, and so does the client its broker."""
     socket = system.broker_url.removeprefix("redis+socket://")
     host, _, port = system.sandbox.url.removeprefix("http://").partition(":")
     for name in ("client", "broker"):
@@ -129,10 +130,10 @@ def put_doors_before(stack: contextlib.ExitStack, system: System, doors: Mapping
     system.environment |= {
         "INVOICES_BROKER_URL": f"redis://{place('broker')}/0",
         "INVOICES_ACCOUNTS": accounts.replace(system.sandbox.url, f"http://{place('provider')}"),
-        "INVOICES_WEBHOOK_ALLOW": f"127.0.0.1,{doors['receiver'].host}",
+        "INVOICES_WEBHOOK_ALLOW": f"127.0.0.1,{doors['receiver'].host},{DEAD_NAME}",
         "INVOICES_MONITOR_MINUTES": MONITOR_MINUTES,
     }
-    system.add_receiver(f"http://{place('receiver')}")
+    add_receivers(system, f"http://{place('receiver')}")
 
 
 def end_all(system: System) -> None:
