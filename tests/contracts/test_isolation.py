@@ -103,6 +103,7 @@ class Receivers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
 
     async def _converse(self, reader, writer) -> None:
         self._silent.add(writer)
@@ -131,6 +132,8 @@ class Receivers:
         finally:
             self._silent.discard(writer)
             writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _trickle(self, writer) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nx: ")

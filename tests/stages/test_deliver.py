@@ -274,7 +274,7 @@ def test_an_endpoint_has_fewer_at_a_time_while_it_is_slow_and_others_have_many_u
             stage._connections.note(slow, 14.0)
             alone = work.slots(quick).limit, work.slots(slow).limit
             for _ in range(60):
-                assert await stage._connections.take(slow, "slow.example", 1)
+                assert await stage._connections.take(slow, 1)
             return unknown, alone, (work.slots(quick).limit, work.slots(slow).limit)
 
     unknown, (quick_alone, slow_alone), (quick_now, slow_now) = asyncio.run(story())

@@ -1,4 +1,4 @@
-"""Connections for webhooks: bounded for each endpoint and each host, and waited for lane by lane."""
+"""Connections for webhooks: bounded for each endpoint, and waited for endpoint by endpoint."""
 
 from __future__ import annotations
 
@@ -16,55 +16,51 @@ def run(story):
     return asyncio.run(asyncio.wait_for(story, 60))
 
 
-async def take_what_is_there(connections, endpoint, host):
-    count = 0
-    while connections.room(endpoint, host) > 0:
-        assert await connections.take(endpoint, host, PATIENCE)
-        count += 1
-    return count
-
-
-def test_all_endpoints_of_a_host_have_half_of_them_at_most() -> None:
-    async def story():
-        connections = Connections(64)
-        for number in range(50):
-            await take_what_is_there(connections, f"ep_{number}", "slow.example")
-        assert connections.cap("ep_new", "slow.example") == 0
-        connections.note("ep_other", 0.01)
-        assert await take_what_is_there(connections, "ep_other", "quick.example") >= 8
-        return sum(connections.cap(f"ep_{number}", "slow.example") for number in range(50))
-
-    assert run(story()) <= 32
-
-
 def test_what_is_given_back_goes_to_the_endpoint_that_holds_least() -> None:
     async def story():
-        connections, got = Connections(1), []
+        connections, got = Connections(2), []
 
         async def use(endpoint):
-            assert await connections.take(endpoint, endpoint, PATIENCE)
+            assert await connections.take(endpoint, PATIENCE)
             got.append(endpoint)
-            connections.give(endpoint, endpoint)
 
-        assert await connections.take("first", "first", PATIENCE)
-        users = [asyncio.create_task(use(name)) for name in ("a", "a", "a", "b")]
+        for endpoint in ("a", "b", "c"):
+            connections.note(endpoint, 0.01)
+        for endpoint in ("a", "b"):
+            assert await connections.take(endpoint, PATIENCE)
+        users = [asyncio.create_task(use(endpoint)) for endpoint in ("a", "a", "c")]
         await asyncio.sleep(0)
-        connections.give("first", "first")
+        for endpoint in ("b", "a", "c"):
+            connections.give(endpoint)
+            await asyncio.sleep(0)
+        connections.give("a")
         await asyncio.gather(*users)
-        return got, connections.cap("c", "c")
+        return got
 
-    got, cap = run(story())
-    assert (sorted(got), cap) == (["a", "a", "a", "b"], 1)
+    assert run(story()) == ["c", "a", "a"]
+
+
+def test_nobody_waits_behind_one_that_has_gone() -> None:
+    async def story():
+        connections = Connections(1)
+        assert await connections.take("a", PATIENCE)
+        gone = asyncio.create_task(connections.take("b", PATIENCE))
+        await asyncio.sleep(0)
+        gone.cancel()
+        connections.give("a")
+        assert await connections.take("b", PATIENCE)
+
+    run(story())
 
 
 def test_who_waited_for_too_long_is_told_and_holds_nothing() -> None:
     async def story():
         connections = Connections(1)
-        assert await connections.take("a", "a", PATIENCE)
-        assert not await connections.take("b", "b", 0.01)
-        connections.give("a", "a")
-        assert connections.cap("b", "b") == 1
-        assert await connections.take("b", "b", math.inf)
+        assert await connections.take("a", PATIENCE)
+        assert not await connections.take("b", 0.01)
+        connections.give("a")
+        assert connections.cap("b") == 1
+        assert await connections.take("b", math.inf)
 
     run(story())
 
@@ -73,18 +69,18 @@ def test_who_waited_for_too_long_is_told_and_holds_nothing() -> None:
 def test_one_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(granted) -> None:
     async def story():
         connections = Connections(1)
-        assert await connections.take("a", "a", PATIENCE)
-        first, second = (asyncio.create_task(connections.take(name, name, PATIENCE)) for name in ("b", "c"))
+        assert await connections.take("a", PATIENCE)
+        first, second = (asyncio.create_task(connections.take(name, PATIENCE)) for name in ("b", "c"))
         await asyncio.sleep(0)
         if granted:
-            connections.give("a", "a")
+            connections.give("a")
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         if not granted:
-            connections.give("a", "a")
+            connections.give("a")
         assert await second
-        connections.give("c", "c")
-        assert connections.cap("d", "d") == 1
+        connections.give("c")
+        assert connections.cap("d") == 1
 
     run(story())

@@ -130,7 +130,7 @@ def test_one_slow_time_makes_a_user_slow_and_quick_ones_soften_that() -> None:
     assert pool.pace("shop") is Pace.QUICK
 
 
-def test_the_longest_unseen_is_forgotten_and_counts_as_new_though_it_holds_something(monkeypatch) -> None:
+def test_the_longest_unchanged_is_forgotten_and_counts_as_new_though_it_holds_something(monkeypatch) -> None:
     monkeypatch.setattr(shares, "KNOWN_USERS", 2)
     pool = Shares(10)
     pool.note("first", SLOW)

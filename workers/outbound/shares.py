@@ -12,7 +12,7 @@ from collections import Counter
 from enum import Enum
 
 SLOW_SECONDS = 1.0  #: a user that lately held its share for longer is slow
-KNOWN_USERS = 20_000  #: of so many users the times are kept; the longest unseen are forgotten
+KNOWN_USERS = 20_000  #: of so many users the times are kept; the longest unchanged are forgotten
 
 
 class Pace(Enum):
@@ -95,7 +95,11 @@ class Shares:
     def note(self, user: str, seconds: float) -> None:
         """The user held its share for so long. Slowness shows at once; quick times soften it by halves."""
         known = self._recent.get(user)
-        self._remember(user, seconds if known is None or seconds > known else (seconds + known) / 2)
+        recent = seconds if known is None or seconds > known else (seconds + known) / 2
+        if known is not None and (known < SLOW_SECONDS) == (recent < SLOW_SECONDS):
+            self._recent[user] = recent
+            return
+        self._remember(user, recent)
         if len(self._recent) > KNOWN_USERS:
             self._remember(next(iter(self._recent)), None)
 
@@ -103,7 +107,7 @@ class Shares:
         held, before = self._held.get(user, 0), self.pace(user)
         self._recent.pop(user, None)
         if seconds is not None:
-            self._recent[user] = seconds  # behind all others: the first is the longest unseen
+            self._recent[user] = seconds  # behind all others
         after = self.pace(user)
         if held and after is not before:
             self._used_by[before] -= held

@@ -6,7 +6,6 @@ import functools
 import random
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -36,12 +35,6 @@ CONNECTION_WAIT_SECONDS = 0.2  #: while an endpoint may have no more connections
 #: After a webhook that could not be begun its endpoint rests for so long; then one at a time finds out.
 REST_SECONDS = 1.0
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
-
-
-@functools.lru_cache(4096)
-def _host_of(url: str) -> str:
-    """Host and port."""
-    return urlsplit(url).netloc.lower()
 
 
 _headers = functools.lru_cache(256)(read_json)  #: an endpoint's own, the same for each of its events
@@ -106,7 +99,7 @@ class DeliverStage:
         """How many may be under way: what it allows, its share, and one only while we don't know if any can begin."""
         if receiver.id in self._resting:
             return 1
-        return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id, _host_of(receiver.url))))
+        return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id)))
 
     def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
         if lane not in self._receivers:
@@ -117,25 +110,23 @@ class DeliverStage:
         wait = self._resting.get(lane, 0.0) - time.monotonic()
         if wait > 0:
             return 0, wait
-        if not self._may_connect(lane):  # what is claimed would only wait here; another worker may have connections
+        if (
+            self._connections.room(lane) <= 0
+        ):  # what is claimed would only wait here; another worker may have connections
             return 0, CONNECTION_WAIT_SECONDS
         return await self._breaker.admit(lane, asked)
 
-    def _may_connect(self, lane: str) -> bool:
-        receiver = self._receivers.get(lane)
-        return receiver is None or self._connections.room(lane, _host_of(receiver.url)) > 0
-
     def _passes(self, lane: str) -> bool:
-        return lane not in self._resting and self._may_connect(lane) and self._breaker.passes(lane)
+        return lane not in self._resting and self._connections.room(lane) > 0 and self._breaker.passes(lane)
 
     async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
-        parcel, receiver = parcels[0], self._receivers.get(lane)
-        if parcel.delivery_id is None or receiver is None:
+        parcel = parcels[0]
+        if parcel.delivery_id is None:
             return [await self._unsent(parcel)]
         # Never unbound: this task is the parcel's own, and so is its context.
         structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
-        host, patience = _host_of(receiver.url), _time_left(parcel)
-        if patience <= 0 or not await self._connections.take(lane, host, patience):
+        patience = _time_left(parcel)
+        if patience <= 0 or not await self._connections.take(lane, patience):
             return [await self._put_off(parcel, "its lease is nearly over: another worker would send it too")]
         try:
             receiver = self._receivers.get(lane)
@@ -143,7 +134,7 @@ class DeliverStage:
                 return [await self._unsent(parcel)]
             return [await self._try(receiver, parcel)]
         finally:
-            self._connections.give(lane, host)
+            self._connections.give(lane)
 
     async def _put_off(self, parcel: Parcel, reason: str | None) -> Try:
         log.info("webhook.put_off", reason=reason)
