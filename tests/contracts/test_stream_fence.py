@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from domain.decision import Stage
 from tests.contracts.store_cases import HandClock, change, judge, now, open_store, pend, rows, seen, wait_until
-from workers.outbound.stream import MAX_FENCE, EventStream, StaleFence, read_fence
+from workers.outbound.stream import MAX_FENCE, EventStream, StaleFence, read_kept
 from workers.stages import publish
 from workers.store.agenda import AGENDA, PUBLISH_LANE
 from workers.store.database import Database
@@ -144,7 +144,7 @@ def test_a_list_in_the_place_of_the_fence_is_replaced(database, valkey_url):
             await client.rpush(f"{key}:fence", "1", "2")
             await run_publisher(store, stream)
             assert await told(client, key) == events
-            assert read_fence(await client.get(f"{key}:fence")) is not None
+            assert read_kept(await client.get(f"{key}:fence")) is not None
 
     asyncio.run(story())
 

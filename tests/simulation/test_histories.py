@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.history import explore, run_history
 from tests.simulation.plan import NAMES
 
-HISTORIES = 100  #: of each kind from each of these seeds: 2,100 in all
+HISTORIES = 100  #: of each kind from each of these seeds: 2,400 in all
 SEEDS = (1000, 1100, 1200)
 
 

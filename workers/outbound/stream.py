@@ -53,10 +53,10 @@ class StaleFence(Exception):  # noqa: N818 - reads as what happened
     @property
     def in_force(self) -> int | None:
         """The number that stands there; None for anything else."""
-        return read_fence(self.kept)
+        return read_kept(self.kept)
 
 
-def read_fence(kept: bytes) -> int | None:
+def read_kept(kept: bytes) -> int | None:
     """The number of a fence as Redis keeps it; None for what is none."""
     return int(kept) if kept.isdigit() and len(kept) <= len(str(MAX_FENCE)) else None
 

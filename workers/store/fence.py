@@ -20,6 +20,7 @@ GREATEST_FENCE = 2**52
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROW = AGENDA.c.stage == Stage.PUBLISH.value, AGENDA.c.subject == PUBLISH_LANE
+_FENCE = select(AGENDA.c.fence).where(*_ROW)
 _HELD: Any = select(AGENDA.c.fence, AGENDA.c.lease_token).where(*_ROW).with_for_update()
 
 
@@ -43,6 +44,11 @@ def lift_fence(connection: Connection, claim: Claim, above: int, now: datetime) 
     if row is None or row.lease_token != claim.token:
         return None
     return _write(connection, max(row.fence or 0, min(above, GREATEST_FENCE)), now)
+
+
+def read_fence(connection: Connection, now: datetime) -> int:
+    """What the next claim would hold."""
+    return next_fence(connection.execute(_FENCE).scalar_one_or_none(), now)
 
 
 def _write(connection: Connection, kept: int | None, at: datetime) -> int:

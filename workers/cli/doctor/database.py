@@ -18,6 +18,7 @@ from workers.cli.doctor.guard import guarded
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
 from workers.cli.doctor.restored import check_restored
+from workers.cli.doctor.steps import check_steps
 from workers.cli.doctor.stream import check_stream
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def check_database(config: Settings) -> Iterator[Finding]:
         for check, run in (
             ("database", partial(check_sessions, database)),
             ("clock", partial(check_clock, database)),
+            ("clock", partial(check_steps, database, config)),
             ("disk", partial(check_disk, config)),
             ("agenda", partial(check_agenda, database, config)),
             ("accounts", partial(check_orders, database, config)),

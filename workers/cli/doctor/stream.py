@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from workers.cli.doctor.finding import Finding, ago
@@ -19,12 +19,14 @@ UNTOLD = timedelta(seconds=20)
 
 def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     """From rows, and the fence in Redis where it answers."""
+    from workers.store.fence import read_fence
     from workers.store.reads.stream import COUNTED, read_untold
 
     with database.reading() as connection:
         now = database.now(connection)
         untold = read_untold(connection, now)
-    ahead = _fence_ahead(config, now)
+        fence = read_fence(connection, now)
+    ahead = _fence_ahead(config, fence)
     if ahead:
         yield Finding("stream", "wrong", ahead, "fence_ahead")
     if untold.oldest_at is not None and now - untold.oldest_at > UNTOLD:
@@ -36,20 +38,26 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
         yield Finding("stream", "ok", f"told of every event ({untold.events} on their way)")
 
 
-def _fence_ahead(config: Settings, now: datetime) -> str | None:
-    """Whether the stream has been written under a fence that the next publisher's will not reach."""
-    from redis.exceptions import RedisError
+def _fence_ahead(config: Settings, fence: int) -> str | None:
+    """Whether what stands in Redis is ahead of the fence that the next publisher will hold, or no fence at all."""
+    from redis.exceptions import RedisError, ResponseError
 
+    from workers.outbound.stream import read_kept
+
+    key = f"{config.stream}:fence"
     try:
         with open_doctor_redis(config.redis_url) as client:
-            kept: Any = client.get(f"{config.stream}:fence")
+            kept: Any = client.get(key)
+    except ResponseError as error:
+        return f"{key} holds no fence ({error}): the next publisher replaces it; who wrote there?"
     except (RedisError, OSError):
         return None  # told by the check of Redis
-    fence = int(kept) if kept and kept.isdigit() else 0
-    ahead = fence - int(now.timestamp() * 1_000_000)
-    if ahead <= 0:
+    in_force = 0 if kept is None else read_kept(kept)
+    if in_force is None:
+        return f"{key} holds no fence ({kept[:40]!r}): the next publisher replaces it; who wrote there?"
+    if in_force <= fence:
         return None
     return (
-        f"the fence of {config.stream} ({fence}) is ahead of the next publisher's by {ahead / 1e6:.0f} s: "
-        "it turns every publisher away; was a clock ahead?"
+        f"the fence of {config.stream} ({in_force}) is ahead of the next publisher's by {in_force - fence}: "
+        "it will be lifted with the next event; was a clock ahead, or the database restored?"
     )
