@@ -85,7 +85,9 @@ def test_an_id_may_come_back_composed_escaped_or_cut(sent, echo):
         ("inf", "Infinity"),
         ("nan", "NaN"),
         ("x" * 40, "x" * 20 + "y" * 20),
+        ("a", "a" + "\u0301\u0316" * 100_000),  # to be composed in the square of its length
     ],
+    ids=lambda value: ascii(value)[:40],
 )
 def test_another_orders_id_is_no_echo(sent, echo):
     assert not echoes(sent, echo)

@@ -12,6 +12,10 @@ from typing import Any
 #: characters than a UUID's digits.
 SHORTEST_CUT = 32
 
+#: Characters of an echo that are looked at: an id has 128, escaped and decomposed some times as many. Composing much
+#: longer texts can take very long.
+MAX_ECHO = 4096
+
 #: A number as JSON, PHP or JavaScript writes it. Python would take more: underscores, other scripts' digits.
 _NUMBER = re.compile(r"[+-]?\d{1,128}(\.\d{0,128})?(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 
@@ -26,6 +30,8 @@ def echoes(sent: str, echo: Any) -> bool:
     if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
         return False
     text = str(echo).strip()
+    if len(text) > MAX_ECHO:
+        return False
     return _same_number(sent.strip(), text) or (isinstance(echo, str) and _same_text(sent, text))
 
 
