@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from contextlib import contextmanager
@@ -199,3 +200,24 @@ def test_a_failure_of_another_kind_is_told_to_all_who_wait(monkeypatch) -> None:
             return await outcomes(lookup, ["shop.example"] * 2)
 
     assert run(story()) == ["ZeroDivisionError"] * 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure"),
+    ],
+)
+def test_a_process_out_of_files_or_memory_has_not_asked(monkeypatch, error) -> None:
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("socket.getaddrinfo", fail)
+
+    async def story():
+        with looking_up() as lookup:
+            return await outcomes(lookup, ["shop.example"])
+
+    assert run(story()) == ["LookupPutOff"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,13 +15,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from workers.outbound.address import AddressRefused
-from workers.outbound.lookup import LookupPutOff
+from workers.outbound.lookup import OUT_OF_RESOURCES, LookupPutOff
 
 #: ``put_off``: nothing was begun, for want of something of ours. It says nothing about the receiver and is no try.
 Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]
-
-#: This process has no more files or memory for a connection.
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 #: Of an answer so much is read, and so much is kept for the log.
 READ_LIMIT = 16 * 1024
@@ -105,7 +101,7 @@ def judge_error(error: BaseException, connect_seconds: float, total_seconds: flo
 
 
 def _is_ours(cause: BaseException) -> bool:
-    return isinstance(cause, LookupPutOff) or (isinstance(cause, OSError) and cause.errno in _OURS)
+    return isinstance(cause, LookupPutOff) or (isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES)
 
 
 def _causes_of(error: BaseException) -> Iterator[BaseException]:

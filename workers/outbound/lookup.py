@@ -8,6 +8,7 @@ the answer, always find one.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -28,6 +29,9 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 THREADS = 256  #: they are started when needed and end with their question
 SLOW_PART = 0.25  #: of the threads, for names that were slow lately
 
+#: This process has no more files, or the host no more memory, for a connection or a question.
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
 _TOLD: ContextVar[Callable[[float], None] | None] = ContextVar("told_of_waiting", default=None)
 
 
@@ -36,7 +40,7 @@ class LookupFailed(OSError):  # noqa: N818 - reads as what happened
 
 
 class LookupPutOff(LookupFailed):
-    """The name was not asked at all: the threads for its kind are taken. It says nothing about the host."""
+    """The name was not asked at all, for want of something of ours. It says nothing about the host."""
 
 
 @contextmanager
@@ -194,8 +198,16 @@ def _addresses_of(host: str) -> list[str]:
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
+        if _is_ours(error):
+            raise LookupPutOff(f"{host} was not looked up ({error})") from None
         raise LookupFailed(f"{host} does not resolve ({getattr(error, 'strerror', None) or 'bad name'})") from None
     return list(dict.fromkeys(_text_of(sockaddr) for *_, sockaddr in answers))
+
+
+def _is_ours(error: OSError | UnicodeError) -> bool:
+    if isinstance(error, socket.gaierror):  # its numbers are of another kind
+        return error.errno == socket.EAI_MEMORY
+    return isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES
 
 
 def _text_of(sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:
