@@ -29,6 +29,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_queues": _queues(settings),
         **MESSAGES,
         **WORKER,
+        "worker_enable_remote_control": settings.remote_control != "off",
         "beat_scheduler": "workers.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
         "beat_schedule": {
             # No `expires`: it is compared with the worker's clock, one fast clock would throw every sweep away.

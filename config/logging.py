@@ -162,6 +162,11 @@ def redact(logger: Any, method: str, event: structlog.typing.EventDict) -> Mappi
     return event if _is_harmless(event) else cast("Mapping[str, Any]", _clean(dict(event), 0))
 
 
+def redact_value(value: Any) -> Any:
+    """A copy made of JSON's own types with every secret replaced by ``***``."""
+    return _clean(value, 0)
+
+
 # --- redaction ----------------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,7 @@ class Settings(BaseModel):
     retention_days: int  #: finished events, tries and evidence older than this are removed; 0: never
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
+    remote_control: Literal["read", "all", "off"]  #: what workers take of Celery's remote control
     sandbox_port: int
     web_host: str
     web_port: int  #: 0: a free one
@@ -296,6 +297,7 @@ KNOBS: Mapping[str, Knob] = {
     "monitor_minutes": Knob(_minutes, 1440),
     "log_format": Knob(_one_of("console", "json")),
     "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
+    "remote_control": Knob(_one_of("read", "all", "off"), "read"),
     "sandbox_port": Knob(_whole(1, 65535), 8410),
     "web_host": Knob(_checked(read_listen_host), "127.0.0.1"),
     "web_port": Knob(_whole(0, 65535), 8420),
@@ -315,6 +317,7 @@ PLAIN = (
     "retention_days",
     "log_format",
     "log_level",
+    "remote_control",
     "sandbox_port",
     "web_host",
     "web_port",

@@ -11,7 +11,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
 from config.celeryconfig import ATOMIC_CLAIMS, celery_settings
-from config.logging import configure_logging, register_secrets
+from config.logging import configure_logging, redact_value, register_secrets
 from config.settings import Settings, SettingsError, load_settings
 
 
@@ -35,6 +35,14 @@ def _claim_atomically(**_: Any) -> None:
         from workers.transport import install
 
         install()
+
+
+@celeryd_init.connect(weak=False)
+def _limit_remote_control(**_: Any) -> None:
+    """Worker processes only: they are who takes commands."""
+    from workers.remote_control import limit_remote_control
+
+    limit_remote_control(settings.remote_control, redact_value)
 
 
 @setup_logging.connect(weak=False)

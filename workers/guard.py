@@ -74,7 +74,8 @@ class GuardedConsumer(Consumer):
         default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Tasks that another worker says are revoked would be dropped, and anybody can say so.
+        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._gathering: Gathering | None = None
         self._patience = Patience(time.monotonic)
         refuse_compression()

@@ -16,6 +16,7 @@ from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerConnectionError
 from redis.exceptions import ResponseError
 
+from workers.message_limits import MAX_BROADCAST_BYTES
 from workers.transport.message import Message, read_item, record_ending
 from workers.transport.qos import QoS
 from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
@@ -231,6 +232,15 @@ class Claiming:
     def _receive(self: Any) -> Any:
         with refusals_as_lost_connections():
             return super()._receive()  # type: ignore[misc]
+
+    def _handle_message(self: Any, client: Any, r: Any) -> Any:
+        """kombu's; a broadcast is anybody's text too, and is decoded on the consumer's loop."""
+        payload = super()._handle_message(client, r)  # type: ignore[misc]
+        data = payload["data"]
+        if isinstance(data, bytes) and len(data) > MAX_BROADCAST_BYTES:
+            log.warning("broker.broadcast_dropped", bytes=len(data))
+            payload["data"] = None
+        return payload
 
     def _poll_error(self: Any, kind: Any, **options: Any) -> None:
         with refusals_as_lost_connections():

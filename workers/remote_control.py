@@ -1,0 +1,79 @@
+"""What Celery's remote control may do to a worker: whoever can send a message can send a command too.
+
+Celery's own commands cancel consumers, revoke tasks and end workers, and what they read shows passwords and orders. By
+default a worker answers commands that read, without either.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from celery.worker.control import Panel
+
+#: Commands that read, by their names and their older ones. One that a new Celery brings is refused until it is named.
+READING = frozenset(
+    {"ping", "clock", "stats", "conf", "report", "registered", "active_queues", "revoked"}
+    | {"active", "reserved", "scheduled", "query_task"}
+    | {"dump_conf", "dump_tasks", "dump_revoked", "dump_active", "dump_reserved", "dump_schedule"}
+)
+REFUSED = "remote control only reads here (INVOICES_REMOTE_CONTROL)"
+#: Fields of a running task that hold what was ordered.
+CONTENT = frozenset({"args", "kwargs", "argsrepr", "kwargsrepr"})
+NOT_SHOWN = "not shown"
+#: What may be asked about a registered task: anything else is whatever Python keeps on it.
+TASK_FIELDS = frozenset({"exchange", "routing_key", "rate_limit"})
+
+Handler = Callable[..., Any]
+
+
+def limit_remote_control(allowed: str, redact: Callable[[Any], Any]) -> None:
+    """From now on workers in this process obey what ``allowed`` says: ``read`` or ``all``.
+
+    ``redact``: gives a copy of a reply without secrets.
+    """
+    limit_handlers(Panel.data, allowed, redact)
+
+
+def limit_handlers(handlers: MutableMapping[str, Handler], allowed: str, redact: Callable[[Any], Any]) -> None:
+    """Put others in the place of handlers: what changes something is refused, what is read comes without secrets."""
+    for name, handler in list(handlers.items()):
+        if name in READING:
+            handlers[name] = _redacted(handler, redact)
+        elif allowed != "all":
+            handlers[name] = _answer_hello if name == "hello" else _refuse
+
+
+def _redacted(handler: Handler, redact: Callable[[Any], Any]) -> Handler:
+    @functools.wraps(handler)
+    def read(state: Any, **arguments: Any) -> Any:
+        if "taskinfoitems" in arguments:
+            arguments["taskinfoitems"] = _known_fields(arguments["taskinfoitems"])
+        return redact(_without_content(handler(state, **arguments)))
+
+    return read
+
+
+def _known_fields(asked: Any) -> list[str]:
+    fields: Iterable[Any] = asked if isinstance(asked, (list, tuple)) else ()
+    return [field for field in fields if isinstance(field, str) and field in TASK_FIELDS]
+
+
+def _without_content(reply: Any) -> Any:
+    if isinstance(reply, Mapping):
+        return {
+            name: NOT_SHOWN if name in CONTENT and value else _without_content(value) for name, value in reply.items()
+        }
+    if isinstance(reply, (list, tuple)):
+        return [_without_content(part) for part in reply]
+    return reply
+
+
+def _refuse(_state: Any, **_: Any) -> dict[str, str]:
+    return {"error": REFUSED}
+
+
+def _answer_hello(state: Any, from_node: Any = None, **_: Any) -> dict[str, Any] | None:
+    """Celery's own greeting between workers, which would take over the tasks that the sender says are revoked."""
+    return {"revoked": [], "clock": state.app.clock.forward()} if from_node != state.hostname else None
