@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from domain.exact_json import read_json
-from workers.providers.echo import echoes
+from workers.providers.echo import echoes, names
 
 LONG = "ORDER-2026-11-29-0000000000000000000000000000000000000000000000000017"
 
@@ -91,3 +91,16 @@ def test_an_id_may_come_back_composed_escaped_or_cut(sent, echo):
 )
 def test_another_orders_id_is_no_echo(sent, echo):
     assert not echoes(sent, echo)
+
+
+@pytest.mark.parametrize("echo", ["110816020", 110816020, Decimal("110816020.0"), " 110816020 "])
+def test_an_answer_names_a_reference_as_text_or_number(echo):
+    assert names("110816020", echo)
+
+
+@pytest.mark.parametrize(
+    ("ref", "echo"),
+    [(LONG, LONG[:40]), ("a&b", "a&amp;b"), ("Caf\u00e9", "Cafe\u0301"), ("1", True), ("1", None), ("", "1")],
+)
+def test_what_binds_a_payment_is_not_read_loosely(ref, echo):
+    assert not names(ref, echo)

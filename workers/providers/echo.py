@@ -27,12 +27,15 @@ def echoes(sent: str, echo: Any) -> bool:
     orders of ours is no reason to doubt it. An answer meant for the other one is caught by its provider's id, which
     binds to one invoice only.
     """
+    return names(sent, echo) or (isinstance(echo, str) and len(echo) <= MAX_ECHO and _same_text(sent, echo))
+
+
+def names(ref: str, echo: Any) -> bool:
+    """Whether an answer names the provider's own id: the same text, or the same number. Nothing looser binds money."""
     if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
         return False
     text = str(echo).strip()
-    if len(text) > MAX_ECHO:
-        return False
-    return _same_number(sent.strip(), text) or (isinstance(echo, str) and _same_text(sent, text))
+    return text == ref.strip() or _same_number(ref.strip(), text)
 
 
 def _same_text(sent: str, echo: str) -> bool:

@@ -38,7 +38,7 @@ from workers.providers.answer import (
     read_message,
 )
 from workers.providers.call import Call
-from workers.providers.echo import echoes
+from workers.providers.echo import names
 from workers.providers.fields import (
     MAX_ADDRESS,
     MAX_REF,
@@ -176,7 +176,7 @@ class _Inquiry:
             return _unreadable(outcome, said or "the answer holds no invoice")
         if row.get("track_id") is None:  # whose payment it tells of, nobody knows
             return _unreadable(outcome, "the answer does not say which invoice it is about")
-        if not echoes(ref, row["track_id"]):
+        if not names(ref, row["track_id"]):
             return _unreadable(outcome, "the answer is about another invoice")
         return self._read_row(row, outcome)
 
