@@ -56,7 +56,6 @@ class Claiming:
     #: A transport option: a message that consumers died with is claimed alone, and at last not read any more. Its
     #: consumers must list it when it comes once too often, and acknowledge.
     isolates = False
-    from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, "isolates")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = uuid.uuid4().hex
@@ -304,6 +303,10 @@ class Claiming:
 class Channel(Claiming, redis.Channel):
     """For one server: ``redis://``, ``rediss://``, ``redis+socket://``."""
 
+    from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, "isolates")
+
 
 class SentinelChannel(Claiming, redis.SentinelChannel):
     """For the server that sentinels name: ``sentinel://``."""
+
+    from_transport_options: tuple[str, ...] = (*redis.SentinelChannel.from_transport_options, "isolates")

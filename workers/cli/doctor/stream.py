@@ -22,11 +22,12 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     from workers.store.fence import read_fence
     from workers.store.reads.stream import COUNTED, read_untold
 
+    kept = _read_kept(config)  # before the row, whose number is never behind
     with database.reading() as connection:
         now = database.now(connection)
         untold = read_untold(connection, now)
         fence = read_fence(connection, now)
-    ahead = _fence_ahead(config, fence)
+    ahead = None if kept is None else _fence_ahead(f"{config.stream}:fence", kept, fence)
     if ahead:
         yield Finding("stream", "wrong", ahead, "fence_ahead")
     if untold.oldest_at is not None and now - untold.oldest_at > UNTOLD:
@@ -38,26 +39,31 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
         yield Finding("stream", "ok", f"told of every event ({untold.events} on their way)")
 
 
-def _fence_ahead(config: Settings, fence: int) -> str | None:
-    """Whether what stands in Redis is ahead of the fence that the next publisher will hold, or no fence at all."""
+def _read_kept(config: Settings) -> bytes | None:
+    """What stands in Redis as the fence."""
     from redis.exceptions import RedisError, ResponseError
 
-    from workers.outbound.stream import read_kept
-
-    key = f"{config.stream}:fence"
     try:
         with open_doctor_redis(config.redis_url) as client:
-            kept: Any = client.get(key)
+            kept: Any = client.get(f"{config.stream}:fence")
     except ResponseError as error:
-        return f"{key} holds no fence ({error}): the next publisher replaces it; who wrote there?"
+        return str(error).encode()  # it is no text at all
     except (RedisError, OSError):
         return None  # told by the check of Redis
-    in_force = 0 if kept is None else read_kept(kept)
+    return None if kept is None else bytes(kept)
+
+
+def _fence_ahead(key: str, kept: bytes, fence: int) -> str | None:
+    """Whether what stands there is ahead of the fence that the next publisher will hold, or no fence at all."""
+    from workers.outbound.stream import read_kept
+
+    in_force = read_kept(kept)
     if in_force is None:
-        return f"{key} holds no fence ({kept[:40]!r}): the next publisher replaces it; who wrote there?"
+        found = kept[:40].decode(errors="replace")
+        return f"{key} holds no fence ({found}): the next publisher replaces it; who wrote there?"
     if in_force <= fence:
         return None
     return (
-        f"the fence of {config.stream} ({in_force}) is ahead of the next publisher's by {in_force - fence}: "
+        f"{key} ({in_force}) is ahead of the next publisher's fence by {in_force - fence}: "
         "it will be lifted with the next event; was a clock ahead, or the database restored?"
     )
