@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
+import structlog
 from kombu.message import Message
 
 from workers.intake_message import CREATE, REJECT, Accepted, task_headers
+
+log = structlog.get_logger()
 
 #: What may come in one bundle, in this order.
 TOGETHER = (CREATE, REJECT)
@@ -24,21 +27,32 @@ LONGEST_SECONDS = 0.05
 CLAIM_SECONDS = 0.002
 
 
+#: A message of kombu's, and what it asks for.
+Part = tuple[Any, Accepted]
+#: Keeps messages that Celery could not take, or whose task failed, elsewhere, acknowledges them, then calls the last.
+SetAside = Callable[[Sequence[Part], Callable[[], None]], None]
+
+
 class Bundle(Message):
     """Acknowledged, or given back, as a whole. Its task takes a list of ``[*arguments, id]`` for each kind of call."""
 
     def __init__(
-        self, parts: Sequence[tuple[Any, Accepted]], on_end: Callable[[Bundle], None] = lambda _: None
+        self,
+        parts: Sequence[Part],
+        on_end: Callable[[int], None] = lambda _: None,
+        on_failure: SetAside | None = None,
     ) -> None:
-        """``parts``: kombu's messages, from one channel, with what they ask for. ``on_end``: called when it is handled.
+        """``parts``: kombu's messages, from one channel, with what they ask for. ``on_end``: called with their
+        number when they are handled.
 
-        The task is the first one's; what asks for another comes in lists of their own after its own list.
+        The task is the first one's; what asks for another comes in lists of their own after its own list. One that
+        never comes with others gets its arguments as they are.
         """
         first, judged = parts[0]
         lists: dict[str, list[list[Any]]] = {}
         for _, accepted in parts:
             lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
-        call = [list(lists.values()), {}, {}]
+        call: list[Any] = [list(lists.values()) if judged.task in TOGETHER else judged.arguments, {}, {}]
         super().__init__(
             body=json.dumps(call).encode(),
             delivery_tag=first.delivery_tag,
@@ -50,8 +64,10 @@ class Bundle(Message):
             channel=first.channel,
         )
         self._decoded_cache = call
+        self._parts = list(parts)
         self._messages = [message for message, _ in parts]
         self._on_end = on_end
+        self._on_failure = on_failure
 
     @property
     def size(self) -> int:
@@ -71,15 +87,21 @@ class Bundle(Message):
             self._end()
 
     def reject(self, requeue: bool = False) -> None:
-        """Give all back, or drop them: also those after one that can't be. Raises what the last such one raised."""
+        """Give all back: also those after one that can't be. Raises what the last such one raised.
+
+        Nothing is ever dropped: without ``requeue`` Celery says that the task failed, which is a bug of ours.
+        """
+        if not requeue and self._on_failure is not None:
+            self._on_failure(self._parts, self._end)
+            return
         with ExitStack() as steps:  # taken from its end
             steps.callback(self._end)
             for message in reversed(self._messages):
-                steps.callback(message.reject, requeue=requeue)
+                steps.callback(message.reject, requeue=True)
 
     def _end(self) -> None:
         on_end, self._on_end = self._on_end, lambda _: None  # once, whatever Celery does
-        on_end(self)
+        on_end(self.size)
 
 
 class Timer(Protocol):
@@ -91,12 +113,13 @@ class Timer(Protocol):
 class Gathering:
     """Messages of one connection on their way into bundles. Used on the consumer's loop only."""
 
-    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any], in_hand: int) -> None:
+    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any], in_hand: int, set_aside: SetAside) -> None:
         """``in_hand``: how many messages there may be at a time. Up to half of them nothing waits for anything."""
         self._timer = timer
         self._hand_over = hand_over
+        self._set_aside = set_aside
         self._few = max(1, in_hand // 2)
-        self._parts: list[tuple[Any, Accepted]] = []
+        self._parts: list[Part] = []
         self._under_way = 0  #: messages handed over and not handled yet
         self._planned: tuple[float, Any] | None = None  #: the wait until the next one, and its entry in the timer
 
@@ -129,14 +152,24 @@ class Gathering:
         if parts:
             parts.sort(key=lambda part: TOGETHER.index(part[1].task))
             self._under_way += len(parts)
-            bundle = Bundle(parts, self._ended)
-            try:
-                self._hand_over(bundle)
-            except Exception:  # the timer logs it and goes on: what nobody has taken would be held here for ever
-                bundle.reject(requeue=True)
-                raise
+            self._hand(parts, self._ended)
 
-    def _ended(self, bundle: Bundle) -> None:
-        self._under_way -= bundle.size
+    def hand_over_alone(self, message: Any, call: Accepted) -> None:
+        """A message that is not to be gathered with others."""
+        self._hand([(message, call)], lambda _: None)
+
+    def _hand(self, parts: Sequence[Part], ended: Callable[[int], None]) -> None:
+        try:
+            self._hand_over(Bundle(parts, ended, self._set_aside))
+        except Exception:
+            log.exception("message.not_handed_over", messages=len(parts), traceback=True)
+            if len(parts) > 1:
+                for part in parts:  # one of them does it, or all would: none goes with another
+                    self._hand([part], ended)
+            else:
+                self._set_aside(parts, lambda: ended(1))
+
+    def _ended(self, messages: int) -> None:
+        self._under_way -= messages
         if self._parts:
             self._plan(CLAIM_SECONDS)

@@ -3,15 +3,17 @@
 ``GuardedConsumer`` stands in ``worker_consumer``. Each message is judged by ``workers.intake_message`` and rewritten in
 place: a good one into a call without floats and foreign headers, a bad one into a call of ``invoices.reject``, a late
 acknowledging task that waits for the database. So a refused message is acknowledged only when it is listed. The broker
-keeps the original: a redelivered message is judged again.
+keeps the original: a redelivered message is judged again. What the guard itself, Celery or a task trips over is set
+aside in a queue of its own (``workers.unstored``) before it is acknowledged.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,9 +22,12 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from kombu import compression
 
-from workers.bundle import TOGETHER, Gathering
+from workers import wiring
+from workers.bundle import TOGETHER, Bundle, Gathering, Part
 from workers.intake_message import (
     REJECT,
+    RUN,
+    SWEEP,
     Accepted,
     TurnedAway,
     give_up,
@@ -32,12 +37,15 @@ from workers.intake_message import (
     turn_away,
 )
 from workers.message_limits import MAX_DEATHS
+from workers.unstored import LONGEST_WAIT_SECONDS, wrap
 
 log = structlog.get_logger()
 
 #: Where a worker's answer to `celery inspect` is sent; one that nobody waits for any more ends in the intake queue
 #: (see `deadletter_queue` in config/celeryconfig.py) and is no order.
 REPLY_EXCHANGE = "reply.celery.pidbox"
+BELLS = frozenset({RUN, SWEEP})
+BUG = "internal error: the log says more"
 NOT_TAKEN = "compressed bodies are not taken"
 
 
@@ -92,15 +100,25 @@ class GuardedConsumer(Consumer):
         self._hand_over = super().create_task_handler(*args, **kwargs)
         if self._gathering is not None:
             self._gathering.close()
-        self._gathering = Gathering(self.timer, self._hand_over, self.initial_prefetch_count)
+        self._gathering = Gathering(self.timer, self._hand_over, self.initial_prefetch_count, self._set_aside)
         return self._on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A message that kombu could not even unpack: Celery would acknowledge and forget it."""
+        if isinstance(message, Bundle):  # our own words: a bug
+            message.reject()
+            return
         key = message_key(message.headers, message.properties, message.body)
         self._take(message, turn_away(message.body, f"body: {_why(exc)}", key))
 
     def _on_message(self, message: Any) -> None:
+        try:
+            self._judge(message)
+        except Exception:
+            log.exception("message.not_judged", traceback=True)
+            self._set_aside([(message, wrap(message))], lambda: None)
+
+    def _judge(self, message: Any) -> None:
         judged = inspect(
             message.headers,
             message.properties,
@@ -119,11 +137,38 @@ class GuardedConsumer(Consumer):
 
     def _take(self, message: Any, judged: Accepted | TurnedAway) -> None:
         call = judged if isinstance(judged, Accepted) else _call_of_refusal(judged)
-        if call.task in TOGETHER and self._gathering is not None:
-            self._gathering.add(message, call)
-        else:
+        if self._gathering is None or call.task in BELLS:
             rewrite(message, call)
             self._hand_over(message)
+        elif call.task in TOGETHER:
+            self._gathering.add(message, call)
+        else:
+            self._gathering.hand_over_alone(message, call)
+
+    def _set_aside(self, parts: Sequence[Part], end: Callable[[], None]) -> None:
+        """Keep messages in the queue of those that are unstored; they are acknowledged when the broker has them there.
+
+        In a thread of its own: the broker may refuse for a while, and this is the loop.
+        """
+
+        def acknowledge() -> None:
+            try:
+                for message, _ in parts:
+                    message.ack()
+            except self.connection_errors as error:  # it comes again, and is then there twice, which is once
+                log.warning("broker.not_acknowledged", error=str(error)[:200])
+            finally:
+                end()
+
+        def keep() -> None:
+            stopping = wiring.stopping().wait
+            if wiring.unstored().insist_on_keeping([call for _, call in parts], BUG, stopping):
+                self.call_soon(acknowledge)
+
+        try:
+            threading.Thread(target=keep, name="unstored", daemon=True).start()
+        except RuntimeError:  # no more threads
+            self.timer.call_after(LONGEST_WAIT_SECONDS, lambda: self._set_aside(parts, end))
 
 
 def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:

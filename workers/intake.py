@@ -6,6 +6,7 @@ Plain functions over explicit parameters: the Celery tasks call them, and so can
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,10 @@ class Interrupted(Exception):  # noqa: N818 - reads as what happened
     """The process is stopping and the message is not stored: it must go back to the broker."""
 
 
+class Unlistable(Exception):  # noqa: N818 - reads as what is the matter
+    """An order met a bug of ours, and the list would hold only a part of it."""
+
+
 class IntakeStore(Protocol):
     """What the intake needs of the store."""
 
@@ -68,6 +73,12 @@ class Desk:
     store: IntakeStore
     accounts: Mapping[str, Account]
     providers: Mapping[str, OrderChecker]
+    lists_bugs: bool = True  #: what meets a bug of ours is listed; else it raises, as it did before
+
+    @property
+    def bug_level(self) -> int:
+        """What is tried again was told, whole, when it was new."""
+        return logging.ERROR if self.lists_bugs else logging.DEBUG
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +104,11 @@ def take_order(desk: Desk, *letters: Letter | Rejection) -> None:
 def take_orders(desk: Desk, letter: Letter) -> None:
     """``invoices.create_many``: each order judged alone, all good ones in one transaction. Raises ``UNAVAILABLE``."""
     try:
-        orders = parse_orders(_fields(letter.text))
+        parts = _split(letter)
     except OrderError as error:
-        desk.store.reject([_rejection(letter, str(error))])
+        refuse(desk.store, [_rejection(letter, str(error))])
         return
-    letters = [
-        Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires, letter.task_id)
-        for place, fields in enumerate(orders)
-    ]
-    _take(desk, [_judge(desk, fields, part) for fields, part in zip(orders, letters, strict=True)])
+    _take(desk, [_judge(desk, fields, part) for fields, part in parts])
 
 
 def cancel_order(desk: Desk, letter: Letter, wait: Callable[[float], bool]) -> None:
@@ -120,10 +127,30 @@ def cancel_order(desk: Desk, letter: Letter, wait: Callable[[float], bool]) -> N
 
 
 def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
-    """List messages as rejected. Raises ``UNAVAILABLE``."""
-    if rejections:
+    """List messages as rejected, each that can be. Raises ``UNAVAILABLE``, and what is in the way of one that can't."""
+    if not rejections:
+        return
+    try:
         store.reject(rejections)
-        _tell(rejections)
+    except UNAVAILABLE:
+        raise
+    except Exception as error:  # noqa: BLE001 - of one of them, perhaps, or of how it is written
+        log.warning("message.not_listed", messages=len(rejections), error=type(error).__name__)
+        _refuse_each(store, rejections)
+    _tell(rejections)
+
+
+def _refuse_each(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
+    failure = None
+    for rejection in rejections:
+        try:
+            store.reject([rejection.reduced()])
+        except UNAVAILABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below, when those after it are listed
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _tell(rejections: Sequence[Rejection]) -> None:
@@ -132,9 +159,30 @@ def _tell(rejections: Sequence[Rejection]) -> None:
         log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
-def internal_error(letter: Letter, error: Exception) -> Rejection:
-    """A message that met a bug of ours is listed, so it is neither lost nor tried for ever."""
-    return _rejection(letter, f"internal error: {type(error).__name__}")
+def internal_error(desk: Desk, letter: Letter, error: Exception) -> Rejection:
+    """A message that met a bug of ours is listed, so it is neither lost nor tried for ever.
+
+    Raises Unlistable where the list does not hold all of it: it was good, perhaps, and can be redriven from there only
+    as a whole.
+    """
+    if not desk.lists_bugs:
+        raise error
+    rejection = _rejection(letter, f"internal error: {type(error).__name__}")
+    if not rejection.complete:
+        raise Unlistable(f"{rejection.reason}, and too long for the list") from error
+    return rejection
+
+
+def split(letter: Letter) -> list[Letter]:
+    """The orders of an ``invoices.create_many``, each a letter of its own. Raises OrderError."""
+    return [part for _, part in _split(letter)]
+
+
+def _split(letter: Letter) -> list[tuple[Any, Letter]]:
+    return [
+        (fields, Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires, letter.task_id))
+        for place, fields in enumerate(parse_orders(_fields(letter.text)))
+    ]
 
 
 # --- one order ----------------------------------------------------------------------------------------------------
@@ -158,8 +206,8 @@ def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
     except OrderError as error:
         return _rejection(letter, str(error))
     except Exception as error:
-        log.exception("intake.bug", traceback=True)
-        return internal_error(letter, error)
+        log.log(desk.bug_level, "intake.bug", exc_info=True, traceback=True)
+        return internal_error(desk, letter, error)
     return _Good(_hurried(order, letter.expires), account.provider, letter)
 
 
@@ -174,25 +222,27 @@ def _take(desk: Desk, judged: Sequence[_Good | Rejection]) -> None:
     good = [one for one in judged if isinstance(one, _Good)]
     rejections = [one for one in judged if isinstance(one, Rejection)]
     if good:
-        rejections = _add(desk.store, good, rejections)
+        rejections = _add(desk, good, rejections)
     refuse(desk.store, rejections)
 
 
-def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection] = ()) -> list[Rejection]:
+def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()) -> list[Rejection]:
     """Store orders and list ``rejections`` in one transaction; what is left to be listed.
 
     When that fails for no known reason, or takes too long, one order after the other, to find the one that does it.
     """
     alone = len(good) == 1 and not rejections
     try:
-        added = store.add_orders([(one.order, one.provider) for one in good], rejections)
+        added = desk.store.add_orders([(one.order, one.provider) for one in good], rejections)
     except UNAVAILABLE as error:
         if alone or not has_timed_out(error):
             raise
-        return _add_each(store, good, rejections)
+        return _add_each(desk, good, rejections)
     except Exception as error:
-        log.exception("intake.bug", orders=len(good), rejections=len(rejections), traceback=True)
-        return [internal_error(good[0].letter, error)] if alone else _add_each(store, good, rejections)
+        log.log(
+            desk.bug_level, "intake.bug", orders=len(good), rejections=len(rejections), exc_info=True, traceback=True
+        )
+        return [internal_error(desk, good[0].letter, error)] if alone else _add_each(desk, good, rejections)
     _tell(rejections)
     refused = []
     for one, result in zip(good, added, strict=True):
@@ -204,7 +254,7 @@ def _add(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejecti
     return refused
 
 
-def _add_each(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Rejection]) -> list[Rejection]:
+def _add_each(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection]) -> list[Rejection]:
     """One order a transaction; what is left to be listed. One that takes too long holds up no other: it raises last.
 
     Two of them: it is not the order's fault, and the rest would take as long.
@@ -212,13 +262,13 @@ def _add_each(store: IntakeStore, good: Sequence[_Good], rejections: Sequence[Re
     left, late = list(rejections), None
     for one in good:
         try:
-            left += _add(store, [one])
+            left += _add(desk, [one])
         except UNAVAILABLE as error:
             if late is not None or not has_timed_out(error):
                 raise
             late = error
     if late is not None:
-        refuse(store, left)
+        refuse(desk.store, left)
         raise late
     return left
 

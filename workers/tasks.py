@@ -1,7 +1,8 @@
 """Celery's tasks: thin. Each waits in place while the database is away, so that messages wait in the broker.
 
-The intake's tasks acknowledge late, and nothing but "the process is stopping" makes one of them fail: Celery would
-acknowledge a failed task's message, and a retry with a countdown would fill the worker's memory during an outage.
+The intake's tasks acknowledge late, and only what is stored, listed, or kept in the queue of the unstored. Nothing but
+"the process is stopping" makes one of them fail: a retry with a countdown would fill the worker's memory during an
+outage. If one fails all the same, by a bug, its messages are set aside by their bundle (``workers.bundle``).
 """
 
 from __future__ import annotations
@@ -9,33 +10,47 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 from celery.exceptions import Reject
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from structlog.contextvars import bound_contextvars
 
 from domain.decision import Stage
+from domain.order import OrderError
 from workers import wiring
 from workers.app import app
-from workers.intake import Desk, Interrupted, Letter, cancel_order, internal_error, refuse, take_order, take_orders
-from workers.intake_message import CANCEL, CREATE, CREATE_MANY, REJECT, RUN, SWEEP
-from workers.store.database import UNAVAILABLE
+from workers.intake import (
+    Desk,
+    Interrupted,
+    Letter,
+    cancel_order,
+    internal_error,
+    refuse,
+    split,
+    take_order,
+    take_orders,
+)
+from workers.intake_message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
+from workers.store.database import UNAVAILABLE, has_timed_out
 from workers.store.intake import Rejection
+from workers.unstored import RAW, NotReady, unwrap
 
 log = structlog.get_logger()
 
 FIRST_DELAY_SECONDS = 0.2
 MAX_DELAY_SECONDS = 5.0
 REMIND_SECONDS = 10.0
+#: What takes too long each time, and nothing else does, waits in place for so long; then it makes room for others.
+PATIENCE_SECONDS = 60.0
 
-_stopping = threading.Event()
+_stopping = wiring.stopping()
 
-
-class NotReady(Exception):  # noqa: N818 - reads as what is the matter
-    """The process could not be set up: no fault of the message, which waits like for a database that is away."""
+#: Of tasks whose messages must not be lost. A failed one is given to its bundle, not acknowledged.
+LATE: dict[str, Any] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
 
 
 @worker_shutting_down.connect(weak=False)
@@ -43,41 +58,48 @@ def _stop(**_: Any) -> None:
     _stopping.set()
 
 
+@worker_ready.connect(weak=False)
+def _look_after_the_unstored(sender: Any = None, **_: Any) -> None:
+    """A process that reads the intake queue also tries again what could not be stored."""
+    if app.conf.task_default_queue in sender.app.amqp.queues.consume_from:
+        run = wiring.unstored().run
+        threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
+
+
 #: A message that the guard turned away: task, reason, excerpt, complete, key, id.
 Refused = tuple[str | None, str, str, bool, str, str]
 
 
-@app.task(name=CREATE, acks_late=True)
+@app.task(name=CREATE, **LATE)
 def create(letters: Sequence[tuple[str, str, str | None, str]], refused: Sequence[Refused] = ()) -> None:
     """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields.
 
     ``refused``: what came in with them and is none.
     """
-    orders = [Letter(CREATE, text, key, _time(expires), number) for text, key, expires, number in letters]
-    _handle(orders, take_order, _rejections(refused))
+    _handle([_call(CREATE, one) for one in letters] + [_call(REJECT, one) for one in refused])
 
 
-@app.task(name=CREATE_MANY, bind=True, acks_late=True)
+@app.task(name=CREATE_MANY, bind=True, **LATE)
 def create_many(self: Any, text: str, key: str, expires: str | None) -> None:
     """Up to 500 orders; a bad one is refused alone."""
-    _handle([Letter(CREATE_MANY, text, key, _time(expires), self.request.id)], take_orders)
+    _handle([Accepted(CREATE_MANY, self.request.id, [text, key, expires])])
 
 
-@app.task(name=CANCEL, bind=True, acks_late=True)
+@app.task(name=CANCEL, bind=True, **LATE)
 def cancel(self: Any, text: str, key: str, expires: str | None) -> None:
     """A cancellation."""
-    letter = Letter(CANCEL, text, key, task_id=self.request.id)
-    _handle([letter], lambda desk, letter: cancel_order(desk, letter, _stopping.wait))
+    _handle([Accepted(CANCEL, self.request.id, [text, key, expires])])
 
 
-@app.task(name=REJECT, acks_late=True)
+@app.task(name=REJECT, **LATE)
 def reject(messages: Sequence[Refused]) -> None:
     """Lists messages that the guard turned away."""
-    _list(_rejections(messages))
+    _handle([_call(REJECT, one) for one in messages])
 
 
-def _rejections(messages: Sequence[Refused]) -> list[Rejection]:
-    return [Rejection(key, task, reason, excerpt, complete) for task, reason, excerpt, complete, key, _ in messages]
+def _call(task: str, listed: Sequence[Any]) -> Accepted:
+    """As a bundle lists it: its arguments, then its id."""
+    return Accepted(task, listed[-1], list(listed[:-1]))
 
 
 @app.task(name=RUN, acks_late=False)
@@ -93,53 +115,130 @@ def sweep() -> None:
     wiring.runtime().wake_all()
 
 
+# --- taking -------------------------------------------------------------------------------------------------------
+
+
+def _handle(calls: Sequence[Accepted]) -> None:
+    """Store, list or keep each; where they fail together, each alone. Raises Reject when the worker stops."""
+    one = {"task_id": calls[0].id} if len(calls) == 1 else {}
+    with bound_contextvars(task=calls[0].task, **one):
+        try:
+            if len(calls) > 1:
+                _insist(lambda: _take(_desk(), calls), PATIENCE_SECONDS)
+            else:
+                _insist(lambda: store_or_list(calls[0]), PATIENCE_SECONDS)
+        except Reject:
+            raise
+        except Exception as error:
+            log.exception("intake.bug", messages=len(calls), traceback=True)
+            parts = calls if len(calls) > 1 else _parts(calls[0])
+            if len(parts) > 1:
+                for call in parts:  # one of them does it: taken alone it is kept alone
+                    _handle_alone(call)
+            else:
+                _keep(calls[0], error)
+
+
+def _handle_alone(call: Accepted) -> None:
+    try:
+        _insist(lambda: store_or_list(call))
+    except Reject:
+        raise
+    except Exception as error:  # noqa: BLE001 - logged where it is kept
+        _keep(call, error)
+
+
+def _keep(call: Accepted, error: Exception) -> None:
+    why = f"{type(error).__name__}: {_first_line(error)}"
+    if not wiring.unstored().insist_on_keeping([call], why, _stopping.wait):
+        raise Reject("the worker is stopping", requeue=True)
+
+
+def store_or_list(call: Accepted) -> None:
+    """A message alone, once: stored, or listed with its reason. Raises what is in the way of both."""
+    try:
+        _take(_desk(), [call])
+    except (Reject, NotReady, *UNAVAILABLE):
+        raise
+    except Exception as error:
+        log.exception("intake.bug", traceback=True)
+        if call.task not in INTAKE_TASKS:
+            raise
+        desk = _desk()
+        refuse(desk.store, [internal_error(desk, _letter(call), error)])
+
+
+def try_again(call: Accepted) -> None:
+    """A message that was kept, once: stored, or listed because it can't be used. Raises what is in the way.
+
+    Of many orders each is tried, and the last failure is raised. One that meets a bug again is not listed for it: the
+    bug may be mended tomorrow.
+    """
+    call = unwrap(call) if call.task == RAW else call
+    if call.task in {RUN, SWEEP}:  # a doorbell: the work is found without it
+        return
+    desk, failure = replace(_desk(), lists_bugs=False), None
+    for part in _parts(call):
+        try:
+            _take(desk, [part])
+        except (NotReady, *UNAVAILABLE):
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below, when those after it are stored
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def _parts(call: Accepted) -> list[Accepted]:
+    if call.task != CREATE_MANY:
+        return [call]
+    try:
+        letters = split(_letter(call))
+    except OrderError:  # it is listed as a whole
+        return [call]
+    return [Accepted(CREATE, call.id, [part.text, part.key, call.arguments[2]]) for part in letters]
+
+
+def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
+    """Once: a call, or several of those that come together. Raises Reject when the worker stops."""
+    first = calls[0]
+    if first.task == CREATE_MANY:
+        take_orders(desk, _letter(first))
+    elif first.task == CANCEL:
+        try:
+            cancel_order(desk, _letter(first), _stopping.wait)
+        except Interrupted:
+            raise Reject("the worker is stopping", requeue=True) from None
+    else:
+        take_order(desk, *[_rejection(call) if call.task == REJECT else _letter(call) for call in calls])
+
+
+def _letter(call: Accepted) -> Letter:
+    text, key, expires = call.arguments
+    return Letter(call.task, text, key, _time(expires), call.id)
+
+
+def _rejection(call: Accepted) -> Rejection:
+    task, reason, excerpt, complete, key = call.arguments
+    return Rejection(key, task, reason, excerpt, complete)
+
+
 # --- insisting ----------------------------------------------------------------------------------------------------
 
 
-def _handle(letters: Sequence[Letter], take: Callable[..., None], refused: Sequence[Rejection] = ()) -> None:
-    """Call ``take(desk, *letters, *refused)``; a bug of ours lists a letter instead of losing or repeating it."""
-    one = {"task_id": letters[0].task_id} if len(letters) == 1 else {}
-    with bound_contextvars(task=letters[0].task, **one):
-        try:
-            _insist(lambda: take(_desk(), *letters, *refused))
-        except Reject:
-            raise
-        except Interrupted:
-            raise Reject("the worker is stopping", requeue=True) from None
-        except Exception as error:
-            log.exception("intake.bug", letters=len(letters), traceback=True)
-            if len(letters) == 1 and not refused:
-                _list([internal_error(letters[0], error)])
-                return
-            for letter in letters:  # one of them does it: taken alone it is listed alone
-                _handle([letter], take)
-            if refused:
-                _list(refused)
+def _insist(do: Callable[[], None], patience_seconds: float = 0.0) -> None:
+    """Do it again and again while the database is away. Raises Reject (back to the broker) when the worker stops.
 
-
-def _list(rejections: Sequence[Rejection]) -> None:
-    try:
-        _insist(lambda: refuse(_desk().store, rejections))
-    except Reject:
-        raise
-    except Exception:
-        if len(rejections) > 1:
-            for rejection in rejections:
-                _list([rejection])
-            return
-        # What can't be listed is written to the log, whole: the very last place that can hold it.
-        (lost,) = rejections
-        log.exception("intake.unlisted", reason=lost.reason, excerpt=lost.excerpt, traceback=True)
-
-
-def _insist(do: Callable[[], None]) -> None:
-    """Do it again and again while the database is away. Raises Reject (back to the broker) when the worker stops."""
+    What only takes too long is raised after ``patience_seconds``: it may be this message that does it each time.
+    """
     delay, since, told = FIRST_DELAY_SECONDS, time.monotonic(), 0.0
     while True:
         try:
             do()
         except (NotReady, *UNAVAILABLE) as error:
             now = time.monotonic()
+            if has_timed_out(error) and now - since >= patience_seconds:
+                raise
             if not told or now - told >= REMIND_SECONDS:
                 log.warning("store.unavailable", waiting_seconds=round(now - since, 1), error=_first_line(error))
                 told = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -40,6 +41,7 @@ from workers.stages import DeliverStage, ProviderStages, clock, publish, retain,
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
+from workers.unstored import Unstored
 
 REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
 #: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short
@@ -83,6 +85,7 @@ class Runtime:
 
 _runtime: Runtime | None = None
 _building = threading.Lock()
+_stopping = threading.Event()
 
 
 def runtime() -> Runtime:
@@ -94,9 +97,22 @@ def runtime() -> Runtime:
         return _runtime
 
 
+def stopping() -> threading.Event:
+    """Set when this process is told to stop."""
+    return _stopping
+
+
 def running() -> Runtime | None:
     """The process's runtime, if somebody has built it: for signal handlers, which must not wait for a lock."""
     return _runtime
+
+
+@functools.cache
+def unstored() -> Unstored:
+    """The queue of messages that could be neither stored nor listed. Opens no connection yet."""
+    from workers.app import app, settings
+
+    return Unstored(app, lambda: open_redis(settings.redis_url, ONE_TRY))
 
 
 def build_runtime(settings: Settings) -> Runtime:

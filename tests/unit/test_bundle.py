@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workers.bundle import CLAIM_SECONDS, LONGEST_SECONDS, Gathering
-from workers.intake_message import CREATE, REJECT, Accepted
+from workers.intake_message import CREATE, CREATE_MANY, REJECT, Accepted
 
 
 class Clock:
@@ -63,7 +63,11 @@ def bundles():
 
 @pytest.fixture
 def gathering(clock, bundles):
-    return Gathering(clock, bundles.append, in_hand=2)
+    return Gathering(clock, bundles.append, in_hand=2, set_aside=never)
+
+
+def never(parts, end):
+    raise AssertionError(f"nothing failed, and {parts} was set aside")
 
 
 def add(gathering, *names, task=CREATE):
@@ -107,7 +111,7 @@ def test_without_more_it_goes_a_moment_after_the_end(gathering, clock, bundles):
 
 
 def test_while_little_is_under_way_nothing_waits(clock, bundles):
-    gathering = Gathering(clock, bundles.append, in_hand=4)
+    gathering = Gathering(clock, bundles.append, in_hand=4, set_aside=never)
     add(gathering, "a")
     clock.go_on()
     add(gathering, "b")
@@ -160,24 +164,46 @@ def test_what_a_closed_connection_brought_is_the_brokers_again(gathering, clock,
     assert bundles == []
 
 
-def test_what_could_not_be_handed_over_is_given_back_and_takes_up_no_room(clock, bundles):
-    given_back, fails = [], [True]
-
-    class Kept(Received):
-        def reject(self, requeue=False):
-            given_back.append((self.delivery_tag, requeue))
+def test_what_celery_can_not_take_is_set_aside_alone_and_takes_up_no_room_afterwards(clock, bundles):
+    aside = []
 
     def hand_over(bundle):
-        if fails.pop() if fails else False:
-            raise RuntimeError("can't start new thread")
+        if "bad" in str(bundle.payload):
+            raise RuntimeError("a bug")
         bundles.append(bundle)
 
-    gathering = Gathering(clock, hand_over, in_hand=2)
-    for name in ("a", "b"):
-        gathering.add(Kept(name), Accepted(CREATE, name, []))
-    with pytest.raises(RuntimeError):
-        clock.go_on()
-    assert given_back == [("a", True), ("b", True)]
-    add(gathering, "a")
+    gathering = Gathering(clock, hand_over, in_hand=2, set_aside=lambda parts, end: aside.append((parts, end)))
+    add(gathering, "a", "bad", "b")
+    clock.go_on()
+    assert [names(bundle) for bundle in bundles] == [[["a"]], [["b"]]]
+    ((((message, call),), end),) = aside
+    assert (message.delivery_tag, call.id) == ("bad", "bad")
+    for bundle in bundles:
+        bundle.ack()
+    end()
+    add(gathering, "c")
     clock.go_on()  # nothing is under way: at once
-    assert [names(bundle) for bundle in bundles] == [[["a"]]]
+    assert names(bundles[-1]) == [["c"]]
+
+
+def test_a_bundle_whose_task_failed_is_set_aside_and_none_of_it_is_dropped(clock, bundles):
+    aside = []
+    gathering = Gathering(clock, bundles.append, in_hand=2, set_aside=lambda parts, end: aside.append((parts, end)))
+    add(gathering, "a", "b")
+    clock.go_on()
+    bundles[0].reject()  # what Celery does after an exception
+    ((parts, end),) = aside
+    assert [call.id for _, call in parts] == ["a", "b"]
+    add(gathering, "c")
+    clock.go_on(LONGEST_SECONDS / 2)
+    assert len(bundles) == 1  # still under way
+    end()
+    clock.go_on(CLAIM_SECONDS)
+    assert names(bundles[1]) == [["c"]]
+
+
+def test_a_message_that_never_comes_with_others_is_a_bundle_of_its_own_with_its_arguments_as_they_are(clock, bundles):
+    gathering = Gathering(clock, bundles.append, in_hand=2, set_aside=never)
+    gathering.hand_over_alone(Received("many"), Accepted(CREATE_MANY, "id", ["text", "key", None]))
+    assert bundles[0].payload == [["text", "key", None], {}, {}]
+    assert (bundles[0].headers["task"], bundles[0].headers["id"]) == (CREATE_MANY, "id")

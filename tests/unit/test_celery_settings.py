@@ -56,3 +56,10 @@ def test_queues_are_quorum_queues_on_rabbitmq_only(broker, arguments):
     celery = celery_of(BROKER_URL=broker, REDIS_URL="redis://r")
 
     assert [queue.queue_arguments for queue in celery["task_queues"]] == [arguments, arguments]
+
+
+def test_a_channel_behind_sentinel_knows_its_master_and_what_every_channel_of_ours_knows():
+    from workers.transport.channel import Channel, SentinelChannel
+
+    assert {"master_name", "sentinel_kwargs", "isolates"} <= set(SentinelChannel.from_transport_options)
+    assert "isolates" in Channel.from_transport_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,22 @@ class Rejection:
     reason: str
     excerpt: str
     complete: bool
+
+    def reduced(self) -> Rejection:
+        """The same in plain ASCII, which any database takes. JSON stays the same JSON."""
+        excerpt = _escaped(self.excerpt)
+        return Rejection(
+            _escaped(self.message_key)[:64],
+            None if self.task is None else _escaped(self.task),
+            _escaped(self.reason),
+            excerpt,
+            self.complete and len(excerpt) <= EXCERPT_CHARACTERS,
+        )
+
+
+def _escaped(text: str) -> str:
+    """Whatever is not printable ASCII as JSON escapes it."""
+    return "".join(c if " " <= c <= "~" else json.dumps(c)[1:-1] for c in text)
 
 
 def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Order, str]]) -> list[Added]:

@@ -46,6 +46,7 @@ def _parts(config: Settings) -> list[tuple[str, Check]]:
     from workers.cli.doctor.database import check_database
     from workers.cli.doctor.providers import check_account, check_profiles
     from workers.cli.doctor.redis_server import check_redis
+    from workers.cli.doctor.unstored import check_unstored
     from workers.cli.doctor.workers import check_workers
 
     accounts = sorted(config.accounts.items())
@@ -53,6 +54,7 @@ def _parts(config: Settings) -> list[tuple[str, Check]]:
         ("database", partial(check_database, config)),
         ("broker", partial(check_broker, config)),
         ("redis", partial(check_redis, config)),
+        ("unstored", partial(check_unstored, config)),
         ("accounts", partial(check_profiles, config)),
         *((f"account {name}", partial(check_account, account)) for name, account in accounts),
         ("workers", partial(check_workers, config)),

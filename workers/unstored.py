@@ -1,0 +1,284 @@
+"""Messages that could be neither stored nor listed: kept in a queue of the broker's, and tried again until they are.
+
+A message is kept before it is acknowledged; a process that dies between the two leaves it twice, never nowhere, and
+twice is once: an order is known by its key, a refused message by its own. What is kept holds up nobody: it takes no
+place among the messages that may be in hand. Any intake process takes from the queue, whoever kept it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+import structlog
+from kombu import Queue
+
+from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, turn_away
+from workers.message_limits import KIB, MAX_MANY_BODY_BYTES
+from workers.store.database import UNAVAILABLE, has_timed_out
+
+log = structlog.get_logger()
+
+QUEUE = "invoices.unstored"
+#: In Redis: since when messages are kept, and why, for `invoices doctor`. Who is right about whether is the queue.
+NOTE = "invoices:unstored"
+#: A message as it came in: its judge tripped over it. ``wrap`` and ``unwrap``.
+RAW = "raw"
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+#: An empty queue is looked at so often: what another process kept before it ended is everybody's.
+LOOK_SECONDS = 10.0
+#: After so many failures a round ends; the next one begins behind them.
+FAILURES = 100
+#: A publish that found its connection closed.
+_RETRY: Mapping[str, Any] = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.4}
+
+
+#: On RabbitMQ a worker reads no more of a message than a body of many orders may have.
+MAX_PACKED_BYTES = MAX_MANY_BODY_BYTES - 64 * KIB
+
+
+class TooLong(ValueError):  # noqa: N818 - reads as what is the matter
+    """A message stays where it is: kept elsewhere, it would be cut."""
+
+
+class NotReady(Exception):  # noqa: N818 - reads as what is the matter
+    """The process could not be set up: no fault of the message, which waits like for a database that is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message in the queue. ``since``: epoch seconds; ``tries``: how often it could not be stored."""
+
+    call: Accepted
+    since: float
+    tries: int
+    why: str
+
+    def fields(self) -> dict[str, Any]:
+        """As JSON has it; read by every later release. Raises TooLong for what no worker would read."""
+        packed = base64.b64encode(zlib.compress(json.dumps(self.call.arguments).encode(), 1)).decode()
+        if len(packed) > MAX_PACKED_BYTES:
+            raise TooLong(f"{len(packed)} bytes are too many to be kept")
+        call = {"task": self.call.task, "id": self.call.id, "packed": packed}
+        return call | {"since": self.since, "tries": self.tries, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What came of one look at the queue. ``left``: messages that are still in it."""
+
+    taken: int = 0
+    failed: int = 0
+    left: int = 0
+    oldest: Kept | None = None
+    away: bool = False  #: the database is: no fault of any message
+
+
+class Unstored:
+    """The queue, for one process. Safe to share between threads, but for ``run``."""
+
+    def __init__(self, app: Any, open_redis: Callable[[], redis.Redis]) -> None:
+        self._app = app
+        self._open_redis = open_redis
+        self._redis: redis.Redis | None = None
+        self._kept = threading.Event()
+        self._connection: Any = None
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def keep(self, calls: Sequence[Accepted], why: str) -> None:
+        """Put messages into the queue; when this returns the broker has them. Raises the broker's errors."""
+        for call in calls:
+            kept = Kept(call, time.time(), 1, why)
+            self._publish(kept)
+            log.error("intake.unstored", task=call.task, id=call.id, error=why, consequence="kept, and tried again")
+            self._note(kept, only_first=True)
+        self._kept.set()
+
+    def insist_on_keeping(self, calls: Sequence[Accepted], why: str, wait: Callable[[float], bool]) -> bool:
+        """The same, again and again while the broker refuses; False when ``wait(seconds)`` says to stop."""
+        delay = 0.2
+        while True:
+            try:
+                self.keep(calls, why)
+            except Exception as error:  # noqa: BLE001 - until then the message is not acknowledged, whatever happens
+                log.error("intake.not_kept", messages=len(calls), error=_first_line(error), again_in_seconds=delay)
+                if wait(delay):
+                    return False
+                delay = min(delay * 2, LONGEST_WAIT_SECONDS)
+            else:
+                return True
+
+    def _publish(self, kept: Kept) -> None:
+        with self._app.producer_or_acquire() as producer:
+            producer.publish(
+                kept.fields(),
+                serializer="json",
+                exchange="",
+                routing_key=QUEUE,
+                declare=[self._queue()],
+                delivery_mode=2,
+                mandatory=True,
+                retry=True,
+                retry_policy=_RETRY,
+            )
+
+    def _queue(self) -> Queue:
+        """Of the kind that the intake's is."""
+        intake = self._app.amqp.queues[self._app.conf.task_default_queue]
+        return Queue(QUEUE, routing_key=QUEUE, queue_arguments=intake.queue_arguments)
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def run(self, take: Callable[[Accepted], None], stopping: threading.Event) -> None:
+        """Look at the queue until the process stops: soon after a success, ever more seldom while nothing succeeds.
+
+        ``take`` stores or lists a message, or raises.
+        """
+        wait = FIRST_WAIT_SECONDS
+        while not stopping.is_set():
+            self._kept.clear()
+            done = self._try(take, stopping)
+            if done.left == 0 and not done.away:
+                wait = FIRST_WAIT_SECONDS
+                if self._kept.wait(LOOK_SECONDS):
+                    stopping.wait(wait)
+                continue
+            self._tell(done, wait)
+            stopping.wait(wait)
+            wait = FIRST_WAIT_SECONDS if done.taken else min(wait * 2, LONGEST_WAIT_SECONDS)
+
+    def _try(self, take: Callable[[Accepted], None], stopping: threading.Event) -> Round:
+        try:
+            return self.look(take, stopping.is_set)
+        except Exception as error:  # noqa: BLE001 - mostly the broker's; what was in hand goes back with the connection
+            log.warning("intake.unstored_not_looked_at", error=_first_line(error))
+            self._close()
+            return Round(away=True)
+
+    def look(self, take: Callable[[Accepted], None], is_stopping: Callable[[], bool] = lambda: False) -> Round:
+        """Each message that is in the queue now, once, until FAILURES of them have failed. Raises the broker's errors.
+
+        One that fails goes to the end: it is written there before it is acknowledged here.
+        """
+        taken, failed, oldest = 0, 0, None
+        with self._channel() as channel:
+            queue = self._queue()(channel)
+            for _ in range(queue.queue_declare().message_count):
+                message = None if is_stopping() or failed >= FAILURES else queue.get()
+                if message is None:
+                    break
+                kept = _read(message)
+                try:
+                    take(kept.call)
+                except Exception as error:
+                    away = isinstance(error, (NotReady, *UNAVAILABLE)) and not has_timed_out(error)
+                    kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
+                    self._publish(kept)
+                    message.ack()
+                    failed += 1
+                    oldest = kept if oldest is None or kept.since < oldest.since else oldest
+                    log.debug("intake.still_unstored", id=kept.call.id, tries=kept.tries, exc_info=True)
+                    if away:
+                        return Round(taken, failed, queue.queue_declare().message_count, oldest, away=True)
+                else:
+                    message.ack()
+                    taken += 1
+                    log.info("intake.stored_at_last", task=kept.call.task, id=kept.call.id, tries=kept.tries)
+            done = Round(taken, failed, queue.queue_declare().message_count, oldest)
+        self._note(done.oldest) if done.left else self._forget()
+        return done
+
+    @contextlib.contextmanager
+    def _channel(self) -> Any:
+        if self._connection is None:
+            self._connection = self._app.connection_for_read(heartbeat=0)  # nobody would send one between two looks
+        channel = self._connection.channel()
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # it is broken
+                connection.close()
+
+    def _tell(self, done: Round, wait: float) -> None:
+        if done.left:
+            why, since = ("", None) if done.oldest is None else (done.oldest.why, _clock(done.oldest.since))
+            log.error("intake.unstored_wait", messages=done.left, since=since, error=why, again_in_seconds=wait)
+
+    # --- the note for the doctor --------------------------------------------------------------------------------------
+
+    def _note(self, kept: Kept | None, *, only_first: bool = False) -> None:
+        if kept is not None:
+            note = json.dumps({"since": kept.since, "why": kept.why})
+            self._write(lambda client: client.set(NOTE, note, nx=only_first))
+
+    def _forget(self) -> None:
+        self._write(lambda client: client.delete(NOTE))
+
+    def _write(self, do: Callable[[redis.Redis], object]) -> None:
+        try:
+            if self._redis is None:
+                self._redis = self._open_redis()
+            do(self._redis)
+        except (redis.RedisError, OSError) as error:
+            log.debug("intake.unstored_not_noted", error=_first_line(error))
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def _read(message: Any) -> Kept:
+    """What ``fields`` wrote; whatever else somebody put into the queue is listed like any nonsense."""
+    try:
+        found = message.decode()
+        arguments = json.loads(zlib.decompress(base64.b64decode(found["packed"])))
+        call = Accepted(str(found["task"]), str(found["id"]), list(arguments))
+        return Kept(call, float(found["since"]), int(found["tries"]), str(found["why"]))
+    except Exception:  # noqa: BLE001 - anybody's text
+        body = message.body if isinstance(message.body, bytes) else str(message.body).encode(errors="replace")
+        refused = turn_away(body, f"body: this was found in the queue {QUEUE}", hashlib.sha256(body).hexdigest())
+        return Kept(Accepted(REJECT, str(uuid.uuid4()), refused.arguments), time.time(), 0, refused.reason)
+
+
+def wrap(message: Any) -> Accepted:
+    """A message as it came in, kombu's, to be judged later."""
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode("utf-8", "surrogatepass")
+    told = json.loads(json.dumps([message.headers, message.properties], default=str))
+    place = [message.content_type, message.content_encoding]
+    return Accepted(RAW, str(uuid.uuid4()), [*told, base64.b64encode(body).decode(), *place])
+
+
+def unwrap(call: Accepted) -> Accepted:
+    """What such a message asks for."""
+    headers, properties, body, content_type, content_encoding = call.arguments
+    now = datetime.now(UTC)
+    judged = inspect(headers, properties, base64.b64decode(body), content_type, content_encoding, now=now)
+    return Accepted(REJECT, call.id, judged.arguments) if isinstance(judged, TurnedAway) else judged
+
+
+def _first_line(error: BaseException) -> str:
+    """The driver's own words: SQLAlchemy adds the statement and its parameters, which hold the order."""
+    words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {words}"[:300]
+
+
+def _clock(since: float) -> str:
+    return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
