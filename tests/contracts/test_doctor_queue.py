@@ -81,6 +81,17 @@ def test_without_processes_and_without_work_there_is_only_a_note(config):
     assert (found.state, found.cause, found.command) == ("note", "no_worker", "invoices up")
 
 
+def test_processes_that_may_not_be_asked_are_a_note_and_the_queue_is_looked_at(
+    tmp_path, client, valkey_broker_url, monkeypatch
+):
+    monkeypatch.setattr(looked_at, "WATCH_SECONDS", 0.5)
+    config = settings(tmp_path, broker_url=valkey_broker_url, remote_control="off")
+    client.hset("invoices.unacked", "1", "a")
+    assert [(finding.cause, finding.state) for finding in check_workers(config)] == [("not_asked", "note")]
+    client.lpush(INTAKE_QUEUE, message())
+    assert [finding.cause for finding in check_workers(config)] == ["not_asked", "unread"]
+
+
 def test_an_unread_queue_is_wrong_with_its_number(config, client, monkeypatch):
     monkeypatch.setattr(looked_at, "WATCH_SECONDS", 0.5)
     client.lpush(INTAKE_QUEUE, message(), message(), message())

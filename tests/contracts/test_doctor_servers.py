@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from datetime import timedelta
 
 import pytest
 import redis
@@ -14,10 +13,9 @@ from tests.contracts.doctor_cases import by_cause, settings, wrong
 from tests.contracts.store_cases import Background, open_store, pend, queue, wait_until_blocked
 from tests.engines import run_valkey
 from workers.cli.doctor import database as looked_at
-from workers.cli.doctor.database import check_clock, check_database, check_disk, check_server
+from workers.cli.doctor.database import check_database, check_disk, check_server
 from workers.cli.doctor.redis_server import PROBE_KEY, _tell_memory, check_redis
 from workers.cli.doctor.stream import check_stream
-from workers.store.clock import lock_clock, write_clock
 from workers.store.database import Database
 
 # --- the database -----------------------------------------------------------------------------------------------------
@@ -212,20 +210,6 @@ def test_a_fence_that_the_next_publisher_does_not_reach_is_wrong_until_it_is_lif
     assert lifted is not None
     valkey[1].set(f"{config.stream}:fence", lifted)
     assert wrong(check_stream(database, config)) == []
-
-
-def test_a_clock_that_was_set_is_a_note_for_a_day(database):
-    assert [finding.state for finding in check_clock(database)] == ["ok"]
-    with database.transaction() as connection:
-        now = database.now(connection)
-        lock_clock(connection, database, now)
-        write_clock(connection, stepped_at=now - timedelta(hours=3), stepped_by=timedelta(seconds=-600))
-    found = by_cause(check_clock(database))["clock_stepped"]
-    assert (found.state, found.since) == ("note", now - timedelta(hours=3))
-    assert "set back by 10 min, 3 h ago" in found.detail
-    with database.transaction() as connection:
-        write_clock(connection, stepped_at=now - timedelta(days=2))
-    assert [finding.state for finding in check_clock(database)] == ["ok"]
 
 
 def test_addresses_are_told_without_their_passwords(tmp_path, new_postgres_url):

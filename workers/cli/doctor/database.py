@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from workers.cli.context import open_database
 from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
-from workers.cli.doctor.finding import Finding, State, ago, counted, lasting, told
+from workers.cli.doctor.finding import Finding, State, ago, counted, told
 from workers.cli.doctor.guard import guarded
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: A clock further off than this makes signatures look stale and expiries early or late.
 CLOCK_LIMIT_SECONDS = 2.0
-#: A step of the database's clock is told for so long.
-TOLD_FOR, NO_TIME = timedelta(days=1), timedelta(0)
 #: Our own transactions are over long before: whoever keeps locks for longer holds up others.
 LONG_LOCK_SECONDS = 30
 #: Of the connections that PostgreSQL allows, beyond which new processes may find none.
@@ -116,23 +114,13 @@ def check_sessions(database: Database) -> Iterator[Finding]:
 
 
 def check_clock(database: Database) -> Iterator[Finding]:
-    """How far this host is from the database, whose time decides; whether that time was set."""
-    from workers.store.clock import read_clock
-
+    """How far this host is from the database, whose time decides."""
     with database.reading() as connection:
         began = time.monotonic()
         theirs = database.now(connection)
         middle = (time.monotonic() - began) / 2
-        kept = read_clock(connection)
     off = (datetime.now(UTC) - theirs).total_seconds() - middle
     said = f"this host is {off:+.3f} s from the database"
-    if kept and kept.stepped_at and kept.stepped_by and theirs - kept.stepped_at < TOLD_FOR:
-        detail = (
-            f"the database's clock was set {'ahead' if kept.stepped_by > NO_TIME else 'back'} by "
-            f"{lasting(abs(kept.stepped_by.total_seconds()))}, {ago(kept.stepped_at, theirs)} ago: leases and waits "
-            f"{'are being' if kept.moving_by else 'were'} put right"
-        )
-        yield Finding("clock", "note", detail, "clock_stepped", kept.stepped_at)
     if abs(off) <= CLOCK_LIMIT_SECONDS:
         yield Finding("clock", "ok", said)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from config.celeryconfig import INTAKE_QUEUE, WORK_QUEUE
@@ -32,9 +33,14 @@ def check_workers(config: Settings) -> Iterator[Finding]:
 
     from config.celeryconfig import celery_settings
 
+    if config.remote_control == "off":
+        detail = "can't be asked, INVOICES_REMOTE_CONTROL is off: only what waits for them shows how they do"
+        yield Finding("workers", "note", detail, "not_asked")
+        yield from _tell_queue(replace(watch_queue(config, INTAKE_QUEUE), in_hand=0), {})
+        return
     app = Celery(config_source=celery_settings(config), set_as_current=False)
     try:
-        reads = _ask_what_they_read(app)
+        reads = _ask_what_they_read(app) or _ask_what_they_read(app)  # a busy one may be late
         sweeps, began = _count_sweeps(app, reads), time.monotonic()
         intake = watch_queue(config, INTAKE_QUEUE)
         found = [*_tell_idle(reads), *_tell_queue(intake, reads), *_tell_missing(reads)]
