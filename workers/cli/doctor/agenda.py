@@ -72,7 +72,7 @@ def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: d
     calls = {(lane.stage, lane.lane) for lane in late if lane.stage in {"create", "check"}}
     receivers = {lane.lane for lane in late if lane.stage == "deliver"}
     excused = {(stage, account) for stage, account in calls if account not in config.accounts}
-    excused |= _asked_to_wait(database, now) & calls
+    excused |= _asked_to_wait(database, now) & calls if calls else set()
     rated = {account for _, account in calls - excused if _has_rate(config, account)}
     if rated:
         called = _called_lately(config, rated)
