@@ -9,6 +9,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
 from domain.money import format_amount
+from domain.status import SILENT, Status
 
 
 class ExactAmount(TypeDecorator[Decimal]):
@@ -50,6 +51,11 @@ class UtcTime(TypeDecorator[datetime]):
         time: datetime = value
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
+
+#: The events of invoices. ``invoice.contradiction`` tells of evidence against a closed one.
+INVOICE_TYPES = frozenset(
+    {f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"}
+)
 
 #: A growing row number on both databases (SQLite only counts up a plain INTEGER key).
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
@@ -152,6 +158,22 @@ class DatabaseClock(SQLModel, table=True):
     moved_to: str | None = Field(default=None, sa_type=Text)  #: the last row that was moved, as ``stage/subject``
 
 
+class KeptAnswer(SQLModel, table=True):
+    """A provider's answer to a create whose commit is held up: whoever takes the row over finds it here.
+
+    Nothing refers to it and it refers to nothing: writing it waits for nobody's lock.
+    """
+
+    __tablename__ = "kept_answer"
+
+    invoice_id: str = Field(primary_key=True, max_length=40)
+    token: str = Field(primary_key=True, max_length=32)  #: of the lease that the call was made under
+    kind: str = Field(sa_type=String(24))
+    detail: str = Field(sa_type=Text)  #: JSON text of the evidence's fields
+    raw: str | None = Field(default=None, sa_type=Text)  #: the provider's own words, bounded
+    kept_at: datetime = Field(sa_type=UtcTime)
+
+
 class Event(SQLModel, table=True):
     """The outbox and the history: written in the transaction of the change it tells."""
 
@@ -175,8 +197,24 @@ class Event(SQLModel, table=True):
     published_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
+def interest(event_type: str) -> str:
+    """The condition, in SQL, of endpoints that may want this type: an index of each type's own holds just these.
+
+    It may find a few more than want it; their filters decide.
+    """
+    return "events IS NULL OR events LIKE '%{}%'".format(event_type.replace("'", "''"))
+
+
+def _interest_index(event_type: str) -> Index:
+    condition = text(interest(event_type))
+    name = f"ix_endpoint_{event_type.replace('.', '_')}"
+    return Index(name, "id", sqlite_where=condition, postgresql_where=condition)
+
+
 class Endpoint(SQLModel, table=True):
     """A receiver of webhooks."""
+
+    __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES))
 
     id: str = Field(primary_key=True, max_length=40)
     url: str = Field(sa_type=Text)

@@ -305,7 +305,7 @@ def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_not
     (invoice_id,) = pend(store)
     event = NewEvent(new_id("evt"), invoice_id, 2, "invoice.paid", b"{}")
     with database.transaction() as connection:
-        assert add_events(connection, database, [event], database.now(connection))[0] == {endpoint_id}
+        assert add_events(connection, [event], database.now(connection))[0] == {endpoint_id}
         removal = Background(lambda: endpoints.remove_endpoint(database, endpoint_id))
         wait_until_blocked(database)
 
@@ -313,4 +313,4 @@ def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_not
     assert rows(database, DELIVERY) == rows(database, ENDPOINT) == rows(database, AGENDA, AGENDA.c.stage == "deliver")
     with database.transaction() as connection:
         event = NewEvent(new_id("evt"), invoice_id, 3, "invoice.refunded", b"{}")
-        assert add_events(connection, database, [event], database.now(connection)) == (set(), [])
+        assert add_events(connection, [event], database.now(connection)) == (set(), [])

@@ -24,7 +24,7 @@ async def commit_all(work, results):
     calls = StoreCalls()
 
     async def write(batch):
-        await calls.run(work.commit, batch)
+        return await calls.run(work.commit, batch)
 
     commits = Commits(work, calls, write, lambda _: None)
     runner = asyncio.create_task(commits.run())

@@ -39,7 +39,7 @@ def store(database, rung):
 
 def take(store, judgements, **places):
     """The webhooks that are taken where each endpoint has so many places."""
-    _, parcels = store.judge_and_take(judgements, Room(places, LEASE_SECONDS))
+    _, parcels, _ = store.judge_and_take(judgements, Room(places, LEASE_SECONDS))
     return parcels
 
 

@@ -76,7 +76,7 @@ def a_lost_lease_finishes_the_row() -> Any:
 
 @planted("long freezes", "somebody else")
 def a_lost_lease_settles_the_pair() -> Any:
-    def settle(connection: Any, database: Any, tries: Sequence[Any]) -> set[str]:
+    def settle(connection: Any, database: Any, tries: Sequence[Any], *_: Any) -> set[str]:
         rows = deliveries.lock_pairs(connection, database, {one.parcel.claim.subject for one in tries})
         now = database.now(connection)
         deliveries._write_tries(connection, sorted(tries, key=lambda one: one.parcel.claim.subject), now)
@@ -145,15 +145,15 @@ def the_event_is_written_in_a_second_transaction() -> Any:
 
     def judge_then_tell(self: Any, judgements: Any, room: Any) -> Any:
         later.clear()
-        outcomes, _ = judge(self, judgements, room)
+        outcomes, _, left = judge(self, judgements, room)
         events, later[:] = list(later), []
         if events:
             with self.database.transaction() as connection:
-                outbox.add_events(connection, self.database, events, self.database.now(connection))
+                outbox.add_events(connection, events, self.database.now(connection))
             self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
-        return outcomes, []
+        return outcomes, [], left
 
-    def put_off(connection: Any, database: Any, events: Any, now: Any, room: Any) -> Any:
+    def put_off(connection: Any, events: Any, now: Any, room: Any, **_: Any) -> Any:
         later.extend(events)
         return set(), []
 

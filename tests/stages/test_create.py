@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import fakeredis
 import pytest
@@ -56,7 +57,7 @@ class Counting:
 
 def create(*, lost=False, held_up_seconds=0.0, after_claim=lambda: None):
     """(what a claim of so long ago brings, how often the provider was called)."""
-    provider, store = cast("Any", Counting()), cast("Any", None)  # no store: nothing is claimed or committed here
+    provider, store = cast("Any", Counting()), cast("Any", Mock())  # no store: nothing is claimed or committed here
     over_at = lease_clock() - held_up_seconds + LEASE_SECONDS
     after_claim()
     claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, datetime.now(UTC), over_at)
@@ -65,7 +66,7 @@ def create(*, lost=False, held_up_seconds=0.0, after_claim=lambda: None):
         rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
         work, _ = ProviderStages(store, {"shop": ACCOUNT}, {"nebulox": provider}, rate).works()
         assert work.perform is not None
-        return await work.perform("shop", [(claim, INVOICE)])
+        return await work.perform("shop", [(claim, INVOICE, None)])
 
     (judgement,) = asyncio.run(perform())
     assert judgement.claim is claim
@@ -138,12 +139,12 @@ def create_each(firewall, *ids):
     async def perform():
         rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
         providers: Any = {"nebulox": firewall}
-        work, _ = ProviderStages(cast("Any", None), {"shop": ACCOUNT}, providers, rate).works()
+        work, _ = ProviderStages(cast("Any", Mock()), {"shop": ACCOUNT}, providers, rate).works()
         assert work.perform is not None
         found = []
         for one in ids:
             claim = Claim(Stage.CREATE, "shop", one, "t", False, datetime.now(UTC), lease_clock() + LEASE_SECONDS)
-            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | {"id": one}))])
+            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | {"id": one}), None)])
             found.append(type(judgement.evidence))
         return found
 

@@ -212,7 +212,7 @@ def plain_commits(work, calls):
     """What commits a stage's results, and nothing else."""
 
     async def write(batch):
-        await calls.run(work.commit, batch)
+        return await calls.run(work.commit, batch)
 
     return commits.Commits(work, calls, write, lambda _: None)
 
@@ -231,7 +231,7 @@ def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_
     async def run():
         calls = commits.StoreCalls()
         work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit)
-        await plain_commits(work, calls).commit(list(range(8)))
+        await plain_commits(work, calls).commit_group(list(range(8)))
         calls.close()
 
     asyncio.run(run())

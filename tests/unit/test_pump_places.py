@@ -67,7 +67,7 @@ class Shop:
             taken, left = hooks[: places[HOOKS[1]]], hooks[places[HOOKS[1]] :]
             self.hooks += left
             self.taken += taken
-        return {HOOKS[1]: taken} if taken else {}
+        return {HOOKS[1]: taken} if taken else {}, []
 
     def claim_hooks(self, _lane, limit):
         self.before_claimed()

@@ -100,7 +100,7 @@ def test_what_is_due_at_an_endpoint_with_one_slot_is_claimed_while_commits_come_
     def commit_and_take(batch, places):
         committed.append(places)
         time.sleep(0.02)
-        return {}
+        return {}, []
 
     def claim(_lane, limit):
         found.append(limit)
@@ -111,7 +111,7 @@ def test_what_is_due_at_an_endpoint_with_one_slot_is_claimed_while_commits_come_
         Slots(1000),
         flows=True,
         feeds=Stage.DELIVER,
-        commit=lambda batch: commit_and_take(batch, {}),
+        commit=lambda batch: commit_and_take(batch, {})[1],
         commit_and_take=commit_and_take,
     )
     pump = run(create, backlog.work(Stage.DELIVER, Slots(1), claim=claim))

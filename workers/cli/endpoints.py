@@ -53,31 +53,35 @@ def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: i
     from domain.event import new_id
     from workers.outbound.signature import new_secret
     from workers.store.endpoints import add_endpoint
+    from workers.store.writers import wait_for_writers
 
     config = settings()
     given, types = _read_headers(headers), _read_types(events)
     _check_address(url, config)
     secret, endpoint_id = new_secret(), new_id("ep")
     sealed = open_box(config).seal(secret)
-    with open_database(config) as database, database.transaction() as connection:
-        try:
-            add_endpoint(
-                connection,
-                endpoint_id=endpoint_id,
-                url=url,
-                sealed_secret=sealed,
-                now=database.now(connection),
-                events=types,
-                headers=given,
-                max_in_flight=max_in_flight,
-            )
-        except ValueError as error:
-            raise CommandFailed(str(error), exit_code=2) from None
-    if as_json:
-        print_json({"id": endpoint_id, "secret": secret, "url": url, "events": types})
-        return
-    click.echo(f"id      {endpoint_id}\nsecret  {secret}")
-    click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
+    with open_database(config) as database:
+        with database.transaction() as connection:
+            try:
+                add_endpoint(
+                    connection,
+                    endpoint_id=endpoint_id,
+                    url=url,
+                    sealed_secret=sealed,
+                    now=database.now(connection),
+                    events=types,
+                    headers=given,
+                    max_in_flight=max_in_flight,
+                )
+            except ValueError as error:
+                raise CommandFailed(str(error), exit_code=2) from None
+        if as_json:
+            print_json({"id": endpoint_id, "secret": secret, "url": url, "events": types})
+        else:
+            click.echo(f"id      {endpoint_id}\nsecret  {secret}")
+            click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
+        if not wait_for_writers(database):  # last: an error here must not keep the secret back
+            click.echo("a worker is still writing changes that it began before this; they may not be sent", err=True)
 
 
 def _read_types(events: str | None) -> list[str] | None:

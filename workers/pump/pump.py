@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0  #: how often SQL is asked what is due; a lost bell costs no more than this
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
+RECENT_LANES = 200  #: of a stage that others feed: a commit looks for places in so many lanes, not in each of thousands
 TIMER_SECONDS = 0.002  #: a timer may be early by so much (uvloop rounds): the claim would find nothing
 
 
@@ -51,6 +53,7 @@ class Pump:
         self._clear_bell = clear_bell
         self._calls = StoreCalls()
         self._runners: dict[Lane, Runner] = {}
+        self._recent: defaultdict[Stage, OrderedDict[str, Runner]] = defaultdict(OrderedDict)
         self._works: Sequence[Work] = ()
         self._under_way: dict[asyncio.Task[None], Sequence[Claim]] = {}  #: and what may be given back
         self._commits: dict[Stage, Commits] = {}
@@ -159,7 +162,9 @@ class Pump:
     async def _sweep(self) -> None:
         lanes = await self._calls.run(lambda: [(work, lane) for work in self._works for lane in work.lanes()])
         for work, lane in lanes:
-            self._runners.setdefault((work.stage, lane), Runner(work, lane))
+            if (work.stage, lane) not in self._runners:
+                self._runners[work.stage, lane] = runner = Runner(work, lane)
+                self._note_use(runner)
         await self._set_timers([(work.stage, lane) for work, lane in lanes])
 
     async def _set_timers(self, lanes: Sequence[Lane]) -> None:
@@ -273,9 +278,19 @@ class Pump:
             return 0
         return room
 
+    def _note_use(self, runner: Runner) -> None:
+        """The lanes of a stage that were used last are the likeliest to be brought work by a commit."""
+        recent = self._recent[runner.work.stage]
+        recent[runner.lane] = runner
+        recent.move_to_end(runner.lane)
+        if len(recent) > RECENT_LANES:
+            recent.popitem(last=False)
+
     def _begin(self, runner: Runner, slots: Slots, items: Sequence[Any]) -> None:
         """Start what was claimed, a task a group. Without I/O its commit is all there is to do."""
         work = runner.work
+        if items:
+            self._note_use(runner)
         start_group = self._perform if work.perform else self._commit_group
         for start in range(0, len(items), work.group):
             group = items[start : start + work.group]
@@ -314,17 +329,19 @@ class Pump:
                 if runner.ahead(slots):
                     runner.wake.set()
 
-    async def _commit(self, work: Work, batch: Sequence[Any]) -> None:
-        """One transaction. What it brings for lanes of this process that have room is begun at once."""
+    async def _commit(self, work: Work, batch: Sequence[Any]) -> Sequence[Any] | None:
+        """One transaction. What it brings for lanes of this process that have room is begun at once. Returns what it
+        left."""
         fed = self._commits.get(work.feeds) if work.feeds else None
         takes = fed is not None and not (fed.is_late or self._stopping)
-        runners = [runner for runner in self._runners.values() if takes and runner.work.stage is work.feeds]
+        runners = list(self._recent[work.feeds].values()) if takes and work.feeds else []
         with hold_places(runners, len(batch)) as places:
             if not places or work.commit_and_take is None:
-                await self._calls.run(work.commit, batch)
-                return
+                left: Sequence[Any] | None = await self._calls.run(work.commit, batch)
+                return left
             limits = {lane: place.held for lane, place in places.items()}
-            for lane, items in (await self._calls.run(work.commit_and_take, batch, limits)).items():
+            taken, left = await self._calls.run(work.commit_and_take, batch, limits)
+            for lane, items in taken.items():
                 place = places[lane]
                 if self._stopping:
                     await self._give_back([place.runner.work.claim_of(item) for item in items])
@@ -332,11 +349,12 @@ class Pump:
                     self._begin(place.runner, place.slots, items)
                 if len(items) == place.held < len(batch):  # there is more, and others may have room for it
                     self._ring_others((place.runner.work.stage, lane))
+            return left
 
     async def _commit_group(self, runner: Runner, items: Sequence[Any], slots: Slots) -> None:
         stage = runner.work.stage
         try:
-            await self._commits[stage].commit(items)
+            await self._commits[stage].commit_group(items)
         finally:
             slots.free(stage)
 

@@ -79,7 +79,7 @@ class Work:
     slots: Callable[[str], Slots]
     claim: Callable[[str, int], Sequence[Any]]
     claim_of: Callable[[Any], Claim]
-    commit: Callable[[Sequence[Any]], None]
+    commit: Callable[[Sequence[Any]], Sequence[Any] | None]  #: returns what it left: somebody else has it locked
     perform: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]] | None = None
     batch: int = 100  #: rows per claim
     group: int = 1  #: rows per ``perform``; a group takes one slot
@@ -87,8 +87,15 @@ class Work:
     reserve: int = 0  #: slots that it never uses itself: they are the other stages' that share them
     timed: bool = False  #: its rows are met to the moment, or after the rest that was begun, not within a second
     feeds: Stage | None = None  #: what its commits bring is this stage's work
-    #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once
-    commit_and_take: Callable[[Sequence[Any], Mapping[str, int]], Mapping[str, Sequence[Any]]] | None = None
+    #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once,
+    #: and what it left
+    commit_and_take: (
+        Callable[[Sequence[Any], Mapping[str, int]], tuple[Mapping[str, Sequence[Any]], Sequence[Any]]] | None
+    ) = None
+    #: While a commit is held up: lets the leases of its results last so many seconds more, and keeps what can't be had
+    #: again where no lock is waited for. Called again and again.
+    keep: Callable[[Sequence[Any], float], None] | None = None
+    forget: Callable[[Sequence[Any]], None] | None = None  #: these were committed while they were being kept
     #: While a lane with more due makes quick calls, its next claim doesn't wait for them: what it brings is ready when
     #: slots come free, which would be idle else for as long as a claim takes.
     ahead: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
@@ -24,14 +25,20 @@ RAN_OUT = ClockRanOut()
 def clock(store: Store) -> Work:
     """The stage as a value."""
     slots = Slots(CLOCK_SIDE_BY_SIDE)
+
+    def judge_and_take_places(claims: Sequence[Claim], places: Mapping[str, int]) -> tuple[Any, list[Claim]]:
+        taken, left = judge_and_take(store, _judgements(claims), places)
+        return taken, _claims(left)
+
     return Work(
         stage=Stage.CLOCK,
         lanes=lambda: [CLOCK_LANE],
         slots=lambda _: slots,
         claim=lambda lane, limit: store.claim(Stage.CLOCK, lane, limit, CLOCK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
-        commit=lambda claims: judge(store, _judgements(claims)),
-        commit_and_take=lambda claims, places: judge_and_take(store, _judgements(claims), places),
+        commit=lambda claims: _claims(judge(store, _judgements(claims))),
+        commit_and_take=judge_and_take_places,
+        keep=store.renew,
         feeds=Stage.DELIVER,
         name_of=lambda claim: {"invoice_id": claim.subject},
         batch=CLOCK_BATCH,
@@ -43,3 +50,7 @@ def clock(store: Store) -> Work:
 
 def _judgements(claims: Sequence[Claim]) -> list[Judgement]:
     return [Judgement(claim.subject, RAN_OUT, claim) for claim in claims]
+
+
+def _claims(judgements: Sequence[Judgement]) -> list[Claim]:
+    return [judgement.claim for judgement in judgements if judgement.claim is not None]

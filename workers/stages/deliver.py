@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -34,6 +35,7 @@ SETTLE_SECONDS = 0.05
 CONNECTION_WAIT_SECONDS = 0.2  #: while an endpoint may have no more connections, nothing is claimed for so long
 #: After a webhook that could not be begun its endpoint rests for so long; then one at a time finds out.
 REST_SECONDS = 1.0
+USED_LANES = 400  #: of many endpoints, so many are looked at each second though nothing is due there
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
 
 
@@ -60,6 +62,7 @@ class DeliverStage:
         self._connections = Connections(connections)
         self._resting: dict[str, float] = {}  #: endpoint -> until when, since something could not be begun
         self._receivers: dict[str, Receiver] = {}
+        self._used: OrderedDict[str, None] = OrderedDict()  #: lanes whose slots were asked for, the last ones last
         self._slots: dict[str, Slots] = {}
         self._opened: dict[str, tuple[str, ...]] = {}  #: sealed secrets -> the open ones; opening costs as a post does
 
@@ -72,7 +75,8 @@ class DeliverStage:
             claim=self._claim,
             claim_of=lambda parcel: parcel.claim,
             perform=self._send,
-            commit=self._store.settle,
+            commit=self._store.settle_free,
+            keep=lambda tries, seconds: self._store.renew([tried.parcel.claim for tried in tries], seconds),
             gather_seconds=SETTLE_SECONDS,
             ahead=True,
             admit=self._admit,
@@ -82,13 +86,19 @@ class DeliverStage:
         )
 
     def _lanes(self) -> Sequence[str]:
-        self._receivers = {receiver.id: receiver for receiver in self._store.receivers()}
+        """Of thousands of endpoints those that have, or had, something to be sent."""
+        found = self._store.receivers_in_use(list(self._used))
+        self._receivers = {receiver.id: receiver for receiver in found}
         self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
         used = {receiver.secrets for receiver in self._receivers.values()} & self._opened.keys()
         self._opened = {sealed: self._opened[sealed] for sealed in used}
         return list(self._receivers)
 
     def _slots_of(self, lane: str) -> Slots:
+        self._used[lane] = None
+        self._used.move_to_end(lane)
+        if len(self._used) > USED_LANES:
+            self._used.popitem(last=False)
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
         slots.limit = self._limit(receiver) if receiver else 0  # no places; nor does its claim find anything

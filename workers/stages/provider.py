@@ -35,6 +35,7 @@ from workers.pump import Slots, Work
 from workers.stages.judging import judge, judge_and_take
 from workers.store.agenda import Claim, lease_clock
 from workers.store.judging import Judgement
+from workers.store.kept import Kept
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called fo
 TURNED_AWAY = 3  #: orders turned away in a row before that is the account's trouble: a firewall may dislike one alone
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
 
-Perform = Callable[[str, Sequence[tuple[Claim, Any]]], Awaitable[Sequence[Judgement]]]
+Perform = Callable[[str, Sequence[Any]], Awaitable[Sequence[Judgement]]]
 
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
@@ -82,23 +83,33 @@ class ProviderStages:
             Stage.CREATE,
             list(self._accounts),
             self._create,
+            claim=lambda lane, limit: self._store.claim_creates(lane, limit, self._lease(lane, 1)),
             repeatable=False,
             flows=True,
             rest_seconds=0.01,  # an order waits for this longer than for any other step
         )
-        return [create, self._work(Stage.CHECK, askable, self._look_up, calls=LOOK_UP_PATIENCE, group=100)]
+        check = self._work(
+            Stage.CHECK,
+            askable,
+            self._look_up,
+            claim=lambda lane, limit: self._store.claim_invoices(
+                Stage.CHECK, lane, limit, self._lease(lane, LOOK_UP_PATIENCE)
+            ),
+            group=100,
+        )
+        return [create, check]
 
-    def _work(self, stage: Stage, lanes: Sequence[str], perform: Perform, *, calls: int = 1, **options: Any) -> Work:
-        """``calls``: how many time-outs long the work on one claim may take."""
+    def _work(self, stage: Stage, lanes: Sequence[str], perform: Perform, **options: Any) -> Work:
         return Work(
             stage=stage,
             lanes=lambda: lanes,
             slots=self._slots.__getitem__,
-            claim=lambda lane, limit: self._store.claim_invoices(stage, lane, limit, self._lease(lane, calls)),
             claim_of=lambda item: item[0],
             perform=perform,
             commit=lambda judgements: judge(self._store, judgements),
             commit_and_take=lambda judgements, places: judge_and_take(self._store, judgements, places),
+            keep=self._store.keep,
+            forget=self._store.forget,
             feeds=Stage.DELIVER,
             admit=self._admit,
             refund=self._rate.give_back,
@@ -109,6 +120,7 @@ class ProviderStages:
         )
 
     def _lease(self, lane: str, calls: int) -> float:
+        """``calls``: how many time-outs long the work on one claim may take."""
         return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS
 
     async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
@@ -118,11 +130,15 @@ class ProviderStages:
         granted, wait = await self._rate.take(lane, asked)
         return granted, max(wait, RATE_WAIT_SECONDS)
 
-    async def _create(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
-        (claim, invoice), account = items[0], self._accounts[lane]
+    async def _create(self, lane: str, items: Sequence[tuple[Claim, Any, Kept | None]]) -> Sequence[Judgement]:
+        (claim, invoice, kept), account = items[0], self._accounts[lane]
         structlog.contextvars.bind_contextvars(  # never unbound: this task is the item's own, and so is its context
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
         )
+        if kept is not None:
+            # Of a call whose commit is held up, or whose worker was lost before it: as good as if it came just now.
+            log.info("create.answer_found", kind=type(kept.evidence).__name__)
+            return [Judgement(claim.subject, kept.evidence, claim, kept.token)]
         evidence = await self._evidence_of_create(claim, invoice, account)
         # Without a time: what a late create brings of an invoice that another call made is no look at its payment.
         return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=None), claim)]

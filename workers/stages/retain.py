@@ -28,6 +28,9 @@ def retain(store: Store, days: int) -> list[Work]:
             removed = store.remove_finished(timedelta(days=days))
             if removed:
                 log.info("store.removed_old", rows=removed, older_than_days=days)
+            leftovers = store.remove_leftovers()
+            if leftovers:
+                log.info("store.removed_leftovers", deliveries=leftovers)
             store.finish(claim, RETAIN_PAUSE_SECONDS if removed else RETAIN_SECONDS)
 
     work = Work(

@@ -53,6 +53,19 @@ RETAIN_LANE = "old"  #: and the subject of the one row that stands for the remov
 #: The rows that always stand on the agenda: whoever holds one does that work for all.
 STANDING = ((Stage.PUBLISH, PUBLISH_LANE), (Stage.RETAIN, RETAIN_LANE))
 
+MANY_LANES = 100  #: with more than that, most are endpoints that have nothing to do
+
+# A loose scan: from each lane to the next one in the index on (stage, lane, due_at).
+_LANES = text("""
+WITH RECURSIVE lanes (lane) AS (
+    SELECT min(lane) FROM agenda WHERE stage = :stage
+    UNION ALL
+    SELECT (SELECT min(lane) FROM agenda WHERE stage = :stage AND lane > lanes.lane) FROM lanes
+    WHERE lanes.lane IS NOT NULL
+)
+SELECT lane FROM lanes WHERE lane IS NOT NULL
+""")
+
 #: Leases go on while a host is suspended, and so does this clock, unlike Linux's monotonic one.
 _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -64,13 +77,13 @@ _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # and its lock is not seen there: it is due for the next claim, with the next bell or sweep.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
-    SELECT {key} FROM agenda
+    SELECT {key}, subject AS picked_subject, lease_token AS lost_token FROM agenda
     WHERE stage = :stage AND lane = :lane AND due_at <= {now}{free}
     ORDER BY due_at LIMIT :limit {lock}
 )
 UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 1
 WHERE {chosen}
-RETURNING subject, claims, {now} AS claimed_at
+RETURNING subject, claims, {now} AS claimed_at{lost}
 """
 #: Leaves out what somebody holds, though the lease seems to be over.
 _FREE = " AND lease_token IS NULL"
@@ -85,6 +98,9 @@ def _claim_postgresql(free: str) -> Any:
             lock="FOR UPDATE SKIP LOCKED",
             chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
             free=free,
+            # Looked for only where a holder was lost.
+            lost=", CASE WHEN claims > 1"
+            " THEN (SELECT lost_token FROM picked WHERE picked_subject = subject) END AS lost_token",
         )
     ).bindparams(bindparam("lease", type_=Interval))
 
@@ -92,7 +108,12 @@ def _claim_postgresql(free: str) -> Any:
 def _claim_invoices_postgresql(free: str) -> Any:
     """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
     agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
-    columns = column("subject", String), column("claims", Integer), column("claimed_at", DateTime(timezone=True))
+    columns = (
+        column("subject", String),
+        column("claims", Integer),
+        column("claimed_at", DateTime(timezone=True)),
+        column("lost_token", String),
+    )
     claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
     return select(claimed, _INVOICE).outerjoin_from(claimed, _INVOICE, _INVOICE.c.id == claimed.c.subject)
 
@@ -107,6 +128,7 @@ def _claim_sqlite(free: str) -> Any:
                 lock="",
                 chosen="stage = :stage AND subject IN (SELECT subject FROM picked)",
                 free=free,
+                lost="",
             )
         )
         .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
@@ -124,6 +146,12 @@ _CLAIM_FREE_SQLITE = _claim_sqlite(_FREE)
 #: What becomes of rows whose lease seems to be over: they are taken if the clock is trusted, in any case, or left.
 Lost = Literal["ask", "take", "leave"]
 
+#: Before a claim on SQLite, whose RETURNING does not see what was there before.
+_LOST_SQLITE = text("""
+SELECT subject, lease_token FROM agenda
+WHERE stage = :stage AND lane = :lane AND due_at <= :now AND claims > 0 ORDER BY due_at LIMIT :limit
+""").bindparams(bindparam("now", type_=UtcTime))
+
 
 def lease_clock() -> float:
     """Seconds of this host that nobody sets, those in which it was suspended included."""
@@ -133,7 +161,8 @@ def lease_clock() -> float:
 class Claim(NamedTuple):
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
-    ``over_at``: by ``lease_clock`` the lease was not over before that; infinite where nobody asks.
+    ``over_at``: by ``lease_clock`` the lease was not over before that; infinite where nobody asks. ``lost_token``: of
+    that holder's lease, where the row still had it.
     """
 
     stage: Stage
@@ -144,6 +173,7 @@ class Claim(NamedTuple):
     claimed_at: datetime
     over_at: float = math.inf
     fence: int = 0  #: PUBLISH: greater than that of every claim before it
+    lost_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +266,12 @@ def _claim(
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     if database.is_postgresql:
         rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
+        lost_tokens = {row[0]: row[3] for row in rows}
     else:
         now = database.now(connection)
+        lost_tokens = {}
+        if stage is Stage.CREATE:
+            lost_tokens = dict(map(tuple, connection.execute(_LOST_SQLITE, keys | {"now": now})))
         rows = connection.execute(
             _CLAIM_FREE_SQLITE if lost == "leave" else _CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}
         ).all()
@@ -250,7 +284,9 @@ def _claim(
     if killers:
         park(connection, stage, sorted(killers))
     held = [
-        (Claim(stage, lane, row[0], token, row[1] > 1, row[2], over_at), row) for row in rows if row[0] not in killers
+        (Claim(stage, lane, row[0], token, row[1] > 1, row[2], over_at, lost_token=lost_tokens.get(row[0])), row)
+        for row in rows
+        if row[0] not in killers
     ]
     suspects = [pair for pair in held if mortal.get(pair[0].subject, 0) > SUSPECT_CLAIMS]
     if not suspects or len(held) == 1:
@@ -298,14 +334,24 @@ def add_standing(connection: Connection, database: Database) -> None:
     connection.execute(insert_into(database, AGENDA).on_conflict_do_nothing(), rows)
 
 
+def lanes_of(connection: Connection, stage: str) -> list[str]:
+    """The lanes of a stage that have any rows. A look into the index for each of them, however many rows it has."""
+    return list(connection.execute(_LANES, {"stage": stage}).scalars())
+
+
 def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[Stage, str]]) -> list[Due]:
-    """When each of ``lanes`` has its next row due; a lane without rows is left out. One statement, index reads only.
+    """When each of ``lanes`` has its next row due; a lane without rows is left out. Index reads only, and of idle lanes
+    none, where they are many.
 
     A standing row that lies too far away is due: the clock was set back since.
     """
-    if not lanes:
-        return []
     keys = [(stage.value, lane) for stage, lane in lanes]
+    if len(keys) > MANY_LANES:
+        stages = sorted({stage for stage, _ in keys})
+        busy = {(stage, lane) for stage in stages for lane in lanes_of(connection, stage)}
+        keys = [key for key in keys if key in busy]
+    if not keys:
+        return []
     rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys).all()
     found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
     now = database.now(connection)

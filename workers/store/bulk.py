@@ -26,6 +26,7 @@ from sqlalchemy import (
     column,
     func,
     select,
+    text,
     tuple_,
     update,
 )
@@ -34,6 +35,14 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 #: What becomes of a row whose key is taken: an error, nothing, or one more poke (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
+
+#: What becomes of a row that somebody else has locked: it is waited for, it is an error at once, it is left out.
+Locks = Literal["wait", "at once", "skip"]
+_HOW: Mapping[Locks, Mapping[str, bool]] = {"wait": {}, "at once": {"nowait": True}, "skip": {"skip_locked": True}}
+
+#: PostgreSQL, while rows are skipped: for locks that only show when they are waited for, of tables, or of keys that
+#: somebody has just taken.
+SHORT_WAIT = text("SET LOCAL lock_timeout = 200")
 
 #: Statements that are kept, of each kind: a text for every set of columns, and for which of them all rows agree on.
 STATEMENTS = 500
@@ -69,11 +78,21 @@ def keyed(dialect: str, *columns: Any) -> ColumnElement[bool]:
 
 
 def execute_keyed(
-    connection: Connection, statement: Callable[[str], Any], names: Sequence[str], keys: Sequence[tuple[str, ...]]
+    connection: Connection,
+    statement: Callable[[str], Any],
+    names: Sequence[str],
+    keys: Sequence[tuple[str, ...]],
+    **more: Any,
 ) -> CursorResult[Any]:
-    """Execute what ``statement(dialect)`` makes for these keys. It is best cached: making costs more than executing."""
+    """Execute what ``statement(dialect)`` makes for these keys. It is best cached: making costs more than executing.
+    ``more`` are its other parameters."""
     dialect = connection.dialect.name
-    return connection.execute(statement(dialect), keys_of(dialect, names, keys))
+    return connection.execute(statement(dialect), keys_of(dialect, names, keys) | more)
+
+
+def locking(statement: Callable[..., Any], locks: Locks) -> Callable[[str], Any]:
+    """``statement(dialect)`` with its FOR UPDATE in this manner; it takes that as ``with_for_update`` does."""
+    return functools.partial(statement, **_HOW[locks])
 
 
 def number_rows(dialect: str, name: str) -> Select[Any]:

@@ -12,11 +12,22 @@ from sqlalchemy import Connection, func, literal_column, select, update
 
 from domain.decision import Stage
 from domain.models import DeliveryAttempt
-from workers.store.agenda import AGENDA, Claim, delete_rows
-from workers.store.bulk import execute_keyed, execute_numbered, insert_rows, key_rows, keyed, numbered, update_rows
+from workers.store.agenda import AGENDA, Claim, delete_rows, lanes_of
+from workers.store.bulk import (
+    SHORT_WAIT,
+    Locks,
+    execute_keyed,
+    execute_numbered,
+    insert_rows,
+    key_rows,
+    keyed,
+    locking,
+    numbered,
+    update_rows,
+)
 from workers.store.database import BINARY, Database
 from workers.store.intake import storable
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel
+from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel, held_pairs
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
@@ -33,7 +44,9 @@ _DELIVER = Stage.DELIVER.value
 
 ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
+FEW_RECEIVERS = 200  #: up to so many endpoints are all looked at each second
 _ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
+_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_RECEIVERS + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +74,24 @@ class Try(NamedTuple):
 
 def receivers(connection: Connection, database: Database) -> list[Receiver]:
     """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
-    rows = connection.execute(_ENABLED).all()
-    now = database.now(connection)
+    return _receivers(connection.execute(_ENABLED).all(), database.now(connection))
+
+
+def receivers_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[Receiver]:
+    """The same where they are few; of many those that have something to be sent, and those among ``used``."""
+    rows = connection.execute(_FIRST).all()
+    if len(rows) > FEW_RECEIVERS:
+        lanes = sorted({*used, *lanes_of(connection, _DELIVER)})
+        rows = execute_keyed(connection, _chosen, ("id",), [(lane,) for lane in lanes]).all()
+    return _receivers([row for row in rows if row.disabled_at is None], database.now(connection))
+
+
+@functools.cache
+def _chosen(dialect: str) -> Any:
+    return select(ENDPOINT).where(keyed(dialect, ENDPOINT.c.id)).order_by(ENDPOINT.c.id)
+
+
+def _receivers(rows: Sequence[Any], now: datetime) -> list[Receiver]:
     return [Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.max_in_flight) for row in rows]
 
 
@@ -115,44 +144,64 @@ def _pair(subject: str) -> tuple[str, str]:
     return endpoint, invoice
 
 
-def settle(connection: Connection, database: Database, tries: Sequence[Try]) -> set[str]:
+def settle(connection: Connection, database: Database, tries: Sequence[Try], locks: Locks = "wait") -> set[str]:
     """Write down what came of tries, and point each pair at its next delivery. Returns endpoints with work now.
 
     The agenda rows are locked first; what is next is looked for in a second statement, so that an event committed
     while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
     """
     tries = sorted(tries, key=lambda attempt: attempt.parcel.claim.subject)
-    rows = lock_pairs(connection, database, {attempt.parcel.claim.subject for attempt in tries})
+    rows = lock_pairs(connection, database, {attempt.parcel.claim.subject for attempt in tries}, locks)
     now = database.now(connection)
-    _write_tries(connection, tries, now)
+    _write_tries(connection, tries, now, locks)
     _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
     _disable(connection, _hopeless(connection, {t.parcel.claim.lane for t in tries if _exhausted(t)}, now), now)
     held = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
     return point_at_next(connection, {attempt.parcel.claim.subject for attempt in held}, now)
 
 
-def lock_pairs(connection: Connection, database: Database, subjects: Collection[str]) -> dict[str, Any]:
+def free_tries(connection: Connection, tries: Sequence[Try]) -> list[Try]:
+    """Those of these tries that can be settled at once: nobody else holds a lock on what they change. It is ours from
+    now on, and other locks are waited for but shortly."""
+    connection.execute(SHORT_WAIT)
+    held = held_pairs(connection, {_pair(attempt.parcel.claim.subject) for attempt in tries})
+    tries = [attempt for attempt in tries if _pair(attempt.parcel.claim.subject) not in held]
+    ids = {attempt.parcel.delivery_id for attempt in tries if attempt.parcel.delivery_id is not None}
+    there = set(execute_numbered(connection, _delivery_ids, ids).scalars())
+    there -= _lock_deliveries(connection, ids, "skip").keys()
+    return [attempt for attempt in tries if attempt.parcel.delivery_id not in there]
+
+
+@functools.cache
+def _delivery_ids(dialect: str) -> Any:
+    return select(DELIVERY.c.id).where(numbered(dialect, DELIVERY.c.id))
+
+
+def lock_pairs(
+    connection: Connection, database: Database, subjects: Collection[str], locks: Locks = "wait"
+) -> dict[str, Any]:
     """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out.
 
     Of each its ``lease_token``, and whether it is ``parked``.
     """
     keys = [(_DELIVER, subject) for subject in sorted(subjects)]
-    return {row.subject: row for row in execute_keyed(connection, _locked_rows, ("stage", "subject"), keys).all()}
+    found = execute_keyed(connection, locking(_locked_rows, locks), ("stage", "subject"), keys)
+    return {row.subject: row for row in found.all()}
 
 
 @functools.cache
-def _locked_rows(dialect: str) -> Any:
+def _locked_rows(dialect: str, **how: Any) -> Any:
     parked = AGENDA.c.due_at.is_(None).label("parked")
     rows = select(AGENDA.c.subject, AGENDA.c.lease_token, parked)
     rows = rows.where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
-    return rows.order_by(AGENDA.c.subject).with_for_update()
+    return rows.order_by(AGENDA.c.subject).with_for_update(**how)
 
 
-def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) -> None:
+def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime, locks: Locks = "wait") -> None:
     sent = [attempt for attempt in tries if attempt.parcel.delivery_id is not None]
     if not sent:
         return
-    found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent})
+    found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent}, locks)
     attempts: list[dict[str, Any]] = []
     changed: dict[int, dict[str, Any]] = {}
     for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
@@ -184,16 +233,16 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime) ->
     update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 
 
-def _lock_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, int]]:
+def _lock_deliveries(connection: Connection, ids: Collection[int], locks: Locks) -> dict[int, tuple[str, int]]:
     """State and tries of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
-    rows: Any = execute_numbered(connection, _locked_deliveries, ids).all()
+    rows: Any = execute_numbered(connection, locking(_locked_deliveries, locks), ids).all()
     return {number: (state, tries) for number, state, tries in rows}
 
 
 @functools.cache
-def _locked_deliveries(dialect: str) -> Any:
+def _locked_deliveries(dialect: str, **how: Any) -> Any:
     columns = select(DELIVERY.c.id, DELIVERY.c.state, DELIVERY.c.tries)
-    return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update()
+    return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update(**how)
 
 
 def _counts(attempt: Try, state: str, tries: int) -> bool:

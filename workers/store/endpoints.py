@@ -13,22 +13,22 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, case, delete, func, insert, select, update
 from sqlmodel import SQLModel
 
-import domain.models  # noqa: F401 - fills the metadata
 from domain.event import FOR_ALL, wants
 from domain.exact_json import read_json, write_json
-from domain.status import SILENT, Status
+from domain.models import INVOICE_TYPES
+from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE, lock_pairs, point_at_next
+from workers.store.writers import wait_for_writers
 
 ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
 DELIVERY: Table = SQLModel.metadata.tables["delivery"]
 ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
 AGENDA: Table = SQLModel.metadata.tables["agenda"]
 
-#: What an endpoint can ask for. ``invoice.contradiction`` tells of evidence against a closed invoice; what is for all
-#: it gets anyway.
-EVENT_TYPES = FOR_ALL | {f"invoice.{status}" for status in Status if status not in SILENT} | {"invoice.contradiction"}
+#: What an endpoint can ask for; what is for all it gets anyway.
+EVENT_TYPES = FOR_ALL | INVOICE_TYPES
 
 #: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
 MAX_IN_FLIGHT = 100
@@ -77,7 +77,11 @@ def add_endpoint(
     headers: Mapping[str, str] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> None:
-    """Add a receiver of everything that happens from now on. Raises ValueError for an event type there is none of."""
+    """Add a receiver. Raises ValueError for an event type there is none of.
+
+    Everything that happens from now on is sent to it once who calls has committed this and then waited for
+    ``writers.wait_for_writers``.
+    """
     unknown = sorted(set(events or ()) - EVENT_TYPES)
     if unknown:
         raise ValueError(f"events: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
@@ -175,13 +179,24 @@ def remove_endpoint(database: Database, endpoint_id: str) -> int | None:
     In small batches, disabled meanwhile; ended half-way it is simply removed again.
     """
     with database.transaction() as connection:
-        if not disable_endpoint(connection, endpoint_id, "is being removed", database.now(connection)):
-            return None
+        known = disable_endpoint(connection, endpoint_id, "is being removed", database.now(connection))
     removed = _remove_deliveries(database, endpoint_id)
+    if not known:  # what a removal that was cut short left behind is gone now, if there was any
+        return removed or None
     with database.transaction() as connection:
         connection.execute(delete(ENDPOINT).where(ENDPOINT.c.id == endpoint_id))
-    # Once more: a transaction that had read the endpoint just before may have added an event for it.
+    # Once more: a transaction that had read the endpoint just before may have added an event for it. What one adds
+    # that goes on for longer is found by ``remove_leftovers``.
+    wait_for_writers(database)
     return removed + _remove_deliveries(database, endpoint_id)
+
+
+def remove_leftovers(database: Database) -> int:
+    """Remove what is planned for endpoints that are gone; nobody would ever deliver it. Returns the deliveries."""
+    with database.reading() as connection:
+        lanes = set(lanes_of(connection, DELIVER))
+        lanes -= set(connection.execute(select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(lanes))).scalars())
+    return sum(_remove_deliveries(database, lane) for lane in sorted(lanes))
 
 
 def redrive_parked(connection: Connection, now: datetime, limit: int) -> int:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, literal_column, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
@@ -33,9 +33,10 @@ from domain.exact_json import write_json
 from domain.lifecycle import decide
 from domain.models import EvidenceRecord, Restoration
 from workers.store.agenda import AGENDA, CLOCK_LANE, Claim, Room, lease_clock
-from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
-from workers.store.database import BINARY, Database
+from workers.store.bulk import Locks, execute_keyed, insert_rows, keyed, update_rows
+from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
+from workers.store.invoice_locks import STAGES, lock_invoices
 from workers.store.outbox import NewEvent, Parcel, add_events
 
 EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
@@ -47,9 +48,6 @@ RAW_CHARACTERS = 16_384
 #: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
 SOON = timedelta(seconds=2)
 
-STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
-#: Written out: a bound list is made into another text with each execution.
-_STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 _IDENTITY = ("stage", "subject")
 #: What a create may bring that says something of that call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
@@ -65,6 +63,7 @@ class Judgement(NamedTuple):
     invoice_id: str
     evidence: Evidence
     claim: Claim | None = None
+    kept_under: str | None = None  #: it was kept (``workers/store/kept.py``) under the lease with this token
 
 
 class Outcome(NamedTuple):
@@ -80,6 +79,16 @@ class Outcome(NamedTuple):
     account: str | None = None
 
 
+class Judged(NamedTuple):
+    """What one transaction did: its outcomes, the lanes that have work at once, the webhooks that its room took, and
+    the invoices that it left alone because somebody else holds a lock of theirs."""
+
+    outcomes: list[Outcome]
+    lanes: set[tuple[Stage, str]]
+    parcels: list[Parcel]
+    left: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class _Work:
     """One transaction's worth of writing, gathered first, written in bulk and sorted by key."""
@@ -89,6 +98,7 @@ class _Work:
     leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
     rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
+    left: frozenset[str] = frozenset()  #: invoices that are there, and not locked: somebody else holds them
     held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
     changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
@@ -102,22 +112,25 @@ def judge(
     policy_of: Callable[[str], Policy],
     judgements: Sequence[Judgement],
     room: Room | None = None,
-) -> tuple[list[Outcome], set[tuple[Stage, str]], list[Parcel]]:
+    locks: Locks = "wait",
+) -> Judged:
     """Apply evidence to its invoices as they are now.
 
-    Returns the outcomes, the lanes that have work at once, and the webhooks that ``room`` took.
+    With ``skip`` what somebody else keeps locked is left: raises PairsHeld where that shows late only.
     """
-    work = _lock(connection, database, sorted({j.invoice_id for j in judgements}))
+    work = _lock(connection, database, sorted({j.invoice_id for j in judgements}), locks)
+    if work.left:
+        judgements = [judgement for judgement in judgements if judgement.invoice_id not in work.left]
     taken = _refs_of_others(connection, work, judgements)
     outcomes = [_judge_one(work, judgement, policy_of, taken) for judgement in judgements]
     _write_invoices(connection, work)
     lanes = _write_agenda(connection, work)
     if room is not None:
         room = dataclasses.replace(room, begun_at=work.leases_begin_at)
-    endpoints, parcels = add_events(connection, database, work.events, work.now, room)
+    endpoints, parcels = add_events(connection, work.events, work.now, room, careful=locks == "skip")
     insert_rows(connection, EVIDENCE, work.evidence)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
-    return outcomes, lanes, parcels
+    return Judged(outcomes, lanes, parcels, work.left)
 
 
 def _judge_one(
@@ -139,31 +152,11 @@ def _judge_one(
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
 
-def _lock(connection: Connection, database: Database, ids: Sequence[str]) -> _Work:
-    """Invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out.
-
-    The epoch after the locks: who raises it waits for those that have an invoice locked.
-    """
-    invoices = execute_keyed(connection, _locked_invoices, ("id",), [(key,) for key in ids])
-    names = tuple(invoices.keys())
-    found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
-    rows = execute_keyed(connection, _locked_rows, ("subject",), [(key,) for key in ids]).all()
-    agenda = {(row.stage, row.subject): row for row in rows}
+def _lock(connection: Connection, database: Database, ids: Sequence[str], locks: Locks) -> _Work:
+    """The epoch after the locks: who raises it waits for those that have an invoice locked."""
+    invoices, rows, left = lock_invoices(connection, ids, locks)
     begun_at = lease_clock()
-    return _Work(*database.now_and(connection, _EPOCH), begun_at, found, agenda)
-
-
-@functools.cache
-def _locked_invoices(dialect: str) -> Any:
-    found = select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id)
-    return found.with_for_update().execution_options(**{BINARY: True})
-
-
-@functools.cache
-def _locked_rows(dialect: str) -> Any:
-    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.claims, AGENDA.c.lease_token
-    rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
-    return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update()
+    return _Work(*database.now_and(connection, _EPOCH), begun_at, invoices, rows, left)
 
 
 def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:

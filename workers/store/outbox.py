@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, literal_column, select, text, union_all, update
 
 from domain.decision import Stage
-from domain.event import wants
-from domain.models import Delivery, Endpoint, Event
+from domain.event import FOR_ALL, wants
+from domain.models import Delivery, Endpoint, Event, interest
 from workers.store.agenda import AGENDA, Claim, Room
-from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
-from workers.store.database import BINARY, Database
+from workers.store.bulk import (
+    execute_keyed,
+    execute_numbered,
+    insert_rows,
+    keyed,
+    locking,
+    number_rows,
+    numbered,
+    numbers_of,
+)
+from workers.store.database import BINARY
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
 ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
@@ -47,6 +56,14 @@ class NewEvent(NamedTuple):
 _EVENT_FIELDS = (*NewEvent._fields, "created_at")
 
 
+class PairsHeld(Exception):  # noqa: N818 - reads as what happened
+    """Somebody else holds the agenda rows of pairs that an event would be delivered by: these invoices'."""
+
+    def __init__(self, invoices: frozenset[str]) -> None:
+        super().__init__(f"{len(invoices)} invoices' pairs are held")
+        self.invoices = invoices
+
+
 class Unpublished(NamedTuple):
     """An event the stream has not been told yet."""
 
@@ -66,28 +83,37 @@ class Parcel(NamedTuple):
 
 
 def add_events(
-    connection: Connection, database: Database, events: Sequence[NewEvent], now: datetime, room: Room | None = None
+    connection: Connection,
+    events: Sequence[NewEvent],
+    now: datetime,
+    room: Room | None = None,
+    *,
+    careful: bool = False,
 ) -> tuple[set[str], list[Parcel]]:
     """Write events, a delivery for each endpoint that wants them, and each pair's agenda row.
 
     Returns the endpoints that have work now, and what ``room`` took of it: that is leased to who commits this. The
-    invoices are locked, so an invoice's numbers grow with its sequence.
+    invoices are locked, so an invoice's numbers grow with its sequence. Endpoints are not: whoever adds or removes one
+    waits for the transactions that may have read what was there before (``workers/store/writers.py``). With ``careful``
+    raises PairsHeld for pairs that somebody else holds, instead of waiting for them.
     """
     if not events:
         return set(), []
     numbers = _insert_events(connection, events, now)
     new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
-    deliveries = [
-        {"endpoint_id": endpoint.id, "event_number": number, "invoice_id": event.invoice_id, "sequence": event.sequence}
+    interested = interested_in(connection, {event.type for event in events})
+    deliveries: list[dict[str, Any]] = [
+        {"endpoint_id": endpoint, "event_number": number, "invoice_id": event.invoice_id, "sequence": event.sequence}
         | new
-        for endpoint in _lock_endpoints(connection, database)
         for event, number in zip(events, numbers, strict=True)
-        if wants(_chosen(endpoint.events), event.type)
+        for endpoint in interested[event.type]
     ]
     if not deliveries:
         return set(), []
-    written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
     pairs = {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}
+    if careful and (held := held_pairs(connection, pairs)):
+        raise PairsHeld(frozenset(invoice for _, invoice in held))
+    written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
     taken = poke_pairs(connection, pairs, now, room)
     waiting = {endpoint for endpoint, _ in pairs - taken.keys()}
     return waiting, _parcels(taken, dict(zip(numbers, events, strict=True)), written)
@@ -112,18 +138,48 @@ def _insert_events(connection: Connection, events: Sequence[NewEvent], now: date
     return [numbers[event.id] for event in events]
 
 
-def _lock_endpoints(connection: Connection, database: Database) -> Sequence[Any]:
-    """The endpoints, which can't be removed until this transaction has ended: nothing is left behind for one that is
-    gone. They can be changed (FOR KEY SHARE); on SQLite nobody else writes."""
-    endpoints = select(ENDPOINT.c.id, ENDPOINT.c.events).order_by(ENDPOINT.c.id)
-    if database.is_postgresql:
-        endpoints = endpoints.with_for_update(read=True, key_share=True)
-    return connection.execute(endpoints).all()
+def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Sequence[str]]:
+    """For each type the endpoints that want it, by id, as they are at this moment; the cost is theirs alone."""
+    found: dict[str, list[str]] = {one: [] for one in types}
+    for event_type, endpoint, filter_text in connection.execute(_interested(tuple(sorted(types)))).all():
+        if wants(_chosen(filter_text), event_type):
+            found[event_type].append(endpoint)
+    return found
+
+
+@functools.lru_cache(512)
+def _interested(types: tuple[str, ...]) -> Any:
+    """Each type's condition is written out as its index has it; that of a type without an index finds them too."""
+    looks = []
+    for one in types:
+        name: Any = literal_column("'" + one.replace("'", "''") + "'").label("type")
+        look = select(name, ENDPOINT.c.id, ENDPOINT.c.events)
+        looks.append(look if one in FOR_ALL else look.where(text(f"({interest(one)})")))
+    return looks[0].order_by("id") if len(looks) == 1 else union_all(*looks).order_by("id")
 
 
 def _chosen(filter_text: str | None) -> list[str] | None:
     """An endpoint's types as they are kept: comma-separated."""
     return None if filter_text is None else filter_text.split(",")
+
+
+def held_pairs(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these pairs whose agenda rows somebody else has locked; the others' are ours from now on."""
+    keys = [(Stage.DELIVER.value, f"{endpoint}/{invoice}") for endpoint, invoice in sorted(pairs)]
+    names = ("stage", "subject")
+    there = set(execute_keyed(connection, _pairs, names, keys).scalars())
+    there -= set(execute_keyed(connection, locking(_locked_pairs, "skip"), names, keys).scalars()) if there else set()
+    return {(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in there)}
+
+
+@functools.cache
+def _pairs(dialect: str) -> Any:
+    return select(AGENDA.c.subject).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
+
+
+@functools.cache
+def _locked_pairs(dialect: str, **how: Any) -> Any:
+    return _pairs(dialect).order_by(AGENDA.c.subject).with_for_update(**how)
 
 
 def poke_pairs(

@@ -229,5 +229,5 @@ def _tell(connection: Connection, database: Database, found: Survey) -> str:
         "advice": ADVICE,
     }
     body = notice(event_id, RESTORED, found.now, data)
-    add_events(connection, database, [NewEvent.of_no_invoice(event_id, RESTORED, body)], found.now)
+    add_events(connection, [NewEvent.of_no_invoice(event_id, RESTORED, body)], found.now)
     return event_id

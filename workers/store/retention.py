@@ -11,9 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, select
 
+from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
 from workers.store.deliveries import ATTEMPT
+from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
+from workers.store.kept import KEPT
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 from workers.store.seek import first_number
 
@@ -23,7 +26,7 @@ BATCH = 500
 
 def remove_finished(connection: Connection, before: datetime) -> int:
     """Remove one batch of events, deliveries, attempts and evidence from before ``before``; how many rows went."""
-    return _remove_events(connection, before) + _remove_evidence(connection, before)
+    return _remove_events(connection, before) + _remove_evidence(connection, before) + _remove_kept(connection, before)
 
 
 def _remove_events(connection: Connection, before: datetime) -> int:
@@ -77,3 +80,9 @@ def _remove_evidence(connection: Connection, before: datetime) -> int:
     end = first_number(connection, EVIDENCE.c.id, EVIDENCE.c.at, before)
     old = select(EVIDENCE.c.id).where(EVIDENCE.c.id < end, EVIDENCE.c.at < before).order_by(EVIDENCE.c.id).limit(BATCH)
     return connection.execute(delete(EVIDENCE).where(EVIDENCE.c.id.in_(old))).rowcount
+
+
+def _remove_kept(connection: Connection, before: datetime) -> int:
+    """Answers that were kept just when they were judged. One whose invoice is not made yet may still be needed."""
+    unmade = exists().where(INVOICE.c.id == KEPT.c.invoice_id, INVOICE.c.status.in_([str(one) for one in UNMADE]))
+    return connection.execute(delete(KEPT).where(KEPT.c.kept_at < before, ~unmade)).rowcount

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from domain.decision import Policy, Stage
 from domain.ports import Clock
 from domain.schedule import STANDING_WAITS, longest_wait
-from workers.store import agenda, deliveries, fence, intake, judging, outbox, restoration, retention
+from domain.status import Status
+from workers.store import agenda, deliveries, endpoints, fence, intake, judging, kept, outbox, restoration, retention
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, Room, lease_clock
+from workers.store.bulk import Locks
 from workers.store.clock import ClockInDoubt
-from workers.store.database import Database
+from workers.store.database import Database, is_locked_out
 from workers.store.deliveries import Receiver, Try
 from workers.store.group import GroupCommit
 from workers.store.intake import Added, Rejection
-from workers.store.judging import Judgement, Outcome
-from workers.store.outbox import Parcel, Unpublished
+from workers.store.judging import Judged, Judgement, Outcome
+from workers.store.kept import Kept
+from workers.store.outbox import PairsHeld, Parcel, Unpublished
 from workers.store.restoration import Survey
 from workers.store.timekeeper import Timekeeper
 
@@ -50,9 +54,20 @@ DOUBT_ENDS_SECONDS = 5.0
 FAR_SECONDS = 10.0
 
 log = structlog.get_logger()
+#: After a lock that was waited for, what is locked is looked for first for so long: the next batch may meet it too.
+CAREFUL_SECONDS = 30.0
+SLOW_SECONDS = 0.5  #: a transaction that failed at a lock after that had waited for it
 
 Lane = tuple[Stage, str]
 Held = TypeVar("Held")
+
+
+class Taken(NamedTuple):
+    """What came of evidence: outcomes, webhooks leased to who brought it, and what was left, its rows being locked."""
+
+    outcomes: list[Outcome]
+    parcels: list[Parcel]
+    left: list[Judgement]
 
 
 class Store:
@@ -65,6 +80,8 @@ class Store:
         self._intake = GroupCommit(self._take_in)
         self._doubts: tuple[float, float] | None = None  #: of the clock: since when, and the last; by ``lease_clock``
         self._searched_at = -FAR_SECONDS
+        self._kept: set[tuple[str, str]] = set()  #: answers kept by this process: by invoice and token
+        self._careful_until = 0.0
 
     def close(self) -> None:
         """Close the connections."""
@@ -107,23 +124,74 @@ class Store:
     # ------------------------------------------------------------ evidence
 
     def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]:
-        """Judge evidence against the invoices as they are now, all in one transaction."""
-        return self.judge_and_take(judgements, None)[0]
+        """Judge evidence against the invoices as they are now, all in one transaction. Rows that somebody has locked
+        are waited for."""
+        return self._told(self._judged(judgements, None, "wait"))
 
-    def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> tuple[list[Outcome], list[Parcel]]:
-        """The same, and lease the webhooks that it brings as far as there is room: who calls this sends them."""
+    def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Taken:
+        """The same, and lease the webhooks that it brings as far as there is room: who calls this sends them.
+
+        What somebody else keeps locked is left, and to be brought again: it holds up no other.
+        """
+        judged = self._at_once(
+            lambda locks: self._judged(judgements, room, locks), lambda: self._judge_free(judgements, room)
+        )
+        left = [judgement for judgement in judgements if judgement.invoice_id in judged.left]
+        return Taken(self._told(judged), judged.parcels, left)
+
+    def _at_once(self, do: Callable[[Locks], Any], do_carefully: Callable[[], Any]) -> Any:
+        """Carefully only where something is locked: that costs a few statements more."""
+        begun_at = time.monotonic()
+        if self.database.is_postgresql and begun_at < self._careful_until:
+            return do_carefully()
+        try:
+            return do("at once")
+        except OperationalError as error:
+            if not is_locked_out(error):
+                raise
+        if time.monotonic() - begun_at > SLOW_SECONDS:
+            self._careful_until = time.monotonic() + CAREFUL_SECONDS
+        return do_carefully()
+
+    def _judge_free(self, judgements: Sequence[Judgement], room: Room | None) -> Judged:
+        """What nobody else has locked. Some locks show only when all is decided: then once more without these."""
+        held: frozenset[str] = frozenset()
+        while True:
+            free = [judgement for judgement in judgements if judgement.invoice_id not in held]
+            try:
+                judged = self._judged(free, room, "skip")
+            except PairsHeld as pairs:
+                held |= pairs.invoices
+                self._careful_until = time.monotonic() + CAREFUL_SECONDS
+            else:
+                return judged._replace(left=judged.left | held)
+
+    def _judged(self, judgements: Sequence[Judgement], room: Room | None, locks: Locks) -> Judged:
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
                 with self.database.transaction() as connection:
-                    outcomes, lanes, parcels = judging.judge(connection, self.database, self._policy, judgements, room)
+                    judged = judging.judge(connection, self.database, self._policy, judgements, room, locks)
+                    done = self._kept_of([one for one in judgements if one.invoice_id not in judged.left])
+                    kept.forget(connection, done)
                 break
             except IntegrityError:
                 if not tries_left:
                     raise
-        if any(outcome.event_type for outcome in outcomes):
+        self._kept.difference_update(done)
+        return judged
+
+    def _kept_of(self, judgements: Sequence[Judgement]) -> list[tuple[str, str]]:
+        """The kept answers that are judged with these."""
+        own = {(one.invoice_id, one.claim.token) for one in judgements if one.claim is not None} & self._kept
+        return [*own, *((one.invoice_id, one.kept_under) for one in judgements if one.kept_under is not None)]
+
+    def _told(self, judged: Judged) -> list[Outcome]:
+        """Ring for what it brings; its outcomes."""
+        lanes = judged.lanes
+        if any(outcome.event_type for outcome in judged.outcomes):
             lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
         self._ring_all(lanes)
-        return outcomes, parcels
+        return judged.outcomes
 
     def _policy(self, account: str) -> Policy:
         return self._policies.get(account, ORPHANED)
@@ -166,6 +234,46 @@ class Store:
             return False
         log.warning("clock.unwatched", seconds=round(now - since), consequence="leases are taken to be over as it says")
         return True
+
+    def claim_creates(self, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any, Kept | None]]:
+        """Lease due creates, each with its invoice and, before a call is made again or given up, what an earlier one
+        brought that could not be committed yet."""
+
+        def take(connection: Connection, lost: Lost) -> list[tuple[Claim, Any, Kept | None]]:
+            claimed = agenda.claim_invoices(connection, self.database, Stage.CREATE, lane, limit, lease_seconds, lost)
+            again = {
+                claim.subject: claim.lost_token
+                for claim, invoice in claimed
+                if claim.lost or (invoice is not None and invoice.status == Status.IN_DOUBT)
+            }
+            answers = kept.find_kept(connection, again)
+            return [(claim, invoice, answers.get(claim.subject)) for claim, invoice in claimed]
+
+        return self._lease(take)
+
+    def keep(self, judgements: Sequence[Judgement], seconds: float) -> None:
+        """Keep what creates have brought while its commit is held up, and the leases that it came under for so long."""
+        answers = [
+            (one.claim, one.evidence) for one in judgements if one.claim is not None and one.claim.stage is Stage.CREATE
+        ]
+        new = [pair for pair in answers if (pair[0].subject, pair[0].token) not in self._kept]
+        if new:
+            self._kept.update((claim.subject, claim.token) for claim, _ in new)
+            with self.database.transaction() as connection:
+                kept.keep(connection, new, self.database.now(connection))
+        self.renew([one.claim for one in judgements if one.claim is not None], seconds)
+
+    def forget(self, judgements: Sequence[Judgement]) -> None:
+        """These were committed while they were being kept."""
+        keys = [(one.invoice_id, one.claim.token) for one in judgements if one.claim is not None]
+        with self.database.transaction() as connection:
+            kept.forget(connection, keys)
+        self._kept.difference_update(keys)
+
+    def renew(self, claims: Sequence[Claim], seconds: float) -> None:
+        """Let leases last for so long from now at least: their work is done, and waits for its commit."""
+        with self.database.transaction() as connection:
+            kept.renew(connection, claims, self.database.now(connection), seconds)
 
     def release(self, claims: Sequence[Claim]) -> None:
         """Give rows back untouched: they are due at once for whoever asks next."""
@@ -238,6 +346,10 @@ class Store:
         with self.database.transaction() as connection:
             return retention.remove_finished(connection, self.database.now(connection) - older_than)
 
+    def remove_leftovers(self) -> int:
+        """Remove deliveries that were written for an endpoint while it was being removed; how many went."""
+        return endpoints.remove_leftovers(self.database)
+
     def finish(self, claim: Claim, wait_seconds: float) -> None:
         """A row that always stands on the agenda is free again, and due after ``wait_seconds``."""
         with self.database.transaction() as connection:
@@ -247,6 +359,11 @@ class Store:
         """The enabled endpoints."""
         with self.database.glancing() as connection:
             return deliveries.receivers(connection, self.database)
+
+    def receivers_in_use(self, used: Collection[str]) -> list[Receiver]:
+        """The same where they are few; of many those that have something to be sent, and those among ``used``."""
+        with self.database.glancing() as connection:
+            return deliveries.receivers_in_use(connection, self.database, used)
 
     def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
         """Lease due webhooks of an endpoint, with what is to be sent."""
@@ -262,6 +379,25 @@ class Store:
         with self.database.transaction() as connection:
             endpoints = deliveries.settle(connection, self.database, tries)
         self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+
+    def settle_free(self, tries: Sequence[Try]) -> list[Try]:
+        """The same, but for those whose rows somebody else keeps locked: they are left, and to be brought again."""
+
+        def settle(locks: Locks) -> tuple[set[str], list[Try]]:
+            with self.database.transaction() as connection:
+                return deliveries.settle(connection, self.database, tries, locks), []
+
+        def settle_free() -> tuple[set[str], list[Try]]:
+            with self.database.transaction() as connection:
+                free = deliveries.free_tries(connection, tries)
+                endpoints = deliveries.settle(connection, self.database, free)
+            taken = {id(one) for one in free}
+            return endpoints, [one for one in tries if id(one) not in taken]
+
+        left: list[Try]
+        endpoints, left = self._at_once(settle, settle_free)
+        self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+        return left
 
     # ------------------------------------------------------------ after a restore
 

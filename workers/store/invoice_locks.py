@@ -1,0 +1,73 @@
+"""The locks of whoever judges: invoices and their agenda rows, waited for, or only those that are free."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, literal_column, select
+
+from domain.decision import Stage
+from workers.store.agenda import AGENDA
+from workers.store.bulk import SHORT_WAIT, Locks, execute_keyed, keyed, locking
+from workers.store.database import BINARY
+from workers.store.intake import INVOICE
+
+STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
+#: Written out: a bound list is made into another text with each execution.
+_STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
+
+
+def lock_invoices(
+    connection: Connection, ids: Sequence[str], locks: Locks
+) -> tuple[dict[str, SimpleNamespace], dict[tuple[str, str], Any], frozenset[str]]:
+    """Lock invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out.
+
+    Returns the invoices by id, their rows by (stage, id), and with ``skip`` the ids that somebody else holds.
+    """
+    if locks == "skip":
+        connection.execute(SHORT_WAIT)
+    invoices = execute_keyed(connection, locking(_locked_invoices, locks), ("id",), [(key,) for key in ids])
+    names = tuple(invoices.keys())
+    found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
+    skipped = _skipped(connection, [key for key in ids if key not in found]) if locks == "skip" else set()
+    keys = [(key,) for key in ids if key not in skipped]
+    rows = execute_keyed(connection, locking(_locked_rows, locks), ("subject",), keys).all()
+    agenda = {(row.stage, row.subject): row for row in rows}
+    if locks == "skip":  # no row comes or goes without its invoice's lock
+        planned = execute_keyed(connection, _known_rows, ("subject",), keys).all()
+        skipped |= {row.subject for row in planned if (row.stage, row.subject) not in agenda}
+    return found, agenda, frozenset(skipped)
+
+
+def _skipped(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these invoices, which could not be locked, that are there."""
+    if not ids:
+        return set()
+    return set(execute_keyed(connection, _known_invoices, ("id",), [(key,) for key in ids]).scalars())
+
+
+@functools.cache
+def _locked_invoices(dialect: str, **how: Any) -> Any:
+    found = select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id)
+    return found.with_for_update(**how).execution_options(**{BINARY: True})
+
+
+@functools.cache
+def _locked_rows(dialect: str, **how: Any) -> Any:
+    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.claims, AGENDA.c.lease_token
+    rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
+    return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update(**how)
+
+
+@functools.cache
+def _known_invoices(dialect: str) -> Any:
+    return select(INVOICE.c.id).where(keyed(dialect, INVOICE.c.id))
+
+
+@functools.cache
+def _known_rows(dialect: str) -> Any:
+    rows = select(AGENDA.c.stage, AGENDA.c.subject)
+    return rows.where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))

@@ -1,0 +1,154 @@
+"""Answers of providers whose commit is held up: kept where no lock is waited for, and leases that go on meanwhile.
+
+An outsider may hold the row of an invoice for longer than a lease lasts. Without this the answer would be known to one
+process only, and whoever takes the row over would count the call as lost, and make it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
+
+from domain import evidence as kinds
+from domain.evidence import Created, Evidence
+from domain.exact_json import read_json, write_json
+from domain.models import KeptAnswer, UtcTime
+from workers.store.agenda import AGENDA, Claim
+from workers.store.bulk import execute_keyed, insert_rows, keyed
+from workers.store.intake import storable
+
+KEPT: Any = KeptAnswer.__table__  # type: ignore[attr-defined]
+
+RAW_CHARACTERS = 16_384
+_KEY = ("invoice_id", "token")
+
+
+class Kept(NamedTuple):
+    """An answer, and the lease that its call was made under."""
+
+    token: str
+    evidence: Evidence
+
+
+def keep(connection: Connection, answers: Sequence[tuple[Claim, Evidence]], now: datetime) -> None:
+    """Write down what calls have brought; one that is written already stays."""
+    rows = [
+        {"invoice_id": claim.subject, "token": claim.token, "kind": type(evidence).__name__, "kept_at": now}
+        | {"detail": _write(evidence), "raw": storable(evidence.raw[:RAW_CHARACTERS]) if evidence.raw else None}
+        for claim, evidence in answers
+    ]
+    insert_rows(connection, KEPT, rows, conflict="skip")
+
+
+def forget(connection: Connection, keys: Sequence[tuple[str, str]]) -> None:
+    """Remove answers that are judged, by invoice and token."""
+    if keys:
+        execute_keyed(connection, _removal, _KEY, sorted(keys))
+
+
+def find_kept(connection: Connection, lost_tokens: Mapping[str, str | None]) -> dict[str, Kept]:
+    """What is kept for invoices, by id, each with the token of its lost lease.
+
+    An invoice that was made counts under whatever lease, what else a call brought only for that call.
+    """
+    if not lost_tokens:
+        return {}
+    found: dict[str, Kept] = {}
+    for row in execute_keyed(connection, _answers, ("invoice_id",), [(key,) for key in sorted(lost_tokens)]).all():
+        evidence = _read(row)
+        made = isinstance(evidence, Created)
+        if evidence is not None and (
+            made or (row.token == lost_tokens[row.invoice_id] and row.invoice_id not in found)
+        ):
+            found[row.invoice_id] = Kept(row.token, evidence)
+    return found
+
+
+def renew(connection: Connection, claims: Sequence[Claim], now: datetime, seconds: float) -> None:
+    """Let leases last for so long from now at least. A row that somebody has locked is left out: nobody claims it."""
+    keys = sorted((claim.stage.value, claim.subject, claim.token) for claim in claims)
+    if keys:
+        names, until = ("stage", "subject", "lease_token"), now + timedelta(seconds=seconds)
+        execute_keyed(connection, _renewal, names, keys, until=until)
+
+
+@functools.cache
+def _removal(dialect: str) -> Any:
+    return delete(KEPT).where(keyed(dialect, KEPT.c.invoice_id, KEPT.c.token))
+
+
+@functools.cache
+def _answers(dialect: str) -> Any:
+    return select(KEPT).where(keyed(dialect, KEPT.c.invoice_id)).order_by(KEPT.c.kept_at)
+
+
+@functools.cache
+def _renewal(dialect: str) -> Any:
+    until = bindparam("until", type_=UtcTime)
+    held = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lease_token)
+    rows = select(AGENDA.c.stage, AGENDA.c.subject).where(held, AGENDA.c.due_at < until)
+    rows = rows.with_for_update(skip_locked=True)
+    return update(AGENDA).where(tuple_(AGENDA.c.stage, AGENDA.c.subject).in_(rows)).values(due_at=until)
+
+
+# ---------------------------------------------------------------- evidence as text
+
+
+def _write(evidence: Evidence) -> str:
+    names = [name for name in evidence.__dataclass_fields__ if name != "raw"]
+    return write_json({name: _plain(getattr(evidence, name)) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)  # text: as a number it would be read as an int where it has no point
+    return storable(value) if isinstance(value, str) else value
+
+
+def _read(row: Any) -> Evidence | None:
+    """None for what another release wrote and this one does not know."""
+    kind = getattr(kinds, row.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, Evidence) and dataclasses.is_dataclass(kind)):
+        return None
+    known = _types(row.kind)
+    given = read_json(row.detail)
+    if not known.keys() >= given.keys():
+        return None
+    try:
+        return kind(**{name: _typed(known[name], value) for name, value in given.items()}, raw=row.raw)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+@functools.cache
+def _types(kind: str) -> dict[str, tuple[Any, ...]]:
+    """The types that each field of a kind of evidence may have."""
+    hints = typing.get_type_hints(getattr(kinds, kind))
+    return {
+        name: typing.get_args(hint) if typing.get_origin(hint) in {typing.Union, types.UnionType} else (hint,)
+        for name, hint in hints.items()
+    }
+
+
+def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
+    if value is None:
+        return None
+    if datetime in allowed:
+        return datetime.fromisoformat(value)
+    if Decimal in allowed:
+        return Decimal(value)
+    if float in allowed:
+        return float(value)
+    words = [one for one in allowed if isinstance(one, type) and issubclass(one, enum.Enum)]
+    return words[0](value) if words else value
