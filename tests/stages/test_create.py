@@ -184,7 +184,7 @@ def made_by(provider, count, **fields):
     async def perform():
         rate = RateLimit(fakeredis.FakeAsyncRedis(), {})
         providers: Any = {"nebulox": provider}
-        work, _ = ProviderStages(cast("Any", None), {"shop": ACCOUNT}, providers, rate).works()
+        work, _ = ProviderStages(cast("Any", Mock()), {"shop": ACCOUNT}, providers, rate).works()
         assert work.perform is not None
         found: list[Any] = []
         for _ in range(count):
