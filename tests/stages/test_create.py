@@ -189,7 +189,7 @@ def made_by(provider, count, **fields):
         found: list[Any] = []
         for _ in range(count):
             claim = Claim(Stage.CREATE, "shop", "inv_1", "t", False, datetime.now(UTC), lease_clock() + LEASE_SECONDS)
-            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | fields))])
+            (judgement,) = await work.perform("shop", [(claim, SimpleNamespace(**vars(INVOICE) | fields), None)])
             found.append(judgement.evidence)
         return found
 
