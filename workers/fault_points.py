@@ -41,7 +41,7 @@ STEPS: dict[str, Step] = {
     "message.claim": Step((f"{_CHANNEL}._read_claim",)),
     "message.ack": Step(("workers.transport.qos:QoS.forget",)),
     "order.commit": Step((f"{_STORE}.add_orders",)),
-    "create.claim": Step((f"{_STORE}.claim_invoices",), "create"),
+    "create.claim": Step((f"{_STORE}.claim_creates",)),
     "create.call": Step(
         ("workers.providers.nebulox:Nebulox.create", "workers.providers.zeroxhost:ZeroxHost.create"),
     ),
@@ -55,7 +55,7 @@ STEPS: dict[str, Step] = {
     "publish.finish": Step((f"{_STORE}.finish",)),
     "deliver.claim": Step((f"{_STORE}.claim_parcels",)),
     "deliver.call": Step(("workers.outbound.webhook:WebhookSender.send",)),
-    "deliver.commit": Step((f"{_STORE}.settle",)),
+    "deliver.commit": Step((f"{_STORE}.settle_free",)),
 }
 #: Before any statement is sent, and before any COMMIT.
 SQL_POINTS = {"sql.statement": "before_cursor_execute", "sql.commit": "commit"}
