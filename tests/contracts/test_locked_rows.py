@@ -6,14 +6,27 @@ import asyncio
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from domain.decision import Stage
-from tests.contracts.store_cases import Background, invoice_of, open_store, pend, seen, wait_until
+from tests.contracts.store_cases import (
+    Background,
+    deliveries_of,
+    events_of,
+    invoice_of,
+    open_store,
+    pend,
+    rows,
+    seen,
+    subscribe,
+    wait_until,
+)
 from workers.pump import Slots, Work
 from workers.pump.commits import Commits, StoreCalls
 from workers.stages.judging import judge
+from workers.store.agenda import AGENDA
 from workers.store.database import Database
+from workers.store.deliveries import Try
 from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.schema import upgrade
@@ -57,3 +70,62 @@ def test_a_row_that_an_operator_keeps_locked_holds_up_no_other_and_is_written_in
         assert invoice_of(database, held).status == "pending"
     committed.result()
     assert invoice_of(database, held).status == "paid"
+
+
+HELD = {
+    "invoices": "SELECT 1 FROM invoice WHERE id = ANY (:ids) FOR UPDATE",
+    "their agenda rows": "SELECT 1 FROM agenda WHERE subject = ANY (:ids) AND stage = 'check' FOR UPDATE",
+    "the pairs to be poked": "SELECT 1 FROM agenda WHERE split_part(subject, '/', 2) = ANY (:ids) FOR UPDATE",
+}
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_what_somebody_else_holds_is_left_and_all_others_are_judged(database, held):
+    store, endpoint_id = open_store(database), subscribe(database)
+    ids = sorted(pend(store, 20))
+    locked = ids[::3]
+    judgements = [Judgement(invoice_id, seen("paid")) for invoice_id in ids]
+
+    with database.transaction() as operator:
+        operator.execute(text(HELD[held]), {"ids": locked})
+        for _ in range(2):
+            taken = store.judge_and_take(judgements, None)
+            assert sorted(judgement.invoice_id for judgement in taken.left) == locked
+        assert {invoice_of(database, one).status for one in set(ids) - set(locked)} == {"paid"}
+        assert {invoice_of(database, one).status for one in locked} == {"pending"}
+
+    assert store.judge_and_take(taken.left, None).left == []
+    for one in ids:
+        assert [event.type for event in events_of(database, one)] == ["invoice.pending", "invoice.paid"]
+        assert [row.endpoint_id for row in deliveries_of(database, one)] == [endpoint_id] * 2
+
+
+def test_an_invoice_that_is_not_there_is_missing_and_not_left(database):
+    store = open_store(database)
+    (held,) = pend(store)
+    judgements = [Judgement("inv_none", seen("paid")), Judgement(held, seen("paid"))]
+    with database.transaction() as operator:
+        operator.execute(text(HELD["invoices"]), {"ids": [held]})
+        taken = store.judge_and_take(judgements, None)
+    assert [outcome.verdict for outcome in taken.outcomes] == ["missing"]
+    assert taken.left == judgements[1:]
+
+
+@pytest.mark.parametrize("table", ["agenda", "delivery"])
+def test_tries_of_deliveries_that_somebody_holds_are_left_and_all_others_are_settled(database, table):
+    store, endpoint_id = open_store(database), subscribe(database)
+    ids = sorted(pend(store, 12))
+    locked = ids[::3]
+    tries = [Try(parcel, "delivered") for parcel in store.claim_parcels(endpoint_id, 100, 60)]
+    held = {
+        "agenda": HELD["the pairs to be poked"],
+        "delivery": "SELECT 1 FROM delivery WHERE invoice_id = ANY (:ids) FOR UPDATE",
+    }
+    with database.transaction() as operator:
+        operator.execute(text(held[table]), {"ids": locked})
+        left = store.settle_free(tries)
+        assert sorted(tried.parcel.claim.subject.split("/")[1] for tried in left) == locked
+    assert {row.state for one in set(ids) - set(locked) for row in deliveries_of(database, one)} == {"delivered"}
+    assert store.settle_free(left) == []
+    assert {row.state for one in ids for row in deliveries_of(database, one)} == {"delivered"}
+    assert rows(database, AGENDA, AGENDA.c.stage == "deliver") == []

@@ -22,6 +22,7 @@ COMMIT_LIMIT = 200  #: results per transaction
 UNCOMMITTED_LIMIT = 400  #: with more results waiting for their commit, nothing more of the stage is claimed
 TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
 STUCK_SECONDS = 1.0  #: while a result waits for longer (not for a locked row), nothing more of the stage is claimed
+TOLD_AT_TRIES = 3  #: of results that wait for a lock; our own locks are gone by then
 KEEP_AFTER_SECONDS = 1.0  #: a result whose commit takes longer keeps its lease, and is kept where it can't be had again
 KEEP_TICK_SECONDS = 0.5
 KEPT_LEASE_SECONDS = 15.0  #: from each renewal: so long after its holder's death a row is due, at most
@@ -175,7 +176,7 @@ class Commits:
         """It waits for a lock, again and again, beside the others."""
         if not results:
             return
-        if tries == 0:
+        if tries == TOLD_AT_TRIES:
             named = self._work.name_of(results[0].value)
             log.warning("pump.results_wait", stage=self._work.stage.value, results=len(results), first=named)
         self._aside.add(results, asyncio.get_running_loop().time(), barred=barred, tries=tries)
