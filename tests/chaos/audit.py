@@ -129,12 +129,14 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes:
     """Every breach. ``lost``, ``untaken``: as things stood before all was published again."""
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "no order lost": lambda: _lost(system, sent, lost),
-        "no cancellation lost": lambda: _uncancelled(system, sent, untaken),
+        "no cancellation lost": lambda: _uncancelled(
+            system, sent, untaken, PATIENCE + timedelta(seconds=causes.slack_seconds)
+        ),
         "no invoice stuck": lambda: _stuck(system),
         "no lease kept": lambda: _leases(system),
         "no provider call repeated": lambda: _repeated(system, sent),
         "no doubt without a fault": lambda: unexplained(system, causes),
-        "nothing expires early": lambda: early(system, _made(system)),
+        "nothing expires early": lambda: early(system, _made(system), causes.slack_seconds),
         "the truth of the provider": lambda: _contradicting(system),
         "no gap in the log": lambda: _gaps(system),
         "no webhook missing or out of order": lambda: untold(system, sent.undone_events()),
@@ -154,8 +156,9 @@ def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
         yield f"a good message was turned away: {row['reason']}"
 
 
-def _uncancelled(system: System, sent: Sent, untaken: set[str]) -> Iterator[str]:
-    """A confirmed cancellation closes its order; else it says why not, and that is true."""
+def _uncancelled(system: System, sent: Sent, untaken: set[str], patience: timedelta) -> Iterator[str]:
+    """A confirmed cancellation closes its order; else it says why not, and that is true. ``patience``: so much older
+    than a refusal that did not find it may an order be."""
     excused = sent.emptied(untaken, CANCEL) | sent.excused_by_broker_kill(untaken, CANCEL)
     for order in sorted(untaken - excused - sent.undone(untaken, CANCEL)):
         yield f"{order}: its cancellation was confirmed by the broker, and nothing came of it"
@@ -169,7 +172,7 @@ def _uncancelled(system: System, sent: Sent, untaken: set[str]) -> Iterator[str]
                 yield f"{order}: cancellation turned away: {reason}"
             elif said is not None and row is not None and not _had_ended(row["status"], said[1]):
                 yield f"{order}: said to be {said[1]}, and is {row['status']}"
-            elif said is None and row is not None and as_time(row["created_at"]) < at - PATIENCE:
+            elif said is None and row is not None and as_time(row["created_at"]) < at - patience:
                 yield f"{order}: said to be missing at {at}, and is there since {row['created_at']}"
     for order in sorted(_cancelled(system) - sent.cancellations.keys()):
         yield f"{order}: cancelled, and nobody asked for it"

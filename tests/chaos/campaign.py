@@ -98,7 +98,7 @@ class _Run:
     def _causes(self) -> Causes:
         """What a doubt may come of: a worker's end, or a fault that is not harmless."""
         ends = [(at, at) for at in self._crew.workers_ended]
-        return Causes([*ends, *self._faults.doubtful])
+        return Causes([*ends, *self._faults.doubtful], abs(self._faults.stepped_by))
 
     def _let_faults_happen(self, began: float) -> None:
         faults = self._plan.faults()

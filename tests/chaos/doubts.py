@@ -26,10 +26,12 @@ class Causes:
     """When an answer to a create may have been lost by what was injected; epoch seconds, (begin, end)."""
 
     times: Sequence[tuple[float, float]]
+    slack_seconds: float = 0.0  #: rows' times may be so much too early: the database's clock was set back
 
     def explain(self, at: float) -> bool:
         """Whether a doubt of that moment has one of them behind it."""
-        return any(begin - 1 <= at <= end + WINDOW_SECONDS for begin, end in self.times)
+        slack = self.slack_seconds
+        return any(begin - 1 - slack <= at <= end + WINDOW_SECONDS for begin, end in self.times)
 
 
 def unexplained(system: System, causes: Causes) -> Iterator[str]:
@@ -40,7 +42,7 @@ def unexplained(system: System, causes: Causes) -> Iterator[str]:
             yield f"{row['order_id']}: in doubt at {row['at']} without a fault that could be why: {row['detail'][:200]}"
 
 
-def early(system: System, made: dict[tuple[str, str], dict[str, Any]]) -> Iterator[str]:
+def early(system: System, made: dict[tuple[str, str], dict[str, Any]], slack_seconds: float = 0.0) -> Iterator[str]:
     """Invoices that our clock expired before the provider's own time for them was over.
 
     Nebulox tells no expiry: there it is the order's lifetime from the moment at which the provider made the invoice.
@@ -58,7 +60,7 @@ def early(system: System, made: dict[tuple[str, str], dict[str, Any]]) -> Iterat
         ends = float(there["expires_at"])
         if row["provider"] == "nebulox":
             ends = float(there["created_at"]) + float(row["lifetime_minutes"]) * 60
-        if (at := _epoch(told["created_at"])) < ends:
+        if (at := _epoch(told["created_at"]) + slack_seconds) < ends:
             yield f"{row['order_id']}: expired {ends - at:.3f} s before the provider's own time"
 
 

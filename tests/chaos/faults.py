@@ -41,6 +41,7 @@ class Faults:
         self._sent = sent
         self._ends: list[tuple[float, Callable[[], Any]]] = []
         self.done: Counter[str] = Counter()
+        self.stepped_by = 0  #: the database's clock was set by so many seconds
         self.doubtful: list[tuple[float, float]] = []  #: epoch seconds: when a create's answer may have been lost
 
     def play(self, fault: Fault) -> None:
@@ -115,6 +116,14 @@ class Faults:
     def _database_kill(self, fault: Fault) -> None:
         assert self._grounds.postgres is not None
         kill_and_restart(self._grounds.postgres, fault.seconds)
+
+    def _clock_step(self, fault: Fault) -> None:
+        clock = self._grounds.database_clock
+        if clock is None:
+            self.done["clock_step: no C compiler"] += 1
+            return
+        clock.set_ahead(int(fault.seconds))
+        self.stepped_by = int(fault.seconds)
 
     def _backup(self, fault: Fault) -> None:
         assert self._grounds.postgres is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import Running, System, spawn
-from tests.chaos.clock import MissingCompilerError, wrong_clock
+from tests.chaos.clock import MissingCompilerError, SettableClock, wrong_clock
 from tests.chaos.hosts import Hosts, several_hosts
 from tests.chaos.nursery import Nursery
 from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
@@ -36,6 +37,7 @@ class Grounds:
     prefixes: Mapping[str, Sequence[str]]  #: by host: what runs a command there, with its clock
     nurseries: Mapping[str, Nursery]  #: by host
     clock: str  #: in a few words
+    database_clock: SettableClock | None = None  #: what the server goes by, where it can be set
 
     def spawn(self, name: str, *, cold: bool) -> None:
         """Start a process on its host."""
@@ -67,9 +69,10 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         doors = {name: Door(host=address) for name in DOORS}
         accounts = make_accounts(plan)
         if plan.engine == "sqlite":
-            postgres, system = None, System(folder, accounts=accounts)
+            database_clock, postgres, system = None, None, System(folder, accounts=accounts)
         else:
-            url, postgres = stack.enter_context(run_mortal_postgres())
+            database_clock = _settable_clock(stack) if plan.step_seconds else None
+            url, postgres = stack.enter_context(run_mortal_postgres(database_clock))
             set_database_defaults(url, plan.session.database)
             open_door(stack, doors["database"], f"{postgres}/.s.PGSQL.5432")
             through = make_url(url).set(host=address, port=doors["database"].port, query={})
@@ -87,7 +90,7 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         prefixes = {name: (*space, *(shift if name == "south" else ())) for name, space in spaces.items()}
         nurseries = {name: stack.enter_context(Nursery(command)) for name, command in prefixes.items()}
         stack.callback(end_all, system)  # before their nurseries end
-        yield Grounds(system, doors, postgres, hosts, prefixes, nurseries, clock)
+        yield Grounds(system, doors, postgres, hosts, prefixes, nurseries, clock, database_clock)
 
 
 def set_database_defaults(url: str, settings: Mapping[str, str]) -> None:
@@ -98,6 +101,15 @@ def set_database_defaults(url: str, settings: Mapping[str, str]) -> None:
         for setting, value in settings.items():
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
     engine.dispose()
+
+
+def _settable_clock(stack: contextlib.ExitStack) -> SettableClock | None:
+    """In a folder that the server's user may read; None without a C compiler."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="invoices-clock-")))
+    folder.chmod(0o755)
+    with contextlib.suppress(MissingCompilerError):
+        return SettableClock(folder)
+    return None
 
 
 def _south_clock(seconds: int, folder: Path) -> tuple[Sequence[str], str]:

@@ -47,6 +47,10 @@ LOCK_SECONDS = (40.0, 60.0)
 LOCK_SECONDS_SQLITE = (12.0, 20.0)
 #: Seeds with this remainder by three have their database put back.
 RESTORED_SEEDS = 2
+#: Seeds with this remainder by three have their database's clock set back by a minute amid the run. Not ahead: then
+#: invoices are over before the provider's time for them, and payments are missed with reason.
+STEPPED_SEEDS = 1
+STEP_SECONDS = -60
 #: Faults that no create's answer is lost by: a run with these alone must not doubt any.
 HARMLESS = ("lock", "receiver", "broker_kill", "broker_flush")
 HARMLESS_DOORS = ("client", "broker", "receiver")
@@ -139,6 +143,12 @@ class Plan:
         return self.engine == "postgresql" and self.hosts == 1 and self.seed % 3 == RESTORED_SEEDS
 
     @property
+    def step_seconds(self) -> int:
+        """By how much the database's clock is set amid the run."""
+        stepped = self.engine == "postgresql" and self.hosts == 1 and self.seed % 3 == STEPPED_SEEDS and not self.calm
+        return STEP_SECONDS if stepped else 0
+
+    @property
     def clock_shift_seconds(self) -> int:
         """How far the south's clock is ahead; with SQLite all processes are on one host, whose clock decides."""
         return 0 if self.engine == "sqlite" else CLOCK_SHIFTS[self.seed % len(CLOCK_SHIFTS)]
@@ -166,6 +176,8 @@ class Plan:
         faults = [*_outages(self.seconds, dice), *_moods(self.seconds, dice), *_kills(self.seconds, dice)]
         if self.restores:
             faults += [Fault(0.3 * self.seconds, "backup"), Fault(0.6 * self.seconds, "restore")]
+        if self.step_seconds:
+            faults.append(Fault(0.4 * self.seconds, "clock_step", seconds=self.step_seconds))
         faults += _locks(self.seconds, random.Random(f"{self.seed}/locks"), self.engine)
         if self.hosts > 1:
             cut = Fault(dice.uniform(0.1, 0.2) * self.seconds, "host_cut", "south", dice.uniform(33, 38))
@@ -199,6 +211,7 @@ class Plan:
             "calm": self.calm,
             "session": {"database": dict(self.session.database), "environment": dict(self.session.environment)},
             "clock_shift_seconds": self.clock_shift_seconds,
+            "step_seconds": self.step_seconds,
             "faults": [asdict(fault) for fault in self.faults()],
             "first_lives": lives,
             "cancellations": [{"at": one.at, "order_id": one.order_id} for one in self.cancellations()],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -14,18 +15,23 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from tests.chaos.clock import SettableClock
 from tests.engines import AS_SOMEBODY, run_postgres
 
 #: A commit that was answered must outlive the server's end; against a power cut (fsync) nothing is tested here.
 DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
 START_SECONDS = 60.0
+ENVIRONMENT = "environment.json"  #: of the server, beside ours
 
 
 @contextlib.contextmanager
-def run_mortal_postgres() -> Iterator[tuple[str, Path]]:
-    """The server's URL and its folder."""
-    with run_postgres(DURABLE) as url:
-        yield url, Path(str(make_url(url).query["host"]))
+def run_mortal_postgres(clock: SettableClock | None = None) -> Iterator[tuple[str, Path]]:
+    """The server's URL and its folder. It goes by ``clock``, also after it was killed."""
+    environment = dict(clock.environment) if clock else {}
+    with run_postgres(DURABLE, environment) as url:
+        folder = Path(str(make_url(url).query["host"]))
+        (folder / ENVIRONMENT).write_text(json.dumps(environment))
+        yield url, folder
 
 
 def kill_and_restart(folder: Path, down_seconds: float) -> None:
@@ -77,11 +83,18 @@ def start(folder: Path) -> None:
         stderr=subprocess.DEVNULL,
         cwd="/",
         check=False,
+        env=os.environ | _environment(folder),
         **AS_SOMEBODY,
     ).returncode:
         if time.monotonic() > deadline:
             raise RuntimeError(f"PostgreSQL did not start again within {START_SECONDS:g} s: see {folder / 'log'}")
         time.sleep(0.2)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = folder / ENVIRONMENT
+    found: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    return found
 
 
 def _children(pid: int) -> list[int]:
