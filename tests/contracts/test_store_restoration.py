@@ -25,6 +25,7 @@ from tests.contracts.store_cases import (
     evidence_of,
     invoice_of,
     judge,
+    make_due,
     now,
     open_store,
     pend,
@@ -38,7 +39,7 @@ from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.endpoints import disable_endpoint, enable_endpoint
 from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE
+from workers.store.judging import EVIDENCE, Judgement
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 from workers.store.queries import changed_invoices
 from workers.store.replay import choose, replay
@@ -145,6 +146,18 @@ def test_a_create_that_is_under_way_keeps_its_lease_and_its_answer_counts(databa
     assert judge(store, invoice, created(), claim).status == "pending"
     assert invoice_of(database, invoice).doubts == 1
     assert "create" not in agenda_of(database, invoice)
+
+
+def test_an_answer_that_was_kept_before_the_backup_counts_instead_of_a_second_create(database):
+    store = open_store(database)
+    invoice = queue(store)
+    claim, answer = claim_one(store, Stage.CREATE), created()
+    store.keep([Judgement(invoice, answer, claim)], 1)
+    change(database, AGENDA, AGENDA.c.subject == invoice, due_at=now(database) - timedelta(hours=1))
+    restore(store)
+    make_due(database, invoice, Stage.CREATE)
+    ((_, _, kept),) = store.claim_creates(ACCOUNT, 10, 60)
+    assert kept.evidence.provider_ref == answer.provider_ref
 
 
 def test_no_create_s_lease_lasts_longer_than_one_from_now(database):
