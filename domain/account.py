@@ -21,6 +21,16 @@ def _minutes(value: Any) -> Decimal:
 Minutes = Annotated[Decimal, BeforeValidator(_minutes)]
 
 
+class VerifyNames(BaseModel):
+    """Nebulox's look-up, whose names survived in no document: what an account may set once they are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    path: str = Field(default="/api/invoice/verify", pattern=r"^/[A-Za-z0-9/_.~-]{1,200}$")
+    api_key: str = Field(default="apiKey", min_length=1, max_length=64)
+    tracking_code: str = Field(default="trackingCode", min_length=1, max_length=64)
+
+
 class Account(BaseModel):
     """One set of credentials at one provider. ``repr`` and dumps never show the key."""
 
@@ -41,7 +51,23 @@ class Account(BaseModel):
     currencies: tuple[str, ...] | None = None  #: overrides the documented list where the documents disagree
     pay_currencies: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
+    previous_api_key: SecretStr | None = Field(default=None, min_length=1)  #: its callbacks still verify
+    callback_grace_minutes: Minutes = Field(default=Decimal(5), ge=0, le=525_600)
+    underpaid_tolerance_percent: Minutes = Field(default=Decimal(0), ge=0, le=50)
+    verify: VerifyNames = Field(default_factory=VerifyNames)
     price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
+
+    def callback_keys(self) -> tuple[str, ...]:
+        """The keys that callbacks may be signed with: today's, and the one before it."""
+        keys = (self.api_key, self.previous_api_key)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
+
+    @field_validator("api_key", "previous_api_key")
+    @classmethod
+    def _no_blank_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("must not be blank")
+        return value
 
     @field_validator("base_url")
     @classmethod

@@ -18,6 +18,7 @@ class Stage(StrEnum):
     PUBLISH = "publish"
     DELIVER = "deliver"
     RETAIN = "retain"
+    CALLBACK = "callback"
 
 
 class InvoiceView(Protocol):
@@ -39,6 +40,19 @@ class InvoiceView(Protocol):
     create_tries: int
     doubts: int
     quiet_polls: int
+    order_id: str
+    price: Decimal | None
+    currency: str | None
+    pay_amount: Decimal | None
+    pay_currency: str | None
+    asked_by: str | None  #: JSON list of the references that callbacks brought
+    called_status: str | None  #: what a callback says that no look-up has confirmed yet
+    called_word: str | None
+    called_amount: Decimal | None
+    called_currency: str | None
+    called_only: int | None
+    called_at: datetime | None
+    called_looks: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,10 @@ class Policy:
     hold_refused_minutes: Decimal
     monitor_minutes: Decimal
     can_be_asked: bool
+    #: The provider is asked by a reference that only a callback brings (Nebulox), not by its own id.
+    asked_by_reference: bool = False
+    callback_grace_minutes: Decimal = Decimal(5)
+    underpaid_tolerance_percent: Decimal = Decimal(0)
 
 
 #: When each stage is due next; None: it has nothing more to do.
@@ -73,3 +91,4 @@ class Decision:
     changes: dict[str, Any] = field(default_factory=dict)
     event: str | None = None
     agenda: Agenda = field(default_factory=dict)
+    note: str | None = None  #: what is wrong, for a contradiction: ``kind: words``

@@ -96,6 +96,32 @@ class Seen(Evidence):
     word: str  #: the provider's own word
     paid_amount: Decimal | None = None
     anomaly: Anomaly | None = None
+    #: What it says the invoice is: compared with ours where the look-up was not made by the invoice's own reference.
+    provider_ref: str | None = None
+    order_id: str | None = None
+    price: Decimal | None = None
+    currency: str | None = None
+    pay_amount: Decimal | None = None
+    pay_currency: str | None = None
+    tx_hash: str | None = None
+    owner: str | None = None  #: the invoice of ours that ``provider_ref`` is bound to, where it is another one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledBack(Evidence):
+    """What a callback says whose signature was right. A reason to look; it decides alone where nobody can be asked.
+
+    ``status`` None: a word nobody documented. ``only``: it fits this invoice and no other of its order.
+    """
+
+    status: Status | None
+    word: str
+    order_id: str | None = None
+    reference: str | None = None  #: what the provider can be asked by from now on (Nebulox: the tracking code)
+    paid_amount: Decimal | None = None
+    pay_currency: str | None = None
+    tx_hash: str | None = None
+    only: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

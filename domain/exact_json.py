@@ -34,6 +34,33 @@ def read_json(text: str | bytes) -> Any:
         raise JsonError(f"is not JSON: {str(error)[:120]}") from None
 
 
+def read_strict_json(text: bytes) -> Any:
+    """The same of a document that decides about money: UTF-8 without a mark at its start, each name once in its object,
+    no NaN. Raises JsonError."""
+    if text.startswith(b"\xef\xbb\xbf"):  # the parser would pass over it
+        raise JsonError("is not JSON: it begins with a byte order mark")
+    try:
+        return _STRICT_READER.decode(text.decode())
+    except RecursionError:
+        raise JsonError("is nested too deeply") from None
+    except (ValueError, ArithmeticError) as error:
+        raise JsonError(f"is not JSON: {str(error)[:120]}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError("NaN and Infinity are no numbers")
+
+
+_STRICT_READER = simplejson.JSONDecoder(parse_float=Decimal, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
 def write_json(value: Any, *, sort_keys: bool = False) -> str:
     """Serialise compactly; a Decimal becomes a JSON number with exactly its digits."""
     return (_SORTING_WRITER if sort_keys else _WRITER).encode(value)

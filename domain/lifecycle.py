@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from domain import schedule
+from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news, mismatch, objection, reading
 from domain.decision import Agenda, Decision, InvoiceView, Policy, Stage, Verdict
 from domain.evidence import (
+    CalledBack,
     CancelRequested,
     ClockRanOut,
     Created,
@@ -31,9 +34,10 @@ from domain.evidence import (
     Unreachable,
     Unreadable,
 )
+from domain.exact_json import read_json, write_json
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.sequence import next_sequence
-from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, Anomaly, Status
+from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
 
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)
@@ -42,6 +46,11 @@ REFUSED_REASONS: Mapping[type[Evidence], str] = {
     CredentialsRefused: "credentials_refused",
     ProviderRefused: "provider_refuses",
 }
+#: What an invoice forgets of its callbacks once they are confirmed, or found to be wrong.
+NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
+    ("called_status", "called_word", "called_amount", "called_currency", "called_only", "called_at", "called_looks")
+)
+MAX_REFERENCES = 20  #: of one invoice; a provider that goes on giving new ones is not followed
 LAST_LOOKS = {Status.CONFIRMING: 4}  #: time-outs that the last look may take, else one: nobody watches afterwards
 
 
@@ -83,11 +92,14 @@ def _created(case: _Case, evidence: Created) -> Decision:
         expires_at = case.now + _minutes(minutes)
     changes |= {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": expires_at}
     changes["refused_since"] = None
-    check = _next_poll(case, 0, expires_at)
+    look = _next_poll(case, 0, expires_at, askable=_askable(case, evidence.provider_ref))
     told = evidence.disbelieved_expires_at
-    if check is not None and told is not None and told <= case.now:  # expired at birth, it says: that is looked at
-        check = case.now
-    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: check, Stage.CLOCK: expires_at}
+    at_once = told is not None and told <= case.now  # expired at birth, it says: that is looked at
+    if look is not None and (at_once or case.invoice.called_status):  # or its callback was faster than this answer
+        look = case.now
+    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: look, Stage.CLOCK: expires_at}
+    if case.invoice.called_status and look is None:
+        return _alone(case, case.invoice, changes, expires_at)
     return _move(case, Status.PENDING, None, changes, agenda)
 
 
@@ -159,6 +171,11 @@ def _retry_requested(case: _Case, evidence: RetryRequested) -> Decision:
 
 def _seen(case: _Case, evidence: Seen) -> Decision:
     target = evidence.status
+    wrong = mismatch(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
+    if wrong is not None:
+        return _unbound(case, wrong)
+    if case.status is Status.IN_DOUBT and evidence.provider_ref is not None and target in WATCHED | {Status.PAID}:
+        return _adopt(case, evidence)
     if target is None or case.status in UNMADE or (target is case.status and not _grown(case, evidence)):
         return _not_seen(case, evidence)
     if target not in TRANSITIONS[case.status]:
@@ -168,7 +185,7 @@ def _seen(case: _Case, evidence: Seen) -> Decision:
     if case.status is Status.EXPIRED and not _monitored(case):
         return Decision("contradiction", agenda=_nothing())
     word = f"the provider says {evidence.word}"
-    paid = {} if evidence.paid_amount is None else {"paid_amount": evidence.paid_amount}
+    paid = _learnt(case, evidence)
     if target is Status.EXPIRED:
         return _expire(case, word, evidence.anomaly, paid)
     if target is Status.PARTIALLY_PAID and _last_call(case, evidence):
@@ -209,13 +226,142 @@ def _not_seen(case: _Case, evidence: Evidence) -> Decision:
         return _expire(case)
     same = isinstance(evidence, Seen) and evidence.status is case.status
     verdict: Verdict = "ignored" if same else "noted"
+    if case.invoice.called_status and case.status is not Status.QUEUED:
+        return _look_again(case, evidence, verdict)
     if case.status in UNMADE:
         return Decision(verdict)
     quiet = case.invoice.quiet_polls + 1
     due = _next_poll(case, quiet, _end(case))
     if due is not None:
         due = max(due, case.after(_asked_wait(evidence)))
-    return Decision(verdict, {"quiet_polls": quiet}, agenda={Stage.CHECK: due})
+    return Decision(verdict, {"quiet_polls": quiet, **_learnt(case, evidence)}, agenda={Stage.CHECK: due})
+
+
+# ---------------------------------------------------------------- callbacks: see domain/callbacks.py for the rules
+
+
+def _called_back(case: _Case, evidence: CalledBack) -> Decision:
+    """A doorbell, and a word that waits for a look-up to confirm it."""
+    if case.status in FINAL or (case.status is Status.EXPIRED and not _monitored(case)):
+        return _called_back_late(case, evidence)
+    changes = _add_reference(case, evidence.reference)
+    remembered = case.invoice.called_status
+    news = is_news(Status(remembered) if remembered else case.status, evidence.status)
+    if news:
+        changes |= reading(evidence) | {"called_at": case.invoice.called_at or case.now, "called_looks": 0}
+    elif not changes:
+        return Decision("ignored")
+    if case.status is Status.QUEUED:  # the answer to its create is still to come
+        return Decision("noted", changes)
+    if _askable(case, references=changes.get("asked_by")):
+        return Decision("noted", changes, agenda={Stage.CHECK: case.now})
+    return _alone(case, evidence, changes) if news else Decision("noted", changes)
+
+
+def _called_back_late(case: _Case, evidence: CalledBack) -> Decision:
+    told = evidence.status
+    if case.status is Status.PAID and told is Status.REFUNDED and _askable(case):
+        return Decision("noted", agenda={Stage.CHECK: case.now})
+    claims = told in CLAIMS and case.status in {Status.CANCELLED, Status.FAILED, Status.EXPIRED}
+    denies = told in {Status.EXPIRED, Status.FAILED} and case.status is Status.PAID
+    if claims or denies:
+        return Decision("contradiction", note=f"status: the callback says {evidence.word}")
+    return Decision("ignored")
+
+
+def _look_again(case: _Case, evidence: Evidence, verdict: Verdict) -> Decision:
+    """No look-up has confirmed yet what a callback says: soon again; where none is to be had, the callback decides."""
+    since = case.invoice.called_at or case.now
+    ends = since + _minutes(case.policy.callback_grace_minutes)
+    answered = isinstance(evidence, Seen) and evidence.status is not None
+    if not answered and ends <= case.now:
+        return _alone(case, case.invoice, {})
+    looks = (case.invoice.called_looks or 0) + 1
+    wait = LOOK_AGAIN_SECONDS[looks - 1] if looks <= len(LOOK_AGAIN_SECONDS) else case.policy.poll_seconds
+    due = case.after(max(wait, _asked_wait(evidence)))
+    if not answered:
+        due = min(due, max(ends, case.now + timedelta(seconds=1)))
+    return Decision(verdict, {"called_looks": looks, **_learnt(case, evidence)}, agenda={Stage.CHECK: due})
+
+
+def _alone(case: _Case, called: Any, changes: dict[str, Any], expires_at: datetime | None = None) -> Decision:
+    """Nobody can be asked: the callback's own word counts, where nothing speaks against it."""
+    told = called if not isinstance(called, CalledBack) else SimpleNamespace(**reading(called))
+    changes = {**changes, **({} if expires_at is None else {"expires_at": expires_at})}
+    if not told.called_only:
+        return _unmade_or_noted(case, changes, expires_at)
+    why = objection(case.invoice, told, case.policy.underpaid_tolerance_percent)
+    if why is not None:
+        return Decision("contradiction", {**changes, **NOT_CALLED}, note=why)
+    target = Status(told.called_status)
+    if target not in CLAIMS or target not in TRANSITIONS[case.status]:
+        return _unmade_or_noted(case, changes, expires_at)
+    word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
+    paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
+    came = case.invoice.called_at or case.now
+    in_time = case.invoice.expires_at is None or came <= case.invoice.expires_at
+    anomaly = None if case.invoice.first_open or in_time else Anomaly.LATE
+    return _step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})
+
+
+def _unmade_or_noted(case: _Case, changes: dict[str, Any], expires_at: datetime | None) -> Decision:
+    if expires_at is None:
+        return Decision("noted", changes)
+    return _move(case, Status.PENDING, None, changes, {Stage.CREATE: None, Stage.CHECK: None, Stage.CLOCK: expires_at})
+
+
+def _unbound(case: _Case, why: str) -> Decision:
+    """An answer that is about something else than what the order asked for: kept, told, and never a payment."""
+    if case.status in FINAL:
+        return Decision("contradiction", note=why, agenda=_nothing())
+    due = _next_poll(case, case.invoice.quiet_polls + 1, _end(case))
+    verdict: Verdict = "noted" if case.invoice.called_only == 0 else "contradiction"
+    return Decision(verdict, {**NOT_CALLED}, note=why, agenda={Stage.CHECK: due})
+
+
+def _adopt(case: _Case, evidence: Seen) -> Decision:
+    """The answer to a create was lost, and the provider has the invoice all the same: it is this one."""
+    target = evidence.status or Status.PENDING
+    minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
+    end = case.now + _minutes(minutes)
+    made = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
+    changes = {**made, "refused_since": None, **_learnt(case, evidence)}
+    word = f"the provider says {evidence.word}"
+    if target is Status.PAID:
+        return _close(case, target, word, changes)
+    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: _next_poll(case, 0, end, askable=True), Stage.CLOCK: end}
+    return _move(case, target, word, changes, agenda)
+
+
+def _learnt(case: _Case, evidence: Evidence) -> dict[str, Any]:
+    """What a look-up tells of the payment beside its status."""
+    if not isinstance(evidence, Seen):
+        return {}
+    found = {"paid_amount": evidence.paid_amount}
+    if case.invoice.pay_amount is None:
+        found["pay_amount"] = evidence.pay_amount
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _add_reference(case: _Case, reference: str | None) -> dict[str, Any]:
+    known = references_of(case.invoice)
+    if reference is None or reference in known or len(known) >= MAX_REFERENCES:
+        return {}
+    return {"asked_by": write_json([*known, reference])}
+
+
+def references_of(invoice: Any) -> list[str]:
+    """What callbacks brought to ask the provider by, oldest first."""
+    return list(read_json(invoice.asked_by)) if invoice.asked_by else []
+
+
+def _askable(case: _Case, provider_ref: str | None = None, references: str | None = None) -> bool:
+    """Whether somebody can be asked about this invoice: by the provider's own id, or by what a callback brought."""
+    if not case.policy.can_be_asked:
+        return False
+    if case.policy.asked_by_reference:
+        return bool(references or case.invoice.asked_by)
+    return bool(provider_ref or case.invoice.provider_ref)
 
 
 # ---------------------------------------------------------------- what the clock and the shop say
@@ -230,8 +376,11 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
     if end is None or end > case.now:
         return Decision("ignored", agenda={Stage.CLOCK: end})
     if case.status is Status.EXPIRED:
+        if case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+            why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
+            return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=_nothing())
         return Decision("ignored", agenda=_nothing())
-    if case.policy.can_be_asked and case.invoice.provider_ref:
+    if _askable(case):
         asked = case.invoice.final_look_at
         patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
         if asked is None or asked < end or asked > case.now:  # that was by a clock that has been set back since
@@ -273,6 +422,9 @@ def _move(case: _Case, target: Status, reason: str | None, changes: Mapping[str,
         fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
     if target not in OPEN:
         fields["first_open"] = 0
+    called = case.invoice.called_status
+    if called and not is_news(target, Status(called)):
+        fields |= NOT_CALLED
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
 
 
@@ -287,7 +439,7 @@ def _expire(case: _Case, word: str = "", anomaly: Anomaly | None = None, paid: M
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
     agenda = _nothing()
-    if case.policy.can_be_asked and case.invoice.provider_ref and until > case.now:
+    if _askable(case) and until > case.now:
         agenda |= {Stage.CHECK: _next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
     return _move(case, Status.EXPIRED, word or over, changes, agenda)
 
@@ -305,9 +457,11 @@ def _nothing() -> Agenda:
 # ---------------------------------------------------------------- times
 
 
-def _next_poll(case: _Case, quiet: int, end: datetime | None, *, expired: bool = False) -> datetime | None:
+def _next_poll(
+    case: _Case, quiet: int, end: datetime | None, *, expired: bool = False, askable: bool | None = None
+) -> datetime | None:
     """The next look-up. The one at ``end`` itself is the clock's to order; past the end nobody looks."""
-    if not case.policy.can_be_asked:
+    if not (_askable(case) if askable is None else askable):
         return None
     seconds = case.policy.poll_seconds
     if expired or case.status is Status.EXPIRED:
@@ -367,6 +521,7 @@ _JUDGES: dict[type[Evidence], Callable[[_Case, Any], Decision]] = {
     InDoubt: _in_doubt,
     Unreadable: _not_seen,
     Seen: _seen,
+    CalledBack: _called_back,
     ClockRanOut: _clock_ran_out,
     CancelRequested: _cancel_requested,
     RetryRequested: _retry_requested,

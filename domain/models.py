@@ -128,6 +128,15 @@ class Invoice(SQLModel, table=True):
     doubts: int = Field(default=0)  #: calls whose answer was lost
     quiet_polls: int = Field(default=0)  #: look-ups in a row that brought nothing new
     evidence_digest: str | None = Field(default=None, sa_type=String(64))  #: of the last evidence kept
+    asked_by: str | None = Field(default=None, sa_type=Text)  #: JSON list: what callbacks brought to ask by
+    # What a callback says that no look-up has confirmed yet.
+    called_status: str | None = Field(default=None, sa_type=String(20))
+    called_word: str | None = Field(default=None, sa_type=String(64))
+    called_amount: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    called_currency: str | None = Field(default=None, sa_type=String(64))
+    called_only: int | None = Field(default=None)  #: 1: it fits no other invoice of the order
+    called_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    called_looks: int | None = Field(default=None)  #: look-ups since then
 
 
 class Agenda(SQLModel, table=True):
@@ -292,6 +301,34 @@ class EvidenceRecord(SQLModel, table=True):
     detail: str = Field(sa_type=Text)  #: JSON text of the evidence's fields
     raw: str | None = Field(default=None, sa_type=Text)  #: the source's own words, bounded
     verdict: str = Field(sa_type=String(16))
+    source: str | None = Field(default=None, sa_type=String(16))  #: create, look-up, callback, shop, operator
+    note: str | None = Field(default=None, sa_type=Text)  #: what is wrong, for a contradiction: ``kind: words``
+
+
+class Callback(SQLModel, table=True):
+    """A provider's callback whose signature was right, as it came; the same bytes are kept once."""
+
+    __tablename__ = "callback"
+    __table_args__ = (
+        UniqueConstraint("account", "digest", name="uq_callback_digest"),
+        Index("ix_callback_order", "account", "order_id"),
+        Index("ix_callback_reference", "account", "reference"),
+        Index("ix_callback_state", "state", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    account: str = Field(sa_type=String(64))
+    at: datetime = Field(sa_type=UtcTime)
+    digest: str = Field(sa_type=String(64))  #: SHA-256 of the body
+    body: bytes = Field(sa_type=LargeBinary)
+    headers: str = Field(sa_type=Text)  #: JSON text of the chosen ones
+    order_id: str | None = Field(default=None, sa_type=String(255))
+    reference: str | None = Field(default=None, sa_type=String(255))
+    word: str | None = Field(default=None, sa_type=String(64))  #: the provider's own word for its status
+    amount: Decimal | None = Field(default=None, sa_type=ExactAmount)
+    state: str = Field(default="new", sa_type=String(12))  #: new, matched, unmatched, dismissed
+    invoice_id: str | None = Field(default=None, sa_type=String(40))
+    reason: str | None = Field(default=None, sa_type=Text)  #: why it is unmatched, or was linked or dismissed by hand
 
 
 class Restoration(SQLModel, table=True):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from domain.account import Account
-from domain.evidence import CreateAnswer, LookUpAnswer
+from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer
 from domain.order import Order
 
 
@@ -34,12 +34,17 @@ class CreateRequest:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+class CallbackUnreadable(ValueError):  # noqa: N818 - reads as what is the matter
+    """A signed callback that can't be understood. The message names the field."""
+
+
 class Provider(Protocol):
     """One payment provider. Adapters are stateless: they build a request, read the answer, set no status."""
 
     name: str
     gives_expiry: bool  #: its create answer says when the invoice expires
     can_be_asked: bool  #: it has a documented look-up
+    asked_by_reference: bool  #: by what a callback brought, not by its own id
 
     def check_order(self, order: Order, account: Account) -> None:
         """Raise OrderError (naming the field) for an order this provider can't take."""
@@ -50,5 +55,16 @@ class Provider(Protocol):
         ...
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
-        """Ask for the state of invoices by ``provider_ref``; an answer for each ref asked. Never raises."""
+        """Ask for the state of invoices; an answer for each ref asked. Never raises.
+
+        By ``provider_ref``; where ``asked_by_reference``, by what callbacks brought.
+        """
+        ...
+
+    def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
+        """Whether the provider signed these very bytes, in constant time. Never raises."""
+        ...
+
+    def read_callback(self, body: bytes) -> CalledBack | None:
+        """What a callback says; None: it is about no invoice. Raises CallbackUnreadable."""
         ...

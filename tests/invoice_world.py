@@ -33,6 +33,7 @@ def new_policy(**given: Any) -> Policy:
 def new_invoice(**given: Any) -> SimpleNamespace:
     """A queued invoice; ``given`` replaces some of its fields."""
     fields: dict[str, Any] = {
+        "order_id": "order-1",
         "status": "queued",
         "anomaly": None,
         "reason": None,
@@ -58,6 +59,14 @@ def new_invoice(**given: Any) -> SimpleNamespace:
         "create_tries": 0,
         "doubts": 0,
         "quiet_polls": 0,
+        "asked_by": None,
+        "called_status": None,
+        "called_word": None,
+        "called_amount": None,
+        "called_currency": None,
+        "called_only": None,
+        "called_at": None,
+        "called_looks": None,
     }
     unknown = set(given) - set(fields)
     assert not unknown

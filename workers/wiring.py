@@ -37,7 +37,7 @@ from workers.outbound.webhook import WebhookSender
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
 from workers.pump import Pump, Work
-from workers.stages import DeliverStage, ProviderStages, clock, publish, retain, watching
+from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
@@ -168,6 +168,9 @@ def _policy(account: Account, settings: Settings) -> Policy:
         hold_refused_minutes=account.hold_refused_minutes,
         monitor_minutes=settings.monitor_minutes,
         can_be_asked=PROVIDERS[account.provider].can_be_asked,
+        asked_by_reference=PROVIDERS[account.provider].asked_by_reference,
+        callback_grace_minutes=account.callback_grace_minutes,
+        underpaid_tolerance_percent=account.underpaid_tolerance_percent,
     )
 
 
@@ -206,6 +209,7 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     return [
         *accounts.works(),
         clock(store),
+        callbacks(store, settings.accounts, current.providers),
         publish(store, stream),
         deliver.work(),
         *retain(store, settings.retention_days),

@@ -143,6 +143,7 @@ class System:
             "INVOICES_WEBHOOK_ALLOW": "127.0.0.1",
             "INVOICES_LOG_FORMAT": "json",
             "INVOICES_SECRET_KEY": SECRET_KEY,
+            "INVOICES_WEB_PORT": "0",
             **self.broker.settings,
         }
         if self._database_url:
@@ -196,9 +197,16 @@ class System:
         self._log_starts[name] = log.stat().st_size if log.exists() else 0
         self.processes[name] = self.spawn(name, argv, self.environment, log)
 
+    def web_url(self, name: str = "web") -> str:
+        """Where the web process listens, as it said when it was last started."""
+        listening = [json.loads(line) for line in self.new_log(name).splitlines() if "web.listening" in line]
+        return str(listening[-1]["url"])
+
     def _is_ready(self, name: str) -> bool:
         """A worker says so itself, one with a pump when the pump runs. Beat says nothing."""
-        mark = {"worker": b"pump.started", "intake": b" ready.", "beat": b""}[name.rstrip("0123456789")]
+        mark = {"worker": b"pump.started", "intake": b" ready.", "beat": b"", "web": b"web.listening"}[
+            name.rstrip("0123456789")
+        ]
         return mark in self._log_file(name).read_bytes()[self._log_starts[name] :]
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:

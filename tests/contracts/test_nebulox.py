@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from domain.evidence import Created, InDoubt
+from domain.evidence import Created, InDoubt, Unreadable
 from domain.order import OrderError, parse_order
+from domain.status import Status
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited, look_up_recorded
 from workers.providers.nebulox import Nebulox
 
@@ -146,7 +147,46 @@ def test_an_account_may_name_its_own_lists():
     assert json.loads(requests[0].content)["networkName"] == "Monero"
 
 
-def test_nobody_is_asked_before_the_first_callback():
-    answers, requests = look_up_recorded(CASE, ["a"], (200, "{}"))
-    assert requests == []
-    assert answers["a"].reason == "nebulox can't be asked before its first callback"
+# --- the look-up by what a callback brought -------------------------------------------------------------------------
+
+VERIFIED = """{"message": "Operation was successful.", "result": {"amount": "10.47657961", "paidAmount": "0.00000000",
+"baseCurrency": "eur", "id": "5c5a7933", "trackingCode": 100061, "orderId": "o-1", "price": 10.50, "description": null,
+"status": "EXPIRED", "expirationDate": "2023-12-23T11:01:40.993Z"}, "meta": {}}"""
+
+
+def test_the_documented_answer_says_what_invoice_it_is_about_and_what_was_paid():
+    answers, requests = look_up_recorded(CASE, ["100061"], (200, VERIFIED))
+    said = answers["100061"]
+
+    assert json.loads(requests[0].content) == {"apiKey": PLAIN_KEY, "trackingCode": 100061}
+    assert (said.status, said.word, said.provider_ref, said.order_id) == (Status.EXPIRED, "EXPIRED", "5c5a7933", "o-1")
+    assert (str(said.price), said.currency, str(said.pay_amount)) == ("10.50", "EUR", "10.47657961")
+    assert said.paid_amount is None
+    assert PLAIN_KEY not in said.raw
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, '{"message": "Not found", "result": [], "meta": {}}'),
+        (406, '{"message": "This gateway is not active", "result": [], "meta": {}}'),
+        (401, "{}"),
+        (200, "<html>"),
+        (200, "{}"),
+        (200, '{"result": {"state": "COMPLETED", "id": "5c5a7933"}}'),
+        (200, '{"result": {"status": "COMPLETED"}}'),
+        (200, '{"result": {"status": true, "id": "5c5a7933"}}'),
+    ],
+)
+def test_whatever_else_it_answers_is_no_answer_and_says_nothing_of_the_account(status, body):
+    answers, _ = look_up_recorded(CASE, ["1"], (status, body))
+
+    assert type(answers["1"]) is Unreadable
+
+
+def test_an_account_may_name_its_path_and_fields():
+    account = CASE.account(verify={"path": "/v2/check", "api_key": "key", "tracking_code": "code"})
+    _, requests = look_up_recorded(CASE, ["A-7"], (200, VERIFIED), account=account)
+
+    assert requests[0].url.path == "/v2/check"
+    assert json.loads(requests[0].content) == {"key": PLAIN_KEY, "code": "A-7"}

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from domain.echo import echoes, names
 from domain.exact_json import read_json
-from workers.providers.echo import echoes, names
 
 LONG = "ORDER-2026-11-29-0000000000000000000000000000000000000000000000000017"
 

@@ -1,23 +1,25 @@
 """Nebulox: a hosted payment page; the key travels in the body; the expiry is our own policy.
 
-Create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up (``/api/invoice/verify``) needs a
-tracking code that only a callback brings, so this provider can't be asked.
+Create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up needs a tracking code that only a
+callback brings: see ``nebulox_payments``.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.account import Account
-from domain.evidence import CreateAnswer, Created, LookUpAnswer, OrderRefused, Unreadable
+from domain.echo import echoes
+from domain.evidence import CalledBack, CreateAnswer, Created, LookUpAnswer, OrderRefused
 from domain.exact_json import number, write_flat
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
 from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.call import Call
-from workers.providers.echo import echoes
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
+from workers.providers.nebulox_payments import is_signed, read_callback, verify
 from workers.providers.refusal import Refusals, read_create
 
 CREATE_PATH = "/api/invoice/create"
@@ -37,7 +39,8 @@ class Nebulox:
 
     name = "nebulox"
     gives_expiry = False
-    can_be_asked = False
+    can_be_asked = True
+    asked_by_reference = True
     takes_price = True
 
     def __init__(self, call: Call) -> None:
@@ -74,8 +77,20 @@ class Nebulox:
         return read_create(outcome, REFUSALS, lambda answer: _read_made(answer, request.order_id))
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
-        """Nobody is asked: a look-up needs the tracking code of a callback."""
-        return {ref: Unreadable(reason="nebulox can't be asked before its first callback") for ref in refs}
+        """An answer for each tracking code, asked side by side."""
+        wanted = list(dict.fromkeys(refs))
+        found = await asyncio.gather(*(verify(self._call, code, account) for code in wanted))
+        return dict(zip(wanted, found, strict=True))
+
+    @staticmethod
+    def verify_callback(body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
+        """Whether the gateway's key, or the one before it, signed these bytes."""
+        return is_signed(body, headers, account)
+
+    @staticmethod
+    def read_callback(body: bytes) -> CalledBack | None:
+        """What a callback says. Raises CallbackUnreadable."""
+        return read_callback(body)
 
 
 def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, Any]:

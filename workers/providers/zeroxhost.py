@@ -16,7 +16,9 @@ from urllib.parse import urlencode
 import structlog
 
 from domain.account import Account
+from domain.echo import names
 from domain.evidence import (
+    CalledBack,
     CreateAnswer,
     Created,
     LookUpAnswer,
@@ -38,7 +40,6 @@ from workers.providers.answer import (
     read_message,
 )
 from workers.providers.call import Call
-from workers.providers.echo import names
 from workers.providers.fields import (
     MAX_ADDRESS,
     MAX_REF,
@@ -104,6 +105,7 @@ class ZeroxHost:
     name = "zeroxhost"
     gives_expiry = True
     can_be_asked = True
+    asked_by_reference = False
     takes_price = False
 
     def __init__(self, call: Call) -> None:
@@ -141,6 +143,14 @@ class ZeroxHost:
             secrets=_secrets(account),
         )
         return read_create(outcome, REFUSALS, lambda answer: _read_made(answer, request.invoice_id))
+
+    def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
+        """No callback of 0xhost's to merchants is documented: none can be right."""
+        return False
+
+    def read_callback(self, body: bytes) -> CalledBack | None:
+        """Nothing: see ``verify_callback``."""
+        return None
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
         """An answer for each ref, all of it within one ``timeout_seconds`` of the account."""

@@ -1,5 +1,6 @@
 """The stages, as values for the pump: CREATE, CHECK, CLOCK, PUBLISH, DELIVER, RETAIN. I/O brings evidence."""
 
+from workers.stages.callbacks import callbacks
 from workers.stages.clock import clock
 from workers.stages.deliver import DeliverStage
 from workers.stages.provider import ProviderStages
@@ -7,4 +8,4 @@ from workers.stages.publish import publish
 from workers.stages.retain import retain
 from workers.stages.watch import watching
 
-__all__ = ["DeliverStage", "ProviderStages", "clock", "publish", "retain", "watching"]
+__all__ = ["DeliverStage", "ProviderStages", "callbacks", "clock", "publish", "retain", "watching"]

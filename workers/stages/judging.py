@@ -24,21 +24,22 @@ Committed = tuple[Mapping[str, Sequence[Parcel]], Sequence[Judgement]]
 def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
     """Hand evidence to the store and say in the log what came of it; what somebody else has locked is returned."""
     outcomes, _, left = store.judge_and_take(judgements, None)
-    _tell_all(outcomes)
+    tell_all(outcomes)
     return left
 
 
 def judge_and_take(store: Store, judgements: Sequence[Judgement], places: Mapping[str, int]) -> Committed:
     """The same. The webhooks it brings are leased as far as their endpoints have places: these, by endpoint."""
     outcomes, parcels, left = store.judge_and_take(judgements, Room(places, DELIVER_LEASE_SECONDS))
-    _tell_all(outcomes)
+    tell_all(outcomes)
     taken: dict[str, list[Parcel]] = defaultdict(list)
     for parcel in parcels:
         taken[parcel.claim.lane].append(parcel)
     return taken, left
 
 
-def _tell_all(outcomes: Sequence[Outcome]) -> None:
+def tell_all(outcomes: Sequence[Outcome]) -> None:
+    """Say in the log what came of evidence."""
     told = log.bind()
     for outcome in outcomes:
         _tell(told, outcome)

@@ -23,10 +23,12 @@ from domain.evidence import (
     ProviderRefused,
     RateLimited,
     Said,
+    Seen,
     Unreachable,
     Unreadable,
 )
 from domain.exact_json import read_json
+from domain.lifecycle import references_of
 from domain.ports import CreateRequest, Provider
 from domain.provider_clock import settle_times
 from domain.status import Status
@@ -198,8 +200,8 @@ class ProviderStages:
             log.warning(event, account=account, reason=evidence.reason)
 
     async def _look_up(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
-        account = self._accounts[lane]
-        refs = [invoice.provider_ref for _, invoice in items if invoice is not None and invoice.provider_ref]
+        account, asks = self._accounts[lane], self._asks_by(lane)
+        refs = [ref for _, invoice in items if invoice is not None for ref in asks(invoice)]
         found: Mapping[str, Evidence] = {}
         if refs:
             try:
@@ -210,7 +212,16 @@ class ProviderStages:
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
                 self._learn(lane, evidence)
-        return [Judgement(claim.subject, _answer(found, claim, invoice), claim) for claim, invoice in items]
+        return [
+            Judgement(claim.subject, _answer(found, claim, invoice, asks(invoice) if invoice else ()), claim)
+            for claim, invoice in items
+        ]
+
+    def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
+        """What an invoice of this account is asked by."""
+        if self._providers[self._accounts[lane].provider].asked_by_reference:
+            return references_of
+        return lambda invoice: [invoice.provider_ref] if invoice.provider_ref else []
 
 
 def _name(judgement: Judgement) -> Mapping[str, Any]:
@@ -220,14 +231,26 @@ def _name(judgement: Judgement) -> Mapping[str, Any]:
     return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}
 
 
-def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any) -> Evidence:
-    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look."""
-    if invoice is None or not invoice.provider_ref:
+def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
+    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look.
+
+    Of several references, twins that our own repeated create made, the one that is paid counts.
+    """
+    if invoice is None or not refs:
         return ClockRanOut()
-    answer = found.get(invoice.provider_ref)
+    answers = [found[ref] for ref in refs if ref in found]
+    answer = max(answers, key=_weight, default=None)
     if answer is None:
         return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
     return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
+
+
+def _weight(answer: Evidence) -> int:
+    """How much an answer about one of several references says: a payment most, no answer least."""
+    if not isinstance(answer, Seen) or answer.status is None:
+        return 0
+    order = (Status.EXPIRED, Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID, Status.REFUNDED)
+    return order.index(answer.status) + 1 if answer.status in order else 1
 
 
 def _request(invoice: Any) -> CreateRequest:

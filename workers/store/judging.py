@@ -18,6 +18,8 @@ from sqlalchemy import Connection, delete, func, select, update
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
 from domain.evidence import (
+    CalledBack,
+    CancelRequested,
     ClockRanOut,
     Created,
     CredentialsRefused,
@@ -25,6 +27,7 @@ from domain.evidence import (
     InDoubt,
     ProviderRefused,
     RateLimited,
+    RetryRequested,
     Seen,
     Unreachable,
     Unreadable,
@@ -55,6 +58,14 @@ _OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unrea
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
 #: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
 FAILED_LOOK_UP = "!"
+#: Who says what only one can say; the rest is brought by a create or a look-up.
+SOURCES: Mapping[type[Evidence], str] = {
+    Seen: "look-up",
+    CalledBack: "callback",
+    CancelRequested: "shop",
+    RetryRequested: "operator",
+    ClockRanOut: "clock",
+}
 
 
 class Judgement(NamedTuple):
@@ -147,7 +158,7 @@ def _judge_one(
     else:
         policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
         decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
-    _apply(work, invoice, evidence, decision, before)
+    _apply(work, invoice, evidence, decision, before, source_of(judgement))
     told = decision.event, invoice.reason, invoice.order_id, invoice.account
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
@@ -165,7 +176,7 @@ def _refs_of_others(connection: Connection, work: _Work, judgements: Sequence[Ju
         {
             (work.invoices[j.invoice_id].provider_account, j.evidence.provider_ref)
             for j in judgements
-            if isinstance(j.evidence, Created) and j.invoice_id in work.invoices
+            if isinstance(j.evidence, (Created, Seen)) and j.evidence.provider_ref and j.invoice_id in work.invoices
         }
     )
     if not asked:
@@ -192,11 +203,13 @@ def _admitted(
 def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
     """An answer that names another order's invoice binds nothing: it would show a customer somebody else's address."""
     evidence = judgement.evidence
-    if not isinstance(evidence, Created):
+    if not isinstance(evidence, (Created, Seen)) or not evidence.provider_ref:
         return evidence
     owner = taken.setdefault((invoice.provider_account, evidence.provider_ref), invoice.id)
     if owner == invoice.id:
         return evidence
+    if isinstance(evidence, Seen):
+        return dataclasses.replace(evidence, owner=owner)
     reason = f"the provider answered with {evidence.provider_ref}, the invoice of another order ({owner})"
     return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
 
@@ -234,8 +247,10 @@ def _ours(work: _Work, key: tuple[str, str]) -> bool:
     return row is not None and row.lease_token is not None and row.lease_token in work.held.get(key, ())
 
 
-def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str) -> None:
-    _keep_evidence(work, invoice, evidence, decision)
+def _apply(
+    work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str, source: str
+) -> None:
+    _keep_evidence(work, invoice, evidence, decision, source)
     if decision.changes:
         vars(invoice).update(decision.changes)
         work.changes[invoice.id].update(decision.changes)
@@ -247,14 +262,22 @@ def _apply(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: 
         work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
 
 
-def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision) -> None:
+def source_of(judgement: Judgement) -> str:
+    """Who said it: create, look-up, callback, shop, operator or clock."""
+    named = SOURCES.get(type(judgement.evidence))
+    if named is not None:
+        return named
+    return "look-up" if judgement.claim is not None and judgement.claim.stage is Stage.CHECK else "create"
+
+
+def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, source: str) -> None:
     """Only what differs from the last, or changed something. The clock's word is in the event it caused.
 
     An answer that brings nothing new is not kept, but takes back that look-ups fail.
     """
     if decision.verdict == "ignored" and isinstance(evidence, Seen) and _fails(invoice):
         invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
-    if decision.verdict == "ignored" or isinstance(evidence, ClockRanOut):
+    if decision.verdict == "ignored" or (isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction"):
         return
     fields = {
         name: getattr(evidence, name) for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at"}
@@ -275,6 +298,8 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "detail": detail,
             "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
             "verdict": decision.verdict,
+            "source": source,
+            "note": None if decision.note is None else storable(decision.note)[:1000],
         }
     )
 

@@ -13,12 +13,26 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from domain.decision import Policy, Stage
+from domain.evidence import Created
 from domain.ports import Clock
 from domain.schedule import STANDING_WAITS, longest_wait
 from domain.status import Status
-from workers.store import agenda, deliveries, endpoints, fence, intake, judging, kept, outbox, restoration, retention
+from workers.store import (
+    agenda,
+    callbacks,
+    deliveries,
+    endpoints,
+    fence,
+    intake,
+    judging,
+    kept,
+    outbox,
+    restoration,
+    retention,
+)
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, Room, lease_clock
 from workers.store.bulk import Locks
+from workers.store.callbacks import Match, NewCallback, Read
 from workers.store.clock import ClockInDoubt
 from workers.store.database import Database, is_locked_out
 from workers.store.deliveries import Receiver, Try
@@ -78,6 +92,7 @@ class Store:
         self._policies = policies
         self._ring = ring
         self._intake = GroupCommit(self._take_in)
+        self._callbacks = GroupCommit(self._keep_callbacks)
         self._doubts: tuple[float, float] | None = None  #: of the clock: since when, and the last; by ``lease_clock``
         self._searched_at = -FAR_SECONDS
         self._kept: set[tuple[str, str]] = set()  #: answers kept by this process: by invoice and token
@@ -120,6 +135,44 @@ class Store:
         """The id of the newest invoice with this order id and, or, key."""
         with self.database.glancing() as connection:
             return intake.find(connection, account, order_id, idempotency_key)
+
+    # ------------------------------------------------------------ callbacks in
+
+    def keep_callbacks(self, callbacks_in: Sequence[NewCallback]) -> list[bool]:
+        """Keep providers' callbacks; False for one that is kept already. What several threads bring shares a
+        transaction."""
+        return self._callbacks.add(callbacks_in)
+
+    def _keep_callbacks(self, callbacks_in: Sequence[NewCallback]) -> list[bool]:
+        with self.database.transaction() as connection:
+            kept = callbacks.keep(connection, self.database, callbacks_in)
+        fresh = {one.account for one, is_new in zip(callbacks_in, kept, strict=True) if is_new}
+        self._ring_all({(Stage.CALLBACK, account) for account in fresh})
+        return kept
+
+    def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> tuple[list[Outcome], list[Match]]:
+        """Match claimed callbacks with their invoices and judge what they say, all in one transaction."""
+        with self.database.transaction() as connection:
+            matches = callbacks.match(connection, self._policy, claims, read)
+            judgements = [judgement for one in matches for judgement in one.judgements]
+            judged = judging.judge(connection, self.database, self._policy, judgements)
+            callbacks.settle(connection, matches)
+        return self._told(judged), matches
+
+    def unmatched_callbacks(self, limit: int = 0) -> Sequence[Any]:
+        """Callbacks that no invoice is known for, newest first; 0: all."""
+        with self.database.glancing() as connection:
+            return callbacks.unmatched(connection, limit)
+
+    def link_callback(self, callback_id: int, invoice_id: str, reason: str) -> str | None:
+        """Have an unmatched callback judged for this invoice; why it can't be, where it can't."""
+        with self.database.transaction() as connection:
+            return callbacks.link(connection, self.database, callback_id, invoice_id, reason)
+
+    def dismiss_callback(self, callback_id: int, reason: str) -> bool:
+        """Say that an unmatched callback is about nothing of ours; False: there is no such one."""
+        with self.database.transaction() as connection:
+            return callbacks.dismiss(connection, callback_id, reason)
 
     # ------------------------------------------------------------ evidence
 
@@ -171,8 +224,10 @@ class Store:
             try:
                 with self.database.transaction() as connection:
                     judged = judging.judge(connection, self.database, self._policy, judgements, room, locks)
-                    done = self._kept_of([one for one in judgements if one.invoice_id not in judged.left])
+                    taken = [one for one in judgements if one.invoice_id not in judged.left]
+                    done = self._kept_of(taken)
                     kept.forget(connection, done)
+                    judged = judged._replace(lanes=judged.lanes | self._recall_callbacks(connection, taken, judged))
                 break
             except IntegrityError:
                 if not tries_left:
@@ -192,6 +247,14 @@ class Store:
             lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
         self._ring_all(lanes)
         return judged.outcomes
+
+    def _recall_callbacks(self, connection: Connection, judgements: Sequence[Judgement], judged: Judged) -> set[Lane]:
+        """Callbacks that came before their invoices were made are judged again now."""
+        pairs = zip(judgements, judged.outcomes, strict=True)
+        made = [one for judgement, one in pairs if isinstance(judgement.evidence, Created) and one.verdict == "applied"]
+        orders = [(one.account, one.order_id) for one in made if one.account and one.order_id]
+        found = callbacks.recall(connection, self.database, orders)
+        return {(Stage.CALLBACK, account) for account, _ in orders} if found else set()
 
     def _policy(self, account: str) -> Policy:
         return self._policies.get(account, ORPHANED)

@@ -26,6 +26,13 @@ class Metrics:
             ("account", "outcome"),
             registry=self.registry,
         )
+        self.callback_seconds = Histogram(
+            "invoices_callback_kept_seconds",
+            "From a callback's first byte to its being kept.",
+            ("account",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self._requests = Counter(
             "invoices_web_requests", "Requests answered.", ("route", "method", "status"), registry=self.registry
         )

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from config.settings import Settings
 from workers.store.schema import require_schema
 from workers.web.application import Surroundings, build_application
+from workers.web.callbacks import CallbackDesk
 from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
 from workers.web.threads import StoreThreads
-from workers.wiring import ONE_TRY, check_accounts, open_redis, open_store, prepare_embedded
+from workers.wiring import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -20,7 +21,9 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     check_accounts(settings)
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
-    store, redis, threads = open_store(settings), open_redis(settings.redis_url, ONE_TRY), StoreThreads()
+    runtime = build_runtime(settings)
+    store, redis = runtime.store, open_redis(settings.redis_url, ONE_TRY)
+    threads, metrics = StoreThreads(), Metrics(version("invoices"))
 
     def end() -> None:
         threads.close()
@@ -31,4 +34,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
     )
     health = Health(threads, lambda: require_schema(store.database), redis.ping)
-    serve(build_application(surroundings, health, Metrics(version("invoices")), [], end), bound, tell)
+    routes = []
+    if "callbacks" in settings.web_serve:
+        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, threads, metrics)
+        routes += desk.routes()
+    serve(build_application(surroundings, health, metrics, routes, end), bound, tell)

@@ -1,0 +1,52 @@
+"""CALLBACK: what providers called back about, matched with its invoices and judged. No I/O: the look-up comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from domain.account import Account
+from domain.decision import Stage
+from domain.evidence import CalledBack
+from domain.ports import Provider
+from workers.pump import Slots, Work
+from workers.stages.judging import tell_all
+from workers.store.agenda import Claim
+from workers.store.callbacks import Read
+from workers.store.store import Store
+
+log = structlog.get_logger()
+
+CALLBACK_BATCH = 100
+CALLBACK_LEASE_SECONDS = 10.0
+
+
+def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Work:
+    """The stage as a value."""
+    slots = {name: Slots(1) for name in accounts}
+
+    def read(account: str, body: bytes) -> CalledBack | None:
+        found = accounts.get(account)
+        return None if found is None else providers[found.provider].read_callback(body)
+
+    return Work(
+        stage=Stage.CALLBACK,
+        lanes=lambda: list(accounts),
+        slots=slots.__getitem__,
+        claim=lambda lane, limit: store.claim(Stage.CALLBACK, lane, limit, CALLBACK_LEASE_SECONDS),
+        claim_of=lambda claim: claim,
+        commit=lambda claims: _judge(store, claims, read),
+        name_of=lambda claim: {"callback": claim.subject, "account": claim.lane},
+        batch=CALLBACK_BATCH,
+        group=CALLBACK_BATCH,
+        hold_slot=True,
+    )
+
+
+def _judge(store: Store, claims: Sequence[Claim], read: Read) -> None:
+    outcomes, matches = store.judge_callbacks(claims, read)
+    tell_all(outcomes)
+    for one in matches:
+        if one.reason is not None:
+            log.warning("callback.unmatched", account=one.claim.lane, callback=one.callback_id, reason=one.reason)

@@ -1,0 +1,253 @@
+"""Providers' callbacks: kept as they came, matched with the invoices they speak of, judged like any other evidence."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from domain.decision import Policy, Stage
+from domain.evidence import CalledBack
+from domain.models import Callback
+from domain.status import FINAL
+from workers.store.agenda import AGENDA, Claim, insert_into
+from workers.store.bulk import execute_keyed, execute_numbered, insert_rows, keyed, numbered
+from workers.store.database import Database
+from workers.store.intake import INVOICE, storable
+from workers.store.judging import Judgement
+
+CALLBACK: Any = Callback.__table__  # type: ignore[attr-defined]
+
+NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
+#: Invoices of one order that a callback may be about; more are looked at by nobody.
+MOST_CANDIDATES = 50
+
+#: Reads a kept callback as evidence: (account, body). None: the account is not configured any more.
+Read = Callable[[str, bytes], CalledBack | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCallback:
+    """A callback whose signature was right. ``digest``: of its body, so that a repeat is known."""
+
+    account: str
+    digest: str
+    body: bytes
+    headers: str  #: JSON text
+    order_id: str | None
+    reference: str | None
+    word: str | None
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A claimed callback, and what it is evidence of. ``reason``: why it is evidence of nothing."""
+
+    claim: Claim
+    callback_id: int
+    judgements: Sequence[Judgement]
+    reason: str | None = None
+
+
+def keep(connection: Connection, database: Database, callbacks: Sequence[NewCallback]) -> list[bool]:
+    """Keep callbacks and put each on the agenda; False for one that is kept already: the same bytes are no news."""
+    now = database.now(connection)
+    rows = [_row(one, now) for one in callbacks]
+    found = insert_rows(connection, CALLBACK, rows, conflict="skip", returning=("id", "account", "digest"))
+    new = {(row.account, row.digest): row.id for row in found}
+    lines = [_line(number, account, now) for (account, _), number in sorted(new.items(), key=lambda item: item[1])]
+    insert_rows(connection, AGENDA, lines)
+    return [new.pop((one.account, one.digest), None) is not None for one in callbacks]
+
+
+def match(
+    connection: Connection, policy_of: Callable[[str], Policy], claims: Sequence[Claim], read: Read
+) -> list[Match]:
+    """What each claimed callback is evidence of. Reads only: the judging transaction locks the invoices."""
+    numbers = {int(claim.subject): claim for claim in claims}
+    rows = execute_numbered(connection, _by_id, numbers).all()
+    candidates = _candidates(connection, rows)
+    owners = _owners(connection, rows)
+    matches = [_match(numbers[row.id], row, candidates, owners, policy_of, read) for row in rows]
+    gone = numbers.keys() - {row.id for row in rows}
+    return matches + [Match(numbers[number], number, (), "it is gone") for number in sorted(gone)]
+
+
+def settle(connection: Connection, matches: Sequence[Match]) -> None:
+    """Write down what came of callbacks, and take them off the agenda where their lease is still ours."""
+    for one in sorted(matches, key=lambda one: one.callback_id):
+        ids = [judgement.invoice_id for judgement in one.judgements]
+        state, invoice_id = (MATCHED, ids[0] if len(ids) == 1 else None) if ids else (UNMATCHED, None)
+        values = {"state": state, "invoice_id": invoice_id, "reason": one.reason}
+        connection.execute(
+            update(CALLBACK).where(CALLBACK.c.id == one.callback_id, CALLBACK.c.state == NEW).values(values)
+        )
+        row = AGENDA.c.stage == Stage.CALLBACK.value, AGENDA.c.subject == one.claim.subject
+        connection.execute(AGENDA.delete().where(*row, AGENDA.c.lease_token == one.claim.token))
+
+
+def recall(connection: Connection, database: Database, orders: Sequence[tuple[str, str]]) -> bool:
+    """Put callbacks that matched nothing on the agenda again: an invoice of their (account, order id) is there now."""
+    asked = sorted(set(orders))
+    if not asked:
+        return False
+    rows = execute_keyed(connection, _unmatched_of, ("account", "order_id"), asked).all()
+    return _again(connection, database, [(row.id, row.account) for row in rows], "an invoice of its order was made")
+
+
+def unmatched(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+    """Callbacks that no invoice is known for, newest first."""
+    query = select(CALLBACK).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id.desc())
+    return connection.execute(query.limit(limit) if limit else query).all()
+
+
+def link(connection: Connection, database: Database, callback_id: int, invoice_id: str, reason: str) -> str | None:
+    """Have an unmatched callback judged for this invoice; why it can't be, where it can't."""
+    row = connection.execute(select(CALLBACK).where(CALLBACK.c.id == callback_id).with_for_update()).one_or_none()
+    if row is None or row.state != UNMATCHED:
+        return f"there is no unmatched callback {callback_id}"
+    invoice = connection.execute(select(INVOICE.c.provider_account).where(INVOICE.c.id == invoice_id)).one_or_none()
+    if invoice is None:
+        return f"there is no invoice {invoice_id}"
+    if invoice.provider_account != row.account:
+        return f"{invoice_id} was made by the account {invoice.provider_account}, the callback is for {row.account}"
+    connection.execute(update(CALLBACK).where(CALLBACK.c.id == callback_id).values(invoice_id=invoice_id))
+    _again(connection, database, [(row.id, row.account)], f"linked by hand: {reason}")
+    return None
+
+
+def dismiss(connection: Connection, callback_id: int, reason: str) -> bool:
+    """An operator says that it is about nothing of ours; whether there was such an unmatched one."""
+    chosen = CALLBACK.c.id == callback_id, CALLBACK.c.state == UNMATCHED
+    done = connection.execute(update(CALLBACK).where(*chosen).values(state=DISMISSED, reason=storable(reason)[:1000]))
+    return bool(done.rowcount)
+
+
+def newest_at(connection: Connection, account: str) -> datetime | None:
+    """When the account's newest callback came; None: none is kept."""
+    query = select(CALLBACK.c.at).where(CALLBACK.c.account == account).order_by(CALLBACK.c.id.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _again(connection: Connection, database: Database, found: Sequence[tuple[int, str]], why: str) -> bool:
+    if not found:
+        return False
+    now = database.now(connection)
+    for number, account in sorted(found):
+        values = {"state": NEW, "reason": storable(why)[:1000]}
+        connection.execute(update(CALLBACK).where(CALLBACK.c.id == number).values(values))
+        connection.execute(insert_into(database, AGENDA).on_conflict_do_nothing(), [_line(number, account, now)])
+    return True
+
+
+def _match(
+    claim: Claim,
+    row: Any,
+    candidates: Mapping[tuple[str, str], Sequence[Any]],
+    owners: Mapping[tuple[str, str], str],
+    policy_of: Callable[[str], Policy],
+    read: Read,
+) -> Match:
+    evidence = read(row.account, bytes(row.body))
+    if evidence is None:
+        return Match(claim, row.id, (), "its account is not configured, or it can't be read any more")
+    if row.invoice_id is not None:  # linked by hand
+        return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
+    fitting = _fitting(candidates.get((row.account, row.order_id or ""), ()))
+    owner = owners.get((row.account, row.reference or ""))
+    if owner is not None:
+        fitting = [one for one in fitting if one.id == owner] or fitting
+    if not fitting:
+        return Match(claim, row.id, (), "no invoice of this account has its order id")
+    if len(fitting) > 1 and not (policy_of(row.account).can_be_asked and evidence.reference):
+        return Match(
+            claim, row.id, (), f"{len(fitting)} invoices have its order id, and nobody can be asked which it is"
+        )
+    said = [_only(evidence, len(fitting) == 1) for _ in fitting]
+    return Match(claim, row.id, [Judgement(one.id, each) for one, each in zip(fitting, said, strict=True)])
+
+
+def _only(evidence: CalledBack, only: bool) -> CalledBack:
+    return evidence if evidence.only is only else CalledBack(**{**_fields(evidence), "only": only})
+
+
+def _fields(evidence: CalledBack) -> dict[str, Any]:
+    return {name: getattr(evidence, name) for name in CalledBack.__dataclass_fields__}
+
+
+def _fitting(found: Sequence[Any]) -> list[Any]:
+    """Those that wait for a payment; where none does, the newest: what it says may be no news, or a contradiction."""
+    waiting = [one for one in found if one.status not in FINAL]
+    return waiting or list(found[:1])
+
+
+def _candidates(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
+    """Invoices by (provider account, order id), newest first."""
+    keys = sorted({(row.account, row.order_id) for row in rows if row.order_id is not None})
+    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    if keys:
+        for one in execute_keyed(connection, _of_orders, ("provider_account", "order_id"), keys).all():
+            if len(found[one.provider_account, one.order_id]) < MOST_CANDIDATES:
+                found[one.provider_account, one.order_id].append(one)
+    return found
+
+
+def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], str]:
+    """The invoice that an earlier callback with the same reference was matched with."""
+    keys = sorted({(row.account, row.reference) for row in rows if row.reference is not None})
+    if not keys:
+        return {}
+    found = execute_keyed(connection, _of_references, ("account", "reference"), keys).all()
+    return {(one.account, one.reference): one.invoice_id for one in found}
+
+
+@functools.cache
+def _by_id(dialect: str) -> Any:
+    return select(CALLBACK).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def _of_orders(dialect: str) -> Any:
+    # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
+    key = INVOICE.c.provider_account, INVOICE.c.order_id
+    return select(INVOICE.c.id, INVOICE.c.status, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
+
+
+@functools.cache
+def _of_references(dialect: str) -> Any:
+    key = CALLBACK.c.account, CALLBACK.c.reference
+    chosen = keyed(dialect, *key), CALLBACK.c.state == MATCHED, CALLBACK.c.invoice_id.is_not(None)
+    return select(CALLBACK.c.invoice_id, *key).where(*chosen).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def _unmatched_of(dialect: str) -> Any:
+    key = CALLBACK.c.account, CALLBACK.c.order_id
+    return select(CALLBACK.c.id, CALLBACK.c.account).where(CALLBACK.c.state == UNMATCHED, keyed(dialect, *key))
+
+
+def _row(one: NewCallback, now: datetime) -> dict[str, Any]:
+    return {
+        "account": one.account,
+        "at": now,
+        "digest": one.digest,
+        "body": one.body,
+        "headers": storable(one.headers),
+        "order_id": None if one.order_id is None else storable(one.order_id)[:255],
+        "reference": None if one.reference is None else storable(one.reference)[:255],
+        "word": None if one.word is None else storable(one.word)[:64],
+        "amount": one.amount,
+        "state": NEW,
+    }
+
+
+def _line(number: int, account: str, now: datetime) -> dict[str, Any]:
+    line = {"stage": Stage.CALLBACK.value, "subject": str(number), "lane": account, "due_at": now}
+    return line | {"claims": 0, "pokes": 0}
