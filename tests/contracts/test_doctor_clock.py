@@ -9,7 +9,6 @@ import redis
 
 from tests.contracts.doctor_cases import by_cause, settings, wrong
 from tests.contracts.store_cases import change, now, open_store, pend, subscribe
-from workers.cli.doctor.database import check_clock
 from workers.cli.doctor.steps import check_steps
 from workers.cli.doctor.stream import check_stream
 from workers.store.agenda import AGENDA
@@ -46,13 +45,14 @@ def test_a_clock_behind_what_it_has_shown_is_wrong(database, tmp_path):
 
 
 @pytest.mark.parametrize(("seconds", "way"), [(3600, "ahead by 60 min"), (-600, "back by 10 min")])
-def test_a_step_that_was_put_right_is_told_for_a_day(database, seconds, way):
+def test_a_step_that_was_put_right_is_told_for_a_day(database, tmp_path, seconds, way):
     note(database, stepped_at=now(database), stepped_by=timedelta(seconds=seconds))
-    finding = by_cause(finding for finding in check_clock(database) if finding.state == "note")["clock_stepped"]
+    finding = by_cause(check_steps(database, settings(tmp_path)))["clock_stepped"]
+    assert finding.state == "note"
     assert way in finding.detail
 
     change(database, CLOCK, stepped_at=now(database) - timedelta(days=2))
-    assert [finding for finding in check_clock(database) if finding.state == "note"] == []
+    assert list(check_steps(database, settings(tmp_path))) == []
 
 
 @pytest.mark.parametrize("stage", ["check", "deliver", "publish", "retain"])

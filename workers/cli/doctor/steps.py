@@ -1,4 +1,4 @@
-"""What was planned by a database's clock that has been set back since, and has not been put right."""
+"""Whether somebody has set the database's clock, and what was planned by it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.finding import Finding, lasting
+from workers.cli.doctor.finding import Finding, ago, clock, lasting
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from workers.store.clock import ClockState
     from workers.store.database import Database
 
+#: A step is told for so long after.
+RECENTLY = timedelta(days=1)
+
 
 def check_steps(database: Database, config: Settings) -> Iterator[Finding]:
-    """Whether that clock is behind what workers have seen of it, and rows that lie further away than any wait."""
+    """What workers have seen of that clock, and rows that lie further away than any wait."""
     from workers.store.clock import read_clock
 
     with database.reading() as connection:
@@ -39,6 +42,15 @@ def _told_by(state: ClockState, now: datetime) -> Iterator[Finding]:
         behind = lasting((state.seen_at - now).total_seconds())
         detail = f"the database's clock is {behind} behind what it has shown: it was set back; is a worker running?"
         yield Finding("clock", "wrong", detail, "clock_set_back", state.seen_at)
+    elif state.moving_by is not None:
+        detail = f"the database's clock was set back by {lasting(-state.moving_by.total_seconds())}"
+        yield Finding("clock", "note", f"{detail}; waits are being moved with it", "clock_stepped", state.stepped_at)
+    elif state.stepped_at and state.stepped_by and abs(now - state.stepped_at) < RECENTLY:
+        seconds = state.stepped_by.total_seconds()
+        way = "ahead" if seconds > 0 else "back"
+        detail = f"the database's clock was set {way} by {lasting(abs(seconds))}, {ago(state.stepped_at, now)} ago"
+        said = f"{detail} ({clock(state.stepped_at)}); leases and waits were moved with it: look at its NTP"
+        yield Finding("clock", "note", said, "clock_stepped", state.stepped_at)
 
 
 def _far(connection: Connection, database: Database, config: Settings) -> list[Due]:
