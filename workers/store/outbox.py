@@ -245,6 +245,17 @@ def mark_published(connection: Connection, numbers: Sequence[int], now: datetime
     execute_numbered(connection, _mark, numbers, now=now)
 
 
+def unlocked_events(connection: Connection, numbers: Sequence[int]) -> list[int]:
+    """Those of these events that nobody else has locked; they are ours from now on."""
+    return list(execute_numbered(connection, _unlocked, numbers).scalars())
+
+
+@functools.cache
+def _unlocked(dialect: str) -> Any:
+    found = select(EVENT.c.number).where(numbered(dialect, EVENT.c.number)).order_by(EVENT.c.number)
+    return found.with_for_update(skip_locked=True)
+
+
 @functools.cache
 def _mark(dialect: str) -> Any:
     new = bindparam("now", type_=EVENT.c.published_at.type)

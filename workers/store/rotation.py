@@ -25,7 +25,7 @@ def rotate_secret(
 
     Returns when the older ones end (now, where they do at once). None: there is no such endpoint.
     """
-    # Not FOR UPDATE: writers of events share the row, see ``outbox.add_events``.
+    # Not FOR UPDATE: replays share the row.
     chosen = select(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).with_for_update(key_share=True)
     endpoint = connection.execute(chosen).one_or_none()
     if endpoint is None:

@@ -400,9 +400,16 @@ class Store:
             return outbox.unpublished(connection, limit, without)
 
     def mark_published(self, numbers: Sequence[int]) -> None:
-        """The stream has these."""
-        with self.database.transaction() as connection:
-            outbox.mark_published(connection, numbers, self.database.now(connection))
+        """The stream has these. What somebody keeps locked stays as it is, and is told again."""
+        try:
+            with self.database.transaction() as connection:
+                outbox.mark_published(connection, numbers, self.database.now(connection))
+        except OperationalError as error:
+            if not is_locked_out(error):
+                raise
+            with self.database.transaction() as connection:
+                free = outbox.unlocked_events(connection, numbers)
+                outbox.mark_published(connection, free, self.database.now(connection))
 
     def remove_finished(self, older_than: timedelta) -> int:
         """Remove one batch of what is finished and old; how many rows went."""
