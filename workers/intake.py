@@ -27,7 +27,7 @@ from domain.order import (
     parse_orders,
 )
 from workers.intake_message import CREATE, turn_away
-from workers.store.database import UNAVAILABLE, has_timed_out
+from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
 
@@ -235,7 +235,7 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
     try:
         added = desk.store.add_orders([(one.order, one.provider) for one in good], rejections)
     except UNAVAILABLE as error:
-        if alone or not has_timed_out(error):
+        if alone or not may_be_its_own(error):
             raise
         return _add_each(desk, good, rejections)
     except Exception as error:
@@ -264,7 +264,7 @@ def _add_each(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection]
         try:
             left += _add(desk, [one])
         except UNAVAILABLE as error:
-            if late is not None or not has_timed_out(error):
+            if late is not None or not may_be_its_own(error):
                 raise
             late = error
     if late is not None:

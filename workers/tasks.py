@@ -35,7 +35,7 @@ from workers.intake import (
     take_orders,
 )
 from workers.intake_message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
-from workers.store.database import UNAVAILABLE, has_timed_out
+from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Rejection
 from workers.unstored import RAW, NotReady, unwrap
 
@@ -237,7 +237,7 @@ def _insist(do: Callable[[], None], patience_seconds: float = 0.0) -> None:
             do()
         except (NotReady, *UNAVAILABLE) as error:
             now = time.monotonic()
-            if has_timed_out(error) and now - since >= patience_seconds:
+            if may_be_its_own(error) and now - since >= patience_seconds:
                 raise
             if not told or now - told >= REMIND_SECONDS:
                 log.warning("store.unavailable", waiting_seconds=round(now - since, 1), error=_first_line(error))

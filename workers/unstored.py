@@ -26,7 +26,8 @@ from kombu import Queue
 
 from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, turn_away
 from workers.message_limits import KIB, MAX_MANY_BODY_BYTES
-from workers.store.database import UNAVAILABLE, has_timed_out
+from workers.store.database import UNAVAILABLE, may_be_its_own
+from workers.transport.message import UNREADABLE
 
 log = structlog.get_logger()
 
@@ -185,7 +186,7 @@ class Unstored:
                 try:
                     take(kept.call)
                 except Exception as error:
-                    away = isinstance(error, (NotReady, *UNAVAILABLE)) and not has_timed_out(error)
+                    away = isinstance(error, (NotReady, *UNAVAILABLE)) and not may_be_its_own(error)
                     kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
                     self._publish(kept)
                     message.ack()
@@ -254,7 +255,9 @@ def _read(message: Any) -> Kept:
         return Kept(call, float(found["since"]), int(found["tries"]), str(found["why"]))
     except Exception:  # noqa: BLE001 - anybody's text
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode(errors="replace")
-        refused = turn_away(body, f"body: this was found in the queue {QUEUE}", hashlib.sha256(body).hexdigest())
+        why = (message.headers or {}).get(UNREADABLE, "it is no message that was kept")
+        reason = f"body: this was found in the queue {QUEUE}: {why}"
+        refused = turn_away(body, reason, hashlib.sha256(body).hexdigest())
         return Kept(Accepted(REJECT, str(uuid.uuid4()), refused.arguments), time.time(), 0, refused.reason)
 
 

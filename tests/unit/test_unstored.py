@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 from celery.exceptions import Reject
 from kombu import Exchange, Queue
-from psycopg.errors import QueryCanceled
-from sqlalchemy.exc import DataError, OperationalError
+from psycopg.errors import IndexCorrupted, ProgramLimitExceeded, QueryCanceled
+from sqlalchemy.exc import DataError, InternalError, OperationalError
 from structlog.testing import capture_logs
 
 from domain.account import Account
@@ -28,6 +28,8 @@ from workers.unstored import QUEUE, RAW, Unstored, unwrap, wrap
 BAD = DataError("INSERT", {}, Exception("character is not in the encoding"))
 AWAY = OperationalError("INSERT", {}, Exception("away"))
 SLOW = OperationalError("INSERT", {}, QueryCanceled("statement timeout"))
+LIMIT = OperationalError("INSERT", {}, ProgramLimitExceeded("index row size exceeds its maximum"))
+DAMAGED = InternalError("INSERT", {}, IndexCorrupted("unexpected zero page"))
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +122,10 @@ def test_while_the_database_is_away_nothing_is_tried_beyond_the_first_and_no_mes
     assert (seen, done.away, done.left, done.oldest.tries) == (["id-0"], True, 3, 1)
 
 
-def test_one_that_takes_too_long_each_time_does_not_hold_up_those_behind_it(queue):
+@pytest.mark.parametrize("error", [SLOW, LIMIT, DAMAGED])
+def test_one_that_takes_too_long_or_meets_a_limit_each_time_does_not_hold_up_those_behind_it(queue, error):
     queue.keep([call(number) for number in range(3)], "why")
-    _, take = failing("id-0", error=SLOW)
+    _, take = failing("id-0", error=error)
     assert queue.look(take).taken == 2
 
 
@@ -152,7 +155,7 @@ def test_nonsense_that_somebody_put_into_the_queue_is_listed(queue, app):
     taken: list[Accepted] = []
     queue.look(taken.append)
     assert taken[0].task == REJECT
-    assert taken[0].arguments[1] == "body: this was found in the queue invoices.unstored"
+    assert taken[0].arguments[1].startswith("body: this was found in the queue invoices.unstored: ")
 
 
 def test_the_wait_grows_up_to_a_minute_and_begins_anew_after_a_success(queue, monkeypatch):
@@ -294,9 +297,10 @@ def test_what_was_kept_is_not_listed_because_it_meets_its_bug_once_more(store, q
     assert store.rejected == {}
 
 
-def test_an_order_that_always_takes_too_long_makes_room_in_the_end(store, queue, monkeypatch):
+@pytest.mark.parametrize("error", [SLOW, LIMIT, DAMAGED])
+def test_an_order_that_is_always_too_much_for_the_database_makes_room_in_the_end(store, queue, monkeypatch, error):
     monkeypatch.setattr(tasks, "PATIENCE_SECONDS", 0.0)
-    store.faults = [SLOW, SLOW]
+    store.faults = [error, error]
     tasks.create([letter("slow")])
     assert [call.id for call in kept(queue)] == ["id-slow"]
 

@@ -65,6 +65,13 @@ def has_timed_out(error: BaseException) -> bool:
     return isinstance(getattr(error, "orig", None), (QueryCanceled, LockNotAvailable))
 
 
+def may_be_its_own(error: BaseException) -> bool:
+    """Whether one of ``UNAVAILABLE`` may come of what was to be done: it took too long, met a limit of PostgreSQL's or
+    a damaged index. Tried alone it holds up no other."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return has_timed_out(error) or state[:2] in {"54", "XX"}
+
+
 def is_locked_out(error: BaseException) -> bool:
     """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
     return isinstance(getattr(error, "orig", None), LockNotAvailable)

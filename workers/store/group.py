@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from workers.store.database import UNAVAILABLE, has_timed_out
+from workers.store.database import UNAVAILABLE, may_be_its_own
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = iter(self._write_all([item for one in group for item in one.items]))
         except Exception as error:  # noqa: BLE001 - handed to those whose items they were
-            if len(group) > 1 and (has_timed_out(error) or not isinstance(error, UNAVAILABLE)):
+            if len(group) > 1 and (may_be_its_own(error) or not isinstance(error, UNAVAILABLE)):
                 for one in group:  # somebody's item does it: alone, it fails alone
                     self._write([one])
                 return
