@@ -28,7 +28,7 @@ class Web:
     """The process, and where it listens."""
 
     def __init__(self, home, **settings):
-        self.log = home / "web.log"
+        self.log = home / f"web-{len(list(home.glob('web-*.log')))}.log"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
         ours = {"INVOICES_HOME": str(home), "INVOICES_WEB_PORT": "0", "INVOICES_LOG_FORMAT": "json"}
         self.environment = inherited | ours | settings

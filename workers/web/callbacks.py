@@ -20,6 +20,7 @@ from workers.store.database import UNAVAILABLE
 from workers.web.bodies import read_body
 from workers.web.metrics import Metrics
 from workers.web.problems import problem
+from workers.web.shelf import Headers, Shelf
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -28,9 +29,14 @@ BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
 #: The insert's; a provider that waits for longer would give up and call again.
 STORE_SECONDS = 5.0
+SHELF_SECONDS, SHELF_THREADS = 5.0, 8
+#: After a failure the database is not tried again for this long: what comes goes to the shelf at once.
+AWAY_SECONDS = 2.0
 #: Headers that are kept with a callback: what tells of its way, nothing that signs or signs in.
 KEPT_HEADERS = ("content-type", "user-agent")
 MAX_HEADER = 300
+#: No provider's signature, and nobody's business.
+PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 #: Keeps callbacks; False for one that is kept already. Raises UNAVAILABLE.
 Keep = Callable[[Sequence[NewCallback]], list[bool]]
@@ -44,14 +50,18 @@ class CallbackDesk:
         accounts: Mapping[str, Account],
         providers: Mapping[str, Provider],
         keep: Keep,
+        shelf: Shelf,
         threads: StoreThreads,
         metrics: Metrics,
     ) -> None:
         self._accounts = accounts
         self._providers = providers
         self._keep = keep
+        self._shelf = shelf
         self._threads = threads
+        self._shelf_threads = StoreThreads(SHELF_THREADS)
         self._metrics = metrics
+        self._away_until = 0.0  #: the database, by ``perf_counter``
 
     def routes(self) -> list[Route]:
         """What the application serves of it."""
@@ -76,27 +86,56 @@ class CallbackDesk:
         if said is None:
             self._count(account.name, "ignored")
             return Response(status_code=200)
-        return await self._store(account, _kept(account.name, body, headers, said), began)
+        return await self._store(account, _kept(account.name, body, headers, said), headers, began)
 
-    async def _store(self, account: Account, callback: NewCallback, began: float) -> Response:
+    async def _store(self, account: Account, callback: NewCallback, headers: Headers, began: float) -> Response:
+        """In the database; while that is away, on the shelf; with both away the provider is told to send it again."""
+        outcome = await self._in_database(callback) or await self._on_shelf(account, callback, headers)
+        self._count(account.name, outcome or "unavailable")
+        self._metrics.callback_seconds.labels(account.name).observe(perf_counter() - began)
+        if outcome is None:
+            return problem(503, "not kept: send it again", {"retry-after": "30"})
+        return Response(status_code=200)
+
+    async def _in_database(self, callback: NewCallback) -> str | None:
+        if perf_counter() < self._away_until:
+            return None
         try:
             (is_new,) = await self._threads.run(self._keep, [callback], seconds=STORE_SECONDS)
         except (Overloaded, *UNAVAILABLE) as error:
-            log.warning("callback.not_kept", account=account.name, error=type(error).__name__)
-            self._count(account.name, "unavailable")
-            return problem(503, "not kept: send it again", {"retry-after": "30"})
-        self._count(account.name, "kept" if is_new else "repeated")
-        self._metrics.callback_seconds.labels(account.name).observe(perf_counter() - began)
-        return Response(status_code=200)
+            self._away_until = perf_counter() + AWAY_SECONDS
+            log.warning("callback.database_away", account=callback.account, error=type(error).__name__)
+            return None
+        return "kept" if is_new else "repeated"
 
-    def _is_signed(self, account: Account, body: bytes, headers: Sequence[tuple[str, str]]) -> bool:
+    async def _on_shelf(self, account: Account, callback: NewCallback, headers: Headers) -> str | None:
+        try:
+            kept = [(name, value) for name, value in headers if len(value) <= MAX_HEADER and name not in PRIVATE]
+            put = self._shelf.put
+            await self._shelf_threads.run(put, account.name, callback.body, kept, seconds=SHELF_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: it is to be sent again
+            log.warning("callback.not_kept", account=account.name, error=type(error).__name__)
+            return None
+        return "shelved"
+
+    def take_from_shelf(self, account_name: str, body: bytes, headers: Headers) -> None:
+        """Keep what came while the database was away. Raises UNAVAILABLE; what is not right is turned away for good."""
+        account = self._accounts.get(account_name)
+        if account is None or not self._is_signed(account, body, headers):
+            self._count("unknown" if account is None else account_name, "forged")
+            return
+        said = self._providers[account.provider].read_callback(body)
+        if said is not None:
+            self._keep([_kept(account_name, body, headers, said)])
+
+    def _is_signed(self, account: Account, body: bytes, headers: Headers) -> bool:
         return self._providers[account.provider].verify_callback(body, headers, account)
 
     def _count(self, account: str, outcome: str) -> None:
         self._metrics.callbacks.labels(account, outcome).inc()
 
 
-def _kept(account: str, body: bytes, headers: Sequence[tuple[str, str]], said: CalledBack) -> NewCallback:
+def _kept(account: str, body: bytes, headers: Headers, said: CalledBack) -> NewCallback:
     shown = {name: value[:MAX_HEADER] for name, value in headers if name.lower() in KEPT_HEADERS}
     return NewCallback(
         account=account,

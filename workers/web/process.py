@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from importlib.metadata import version
 
 from config.settings import Settings
 from workers.store.schema import require_schema
+from workers.transport import install
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
 from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
+from workers.web.shelf import Shelf
 from workers.web.threads import StoreThreads
 from workers.wiring import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
 
@@ -25,10 +28,11 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     store, redis = runtime.store, open_redis(settings.redis_url, ONE_TRY)
     threads, metrics = StoreThreads(), Metrics(version("invoices"))
 
+    on_end: list[Callable[[], object]] = [threads.close, redis.close, store.close]
+
     def end() -> None:
-        threads.close()
-        redis.close()
-        store.close()
+        for close in reversed(on_end):
+            close()
 
     surroundings = Surroundings(
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
@@ -36,6 +40,14 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     health = Health(threads, lambda: require_schema(store.database), redis.ping)
     routes = []
     if "callbacks" in settings.web_serve:
-        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, threads, metrics)
+        from workers.app import app  # not at the top: importing it reads the settings
+
+        install()  # a killed process loses nothing of what it took from the shelf
+        shelf = Shelf(app)
+        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, shelf, threads, metrics)
         routes += desk.routes()
+        stopping = threading.Event()
+        emptying = threading.Thread(target=shelf.run, args=(desk.take_from_shelf, stopping), name="shelf", daemon=True)
+        emptying.start()
+        on_end += [stopping.set, shelf.wake]
     serve(build_application(surroundings, health, metrics, routes, end), bound, tell)
