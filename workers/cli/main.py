@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.invoices", "Give an order up."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
+    "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),

@@ -1,6 +1,8 @@
-"""Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence.
+"""Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence,
+old callbacks.
 
-Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is.
+Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so does a
+callback that no invoice is known for.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, delete, exists, select
 
 from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
+from workers.store.callbacks import CALLBACK, DISMISSED, MATCHED
 from workers.store.deliveries import ATTEMPT
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
@@ -25,8 +28,9 @@ BATCH = 500
 
 
 def remove_finished(connection: Connection, before: datetime) -> int:
-    """Remove one batch of events, deliveries, attempts and evidence from before ``before``; how many rows went."""
-    return _remove_events(connection, before) + _remove_evidence(connection, before) + _remove_kept(connection, before)
+    """Remove one batch of each kind from before ``before``; how many rows went."""
+    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks
+    return sum(remove(connection, before) for remove in removals)
 
 
 def _remove_events(connection: Connection, before: datetime) -> int:
@@ -86,3 +90,12 @@ def _remove_kept(connection: Connection, before: datetime) -> int:
     """Answers that were kept just when they were judged. One whose invoice is not made yet may still be needed."""
     unmade = exists().where(INVOICE.c.id == KEPT.c.invoice_id, INVOICE.c.status.in_([str(one) for one in UNMADE]))
     return connection.execute(delete(KEPT).where(KEPT.c.kept_at < before, ~unmade)).rowcount
+
+
+def _remove_callbacks(connection: Connection, before: datetime) -> int:
+    """Those that are judged or dismissed. What is still to be judged, and what is about no known invoice, stays."""
+    end = first_number(connection, CALLBACK.c.id, CALLBACK.c.at, before)
+    finished = CALLBACK.c.state.in_([MATCHED, DISMISSED])
+    old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished)
+    batch = old.order_by(CALLBACK.c.id).limit(BATCH)
+    return connection.execute(delete(CALLBACK).where(CALLBACK.c.id.in_(batch))).rowcount

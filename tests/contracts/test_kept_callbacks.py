@@ -1,0 +1,72 @@
+"""Callbacks in the store, on both databases: which are removed once they are old, and what the doctor says of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from domain.decision import Stage
+from domain.evidence import CalledBack
+from domain.status import Status
+from tests.contracts.doctor_cases import by_cause, settings
+from tests.contracts.store_cases import SILENT_ACCOUNT, open_store, queue, rows
+from workers.cli.doctor.callbacks import check_callbacks
+from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.intake import INVOICE
+
+OLD = timedelta(days=90)
+
+
+@pytest.fixture
+def store(database):
+    return open_store(database)
+
+
+def call(store, order_id, *, judged=True):
+    """A callback about this order; what it says is judged unless the workers are away."""
+    said = {"order_id": order_id, "reference": None, "word": "COMPLETED", "amount": None}
+    store.keep_callbacks([NewCallback(account=SILENT_ACCOUNT, digest=order_id, body=b"{}", headers="{}", **said)])
+    if judged:
+        claims = store.claim(Stage.CALLBACK, SILENT_ACCOUNT, 10, 60)
+        store.judge_callbacks(claims, lambda *_: CalledBack(status=Status.PAID, word="COMPLETED"))
+
+
+def states(database):
+    return {row.digest: row.state for row in rows(database, CALLBACK)}
+
+
+def test_old_callbacks_go_once_they_are_finished_and_not_before(database, store):
+    queue(store, SILENT_ACCOUNT)
+    (invoice,) = rows(database, INVOICE)
+    call(store, invoice.order_id)
+    call(store, "nobody-knows")
+    call(store, "dismissed")
+    for row in store.unmatched_callbacks():
+        if row.digest == "dismissed":
+            assert store.dismiss_callback(row.id, "ours to say")
+    call(store, "not-judged", judged=False)
+    before = {
+        invoice.order_id: "matched",
+        "nobody-knows": "unmatched",
+        "dismissed": "dismissed",
+        "not-judged": "new",
+    }
+    assert states(database) == before
+    assert store.remove_finished(OLD) == 0  # not old
+
+    with database.transaction() as connection:
+        connection.execute(CALLBACK.update().values(at=database.now(connection) - timedelta(days=91)))
+    assert store.remove_finished(OLD) == 2
+    assert states(database) == {"nobody-knows": "unmatched", "not-judged": "new"}
+
+
+def test_the_doctor_notes_what_no_invoice_is_known_for(database, store, tmp_path):
+    config = settings(tmp_path)
+    assert "unmatched_callbacks" not in by_cause(check_callbacks(database, config))
+    call(store, "one")
+    call(store, "two")
+
+    found = by_cause(check_callbacks(database, config))["unmatched_callbacks"]
+    assert (found.state, found.count, found.check) == ("note", 2, f"account {SILENT_ACCOUNT}")
+    assert found.command == "invoices unmatched list"

@@ -1,0 +1,101 @@
+"""`invoices unmatched list|link|dismiss`: callbacks that no invoice is known for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.context import open_database, open_store, settings
+from workers.cli.errors import CommandFailed
+from workers.cli.invoices import money, require_invoice
+from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+reason_option = click.option("--reason", required=True, help="Why; kept with the callback.")
+
+
+@click.group("unmatched")
+def unmatched_command() -> None:
+    """Providers' callbacks that no invoice is known for."""
+
+
+@unmatched_command.command("list")
+@limit_option
+@json_option
+def list_unmatched(limit: int, as_json: bool) -> None:
+    """List them, newest first. They stay until they are linked or dismissed, or their invoice is made."""
+    from workers.store.callbacks import unmatched
+
+    with open_database() as database:
+        with database.reading() as connection:
+            rows = unmatched(connection, limit)
+        if as_json:
+            for row in rows:
+                print_json(_fields(row))
+            return
+        columns = ("ID", "ACCOUNT", "AT", "ORDER", "REFERENCE", "STATUS", "AMOUNT", "WHY")
+        lines = (
+            (r.id, r.account, r.at, r.order_id, r.reference, r.word, money(r.amount, None), r.reason) for r in rows
+        )
+        print_table(columns, lines, empty="every callback belongs to an invoice")
+
+
+def _fields(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "account": row.account,
+        "at": plain(row.at),
+        "order_id": row.order_id,
+        "reference": row.reference,
+        "status": row.word,
+        "amount": money(row.amount, None) or None,
+        "raw": plain(bytes(row.body)),
+        "reason": row.reason,
+    }
+
+
+@unmatched_command.command("link")
+@click.argument("callback_id", metavar="ID", type=click.IntRange(1))
+@click.argument("invoice", metavar="INVOICE|ORDER_ID")
+@reason_option
+@json_option
+def link(callback_id: int, invoice: str, reason: str, as_json: bool) -> None:
+    """Say which invoice a callback is about. It is judged then like one that was matched by itself."""
+    _require_reason(reason)
+    from workers.store.reads.callbacks import account_of
+
+    with open_store(settings()) as store:
+        with store.database.reading() as connection:
+            row = require_invoice(connection, invoice, account_of(connection, callback_id))
+        problem = store.link_callback(callback_id, row.id, reason)
+    if problem is not None:
+        raise CommandFailed(f"{problem} (see: invoices unmatched list)")
+    if as_json:
+        print_json({"id": callback_id, "invoice": row.id, "order_id": row.order_id, "linked": True})
+    else:
+        click.echo(f"linked callback {callback_id} to {row.id} (order {row.order_id}); a worker judges it now")
+
+
+@unmatched_command.command("dismiss")
+@click.argument("callback_id", metavar="ID", type=click.IntRange(1))
+@reason_option
+@json_option
+def dismiss(callback_id: int, reason: str, as_json: bool) -> None:
+    """Say that a callback is about nothing of yours."""
+    _require_reason(reason)
+    with open_store(settings()) as store:
+        done = store.dismiss_callback(callback_id, reason)
+    if not done:
+        raise CommandFailed(f"there is no unmatched callback {callback_id} (see: invoices unmatched list)")
+    if as_json:
+        print_json({"id": callback_id, "dismissed": True})
+    else:
+        click.echo(f"dismissed callback {callback_id}")
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise click.UsageError("--reason must not be empty")
