@@ -21,6 +21,7 @@ import structlog
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from kombu import compression
+from redis import Redis
 
 from workers import wiring
 from workers.bundle import TOGETHER, Bundle, Gathering, Part
@@ -37,6 +38,7 @@ from workers.intake_message import (
     turn_away,
 )
 from workers.message_limits import MAX_DEATHS
+from workers.suspects import RedisCounter, Suspects
 from workers.unstored import LONGEST_WAIT_SECONDS, wrap
 
 log = structlog.get_logger()
@@ -85,6 +87,8 @@ class GuardedConsumer(Consumer):
         # Tasks that another worker says are revoked would be dropped, and anybody can say so.
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._gathering: Gathering | None = None
+        self._suspects: Suspects | None = None
+        self._deaths = RedisCounter(_open_redis)
         self._patience = Patience(time.monotonic)
         refuse_compression()
 
@@ -101,6 +105,10 @@ class GuardedConsumer(Consumer):
         if self._gathering is not None:
             self._gathering.close()
         self._gathering = Gathering(self.timer, self._hand_over, self.initial_prefetch_count, self._set_aside)
+        if self._suspects is not None:
+            self._suspects.close()
+        by_amqp = self.connection is not None and self.connection.transport.driver_type == "amqp"
+        self._suspects = Suspects(self.timer, self._deaths, self._take_in) if by_amqp else None
         return self._on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -112,13 +120,20 @@ class GuardedConsumer(Consumer):
         self._take(message, turn_away(message.body, f"body: {_why(exc)}", key))
 
     def _on_message(self, message: Any) -> None:
+        if self._suspects is not None and message.delivery_info.get("redelivered"):
+            key = message_key(message.headers, message.properties, message.body)
+            self._suspects.add(message, key)
+        else:
+            self._take_in(message, getattr(message, "deaths", 0))
+
+    def _take_in(self, message: Any, deaths: int) -> None:
         try:
-            self._judge(message)
+            self._judge(message, deaths)
         except Exception:
             log.exception("message.not_judged", traceback=True)
             self._set_aside([(message, wrap(message))], lambda: None)
 
-    def _judge(self, message: Any) -> None:
+    def _judge(self, message: Any, deaths: int) -> None:
         judged = inspect(
             message.headers,
             message.properties,
@@ -127,7 +142,6 @@ class GuardedConsumer(Consumer):
             message.content_encoding,
             now=datetime.now(UTC),
         )
-        deaths = getattr(message, "deaths", 0)
         if deaths >= MAX_DEATHS and isinstance(judged, Accepted):
             judged = give_up(judged, deaths)
         if _is_nobodys_reply(message, judged):
@@ -180,6 +194,12 @@ def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:
 def _call_of_refusal(refused: TurnedAway) -> Accepted:
     log.debug("message.turned_away", task=refused.task, reason=refused.reason, message_key=refused.message_key)
     return Accepted(REJECT, str(uuid.uuid4()), refused.arguments)
+
+
+def _open_redis() -> Redis:
+    from workers.app import settings
+
+    return wiring.open_redis(settings.redis_url, wiring.ONE_TRY)
 
 
 def rewrite(message: Any, call: Accepted) -> None:

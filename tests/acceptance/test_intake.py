@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ import pytest
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import BROKERS, embedded_and
 from tests.redis_brokers import Embedded
+from workers.fault_points import VARIABLE
 from workers.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
 from workers.store.schema import upgrade
 
@@ -292,6 +294,33 @@ def test_a_sigkilled_worker_s_message_is_stored_once_by_the_next(stopped_intake)
     intake.until_acknowledged()
     assert len(intake.rows("SELECT id FROM invoice")) == len(intake.invoices()) == 200
     assert intake.rejected() == []
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(400)
+def test_an_order_that_ends_its_worker_again_and_again_is_listed_and_then_nobody_dies_of_it(stopped_intake):
+    intake = stopped_intake
+    intake.environment[VARIABLE] = "order.commit.before:1"
+    intake.push([[], order("killer"), {}], headers=HEADERS)
+    deaths = 0
+    while not intake.rejected():
+        if intake.process is None or intake.process.poll() is not None:
+            deaths += intake.process is not None
+            assert deaths <= MAX_DEATHS + 1, intake.log()[-3000:]  # RabbitMQ: the first one is not known of
+            intake.let_leases_end()
+            intake.start()
+        time.sleep(0.1)
+    assert deaths >= MAX_DEATHS
+    (row,) = intake.rejected()
+    assert row["reason"] == f"was delivered {MAX_DEATHS} times and never finished"
+    assert bool(row["complete"])
+    intake.until_acknowledged()
+    intake.stop(signal.SIGKILL)
+    del intake.environment[VARIABLE]
+    intake.start()
+    command = [sys.executable, "-m", "workers.cli", "redrive", "rejected", "--all"]
+    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=90)
+    intake.until(lambda: "killer" in intake.invoices())
 
 
 def test_a_wrong_setting_stops_the_worker_with_one_line():
