@@ -83,11 +83,12 @@ class GuardedConsumer(Consumer):
 
         default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
 
+    _suspects: Suspects | None = None  #: on RabbitMQ
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Tasks that another worker says are revoked would be dropped, and anybody can say so.
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._gathering: Gathering | None = None
-        self._suspects: Suspects | None = None
         self._deaths = RedisCounter(_open_redis)
         self._patience = Patience(time.monotonic)
         refuse_compression()
