@@ -83,7 +83,7 @@ def survey(connection: Connection, database: Database, policy_of: Callable[[str]
         uncertain=uncertain,
         held=sum(_is_held(row, policy_of, now) for row in uncertain),
         look_ups=_look_ups(connection),
-        unaskable=_unaskable(connection, policy_of),
+        unaskable=_unaskable(connection),
         leases=connection.execute(leased).scalar_one(),
         endpoints=known,
         disabled=disabled,
@@ -136,19 +136,17 @@ def _look_ups(connection: Connection) -> dict[str, list[Any]]:
     return found
 
 
-def _unaskable(connection: Connection, policy_of: Callable[[str], Policy]) -> dict[str, int]:
-    unbound = func.count().filter(INVOICE.c.provider_ref.is_(None))
+def _unaskable(connection: Connection) -> dict[str, int]:
+    """Those that no look-up is planned for: their provider can't be asked, or not by what is known of them."""
+    planned = (AGENDA.c.stage == Stage.CHECK.value) & (AGENDA.c.subject == INVOICE.c.id)
     counted = (
-        select(INVOICE.c.provider_account, func.count(), unbound)
-        .where(INVOICE.c.status.in_(WATCHED))
+        select(INVOICE.c.provider_account, func.count())
+        .outerjoin(AGENDA, planned)
+        .where(INVOICE.c.status.in_(WATCHED), AGENDA.c.subject.is_(None))
         .group_by(INVOICE.c.provider_account)
         .order_by(INVOICE.c.provider_account)
     )
-    found = {
-        account: without if policy_of(account).can_be_asked else every
-        for account, every, without in connection.execute(counted)
-    }
-    return {account: count for account, count in found.items() if count}
+    return dict(map(tuple, connection.execute(counted)))
 
 
 def restore(
