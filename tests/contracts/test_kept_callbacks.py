@@ -10,12 +10,13 @@ from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
-from tests.contracts.store_cases import SILENT_ACCOUNT, open_store, queue, rows
+from tests.contracts.store_cases import SILENT_ACCOUNT, open_store, pend, queue, rows
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.store.callbacks import CALLBACK, NewCallback
 from workers.store.intake import INVOICE
+from workers.store.queries import earliest_id
 
-OLD = timedelta(days=90)
+OLD, DAYS = timedelta(days=90), timedelta(days=3)
 
 
 @pytest.fixture
@@ -70,3 +71,30 @@ def test_the_doctor_notes_what_no_invoice_is_known_for(database, store, tmp_path
     found = by_cause(check_callbacks(database, config))["unmatched_callbacks"]
     assert (found.state, found.count, found.check) == ("note", 2, f"account {SILENT_ACCOUNT}")
     assert found.command == "invoices unmatched list"
+
+
+def test_the_doctor_says_where_callbacks_go_until_the_first_came(database, store, tmp_path):
+    config = settings(tmp_path, public_url="https://pay.example")
+    (finding,) = check_callbacks(database, config)
+    assert (finding.state, "https://pay.example/callbacks/nebulox" in finding.detail) == ("ok", True)
+
+    pend(store, account=SILENT_ACCOUNT)
+    found = by_cause(check_callbacks(database, config))["no_callback"]
+    assert (found.state, "can't be asked" in found.detail) == ("note", True)
+    (unset,) = check_callbacks(database, settings(tmp_path))
+    assert "INVOICES_PUBLIC_URL is not set" in unset.detail
+
+
+def test_the_doctor_says_when_the_last_callback_came_and_that_none_did_for_days(database, store, tmp_path):
+    config = settings(tmp_path)
+    call(store, "one", judged=False)
+    pend(store, account=SILENT_ACCOUNT)
+    (finding,) = check_callbacks(database, config)
+    assert (finding.state, "its last callback came" in finding.detail) == ("ok", True)
+
+    with database.transaction() as connection:
+        now = database.now(connection)
+        connection.execute(CALLBACK.update().values(at=now - timedelta(days=9)))
+        connection.execute(INVOICE.update().values(id=earliest_id(now - DAYS), created_at=now - DAYS))
+    found = by_cause(check_callbacks(database, config))["no_callback"]
+    assert (found.state, "came 9 d ago" in found.detail, "the first 3 d ago" in found.detail) == ("note", True, True)

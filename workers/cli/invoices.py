@@ -14,6 +14,8 @@ from workers.cli.output import json_option, limit_option, plain, print_json, pri
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
+    from config.settings import Settings
+
 STATUSES = ("queued", "in_doubt", "pending", "partially_paid", "confirming", "paid", "expired", "failed", "cancelled",
             "refunded")  # fmt: skip
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -100,11 +102,13 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
     from domain.event import invoice_fields
     from workers.store.queries import events_of, evidence_of
 
-    with open_database() as database:
+    config = settings()
+    with open_database(config) as database:
         with database.reading() as connection:
             row = require_invoice(connection, name, account)
             events = events_of(connection, row.id)
             evidence = evidence_of(connection, row.id)
+            waits = _callback_missing(connection, config, row)
         if as_json:
             print_json(invoice_fields(row))
             return
@@ -112,8 +116,31 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
     print_table(("", "EVENT", "AT"), ((e.sequence, e.type, e.created_at) for e in events), empty="no event yet")
     if evidence:
         click.echo()
-        said = ((e.at, e.kind, e.verdict, e.detail[:200]) for e in evidence)
-        print_table(("WHEN", "WHAT WAS SAID", "CAME OF IT", "DETAIL"), said, empty="")
+        said = ((e.at, e.source, e.kind, e.verdict, e.note, e.detail[:200]) for e in evidence)
+        print_table(("WHEN", "WHO", "WHAT WAS SAID", "CAME OF IT", "NOTE", "DETAIL"), said, empty="")
+    if waits is not None:
+        click.echo(f"\n{waits}")
+
+
+def _callback_missing(connection: Connection, config: Settings, row: Row[Any]) -> str | None:
+    """Why nobody can be asked about an invoice that may still be paid, where only a callback brings what to ask by."""
+    from domain.status import WATCHED
+    from workers.cli.callback_address import callback_place
+    from workers.providers.registry import PROVIDERS
+    from workers.store.callbacks import newest_at
+
+    name = row.provider_account
+    account = config.accounts.get(name)
+    if account is None or not PROVIDERS[account.provider].asked_by_reference or row.asked_by:
+        return None
+    if row.status not in {*WATCHED, "expired"}:
+        return None
+    last_at = newest_at(connection, name)
+    came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
+    return (
+        "It can't be asked about until a callback brings what to ask by; "
+        f"{came}. Callbacks go to {callback_place(config, name)}"
+    )
 
 
 def _print_fields(row: Row[Any]) -> None:

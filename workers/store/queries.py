@@ -59,7 +59,7 @@ def list_invoices(
     if account is not None:
         query = query.where(INVOICE.c.account == account)
     if since is not None:
-        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= _earliest_id(since - HOST_CLOCK_SLACK))
+        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
     return _newest_first(database, query, "id", limit)
 
 
@@ -227,7 +227,7 @@ def parked_rows(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     return connection.execute(query).all()
 
 
-def _earliest_id(time: datetime) -> str:
+def earliest_id(time: datetime) -> str:
     """The smallest id of an invoice made at ``time``: a UUID of version 7 begins with its milliseconds."""
     return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
 

@@ -1,26 +1,34 @@
-"""Providers' callbacks: those that no invoice is known for."""
+"""Providers' callbacks: those that no invoice is known for, and accounts that are never called back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from workers.cli.callback_address import callback_place
 from workers.cli.doctor.finding import Finding, ago, counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
-    from workers.store.reads.callbacks import Unmatched
+    from workers.store.reads.callbacks import Calls, Unmatched
+
+#: An account whose invoices can be asked about only after a callback should have had one by then.
+QUIET = timedelta(days=2)
 
 
 def check_callbacks(database: Database, config: Settings) -> Iterator[Finding]:
     """All of it from rows."""
-    from workers.store.reads.callbacks import read_unmatched
+    from workers.providers.registry import PROVIDERS
+    from workers.store.reads.callbacks import read_calls, read_unmatched
 
+    called = [name for name, one in config.accounts.items() if PROVIDERS[one.provider].asked_by_reference]
     with database.reading() as connection:
         now = database.now(connection)
         unmatched = read_unmatched(connection)
+        calls = [read_calls(connection, name, now) for name in sorted(called)]
+    yield from (_tell_calls(each, now, config) for each in calls)
     yield from (_tell_unmatched(each, now) for each in unmatched)
 
 
@@ -32,3 +40,18 @@ def _tell_unmatched(unmatched: Unmatched, now: datetime) -> Finding:
     )
     about, command = f"account {unmatched.account}", "invoices unmatched list"
     return Finding(about, "note", detail, "unmatched_callbacks", unmatched.since, unmatched.callbacks, command)
+
+
+def _tell_calls(calls: Calls, now: datetime, config: Settings) -> Finding:
+    about, place = f"account {calls.account}", callback_place(config, calls.account)
+    unheard = calls.unheard_since
+    if calls.last_at is None:
+        detail = f"no callback came yet: until the first its invoices can't be asked about; they go to {place}"
+        return Finding(
+            about, "ok" if unheard is None else "note", detail, None if unheard is None else "no_callback", unheard
+        )
+    last = f"its last callback came {ago(calls.last_at, now)} ago"
+    if unheard is None or now - unheard < QUIET:
+        return Finding(about, "ok", last)
+    detail = f"{last}, and invoices were made since, the first {ago(unheard, now)} ago: callbacks go to {place}"
+    return Finding(about, "note", detail, "no_callback", unheard)

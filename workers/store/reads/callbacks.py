@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
 from domain.models import UtcTime
-from workers.store.callbacks import CALLBACK, UNMATCHED
+from workers.store.callbacks import CALLBACK, UNMATCHED, newest_at
+from workers.store.intake import INVOICE
+from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
+
+#: Invoices made longer ago than this tell nothing of whether callbacks come today.
+LOOK_BACK = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,29 @@ class Unmatched:
     account: str
     callbacks: int
     since: datetime  #: the oldest of them
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """When an account was last called back, and the first invoice made since that nothing was heard of."""
+
+    account: str
+    last_at: datetime | None  #: None: no callback is kept
+    unheard_since: datetime | None  #: None: no invoice was made since
+
+
+def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
+    """What is known of an account's callbacks."""
+    last_at = newest_at(connection, account)
+    since = max(last_at or now - LOOK_BACK, now - LOOK_BACK)
+    made = (
+        select(INVOICE.c.created_at)
+        .where(INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK), INVOICE.c.created_at > since)
+        .where(INVOICE.c.provider_account == account, INVOICE.c.provider_ref.is_not(None))
+        .order_by(INVOICE.c.id)
+        .limit(1)
+    )
+    return Calls(account, last_at, connection.execute(made).scalar_one_or_none())
 
 
 def read_unmatched(connection: Connection) -> list[Unmatched]:

@@ -1,0 +1,36 @@
+"""What `show` says of callbacks and of who said what."""
+
+from __future__ import annotations
+
+from domain.evidence import CalledBack, Created
+from domain.status import Status
+from workers.store.judging import Judgement
+
+
+def test_show_says_who_said_what_and_what_is_wrong_with_it(invoices, add_order, store):
+    invoice = add_order("order-1")
+    claim = CalledBack(status=Status.PAID, word="COMPLETED", pay_currency="LTC")
+    made = Created(provider_ref="9a1c", pay_currency="BTC")
+    store.judge([Judgement(invoice, made), Judgement(invoice, claim)])
+
+    out = invoices("show", invoice).out
+    assert "create" in out
+    assert "callback" in out
+    assert "coin: the callback's is LTC" in out
+
+
+def test_show_says_that_nobody_can_be_asked_until_a_callback_came_and_where_it_goes(
+    invoices, add_order, store, monkeypatch
+):
+    monkeypatch.setenv("INVOICES_PUBLIC_URL", "https://pay.example")
+    invoice, other = add_order("order-1"), add_order("order-2", account="zeroxhost")
+    made = [Judgement(invoice, Created(provider_ref="9a1c")), Judgement(other, Created(provider_ref="77"))]
+    assert "can't be asked" not in invoices("show", invoice).out  # not made yet
+    store.judge(made)
+
+    out = invoices("show", invoice).out
+    assert "can't be asked about until a callback" in out
+    assert "https://pay.example/callbacks/nebulox" in out
+    assert "can't be asked" not in invoices("show", other).out
+    store.judge([Judgement(invoice, CalledBack(status=None, word="ODD", reference="100061"))])
+    assert "can't be asked" not in invoices("show", invoice).out
