@@ -18,6 +18,13 @@ from workers.store.schema import read_standing, revisions, upgrade
 
 KEPT = sorted(folder.name for folder in RELEASES.iterdir())
 KINDS = ["sqlite", "postgresql"]
+#: Stages that came after the first release, and the revision since when there are rows of them.
+LATER_STAGES = {Stage.CALLBACK: "0006"}
+
+
+def stages_of(release: str) -> set[str]:
+    """Those that a release knew."""
+    return {stage.value for stage in Stage if LATER_STAGES.get(stage, "") <= release}
 
 
 @pytest.fixture
@@ -104,7 +111,7 @@ def test_kept_rows_hold_every_status_stage_lease_and_delivery(request, tmp_path,
 
     assert distinct("status", "invoice") == {status.value for status in Status}
     assert distinct("anomaly", "invoice") - {None} == {anomaly.value for anomaly in Anomaly}
-    assert distinct("stage", "agenda") == {stage.value for stage in Stage}
+    assert distinct("stage", "agenda") == stages_of(release)
     assert distinct("state", "delivery") == {"due", "delivered", "dead"}
     assert distinct("outcome", "delivery_attempt") == {"delivered", "failed"}
     assert distinct("verdict", "evidence") >= {"applied", "noted", "contradiction"}
@@ -145,4 +152,4 @@ def test_kept_messages_hold_every_task_in_both_protocols(release):
     assert tasks >= {(task, in_headers) for task in intake for in_headers in (True, False)}
     assert tasks >= {("invoices.run", True), ("invoices.sweep", True), ("invoices.reject", True)}
     rung = {message["read"]["arguments"][0] for message in kept if message["read"]["task"] == "invoices.run"}
-    assert rung == {stage.value for stage in Stage}
+    assert rung == stages_of(release)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from workers.store.online_index import create_index, drop_index
 
-revision = "0010"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
