@@ -29,6 +29,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--receiver-secret", action="append", default=[], help="whsec_…, valid at every receiver; may be repeated"
     )
+    parser.add_argument("--callback-url", help="where Nebulox's callbacks are posted (default: nowhere)")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65535:
@@ -46,11 +47,13 @@ def main() -> int:
         lifetime_seconds=arguments.lifetime_seconds,
         seed=arguments.seed,
         receiver_secrets=arguments.receiver_secret,
+        callback_url=arguments.callback_url,
     )
     try:
         asyncio.run(run(arguments, options))
     except InputError as problem:
-        print(f"argument --receiver-secret: {problem}", file=sys.stderr)
+        option = "--callback-url" if str(problem).startswith("url: ") else "--receiver-secret"
+        print(f"argument {option}: {problem}", file=sys.stderr)
         return 2
     except OSError as problem:
         print(f"can't listen on {arguments.host}:{arguments.port}: {problem.strerror or problem}", file=sys.stderr)

@@ -9,6 +9,7 @@ from random import Random
 
 from aiohttp import web
 
+from workers.embedded.sandbox.callback_control import CallbackControl, check_url
 from workers.embedded.sandbox.control import Control, answering
 from workers.embedded.sandbox.desk import Calls
 from workers.embedded.sandbox.invoices import Lifetime
@@ -31,21 +32,25 @@ class Options:
     lifetime_seconds: int = 900
     seed: int | None = None
     receiver_secrets: list[str] = field(default_factory=list)
+    callback_url: str | None = None
 
 
 def build_application(options: Options) -> web.Application:
-    """All routes over fresh, empty state. Raises InputError for a receiver secret that can't be read."""
+    """All routes over fresh, empty state. Raises InputError for a receiver secret or an address that can't be used."""
     random, calls = Random(options.seed), Calls()  # noqa: S311 - made-up ids, repeatable by their seed
     script = Script(random)
     lifetimes = {name: Lifetime(options.lifetime_seconds) for name in ("nebulox", "zeroxhost")}
     nebulox = Nebulox(options.nebulox_key, lifetimes["nebulox"], random, script, calls)
     zeroxhost = Zeroxhost(options.zeroxhost_key, lifetimes["zeroxhost"], random, script, calls)
     books = {"nebulox": nebulox.invoices, "zeroxhost": zeroxhost.invoices}
+    nebulox.courier.url = None if options.callback_url is None else check_url(options.callback_url)
     control = Control(books, lifetimes, script, calls)
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(nebulox.routes("/nebulox"))
     application.add_routes(zeroxhost.routes("/zeroxhost"))
     application.add_routes(control.routes("/control"))
+    application.add_routes(CallbackControl(nebulox.courier, nebulox.invoices).routes("/control"))
+    application.cleanup_ctx.append(nebulox.courier.run)
     application.add_routes(Receiver(options.receiver_secrets).routes("/receiver"))
     application.add_routes([web.get("/", answering(_greet))])
     return application

@@ -11,6 +11,7 @@ from aiohttp import web
 from workers.embedded.sandbox.desk import Call, Calls
 from workers.embedded.sandbox.faults import find_fault
 from workers.embedded.sandbox.invoices import Invoice, Invoices, Lifetime
+from workers.embedded.sandbox.quirks import find_quirk
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.wire import (
     Digits,
@@ -27,7 +28,7 @@ from workers.embedded.sandbox.wire import (
 )
 
 #: The documented calls of each provider, by the names the control address uses.
-OPERATIONS = {"nebulox": ("create", "verify"), "zeroxhost": ("create", "look_up", "list")}
+OPERATIONS = {"nebulox": ("create", "verify", "callback"), "zeroxhost": ("create", "look_up", "list")}
 PROVIDERS = tuple(OPERATIONS)
 
 MAX_LIFETIME_SECONDS = 365 * 86400
@@ -73,9 +74,8 @@ class Control:
         if amount is not None and (isinstance(amount, bool) or not is_number(str(amount)) or str(amount)[0] == "-"):
             raise InputError("paid_amount: must be a number, not negative")
         invoice = self._find(fields)
-        self._apply(invoice, "underpay")
-        if amount is not None:
-            invoice.paid_amount = str(amount)
+        paid_amount = None if amount is None else str(amount)
+        self._invoices[invoice.provider].apply(invoice, "underpay", time.time(), paid_amount)
         return invoice.view()
 
     async def _expire(self, request: web.Request) -> object:
@@ -92,9 +92,9 @@ class Control:
         if tx_hash is not None and (isinstance(tx_hash, Digits) or not isinstance(tx_hash, str)):
             raise InputError("tx_hash: must be a text or null")
         invoice = self._find(fields)
-        invoice.word, invoice.updated_at = word, time.time()
         if "tx_hash" in fields:
             invoice.tx_hash = tx_hash
+        self._invoices[invoice.provider].force(invoice, word, time.time())
         return invoice.view()
 
     async def _set_lifetime(self, request: web.Request) -> object:
@@ -108,7 +108,7 @@ class Control:
     async def _list_invoices(self, request: web.Request) -> object:
         query = request.query
         refuse_unknown(query, "provider", "order_id", "limit")
-        limit = _read_limit(query.get("limit", "1000"))
+        limit = read_limit(query.get("limit", "1000"))
         now = time.time()
         found = [
             invoice
@@ -127,7 +127,7 @@ class Control:
     async def _list_calls(self, request: web.Request) -> object:
         query = request.query
         refuse_unknown(query, "provider", "operation", "order_id", "limit")
-        limit = _read_limit(query.get("limit", "0"))
+        limit = read_limit(query.get("limit", "0"))
         _read_providers(query.get("provider"))
         wanted = {name: query[name] for name in ("provider", "operation", "order_id") if name in query}
         found = [call for call in self._calls.seen if _matches(call, wanted)]
@@ -148,13 +148,13 @@ class Control:
             raise InputError(f"fault: there are {MAX_RULES} already; DELETE /control/faults forgets them")
         provider = take_choice(fields, "provider", PROVIDERS)
         name = take_text(fields, "fault")
-        fault = find_fault(name)
+        operation = take_choice({"operation": "create", **fields}, "operation", OPERATIONS[provider])
+        fault = find_quirk(name) if operation == "callback" else find_fault(name)
         argument = take_number(fields, "argument", fault.low, fault.high, fault.default)
         rule = self._script.add(
             provider=provider,
-            operation=take_choice({"operation": "create", **fields}, "operation", OPERATIONS[provider]),
+            operation=operation,
             name=name,
-            fault=fault,
             argument=argument,
             times=None if fields.get("times") is None else take_whole(fields, "times", 1, 10**9),
             probability=take_number(fields, "probability", 0, 1, 1),
@@ -200,8 +200,8 @@ def answering(
     return respond
 
 
-def _read_limit(text: str) -> int:
-    """0 means all."""
+def read_limit(text: str) -> int:
+    """How many to show; 0 means all. Raises InputError."""
     if not text.isdecimal() or len(text) > 9:
         raise InputError("limit: must be a whole number, 0 for all")
     return int(text)

@@ -81,6 +81,9 @@ Identify = Callable[[Mapping[str, Any]], tuple[str | None, str]]
 #: Does what was asked and answers; raises InputError.
 Act = Callable[[web.Request, Mapping[str, Any], Call], Answer]
 
+#: Waits for what goes before the answer about the invoice with this reference.
+Settle = Callable[[str | None], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -90,6 +93,7 @@ class Operation:
     read: Read
     identify: Identify
     act: Act
+    settle: Settle | None = None  #: what has to be over before a right answer is sent
 
 
 class Desk:
@@ -132,7 +136,10 @@ class Desk:
         call.order_id, subject = operation.identify(fields)
         due = self._script.take(self.provider, operation.name, subject)
         if due is None:
-            return operation.act(request, fields, call).response()
+            answer = operation.act(request, fields, call)
+            if operation.settle is not None:
+                await operation.settle(call.ref)
+            return answer.response()
         call.fault = due.name
         turn = Turn(
             request=request,

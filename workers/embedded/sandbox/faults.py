@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from workers.embedded.sandbox.bounds import Bounds
 from workers.embedded.sandbox.wire import Answer, InputError
 
 #: The longest any fault holds a connection, in seconds.
@@ -41,20 +42,10 @@ Play = Callable[[Turn], Awaitable[web.StreamResponse | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """`default`, `low` and `high` bound the argument; a fault without one has `default` 0 and `high` 0."""
+class Fault(Bounds):
+    """What goes wrong with an answer."""
 
     play: Play
-    default: float
-    low: float
-    high: float
-
-    def read_argument(self, argument: float | None) -> float:
-        """The argument or its default. Raises InputError when it is out of bounds."""
-        value = self.default if argument is None else argument
-        if not self.low <= value <= self.high:
-            raise InputError(f"argument: must be from {self.low:g} to {self.high:g}")
-        return value
 
 
 async def play_delay(turn: Turn) -> web.StreamResponse | None:
@@ -191,24 +182,24 @@ async def play_huge(turn: Turn) -> web.StreamResponse | None:
 
 #: Every fault by name. Which of them make the invoice all the same is told in README.md.
 FAULTS: dict[str, Fault] = {
-    "delay": Fault(play_delay, 1, 0, MAX_HOLD_SECONDS),
-    "status": Fault(play_status, 503, 400, 599),
-    "inactive": Fault(play_inactive, 0, 0, 0),
-    "refused": Fault(play_refused, 0, 0, 0),
-    "rate_limited": Fault(play_rate_limited, 1, 0, 86400),
-    "accept_then_timeout": Fault(play_accept_then_timeout, 60, 0, MAX_HOLD_SECONDS),
-    "accept_then_status": Fault(play_accept_then_status, 503, 400, 599),
-    "truncated": Fault(play_truncated, 0, 0, 0),
-    "html": Fault(play_html, 200, 200, 599),
-    "page": Fault(play_page, 404, 400, 499),
-    "challenge": Fault(play_challenge, 403, 403, 503),
-    "reset": Fault(play_reset, 0, 0, 0),
-    "garbage": Fault(play_garbage, 0, 0, 0),
-    "duplicate": Fault(play_duplicate, 0, 0, 0),
-    "clock_off": Fault(play_clock_off, -10800, -315_360_000, 315_360_000),
-    "not_json_object": Fault(play_not_json_object, 0, 0, 0),
-    "endless": Fault(play_endless, 0.1, 0.001, 60),
-    "huge": Fault(play_huge, 2 * 1024 * 1024, 1, 64 * 1024 * 1024),
+    "delay": Fault(1, 0, MAX_HOLD_SECONDS, play_delay),
+    "status": Fault(503, 400, 599, play_status),
+    "inactive": Fault(0, 0, 0, play_inactive),
+    "refused": Fault(0, 0, 0, play_refused),
+    "rate_limited": Fault(1, 0, 86400, play_rate_limited),
+    "accept_then_timeout": Fault(60, 0, MAX_HOLD_SECONDS, play_accept_then_timeout),
+    "accept_then_status": Fault(503, 400, 599, play_accept_then_status),
+    "truncated": Fault(0, 0, 0, play_truncated),
+    "html": Fault(200, 200, 599, play_html),
+    "page": Fault(404, 400, 499, play_page),
+    "challenge": Fault(403, 403, 503, play_challenge),
+    "reset": Fault(0, 0, 0, play_reset),
+    "garbage": Fault(0, 0, 0, play_garbage),
+    "duplicate": Fault(0, 0, 0, play_duplicate),
+    "clock_off": Fault(-10800, -315_360_000, 315_360_000, play_clock_off),
+    "not_json_object": Fault(0, 0, 0, play_not_json_object),
+    "endless": Fault(0.1, 0.001, 60, play_endless),
+    "huge": Fault(2 * 1024 * 1024, 1, 64 * 1024 * 1024, play_huge),
 }
 
 

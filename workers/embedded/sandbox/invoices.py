@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from workers.embedded.sandbox.coins import COINS, make_transaction_hash
 
@@ -51,6 +51,7 @@ class Invoice:
     tx_hash: str | None = None
     paid_amount: str = "0.00000000"
     plan: list[tuple[float, str]] = field(default_factory=list)
+    callbacks: int = 0  #: how many it has had
 
     def view(self) -> dict[str, Any]:
         """The invoice as the control address shows it."""
@@ -73,6 +74,16 @@ class Invoice:
         }
 
 
+class Watcher(Protocol):
+    """Wants to know of a provider's invoices."""
+
+    def made(self, invoice: Invoice) -> None:
+        """A new one; what will happen to it is planned."""
+
+    def changed(self, invoice: Invoice) -> None:
+        """What its provider says of it is something else now."""
+
+
 class Invoices:
     """One provider's invoices: by reference, by order id, newest first."""
 
@@ -83,6 +94,7 @@ class Invoices:
         self._newest_of_order: dict[str, Invoice] = {}
         #: How many invoices were made per order id, ever.
         self.made: Counter[str] = Counter()
+        self.watcher: Watcher | None = None
 
     def __len__(self) -> int:
         return len(self._ordered)
@@ -97,6 +109,8 @@ class Invoices:
         self.made[invoice.order_id] += 1
         if len(self._ordered) > MAX_INVOICES:
             self._forget(self._ordered[: MAX_INVOICES // 10])
+        if self.watcher is not None:
+            self.watcher.made(invoice)
 
     def _forget(self, oldest: list[Invoice]) -> None:
         del self._ordered[: len(oldest)]
@@ -126,17 +140,40 @@ class Invoices:
     def last(self) -> Invoice | None:
         return self._ordered[-1] if self._ordered else None
 
-    def apply(self, invoice: Invoice, step: str, now: float) -> None:
-        """One of STEPS, now."""
+    def apply(self, invoice: Invoice, step: str, now: float, paid_amount: str | None = None) -> None:
+        """One of STEPS, now; `paid_amount`: where it is not the step's own."""
+        before = _told(invoice)
         STEPS[step](invoice, self._random)
+        if paid_amount is not None:
+            invoice.paid_amount = paid_amount
+        self._touch(invoice, before, now)
+
+    def force(self, invoice: Invoice, word: str, now: float) -> None:
+        """Any status word, until the next step."""
+        before = _told(invoice)
+        invoice.word = word
+        self._touch(invoice, before, now)
+
+    def _touch(self, invoice: Invoice, before: tuple[str, str | None, str], now: float) -> None:
         invoice.updated_at = now
+        if self.watcher is not None and _told(invoice) != before:
+            self.watcher.changed(invoice)
+
+    def advance(self, invoice: Invoice, now: float) -> None:
+        """Play what was planned until now."""
+        self._advanced(invoice, now)
 
     def _advanced(self, invoice: Invoice | None, now: float) -> Invoice | None:
-        """Play what was planned until now. Nothing runs in between: time passes when somebody looks."""
+        """Play what was planned until now: time passes when somebody looks, or when a callback is due."""
         while invoice is not None and invoice.plan and invoice.plan[0][0] <= now:
             at, step = invoice.plan.pop(0)
             self.apply(invoice, step, at)
         return invoice
+
+
+def _told(invoice: Invoice) -> tuple[str, str | None, str]:
+    """What a provider can tell of it."""
+    return invoice.status, invoice.word, invoice.paid_amount
 
 
 def plan_step(invoice: Invoice, at: float, step: str) -> None:

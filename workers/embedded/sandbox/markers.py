@@ -13,13 +13,17 @@ _FAULT = re.compile(r"([a-z_]+)(?:=(-?[0-9]+(?:\.[0-9]+)?))?(?:\*([0-9]{1,6}))?"
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 STEP_MARKERS = ("pay", "confirm", "underpay", "expire")
-FAULT_MARKERS = {"fault": "create", "look_up_fault": "look_up"}
+FAULT_MARKERS = {"fault": "create", "look_up_fault": "look_up", "callback": "callback"}
 KNOWN = (*STEP_MARKERS, "lifetime", *FAULT_MARKERS)
+
+
+#: Stands for "each of them".
+EVERY = 10**6
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFault:
-    """A fault named in a marker, on the next `times` calls."""
+    """A fault named in a marker, on the next `times` calls; a quirk of callbacks, on the first `times` of them."""
 
     name: str
     argument: float | None
@@ -28,7 +32,10 @@ class MarkedFault:
 
 @dataclass(slots=True)
 class Markers:
-    """What a subject asks for: a lifetime in seconds, steps by seconds after the create, faults by operation."""
+    """What a subject asks for: a lifetime in seconds, steps by seconds after the create, faults by operation.
+
+    Of `faults["callback"]` all apply together, of others one after the other.
+    """
 
     lifetime_seconds: int | None = None
     steps: list[tuple[float, str]] = field(default_factory=list)
@@ -63,4 +70,5 @@ def _read_fault(name: str, item: str) -> MarkedFault:
     if match is None:
         raise InputError(f"~{name}:…~: each fault is NAME, NAME=NUMBER or NAME=NUMBER*TIMES")
     fault, argument, times = match.groups()
-    return MarkedFault(fault, None if argument is None else float(argument), int(times or 1))
+    usual = EVERY if name == "callback" else 1
+    return MarkedFault(fault, None if argument is None else float(argument), int(times or usual))

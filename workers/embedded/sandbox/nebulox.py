@@ -13,6 +13,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from workers.embedded.sandbox.callbacks import Courier
 from workers.embedded.sandbox.coins import COINS, convert
 from workers.embedded.sandbox.desk import Call, Calls, Desk, Dialect, Operation
 from workers.embedded.sandbox.invoices import (
@@ -27,6 +28,7 @@ from workers.embedded.sandbox.invoices import (
     plan_step,
 )
 from workers.embedded.sandbox.markers import read_markers
+from workers.embedded.sandbox.quirks import read_quirks
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.wire import (
     Answer,
@@ -63,9 +65,11 @@ class Nebulox:
         self.invoices = Invoices(random)
         dialect = Dialect(fail, self._refuse_key, lambda: fail(400, "Order refused"), self._tell_created)
         self.desk = Desk("nebulox", dialect, self.invoices, script, calls)
+        self.courier = Courier(api_key, word_of, self.invoices, script)
+        self.invoices.watcher = self.courier
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
-        create = Operation("create", read_object, self._identify, self._create)
+        create = Operation("create", read_object, self._identify, self._create, self.courier.settle)
         verify = Operation("verify", read_object, self._identify_tracked, self._verify)
         return [
             web.post(f"{prefix}/api/invoice/create", self.desk.handler(create)),
@@ -105,6 +109,7 @@ class Nebulox:
 
     def _keep(self, order_id: str, **fields: Any) -> Invoice:
         markers = read_markers(order_id)
+        read_quirks(markers, 1)
         now = time.time()
         invoice = Invoice(
             provider="nebulox",
@@ -163,7 +168,7 @@ class Nebulox:
             "orderId": invoice.order_id,
             "price": None if price is None else RawJSON(price),
             "description": None,
-            "status": invoice.word or WORDS[invoice.status],
+            "status": word_of(invoice),
             "expirationDate": format_instant(invoice.expires_at),
             "created_at": format_instant(invoice.created_at),
             "updated_at": format_instant(invoice.updated_at),
@@ -175,7 +180,7 @@ class Nebulox:
         invoice = self.invoices.find(request.match_info["id"], time.time())
         if invoice is None:
             raise web.HTTPNotFound(text="no such invoice\n")
-        text = f"Order {invoice.order_id}: {invoice.word or WORDS[invoice.status]}"
+        text = f"Order {invoice.order_id}: {word_of(invoice)}"
         page = f"<!DOCTYPE html><title>Sandbox</title><p>{html.escape(text)}</p>\n"
         return web.Response(text=page, content_type="text/html")
 
@@ -187,6 +192,11 @@ class Nebulox:
 
     def _new_id(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def word_of(invoice: Invoice) -> str:
+    """Nebulox's status word."""
+    return invoice.word or WORDS[invoice.status]
 
 
 def format_instant(epoch_seconds: float) -> str:

@@ -21,7 +21,6 @@ class Rule:
     provider: str
     operation: str
     name: str
-    fault: Fault
     argument: float
     times: int | None
     probability: float
@@ -69,7 +68,11 @@ class Script:
 
     def take(self, provider: str, operation: str, subject: str) -> Due | None:
         """The fault for this call, counted as fired. Raises InputError for a marker that can't be read."""
-        return self._take_marked(provider, operation, subject) or self._take_rule(provider, operation, subject)
+        marked = self._take_marked(provider, operation, subject)
+        if marked is not None:
+            return marked
+        rule = self.take_rule(provider, operation, subject)
+        return None if rule is None else Due(rule.name, find_fault(rule.name), rule.argument)
 
     def _take_marked(self, provider: str, operation: str, subject: str) -> Due | None:
         # A look-up and a verify are the same question, asked in each provider's own way.
@@ -83,7 +86,8 @@ class Script:
             del self._calls_of_marked[next(iter(self._calls_of_marked))]
         return _pick(faults, call)
 
-    def _take_rule(self, provider: str, operation: str, subject: str) -> Due | None:
+    def take_rule(self, provider: str, operation: str, subject: str) -> Rule | None:
+        """The first rule that fits, counted as fired."""
         for rule in self.rules:
             if (rule.provider, rule.operation) != (provider, operation):
                 continue
@@ -93,7 +97,7 @@ class Script:
                 continue
             if rule.probability >= 1 or self._random.random() < rule.probability:
                 rule.fired += 1
-                return Due(rule.name, rule.fault, rule.argument)
+                return rule
         return None
 
 
