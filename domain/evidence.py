@@ -141,6 +141,22 @@ class RetryRequested(Said):
     """An operator wants an invoice in doubt to be created again (``invoices redrive``)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked(Said):
+    """An operator says what became of an invoice (``invoices mark``)."""
+
+    status: Status
+    by: str
+    paid_amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecheckRequested(Said):
+    """An operator wants the provider to be asked now (``invoices recheck``)."""
+
+    by: str
+
+
 #: What a create may bring, and what a look-up may bring.
 CreateAnswer = Created | OrderRefused | CredentialsRefused | ProviderRefused | Unreachable | InDoubt | RateLimited
 LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable

@@ -26,15 +26,18 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    Marked,
     OrderRefused,
     ProviderRefused,
     RateLimited,
+    RecheckRequested,
     RetryRequested,
     Seen,
     Unreachable,
     Unreadable,
 )
 from domain.exact_json import read_json, write_json
+from domain.marks import anomaly_of, is_contradiction, may_mark
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
@@ -410,6 +413,36 @@ def _cancel_requested(case: _Case, evidence: CancelRequested) -> Decision:
     return _against(case, agrees=case.status is Status.CANCELLED)
 
 
+# ---------------------------------------------------------------- what operators say
+
+
+def _marked(case: _Case, evidence: Marked) -> Decision:
+    target = evidence.status
+    if target is case.status:
+        return Decision("ignored", note=f"it is {target} already")
+    if not may_mark(case.status, target):
+        verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
+        return Decision(verdict, note=f"status: marked as {target} by {evidence.by}, and it is {case.status}")
+    changes: dict[str, Any] = {}
+    if target is Status.PAID:
+        told = anomaly_of(evidence.paid_amount, case.invoice.pay_amount)
+        changes["anomaly"] = told if case.invoice.first_open else Anomaly.LATE
+        if evidence.paid_amount is not None:
+            changes["paid_amount"] = evidence.paid_amount
+    return _close(case, target, f"marked by {evidence.by}: {evidence.reason}", changes)
+
+
+def _recheck_requested(case: _Case, evidence: RecheckRequested) -> Decision:
+    """A look at once. What it brings is judged by the invoice's status as ever."""
+    if case.status is Status.QUEUED:
+        return Decision("ignored", note="the provider has not made it yet")
+    if not _askable(case):
+        silent = "its provider can't be asked" if not case.policy.can_be_asked else "nothing to ask by is known yet"
+        waits = case.policy.can_be_asked and case.policy.asked_by_reference
+        return Decision("ignored", note="no callback has brought what to ask by yet" if waits else silent)
+    return Decision("noted", agenda={Stage.CHECK: case.now})
+
+
 # ---------------------------------------------------------------- the moves
 
 
@@ -525,4 +558,6 @@ _JUDGES: dict[type[Evidence], Callable[[_Case, Any], Decision]] = {
     ClockRanOut: _clock_ran_out,
     CancelRequested: _cancel_requested,
     RetryRequested: _retry_requested,
+    Marked: _marked,
+    RecheckRequested: _recheck_requested,
 }

@@ -16,6 +16,7 @@ from domain import evidence as said
 from domain.decision import Decision, Stage
 from domain.evidence import ClockRanOut, Created, Evidence, InDoubt, Seen
 from domain.lifecycle import LAST_LOOKS, REFUSED_REASONS
+from domain.marks import MARKS
 from domain.money import MAX_DECIMALS, format_amount
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, WATCHED, Anomaly, Status
 from tests.invoice_world import START, Row, World, new_invoice, new_policy
@@ -71,6 +72,13 @@ seen = st.builds(
 )
 unreadable = st.just(said.Unreadable(reason="HTML"))
 wishes = st.sampled_from([said.CancelRequested(reason="gone"), said.RetryRequested(reason="redrive")])
+marks = st.builds(
+    said.Marked,
+    status=st.sampled_from(MARKS),
+    reason=st.just("known"),
+    by=st.just("bob"),
+    paid_amount=st.none() | amounts,
+)
 clock = st.builds(ClockRanOut, in_call=st.booleans())
 
 #: What may come under a lease of each stage, and without one: callbacks, wishes, answers of leases that were lost.
@@ -78,7 +86,7 @@ BROUGHT: dict[Stage | None, st.SearchStrategy[Evidence]] = {
     Stage.CREATE: created() | refusals | limited,
     Stage.CHECK: seen | unreadable | limited | refusals.filter(lambda e: not isinstance(e, said.OrderRefused)),
     Stage.CLOCK: clock,
-    None: created() | refusals | limited | seen | unreadable | wishes,
+    None: created() | refusals | limited | seen | unreadable | wishes | marks,
 }
 
 

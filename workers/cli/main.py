@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.invoices", "Give an order up."),
+    "mark": ("workers.cli.operators", "Say by hand what became of an invoice, with the reason."),
+    "recheck": ("workers.cli.operators", "Have the provider asked about an invoice now."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
     "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
@@ -35,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 #: In the contract, but not in this release.
-LATER = ("contradictions", "mark", "stuck")
+LATER = ("contradictions", "stuck")
 
 MAX_LINE = 600  #: characters of an error
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended

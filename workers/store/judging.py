@@ -25,8 +25,10 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    Marked,
     ProviderRefused,
     RateLimited,
+    RecheckRequested,
     RetryRequested,
     Seen,
     Unreachable,
@@ -64,6 +66,8 @@ SOURCES: Mapping[type[Evidence], str] = {
     CalledBack: "callback",
     CancelRequested: "shop",
     RetryRequested: "operator",
+    Marked: "operator",
+    RecheckRequested: "operator",
     ClockRanOut: "clock",
 }
 
@@ -88,6 +92,7 @@ class Outcome(NamedTuple):
     reason: str | None = None
     order_id: str | None = None
     account: str | None = None
+    note: str | None = None  #: the decision's
 
 
 class Judged(NamedTuple):
@@ -159,7 +164,7 @@ def _judge_one(
         policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
         decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
     _apply(work, invoice, evidence, decision, before, source_of(judgement))
-    told = decision.event, invoice.reason, invoice.order_id, invoice.account
+    told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
 
