@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -176,7 +176,7 @@ def _seen(case: _Case, evidence: Seen) -> Decision:
     target = evidence.status
     wrong = mismatch(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
     if wrong is not None:
-        return _unbound(case, wrong)
+        return _unbound(case, evidence, wrong)
     if case.status is Status.IN_DOUBT and evidence.provider_ref is not None and target in WATCHED | {Status.PAID}:
         return _adopt(case, evidence)
     if target is None or case.status in UNMADE or (target is case.status and not _grown(case, evidence)):
@@ -313,13 +313,16 @@ def _unmade_or_noted(case: _Case, changes: dict[str, Any], expires_at: datetime 
     return _move(case, Status.PENDING, None, changes, {Stage.CREATE: None, Stage.CHECK: None, Stage.CLOCK: expires_at})
 
 
-def _unbound(case: _Case, why: str) -> Decision:
+def _unbound(case: _Case, evidence: Seen, why: str) -> Decision:
     """An answer that is about something else than what the order asked for: kept, told, and never a payment."""
-    if case.status in FINAL:
+    if case.status in FINAL or (case.status is Status.EXPIRED and not _monitored(case)):
         return Decision("contradiction", note=why, agenda=_nothing())
-    due = _next_poll(case, case.invoice.quiet_polls + 1, _end(case))
+    if _last_call(case, evidence):
+        return replace(_expire(case), note=why)
+    quiet = case.invoice.quiet_polls + 1
+    due = None if case.status in UNMADE else _next_poll(case, quiet, _end(case))
     verdict: Verdict = "noted" if case.invoice.called_only == 0 else "contradiction"
-    return Decision(verdict, {**NOT_CALLED}, note=why, agenda={Stage.CHECK: due})
+    return Decision(verdict, {**NOT_CALLED, "quiet_polls": quiet}, note=why, agenda={Stage.CHECK: due})
 
 
 def _adopt(case: _Case, evidence: Seen) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from domain.decision import Stage
 from domain.evidence import CalledBack, CancelRequested, ClockRanOut, Created, InDoubt, Seen, Unreachable, Unreadable
 from domain.status import Status
-from tests.invoice_world import World, new_invoice, new_policy
+from tests.invoice_world import START, World, new_invoice, new_policy
 
 REF, CODE = "9a1c", "100061"
 
@@ -251,3 +252,20 @@ def test_what_the_shop_gave_up_is_not_paid_by_a_late_callback():
 
     assert world.take(called()).verdict == "contradiction"
     assert world.invoice.status == "cancelled"
+
+
+def test_an_answer_about_something_else_is_not_asked_for_without_end():
+    world = made(policy={"monitor_minutes": Decimal(10), "poll_seconds": 60.0})
+    world.take(called())
+    other = verified(provider_ref="another")
+    for _ in range(200):
+        row = min(world.agenda.values(), key=lambda row: row.due_at, default=None)
+        if row is None:
+            break
+        world.now = max(world.now, row.due_at)
+        if world.agenda.get(Stage.CLOCK) is row:
+            world.take(ClockRanOut(), held=Stage.CLOCK)
+        else:
+            world.take(replace(other, asked_at=world.now), held=Stage.CHECK)
+    assert (world.invoice.status, world.agenda) == ("expired", {})
+    assert world.now <= START + timedelta(minutes=71)
