@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.acceptance.system import ENDED, INTAKE_QUEUE, System, follows
+from tests.chaos.callers import Told, unkept, unpaid
 from tests.chaos.doubts import Causes, early, unexplained
 from tests.chaos.plan import CANCEL, CREATE, HOLD_ACCOUNT
 from tests.chaos.receivers import BAD_ENDPOINTS, dropped, untold
@@ -32,6 +33,12 @@ TO_DELIVER = f"endpoint_id NOT IN ({BAD_ENDPOINTS})"
 #: A broker that is killed may take with it what it confirmed within this time: it writes once in a turn of its loop.
 BROKER_LOSS_SECONDS = 3.0
 UNACKED = "invoices.unacked"
+#: What must be empty at rest: orders, what could be neither stored nor listed, callbacks.
+QUEUES = (INTAKE_QUEUE, "invoices.unstored", "invoices.callbacks")
+#: How long an expired invoice is watched in a campaign.
+MONITOR_SECONDS = 12.0
+#: A callback may wait in the broker, or a commit be under way, for so long before what kept it is gone.
+UNDER_WAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,19 @@ class Sent:
             if any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
         }
 
+    def forgetful(self) -> list[tuple[float, float]]:
+        """Epoch seconds between which what was answered may be gone: with an emptied or killed broker, or a database
+        that was put back."""
+        gone = [end for _, end in self.flushes] + self.broker_kills
+        now, monotonic = time.time(), time.monotonic()
+        broker = [(at - monotonic + now - UNDER_WAY_SECONDS, at - monotonic + now) for at in gone]
+        return broker + [(0.0, before.at) for before in self.restores]
+
+    def gone(self) -> set[str]:
+        """Orders that were there when the database was put back. Made again they have another invoice of the provider's
+        than the one whose payment may be told."""
+        return set().union(*(before.invoices for before in self.restores))
+
     def undone(self, orders: set[str], task: str = CREATE) -> set[str]:
         """Those whose message had been answered in the database that was put back: the answer is gone with it."""
         done = (before.answered if task == CANCEL else before.invoices.keys() for before in self.restores)
@@ -99,7 +119,7 @@ def unfinished(system: System) -> dict[str, int]:
         "agenda": _count(system, f"agenda WHERE due_at IS NOT NULL AND {ENDING}"),
         "untold": _count(system, "event WHERE published_at IS NULL"),
         "deliveries": _count(system, f"delivery WHERE state = 'due' AND {TO_DELIVER}"),
-        "messages": sum(client.llen(key) for key in client.keys(f"{INTAKE_QUEUE}*")),
+        "messages": sum(client.llen(key) for name in QUEUES for key in client.keys(f"{name}*")),
         # Bells are in the same hash for a moment, for as long as anybody runs.
         "unacknowledged": sum(INTAKE_QUEUE.encode() in record for record in client.hvals(UNACKED)),
     }
@@ -125,7 +145,7 @@ def answered_cancellations(system: System) -> set[str]:
     return _cancelled(system) | _turned_away(system).keys()
 
 
-def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes: Causes) -> list[Finding]:
+def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes: Causes, told: Told) -> list[Finding]:
     """Every breach. ``lost``, ``untaken``: as things stood before all was published again."""
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "no order lost": lambda: _lost(system, sent, lost),
@@ -135,6 +155,8 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes:
         "no invoice stuck": lambda: _stuck(system),
         "no lease kept": lambda: _leases(system),
         "no provider call repeated": lambda: _repeated(system, sent),
+        "no callback lost": lambda: unkept(system, told, sent.forgetful()),
+        "what was told as paid is paid": lambda: unpaid(system, told, sent.forgetful(), MONITOR_SECONDS, sent.gone()),
         "no doubt without a fault": lambda: unexplained(system, causes),
         "nothing expires early": lambda: early(system, _made(system), causes.slack_seconds),
         "the truth of the provider": lambda: _contradicting(system),

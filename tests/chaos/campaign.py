@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.audit import Finding, Sent, as_time, audit, parked, unfinished, untaken_cancellations
+from tests.chaos.callers import Callers
 from tests.chaos.crew import Crew, Deaths
 from tests.chaos.doubts import Causes
 from tests.chaos.faults import Faults
@@ -64,6 +65,7 @@ class _Run:
         self._crew = Crew(grounds, plan)
         self._sent = Sent()
         self._faults = Faults(grounds, self._crew, self._sent)
+        self._callers = Callers(grounds.system, plan.payments(), grounds.web_url)
         self._parked = 0
 
     def go(self) -> Result:
@@ -71,6 +73,8 @@ class _Run:
         self._crew.start()
         sender = threading.Thread(target=self._send, args=(self._plan.messages(), time.monotonic()), daemon=True)
         sender.start()
+        caller = threading.Thread(target=self._callers.run, args=(time.monotonic(),), daemon=True)
+        caller.start()
         self._let_faults_happen(time.monotonic())
         self._faults.end()
         sender.join(60)
@@ -84,7 +88,9 @@ class _Run:
         healed = self._drain("heal")
         self._publish(self._plan.cancellations())
         healed += self._drain("heal")
-        findings = audit(self._system, self._sent, lost, untaken, self._causes())
+        self._callers.stop()
+        caller.join(60)
+        findings = audit(self._system, self._sent, lost, untaken, self._causes(), self._callers.told)
         figures = {
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
@@ -192,6 +198,7 @@ class _Run:
             "orders": len(self._sent.at),
             "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
             "cancellations": len(self._sent.cancellations),
+            "callbacks_answered": len(self._callers.told.paid),
             "parked": self._parked,
             "clock": self._clock,
             "cold_starts": self._crew.deaths.cold_starts,

@@ -20,6 +20,7 @@ from tests.chaos.nursery import Nursery
 from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
 from tests.chaos.postgres import run_mortal_postgres
 from tests.chaos.receivers import DEAD_NAME, add_receivers
+from tests.servers import free_port
 
 MONITOR_MINUTES = "0.2"
 #: Its lease, 10 s more, is still over long before an outsider's lock is.
@@ -37,14 +38,15 @@ class Grounds:
     prefixes: Mapping[str, Sequence[str]]  #: by host: what runs a command there, with its clock
     nurseries: Mapping[str, Nursery]  #: by host
     clock: str  #: in a few words
-    database_clock: SettableClock | None = None  #: what the server goes by, where it can be set
+    database_clock: SettableClock | None  #: what the server goes by, where it can be set
+    web_url: str  #: where callbacks go
 
     def spawn(self, name: str, *, cold: bool) -> None:
         """Start a process on its host."""
         host = next(host for host, names in HOSTS.items() if name in names)
 
         def start(name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
-            if cold:
+            if cold or name == "web":  # no Celery process: the nursery can't fork it
                 return spawn(name, [*self.prefixes[host], *argv], environment, log)
             return self.nurseries[host].start(argv, environment, log)
 
@@ -84,13 +86,14 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
             )
         stack.enter_context(system)
         put_doors_before(stack, system, doors)
-        system.environment |= plan.session.environment
+        web_url = f"http://127.0.0.1:{(port := free_port())}"
+        system.environment |= {"INVOICES_WEB_PORT": str(port), **plan.session.environment}
         shift, clock = _south_clock(plan.clock_shift_seconds, folder)
         spaces = {name: hosts.command(name) if hosts else () for name in HOSTS}
         prefixes = {name: (*space, *(shift if name == "south" else ())) for name, space in spaces.items()}
         nurseries = {name: stack.enter_context(Nursery(command)) for name, command in prefixes.items()}
         stack.callback(end_all, system)  # before their nurseries end
-        yield Grounds(system, doors, postgres, hosts, prefixes, nurseries, clock, database_clock)
+        yield Grounds(system, doors, postgres, hosts, prefixes, nurseries, clock, database_clock, web_url)
 
 
 def set_database_defaults(url: str, settings: Mapping[str, str]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from tests.acceptance.system import nebulox_order, zeroxhost_order
 from workers.fault_points import POINTS
 
-PROCESSES = ("intake", "intake2", "worker", "worker2", "beat")
+PROCESSES = ("intake", "intake2", "worker", "worker2", "beat", "web")
 #: The two hosts of `HOSTS=2`, and who runs there. The south's clock is wrong, and its cable may be pulled.
-HOSTS = {"north": ("intake", "worker", "beat"), "south": ("intake2", "worker2")}
+HOSTS = {"north": ("intake", "worker", "beat", "web"), "south": ("intake2", "worker2")}
 #: Which steps which process takes; SQL statements are everybody's.
 INTAKE_POINTS = tuple(p for p in POINTS if p.startswith(("message.", "order.", "sql.")))
 WORKER_POINTS = tuple(p for p in POINTS if not p.startswith(("message.", "order.")))
@@ -27,6 +27,8 @@ COLD_SHARE = 0.1
 #: Lives that only a random instant ends: without them a slow machine would get nothing done between two kills.
 POINTLESS_SHARE = 0.35
 CANCELLED_SHARE = 0.08
+#: Of Nebulox's orders so many are paid, these seconds after they were sent.
+PAID_SHARE, PAID_SECONDS = 0.5, (1.0, 7.0)
 #: How far the south's clock is ahead, by seed. Receivers refuse a webhook whose time is 5 minutes off.
 CLOCK_SHIFTS = (0, 240, -240)
 #: Between two kills at random instants.
@@ -110,6 +112,14 @@ class PlannedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """An order that its customer pays, and when."""
+
+    at: float
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Life:
     """How a process is started, and the point and pass it dies at; empty: until something else kills it."""
 
@@ -165,6 +175,13 @@ class Plan:
         """A share of the orders is cancelled: at once, or when it has been made."""
         dice = random.Random(f"{self.seed}/cancellations")
         return [_cancellation(order, dice) for order in self.orders() if dice.random() < CANCELLED_SHARE]
+
+    def payments(self) -> list[Payment]:
+        """Nebulox's orders that are paid: the provider tells of it by a callback. On one host only."""
+        dice = random.Random(f"{self.seed}/payments")
+        orders = [order for order in self.orders() if order.fields["account"] == "nebulox" and self.hosts == 1]
+        paid = [order for order in orders if dice.random() < PAID_SHARE]
+        return [Payment(order.at + dice.uniform(*PAID_SECONDS), order.order_id) for order in paid]
 
     def messages(self) -> list[PlannedMessage]:
         """Orders and cancellations, by time."""
@@ -258,7 +275,7 @@ def _kills(seconds: float, dice: random.Random) -> Iterator[Fault]:
     yield from pauses
     at = 2.0
     while at < seconds:
-        target = dice.choices(PROCESSES, (20, 20, 28, 28, 4))[0]
+        target = dice.choices(PROCESSES, (20, 20, 28, 28, 4, 6))[0]
         if target == "worker2" and any(pause.at - 3 <= at <= pause.at + pause.seconds + 3 for pause in pauses):
             target = "intake"
         yield Fault(at, "kill", target)
