@@ -9,7 +9,7 @@ import structlog
 from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import CalledBack
-from domain.ports import Provider
+from domain.ports import CallbackUnreadable, Provider
 from workers.pump import Slots, Work
 from workers.stages.judging import tell_all
 from workers.store.agenda import Claim
@@ -28,7 +28,12 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
 
     def read(account: str, body: bytes) -> CalledBack | None:
         found = accounts.get(account)
-        return None if found is None else providers[found.provider].read_callback(body)
+        if found is None:
+            return None
+        try:
+            return providers[found.provider].read_callback(body)
+        except CallbackUnreadable:  # another release kept it, or the account is another provider's by now
+            return None
 
     return Work(
         stage=Stage.CALLBACK,
@@ -37,6 +42,7 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
         claim=lambda lane, limit: store.claim(Stage.CALLBACK, lane, limit, CALLBACK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         commit=lambda claims: _judge(store, claims, read),
+        keep=store.renew,
         name_of=lambda claim: {"callback": claim.subject, "account": claim.lane},
         batch=CALLBACK_BATCH,
         group=CALLBACK_BATCH,
@@ -44,9 +50,11 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
     )
 
 
-def _judge(store: Store, claims: Sequence[Claim], read: Read) -> None:
-    outcomes, matches = store.judge_callbacks(claims, read)
+def _judge(store: Store, claims: Sequence[Claim], read: Read) -> list[Claim]:
+    """Returns what was left: somebody else has it locked."""
+    outcomes, matches, left = store.judge_callbacks(claims, read)
     tell_all(outcomes)
     for one in matches:
         if one.reason is not None:
             log.warning("callback.unmatched", account=one.claim.lane, callback=one.callback_id, reason=one.reason)
+    return left

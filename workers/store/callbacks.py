@@ -17,7 +17,7 @@ from domain.evidence import CalledBack
 from domain.models import Callback
 from domain.status import FINAL
 from workers.store.agenda import AGENDA, Claim, insert_into
-from workers.store.bulk import execute_keyed, execute_numbered, insert_rows, keyed, numbered
+from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, keyed, locking, numbered
 from workers.store.database import Database
 from workers.store.intake import INVOICE, storable
 from workers.store.judging import Judgement
@@ -65,6 +65,18 @@ def keep(connection: Connection, database: Database, callbacks: Sequence[NewCall
     lines = [_line(number, account, now) for (account, _), number in sorted(new.items(), key=lambda item: item[1])]
     insert_rows(connection, AGENDA, lines)
     return [new.pop((one.account, one.digest), None) is not None for one in callbacks]
+
+
+def free_claims(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Those of these whose own rows nobody else has locked; they are ours from now on, and other locks are waited for
+    but shortly. What is gone is free."""
+    connection.execute(SHORT_WAIT)
+    numbers, subjects = {int(claim.subject) for claim in claims}, [(claim.subject,) for claim in claims]
+    held = {str(number) for number in execute_numbered(connection, _ids, numbers).scalars()}
+    held -= {str(number) for number in execute_numbered(connection, locking(_locked_ids, "skip"), numbers).scalars()}
+    lines = set(execute_keyed(connection, _lines, ("subject",), subjects).scalars())
+    held |= lines - set(execute_keyed(connection, locking(_locked_lines, "skip"), ("subject",), subjects).scalars())
+    return [claim for claim in claims if claim.subject not in held]
 
 
 def match(
@@ -206,6 +218,27 @@ def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str]
         return {}
     found = execute_keyed(connection, _of_references, ("account", "reference"), keys).all()
     return {(one.account, one.reference): one.invoice_id for one in found}
+
+
+@functools.cache
+def _ids(dialect: str) -> Any:
+    return select(CALLBACK.c.id).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def _locked_ids(dialect: str, **how: Any) -> Any:
+    return _ids(dialect).with_for_update(**how)
+
+
+@functools.cache
+def _lines(dialect: str) -> Any:
+    rows = AGENDA.c.stage == Stage.CALLBACK.value, keyed(dialect, AGENDA.c.subject)
+    return select(AGENDA.c.subject).where(*rows).order_by(AGENDA.c.subject)
+
+
+@functools.cache
+def _locked_lines(dialect: str, **how: Any) -> Any:
+    return _lines(dialect).with_for_update(**how)
 
 
 @functools.cache

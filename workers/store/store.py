@@ -84,6 +84,14 @@ class Taken(NamedTuple):
     left: list[Judgement]
 
 
+class CallbacksJudged(NamedTuple):
+    """What came of callbacks: outcomes, what each was matched with, and those that were left, rows being locked."""
+
+    outcomes: list[Outcome]
+    matches: list[Match]
+    left: list[Claim]
+
+
 class Store:
     """What the database knows and how it changes. Raises ``database.UNAVAILABLE`` while the database is away."""
 
@@ -150,14 +158,42 @@ class Store:
         self._ring_all({(Stage.CALLBACK, account) for account in fresh})
         return kept
 
-    def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> tuple[list[Outcome], list[Match]]:
-        """Match claimed callbacks with their invoices and judge what they say, all in one transaction."""
+    def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> CallbacksJudged:
+        """Match claimed callbacks with their invoices and judge what they say, all in one transaction.
+
+        What somebody else keeps locked is left, and to be brought again: it holds up no other.
+        """
+        judged, matches = self._at_once(
+            lambda locks: self._judge_callbacks(claims, read, locks), lambda: self._judge_free_callbacks(claims, read)
+        )
+        done = {one.claim for one in matches}
+        return CallbacksJudged(self._told(judged), matches, [claim for claim in claims if claim not in done])
+
+    def _judge_free_callbacks(self, claims: Sequence[Claim], read: Read) -> tuple[Judged, list[Match]]:
+        """Those that nobody else holds anything of. Which invoices they need shows when they are matched: once more
+        without those that are held."""
+        held: frozenset[str] = frozenset()
+        while True:
+            try:
+                return self._judge_callbacks(claims, read, "skip", held)
+            except PairsHeld as pairs:
+                held |= pairs.invoices
+                self._careful_until = time.monotonic() + CAREFUL_SECONDS
+
+    def _judge_callbacks(
+        self, claims: Sequence[Claim], read: Read, locks: Locks, held: frozenset[str] = frozenset()
+    ) -> tuple[Judged, list[Match]]:
         with self.database.transaction() as connection:
-            matches = callbacks.match(connection, self._policy, claims, read)
+            if locks == "skip":
+                claims = callbacks.free_claims(connection, claims)
+            found = callbacks.match(connection, self._policy, claims, read)
+            matches = [one for one in found if held.isdisjoint(said.invoice_id for said in one.judgements)]
             judgements = [judgement for one in matches for judgement in one.judgements]
-            judged = judging.judge(connection, self.database, self._policy, judgements)
+            judged = judging.judge(connection, self.database, self._policy, judgements, None, locks)
+            if judged.left:
+                raise PairsHeld(judged.left)
             callbacks.settle(connection, matches)
-        return self._told(judged), matches
+        return judged, matches
 
     def unmatched_callbacks(self, limit: int = 0) -> Sequence[Any]:
         """Callbacks that no invoice is known for, newest first; 0: all."""
