@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from workers.cli.demo.orders import ROUND
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,12 +39,18 @@ def processes_of(home):
 
 
 def test_a_demo_with_one_order_of_each_kind_holds(tmp_path):
-    process = start_demo(tmp_path, "--orders", "30", "--json", "--svg", str(tmp_path / "demo.svg"))
+    process = start_demo(tmp_path, "--orders", str(len(ROUND)), "--json", "--svg", str(tmp_path / "demo.svg"))
     out, err = process.communicate(timeout=110)
     assert process.returncode == 0, (out, err)
     report = json.loads(out)
     assert report["holds"]
-    assert report["counts"] == {"paid": 18, "expired": 10, "failed": 2}
+    details = {check["what"]: check["detail"] for check in report["checks"]}
+    assert details["Nebulox orders were paid by its callbacks"].startswith("9 of 9; 1 of them late, ")
+    assert details["callbacks sent = answered = kept"] == (
+        "12 sent, 12 answered, 1 of them repeats, 11 kept; 1 never came"
+    )
+    assert details["forged callbacks were refused, none is kept"] == "2 forged, 2 refused"
+    assert report["counts"] == {"paid": 27, "expired": 8, "failed": 2}
     assert (tmp_path / "demo.svg").read_text().startswith("<svg")
     assert list((tmp_path / "demo").iterdir()) == []
     assert processes_of(tmp_path) == []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
 from workers.cli.context import ensure_broker, settings
 from workers.cli.errors import CommandFailed
+from workers.cli.sandbox_callbacks import callback_path, callback_url, is_at_sandbox, name_address, read_listening
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -42,9 +43,10 @@ def up_command(workers: int, sandbox: bool) -> int:
     try:
         upgrade(config.database_url)
         processes = read_processes(workers)
-        if sandbox and points_at_sandbox(config):
+        has_sandbox = sandbox and points_at_sandbox(config)
+        if has_sandbox:
             processes.insert(0, sandbox_process(config))
-        return supervise(processes)
+        return supervise(processes, log=take_lines(config) if has_sandbox else None)
     finally:
         if started:
             stop_valkey(config.home)
@@ -70,13 +72,30 @@ def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[P
 
 def points_at_sandbox(config: Settings) -> bool:
     """Whether an account's address is the sandbox's port on this machine."""
-    places = [urlsplit(account.base_url) for account in config.accounts.values()]
-    return any(place.hostname in {"127.0.0.1", "localhost"} and place.port == config.sandbox_port for place in places)
+    return any(is_at_sandbox(account, config) for account in config.accounts.values())
 
 
 def sandbox_process(config: Settings) -> ProcessSpec:
-    """Both sandbox providers and the receiver, in a process of their own."""
+    """Both sandbox providers and the receiver, in a process of their own; its callbacks go to our web process."""
     from workers.embedded.procfile import ProcessSpec
 
-    argv: Sequence[str] = (sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port))
-    return ProcessSpec("sandbox", tuple(argv))
+    argv = [sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
+    url = callback_url(config)
+    return ProcessSpec("sandbox", (*argv, *(["--callback-url", url] if url else [])))
+
+
+def take_lines(config: Settings) -> Callable[[str], None] | None:
+    """Prints the log, and tells the sandbox where the web process listens on a free port; None: nothing to tell."""
+    path = callback_path(config)
+    if path is None or config.web_port:
+        return None
+    control = f"http://127.0.0.1:{config.sandbox_port}/control"
+
+    def take(line: str) -> None:
+        print(line, flush=True)
+        url = read_listening(line)
+        if url is not None:
+            # A thread of its own: the sandbox may still be starting, and the log has to go on.
+            threading.Thread(target=name_address, args=(control, url + path), daemon=True).start()
+
+    return take

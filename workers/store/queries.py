@@ -24,6 +24,7 @@ ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
 DELIVERY: Table = SQLModel.metadata.tables["delivery"]
 ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
 EVIDENCE: Table = SQLModel.metadata.tables["evidence"]
+CALLBACK: Table = SQLModel.metadata.tables["callback"]
 REJECTED: Table = SQLModel.metadata.tables["rejected_message"]
 
 Item = TypeVar("Item")
@@ -113,6 +114,11 @@ def count_events(connection: Connection) -> tuple[int, int]:
 def every_invoice(connection: Connection) -> Sequence[Row[Any]]:
     """All of them, at once: for small databases such as a demo's."""
     return connection.execute(select(INVOICE)).all()
+
+
+def callback_digests(connection: Connection) -> Sequence[str]:
+    """The digest of every callback that is kept, at once: for small databases such as a demo's."""
+    return connection.execute(select(CALLBACK.c.digest)).scalars().all()
 
 
 def every_event(connection: Connection) -> Sequence[Row[Any]]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
+#: The account whose provider calls back when somebody pays.
+CALLED_BACK = "nebulox"
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -19,6 +22,7 @@ class Kind:
     calls: int = 1
     minutes: str | None = None  #: its lifetime at Nebulox, which gives no expiry of its own
     prefix: str = "d"
+    anomaly: str | None = None  #: what has to be odd about its end; None: anything may be
 
 
 _PAID = "~lifetime:12~pay:{}~"
@@ -37,37 +41,49 @@ def _unpaid(minutes: str, fault: str = "", calls: int = 1) -> Kind:
     return Kind(what, "nebulox", "expired", f"~fault:{fault}~" if fault else "", calls, minutes)
 
 
-#: One round; longer demos repeat it. Nebulox orders can only expire: its callbacks come with a later release.
+def _called(what: str, markers: str, minutes: str = "0.5", calls: int = 1) -> Kind:
+    """Paid at Nebulox, which tells of it by callbacks."""
+    return Kind(what, CALLED_BACK, "paid", markers, calls, minutes)
+
+
+#: One round; longer demos repeat it.
 ROUND: tuple[Kind, ...] = (
     _paid("1"),
     _unpaid("0.06"),
     _paid("2"),
     Kind("expired", "zeroxhost", "expired", "~lifetime:4~"),
     Kind("refused", "zeroxhost", "failed", prefix="refuse"),
-    _unpaid("0.10"),
+    _called("paid, called back", "~pay:1~"),
     Kind("confirmed, then paid", "zeroxhost", "paid", "~lifetime:15~confirm:1~pay:4~"),
     _faulty("status=503"),
-    _unpaid("0.08", "rate_limited=1", 2),
+    _called("rate_limited, then paid", "~fault:rate_limited=1~pay:1~", calls=2),
+    _called("paid, with a forged callback", "~pay:2~callback:forged,twice~"),
     _paid("3"),
     _faulty("accept_then_timeout=20"),
     Kind("refused", "nebulox", "failed", "~fault:refused~", 1, "0.1"),
     _paid("1.5"),
     _faulty("truncated"),
-    _unpaid("0.07"),
+    Kind("expired, then paid late", CALLED_BACK, "paid", "~pay:6~", minutes="0.05", anomaly="late"),
+    _called("paid in two parts, the last callback lost", "~underpay:1~pay:3~callback:lost=2~"),
     Kind("underpaid", "zeroxhost", "expired", "~lifetime:6~underpay:1~"),
     _faulty("html"),
+    Kind("forged only, then expired", CALLED_BACK, "expired", "~expire:1~callback:forged_only~", minutes="0.06"),
     _paid("2.5"),
     _unpaid("0.09", "status=502", 2),
     _faulty("reset"),
     _paid("4"),
+    _called("paid, called back before it was made", "~pay:0~callback:early~"),
+    Kind("underpaid, called back", CALLED_BACK, "expired", "~underpay:1~", minutes="0.15", anomaly="underpaid"),
     Kind("expired", "zeroxhost", "expired", "~lifetime:7~"),
     _faulty("duplicate"),
-    _unpaid("0.12"),
+    _called("paid, called back in disorder", "~underpay:1~pay:2~callback:reordered~"),
     _faulty("delay=1", 1),
     _paid("1"),
     _faulty("garbage"),
     _unpaid("0.05", "html", 2),
     _paid("3.5"),
+    _called("paid, an old callback", "~pay:1~callback:old~"),
+    _called("paid, a late and oddly spelled callback", "~pay:1~callback:late=2,spelled~"),
     _faulty("rate_limited=1"),
 )
 

@@ -11,7 +11,15 @@ import redis
 
 from domain.exact_json import read_json
 from domain.status import OPEN, Status
-from workers.store.queries import count_by_status, count_events, count_rejected, every_event, every_invoice
+from workers.cli.demo.orders import CALLED_BACK
+from workers.store.queries import (
+    callback_digests,
+    count_by_status,
+    count_events,
+    count_rejected,
+    every_event,
+    every_invoice,
+)
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -42,10 +50,15 @@ class Progress:
         """Whether a provider was asked for an order and its answer is written."""
         return any(count for status, count in self.counts.items() if status != Status.QUEUED)
 
-    def is_over(self, orders: int) -> bool:
-        """Whether every order has ended, or was turned away, and everybody was told."""
+    def is_over(self, orders: int, paid: int = 0) -> bool:
+        """Whether every order has ended, or was turned away, and everybody was told.
+
+        ``paid``: how many are to be paid in the end, some of them after they expired.
+        """
         running = sum(self.counts.get(status, 0) for status in OPEN)
-        return not running and not self.waiting and sum(self.counts.values()) + self.rejected >= orders
+        if running or self.waiting or self.counts.get(Status.PAID, 0) < paid:
+            return False
+        return sum(self.counts.values()) + self.rejected >= orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +86,17 @@ def look(database: Database) -> Progress:
 def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
     """Hold everything against each other."""
     receiver = stand.receiver()
-    calls = stand.calls()
+    calls, posted = stand.calls(), stand.callbacks()
     with stand.database.reading() as connection:
         ended = {row.order_id: row for row in every_invoice(connection)}
+        kept, partly = Counter(callback_digests(connection)), set[str]()
         last: dict[str, int] = {}
         told: set[str] = set()
         gaps = 0
         for event in every_event(connection):
             told.add(event.id)
+            if event.type == "invoice.partially_paid":
+                partly.add(event.invoice_id)
             if event.sequence:
                 gaps += event.sequence != last.get(event.invoice_id, 0) + 1
                 last[event.invoice_id] = event.sequence
@@ -98,6 +114,9 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
                 f"{len(last)} invoices, {gaps + receiver['gaps']} gaps, {receiver['out_of_order']} out of order",
             ),
             _check_calls(orders, calls),
+            _check_called_back(orders, ended, partly),
+            _check_callbacks(posted, kept),
+            _check_forged(posted, kept),
         ],
     )
 
@@ -114,9 +133,10 @@ def _check_ends(orders: Sequence[DemoOrder], ended: dict[str, Any]) -> Check:
     wrong = []
     for order in orders:
         found = ended.get(order.fields["order_id"])
-        if found is None or found.status != order.kind.ends:
+        if found is None or found.status != order.kind.ends or order.kind.anomaly not in {None, found.anomaly}:
             status = found.status if found else "missing"
-            wrong.append(f"{order.fields['order_id']} ({order.kind.what}) is {status}, not {order.kind.ends}")
+            due = " ".join(word for word in (order.kind.ends, order.kind.anomaly) if word)
+            wrong.append(f"{order.fields['order_id']} ({order.kind.what}) is {status}, not {due}")
     detail = "; ".join(wrong[:3]) or ", ".join(f"{n} {s}" for s, n in Counter(o.kind.ends for o in orders).items())
     return Check("every order ended as it had to", not wrong, detail)
 
@@ -138,6 +158,34 @@ def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -
         first = wrong[0]
         detail = f"{first.sandbox_id} was created {made[first.sandbox_id]} times, not {first.kind.calls}"
     return Check("no order was created more often than needed", not wrong, detail)
+
+
+def _check_called_back(orders: Sequence[DemoOrder], ended: dict[str, Any], partly: set[str]) -> Check:
+    """Nebulox can be asked only by what its callbacks bring: they have to arrive, and to be understood."""
+    due = [order for order in orders if order.kind.account == CALLED_BACK and order.kind.ends == Status.PAID]
+    found = [ended[order.fields["order_id"]] for order in due if order.fields["order_id"] in ended]
+    paid = [row for row in found if row.status == Status.PAID]
+    late, parts = sum(row.anomaly == "late" for row in paid), sum(row.id in partly for row in paid)
+    detail = f"{len(paid)} of {len(due)}; {late} of them late, {parts} partly at first"
+    return Check("Nebulox orders were paid by its callbacks", len(paid) == len(due), detail)
+
+
+def _check_callbacks(posted: dict[str, Any], kept: Counter[str]) -> Check:
+    """Whatever was answered is kept, once; and nothing else is."""
+    digests = {one["digest"] for one in posted["callbacks"] if one["ended"] == "answered"}
+    holds = posted["sent"] == posted["answered"] and digests == kept.keys() and kept.total() == len(kept)
+    repeats = posted["answered"] - len(digests)
+    detail = f"{posted['sent']} sent, {posted['answered']} answered, {repeats} of them repeats, {kept.total()} kept"
+    lost = f"; {posted['lost']} never came" if posted["lost"] else ""
+    return Check("callbacks sent = answered = kept", holds, detail + lost)
+
+
+def _check_forged(posted: dict[str, Any], kept: Counter[str]) -> Check:
+    forged = [one for one in posted["callbacks"] if one["forged"]]
+    taken = [one for one in forged if one["digest"] in kept or one["status"] != 401]
+    holds = posted["forged"] == posted["forged_refused"] == len(forged) and not taken
+    detail = f"{posted['forged']} forged, {posted['forged_refused']} refused"
+    return Check("forged callbacks were refused, none is kept", holds, detail)
 
 
 def _read_stream(config: Settings) -> set[str]:

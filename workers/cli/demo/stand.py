@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ import httpx
 
 from workers.cli.context import ensure_broker
 from workers.cli.demo.home import settle_in
+from workers.cli.demo.orders import CALLED_BACK
 from workers.cli.errors import CommandFailed
+from workers.cli.sandbox_callbacks import name_address, read_listening
 from workers.cli.up import read_processes
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ WORKERS = 2
 #: The receiver's first answers are refusals: retries are part of the picture.
 REFUSED_DELIVERIES = 5
 STOP_SECONDS = 10.0
+START_SECONDS = 60.0
+#: How long the last callbacks may take.
+CALLBACK_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Stand:
     sandbox: SandboxProcess
     http: httpx.Client
     failed: list[BaseException]
+    told: threading.Event  #: set once the sandbox knows where the web process takes callbacks
 
     def receiver(self) -> dict[str, Any]:
         """What the receiver counted."""
@@ -50,6 +57,16 @@ class Stand:
             answer = self.http.get(f"{self.sandbox.control_url}/calls", params=query).raise_for_status().json()
             found += answer["calls"]
         return found
+
+    def callbacks(self) -> dict[str, Any]:
+        """What the sandbox has posted, once nothing is on its way any more (or CALLBACK_SECONDS later)."""
+        deadline = time.monotonic() + CALLBACK_SECONDS
+        while True:
+            answer = self.http.get(f"{self.sandbox.control_url}/callbacks", params={"limit": "0"})
+            posted: dict[str, Any] = answer.raise_for_status().json()
+            if not posted["waiting"] or time.monotonic() > deadline:
+                return posted
+            time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -75,9 +92,31 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
         parts.callback(database.close)
         http = parts.enter_context(httpx.Client(trust_env=False, timeout=10))
         _add_receiver(config, database, sandbox, http)
-        failed: list[BaseException] = []
-        parts.enter_context(_supervised(lambda line: print(line, file=log, flush=True), failed))
-        yield Stand(config, database, sandbox, http, failed)
+        stand = Stand(config, database, sandbox, http, [], threading.Event())
+        parts.enter_context(_supervised(lambda line: _take_line(stand, log, line), stand.failed))
+        _await_callbacks(stand)
+        yield stand
+
+
+def _take_line(stand: Stand, log: TextIO, line: str) -> None:
+    """A line of the processes' log. The web process has a free port: it says which one, after each start anew."""
+    print(line, file=log, flush=True)
+    url = read_listening(line)
+    if url is None:
+        return
+    if name_address(stand.sandbox.control_url, f"{url}/callbacks/{CALLED_BACK}"):
+        stand.told.set()
+    else:
+        stand.failed.append(CommandFailed("the sandbox does not take the address for callbacks"))
+
+
+def _await_callbacks(stand: Stand) -> None:
+    """Return when callbacks have somewhere to go. Raises CommandFailed."""
+    deadline = time.monotonic() + START_SECONDS
+    while not stand.told.wait(0.1):
+        raise_failure(stand)
+        if time.monotonic() > deadline:
+            raise CommandFailed(f"the web process did not start within {START_SECONDS:g} s: see its log")
 
 
 def _add_receiver(config: Settings, database: Database, sandbox: SandboxProcess, http: httpx.Client) -> None:
