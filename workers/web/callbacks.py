@@ -106,6 +106,9 @@ class CallbackDesk:
             self._away_until = perf_counter() + AWAY_SECONDS
             log.warning("callback.database_away", account=callback.account, error=type(error).__name__)
             return None
+        except Exception:  # a bug, or what no database takes: it waits on the shelf until that is mended
+            log.exception("callback.bug", account=callback.account, traceback=True)
+            return None
         return "kept" if is_new else "repeated"
 
     async def _on_shelf(self, account: Account, callback: NewCallback, headers: Headers) -> str | None:
@@ -124,7 +127,12 @@ class CallbackDesk:
         if account is None or not self._is_signed(account, body, headers):
             self._count("unknown" if account is None else account_name, "forged")
             return
-        said = self._providers[account.provider].read_callback(body)
+        try:
+            said = self._providers[account.provider].read_callback(body)
+        except CallbackUnreadable as error:
+            log.warning("callback.unreadable", account=account_name, reason=str(error))
+            self._count(account_name, "unreadable")
+            return
         if said is not None:
             self._keep([_kept(account_name, body, headers, said)])
 

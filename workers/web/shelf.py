@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from kombu import Queue
 
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, may_be_its_own
 
 log = structlog.get_logger()
 
@@ -60,7 +60,8 @@ class Shelf:
         self._filled.set()
 
     def run(self, take: Take, stopping: threading.Event) -> None:
-        """Empty the queue whenever the database is there, until the process stops."""
+        """Empty the queue whenever the database is there, until the process stops. What can't be kept for a reason of
+        its own stays, behind the others."""
         wait = FIRST_WAIT_SECONDS
         while not stopping.is_set():
             self._filled.clear()
@@ -84,18 +85,29 @@ class Shelf:
             contextlib.closing(self._app.connection_for_read(heartbeat=0)) as connection,
             connection.channel() as channel,
         ):
-            queue = self._queue()(channel)
-            queue.queue_declare()
-            while not stopping.is_set() and (message := queue.get()) is not None:
+            queue, failure = self._queue()(channel), None
+            for _ in range(queue.queue_declare().message_count):
+                message = None if stopping.is_set() else queue.get()
+                if message is None:
+                    break
                 found = _read(message)
+                if found is None:
+                    message.ack()
+                    log.warning("callback.none_on_the_shelf", size=len(message.body or b""))
+                    continue
                 try:
-                    if found is not None:
-                        take(*found)
-                except UNAVAILABLE:
-                    message.requeue()
-                    raise
+                    take(*found)
+                except Exception as error:
+                    if isinstance(error, UNAVAILABLE) and not may_be_its_own(error):
+                        message.requeue()
+                        raise
+                    self.put(*found)  # behind the others: it holds up none, and is there before it goes here
+                    failure = failure or error
+                else:
+                    log.info("callback.taken_from_the_shelf", account=found[0])
                 message.ack()
-                log.info("callback.taken_from_the_shelf", account=found[0] if found else None, usable=found is not None)
+        if failure is not None:
+            raise failure
 
     def _queue(self) -> Queue:
         """Of the kind that the intake's is."""
