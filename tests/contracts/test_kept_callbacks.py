@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import SILENT_ACCOUNT, open_store, pend, queue, rows
+from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.store.callbacks import CALLBACK, NewCallback
 from workers.store.intake import INVOICE
@@ -98,3 +101,27 @@ def test_the_doctor_says_when_the_last_callback_came_and_that_none_did_for_days(
         connection.execute(INVOICE.update().values(id=earliest_id(now - DAYS), created_at=now - DAYS))
     found = by_cause(check_callbacks(database, config))["no_callback"]
     assert (found.state, "came 9 d ago" in found.detail, "the first 3 d ago" in found.detail) == ("note", True, True)
+
+
+def many(database, count=3000):
+    """Callbacks of before: half are matched, half about no known invoice."""
+    with database.transaction() as connection:
+        said = {"account": SILENT_ACCOUNT, "at": database.now(connection), "body": b"{}", "headers": "{}"}
+        each = [{"digest": f"d{n}", "order_id": f"o{n}", "reference": f"r{n}"} for n in range(count)]
+        states = ({"state": "matched", "invoice_id": "inv_1"}, {"state": "unmatched", "invoice_id": None})
+        connection.execute(CALLBACK.insert(), [said | one | states[n % 2] for n, one in enumerate(each)])
+        if database.is_postgresql:
+            connection.execute(text("ANALYZE callback"))
+
+
+def test_what_belongs_to_a_callback_or_to_a_new_invoice_is_found_by_index_however_many_are_kept(database, store):
+    many(database)
+    said: dict[str, Any] = {"order_id": "o1", "reference": "r1", "word": "COMPLETED", "amount": None}
+    store.keep_callbacks([NewCallback(account=SILENT_ACCOUNT, digest="new", body=b"{}", headers="{}", **said)])
+    claims = store.claim(Stage.CALLBACK, SILENT_ACCOUNT, 10, 60)
+    paid = CalledBack(status=Status.PAID, word="COMPLETED")
+
+    plan = explained(database, lambda: store.judge_callbacks(claims, lambda *_: paid), r"SELECT callback\.state")
+    assert "ix_callback_reference" in plan
+    plan = explained(database, lambda: pend(store, account=SILENT_ACCOUNT), r"SELECT callback\.id, callback\.account")
+    assert "ix_callback_order" in plan

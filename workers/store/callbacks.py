@@ -110,8 +110,9 @@ def recall(connection: Connection, database: Database, orders: Sequence[tuple[st
     asked = sorted(set(orders))
     if not asked:
         return False
-    rows = execute_keyed(connection, _unmatched_of, ("account", "order_id"), asked).all()
-    return _again(connection, database, [(row.id, row.account) for row in rows], "an invoice of its order was made")
+    rows = execute_keyed(connection, _of_order_ids, ("account", "order_id"), asked).all()
+    found = [(row.id, row.account) for row in rows if row.state == UNMATCHED]
+    return _again(connection, database, found, "an invoice of its order was made")
 
 
 def unmatched(connection: Connection, limit: int) -> Sequence[Row[Any]]:
@@ -217,7 +218,8 @@ def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str]
     if not keys:
         return {}
     found = execute_keyed(connection, _of_references, ("account", "reference"), keys).all()
-    return {(one.account, one.reference): one.invoice_id for one in found}
+    matched = [one for one in found if one.state == MATCHED and one.invoice_id is not None]
+    return {(one.account, one.reference): one.invoice_id for one in matched}
 
 
 @functools.cache
@@ -253,17 +255,17 @@ def _of_orders(dialect: str) -> Any:
     return select(INVOICE.c.id, INVOICE.c.status, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 
+# Without a condition on the state: SQLite would go by the index on that, through all callbacks that are in it.
 @functools.cache
 def _of_references(dialect: str) -> Any:
     key = CALLBACK.c.account, CALLBACK.c.reference
-    chosen = keyed(dialect, *key), CALLBACK.c.state == MATCHED, CALLBACK.c.invoice_id.is_not(None)
-    return select(CALLBACK.c.invoice_id, *key).where(*chosen).order_by(CALLBACK.c.id)
+    return select(CALLBACK.c.state, CALLBACK.c.invoice_id, *key).where(keyed(dialect, *key)).order_by(CALLBACK.c.id)
 
 
 @functools.cache
-def _unmatched_of(dialect: str) -> Any:
+def _of_order_ids(dialect: str) -> Any:
     key = CALLBACK.c.account, CALLBACK.c.order_id
-    return select(CALLBACK.c.id, CALLBACK.c.account).where(CALLBACK.c.state == UNMATCHED, keyed(dialect, *key))
+    return select(CALLBACK.c.id, CALLBACK.c.account, CALLBACK.c.state).where(keyed(dialect, *key))
 
 
 def _row(one: NewCallback, now: datetime) -> dict[str, Any]:
