@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 
 import pytest
@@ -12,8 +13,10 @@ import redis
 from config.celeryconfig import INTAKE_QUEUE, WORK_QUEUE
 from tests.contracts.doctor_cases import settings
 from workers.cli.doctor import broker as looked_at
+from workers.cli.doctor import shelf
 from workers.cli.doctor.broker import Watched, watch_queue
 from workers.cli.doctor.workers import _tell_idle, _tell_missing, _tell_queue, check_workers
+from workers.web.shelf import QUEUE as CALLBACKS
 
 SEPARATOR = "\x06\x16"  #: kombu's, between a queue and a priority
 READS_BOTH = {"intake@a": [INTAKE_QUEUE], "worker@a": [WORK_QUEUE]}
@@ -121,3 +124,20 @@ def test_a_missing_kind_of_process_is_a_note():
     assert (note.state, note.cause) == ("note", "no_intake")
     (note,) = _tell_missing({"intake@a": [INTAKE_QUEUE]})
     assert (note.state, note.cause) == ("note", "no_worker")
+
+
+def test_callbacks_that_nobody_takes_from_the_shelf_are_told(config, client, monkeypatch):
+    monkeypatch.setattr(shelf, "PATIENCE_SECONDS", 0.1)
+    assert list(shelf.check_shelf(config)) == []
+    client.lpush(CALLBACKS, message(), message())
+
+    (found,) = shelf.check_shelf(config)
+    assert (found.state, found.cause, found.count) == ("wrong", "callbacks_waiting", 2)
+
+
+def test_callbacks_that_are_being_taken_are_not_told(config, client, monkeypatch):
+    monkeypatch.setattr(shelf, "PATIENCE_SECONDS", 60)
+    client.lpush(CALLBACKS, *(message() for _ in range(3)))
+    monkeypatch.setattr(time, "sleep", lambda _: client.rpop(CALLBACKS))
+
+    assert list(shelf.check_shelf(config)) == []

@@ -78,6 +78,13 @@ def connect(config: Settings) -> Connection:
     )
 
 
+def count_messages(config: Settings, queue: str) -> int:
+    """How many wait in a queue; none where nobody has declared it yet."""
+    with connect(config) as connection:
+        connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
+        return _look(connection, queue).waiting
+
+
 def watch_queue(config: Settings, queue: str) -> Watched:
     """Look until a message is taken, at most for a while; an empty queue only once."""
     with connect(config) as connection:

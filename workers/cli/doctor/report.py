@@ -46,6 +46,7 @@ def _parts(config: Settings) -> list[tuple[str, Check]]:
     from workers.cli.doctor.database import check_database
     from workers.cli.doctor.providers import check_account, check_profiles
     from workers.cli.doctor.redis_server import check_redis
+    from workers.cli.doctor.shelf import check_shelf
     from workers.cli.doctor.unstored import check_unstored
     from workers.cli.doctor.workers import check_workers
 
@@ -55,6 +56,7 @@ def _parts(config: Settings) -> list[tuple[str, Check]]:
         ("broker", partial(check_broker, config)),
         ("redis", partial(check_redis, config)),
         ("unstored", partial(check_unstored, config)),
+        ("shelf", partial(check_shelf, config)),
         ("accounts", partial(check_profiles, config)),
         *((f"account {name}", partial(check_account, account)) for name, account in accounts),
         ("workers", partial(check_workers, config)),

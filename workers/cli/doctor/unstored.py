@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from workers.cli.doctor.broker import TIMEOUT_SECONDS, connect
+from workers.cli.doctor.broker import TIMEOUT_SECONDS, count_messages
 from workers.cli.doctor.finding import Finding, ago, counted
 from workers.cli.doctor.redis_server import embedded_runs
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 def check_unstored(config: Settings) -> Iterator[Finding]:
     """How many, since when, and why. Says nothing where there are none, nor where broker or Redis can't be asked."""
+    from workers.unstored import QUEUE
+
     if config.embedded_broker and not embedded_runs(config):
         return
-    messages, (since, why) = _count(config), _read_note(config)
+    messages, (since, why) = count_messages(config, QUEUE), _read_note(config)
     if not messages and since is None:
         return
     now = datetime.now(UTC)
@@ -28,18 +30,6 @@ def check_unstored(config: Settings) -> Iterator[Finding]:
     detail = f"{counted(messages, 'message')} could be neither stored nor listed{lasting} ({why or 'the log says why'})"
     advice = "they are tried again at least once a minute, and stored by themselves once the cause is mended"
     yield Finding("unstored", "wrong", f"{detail}: {advice}", "unstored", since, messages)
-
-
-def _count(config: Settings) -> int:
-    from workers.unstored import QUEUE
-
-    with connect(config) as connection:
-        connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
-        channel = connection.channel()
-        try:
-            return int(channel.queue_declare(QUEUE, passive=True).message_count)
-        except connection.channel_errors:  # no worker has declared it yet
-            return 0
 
 
 def _read_note(config: Settings) -> tuple[datetime | None, str]:
