@@ -53,6 +53,7 @@ class InvoiceView(Protocol):
     called_only: int | None
     called_at: datetime | None
     called_looks: int | None
+    contradicted: str | None  #: kinds of contradictions that were told, with spaces between
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Policy:
 Agenda = dict[Stage, datetime | None]
 
 #: applied: something changed · noted: kept, the status stays · ignored: says nothing new ·
-#: contradiction: against a closed invoice; kept, and nothing changes.
+#: contradiction: against what is known; kept, told once a kind, and changes nothing else.
 Verdict = Literal["applied", "noted", "ignored", "contradiction"]
 
 

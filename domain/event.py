@@ -78,19 +78,28 @@ def invoice_fields(invoice: Any) -> dict[str, Any]:
     }
 
 
-def envelope(invoice: Any, *, event_id: str, event_type: str, previous_status: str, time: datetime) -> bytes:
+def envelope(
+    invoice: Any,
+    *,
+    event_id: str,
+    event_type: str,
+    previous_status: str,
+    time: datetime,
+    more: Mapping[str, str] | None = None,
+) -> bytes:
     """The event's bytes: written once into the outbox, and those very bytes are signed and sent.
 
     Written out as text, ``write_json`` takes three times as long: thousands of invoices may expire at one instant. Its
-    ``data`` is what ``invoice_fields`` says and ``previous_status``; a test holds them together.
+    ``data`` is what ``invoice_fields`` says, ``previous_status`` and ``more``; a test holds them together.
     """
     moment = format_time(time)
+    added = "".join(f",{quoted(name)}:{quoted(value)}" for name, value in (more or {}).items())
     return (
         f'{{"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(f"/invoices/{invoice.account}")}'
         f',"type":{quoted(event_type)},"subject":{quoted(invoice.id)},"time":"{moment}","timestamp":"{moment}"'
         f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"'
         f',"data":{{{_order(invoice)},{_payment(invoice)},{_course(invoice)}'
-        f',"previous_status":{quoted(previous_status)}}}}}'
+        f',"previous_status":{quoted(previous_status)}{added}}}}}'
     ).encode()
 
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from domain import schedule
+from domain.against import CONTRADICTION, against
 from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news, mismatch, objection, reading
 from domain.decision import Agenda, Decision, InvoiceView, Policy, Stage, Verdict
 from domain.evidence import (
@@ -78,7 +79,21 @@ def decide(
     invoice: InvoiceView, evidence: Evidence, policy: Policy, now: datetime, jitter: float = 0.0, epoch: int = 0
 ) -> Decision:
     """Judge one piece of evidence against the invoice as it is now. Pure; raises nothing for any evidence."""
-    return _JUDGES[type(evidence)](_Case(invoice, Status(invoice.status), policy, now, jitter, epoch), evidence)
+    case = _Case(invoice, Status(invoice.status), policy, now, jitter, epoch)
+    decision = _JUDGES[type(evidence)](case, evidence)
+    return decision if decision.verdict != "contradiction" else _contradicted(case, evidence, decision)
+
+
+def _contradicted(case: _Case, evidence: Evidence, decision: Decision) -> Decision:
+    """A contradiction has an event of its own in the invoice's sequence, once for each kind. Nobody outside knows of
+    an invoice that is still silent."""
+    note = decision.note or f"{against(evidence)}, and it is {case.status}"
+    told, kind = (case.invoice.contradicted or "").split(), note.partition(":")[0]
+    if kind in told or case.status in SILENT:
+        return replace(decision, note=note)
+    sequence = next_sequence(case.invoice.sequence, case.epoch)
+    changes = {**decision.changes, "sequence": sequence, "contradicted": " ".join([*told, kind])}
+    return replace(decision, note=note, changes=changes, event=CONTRADICTION)
 
 
 # ---------------------------------------------------------------- what a create brought
@@ -425,7 +440,7 @@ def _marked(case: _Case, evidence: Marked) -> Decision:
         return Decision("ignored", note=f"it is {target} already")
     if not may_mark(case.status, target):
         verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
-        return Decision(verdict, note=f"status: marked as {target} by {evidence.by}, and it is {case.status}")
+        return Decision(verdict, note=f"mark: marked as {target} by {evidence.by}, and it is {case.status}")
     changes: dict[str, Any] = {}
     if target is Status.PAID:
         told = anomaly_of(evidence.paid_amount, case.invoice.pay_amount)

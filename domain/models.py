@@ -137,6 +137,7 @@ class Invoice(SQLModel, table=True):
     called_only: int | None = Field(default=None)  #: 1: it fits no other invoice of the order
     called_at: datetime | None = Field(default=None, sa_type=UtcTime)
     called_looks: int | None = Field(default=None)  #: look-ups since then
+    contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
 
 
 class Agenda(SQLModel, table=True):

@@ -67,6 +67,7 @@ def new_invoice(**given: Any) -> SimpleNamespace:
         "called_only": None,
         "called_at": None,
         "called_looks": None,
+        "contradicted": None,
     }
     unknown = set(given) - set(fields)
     assert not unknown

@@ -28,6 +28,7 @@ import kombu
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
+from domain.against import CONTRADICTION
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
@@ -438,6 +439,9 @@ class System:
                 assert _time(told["created_at"]) >= _time(invoices[told["invoice_id"]]["expires_at"])
         for invoice_id, row in invoices.items():
             assert _is_whole([told["sequence"] for told in by_invoice[invoice_id]], row["sequence"]), row
+            for told in by_invoice[invoice_id]:
+                data = told["envelope"]["data"]
+                assert told["type"] != CONTRADICTION or data["status"] == data["previous_status"], told
             ends = [told for told in by_invoice[invoice_id] if told["type"].removeprefix("invoice.") in ENDED]
             # Ended twice: a payment came late. One that was never confirmed leaves no anomaly on the row.
             late = [told for told in by_invoice[invoice_id] if told["envelope"]["data"]["anomaly"] == "late"]

@@ -104,8 +104,9 @@ def test_several_pieces_about_one_invoice_in_one_batch_are_judged_one_after_the_
     assert [outcome.status for outcome in outcomes] == ["pending", "pending", "confirming", "paid", "paid"]
     assert [outcome.verdict for outcome in outcomes] == ["applied"] * 4 + ["contradiction"]
     events = events_of(database, invoice_id)
-    assert [event.sequence for event in events] == [1, 2, 3]
-    assert [json.loads(event.body)["data"]["status"] for event in events] == ["pending", "confirming", "paid"]
+    assert [event.sequence for event in events] == [1, 2, 3, 4]
+    assert [event.type for event in events][2:] == ["invoice.paid", "invoice.contradiction"]
+    assert [json.loads(event.body)["data"]["status"] for event in events] == ["pending", "confirming", "paid", "paid"]
     assert invoice_of(database, invoice_id).status == "paid"
     assert agenda_of(database, invoice_id) == {}
     assert set(agenda_of(database, other)) == {"check", "clock"}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import evidence as said
+from domain.against import CONTRADICTION
 from domain.decision import Decision, Stage
 from domain.evidence import ClockRanOut, Created, Evidence, InDoubt, Seen
 from domain.lifecycle import LAST_LOOKS, REFUSED_REASONS
@@ -134,14 +135,15 @@ def check_move(before: dict[str, Any], decision: Decision, world: World) -> None
         assert world.invoice.updated_at == world.now
     else:
         assert new is old
-        assert decision.event is None
+        assert decision.event in {None, CONTRADICTION}
+        assert decision.event is None or decision.verdict == "contradiction"
         waits_for = {None, *REFUSED_REASONS.values()} if new is Status.QUEUED else {before["reason"]}
         assert world.invoice.reason in waits_for
     assert world.invoice.sequence == before["sequence"] + (decision.event is not None)
     if old in FINAL:
         assert new is old or (old, new) == (Status.PAID, Status.REFUNDED)
         if new is old:
-            assert decision.changes == {}
+            assert set(decision.changes) in (set(), {"sequence", "contradicted"})
     assert world.invoice.first_open == int(bool(before["first_open"]) and new in OPEN)
 
 

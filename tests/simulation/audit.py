@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from domain.against import CONTRADICTION
 from domain.status import SILENT, TRANSITIONS, Status
 from tests.acceptance.system import follows
 from tests.simulation.database import moment
@@ -151,14 +152,27 @@ def _history(world: Any) -> Iterator[str]:
         world, "SELECT invoice_id, sequence, type, body FROM event WHERE sequence > 0"
     ):
         events[invoice][sequence] = kind
-        was, status = Status(json.loads(body)["data"]["previous_status"]), Status(kind.partition(".")[2])
-        if status not in TRANSITIONS[was]:
+        data = json.loads(body)["data"]
+        was, status = Status(data["previous_status"]), Status(data["status"])
+        if kind == CONTRADICTION:
+            if was is not status or status in SILENT:
+                yield f"{invoice}: a contradiction is told with {was} -> {status}"
+        elif kind != f"invoice.{status}" or status not in TRANSITIONS[was]:
             yield f"{invoice}: an event tells of {was} -> {status}"
     for invoice in sorted(told.keys() | events.keys()):
-        if not told[invoice].items() <= events[invoice].items():
+        # A contradiction that was judged in the same transaction as a change, after it, has the row's sequence.
+        moves = {_move_of(events[invoice], sequence): kind for sequence, kind in told[invoice].items()}
+        if not moves.items() <= events[invoice].items():
             yield f"{invoice}: changed by {told[invoice]}, told {events[invoice]}"
         if not all(follows(after, before) for before, after in pairwise([0, *sorted(events[invoice])])):
             yield f"{invoice}: sequences {events[invoice]}"
+
+
+def _move_of(events: dict[int, str], sequence: int) -> int:
+    """The sequence of the change of status that came last, up to this one."""
+    while events.get(sequence) == CONTRADICTION:
+        sequence -= 1
+    return sequence
 
 
 def _early(world: Any) -> Iterator[str]:

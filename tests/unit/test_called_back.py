@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain.against import CONTRADICTION
 from domain.decision import Stage
 from domain.evidence import CalledBack, CancelRequested, ClockRanOut, Created, InDoubt, Seen, Unreachable, Unreadable
 from domain.status import Status
@@ -111,7 +112,7 @@ def test_a_callback_that_is_contradicted_by_what_is_known_never_pays(claim, kind
     claim = {"pay_currency": "BTC", **claim}
 
     decision = world.take(called(reference=None, **claim))
-    assert (decision.verdict, decision.event) == ("contradiction", None)
+    assert (decision.verdict, decision.event) == ("contradiction", CONTRADICTION)
     assert decision.note.startswith(kind)
     assert world.invoice.status == "pending"
     assert world.take(called(reference=None, paid_amount=Decimal("9.5"), pay_currency="BTC")).event == "invoice.paid"
@@ -134,7 +135,7 @@ def test_an_answer_about_something_else_is_a_contradiction_and_no_payment(answer
     world.take(called())
 
     decision = world.take(verified(**answer), held=Stage.CHECK)
-    assert (decision.verdict, decision.event, world.invoice.status) == ("contradiction", None, "pending")
+    assert (decision.verdict, decision.event, world.invoice.status) == ("contradiction", CONTRADICTION, "pending")
     assert decision.note.startswith(kind)
 
 
@@ -196,7 +197,8 @@ def test_an_older_word_is_no_news_and_a_closed_invoice_stays_closed(status, word
     world.invoice.status = status.value
 
     decision = world.take(called(word.value, word))
-    assert (decision.verdict, decision.event, world.invoice.status) == (verdict, None, status.value)
+    event = CONTRADICTION if verdict == "contradiction" else None
+    assert (decision.verdict, decision.event, world.invoice.status) == (verdict, event, status.value)
 
 
 def test_a_repeated_callback_asks_nobody_again():
@@ -227,7 +229,7 @@ def test_what_no_look_up_ever_confirmed_ends_as_a_contradiction():
     world.pass_time(600)
 
     decision = world.take(ClockRanOut(), held=Stage.CLOCK)
-    assert (decision.verdict, decision.event) == ("contradiction", None)
+    assert (decision.verdict, decision.event) == ("contradiction", CONTRADICTION)
     assert decision.note.startswith("status")
 
 

@@ -66,7 +66,7 @@ def test_one_that_was_cancelled_is_not_marked_as_paid_but_the_word_is_kept(invoi
     ran = invoices("mark", invoice, "paid", "--reason", "it came after all", "--json")
     assert (ran.code, ran.lines[0]["marked"], ran.lines[0]["why"]) == (1, False, "it is cancelled")
     (kept,) = evidence(store, "Marked")
-    assert (kept.verdict, kept.note.partition(":")[0]) == ("contradiction", "status")
+    assert (kept.verdict, kept.note.partition(":")[0]) == ("contradiction", "mark")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from domain import evidence as said
+from domain.against import CONTRADICTION
 from domain.decision import Stage
 from domain.evidence import CancelRequested, ClockRanOut, Seen
 from domain.status import Anomaly, Status
@@ -273,5 +274,6 @@ def test_a_second_cancellation_is_no_news():
 def test_evidence_against_a_closed_invoice_is_told_apart_and_changes_nothing(status, evidence, verdict):
     world = World(new_invoice(status=status, sequence=3, first_open=0), new_policy())
     decision = world.take(evidence)
-    assert (decision.verdict, decision.changes, decision.event) == (verdict, {}, None)
+    event, changed = (CONTRADICTION, {"sequence", "contradicted"}) if verdict == "contradiction" else (None, set())
+    assert (decision.verdict, set(decision.changes), decision.event) == (verdict, changed, event)
     assert world.agenda == {}

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mark": ("workers.cli.operators", "Say by hand what became of an invoice, with the reason."),
     "recheck": ("workers.cli.operators", "Have the provider asked about an invoice now."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
+    "contradictions": ("workers.cli.contradictions", "List what was said against what is known of an invoice."),
     "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
@@ -37,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 #: In the contract, but not in this release.
-LATER = ("contradictions", "stuck")
+LATER = ("stuck",)
 
 MAX_LINE = 600  #: characters of an error
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended

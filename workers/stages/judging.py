@@ -47,10 +47,10 @@ def tell_all(outcomes: Sequence[Outcome]) -> None:
 
 def _tell(log: Any, outcome: Outcome) -> None:
     fields = {"invoice_id": outcome.invoice_id, "order_id": outcome.order_id, "account": outcome.account}
-    if outcome.event_type is not None:
+    if outcome.verdict == "contradiction":
+        log.warning("invoice.contradicted", status=outcome.status, what=outcome.note, **fields)
+    elif outcome.event_type is not None:
         log.info(outcome.event_type, was=outcome.status_before, reason=outcome.reason, **fields)
     elif outcome.verdict == "applied":
         event = f"invoice.{outcome.status}"
         log.info(event, was=outcome.status_before, reason=outcome.reason, **fields)
-    elif outcome.verdict == "contradiction":
-        log.warning("invoice.contradicted", status=outcome.status, **fields)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from domain.against import CONTRADICTION
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.event import envelope, new_id
 from domain.evidence import (
@@ -50,6 +51,7 @@ RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
 _EPOCH = select(func.coalesce(func.max(RESTORATION.c.epoch), 0))
 
 RAW_CHARACTERS = 16_384
+MAX_NOTE = 1000  #: characters of what is wrong
 #: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
 SOON = timedelta(seconds=2)
 
@@ -263,8 +265,27 @@ def _apply(
         work.agenda[stage.value, invoice.id] = due_at
     if decision.event is not None:
         event_id = new_id("evt")
-        body = envelope(invoice, event_id=event_id, event_type=decision.event, previous_status=before, time=work.now)
+        body = envelope(
+            invoice,
+            event_id=event_id,
+            event_type=decision.event,
+            previous_status=before,
+            time=work.now,
+            more=_contradiction(decision),
+        )
         work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
+
+
+def _contradiction(decision: Decision) -> dict[str, str] | None:
+    """What the event of a contradiction tells beside the invoice."""
+    if decision.event != CONTRADICTION or decision.note is None:
+        return None
+    kind, _, words = _note(decision.note).partition(": ")
+    return {"kind": kind, "words": words}
+
+
+def _note(note: str) -> str:
+    return storable(note)[:MAX_NOTE]
 
 
 def source_of(judgement: Judgement) -> str:
@@ -304,7 +325,7 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
             "verdict": decision.verdict,
             "source": source,
-            "note": None if decision.note is None else storable(decision.note)[:1000],
+            "note": None if decision.note is None else _note(decision.note),
         }
     )
 

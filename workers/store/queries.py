@@ -61,7 +61,7 @@ def list_invoices(
         query = query.where(INVOICE.c.account == account)
     if since is not None:
         query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
-    return _newest_first(database, query, "id", limit)
+    return newest_first(database, query, "id", limit)
 
 
 def find_invoice(connection: Connection, name: str, account: str | None = None) -> Row[Any] | None:
@@ -88,7 +88,7 @@ def events_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
 
 def list_events(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:
     """Events of all invoices, newest first; ``limit`` 0 means all of them."""
-    return _newest_first(database, select(EVENT), "number", limit)
+    return newest_first(database, select(EVENT), "number", limit)
 
 
 def evidence_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
@@ -209,7 +209,7 @@ def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False)
     query = select(REJECTED)
     if waiting:
         query = query.where(REJECTED.c.redriven_at.is_(None))
-    return _newest_first(database, query, "id", limit)
+    return newest_first(database, query, "id", limit)
 
 
 def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
@@ -238,7 +238,8 @@ def earliest_id(time: datetime) -> str:
     return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
 
 
-def _newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[Row[Any]]:
+def newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[Row[Any]]:
+    """The rows of ``query`` by the falling column ``key``; ``limit`` 0: all of them."""
     return _pages(database, query, query.selected_columns[key], limit, lambda _, page: page)
 
 

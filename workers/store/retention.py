@@ -1,8 +1,8 @@
 """Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence,
 old callbacks.
 
-Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so does a
-callback that no invoice is known for.
+Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so do a
+callback that no invoice is known for, and a contradiction until the invoice is marked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
 from workers.store.kept import KEPT
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
+from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.seek import first_number
 
 #: Rows per transaction: short enough that nobody waits for it.
@@ -81,8 +82,11 @@ def _events(dialect: str) -> Any:
 
 
 def _remove_evidence(connection: Connection, before: datetime) -> int:
+    """A contradiction stays until somebody has marked the invoice."""
     end = first_number(connection, EVIDENCE.c.id, EVIDENCE.c.at, before)
-    old = select(EVIDENCE.c.id).where(EVIDENCE.c.id < end, EVIDENCE.c.at < before).order_by(EVIDENCE.c.id).limit(BATCH)
+    is_open = (EVIDENCE.c.verdict == AGAINST) & ~settled()
+    old = select(EVIDENCE.c.id).where(EVIDENCE.c.id < end, EVIDENCE.c.at < before, ~is_open)
+    old = old.order_by(EVIDENCE.c.id).limit(BATCH)
     return connection.execute(delete(EVIDENCE).where(EVIDENCE.c.id.in_(old))).rowcount
 
 

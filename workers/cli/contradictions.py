@@ -1,0 +1,55 @@
+"""`invoices contradictions`: what was said against what is known of an invoice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.context import open_database
+from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+
+@click.command("contradictions")
+@limit_option
+@json_option
+def contradictions_command(limit: int, as_json: bool) -> None:
+    """List what was said against what is known of an invoice, newest first. It is kept, and changed nothing.
+
+    Look at the provider which is right; `invoices mark` says so, and settles what was said before.
+    """
+    from workers.store.reads.contradictions import list_contradictions
+
+    with open_database() as database:
+        rows = list_contradictions(database, limit=limit)
+        if as_json:
+            for row in rows:
+                print_json(_fields(row))
+            return
+        columns = ("ID", "AT", "INVOICE", "ORDER", "ACCOUNT", "IS NOW", "KIND", "WHAT WAS SAID", "WHO", "SETTLED")
+        lines = (_line(row) for row in rows)
+        print_table(columns, lines, empty="nothing contradicts anything")
+
+
+def _line(row: Row[Any]) -> tuple[Any, ...]:
+    kind, words = _parts(row)
+    settled = "marked" if row.settled else ""
+    return row.id, row.at, row.invoice_id, row.order_id, row.account, row.status, kind, words, row.source, settled
+
+
+def _fields(row: Row[Any]) -> dict[str, Any]:
+    kind, words = _parts(row)
+    about = {"id": row.id, "invoice": row.invoice_id, "order_id": row.order_id, "account": row.account}
+    said = {"kind": kind, "words": words, "source": row.source}
+    return {**about, "at": plain(row.at), **said, "status": row.status, "settled": bool(row.settled)}
+
+
+def _parts(row: Row[Any]) -> tuple[str, str]:
+    """Kind and words; evidence of earlier releases had none."""
+    if row.note is None:
+        return "status", str(row.detail)[:200]
+    kind, _, words = row.note.partition(": ")
+    return kind, words

@@ -1,0 +1,31 @@
+"""What was said against what is known of an invoice: kept as evidence, and it changed nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, exists, select
+
+from workers.store.database import Database
+from workers.store.judging import EVIDENCE
+from workers.store.queries import INVOICE, newest_first
+
+AGAINST = "contradiction"
+
+
+def settled() -> ColumnElement[bool]:
+    """An operator has marked the invoice since."""
+    later = EVIDENCE.alias("later")
+    marked = later.c.kind == "Marked", later.c.verdict == "applied"
+    return exists().where(later.c.invoice_id == EVIDENCE.c.invoice_id, later.c.id > EVIDENCE.c.id, *marked)
+
+
+def list_contradictions(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:
+    """Newest first, with the invoice's order and account; ``limit`` 0: all of them."""
+    query = (
+        select(EVIDENCE, INVOICE.c.order_id, INVOICE.c.account, INVOICE.c.status, settled().label("settled"))
+        .join(INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
+        .where(EVIDENCE.c.verdict == AGAINST)
+    )
+    return newest_first(database, query, "id", limit)
