@@ -54,6 +54,7 @@ class Account(BaseModel):
     previous_api_key: SecretStr | None = Field(default=None, min_length=1)  #: its callbacks still verify
     callback_grace_minutes: Minutes = Field(default=Decimal(5), ge=0, le=525_600)
     underpaid_tolerance_percent: Minutes = Field(default=Decimal(0), ge=0, le=50)
+    late_payment: Literal["settle", "hold"] = "settle"  #: whether a person decides about what came after the expiry
     verify: VerifyNames = Field(default_factory=VerifyNames)
     price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
 

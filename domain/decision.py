@@ -71,6 +71,7 @@ class Policy:
     asked_by_reference: bool = False
     callback_grace_minutes: Decimal = Decimal(5)
     underpaid_tolerance_percent: Decimal = Decimal(0)
+    late_payment: Literal["settle", "hold"] = "settle"
 
 
 #: When each stage is due next; None: it has nothing more to do.

@@ -213,6 +213,8 @@ def _seen(case: _Case, evidence: Seen) -> Decision:
 
 def _step(case: _Case, target: Status, word: str, changes: dict[str, Any]) -> Decision:
     """A step forward (or back from confirming) that the provider reports."""
+    if case.status is Status.EXPIRED and case.policy.late_payment == "hold" and changes.get("anomaly") is not None:
+        return _hold(case, target, word, changes)
     if target not in OPEN:
         return _close(case, target, word, changes)
     end = case.invoice.expires_at or case.now
@@ -220,6 +222,19 @@ def _step(case: _Case, target: Status, word: str, changes: dict[str, Any]) -> De
         end = case.invoice.monitor_until or max(end, case.now) + _minutes(case.policy.monitor_minutes)
         changes["monitor_until"] = end
     return _move(case, target, word, changes, {Stage.CHECK: _next_poll(case, 0, end), Stage.CLOCK: end})
+
+
+def _hold(case: _Case, target: Status, word: str, changes: Mapping[str, Any]) -> Decision:
+    """A late payment waits for a person's mark: the invoice stays expired. Watched on until the payment is certain."""
+    why = f"late_payment: {word}, after it expired"
+    fields: dict[str, Any] = {**changes, "anomaly": Anomaly.LATE}
+    if case.invoice.anomaly != Anomaly.LATE:
+        fields["updated_at"] = case.now
+    if target is Status.PAID:
+        return Decision("contradiction", fields | NOT_CALLED, note=why, agenda=_nothing())
+    quiet = case.invoice.quiet_polls + 1
+    look = _next_poll(case, quiet, _end(case))
+    return Decision("contradiction", fields | {"quiet_polls": quiet}, note=why, agenda={Stage.CHECK: look})
 
 
 def _anomaly(case: _Case, target: Status, evidence: Seen) -> Anomaly | str | None:

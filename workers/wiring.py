@@ -170,6 +170,7 @@ def _policy(account: Account, settings: Settings) -> Policy:
         can_be_asked=PROVIDERS[account.provider].can_be_asked,
         asked_by_reference=PROVIDERS[account.provider].asked_by_reference,
         callback_grace_minutes=account.callback_grace_minutes,
+        late_payment=account.late_payment,
         underpaid_tolerance_percent=account.underpaid_tolerance_percent,
     )
 

@@ -41,6 +41,7 @@ policies = st.builds(
     hold_refused_minutes=st.sampled_from([Decimal(0), Decimal(10)]),
     monitor_minutes=st.sampled_from([Decimal(0), Decimal(5), Decimal(1440)]),
     can_be_asked=st.booleans(),
+    late_payment=st.sampled_from(["settle", "hold"]),
 )
 waits = st.none() | st.sampled_from([-1.0, 0.0, 2.5, 1e9, float("inf"), float("nan")])
 
