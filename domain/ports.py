@@ -38,6 +38,14 @@ class CallbackUnreadable(ValueError):  # noqa: N818 - reads as what is the matte
     """A signed callback that can't be understood. The message names the field."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignedSample:
+    """A callback as the provider would sign it, about no invoice of anybody's."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
 class Provider(Protocol):
     """One payment provider. Adapters are stateless: they build a request, read the answer, set no status."""
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recheck": ("workers.cli.operators", "Have the provider asked about an invoice now."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
     "contradictions": ("workers.cli.contradictions", "List what was said against what is known of an invoice."),
+    "callbacks": ("workers.cli.callbacks", "Test whether a provider's callbacks would arrive."),
     "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),

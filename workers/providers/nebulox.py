@@ -15,11 +15,11 @@ from domain.echo import echoes
 from domain.evidence import CalledBack, CreateAnswer, Created, LookUpAnswer, OrderRefused
 from domain.exact_json import number, write_flat
 from domain.order import Order, OrderError
-from domain.ports import CreateRequest
+from domain.ports import CreateRequest, SignedSample
 from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
-from workers.providers.nebulox_payments import is_signed, read_callback, verify
+from workers.providers.nebulox_payments import is_signed, read_callback, sample_callback, verify
 from workers.providers.refusal import Refusals, read_create
 
 CREATE_PATH = "/api/invoice/create"
@@ -91,6 +91,11 @@ class Nebulox:
     def read_callback(body: bytes) -> CalledBack | None:
         """What a callback says. Raises CallbackUnreadable."""
         return read_callback(body)
+
+    @staticmethod
+    def sample_callback(account: Account) -> SignedSample:
+        """Of a type that is about no invoice."""
+        return sample_callback(account)
 
 
 def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, Any]:

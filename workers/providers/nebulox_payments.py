@@ -14,7 +14,7 @@ from decimal import Decimal
 from domain.account import Account
 from domain.evidence import CalledBack, LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
 from domain.exact_json import JsonError, raw, read_strict_json, write_json
-from domain.ports import CallbackUnreadable
+from domain.ports import CallbackUnreadable, SignedSample
 from domain.status import Status
 from workers.providers.answer import Answer, Failure, one_line, read_message, read_retry_after
 from workers.providers.call import Call
@@ -65,6 +65,14 @@ def is_signed(body: bytes, headers: Sequence[tuple[str, str]], account: Account)
 
 def _sign(key: str, body: bytes) -> str:
     return hmac.digest(key.encode(), body, hashlib.sha256).hex()
+
+
+def sample_callback(account: Account) -> SignedSample:
+    """A callback of a type that is about no invoice, signed with the account's key of today."""
+    fields = {"type": "TEST", "orderId": "invoices-callbacks-test", "status": "PENDING", "isWallet": False}
+    body = write_json(fields).encode()
+    signature = _sign(account.api_key.get_secret_value(), body)
+    return SignedSample(body, (("content-type", "application/json"), ("X-Hash", signature)))
 
 
 def read_callback(body: bytes) -> CalledBack | None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from domain.account import Account
 from domain.order import Order
-from domain.ports import Provider
+from domain.ports import Provider, SignedSample
 from workers.providers.call import Call
 from workers.providers.nebulox import Nebulox
 from workers.providers.zeroxhost import ZeroxHost
@@ -28,6 +28,11 @@ class Adapter(Provider, Protocol):
     @staticmethod
     def check_account(account: Account) -> None:
         """Raise ValueError (naming the field) for a setting this provider can't work with."""
+        ...
+
+    @staticmethod
+    def sample_callback(account: Account) -> SignedSample | None:
+        """A signed callback that matches nothing and is not kept; None where the provider sends none."""
         ...
 
 

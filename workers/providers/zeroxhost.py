@@ -152,6 +152,10 @@ class ZeroxHost:
         """Nothing: see ``verify_callback``."""
         return None
 
+    @staticmethod
+    def sample_callback(account: Account) -> None:
+        """None: see ``verify_callback``."""
+
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
         """An answer for each ref, all of it within one ``timeout_seconds`` of the account."""
         wanted = list(dict.fromkeys(refs))

@@ -1,0 +1,88 @@
+"""`invoices callbacks test`: whether a provider's callbacks would arrive."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.callback_address import callback_url
+from workers.cli.context import settings
+from workers.cli.errors import CommandFailed
+from workers.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    import httpx
+
+    from domain.ports import SignedSample
+
+TIMEOUT_SECONDS = 15.0
+SHOWN_BYTES = 300  #: of an answer that is not 200
+
+
+@click.group("callbacks")
+def callbacks_command() -> None:
+    """Providers' callbacks: whether they would arrive."""
+
+
+@callbacks_command.command("test")
+@click.argument("account")
+@json_option
+def test(account: str, as_json: bool) -> int:
+    """Post a signed sample, which is about no invoice, to the account's public callback address.
+
+    Nothing is kept of it. The exit code is 1 when the answer is not 200.
+    """
+    from workers.providers.registry import PROVIDERS
+
+    config = settings()
+    if account not in config.accounts:
+        raise CommandFailed(f"there is no account {account!r}; known are {', '.join(sorted(config.accounts))}")
+    configured = config.accounts[account]
+    sample = PROVIDERS[configured.provider].sample_callback(configured)
+    if sample is None:
+        raise CommandFailed(f"{configured.provider} sends no callbacks: its invoices are looked up")
+    url = callback_url(config, account)
+    if url is None:
+        raise CommandFailed("INVOICES_PUBLIC_URL is not set: it says where providers reach the web process")
+    began = time.monotonic()
+    status, words = _post(url, sample)
+    seconds = round(time.monotonic() - began, 3)
+    if as_json:
+        print_json({"account": account, "url": url, "ok": status == 200, "status": status, "words": words or None})
+    if status != 200:
+        came = "no answer came" if status is None else f"answered {status}"
+        raise CommandFailed(f"{url}: {came}{f' ({words})' if words else ''}{_hint(status)}")
+    if not as_json:
+        click.echo(f"{url} answered 200 within {seconds:.3f} s: callbacks arrive, and the key is the same there")
+    return 0
+
+
+def _post(url: str, sample: SignedSample) -> tuple[int | None, str]:
+    """The answer's status, None where none came, and a few words of it."""
+    import httpx
+
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client,
+            client.stream("POST", url, content=sample.body, headers=dict(sample.headers)) as answer,
+        ):
+            return answer.status_code, "" if answer.status_code == 200 else _beginning(answer)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return None, " ".join(str(error).split()) or type(error).__name__
+
+
+def _beginning(answer: httpx.Response) -> str:
+    text = next(answer.iter_bytes(SHOWN_BYTES), b"").decode("utf-8", "replace")
+    return " ".join(text.split())
+
+
+def _hint(status: int | None) -> str:
+    if status == 401:
+        return ": does the web process there have this account, with the same api_key?"
+    if status is not None and 300 <= status < 400:
+        return ": providers follow no redirect, give the last address"
+    if status in {404, 405, 421}:
+        return ": does this address lead to the web process (INVOICES_WEB_ALLOWED_HOSTS, the proxy's paths)?"
+    return ": does the web process run (`invoices web`), and does the address lead to it?"
