@@ -231,7 +231,7 @@ def _hold(case: _Case, target: Status, word: str, changes: Mapping[str, Any]) ->
     if case.invoice.anomaly != Anomaly.LATE:
         fields["updated_at"] = case.now
     if target is Status.PAID:
-        return Decision("contradiction", fields | NOT_CALLED, note=why, agenda=_nothing())
+        return Decision("contradiction", {**fields, **NOT_CALLED}, note=why, agenda=_nothing())
     quiet = case.invoice.quiet_polls + 1
     look = _next_poll(case, quiet, _end(case))
     return Decision("contradiction", fields | {"quiet_polls": quiet}, note=why, agenda={Stage.CHECK: look})
