@@ -491,7 +491,17 @@ def _move(case: _Case, target: Status, reason: str | None, changes: Mapping[str,
     called = case.invoice.called_status
     if called and not is_news(target, Status(called)):
         fields |= NOT_CALLED
+    elif called:
+        agenda, fields = _still_called(case, agenda, fields)
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
+
+
+def _still_called(case: _Case, agenda: Agenda, fields: dict[str, Any]) -> tuple[Agenda, dict[str, Any]]:
+    """A callback says more than the move that is made: the look-up lagged, so it is looked again soon."""
+    due, soon = agenda.get(Stage.CHECK), case.after(LOOK_AGAIN_SECONDS[0])
+    if due is None or due <= soon:
+        return agenda, fields
+    return {**agenda, Stage.CHECK: soon}, {**fields, "called_looks": 1}
 
 
 def _close(case: _Case, target: Status, reason: str, changes: Mapping[str, Any] | None = None) -> Decision:

@@ -93,3 +93,26 @@ def test_a_callback_for_an_order_that_nobody_knows_is_kept_and_matched_once_it_i
     system.order(nebulox_order("early-1"))
     system.wait_for_statuses(paid=1)
     assert system.rows("SELECT state FROM callback") == [{"state": "matched"}]
+
+
+@pytest.mark.parametrize("system", ["verify"], indirect=True)
+def test_whatever_is_odd_about_its_callbacks_a_paid_order_is_paid_once_and_an_unpaid_one_is_not(system):
+    """The provider itself calls back: nobody polls here, so a payment is seen through callbacks or not at all."""
+    assert system.control("callbacks", {"url": f"{system.web_url()}/callbacks/nebulox"})["sent"] == 0
+    odd = "late=0.2", "twice", "reordered", "forged", "lost=1", "early", "old", "spelled", "wrong_amount", "wrong_coin"
+    seen = [f"seen-{n}~underpay:0.2~pay:0.6~callback:{quirk}~" for n, quirk in enumerate(odd)]
+    unseen = ["unseen-1~pay:0.2~callback:lost~", "unseen-2~pay:0.2~callback:forged_only~"]
+    unpaid = ["unpaid-1~expire:0.2~callback:forged_only~", "unpaid-2~underpay:0.2~callback:forged~"]
+    system.order(*(nebulox_order(order) for order in (*seen, *unseen, *unpaid)))
+    system.wait_for_statuses("seen-", paid=len(seen))
+    system.wait_for_statuses("unseen-", pending=2)
+    system.wait_for_statuses("unpaid-", pending=1, partially_paid=1)
+    system.wait_until(lambda: not system.control("callbacks")["waiting"], "all callbacks have arrived")
+    system.wait_until_told()
+    system.check_history()
+    system.check_told()
+    assert system.received()["types"]["invoice.paid"] == len(seen)
+    told = system.control("callbacks")
+    assert (told["answered"], told["forged_refused"]) == (told["sent"], told["forged"])
+    kept = system.rows("SELECT digest FROM callback")
+    assert {row["digest"] for row in kept} == {one["digest"] for one in told["callbacks"] if one["ended"] == "answered"}

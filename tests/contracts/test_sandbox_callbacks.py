@@ -15,6 +15,7 @@ import pytest
 from tests.callbacks import sign
 from tests.contracts.sandbox_client import NEBULOX_KEY, control, create_nebulox, create_zeroxhost, new_id, wait_until
 from workers.embedded.sandbox.process import SandboxProcess
+from workers.embedded.sandbox.quirks import QUIRKS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -325,3 +326,10 @@ def test_an_address_that_can_not_be_used_stops_the_start_with_one_line():
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert ended.stderr.decode().strip() == "argument --callback-url: url: must be an http:// or https:// address"
+
+
+def test_every_quirk_has_a_test_and_a_line_in_the_readme():
+    tests, readme = Path(__file__).read_text(), (ROOT / "workers/embedded/sandbox/README.md").read_text()
+    for name in QUIRKS:
+        assert f"~callback:{name}" in tests or f'("{name}", ' in tests
+        assert f"| `{name}` |" in readme

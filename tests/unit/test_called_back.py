@@ -70,6 +70,31 @@ def test_not_yet_is_no_contradiction_and_is_looked_at_again_soon():
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
 
 
+def test_a_look_up_that_lags_by_a_step_is_asked_again_soon_too():
+    world = made(policy={"poll_seconds": 3600.0})
+    world.take(called("PARTIAL", Status.PARTIALLY_PAID))
+    world.take(called())  # and the rest, while the look-up that the first one asked for is under way
+    lagging = verified("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal("0.1"))
+
+    assert world.take(lagging, held=Stage.CHECK).event == "invoice.partially_paid"
+    assert world.due(Stage.CHECK) == 1
+    assert world.take(lagging, held=Stage.CHECK).event is None
+    assert world.due(Stage.CHECK) == 2
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
+def test_an_invoice_that_expires_while_a_callback_waits_to_be_confirmed_is_looked_at_soon():
+    world = made(policy={"poll_seconds": 3600.0})
+    world.take(called())
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
+
+    assert world.invoice.status == "expired"
+    assert world.due(Stage.CHECK) == 1
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
 @pytest.mark.parametrize(
     "answer", [Unreadable(reason="HTTP 406"), Unreadable(reason="no status"), Unreachable(reason="x")]
 )
