@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from domain import evidence as kinds
 from domain.decision import Stage
@@ -71,6 +72,24 @@ def test_a_kept_answer_is_found_and_judged_by_whoever_takes_the_row_over(databas
     assert judge(store, invoice_id, created(provider_ref="r-1"), first).verdict == "ignored"  # its holder comes back
     assert len(events_of(database, invoice_id)) == 1
     assert "create" not in agenda_of(database, invoice_id)
+
+
+def test_an_answer_that_could_not_be_kept_at_once_is_kept_with_the_next_try(database, store, monkeypatch):
+    """What holds up the commit may hold up this as well, for a while."""
+    invoice_id, first = call(store)
+    answer = Judgement(invoice_id, created(provider_ref="r-1"), first)
+
+    def fail(*_):
+        raise OperationalError("INSERT", {}, Exception("away"))
+
+    with monkeypatch.context() as away:
+        away.setattr("workers.store.kept.keep", fail)
+        with pytest.raises(OperationalError):
+            store.keep([answer], 0.0)
+    store.keep([answer], 0.0)
+
+    _, found = take_over(open_store(database))
+    assert found.evidence == answer.evidence
 
 
 @pytest.mark.parametrize("evidence", [OrderRefused(reason="no"), Unreachable(reason="refused"), LOST])

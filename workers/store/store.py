@@ -357,9 +357,14 @@ class Store:
         ]
         new = [pair for pair in answers if (pair[0].subject, pair[0].token) not in self._kept]
         if new:
-            self._kept.update((claim.subject, claim.token) for claim, _ in new)
-            with self.database.transaction() as connection:
-                kept.keep(connection, new, self.database.now(connection))
+            keys = {(claim.subject, claim.token) for claim, _ in new}
+            self._kept |= keys
+            try:
+                with self.database.transaction() as connection:
+                    kept.keep(connection, new, self.database.now(connection))
+            except BaseException:  # not kept: to be tried again
+                self._kept -= keys
+                raise
         self.renew([one.claim for one in judgements if one.claim is not None], seconds)
 
     def forget(self, judgements: Sequence[Judgement]) -> None:
