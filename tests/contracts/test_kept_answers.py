@@ -214,7 +214,7 @@ def test_every_kind_of_evidence_can_be_kept(database, store):
     """A new kind with a field that can't be read back is found here."""
     invoice_id, claim = call(store)
     for kind in [one for one in vars(kinds).values() if isinstance(one, type) and issubclass(one, Evidence)]:
-        given = {"reason": "r", "provider_ref": "r", "status": None, "word": "w"}
+        given = {"reason": "r", "provider_ref": "r", "status": None, "word": "w", "by": "b"}
         names = {field.name for field in dataclasses.fields(kind)}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names}
         evidence = kind(**chosen)
