@@ -50,6 +50,9 @@ _RETRY: Mapping[str, Any] = {"max_retries": 2, "interval_start": 0.1, "interval_
 #: On RabbitMQ a worker reads no more of a message than a body of many orders may have.
 MAX_PACKED_BYTES = MAX_MANY_BODY_BYTES - 64 * KIB
 
+#: What ``fields`` packs is never longer: the longest body as base64 or in escapes, and what stands around it.
+MAX_UNPACKED_BYTES = 8 * MAX_MANY_BODY_BYTES
+
 
 class TooLong(ValueError):  # noqa: N818 - reads as what is the matter
     """A message stays where it is: kept elsewhere, it would be cut."""
@@ -250,7 +253,7 @@ def _read(message: Any) -> Kept:
     """What ``fields`` wrote; whatever else somebody put into the queue is listed like any nonsense."""
     try:
         found = message.decode()
-        arguments = json.loads(zlib.decompress(base64.b64decode(found["packed"])))
+        arguments = json.loads(_unpack(base64.b64decode(found["packed"])))
         call = Accepted(str(found["task"]), str(found["id"]), list(arguments))
         return Kept(call, float(found["since"]), int(found["tries"]), str(found["why"]))
     except Exception:  # noqa: BLE001 - anybody's text
@@ -259,6 +262,15 @@ def _read(message: Any) -> Kept:
         reason = f"body: this was found in the queue {QUEUE}: {why}"
         refused = turn_away(body, reason, hashlib.sha256(body).hexdigest())
         return Kept(Accepted(REJECT, str(uuid.uuid4()), refused.arguments), time.time(), 0, refused.reason)
+
+
+def _unpack(packed: bytes) -> bytes:
+    """Bounded: what somebody else put there may be made to fill the memory."""
+    reader = zlib.decompressobj()
+    text = reader.decompress(packed, MAX_UNPACKED_BYTES)
+    if not reader.eof:
+        raise TooLong(f"unpacked it is longer than {MAX_UNPACKED_BYTES} bytes, or it was cut")
+    return text
 
 
 def wrap(message: Any) -> Accepted:

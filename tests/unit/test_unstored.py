@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
+import zlib
 from types import SimpleNamespace
 
 import pytest
@@ -176,6 +178,22 @@ def test_the_wait_grows_up_to_a_minute_and_begins_anew_after_a_success(queue, mo
 def test_what_no_worker_would_read_is_not_moved(queue, monkeypatch):
     monkeypatch.setattr(unstored, "MAX_PACKED_BYTES", 10)
     assert not queue.insist_on_keeping([call(0)], "why", lambda _: True)
+
+
+@pytest.mark.parametrize("packed", [zlib.compress(b" " * (unstored.MAX_UNPACKED_BYTES + 1)), zlib.compress(b"[]")[:-1]])
+def test_what_would_fill_the_memory_when_it_is_unpacked_is_listed_like_any_nonsense(app, queue, packed):
+    fields = {"task": CREATE, "id": "1", "packed": base64.b64encode(packed).decode(), "since": 0, "tries": 1, "why": ""}
+    with app.producer_or_acquire() as producer:
+        producer.publish(fields, serializer="json", exchange="", routing_key=QUEUE, declare=[queue._queue()])
+    seen, take = failing()
+    tasks_seen: list[str] = []
+
+    def note(call):
+        tasks_seen.append(call.task)
+        take(call)
+
+    assert queue.look(note).taken == 1
+    assert (tasks_seen, len(seen)) == ([REJECT], 1)
 
 
 def test_a_broker_that_refuses_is_asked_again_until_the_process_stops(queue, monkeypatch):
