@@ -20,6 +20,7 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
+from workers.cli.doctor.messages import check_messages
 from workers.store.deliveries import Try
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
@@ -85,9 +86,11 @@ def test_an_old_one_stays_until_somebody_has_marked_the_invoice(database, store)
     while store.remove_finished(OLD):
         pass
     assert [row.verdict for row in evidence_of(database, invoice)] == ["contradiction"]
+    assert [found.cause for found in check_messages(database)] == ["contradictions"]
 
     judge(store, invoice, Marked(status=Status.PAID, reason="it came late", by="bob"))
     assert [row.settled for row in list_contradictions(database)] == [True]
+    assert list(check_messages(database)) == []
     age(database)
     while store.remove_finished(OLD):
         pass

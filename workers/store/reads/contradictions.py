@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, select
+from sqlalchemy import ColumnElement, FromClause, Row, exists, select
 
 from workers.store.database import Database
 from workers.store.judging import EVIDENCE
@@ -14,11 +14,11 @@ from workers.store.queries import INVOICE, newest_first
 AGAINST = "contradiction"
 
 
-def settled() -> ColumnElement[bool]:
+def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
     """An operator has marked the invoice since."""
     later = EVIDENCE.alias("later")
     marked = later.c.kind == "Marked", later.c.verdict == "applied"
-    return exists().where(later.c.invoice_id == EVIDENCE.c.invoice_id, later.c.id > EVIDENCE.c.id, *marked)
+    return exists().where(later.c.invoice_id == evidence.c.invoice_id, later.c.id > evidence.c.id, *marked)
 
 
 def list_contradictions(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from domain.models import UtcTime
 from workers.store.judging import EVIDENCE
 from workers.store.queries import REJECTED
+from workers.store.reads.contradictions import AGAINST, settled
 
 #: Contradictions are looked for among so much of the newest evidence: nothing is indexed for it.
 NEWEST_EVIDENCE = 20_000
@@ -44,9 +45,9 @@ def read_turned_away(connection: Connection) -> TurnedAway:
 
 
 def read_contradictions(connection: Connection) -> Contradictions:
-    """Among the newest evidence."""
+    """Among the newest evidence, those that no mark has settled since."""
     newest = select(EVIDENCE).order_by(EVIDENCE.c.id.desc()).limit(NEWEST_EVIDENCE).subquery()
-    against = newest.c.verdict == "contradiction"
+    against = (newest.c.verdict == AGAINST) & ~settled(newest)
     invoices, last_at, last_id = connection.execute(
         select(func.count(newest.c.invoice_id.distinct()), func.max(newest.c.at, type_=UtcTime), func.max(newest.c.id))
         .select_from(newest)
