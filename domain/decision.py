@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -54,6 +55,8 @@ class InvoiceView(Protocol):
     called_at: datetime | None
     called_looks: int | None
     contradicted: str | None  #: kinds of contradictions that were told, with spaces between
+    provider_account: str
+    fallbacks: str | None  #: JSON list of the other accounts that are left to try
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Policy:
     callback_grace_minutes: Decimal = Decimal(5)
     underpaid_tolerance_percent: Decimal = Decimal(0)
     late_payment: Literal["settle", "hold"] = "settle"
+    #: The configured accounts and their providers: where an order may be made instead.
+    providers: Mapping[str, str] = field(default_factory=dict)
 
 
 #: When each stage is due next; None: it has nothing more to do.
@@ -93,4 +98,4 @@ class Decision:
     changes: dict[str, Any] = field(default_factory=dict)
     event: str | None = None
     agenda: Agenda = field(default_factory=dict)
-    note: str | None = None  #: what is wrong, for a contradiction: ``kind: words``
+    note: str | None = None  #: what is wrong, for a contradiction (``kind: words``); which account comes next

@@ -38,6 +38,7 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.exact_json import read_json, write_json
+from domain.fallbacks import next_turn
 from domain.marks import anomaly_of, is_contradiction, may_mark
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.sequence import next_sequence
@@ -123,7 +124,7 @@ def _created(case: _Case, evidence: Created) -> Decision:
 
 def _order_refused(case: _Case, evidence: OrderRefused) -> Decision:
     if case.status is Status.QUEUED:
-        return _close(case, Status.FAILED, evidence.reason)
+        return _pass_on(case, evidence.reason) or _close(case, Status.FAILED, evidence.reason)
     # A repeat was refused, which says nothing of the first call: a twin may live. In doubt, an operator decides.
     return Decision("noted", agenda={Stage.CREATE: None})
 
@@ -132,6 +133,9 @@ def _account_refused(case: _Case, evidence: CredentialsRefused | ProviderRefused
     """The account is turned away, not the order: it waits, is tried now and then, and says what it waits for."""
     if case.status not in UNMADE:
         return _not_seen(case, evidence)
+    passed_on = _pass_on(case, evidence.reason)
+    if passed_on is not None:
+        return passed_on
     tries = case.invoice.create_tries + 1
     since = case.invoice.refused_since or case.now
     end = since + _minutes(case.policy.hold_refused_minutes)
@@ -156,6 +160,10 @@ def _again_later(case: _Case, evidence: Unreachable | RateLimited) -> Decision:
     if _past_create_before(case):
         return _close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
     tries = case.invoice.create_tries + 1
+    if isinstance(evidence, Unreachable) and tries >= schedule.TRIES_BEFORE_FALLBACK:
+        passed_on = _pass_on(case, evidence.reason)
+        if passed_on is not None:
+            return passed_on
     wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), _asked_wait(evidence))
     changes: dict[str, Any] = {"create_tries": tries, "refused_since": None}
     agenda: Agenda = {Stage.CREATE: case.after(wait)}
@@ -176,6 +184,25 @@ def _in_doubt(case: _Case, evidence: InDoubt) -> Decision:
     if case.status is Status.IN_DOUBT:
         return Decision("noted", changes, agenda=agenda)
     return _move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
+
+
+def _pass_on(case: _Case, why: str) -> Decision | None:
+    """The order goes on to its next account; None where it has none, or the one it is with may have made it.
+
+    A callback before the create's answer says that the order got there, whatever else that account says.
+    """
+    invoice = case.invoice
+    perhaps_made = case.status is not Status.QUEUED or invoice.called_status or invoice.asked_by
+    if perhaps_made or _past_create_before(case):
+        return None
+    changes, skipped = next_turn(invoice, case.policy)
+    if changes is None:
+        return None
+    reason = f"{invoice.provider_account}: {why}"
+    changes |= {"reason": reason, "create_tries": 0, "refused_since": None, "updated_at": case.now}
+    passed_over = "".join(f"{account} is no longer configured; " for account in skipped)
+    note = f"{passed_over}next: {changes['provider_account']}"
+    return Decision("applied", changes, None, {Stage.CREATE: case.now, Stage.CLOCK: invoice.create_before}, note)
 
 
 def _retry_requested(case: _Case, evidence: RetryRequested) -> Decision:
@@ -493,6 +520,8 @@ def _move(case: _Case, target: Status, reason: str | None, changes: Mapping[str,
         fields |= NOT_CALLED
     elif called:
         agenda, fields = _still_called(case, agenda, fields)
+    if case.invoice.fallbacks:  # made, in doubt or closed: no other account may make it as well
+        fields["fallbacks"] = None
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
 
 

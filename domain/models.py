@@ -138,6 +138,7 @@ class Invoice(SQLModel, table=True):
     called_at: datetime | None = Field(default=None, sa_type=UtcTime)
     called_looks: int | None = Field(default=None)  #: look-ups since then
     contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
+    fallbacks: str | None = Field(default=None, sa_type=Text)  #: JSON list: the other accounts left to try
 
 
 class Agenda(SQLModel, table=True):

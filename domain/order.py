@@ -27,6 +27,7 @@ from domain.money import parse_amount, plain_value
 
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
+MAX_FALLBACKS = 5
 MAX_LIFETIME_MINUTES = 525_600
 MAX_NESTING = 100  #: levels of a JSON object: whoever reads it again must not run out of stack
 
@@ -125,6 +126,43 @@ PRICE_NEEDS_CURRENCY: dict[str, Any] = {
 }
 
 
+class Fallback(BaseModel):
+    """Another account to try, and what it is asked for instead; what is left out is as the order says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Fallback", hide_input_in_errors=True)
+
+    account: Text = Field(min_length=1, max_length=64, description="a configured account")
+    price: Price | None = Field(default=None)
+    currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. EUR")
+    params: JsonObject | None = Field(default=None, description="the provider's own fields; ≤ 4 KiB")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, data: Any) -> Any:
+        """The account alone may be written; currencies are kept upper-case."""
+        if isinstance(data, str):
+            return {"account": data}
+        return _upper(data, "currency")
+
+
+def _upper(data: Any, *names: str) -> Any:
+    """Without nulls, which mean "not given", and with these texts in upper case."""
+    if not isinstance(data, dict):
+        return data
+    given = {name: value for name, value in data.items() if value is not None}
+    for name in names:
+        if isinstance(given.get(name), str):
+            given[name] = given[name].strip().upper()
+    return given
+
+
+def _fallbacks_schema(schema: dict[str, Any]) -> None:
+    """An entry is an account's name or an object; what a validator of its own says is said here."""
+    listed = next(one for one in schema["anyOf"] if one.get("type") == "array")
+    name = {"type": "string", "minLength": 1, "maxLength": 64}
+    listed["items"] = {"anyOf": [name, listed["items"]]}
+
+
 class Order(BaseModel):
     """One order, as ``invoices.create`` takes it."""
 
@@ -148,7 +186,12 @@ class Order(BaseModel):
     lifetime_minutes: Minutes | None = Field(
         default=None, description="only where the provider gives no expiry of its own"
     )
-    fallback_accounts: tuple[str, ...] | None = Field(default=None, description="not supported yet: leave it out")
+    fallback_accounts: tuple[Fallback, ...] | None = Field(
+        default=None,
+        max_length=MAX_FALLBACKS,
+        description="accounts tried in turn when one refused the order or could not be reached",
+        json_schema_extra=_fallbacks_schema,
+    )
     create_before: Time | None = Field(default=None, description="an order still queued then fails as too late")
     params: JsonObject = Field(
         default_factory=dict, description="the provider's own fields; ≤ 4 KiB", json_schema_extra=_nullable
@@ -161,20 +204,19 @@ class Order(BaseModel):
     @classmethod
     def _defaults(cls, data: Any) -> Any:
         """A null means "not given"; currencies are kept upper-case."""
-        if not isinstance(data, dict):
-            return data
-        given = {name: value for name, value in data.items() if value is not None}
-        for name in ("currency", "pay_currency"):
-            if isinstance(given.get(name), str):
-                given[name] = given[name].strip().upper()
-        return given
+        return _upper(data, "currency", "pay_currency")
 
     @model_validator(mode="after")
-    def _supported(self) -> Order:
-        if self.fallback_accounts:
-            raise ValueError("fallback_accounts: not supported yet, send the order without it")
+    def _consistent(self) -> Order:
         if self.price is not None and self.currency is None:
             raise ValueError("currency: is required with a price")
+        named = {self.account}
+        for place, other in enumerate(self.fallback_accounts or ()):
+            if other.account in named:  # its answers could not be told apart
+                raise ValueError(f"fallback_accounts.{place}: the account {other.account!r} is named twice")
+            if other.price is not None and other.currency is None and self.currency is None:
+                raise ValueError(f"fallback_accounts.{place}.currency: is required with a price")
+            named.add(other.account)
         return self
 
     def digest(self) -> str:
@@ -183,6 +225,9 @@ class Order(BaseModel):
         for name in ("price", "lifetime_minutes"):
             if content[name] is not None:
                 content[name] = plain_value(content[name])
+        for other in content["fallback_accounts"] or ():
+            if other["price"] is not None:
+                other["price"] = plain_value(other["price"])
         return hashlib.sha256(write_json(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -250,9 +295,10 @@ WORDING = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters",
-    "too_long": "must be at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
     "string_pattern_mismatch": "must match {pattern}",
     "dict_type": "must be an object",
+    "model_type": "must be an account or an object",
     "tuple_type": "must be a list",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",

@@ -59,6 +59,10 @@ def next_try_at(
 #: Waits before a create is called again that certainly was not processed (unreachable, rate-limited); the last repeats.
 CREATE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
+#: An account that can't be reached is tried so often before an order's next account is: a second apart, nothing worse
+#: than a restart behind a proxy is waited for. The shop is waiting.
+TRIES_BEFORE_FALLBACK = 2
+
 #: Waits before an order whose answer was lost is created again (``on_doubt = retry``). After the last one it is held
 #: for an operator: a provider that loses every answer must not be made to bill the same order for ever.
 DOUBT_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0)

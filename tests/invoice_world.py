@@ -34,6 +34,10 @@ def new_invoice(**given: Any) -> SimpleNamespace:
     """A queued invoice; ``given`` replaces some of its fields."""
     fields: dict[str, Any] = {
         "order_id": "order-1",
+        "provider_account": "shop",
+        "provider": "zeroxhost",
+        "params": "{}",
+        "fallbacks": None,
         "status": "queued",
         "anomaly": None,
         "reason": None,

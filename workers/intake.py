@@ -17,6 +17,7 @@ import structlog
 from domain.account import Account
 from domain.evidence import CancelRequested
 from domain.exact_json import JsonError, read_json, write_json
+from domain.fallbacks import check_fallbacks
 from domain.order import (
     Cancellation,
     Order,
@@ -203,6 +204,7 @@ def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
             raise OrderError(_no_account(order.account))
         check_price(order, account)
         desk.providers[account.provider].check_order(order, account)
+        check_fallbacks(order, desk.accounts, lambda one, at: desk.providers[at.provider].check_order(one, at))
     except OrderError as error:
         return _rejection(letter, str(error))
     except Exception as error:

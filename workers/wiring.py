@@ -156,10 +156,11 @@ def check_accounts(settings: Settings) -> None:
 
 def policies(settings: Settings) -> Mapping[str, Policy]:
     """Each account's policy: what the operator set, and what its provider can do."""
-    return {name: _policy(account, settings) for name, account in settings.accounts.items()}
+    providers = {name: account.provider for name, account in settings.accounts.items()}
+    return {name: _policy(account, settings, providers) for name, account in settings.accounts.items()}
 
 
-def _policy(account: Account, settings: Settings) -> Policy:
+def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) -> Policy:
     return Policy(
         lifetime_minutes=account.lifetime_minutes,
         timeout_seconds=account.timeout_seconds,
@@ -172,6 +173,7 @@ def _policy(account: Account, settings: Settings) -> Policy:
         callback_grace_minutes=account.callback_grace_minutes,
         late_payment=account.late_payment,
         underpaid_tolerance_percent=account.underpaid_tolerance_percent,
+        providers=providers,
     )
 
 

@@ -112,6 +112,7 @@ def test_a_good_order_is_stored_with_its_price_digit_for_digit(desk, store):
         ({"price": "19.999"}, "price: EUR takes at most 2 decimals (more by the account's price_decimals)"),
         ({"colour": "red"}, "colour: unknown field"),
         ({"order_id": "bug"}, "internal error: ZeroDivisionError"),
+        ({"fallback_accounts": ["other"]}, "fallback_accounts.0: there is no account 'other'"),
     ],
 )
 def test_an_order_that_can_not_be_taken_is_listed_with_the_reason(desk, store, fields, reason):

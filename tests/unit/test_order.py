@@ -105,7 +105,9 @@ BAD: list[tuple[str, list[Any]]] = [
     ("pay_currency", ["", 5, "x" * 17]),
     ("network", ["", 5, "x" * 65, "a\nb"]),
     ("lifetime_minutes", [0, -1, "ten", True, 1.5, 525_601, "525600.000001"]),
-    ("fallback_accounts", [["other"], "other", 5, {}]),
+    ("fallback_accounts", ["other", 5, {}, [5], [""], [None], [{}], [{"account": "other", "colour": 1}]]),
+    ("fallback_accounts", [["shop"], ["a", "a"], [*"abcdef"], [{"account": "a", "price": "1"}], [["a"]]]),
+    ("fallback_accounts", [[{"account": "a", "params": []}], [{"account": "a", "price": "0", "currency": "EUR"}]]),
     (
         "create_before",
         [
@@ -179,6 +181,11 @@ SAME = [
     ({}, {"create_before": "2026-11-21T20:19:00Z"}),
     ({"create_before": "2026-11-21T20:19:00Z"}, {"create_before": "2027-11-21T20:19:00Z"}),
     ({}, {"metadata": {}}),
+    ({"fallback_accounts": ["b"]}, {"fallback_accounts": [{"account": "b", "params": None}]}),
+    (
+        {"fallback_accounts": [{"account": "b", "price": "1.50", "currency": "eur"}]},
+        {"fallback_accounts": [{"account": "b", "price": Decimal("1.5"), "currency": "EUR"}]},
+    ),
 ]
 
 
@@ -199,11 +206,30 @@ def test_the_same_content_has_the_same_digest(one, other):
         {"lifetime_minutes": 5},
         {"params": {"user_id": "1"}},
         {"metadata": {"a": 1}},
+        {"fallback_accounts": ["b"]},
     ],
     ids=lambda fields: next(iter(fields)),
 )
 def test_other_content_has_another_digest(fields):
     assert order(**fields).digest() != order().digest()
+
+
+def test_orders_that_name_no_other_account_have_the_digest_they_always_had():
+    """A repeat that comes after an upgrade is still one."""
+    assert order().digest() == "f55cf8c8f9638c558e24ec0692779126fab6e4b697d5306715e30d8549c10585"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["b", "c"], ["c", "b"]),
+        (["b"], ["c"]),
+        (["b"], [{"account": "b", "price": "1", "currency": "EUR"}]),
+        (["b"], [{"account": "b", "params": {}}]),
+    ],
+)
+def test_other_accounts_and_their_order_and_what_they_are_asked_for_are_content(one, other):
+    assert order(fallback_accounts=one).digest() != order(fallback_accounts=other).digest()
 
 
 def test_prices_that_differ_beyond_28_digits_differ():
@@ -301,6 +327,27 @@ def test_the_schema_and_the_queue_take_no_null_for_what_is_required(field):
         parse_order(GOOD | {field: None})
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(GOOD | {field: None}, Order.model_json_schema())
+
+
+FALLBACKS = [
+    ["b"],
+    [{"account": "b"}, "c"],
+    [{"account": "b", "price": "1.5", "currency": "USD", "params": {"user_id": "1"}}],
+    [{"account": "b", "price": None, "currency": None, "params": None}],
+]
+
+
+@pytest.mark.parametrize("listed", FALLBACKS)
+def test_the_schema_takes_the_other_accounts_as_the_queue_does(listed):
+    parse_order(GOOD | {"fallback_accounts": listed})
+    jsonschema.validate(GOOD | {"fallback_accounts": listed}, Order.model_json_schema())
+
+
+@pytest.mark.parametrize("listed", ["b", [5], [""], [{}], [*"abcdef"], [{"account": "b", "colour": 1}]])
+def test_the_schema_refuses_other_accounts_that_the_queue_refuses(listed):
+    assert refusal(fallback_accounts=listed)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(GOOD | {"fallback_accounts": listed}, Order.model_json_schema())
 
 
 @pytest.mark.parametrize("minutes", ["60", "0.5", 60, 0.5])

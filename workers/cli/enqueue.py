@@ -37,7 +37,8 @@ MAX_LINE_BYTES = 64 * 1024
 @click.option("--network", help="Such as Bitcoin.")
 @click.option("--lifetime-minutes", help="Only where the provider gives no expiry; decimals are fine.")
 @click.option("--create-before", help="RFC 3339 time; still queued then, the order fails as too late.")
-@click.option("--fallback-account", "fallback_accounts", multiple=True, help="Comes in a later release.")
+@click.option("--fallback-account", "fallback_accounts", multiple=True,
+              help="Tried when the ones before refuse the order or can't be reached; may be repeated.")  # fmt: skip
 @click.option("--params", help="The provider's own fields, a JSON object.")
 @click.option("--metadata", help="Returned in every event, a JSON object of at most 4 KiB.")
 @click.option("--file", "path", type=click.Path(dir_okay=False), help="Orders as JSON Lines; - is standard input.")
@@ -100,6 +101,7 @@ def _read_object(name: str, text: str) -> Any:
 
 def check_order(fields: Any, config: Settings) -> Order:
     """Everything that can be said about an order before it is sent. Raises OrderError."""
+    from domain.fallbacks import check_fallbacks
     from domain.order import OrderError, check_price, parse_order
     from workers.providers.registry import provider
 
@@ -111,6 +113,7 @@ def check_order(fields: Any, config: Settings) -> Order:
     check: Any = provider(account.provider).check_order  # a static method: no adapter is built for it
     check_price(order, account)
     check(order, account)
+    check_fallbacks(order, config.accounts, lambda one, at: provider(at.provider).check_order(one, at))
     return order
 
 
@@ -121,6 +124,9 @@ def wire_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     sent = {name: value for name, value in fields.items() if value is not None}
     if isinstance(sent.get("price"), (Decimal, int)):
         sent["price"] = format_amount(Decimal(sent["price"]))
+    if "fallback_accounts" in sent:
+        others = sent["fallback_accounts"]
+        sent["fallback_accounts"] = [wire_fields(one) if isinstance(one, Mapping) else one for one in others]
     return sent
 
 

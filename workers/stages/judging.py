@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from domain.status import Status
 from workers.stages.deliver import DELIVER_LEASE_SECONDS
 from workers.store.agenda import Room
 from workers.store.judging import Judgement, Outcome
@@ -51,6 +52,8 @@ def _tell(log: Any, outcome: Outcome) -> None:
         log.warning("invoice.contradicted", status=outcome.status, what=outcome.note, **fields)
     elif outcome.event_type is not None:
         log.info(outcome.event_type, was=outcome.status_before, reason=outcome.reason, **fields)
+    elif outcome.verdict == "applied" and outcome.status == Status.QUEUED:
+        log.warning("order.next_account", reason=outcome.reason, note=outcome.note, **fields)
     elif outcome.verdict == "applied":
         event = f"invoice.{outcome.status}"
         log.info(event, was=outcome.status_before, reason=outcome.reason, **fields)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from domain.decision import Stage
 from domain.event import new_id
 from domain.exact_json import write_json
+from domain.fallbacks import write_fallbacks
 from domain.models import Invoice, RejectedMessage
 from domain.order import Order
 from domain.status import Status
@@ -140,6 +141,7 @@ def _row(order: Order, provider: str, now: datetime) -> dict[str, Any]:
         "create_tries": 0,
         "doubts": 0,
         "quiet_polls": 0,
+        "fallbacks": write_fallbacks(order),
     }
 
 

@@ -57,7 +57,7 @@ def _locked_invoices(dialect: str, **how: Any) -> Any:
 
 @functools.cache
 def _locked_rows(dialect: str, **how: Any) -> Any:
-    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.claims, AGENDA.c.lease_token
+    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lane, AGENDA.c.claims, AGENDA.c.lease_token
     rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update(**how)
 

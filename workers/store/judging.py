@@ -27,6 +27,7 @@ from domain.evidence import (
     Evidence,
     InDoubt,
     Marked,
+    OrderRefused,
     ProviderRefused,
     RateLimited,
     RecheckRequested,
@@ -160,12 +161,11 @@ def _judge_one(
     if invoice is None:
         return Outcome(judgement.invoice_id, "missing")
     evidence, before = _admitted(work, judgement, invoice, taken), invoice.status
-    if _overtaken(work, judgement, evidence):
-        decision = Decision("noted")
-    else:
+    decision = _set_aside(work, judgement, evidence)
+    if decision is None:
         policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
         decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
-    _apply(work, invoice, evidence, decision, before, source_of(judgement))
+    _apply(work, invoice, evidence, decision, before, judgement)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
@@ -221,15 +221,32 @@ def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[s
     return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
 
 
+def _set_aside(work: _Work, judgement: Judgement, evidence: Evidence) -> Decision | None:
+    """What comes of a create's answer that is not judged any more; None: it is."""
+    claim = judgement.claim
+    if claim is None or claim.stage is not Stage.CREATE:
+        return None
+    invoice = work.invoices[judgement.invoice_id]
+    if claim.lane != invoice.provider_account:
+        # The order has gone on to another account since: what the one before says (again) must not move it once more.
+        made = isinstance(evidence, Created)
+        note = f"account: {claim.lane} made it too" if made else None
+        ours = _ours(work, (Stage.CREATE.value, invoice.id))
+        return Decision(
+            "contradiction" if made else "noted", agenda={Stage.CREATE: work.now} if ours else {}, note=note
+        )
+    return Decision("noted") if _overtaken(work, judgement, evidence) else None
+
+
 def _overtaken(work: _Work, judgement: Judgement, evidence: Evidence) -> bool:
     """What a call short of an answer brought under a lease that is over, or brings again after a commit whose own
     answer was lost: that call is judged, or will be, by whoever took the row over. Judged here too it would count as
-    one more doubt, or plan a call for an invoice that is held in doubt."""
-    claim = judgement.claim
-    if claim is None or claim.stage is not Stage.CREATE or not isinstance(evidence, _OF_ONE_CALL):
+    one more doubt, or plan a call for an invoice that is held in doubt, or send it to another account during a call."""
+    moves = isinstance(evidence, OrderRefused) and work.invoices[judgement.invoice_id].fallbacks
+    if judgement.claim is None or not (moves or isinstance(evidence, _OF_ONE_CALL)):
         return False
     row = work.rows.get((Stage.CREATE.value, judgement.invoice_id))
-    return row is None or row.lease_token != claim.token
+    return row is None or row.lease_token != judgement.claim.token
 
 
 def _completed(work: _Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
@@ -255,9 +272,14 @@ def _ours(work: _Work, key: tuple[str, str]) -> bool:
 
 
 def _apply(
-    work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, before: str, source: str
+    work: _Work,
+    invoice: SimpleNamespace,
+    evidence: Evidence,
+    decision: Decision,
+    before: str,
+    judgement: Judgement,
 ) -> None:
-    _keep_evidence(work, invoice, evidence, decision, source)
+    _keep_evidence(work, invoice, evidence, decision, judgement)
     if decision.changes:
         vars(invoice).update(decision.changes)
         work.changes[invoice.id].update(decision.changes)
@@ -296,7 +318,9 @@ def source_of(judgement: Judgement) -> str:
     return "look-up" if judgement.claim is not None and judgement.claim.stage is Stage.CHECK else "create"
 
 
-def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, source: str) -> None:
+def _keep_evidence(
+    work: _Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, judgement: Judgement
+) -> None:
     """Only what differs from the last, or changed something. The clock's word is in the event it caused.
 
     An answer that brings nothing new is not kept, but takes back that look-ups fail.
@@ -308,7 +332,8 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
     fields = {
         name: getattr(evidence, name) for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at"}
     }
-    detail = write_json({name: _plain(value) for name, value in fields.items() if value is not None})
+    told = {name: _plain(value) for name, value in fields.items() if value is not None}
+    detail = write_json({**_said_by(judgement, invoice), **told})
     digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
     if isinstance(evidence, _NO_ANSWER):
         digest = FAILED_LOOK_UP + digest[1:]
@@ -324,10 +349,18 @@ def _keep_evidence(work: _Work, invoice: SimpleNamespace, evidence: Evidence, de
             "detail": detail,
             "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
             "verdict": decision.verdict,
-            "source": source,
+            "source": source_of(judgement),
             "note": None if decision.note is None else _note(decision.note),
         }
     )
+
+
+def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
+    """The account that said it, where an order has, or had, several."""
+    account = invoice.provider_account
+    if judgement.claim is not None and judgement.claim.stage is Stage.CREATE:
+        account = judgement.claim.lane
+    return {"account": account} if invoice.fallbacks or account != invoice.account else {}
 
 
 def _fails(invoice: SimpleNamespace) -> bool:
@@ -368,7 +401,9 @@ def _write_agenda(connection: Connection, work: _Work) -> set[tuple[Stage, str]]
         elif row.lease_token is not None and not ours:
             poked.append(key)
         else:
-            moved.append(_row(key, due_at) | {"lease_token": None})
+            lane = _lane(work, key)
+            elsewhere = {} if lane == row.lane else {"lane": lane}  # the order goes on to another account
+            moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
         if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
     _execute_agenda(connection, gone, moved, poked, added)
@@ -386,7 +421,8 @@ def _execute_agenda(
         subjects = [(subject,) for its_stage, subject in gone if its_stage == stage]
         if subjects:
             execute_keyed(connection, functools.partial(_remove, stage), ("subject",), subjects)
-    update_rows(connection, AGENDA, _IDENTITY, moved)
+    update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" not in row])
+    update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" in row])
     if poked:
         execute_keyed(connection, _poke, _IDENTITY, poked)
     insert_rows(connection, AGENDA, added)
