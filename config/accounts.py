@@ -42,20 +42,21 @@ def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
     if fields.get("provider") not in PROVIDERS:
         raise ValueError(f"{name}.provider: must be {' or '.join(PROVIDERS)}")
     fields = {field: content for field, content in fields.items() if content is not None}
-    if isinstance(fields.get("api_key"), str):
-        fields["api_key"] = _resolve_key(name, fields["api_key"], environ)
+    for key in ("api_key", "previous_api_key"):
+        if isinstance(fields.get(key), str):
+            fields[key] = _resolve_key(f"{name}.{key}", fields[key], environ)
     try:
         return Account(name=name, **fields)
     except ValidationError as error:
         raise ValueError("; ".join(f"{name}.{part}" for part in explain(error).split("; "))) from None
 
 
-def _resolve_key(name: str, text: str, environ: Mapping[str, str]) -> str:
+def _resolve_key(setting: str, text: str, environ: Mapping[str, str]) -> str:
     """``env:NAME`` and ``file:/path`` stand for what is found there."""
     kind, _, place = text.partition(":")
     if kind == "env":
         if not environ.get(place):
-            raise ValueError(f"{name}.api_key: the environment variable {place} is not set")
+            raise ValueError(f"{setting}: the environment variable {place} is not set")
         return environ[place]
     if kind != "file":
         return text
@@ -65,9 +66,9 @@ def _resolve_key(name: str, text: str, environ: Mapping[str, str]) -> str:
         key = content.decode().strip()
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or "is not a readable text"
-        raise ValueError(f"{name}.api_key: can't read {place}: {why}") from None
+        raise ValueError(f"{setting}: can't read {place}: {why}") from None
     if not key or len(content) > MAX_KEY_FILE_BYTES:
-        raise ValueError(f"{name}.api_key: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
+        raise ValueError(f"{setting}: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
     return key
 
 

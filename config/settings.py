@@ -90,7 +90,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value among the settings, for the log's redaction."""
-        keys = [account.api_key.get_secret_value() for account in self.accounts.values()]
+        keys = [key for account in self.accounts.values() for key in account.callback_keys()]
         keys += [key.get_secret_value() for key in self.given_secret_keys]
         return (*keys, *passwords_of(self.database_url, self.broker_url, self.redis_url))
 

@@ -208,6 +208,19 @@ def test_an_api_key_may_stand_in_a_file(tmp_path):
     assert found.api_key.get_secret_value() == "the-key"
 
 
+def test_the_key_before_it_may_stand_elsewhere_too_and_is_never_the_words_that_say_where(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("former\n")
+
+    for place in (f"file:{file}", "env:FORMER"):
+        given = {"INVOICES_ACCOUNTS": account(previous_api_key=place), "FORMER": "former"}
+        settings = load_settings(given)
+        assert settings.accounts["shop"].callback_keys() == ("k1", "former")
+        assert "former" in settings.secrets()
+    with pytest.raises(SettingsError, match=r"shop\.previous_api_key: the environment variable NONE is not set"):
+        load_settings({"INVOICES_ACCOUNTS": account(previous_api_key="env:NONE")})
+
+
 def test_a_key_file_of_more_than_4_kib_or_nothing_is_refused(tmp_path):
     for content in ("x" * 4097, "\n"):
         (tmp_path / "key").write_text(content)
@@ -312,11 +325,11 @@ def test_no_secret_is_in_the_settings_text():
             "INVOICES_DATABASE_URL": "postgresql://u:dbpassword@h/db",
             "INVOICES_BROKER_URL": "redis://:brokerpassword@h",
             "INVOICES_SECRET_KEY": KEY,
-            "INVOICES_ACCOUNTS": account(api_key="account-key"),
+            "INVOICES_ACCOUNTS": account(api_key="account-key", previous_api_key="former-key"),
         }
     )
 
-    for secret in ("dbpassword", "brokerpassword", KEY, "account-key"):
+    for secret in ("dbpassword", "brokerpassword", KEY, "account-key", "former-key"):
         assert secret not in repr(settings)
         assert secret in settings.secrets()
 
