@@ -13,8 +13,8 @@ from domain.status import Anomaly, Status
 class Evidence:
     """Something a source said; ``raw`` its words, bounded, without secrets.
 
-    ``asked_at`` (UTC) is when it was asked. Judged, only a look-up's counts, by the database's clock: one that was
-    asked when the invoice's time was over was the last.
+    ``asked_at`` (UTC) is when it was asked. Judged, two count, by the database's clock: a look-up's, one that was asked
+    when the invoice's time was over was the last; and a callback's, which is when it came.
     """
 
     asked_at: datetime | None = None

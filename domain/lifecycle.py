@@ -55,6 +55,7 @@ REFUSED_REASONS: Mapping[type[Evidence], str] = {
 NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
     ("called_status", "called_word", "called_amount", "called_currency", "called_only", "called_at", "called_looks")
 )
+_LAST_LOOK = timedelta(minutes=1)  #: for the look-up that ends the grace
 MAX_REFERENCES = 20  #: of one invoice; a provider that goes on giving new ones is not followed
 LAST_LOOKS = {Status.CONFIRMING: 4}  #: time-outs that the last look may take, else one: nobody watches afterwards
 
@@ -302,20 +303,32 @@ def _not_seen(case: _Case, evidence: Evidence) -> Decision:
 
 def _called_back(case: _Case, evidence: CalledBack) -> Decision:
     """A doorbell, and a word that waits for a look-up to confirm it."""
-    if case.status in FINAL or (case.status is Status.EXPIRED and not _monitored(case)):
+    over = case.status is Status.EXPIRED and not _monitored(case)
+    if case.status in FINAL or (over and not _came_in_time(case, evidence)):
         return _called_back_late(case, evidence)
     changes = _add_reference(case, evidence.reference)
     remembered = case.invoice.called_status
     news = is_news(Status(remembered) if remembered else case.status, evidence.status)
     if news:
-        changes |= reading(evidence) | {"called_at": case.invoice.called_at or case.now, "called_looks": 0}
+        since = case.invoice.called_at or evidence.asked_at or case.now
+        changes |= reading(evidence) | {"called_at": since, "called_looks": 0}
     elif not changes:
         return Decision("ignored")
     if case.status is Status.QUEUED:  # the answer to its create is still to come
         return Decision("noted", changes)
     if _askable(case, references=changes.get("asked_by")):
-        return Decision("noted", changes, agenda={Stage.CHECK: case.now})
+        agenda: Agenda = {Stage.CHECK: case.now}
+        if over:  # it came while somebody watched, and is judged late: watched again until it is settled
+            end = case.now + _minutes(case.policy.callback_grace_minutes) + _LAST_LOOK
+            changes["monitor_until"] = agenda[Stage.CLOCK] = end
+        return Decision("noted", changes, agenda=agenda)
     return _alone(case, evidence, changes) if news else Decision("noted", changes)
+
+
+def _came_in_time(case: _Case, evidence: CalledBack) -> bool:
+    """A worker may have died with it, or the database been away: it counts from when it came."""
+    came, until = evidence.asked_at, case.invoice.monitor_until
+    return came is not None and until is not None and came < until and evidence.status in CLAIMS
 
 
 def _called_back_late(case: _Case, evidence: CalledBack) -> Decision:

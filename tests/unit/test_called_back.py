@@ -296,3 +296,21 @@ def test_an_answer_about_something_else_is_not_asked_for_without_end():
             world.take(replace(other, asked_at=world.now), held=Stage.CHECK)
     assert (world.invoice.status, world.agenda) == ("expired", {})
     assert world.now <= START + timedelta(minutes=71)
+
+
+def test_a_callback_that_came_while_somebody_watched_counts_though_it_is_judged_late():
+    world = made(policy={"monitor_minutes": Decimal(10)})
+    world.take(called("PENDING", Status.PENDING))
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
+    assert world.invoice.status == "expired"
+    came = world.now + timedelta(minutes=9)
+    world.pass_time(15 * 60)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+
+    assert world.take(replace(called(), asked_at=world.now)).verdict == "contradiction"  # this one came too late
+    assert world.take(replace(called(), asked_at=came)).verdict == "noted"
+    assert world.due(Stage.CHECK) == 0
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+    assert world.invoice.anomaly == "late"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -171,6 +172,7 @@ def _match(
     evidence = read(row.account, bytes(row.body))
     if evidence is None:
         return Match(claim, row.id, (), "its account is not configured, or it can't be read any more")
+    evidence = dataclasses.replace(evidence, asked_at=row.at)
     if row.invoice_id is not None:  # linked by hand
         return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
     fitting = _fitting(candidates.get((row.account, row.order_id or ""), ()))
@@ -188,11 +190,7 @@ def _match(
 
 
 def _only(evidence: CalledBack, only: bool) -> CalledBack:
-    return evidence if evidence.only is only else CalledBack(**{**_fields(evidence), "only": only})
-
-
-def _fields(evidence: CalledBack) -> dict[str, Any]:
-    return {name: getattr(evidence, name) for name in CalledBack.__dataclass_fields__}
+    return evidence if evidence.only is only else dataclasses.replace(evidence, only=only)
 
 
 def _fitting(found: Sequence[Any]) -> list[Any]:
