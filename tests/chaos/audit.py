@@ -82,7 +82,7 @@ class Sent:
         times = self._of(task)
         return {
             order
-            for order in lost - self.emptied(lost, task)
+            for order in lost - self.emptied(lost, task) - self.undone(lost, task)
             if any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
         }
 
