@@ -1,4 +1,4 @@
-"""Callbacks of providers, what an invoice remembers of them, and where evidence came from."""
+"""Callbacks of providers, and what an invoice remembers of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ INVOICE = (
     ("called_at", TIME),
     ("called_looks", sa.Integer()),
 )
-EVIDENCE = (("source", sa.String(16)), ("note", sa.Text()))
 
 
 def upgrade() -> None:
@@ -51,13 +50,9 @@ def upgrade() -> None:
     op.create_index("ix_callback_state", "callback", ["state", "id"])
     for name, kind in INVOICE:
         op.add_column("invoice", sa.Column(name, kind, nullable=True))
-    for name, kind in EVIDENCE:
-        op.add_column("evidence", sa.Column(name, kind, nullable=True))
 
 
 def downgrade() -> None:
-    for name, _ in EVIDENCE:
-        op.drop_column("evidence", name)
     for name, _ in INVOICE:
         op.drop_column("invoice", name)
     op.drop_table("callback")
