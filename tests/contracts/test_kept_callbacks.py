@@ -12,9 +12,20 @@ from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
-from tests.contracts.store_cases import SILENT_ACCOUNT, open_store, pend, queue, rows
+from tests.contracts.store_cases import (
+    SILENT_ACCOUNT,
+    change,
+    claim_one,
+    created,
+    judge,
+    open_store,
+    pend,
+    queue,
+    rows,
+)
 from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
+from workers.store.agenda import AGENDA
 from workers.store.callbacks import CALLBACK, NewCallback
 from workers.store.intake import INVOICE
 from workers.store.queries import earliest_id
@@ -125,3 +136,16 @@ def test_what_belongs_to_a_callback_or_to_a_new_invoice_is_found_by_index_howeve
     assert "ix_callback_reference" in plan
     plan = explained(database, lambda: pend(store, account=SILENT_ACCOUNT), r"SELECT callback\.id, callback\.account")
     assert "ix_callback_order" in plan
+
+
+def test_a_callback_of_the_account_that_made_the_order_in_the_end_is_judged_again_then(database, store):
+    """An order may go on to another account than the one it came for."""
+    invoice_id = queue(store)
+    call(store, rows(database, INVOICE)[0].order_id)
+    assert set(states(database).values()) == {"unmatched"}
+    change(database, INVOICE, INVOICE.c.id == invoice_id, provider_account=SILENT_ACCOUNT)
+    change(database, AGENDA, AGENDA.c.subject == invoice_id, AGENDA.c.stage == "create", lane=SILENT_ACCOUNT)
+
+    judge(store, invoice_id, created(), claim_one(store, Stage.CREATE, SILENT_ACCOUNT))
+    assert set(states(database).values()) == {"new"}
+    assert store.claim(Stage.CALLBACK, SILENT_ACCOUNT, 10, 60)

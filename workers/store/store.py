@@ -286,9 +286,11 @@ class Store:
 
     def _recall_callbacks(self, connection: Connection, judgements: Sequence[Judgement], judged: Judged) -> set[Lane]:
         """Callbacks that came before their invoices were made are judged again now."""
-        pairs = zip(judgements, judged.outcomes, strict=True)
-        made = [one for judgement, one in pairs if isinstance(judgement.evidence, Created) and one.verdict == "applied"]
-        orders = [(one.account, one.order_id) for one in made if one.account and one.order_id]
+        orders = [
+            (one.claim.lane if one.claim else outcome.account or "", outcome.order_id)  # who made it is who calls back
+            for one, outcome in zip(judgements, judged.outcomes, strict=True)
+            if isinstance(one.evidence, Created) and outcome.verdict == "applied" and outcome.order_id
+        ]
         found = callbacks.recall(connection, self.database, orders)
         return {(Stage.CALLBACK, account) for account, _ in orders} if found else set()
 
