@@ -266,10 +266,18 @@ def _hold(case: _Case, target: Status, word: str, changes: Mapping[str, Any]) ->
 
 
 def _anomaly(case: _Case, target: Status, evidence: Seen) -> Anomaly | str | None:
-    """A refund keeps what was unusual about its payment; what is paid once the invoice was closed is late."""
+    """A refund keeps what was unusual about its payment; what is paid once the invoice was closed is late before it is
+    anything else; then the provider's own word counts, then the amounts that it tells."""
     if target is Status.REFUNDED:
         return evidence.anomaly or case.invoice.anomaly
-    return evidence.anomaly or (None if case.invoice.first_open else Anomaly.LATE)
+    if not case.invoice.first_open:
+        return Anomaly.LATE
+    asked = evidence.pay_amount or case.invoice.pay_amount
+    if evidence.anomaly is not None or target is not Status.PAID or asked is None or evidence.paid_amount is None:
+        return evidence.anomaly
+    if evidence.paid_amount == asked:
+        return None
+    return Anomaly.UNDERPAID if evidence.paid_amount < asked else Anomaly.OVERPAID
 
 
 def _grown(case: _Case, evidence: Seen) -> bool:

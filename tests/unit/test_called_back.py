@@ -314,3 +314,24 @@ def test_a_callback_that_came_while_somebody_watched_counts_though_it_is_judged_
     assert world.due(Stage.CHECK) == 0
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
     assert world.invoice.anomaly == "late"
+
+
+@pytest.mark.parametrize(
+    ("paid", "anomaly"), [("10", None), ("10.00", None), ("9.6", "underpaid"), ("10.1", "overpaid")]
+)
+def test_the_amounts_say_whether_too_much_or_a_tolerated_little_less_was_paid(paid, anomaly):
+    world = made(policy={"underpaid_tolerance_percent": Decimal(5)})
+    world.take(called())
+
+    world.take(verified(paid_amount=Decimal(paid), pay_amount=Decimal(10)), held=Stage.CHECK)
+    assert (world.invoice.status, world.invoice.anomaly) == ("paid", anomaly)
+
+
+def test_late_goes_before_too_much():
+    world = made()
+    world.take(called("PENDING", Status.PENDING))
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
+    world.take(verified(paid_amount=Decimal(11), pay_amount=Decimal(10)), held=Stage.CHECK)
+    assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
