@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ class Callers:
         return None
 
     def _tell(self, order_id: str, body: bytes) -> bool:
-        with contextlib.suppress(OSError):  # killed, or not started again yet
+        with contextlib.suppress(OSError, http.client.HTTPException):  # killed amid it, or not started again yet
             if post(self._url, body.replace(b"COMPLETED", b"FORGED"), [("X-Hash", FORGED)])[0] == 200:
                 self.told.forged_taken += 1
             status, _ = post(self._url, body)
