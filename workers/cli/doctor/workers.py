@@ -116,7 +116,8 @@ def _count_sweeps(app: Celery, reads: Mapping[str, Sequence[str]]) -> int | None
     inspect = app.control.inspect(destination=workers, timeout=ANSWER_SECONDS, limit=len(workers))
     replies: Any = inspect.stats() or {}
     totals = [reply.get("total") for reply in replies.values() if isinstance(reply, dict)]
-    return sum(int(total.get(SWEEP, 0)) for total in totals if isinstance(total, dict)) if any(totals) else None
+    told = [total for total in totals if isinstance(total, dict)]  # an empty one: it has had no task at all yet
+    return sum(int(total.get(SWEEP, 0)) for total in told) if told else None
 
 
 def _tell_beat(app: Celery, reads: Mapping[str, Sequence[str]], sweeps: int | None, began: float) -> Iterator[Finding]:
