@@ -333,6 +333,12 @@ def _called_back(case: _Case, evidence: CalledBack) -> Decision:
     return _alone(case, evidence, changes) if news else Decision("noted", changes)
 
 
+def _settled_by(case: _Case) -> datetime:
+    """Until when a callback's word is looked into at least, whenever the watch would end otherwise."""
+    since = case.invoice.called_at or case.now
+    return since + _minutes(case.policy.callback_grace_minutes) + _LAST_LOOK
+
+
 def _came_in_time(case: _Case, evidence: CalledBack) -> bool:
     """A worker may have died with it, or the database been away: it counts from when it came."""
     came, until = evidence.asked_at, case.invoice.monitor_until
@@ -461,6 +467,9 @@ def _clock_ran_out(case: _Case, evidence: ClockRanOut) -> Decision:
         return Decision("ignored", agenda={Stage.CLOCK: end})
     if case.status is Status.EXPIRED:
         if case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+            until = _settled_by(case)
+            if until > case.now and _askable(case):  # nobody has had the time yet to confirm it
+                return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
             why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
             return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=_nothing())
         return Decision("ignored", agenda=_nothing())

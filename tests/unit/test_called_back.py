@@ -335,3 +335,19 @@ def test_late_goes_before_too_much():
     world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
     world.take(verified(paid_amount=Decimal(11), pay_amount=Decimal(10)), held=Stage.CHECK)
     assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
+
+
+def test_the_watch_does_not_end_before_a_callback_could_be_looked_into():
+    """Workers died with the look-ups, say."""
+    world = made(policy={"monitor_minutes": Decimal(10)})
+    world.take(called("PENDING", Status.PENDING))
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
+    world.pass_time(9 * 60)
+    world.take(called())
+    world.pass_time(60)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+
+    assert (world.invoice.status, world.due(Stage.CHECK)) == ("expired", 0)
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
