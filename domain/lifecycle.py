@@ -630,7 +630,11 @@ def _asked_wait(evidence: Evidence) -> float:
 
 
 def _monitored(case: _Case) -> bool:
-    return case.invoice.monitor_until is not None and case.now < case.invoice.monitor_until
+    """Whether a late payment still counts; what a callback says is looked into first, however late the clock comes."""
+    until = case.invoice.monitor_until
+    if until is not None and case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+        until = max(until, _settled_by(case))
+    return until is not None and case.now < until
 
 
 @functools.lru_cache(1024)  # the policies' own, nearly always

@@ -351,3 +351,16 @@ def test_the_watch_does_not_end_before_a_callback_could_be_looked_into():
 
     assert (world.invoice.status, world.due(Stage.CHECK)) == ("expired", 0)
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
+def test_the_look_up_counts_though_the_clock_is_late_to_prolong_the_watch():
+    world = made(policy={"monitor_minutes": Decimal(10)})
+    world.take(called("PENDING", Status.PENDING))
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
+    world.pass_time(9 * 60)
+    world.take(called())
+    world.pass_time(120)  # the watch is over, and nobody has said so
+
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
