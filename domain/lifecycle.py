@@ -362,7 +362,11 @@ def _look_again(case: _Case, evidence: Evidence, verdict: Verdict) -> Decision:
     ends = since + _minutes(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
     if not answered and ends <= case.now:
-        return _alone(case, case.invoice, {})
+        decision = _alone(case, case.invoice, {})
+        if decision.agenda:
+            return decision
+        look = _next_poll(case, case.invoice.quiet_polls, _end(case))  # it may not stand alone: polling goes on
+        return replace(decision, agenda={Stage.CHECK: look})
     looks = (case.invoice.called_looks or 0) + 1
     wait = LOOK_AGAIN_SECONDS[looks - 1] if looks <= len(LOOK_AGAIN_SECONDS) else case.policy.poll_seconds
     due = case.after(max(wait, _asked_wait(evidence)))

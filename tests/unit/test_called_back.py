@@ -364,3 +364,14 @@ def test_the_look_up_counts_though_the_clock_is_late_to_prolong_the_watch():
     world.pass_time(120)  # the watch is over, and nobody has said so
 
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
+@pytest.mark.parametrize("claim", [{"only": False}, {"pay_currency": "LTC"}])
+def test_where_a_callback_may_not_stand_alone_polling_goes_on(claim):
+    world = made(pay_currency="BTC")
+    world.take(called(**claim))
+    world.pass_time(10 * 60)
+    world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK)
+
+    assert world.due(Stage.CHECK) == 30
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
