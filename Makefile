@@ -41,11 +41,11 @@ up: .venv ## starts and supervises all processes (Ctrl-C stops)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/invoices up
 
 test: dev ## the test-suite
-	@$(BIN)/python -m pytest -m "not engines" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not engines" -n 2 --dist loadfile --max-worker-restart 1
 
 # pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
 test-engines: dev ## slower tests, more engines, load
-	@$(BIN)/python -m pytest -m engines -n 2 --dist loadfile -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
+	@$(BIN)/python -m pytest -m engines -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 check: dev ## format, lint, types, import rules, supply chain, the receiver and the sender in JavaScript
 	$(BIN)/ruff format --check .

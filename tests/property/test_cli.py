@@ -16,7 +16,7 @@ from workers.cli.main import cli, run
 SECRET = "hunter2-secret"
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 #: What starts servers, plays orders for minutes, or follows for ever.
-NEVER_RUN = {"up", "demo", "watch", "doctor", "--follow"}
+NEVER_RUN = {"up", "web", "demo", "watch", "doctor", "--follow"}
 
 WORDS = [
     *("", "-", "--", "-x", "--json", "0", "-1", "9" * 30, "1" * 400, "1e5", "nan", "é", "\udcff", "\n", "a\nb"),
