@@ -10,7 +10,7 @@ from workers.cli.context import open_database
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from workers.store.rows import StoredRow
 
 
 @click.command("contradictions")
@@ -34,20 +34,20 @@ def contradictions_command(limit: int, as_json: bool) -> None:
         print_table(columns, lines, empty="nothing contradicts anything")
 
 
-def _line(row: Row[Any]) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[Any, ...]:
     kind, words = _parts(row)
     settled = "marked" if row.settled else ""
     return row.id, row.at, row.invoice_id, row.order_id, row.account, row.status, kind, words, row.source, settled
 
 
-def _fields(row: Row[Any]) -> dict[str, Any]:
+def _fields(row: StoredRow) -> dict[str, Any]:
     kind, words = _parts(row)
     about = {"id": row.id, "invoice": row.invoice_id, "order_id": row.order_id, "account": row.account}
     said = {"kind": kind, "words": words, "source": row.source}
     return {**about, "at": plain(row.at), **said, "status": row.status, "settled": bool(row.settled)}
 
 
-def _parts(row: Row[Any]) -> tuple[str, str]:
+def _parts(row: StoredRow) -> tuple[str, str]:
     """Kind and words; evidence of earlier releases had none."""
     if row.note is None:
         return "status", str(row.detail)[:200]

@@ -15,8 +15,7 @@ from workers.cli.output import about, json_option, limit_option, plain, print_js
 from workers.cli.replay import replay
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
+    from workers.store.rows import StoredRow
 STATES = ("due", "parked", "delivered", "dead")
 
 
@@ -40,8 +39,7 @@ def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: i
 
     with open_database() as database:
         if invoice is not None:
-            with database.reading() as connection:
-                invoice = require_invoice(connection, invoice).id
+            invoice = require_invoice(database, invoice).id
         found = list_deliveries(database, endpoint=endpoint, invoice=invoice, state=state, limit=limit)
         if as_json:
             for row, tries in found:
@@ -51,7 +49,7 @@ def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: i
         print_table(columns, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
 
 
-def delivery_fields(row: Row[Any], tries: Sequence[Row[Any]]) -> dict[str, Any]:
+def delivery_fields(row: StoredRow, tries: Sequence[StoredRow]) -> dict[str, Any]:
     """A delivery as JSON: what it carries, where it stands, and every try."""
     invoice_id, sequence = about(row)
     fields = {"id": row.id, "endpoint_id": row.endpoint_id, "invoice_id": invoice_id, "event_id": row.event_id}
@@ -71,7 +69,7 @@ def delivery_fields(row: Row[Any], tries: Sequence[Row[Any]]) -> dict[str, Any]:
     }
 
 
-def _line(row: Row[Any], tries: Sequence[Row[Any]]) -> tuple[Any, ...]:
+def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[Any, ...]:
     last = tries[-1] if tries else None
     said = "" if last is None else (last.error or f"{last.status} in {last.latency_ms} ms")
     waits = row.next_try_at if row.shown_state == "due" else None
@@ -85,9 +83,9 @@ def show(name: str, as_json: bool) -> None:
     """Show a delivery by its number, or every delivery of an event by the event's id: each try, and what came back."""
     from workers.store.queries import delivery_before, find_deliveries
 
-    with open_database() as database, database.reading() as connection:
-        found = find_deliveries(connection, name)
-        before = {row.id: delivery_before(connection, row) for row, _ in found if row.state == "due"}
+    with open_database() as database:
+        found = database.read(find_deliveries, name)
+        before = {row.id: database.read(delivery_before, row) for row, _ in found if row.state == "due"}
     if not found:
         raise CommandFailed(f"there is no delivery of that number or event: {name!r} (see: invoices deliveries list)")
     for place, (row, tries) in enumerate(found):
@@ -100,7 +98,7 @@ def show(name: str, as_json: bool) -> None:
             click.echo(_try(number, attempt))
 
 
-def _heading(row: Row[Any], older: Row[Any] | None) -> str:
+def _heading(row: StoredRow, older: StoredRow | None) -> str:
     lines = {
         "delivery": row.id,
         "endpoint": row.endpoint_id,
@@ -113,7 +111,7 @@ def _heading(row: Row[Any], older: Row[Any] | None) -> str:
     return "\n".join(f"{name:10}{shown(value)}" for name, value in lines.items() if value is not None)
 
 
-def _next_try(row: Row[Any], older: Row[Any] | None) -> Any:
+def _next_try(row: StoredRow, older: StoredRow | None) -> Any:
     if row.shown_state == "parked":
         return f"none: the endpoint is disabled (invoices endpoints enable {row.endpoint_id})"
     if row.state != "due":
@@ -123,7 +121,7 @@ def _next_try(row: Row[Any], older: Row[Any] | None) -> Any:
     return row.next_try_at
 
 
-def _try(number: int, attempt: Row[Any]) -> str:
+def _try(number: int, attempt: StoredRow) -> str:
     """A try on one line, and the answer as it came, indented."""
     status = "" if attempt.status is None else f" {attempt.status}"
     error = "" if attempt.error is None else f", {attempt.error}"

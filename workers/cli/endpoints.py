@@ -126,9 +126,9 @@ def list_(as_json: bool) -> None:
     from workers.store.health import health_of
 
     config = settings()
-    with open_database(config) as database, database.reading() as connection:
-        now = database.now(connection)
-        found = [(endpoint, health_of(connection, endpoint.id)) for endpoint in endpoints_for(connection)]
+    with open_database(config) as database:
+        now = database.time()
+        found = [(endpoint, database.read(health_of, endpoint.id)) for endpoint in database.read(endpoints_for)]
     breakers = _read_breakers(config, [endpoint.id for endpoint, _ in found])
     if as_json:
         for endpoint, health in found:
@@ -271,9 +271,7 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
     """The endpoint, and the database's time."""
     from workers.store.endpoints import find_endpoint
 
-    with database.reading() as connection:
-        endpoint = find_endpoint(connection, endpoint_id)
-        now = database.now(connection)
+    endpoint, now = database.read(find_endpoint, endpoint_id), database.time()
     if endpoint is None:
         raise missing_endpoint(endpoint_id)
     return endpoint, now

@@ -14,9 +14,8 @@ from workers.cli.output import about, json_option, limit_option, print_bytes, pr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Row
-
     from workers.store.database import Database
+    from workers.store.rows import StoredRow
 
 POLL_SECONDS = 0.5
 
@@ -42,8 +41,7 @@ def events_command(name: str | None, account: str | None, follow: bool, limit: i
                 _print_live(row, as_json)
             return
         if name is not None:
-            with database.reading() as connection:
-                found: Any = events_of(connection, require_invoice(connection, name, account).id)
+            found: Any = database.read(events_of, require_invoice(database, name, account).id)
         else:
             found = list_events(database, limit=limit)
         if as_json:
@@ -54,17 +52,15 @@ def events_command(name: str | None, account: str | None, follow: bool, limit: i
         print_table(("AT", "INVOICE", "", "EVENT", "PUBLISHED"), rows, empty="there are no events")
 
 
-def follow_events(database: Database, seconds: float | None) -> Iterator[Row[Any]]:
+def follow_events(database: Database, seconds: float | None) -> Iterator[StoredRow]:
     """New events as they are committed, for so many seconds (None: for ever)."""
     from workers.store.tail import EventTail
 
     tail = EventTail()
     deadline = None if seconds is None else time.monotonic() + seconds
-    with database.reading() as connection:
-        tail.start(connection)
+    database.read(tail.start)
     while True:
-        with database.reading() as connection:
-            rows = tail.poll(connection)
+        rows = database.read(tail.poll)
         yield from rows
         left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
         if left <= 0:
@@ -73,7 +69,7 @@ def follow_events(database: Database, seconds: float | None) -> Iterator[Row[Any
             time.sleep(left)
 
 
-def _print_live(row: Row[Any], as_json: bool) -> None:
+def _print_live(row: StoredRow, as_json: bool) -> None:
     if as_json:
         print_bytes(row.body)
     else:

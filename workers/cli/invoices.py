@@ -12,9 +12,9 @@ from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown, status_text
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
-
     from config.settings import Settings
+    from workers.store.database import Database
+    from workers.store.rows import StoredRow
 
 STATUSES = ("queued", "in_doubt", "pending", "partially_paid", "confirming", "paid", "expired", "failed", "cancelled",
             "refunded")  # fmt: skip
@@ -61,7 +61,7 @@ def list_command(status: str | None, account: str | None, since: datetime | None
         print_table(columns, (_line(row) for row in rows), empty="there are no such invoices")
 
 
-def _line(row: Row[Any]) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[Any, ...]:
     return (
         row.id,
         row.order_id,
@@ -82,11 +82,11 @@ def money(amount: Any, currency: str | None) -> str:
     return " ".join(part for part in (None if amount is None else format_amount(amount), currency) if part)
 
 
-def require_invoice(connection: Connection, name: str, account: str | None = None) -> Row[Any]:
+def require_invoice(database: Database, name: str, account: str | None = None) -> StoredRow:
     """The invoice of this id or order id. Raises CommandFailed."""
     from workers.store.queries import find_invoice
 
-    found = find_invoice(connection, name, account)
+    found = database.read(find_invoice, name, account)
     if found is None:
         of = f" of account {account}" if account else ""
         raise CommandFailed(f"there is no invoice or order {name!r}{of} (see: invoices list, invoices rejected)")
@@ -104,11 +104,10 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
 
     config = settings()
     with open_database(config) as database:
-        with database.reading() as connection:
-            row = require_invoice(connection, name, account)
-            events = events_of(connection, row.id)
-            evidence = evidence_of(connection, row.id)
-            waits = _callback_missing(connection, config, row)
+        row = require_invoice(database, name, account)
+        events = database.read(events_of, row.id)
+        evidence = database.read(evidence_of, row.id)
+        waits = _callback_missing(database, config, row)
         if as_json:
             print_json(invoice_fields(row))
             return
@@ -122,7 +121,7 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
         click.echo(f"\n{waits}")
 
 
-def _callback_missing(connection: Connection, config: Settings, row: Row[Any]) -> str | None:
+def _callback_missing(database: Database, config: Settings, row: StoredRow) -> str | None:
     """Why nobody can be asked about an invoice that may still be paid, where only a callback brings what to ask by."""
     from domain.status import WATCHED
     from workers.cli.callback_address import callback_place
@@ -135,7 +134,7 @@ def _callback_missing(connection: Connection, config: Settings, row: Row[Any]) -
         return None
     if row.status not in {*WATCHED, "expired"}:
         return None
-    last_at = newest_at(connection, name)
+    last_at = database.read(newest_at, name)
     came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
     return (
         "It can't be asked about until a callback brings what to ask by; "
@@ -143,7 +142,7 @@ def _callback_missing(connection: Connection, config: Settings, row: Row[Any]) -
     )
 
 
-def _print_fields(row: Row[Any]) -> None:
+def _print_fields(row: StoredRow) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -176,9 +175,8 @@ def cancel_command(name: str, account: str | None, reason: str, as_json: bool) -
     from workers.store.queries import accounts_of_order
 
     with open_store(settings()) as store:
-        with store.database.reading() as connection:
-            row = require_invoice(connection, name, account)
-            accounts = accounts_of_order(connection, name)
+        row = require_invoice(store.database, name, account)
+        accounts = store.database.read(accounts_of_order, name)
         if account is None and row.id != name and len(accounts) > 1:
             raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(accounts)}", 2)
         (outcome,) = store.judge([Judgement(row.id, CancelRequested(reason=reason))])

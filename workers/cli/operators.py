@@ -15,9 +15,8 @@ from workers.cli.invoices import require_invoice
 from workers.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from workers.store.operators import Act
+    from workers.store.rows import StoredRow
     from workers.store.store import Store
 
 MARKS = ("paid", "failed", "refunded", "cancelled")
@@ -103,13 +102,12 @@ def recheck_command(name: str, reason: str, by: str | None, account: str | None,
     return 0
 
 
-def _do(name: str, account: str | None, do: Callable[[Store, str], Act | None]) -> tuple[Row[Any], Act]:
+def _do(name: str, account: str | None, do: Callable[[Store, str], Act | None]) -> tuple[StoredRow, Act]:
     from workers.store.queries import accounts_of_order
 
     with open_store(settings()) as store:
-        with store.database.reading() as connection:
-            row = require_invoice(connection, name, account)
-            accounts = accounts_of_order(connection, name)
+        row = require_invoice(store.database, name, account)
+        accounts = store.database.read(accounts_of_order, name)
         if account is None and row.id != name and len(accounts) > 1:
             raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(accounts)}", 2)
         act = do(store, row.id)

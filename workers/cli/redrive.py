@@ -14,9 +14,8 @@ from workers.cli.invoices import require_invoice
 from workers.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from workers.store.database import Database
+    from workers.store.rows import StoredRow
 
 INTAKE_TASKS = ("invoices.create", "invoices.create_many", "invoices.cancel")
 PAGE = 500
@@ -59,21 +58,20 @@ def rejected(ids: tuple[int, ...], everything: bool, as_json: bool) -> int:
     return 1 if left else 0
 
 
-def _chosen(database: Database, ids: Sequence[int], everything: bool) -> list[Row[Any]]:
+def _chosen(database: Database, ids: Sequence[int], everything: bool) -> list[StoredRow]:
     from workers.store.queries import list_rejected, rejected_by_id
 
     if everything:
         # What was sent again already was perhaps rejected again, and stands in the list anew.
         return list(list_rejected(database, limit=0, waiting=True))[::-1]
-    with database.reading() as connection:
-        rows = list(rejected_by_id(connection, ids))
+    rows = list(database.read(rejected_by_id, ids))
     missing = sorted(set(ids) - {row.id for row in rows})
     if missing:
         raise CommandFailed(f"there is no rejected message {', '.join(map(str, missing))} (see: invoices rejected)")
     return rows
 
 
-def _why_not(row: Row[Any]) -> str | None:
+def _why_not(row: StoredRow) -> str | None:
     if not row.complete:
         return "only its beginning was kept: send the order again from where it came"
     if row.task not in INTAKE_TASKS:
@@ -105,8 +103,7 @@ def doubt(names: tuple[str, ...], everything: bool, as_json: bool) -> int:
         if everything:
             ids = [row.id for row in list_invoices(store.database, status="in_doubt", limit=0)]
         else:
-            with store.database.reading() as connection:
-                ids = [require_invoice(connection, name).id for name in names]
+            ids = [require_invoice(store.database, name).id for name in names]
         for invoice_id in ids:
             verdict, status = _retry(store, invoice_id)
             done = verdict != "ignored"

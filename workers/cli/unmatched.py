@@ -12,8 +12,7 @@ from workers.cli.invoices import money, require_invoice
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
+    from workers.store.rows import StoredRow
 reason_option = click.option("--reason", required=True, help="Why; kept with the callback.")
 
 
@@ -30,8 +29,7 @@ def list_unmatched(limit: int, as_json: bool) -> None:
     from workers.store.callbacks import unmatched
 
     with open_database() as database:
-        with database.reading() as connection:
-            rows = unmatched(connection, limit)
+        rows = database.read(unmatched, limit)
         if as_json:
             for row in rows:
                 print_json(_fields(row))
@@ -43,7 +41,7 @@ def list_unmatched(limit: int, as_json: bool) -> None:
         print_table(columns, lines, empty="every callback belongs to an invoice")
 
 
-def _fields(row: Row[Any]) -> dict[str, Any]:
+def _fields(row: StoredRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "account": row.account,
@@ -68,8 +66,7 @@ def link(callback_id: int, invoice: str, reason: str, as_json: bool) -> None:
     from workers.store.reads.callbacks import account_of
 
     with open_store(settings()) as store:
-        with store.database.reading() as connection:
-            row = require_invoice(connection, invoice, account_of(connection, callback_id))
+        row = require_invoice(store.database, invoice, store.database.read(account_of, callback_id))
         problem = store.link_callback(callback_id, row.id, reason)
     if problem is not None:
         raise CommandFailed(f"{problem} (see: invoices unmatched list)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +16,9 @@ from workers.cli.output import STATUS_STYLES, console, json_option, print_bytes,
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from sqlalchemy import Row
 
     from workers.store.database import Database
+    from workers.store.rows import StoredRow
 
 REFRESH_SECONDS = 0.5
 #: Counting is never more than a tenth of the time, however many invoices there are.
@@ -34,7 +34,7 @@ class Picture:
     """What one look at the database found."""
 
     counts: dict[str, int]
-    newest: list[Row[Any]]
+    newest: list[StoredRow]
     events_per_second: float
     orders_per_second: float
 
@@ -49,10 +49,9 @@ class Lookout:
         """Counts, the newest changes and the rates, as they are now."""
         from workers.store.queries import changed_invoices, count_by_status, last_event_number
 
-        with database.reading() as connection:
-            counts = count_by_status(connection)
-            rows = list(changed_invoices(connection, newest))
-            events = last_event_number(connection)
+        counts = database.read(count_by_status)
+        rows = list(database.read(changed_invoices, newest))
+        events = database.read(last_event_number)
         now = time.monotonic()
         self._totals.append((now, events, sum(counts.values())))
         while now - self._totals[0][0] > RATE_WINDOW_SECONDS:
@@ -125,7 +124,7 @@ def draw_counts(counts: dict[str, int]) -> RenderableType:
     return table
 
 
-def draw_newest(rows: list[Row[Any]]) -> RenderableType:
+def draw_newest(rows: list[StoredRow]) -> RenderableType:
     """The invoices that changed last."""
     from rich.table import Table
     from rich.text import Text

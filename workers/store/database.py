@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.errors import (
     DuplicatePreparedStatement,
@@ -23,7 +23,7 @@ from psycopg.errors import (
 from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.ports import Clock
@@ -32,6 +32,9 @@ from workers.store.arrays import FlatListDumper
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+
+#: Whatever a database may say instead of doing as it was told.
+ANY_FAILURE = SQLAlchemyError
 
 #: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
 #: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
@@ -52,6 +55,10 @@ _NOT_PREPARED = (
 BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
 _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
 
 
@@ -75,6 +82,11 @@ def may_be_its_own(error: BaseException) -> bool:
 def is_locked_out(error: BaseException) -> bool:
     """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
     return isinstance(getattr(error, "orig", None), LockNotAvailable)
+
+
+def without_password(url: str) -> str:
+    """A database's address as it may be shown."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 class SystemClock:
@@ -105,6 +117,18 @@ class Database:
             connection = plain.execution_options(invoices_begin="BEGIN")
             with connection.begin():
                 yield connection
+
+    def read(
+        self, find: Callable[Concatenate[Connection, Given], Found], *args: Given.args, **kwargs: Given.kwargs
+    ) -> Found:
+        """What ``find`` finds in a transaction of its own that only reads. For callers outside the store: connections
+        stay inside."""
+        with self.reading() as connection:
+            return find(connection, *args, **kwargs)
+
+    def time(self) -> datetime:
+        """The time that decides, for callers that have no transaction open."""
+        return self.read(self.now)
 
     @contextmanager
     def glancing(self) -> Iterator[Connection]:

@@ -77,29 +77,27 @@ class Report:
 
 def look(database: Database) -> Progress:
     """How far the demo is, from SQL."""
-    with database.reading() as connection:
-        counts = count_by_status(connection)
-        written, waiting = count_events(connection)
-        return Progress(counts, written, waiting, count_rejected(connection))
+    counts = database.read(count_by_status)
+    written, waiting = database.read(count_events)
+    return Progress(counts, written, waiting, database.read(count_rejected))
 
 
 def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
     """Hold everything against each other."""
     receiver = stand.receiver()
     calls, posted = stand.calls(), stand.callbacks()
-    with stand.database.reading() as connection:
-        ended = {row.order_id: row for row in every_invoice(connection)}
-        kept, partly = Counter(callback_digests(connection)), set[str]()
-        last: dict[str, int] = {}
-        told: set[str] = set()
-        gaps = 0
-        for event in every_event(connection):
-            told.add(event.id)
-            if event.type == "invoice.partially_paid":
-                partly.add(event.invoice_id)
-            if event.sequence:
-                gaps += event.sequence != last.get(event.invoice_id, 0) + 1
-                last[event.invoice_id] = event.sequence
+    ended = {row.order_id: row for row in stand.database.read(every_invoice)}
+    kept, partly = Counter(stand.database.read(callback_digests)), set[str]()
+    last: dict[str, int] = {}
+    told: set[str] = set()
+    gaps = 0
+    for event in stand.database.read(every_event):
+        told.add(event.id)
+        if event.type == "invoice.partially_paid":
+            partly.add(event.invoice_id)
+        if event.sequence:
+            gaps += event.sequence != last.get(event.invoice_id, 0) + 1
+            last[event.invoice_id] = event.sequence
     on_stream = _read_stream(stand.config)
     return Report(
         counts=dict(Counter(row.status for row in ended.values())),

@@ -28,9 +28,8 @@ def check_agenda(database: Database, config: Settings) -> Iterator[Finding]:
     disabled endpoint, an account that is no longer configured."""
     from workers.store.reads.agenda import read_lanes
 
-    with database.reading() as connection:
-        now = database.now(connection)
-        lanes = read_lanes(connection, now, OVERDUE)
+    now = database.time()
+    lanes = database.read(read_lanes, now, OVERDUE)
     excused = _excuses(database, config, lanes, now)
     found = [*_parked(lanes), *(finding for lane in lanes if (finding := _late(lane, now, config, excused)))]
     yield from found
@@ -84,8 +83,7 @@ def _asked_to_wait(database: Database, now: datetime) -> set[tuple[str, str]]:
     """Accounts whose provider has said 429: nobody calls before the time it named."""
     from workers.store.reads.accounts import read_failing_look_ups, read_waiting_creates
 
-    with database.reading() as connection:
-        waiting = [*read_waiting_creates(connection), *read_failing_look_ups(connection)]
+    waiting = [*database.read(read_waiting_creates), *database.read(read_failing_look_ups)]
     paused = {each.account for each in waiting if each.kind == "RateLimited" and (each.next_try_at or now) > now}
     return {(stage, account) for account in paused for stage in ("create", "check")}
 
@@ -115,8 +113,7 @@ def _left_alone(database: Database, receivers: set[str], now: datetime) -> set[s
     from workers.store.endpoints import endpoints_for
     from workers.store.reads.receivers import read_failing
 
-    with database.reading() as connection:
-        enabled = {endpoint.id for endpoint in endpoints_for(connection) if endpoint.disabled_at is None}
-        tried = {endpoint: read_failing(connection, endpoint) for endpoint in sorted(receivers & enabled)[:100]}
+    enabled = {endpoint.id for endpoint in database.read(endpoints_for) if endpoint.disabled_at is None}
+    tried = {endpoint: database.read(read_failing, endpoint) for endpoint in sorted(receivers & enabled)[:100]}
     probed = {endpoint for endpoint, failing in tried.items() if failing and now - failing.last_at < LEFT_ALONE}
     return (receivers - enabled) | probed

@@ -24,10 +24,9 @@ def check_callbacks(database: Database, config: Settings) -> Iterator[Finding]:
     from workers.store.reads.callbacks import read_calls, read_unmatched
 
     called = [name for name, one in config.accounts.items() if PROVIDERS[one.provider].asked_by_reference]
-    with database.reading() as connection:
-        now = database.now(connection)
-        unmatched = read_unmatched(connection)
-        calls = [read_calls(connection, name, now) for name in sorted(called)]
+    now = database.time()
+    unmatched = database.read(read_unmatched)
+    calls = [database.read(read_calls, name, now) for name in sorted(called)]
     yield from (_tell_calls(each, now, config) for each in calls)
     yield from (_tell_unmatched(each, now) for each in unmatched)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,12 +36,11 @@ ROOM, LITTLE_ROOM = 100_000_000, 1_000_000_000
 
 def check_database(config: Settings) -> Iterator[Finding]:
     """Its revision first: on a wrong one no other question makes sense."""
-    from sqlalchemy.engine import make_url
-
+    from workers.store.database import without_password
     from workers.store.schema import SchemaTooOld, require_schema
 
     with open_database(config) as database:
-        place = make_url(config.database_url).render_as_string(hide_password=True)
+        place = without_password(config.database_url)
         try:
             standing = require_schema(database)
         except SchemaTooOld as error:
@@ -76,14 +73,12 @@ def _guarded_server(database: Database, said: str) -> Iterator[Finding]:
 
 def check_server(database: Database) -> Iterator[Finding]:
     """Whether it takes writes, and on PostgreSQL how full it is and who keeps what locked."""
-    from sqlalchemy.exc import SQLAlchemyError
-
+    from workers.store.database import ANY_FAILURE
     from workers.store.reads.server import read_holders, read_server, try_to_write
 
     if database.is_postgresql:
-        with database.reading() as connection:
-            now, server = database.now(connection), read_server(connection)
-            holders = read_holders(connection, LONG_LOCK_SECONDS)
+        now, server = database.time(), database.read(read_server)
+        holders = database.read(read_holders, LONG_LOCK_SECONDS)
         if server.is_standby:
             yield Finding("database", "wrong", "is a standby, it takes no writes: name the primary", "read_only")
         if server.connections >= server.most_connections * NEARLY_ALL:
@@ -101,7 +96,7 @@ def check_server(database: Database) -> Iterator[Finding]:
             return
     try:
         try_to_write(database)
-    except SQLAlchemyError as error:
+    except ANY_FAILURE as error:
         yield Finding("database", "wrong", f"takes no writes: {told(error)}", "read_only")
 
 
@@ -117,11 +112,9 @@ def check_sessions(database: Database) -> Iterator[Finding]:
 
 def check_clock(database: Database) -> Iterator[Finding]:
     """How far this host is from the database, whose time decides."""
-    with database.reading() as connection:
-        began = time.monotonic()
-        theirs = database.now(connection)
-        middle = (time.monotonic() - began) / 2
-    off = (datetime.now(UTC) - theirs).total_seconds() - middle
+    from workers.store.reads.server import read_skew
+
+    off = database.read(read_skew, database)
     said = f"this host is {off:+.3f} s from the database"
     if abs(off) <= CLOCK_LIMIT_SECONDS:
         yield Finding("clock", "ok", said)

@@ -25,13 +25,11 @@ def check_endpoints(database: Database, config: Settings) -> Iterator[Finding]:
     from workers.store.endpoints import endpoints_for
     from workers.store.reads import receivers
 
-    with database.reading() as connection:
-        now = database.now(connection)
-        endpoints = endpoints_for(connection)
-        backlogs, dead = receivers.read_backlogs(connection), receivers.read_dead(connection)
-        busy = [each for each in endpoints if each.disabled_at is None and _fails(backlogs.get(each.id))]
-        busy.sort(key=lambda each: -backlogs[each.id].waiting)
-        failing = {each.id: receivers.read_failing(connection, each.id) for each in busy[:TOLD]}
+    now, endpoints = database.time(), database.read(endpoints_for)
+    backlogs, dead = database.read(receivers.read_backlogs), database.read(receivers.read_dead)
+    busy = [each for each in endpoints if each.disabled_at is None and _fails(backlogs.get(each.id))]
+    busy.sort(key=lambda each: -backlogs[each.id].waiting)
+    failing = {each.id: database.read(receivers.read_failing, each.id) for each in busy[:TOLD]}
     breakers = _read_breakers(config, [each.id for each in busy[:TOLD]])
     found = list(_tell_secrets(endpoints, config))
     found += [_tell_failing(each, backlogs[each.id], failing[each.id], breakers, now) for each in busy[:TOLD]]

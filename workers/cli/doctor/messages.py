@@ -15,9 +15,8 @@ def check_messages(database: Database) -> Iterator[Finding]:
     """Worth knowing: what is listed is lost to nobody."""
     from workers.store.reads.messages import read_contradictions, read_turned_away
 
-    with database.reading() as connection:
-        now = database.now(connection)
-        turned_away, against = read_turned_away(connection), read_contradictions(connection)
+    now = database.time()
+    turned_away, against = database.read(read_turned_away), database.read(read_contradictions)
     if turned_away.first_at and turned_away.last_at:
         detail = (
             f"{counted(turned_away.messages, 'message was', 'messages were')} turned away since "

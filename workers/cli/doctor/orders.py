@@ -36,12 +36,12 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
     """All of it from rows: the workers' own calls and probes say how each provider does."""
     from workers.store.reads import accounts
 
-    with database.reading() as connection:
-        now = database.now(connection)
-        doubts, refusals = accounts.read_doubts(connection), accounts.read_refusals(connection)
-        waiting = [*accounts.read_waiting_creates(connection), *accounts.read_failing_look_ups(connection)]
-        orphans = accounts.read_open(connection, list(config.accounts))
-        clocks = accounts.read_clocks_off(connection)
+    read = database.read
+    now = database.time()
+    doubts, refusals = read(accounts.read_doubts), read(accounts.read_refusals)
+    waiting = [*read(accounts.read_waiting_creates), *read(accounts.read_failing_look_ups)]
+    orphans = read(accounts.read_open, list(config.accounts))
+    clocks = read(accounts.read_clocks_off)
     yield from (_tell_doubts(each, now, config) for each in doubts if each.account in config.accounts)
     yield from (_tell_refusals(each, now, config) for each in refusals if each.account in config.accounts)
     yield from (_tell_waiting(each, now) for each in waiting if each.account in config.accounts)

@@ -25,9 +25,7 @@ def check_restored(database: Database, config: Settings) -> Iterator[Finding]:
     if entry is None:
         return
     event_id, at = entry
-    with database.reading() as connection:
-        now = database.now(connection)
-        known = read_knowledge(connection, event_id)
+    now, known = database.time(), database.read(read_knowledge, event_id)
     removed = config.retention_days and at < now - timedelta(days=config.retention_days)
     if known.event or removed or (known.restored_at is not None and known.restored_at >= at):
         return

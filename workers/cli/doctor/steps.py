@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from workers.cli.doctor.finding import Finding, ago, clock, lasting
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from config.settings import Settings
     from workers.store.agenda import Due
     from workers.store.clock import ClockState
@@ -24,10 +22,7 @@ def check_steps(database: Database, config: Settings) -> Iterator[Finding]:
     """What workers have seen of that clock, and rows that lie further away than any wait."""
     from workers.store.clock import read_clock
 
-    with database.reading() as connection:
-        now = database.now(connection)
-        state = read_clock(connection)
-        far = _far(connection, database, config)
+    now, state, far = database.time(), database.read(read_clock), _far(database, config)
     if state is not None:
         yield from _told_by(state, now)
     for due in far:
@@ -53,7 +48,7 @@ def _told_by(state: ClockState, now: datetime) -> Iterator[Finding]:
         yield Finding("clock", "note", said, "clock_stepped", state.stepped_at)
 
 
-def _far(connection: Connection, database: Database, config: Settings) -> list[Due]:
+def _far(database: Database, config: Settings) -> list[Due]:
     from domain.decision import Stage
     from domain.schedule import longest_wait
     from workers.store.agenda import STANDING, far_lanes
@@ -62,6 +57,6 @@ def _far(connection: Connection, database: Database, config: Settings) -> list[D
     lanes = [(stage, lane, 0.0) for stage, lane in STANDING]
     for name, account in config.accounts.items():
         lanes += [(stage, name, account.poll_seconds) for stage in (Stage.CREATE, Stage.CHECK)]
-    lanes += [(Stage.DELIVER, endpoint.id, 0.0) for endpoint in endpoints_for(connection)]
+    lanes += [(Stage.DELIVER, endpoint.id, 0.0) for endpoint in database.read(endpoints_for)]
     waits = {(stage, lane): wait for stage, lane, seconds in lanes if (wait := longest_wait(stage, seconds))}
-    return far_lanes(connection, database, waits)
+    return database.read(far_lanes, database, waits)

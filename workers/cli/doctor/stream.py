@@ -23,10 +23,8 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     from workers.store.reads.stream import COUNTED, read_untold
 
     kept = _read_kept(config)  # before the row, whose number is never behind
-    with database.reading() as connection:
-        now = database.now(connection)
-        untold = read_untold(connection, now)
-        fence = read_fence(connection, now)
+    now = database.time()
+    untold, fence = database.read(read_untold, now), database.read(read_fence, now)
     ahead = None if kept is None else _fence_ahead(f"{config.stream}:fence", kept, fence)
     if ahead:
         yield Finding("stream", "wrong", ahead, "fence_ahead")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text, update
 
@@ -64,6 +65,13 @@ def read_server(connection: Connection) -> Server:
 def read_holders(connection: Connection, seconds: float) -> list[Holder]:
     """On PostgreSQL: who has had locks for longer than this. Of other users only what PostgreSQL shows."""
     return [Holder(**row._mapping) for row in connection.execute(_HOLDERS, {"seconds": seconds})]
+
+
+def read_skew(connection: Connection, database: Database) -> float:
+    """Seconds that this host's clock is ahead of the database's."""
+    began = time.monotonic()
+    theirs = database.now(connection)
+    return (datetime.now(UTC) - theirs).total_seconds() - (time.monotonic() - began) / 2
 
 
 def try_to_write(database: Database) -> None:
