@@ -43,10 +43,10 @@ STEPS: dict[str, Step] = {
     "order.commit": Step((f"{_STORE}.add_orders",)),
     "create.claim": Step((f"{_STORE}.claim_creates",)),
     "create.call": Step(
-        ("workers.providers.nebulox:Nebulox.create", "workers.providers.zeroxhost:ZeroxHost.create"),
+        ("workers.providers.nebulox.adapter:Nebulox.create", "workers.providers.zeroxhost.adapter:ZeroxHost.create"),
     ),
     "check.claim": Step((f"{_STORE}.claim_invoices",), "check"),
-    "check.call": Step(("workers.providers.zeroxhost:ZeroxHost.look_up",)),
+    "check.call": Step(("workers.providers.zeroxhost.adapter:ZeroxHost.look_up",)),
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge_and_take",)),
     "publish.claim": Step((f"{_STORE}.claim_publisher",)),

@@ -10,7 +10,7 @@ from domain.evidence import Created, InDoubt, Unreadable
 from domain.order import OrderError, parse_order
 from domain.status import Status
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited, look_up_recorded
-from workers.providers.nebulox import Nebulox
+from workers.providers.nebulox.adapter import Nebulox
 
 CASE = CASES["nebulox"]
 

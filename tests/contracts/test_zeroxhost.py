@@ -16,7 +16,7 @@ from domain.evidence import (
 )
 from domain.order import OrderError, parse_order
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited
-from workers.providers.zeroxhost import ZeroxHost
+from workers.providers.zeroxhost.adapter import ZeroxHost
 
 CASE = CASES["zeroxhost"]
 PARAMS = CASE.order["params"]

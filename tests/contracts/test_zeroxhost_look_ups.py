@@ -17,7 +17,7 @@ from domain.evidence import (
 )
 from domain.status import Anomaly, Status
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, look_up_recorded
-from workers.providers.zeroxhost import FEW, MAX_PAGES, MAX_SINGLES
+from workers.providers.zeroxhost.look_up import FEW, MAX_PAGES, MAX_SINGLES
 
 CASE = CASES["zeroxhost"]
 TX_HASH = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from domain.account import Account
 from tests.callbacks import KEY, nebulox_callback, sign
-from workers.providers import nebulox_payments
+from workers.providers.nebulox import callbacks as nebulox_callbacks
 from workers.web.callbacks import CallbackDesk
 from workers.web.metrics import Metrics
 from workers.web.shelf import QUEUE, Shelf
@@ -95,7 +95,9 @@ def test_while_the_database_is_away_all_stay_as_they_are(shelf):
 
 
 def desk(account, shelf, keep):
-    provider = SimpleNamespace(read_callback=nebulox_payments.read_callback, verify_callback=nebulox_payments.is_signed)
+    provider = SimpleNamespace(
+        read_callback=nebulox_callbacks.read_callback, verify_callback=nebulox_callbacks.is_signed
+    )
     return CallbackDesk({"shop": account}, {"nebulox": provider}, keep, shelf, StoreThreads(), Metrics("1"))
 
 

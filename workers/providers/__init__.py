@@ -1,1 +1,1 @@
-"""Payment providers: a registry, the shared HTTP call, one file a provider."""
+"""Payment providers: a registry, what all of them are built from, one folder a provider."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from domain.money import AmountError, parse_amount
 
 MAX_REF = 255
+MAX_ORDER_ID = 255
 MAX_ADDRESS = 255
 MAX_URL = 2048
 MAX_WORD = 64  #: of a network, a coin or a status

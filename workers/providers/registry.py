@@ -1,4 +1,4 @@
-"""Which providers there are. A new one is a file of its own and a line here."""
+"""Which providers there are: each is a folder beside this file, and a line here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from domain.account import Account
 from domain.order import Order
 from domain.ports import Provider, SignedSample
 from workers.providers.call import Call
-from workers.providers.nebulox import Nebulox
-from workers.providers.zeroxhost import ZeroxHost
+from workers.providers.nebulox.adapter import Nebulox
+from workers.providers.zeroxhost.adapter import ZeroxHost
 
 
 class Adapter(Provider, Protocol):

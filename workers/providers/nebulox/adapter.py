@@ -1,7 +1,7 @@
 """Nebulox: a hosted payment page; the key travels in the body; the expiry is our own policy.
 
 Create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up needs a tracking code that only a
-callback brings: see ``nebulox_payments``.
+callback brings: see ``callbacks`` and ``verify``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from domain.ports import CreateRequest, SignedSample
 from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
-from workers.providers.nebulox_payments import is_signed, read_callback, sample_callback, verify
-from workers.providers.refusal import Refusals, read_create
+from workers.providers.nebulox.callbacks import is_signed, read_callback, sample_callback
+from workers.providers.nebulox.refusals import REFUSALS
+from workers.providers.nebulox.verify import verify
+from workers.providers.refusal import read_create
 
 CREATE_PATH = "/api/invoice/create"
 
@@ -28,10 +30,6 @@ CREATE_PATH = "/api/invoice/create"
 CURRENCIES = ("EUR", "USD")
 PAY_CURRENCIES = ("BTC", "LTC", "ETH", "USDT", "TRX", "DOGE")
 NETWORKS = ("Bitcoin", "Litecoin", "Tron", "Dogecoin")
-
-#: An inactive gateway, a wrong key: 406 is documented, the others are HTTP's own. Refusals look like successes, with
-#: a ``result`` that is an empty list.
-REFUSALS = Refusals(key_statuses=frozenset({401, 403, 406}), is_own=lambda payload: "result" in payload)
 
 
 class Nebulox:

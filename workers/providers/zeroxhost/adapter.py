@@ -1,0 +1,94 @@
+"""0xhost: the provider sets the amount and the expiry, gives an address, and can be asked one by one or in pages.
+
+Create is ``POST {base_url}/API/invoice`` (its API page).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from domain.account import Account
+from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer, OrderRefused, Unreadable
+from domain.exact_json import write_json
+from domain.order import Order, OrderError
+from domain.ports import CreateRequest
+from workers.providers.call import Call
+from workers.providers.refusal import read_create
+from workers.providers.zeroxhost.body import PROFILES, write_body
+from workers.providers.zeroxhost.created import read_made
+from workers.providers.zeroxhost.key import headers_of, secrets_of
+from workers.providers.zeroxhost.look_up import FEW, MAX_SINGLES, Inquiry
+from workers.providers.zeroxhost.refusals import REFUSALS
+
+CREATE_PATH = "/API/invoice"
+
+
+class ZeroxHost:
+    """The adapter. All it remembers is which undocumented status words it has logged."""
+
+    name = "zeroxhost"
+    gives_expiry = True
+    can_be_asked = True
+    asked_by_reference = False
+    takes_price = False
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._unknown_words: set[str] = set()
+
+    @staticmethod
+    def check_account(account: Account) -> None:
+        """Raise ValueError for an unknown profile and for a key that no header can carry."""
+        if account.profile is not None and account.profile not in PROFILES:
+            raise ValueError(f"profile: must be one of {', '.join(sorted(PROFILES))}")
+        key = account.api_key.get_secret_value()
+        if not key.isascii() or not key.isprintable() or key != key.strip():
+            raise ValueError("api_key: must be printable ASCII without spaces around it, it is sent as a header")
+
+    @staticmethod
+    def check_order(order: Order, account: Account) -> None:
+        """Raise OrderError, naming the field. A price is taken for the record and not sent: the provider sets it."""
+        if order.lifetime_minutes is not None:
+            raise OrderError("lifetime_minutes: not taken, the provider gives the expiry")
+        write_body(order, account)
+
+    async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
+        """Make an invoice. Refused is what says ``success: false``, whatever its HTTP status."""
+        try:
+            body = write_body(request, account)
+        except OrderError as error:  # the account's profile was changed since the order came in
+            return OrderRefused(reason=str(error))
+        outcome = await self._call.send(
+            "POST",
+            f"{account.base_url}{CREATE_PATH}",
+            headers={**headers_of(account), "content-type": "application/json"},
+            body=write_json(body).encode(),
+            timeout_seconds=account.timeout_seconds,
+            secrets=secrets_of(account),
+        )
+        return read_create(outcome, REFUSALS, lambda answer: read_made(answer, request.invoice_id))
+
+    def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
+        """No callback of 0xhost's to merchants is documented: none can be right."""
+        return False
+
+    def read_callback(self, body: bytes) -> CalledBack | None:
+        """Nothing: see ``verify_callback``."""
+        return None
+
+    @staticmethod
+    def sample_callback(account: Account) -> None:
+        """None: see ``verify_callback``."""
+
+    async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
+        """An answer for each ref, all of it within one ``timeout_seconds`` of the account."""
+        wanted = list(dict.fromkeys(refs))
+        inquiry = Inquiry(self._call, account, self._unknown_words)
+        answers = await inquiry.search_list(wanted) if len(wanted) > FEW else {}
+        missing = [ref for ref in wanted if ref not in answers]
+        asked, waiting = missing[:MAX_SINGLES], missing[MAX_SINGLES:]
+        found = await asyncio.gather(*(inquiry.ask(ref) for ref in asked))
+        answers.update(zip(asked, found, strict=True))
+        answers.update({ref: Unreadable(reason="not found in the list, asked alone next time") for ref in waiting})
+        return answers

@@ -1,0 +1,47 @@
+"""The create's body: which fields of an order are sent, by the account's profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from domain.account import Account
+from domain.order import Order, OrderError
+from domain.ports import CreateRequest
+from workers.providers.answer import one_line
+
+#: The body's fields per profile: the API page's two, and a sister site's five.
+PROFILES: Mapping[str, tuple[str, ...]] = {
+    "server": ("user_id", "server_id"),
+    "order": ("user_id", "order_id", "currency", "pay_currency", "network"),
+}
+DEFAULT_PROFILE = "server"
+#: Fields of ``params`` that the order itself answers where they are left out.
+FROM_ORDER = frozenset({"order_id", "currency", "pay_currency", "network"})
+MAX_PARAM = 255
+
+
+def write_body(order: Order | CreateRequest, account: Account) -> dict[str, str]:
+    """The create's body: exactly the profile's fields, each an opaque text. Raises OrderError."""
+    profile = account.profile or DEFAULT_PROFILE
+    names = PROFILES.get(profile)
+    if names is None:
+        raise OrderError(f"account: its profile must be one of {', '.join(sorted(PROFILES))}")
+    unknown = sorted(set(order.params) - set(names))
+    if unknown:
+        raise OrderError(
+            f"params.{one_line(unknown[0])[:64]}: unknown field, profile {profile} takes {', '.join(names)}"
+        )
+    return {name: _read_param(name, order, profile) for name in names}
+
+
+def _read_param(name: str, order: Order | CreateRequest, profile: str) -> str:
+    value = order.params.get(name)
+    if value is None and name in FROM_ORDER:
+        value = getattr(order, name)
+    if value is None:
+        raise OrderError(f"params.{name}: is required, a text (profile {profile})")
+    if not isinstance(value, str) or not value.strip():
+        raise OrderError(f"params.{name}: must be a text that is not empty")
+    if len(value) > MAX_PARAM or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise OrderError(f"params.{name}: must be at most {MAX_PARAM} characters without control characters")
+    return value

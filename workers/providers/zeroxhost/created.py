@@ -1,0 +1,100 @@
+"""What the answer to a create says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from domain.evidence import CreateAnswer, Created
+from workers.providers.answer import Answer, doubt, read_message
+from workers.providers.fields import (
+    MAX_ADDRESS,
+    MAX_REF,
+    MAX_URL,
+    MAX_WORD,
+    read_amount,
+    read_currency,
+    read_epoch,
+    read_single,
+    read_text,
+)
+from workers.providers.refusal import refuse_order
+from workers.providers.zeroxhost.refusals import denies
+
+MAX_LIFETIME_MINUTES = Decimal(525_600)
+#: ``expired_at`` and ``lifetime`` may differ by so much before somebody should hear of it.
+TOLERANCE = timedelta(minutes=1)
+
+_log = structlog.get_logger(__name__)
+
+
+def read_made(answer: Answer, invoice_id: str) -> CreateAnswer:
+    """A 2xx. Only ``false`` (or PHP's 0) is a refusal; an invoice names its track id, address, coin and amount."""
+    payload = answer.json()
+    if not isinstance(payload, dict):
+        return doubt(answer, "the answer is no JSON object")
+    transaction = payload.get("transaction")
+    if denies(payload.get("success")) or (isinstance(transaction, dict) and denies(transaction.get("success"))):
+        return refuse_order(answer, payload)
+    data = read_single(payload.get("data"))
+    if data is None:
+        return doubt(answer, "the answer holds no invoice", read_message(payload))
+    needed = {
+        "track_id": read_text(data.get("track_id"), MAX_REF),
+        "address": read_text(data.get("address"), MAX_ADDRESS),
+        "pay_amount": read_amount(data.get("pay_amount")),
+        "pay_currency": read_currency(data.get("pay_currency"), MAX_WORD),
+    }
+    unusable = [name for name, value in needed.items() if value is None]
+    if unusable:
+        return doubt(answer, f"the answer's invoice has no usable {', '.join(unusable)}")
+    return _build_created(answer, data, invoice_id)
+
+
+def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str) -> Created:
+    expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
+    return Created(
+        asked_at=answer.asked_at,
+        raw=answer.raw(),
+        provider_ref=read_text(data.get("track_id"), MAX_REF) or "",
+        price=read_amount(data.get("amount")),
+        currency=read_currency(data.get("currency")),
+        pay_amount=read_amount(data.get("pay_amount")),
+        pay_currency=read_currency(data.get("pay_currency"), MAX_WORD),
+        network=read_text(data.get("network"), MAX_WORD),
+        address=read_text(data.get("address"), MAX_ADDRESS),
+        qr_code=read_text(data.get("qr_code"), MAX_URL),
+        lifetime_minutes=lifetime_minutes,
+        expires_at=expires_at,
+        made_at=read_epoch(data.get("date")),
+    )
+
+
+def _read_expiry(
+    data: Mapping[str, Any], asked_at: datetime, invoice_id: str
+) -> tuple[datetime | None, Decimal | None]:
+    """(expires_at, lifetime in minutes). ``expired_at`` is the truth; ``lifetime``, counted from ``date``, stands in.
+
+    Without either, or without a ``date`` to count from, there is no time here: an invoice that was made is not lost
+    over it, its expiry is then the account's policy.
+    """
+    expired_at, made_at = read_epoch(data.get("expired_at")), read_epoch(data.get("date"))
+    minutes = read_amount(data.get("lifetime"))
+    lifetime = minutes if minutes is not None and minutes <= MAX_LIFETIME_MINUTES else None
+    span = None if lifetime is None else timedelta(seconds=float(lifetime * 60))
+    if expired_at is None:
+        _log.warning("provider.expiry_unreadable", provider="zeroxhost", invoice_id=invoice_id)
+        expired_at = None if span is None or made_at is None else made_at + span
+    elif span is not None and abs(expired_at - (made_at or asked_at) - span) > TOLERANCE:
+        _log.warning(
+            "provider.expiry_disagrees",
+            provider="zeroxhost",
+            invoice_id=invoice_id,
+            expired_at=expired_at.isoformat(),
+            lifetime_minutes=str(lifetime),
+        )
+    return expired_at, lifetime

@@ -1,0 +1,13 @@
+"""Where the account's key goes: a header of every call."""
+
+from __future__ import annotations
+
+from domain.account import Account
+
+
+def headers_of(account: Account) -> dict[str, str]:
+    return {"x-api-key": account.api_key.get_secret_value()}
+
+
+def secrets_of(account: Account) -> list[str]:
+    return [account.api_key.get_secret_value()]

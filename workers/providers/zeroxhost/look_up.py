@@ -1,0 +1,141 @@
+"""0xhost's look-ups: one invoice, or the pages of its list, where one call covers many.
+
+Both are from its later documents, which spell ``get_transation_by_track_id`` so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+
+from domain.account import Account
+from domain.echo import names
+from domain.evidence import LookUpAnswer, Seen, Unreachable, Unreadable
+from domain.exact_json import write_json
+from domain.status import Status
+from domain.transaction import looks_like_transaction
+from workers.providers.answer import Answer, Failure, one_line, read_message
+from workers.providers.call import Call
+from workers.providers.fields import MAX_REF, MAX_WORD, read_single, read_text
+from workers.providers.refusal import describe, is_page, read_refused_account
+from workers.providers.zeroxhost.key import headers_of, secrets_of
+from workers.providers.zeroxhost.refusals import REFUSALS, denies
+from workers.providers.zeroxhost.statuses import STATUSES, UNPROVEN
+
+LOOK_UP_PATH = "/API/get_transation_by_track_id"
+LIST_PATH = "/API/list_transactions"
+
+#: Up to this many are asked one by one; more are looked for in the list, where one call covers many.
+FEW = 4
+PER_PAGE = 100
+MAX_PAGES = 10
+#: What the list did not have is asked one by one, so many at a time; the rest waits for its next turn.
+MAX_SINGLES = 25
+MAX_UNKNOWN_WORDS = 1000  #: remembered, so that each is logged once
+
+_log = structlog.get_logger(__name__)
+
+
+class Inquiry:
+    """One ``look_up``: its account, and the time left for it."""
+
+    def __init__(self, call: Call, account: Account, unknown_words: set[str]) -> None:
+        self._call = call
+        self._account = account
+        self._unknown_words = unknown_words
+        self._ends_at = asyncio.get_running_loop().time() + account.timeout_seconds
+
+    async def ask(self, ref: str) -> LookUpAnswer:
+        """The documented look-up of a single invoice."""
+        outcome = await self._get(LOOK_UP_PATH, track_id=ref)
+        if not isinstance(outcome, Answer):
+            return outcome
+        payload = outcome.json()
+        row = read_single(payload.get("data")) if isinstance(payload, dict) and outcome.succeeded else None
+        if not row or denies(payload.get("success")) or payload.get("error"):
+            said = describe(outcome, payload) if is_page(outcome) else read_message(payload)
+            return _unreadable(outcome, said or "the answer holds no invoice")
+        if row.get("track_id") is None:  # whose payment it tells of, nobody knows
+            return _unreadable(outcome, "the answer does not say which invoice it is about")
+        if not names(ref, row["track_id"]):
+            return _unreadable(outcome, "the answer is about another invoice")
+        return self._read_row(row, outcome)
+
+    async def search_list(self, wanted: Sequence[str]) -> dict[str, LookUpAnswer]:
+        """Answers for those that the list's newest pages hold. What is not in them is left out.
+
+        Whatever is wrong with the account or the connection is the answer for all that were not found before.
+        """
+        missing, answers, first_size = set(wanted), dict[str, LookUpAnswer](), 0
+        for page in range(1, MAX_PAGES + 1):
+            outcome = await self._get(LIST_PATH, per_page=PER_PAGE, page=page)
+            if not isinstance(outcome, Answer):
+                return answers | dict.fromkeys(missing, outcome)
+            rows = _read_rows(outcome)
+            for row in rows:
+                ref = read_text(row.get("track_id"), MAX_REF)
+                if ref in missing:
+                    answers[ref] = self._read_row(row, outcome)
+                    missing.remove(ref)
+            # The provider may cap a page below what was asked for: short means shorter than its first one.
+            first_size = first_size or len(rows)
+            if not missing or not rows or len(rows) < first_size:
+                break
+        return answers
+
+    async def _get(self, path: str, **query: Any) -> Answer | LookUpAnswer:
+        """An answer to read, or what is to be said for every invoice asked about.
+
+        A look-up may always be repeated, so a lost answer and a 5xx count as unreachable here.
+        """
+        left_seconds = self._ends_at - asyncio.get_running_loop().time()
+        if left_seconds <= 0:
+            return Unreachable(reason="no answer within the time-out")
+        outcome = await self._call.send(
+            "GET",
+            f"{self._account.base_url}{path}?{urlencode(query)}",
+            headers=headers_of(self._account),
+            timeout_seconds=left_seconds,
+            secrets=secrets_of(self._account),
+        )
+        if isinstance(outcome, Failure):
+            return Unreachable(reason=outcome.reason, asked_at=outcome.asked_at)
+        if outcome.status >= 500:
+            reason = outcome.reason(read_message(outcome.json()))
+            return Unreachable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
+        return read_refused_account(outcome, REFUSALS) or outcome
+
+    def _read_row(self, row: Mapping[str, Any], answer: Answer) -> LookUpAnswer:
+        # Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded.
+        raw = answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
+        word = row.get("status")
+        if not isinstance(word, str) or not word.strip():
+            return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
+        shown = one_line(word)[:MAX_WORD]
+        status, anomaly = STATUSES.get(shown.casefold(), (None, None))
+        if shown.casefold() == UNPROVEN and not looks_like_transaction(row.get("tx_hash")):
+            status = Status.PENDING
+        if status is None:
+            self._log_unknown(shown)
+        return Seen(asked_at=answer.asked_at, raw=raw, status=status, word=shown, anomaly=anomaly)
+
+    def _log_unknown(self, word: str) -> None:
+        known = self._unknown_words
+        if word.casefold() not in known and len(known) < MAX_UNKNOWN_WORDS:
+            known.add(word.casefold())
+            _log.warning("provider.unknown_status", provider="zeroxhost", account=self._account.name, word=word)
+
+
+def _unreadable(answer: Answer, words: str) -> Unreadable:
+    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw())
+
+
+def _read_rows(answer: Answer) -> list[dict[str, Any]]:
+    """The rows of a page; none where it can't be read (what is missing is then asked one by one)."""
+    payload = answer.json() if answer.succeeded else None
+    rows = payload.get("data") if isinstance(payload, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
