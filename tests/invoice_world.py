@@ -1,4 +1,4 @@
-"""An invoice and its agenda without a database: decisions are applied as ``workers/store/judging.py`` applies them."""
+"""An invoice and its agenda without a database: decisions are applied as ``workers/store/judging`` applies them."""
 
 from __future__ import annotations
 

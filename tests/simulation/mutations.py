@@ -12,18 +12,20 @@ from unittest.mock import patch
 
 from sqlalchemy import func, select, update
 
-from domain import lifecycle
 from domain.decision import Decision, Stage
 from domain.evidence import Created, InDoubt
+from domain.lifecycle import creates, judges
 from domain.status import Status
 from domain.timekeeping import Verdict
 from tests.simulation.database import HostDatabase
 from tests.simulation.engines import Scripts
 from workers import tasks
 from workers.stages.provider import ProviderStages
-from workers.store import agenda, deliveries, fence, intake, judging, outbox, timekeeper
+from workers.store import agenda, deliveries, fence, intake, outbox, timekeeper
 from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
+from workers.store.judging import transaction
+from workers.store.judging.work import Work
 from workers.store.outbox import DELIVERY
 from workers.store.store import Store
 from workers.wiring import Runtime
@@ -62,7 +64,7 @@ def planted(profile: str, promise: str) -> Callable[[Patch], Patch]:
 
 @planted("long freezes", "freed by somebody else")
 def evidence_of_a_lost_lease_completes_the_row() -> Any:
-    return patch.object(judging, "_ours", lambda work, key: key in work.rows and key in work.held)
+    return patch.object(Work, "holds", lambda work, key: key in work.rows and key in work.held)
 
 
 @planted("long freezes", "freed by somebody else")
@@ -157,7 +159,9 @@ def the_event_is_written_in_a_second_transaction() -> Any:
         later.extend(events)
         return set(), []
 
-    return _both(patch.object(judging, "add_events", put_off), patch.object(Store, "judge_and_take", judge_then_tell))
+    return _both(
+        patch.object(transaction, "add_events", put_off), patch.object(Store, "judge_and_take", judge_then_tell)
+    )
 
 
 @planted("deaths", "not in the stream")
@@ -185,19 +189,19 @@ def the_bell_is_cleared_after_the_claim() -> Any:
 
 @planted("network", "creates, with")
 def doubt_is_taken_for_a_plain_failure() -> Any:
-    return patch.dict(lifecycle._JUDGES, {InDoubt: lifecycle._again_later})
+    return patch.dict(judges._JUDGES, {InDoubt: creates.again_later})
 
 
 @planted("storm", "no late word|every change")
 def a_late_answer_opens_a_closed_invoice() -> Any:
-    created = lifecycle._created
+    created = creates.created
 
     def reopen(case: Any, evidence: Any) -> Decision:
         if case.status is not Status.CANCELLED:
             return created(case, evidence)
         return Decision("applied", {"status": "pending", "provider_ref": evidence.provider_ref})
 
-    return patch.dict(lifecycle._JUDGES, {Created: reopen})
+    return patch.dict(judges._JUDGES, {Created: reopen})
 
 
 @planted("storm", "expired at")

@@ -1,0 +1,12 @@
+"""The one place where an invoice's status is decided: a pure function from (invoice, evidence, policy, now).
+
+No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` (0..1) is handed in. Every move is in
+``domain.status.TRANSITIONS``. What a decision leaves in ``Decision.agenda`` is the invoice's whole future: nothing else
+schedules it. ``judges`` names the function for each kind of evidence.
+"""
+
+from domain.lifecycle.case import LAST_LOOKS, references_of
+from domain.lifecycle.creates import REFUSED_REASONS
+from domain.lifecycle.judges import decide
+
+__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "decide", "references_of"]

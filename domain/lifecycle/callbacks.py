@@ -1,0 +1,93 @@
+"""What a callback brings. ``domain/callbacks.py`` has the rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from domain.callbacks import CLAIMS, is_news, objection, reading
+from domain.decision import Agenda, Decision, Stage
+from domain.evidence import (
+    CalledBack,
+)
+from domain.exact_json import write_json
+from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, references_of, span
+from domain.lifecycle.moves import NOT_CALLED, move, step
+from domain.status import FINAL, TRANSITIONS, Anomaly, Status
+
+MAX_REFERENCES = 20  #: of one invoice; a provider that goes on giving new ones is not followed
+
+
+def called_back(case: Case, evidence: CalledBack) -> Decision:
+    """A doorbell, and a word that waits for a look-up to confirm it."""
+    over = case.status is Status.EXPIRED and not is_monitored(case)
+    if case.status in FINAL or (over and not _came_in_time(case, evidence)):
+        return _called_back_late(case, evidence)
+    changes = _add_reference(case, evidence.reference)
+    remembered = case.invoice.called_status
+    news = is_news(Status(remembered) if remembered else case.status, evidence.status)
+    if news:
+        since = case.invoice.called_at or evidence.asked_at or case.now
+        changes |= reading(evidence) | {"called_at": since, "called_looks": 0}
+    elif not changes:
+        return Decision("ignored")
+    if case.status is Status.QUEUED:  # the answer to its create is still to come
+        return Decision("noted", changes)
+    if is_askable(case, references=changes.get("asked_by")):
+        agenda: Agenda = {Stage.CHECK: case.now}
+        if over:  # it came while somebody watched, and is judged late: watched again until it is settled
+            end = case.now + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
+            changes["monitor_until"] = agenda[Stage.CLOCK] = end
+        return Decision("noted", changes, agenda=agenda)
+    return alone(case, evidence, changes) if news else Decision("noted", changes)
+
+
+def _came_in_time(case: Case, evidence: CalledBack) -> bool:
+    """A worker may have died with it, or the database been away: it counts from when it came."""
+    came, until = evidence.asked_at, case.invoice.monitor_until
+    return came is not None and until is not None and came < until and evidence.status in CLAIMS
+
+
+def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
+    told = evidence.status
+    if case.status is Status.PAID and told is Status.REFUNDED and is_askable(case):
+        return Decision("noted", agenda={Stage.CHECK: case.now})
+    claims = told in CLAIMS and case.status in {Status.CANCELLED, Status.FAILED, Status.EXPIRED}
+    denies = told in {Status.EXPIRED, Status.FAILED} and case.status is Status.PAID
+    if claims or denies:
+        return Decision("contradiction", note=f"status: the callback says {evidence.word}")
+    return Decision("ignored")
+
+
+def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime | None = None) -> Decision:
+    """Nobody can be asked: the callback's own word counts, where nothing speaks against it."""
+    told = called if not isinstance(called, CalledBack) else SimpleNamespace(**reading(called))
+    changes = {**changes, **({} if expires_at is None else {"expires_at": expires_at})}
+    if not told.called_only:
+        return _unmade_or_noted(case, changes, expires_at)
+    why = objection(case.invoice, told, case.policy.underpaid_tolerance_percent)
+    if why is not None:
+        return Decision("contradiction", {**changes, **NOT_CALLED}, note=why)
+    target = Status(told.called_status)
+    if target not in CLAIMS or target not in TRANSITIONS[case.status]:
+        return _unmade_or_noted(case, changes, expires_at)
+    word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
+    paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
+    came = case.invoice.called_at or case.now
+    in_time = case.invoice.expires_at is None or came <= case.invoice.expires_at
+    anomaly = None if case.invoice.first_open or in_time else Anomaly.LATE
+    return step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})
+
+
+def _unmade_or_noted(case: Case, changes: dict[str, Any], expires_at: datetime | None) -> Decision:
+    if expires_at is None:
+        return Decision("noted", changes)
+    return move(case, Status.PENDING, None, changes, {Stage.CREATE: None, Stage.CHECK: None, Stage.CLOCK: expires_at})
+
+
+def _add_reference(case: Case, reference: str | None) -> dict[str, Any]:
+    known = references_of(case.invoice)
+    if reference is None or reference in known or len(known) >= MAX_REFERENCES:
+        return {}
+    return {"asked_by": write_json([*known, reference])}

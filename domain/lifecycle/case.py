@@ -1,0 +1,124 @@
+"""What a decision looks at: the invoice under its policy at one instant, and the questions asked of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from domain import schedule
+from domain.callbacks import CLAIMS
+from domain.decision import InvoiceView, Policy
+from domain.evidence import Evidence, RateLimited, Seen
+from domain.exact_json import read_json
+from domain.order import MAX_LIFETIME_MINUTES
+from domain.status import Status
+
+#: How many time-outs the last look may take, 1 where none is named: nobody watches a confirming invoice afterwards.
+LAST_LOOKS = {Status.CONFIRMING: 4}
+LAST_LOOK_OF_GRACE = timedelta(minutes=1)  #: for the look-up that ends the grace
+
+
+@dataclass(slots=True)
+class Case:
+    """An invoice, its account's policy and the moment."""
+
+    invoice: InvoiceView
+    status: Status
+    policy: Policy
+    now: datetime
+    jitter: float
+    epoch: int
+
+    def after(self, seconds: float) -> datetime:
+        return self.now + schedule.stretched(seconds, self.jitter)
+
+
+def references_of(invoice: Any) -> list[str]:
+    """What callbacks brought to ask the provider by, oldest first."""
+    return list(read_json(invoice.asked_by)) if invoice.asked_by else []
+
+
+def is_askable(case: Case, provider_ref: str | None = None, references: str | None = None) -> bool:
+    """Whether somebody can be asked about this invoice: by the provider's own id, or by what a callback brought."""
+    if not case.policy.can_be_asked:
+        return False
+    if case.policy.asked_by_reference:
+        return bool(references or case.invoice.asked_by)
+    return bool(provider_ref or case.invoice.provider_ref)
+
+
+def end_of(case: Case) -> datetime | None:
+    """When the time of a made invoice's status is over."""
+    return case.invoice.monitor_until if case.status in {Status.CONFIRMING, Status.EXPIRED} else case.invoice.expires_at
+
+
+def is_monitored(case: Case) -> bool:
+    """Whether a late payment still counts; what a callback says is looked into first, however late the clock comes."""
+    until = case.invoice.monitor_until
+    if until is not None and case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+        until = max(until, settled_by(case))
+    return until is not None and case.now < until
+
+
+def settled_by(case: Case) -> datetime:
+    """Until when a callback's word is looked into at least, whenever the watch would end otherwise."""
+    since = case.invoice.called_at or case.now
+    return since + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
+
+
+def past_create_before(case: Case) -> bool:
+    before = case.invoice.create_before
+    return before is not None and before <= case.now
+
+
+def is_last_call(case: Case, evidence: Evidence) -> bool:
+    """The look-up was asked for when the time was over: whatever it brought short of a payment, that is the end."""
+    end, asked = end_of(case), evidence.asked_at
+    waits = case.status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
+    return waits and end is not None and asked is not None and end <= asked and end <= case.now
+
+
+def next_poll(
+    case: Case, quiet: int, end: datetime | None, *, expired: bool = False, askable: bool | None = None
+) -> datetime | None:
+    """The next look-up. The one at ``end`` itself is the clock's to order; past the end nobody looks."""
+    if not (is_askable(case) if askable is None else askable):
+        return None
+    seconds = case.policy.poll_seconds
+    if expired or case.status is Status.EXPIRED:
+        seconds = schedule.monitor_poll_seconds(seconds)
+        last = None if end is None else end - timedelta(seconds=case.policy.timeout_seconds + 1)
+        end = last if last is not None and last > case.now else end  # a look at the end itself comes too late to count
+    due = case.now + schedule.poll_wait(seconds, quiet, case.jitter)
+    return due if end is None else min(due, max(end, case.now + timedelta(seconds=1)))
+
+
+def asked_wait(evidence: Evidence) -> float:
+    """Seconds the provider asked us to wait, bounded; 0 where it did not."""
+    return schedule.bounded_wait(evidence.retry_after_seconds) if isinstance(evidence, RateLimited) else 0.0
+
+
+def learnt(case: Case, evidence: Evidence) -> dict[str, Any]:
+    """What a look-up tells of the payment beside its status."""
+    if not isinstance(evidence, Seen):
+        return {}
+    found = {"paid_amount": evidence.paid_amount}
+    if case.invoice.pay_amount is None:
+        found["pay_amount"] = evidence.pay_amount
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@functools.lru_cache(1024)  # the policies' own, nearly always
+def span(minutes: Decimal) -> timedelta:
+    return timedelta(seconds=float(minutes * 60))
+
+
+def usable(minutes: Decimal | None) -> Decimal | None:
+    return minutes if minutes is not None and 0 < minutes <= MAX_LIFETIME_MINUTES else None
+
+
+def earliest(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)

@@ -1,0 +1,56 @@
+"""What the clock says: a due time of the invoice has passed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from domain.callbacks import CLAIMS
+from domain.decision import Agenda, Decision, Stage
+from domain.evidence import (
+    ClockRanOut,
+    CredentialsRefused,
+)
+from domain.lifecycle.case import LAST_LOOKS, Case, earliest, end_of, is_askable, past_create_before, settled_by, span
+from domain.lifecycle.creates import REFUSED_REASONS
+from domain.lifecycle.moves import NOT_CALLED, close, expire, nothing_due
+from domain.status import FINAL, Status
+
+
+def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
+    if case.status is Status.QUEUED:
+        return _queued_ran_out(case, in_call=evidence.in_call)
+    if case.status in FINAL or case.status is Status.IN_DOUBT:
+        return Decision("ignored", agenda={Stage.CLOCK: None})
+    end = end_of(case)
+    if end is None or end > case.now:
+        return Decision("ignored", agenda={Stage.CLOCK: end})
+    if case.status is Status.EXPIRED:
+        if case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+            until = settled_by(case)
+            if until > case.now and is_askable(case):  # nobody has had the time yet to confirm it
+                return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
+            why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
+            return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=nothing_due())
+        return Decision("ignored", agenda=nothing_due())
+    if is_askable(case):
+        asked = case.invoice.final_look_at
+        patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
+        if asked is None or asked < end or asked > case.now:  # that was by a clock that has been set back since
+            agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
+            return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
+        if asked + patience > case.now:
+            return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
+    return expire(case)
+
+
+def _queued_ran_out(case: Case, *, in_call: bool) -> Decision:
+    refused, hold = case.invoice.refused_since, span(case.policy.hold_refused_minutes)
+    hold_end = refused + hold if refused else None
+    due = earliest(case.invoice.create_before, hold_end)
+    if due is None or due > case.now:
+        return Decision("ignored", agenda={Stage.CLOCK: due})
+    if in_call:  # its answer decides; look again soon
+        return Decision("ignored", agenda={Stage.CLOCK: case.now + timedelta(seconds=1)})
+    # Queued, its reason is what it waits for; rows of releases that kept none waited for their key.
+    waited = case.invoice.reason or REFUSED_REASONS[CredentialsRefused]
+    return close(case, Status.FAILED, "too_late" if past_create_before(case) else waited)

@@ -1,0 +1,146 @@
+"""What a create brings, and what becomes of an order that is not made yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from domain import schedule
+from domain.decision import Agenda, Decision, Stage
+from domain.evidence import (
+    Created,
+    CredentialsRefused,
+    Evidence,
+    InDoubt,
+    OrderRefused,
+    ProviderRefused,
+    RateLimited,
+    RetryRequested,
+    Unreachable,
+)
+from domain.fallbacks import next_turn
+from domain.lifecycle.callbacks import alone
+from domain.lifecycle.case import Case, asked_wait, earliest, is_askable, next_poll, past_create_before, span, usable
+from domain.lifecycle.look_ups import not_seen
+from domain.lifecycle.moves import close, contradict, move
+from domain.status import UNMADE, Status
+
+#: A provider's ``expired_at`` further away than this is a mistake of theirs.
+LONGEST_LIFETIME = timedelta(days=3660)
+#: Why an order that waits for its account waits, and why it fails when that lasts longer than ``hold_refused_minutes``.
+REFUSED_REASONS: Mapping[type[Evidence], str] = {
+    CredentialsRefused: "credentials_refused",
+    ProviderRefused: "provider_refuses",
+}
+
+
+def created(case: Case, evidence: Created) -> Decision:
+    if case.status not in UNMADE:
+        return contradict(case, agrees=evidence.provider_ref == case.invoice.provider_ref)
+    gift = ("price", "currency", "pay_amount", "pay_currency", "network", "address", "payment_url", "qr_code")
+    changes: dict[str, Any] = {name: value for name in gift if (value := getattr(evidence, name)) is not None}
+    minutes = usable(evidence.lifetime_minutes) or case.invoice.lifetime_minutes or case.policy.lifetime_minutes
+    expires_at = evidence.expires_at or case.now + span(minutes)
+    if expires_at > case.now + LONGEST_LIFETIME:  # nobody meant that, and times beyond year 9999 can't be kept
+        expires_at = case.now + span(minutes)
+    changes |= {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": expires_at}
+    changes["refused_since"] = None
+    look = next_poll(case, 0, expires_at, askable=is_askable(case, evidence.provider_ref))
+    told = evidence.disbelieved_expires_at
+    at_once = told is not None and told <= case.now  # expired at birth, it says: that is looked at
+    if look is not None and (at_once or case.invoice.called_status):  # or its callback was faster than this answer
+        look = case.now
+    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: look, Stage.CLOCK: expires_at}
+    if case.invoice.called_status and look is None:
+        return alone(case, case.invoice, changes, expires_at)
+    return move(case, Status.PENDING, None, changes, agenda)
+
+
+def order_refused(case: Case, evidence: OrderRefused) -> Decision:
+    if case.status is Status.QUEUED:
+        return _pass_on(case, evidence.reason) or close(case, Status.FAILED, evidence.reason)
+    # A repeat was refused, which says nothing of the first call: a twin may live. In doubt, an operator decides.
+    return Decision("noted", agenda={Stage.CREATE: None})
+
+
+def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) -> Decision:
+    """The account is turned away, not the order: it waits, is tried now and then, and says what it waits for."""
+    if case.status not in UNMADE:
+        return not_seen(case, evidence)
+    passed_on = _pass_on(case, evidence.reason)
+    if passed_on is not None:
+        return passed_on
+    tries = case.invoice.create_tries + 1
+    since = case.invoice.refused_since or case.now
+    end = since + span(case.policy.hold_refused_minutes)
+    reason = REFUSED_REASONS[type(evidence)]
+    if case.status is Status.QUEUED and end <= case.now:
+        return close(case, Status.FAILED, reason)
+    changes: dict[str, Any] = {"create_tries": tries, "refused_since": since}
+    probe = case.after(schedule.step(schedule.PROBE_SECONDS, tries))
+    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # what was mended meanwhile saves the order
+    agenda: Agenda = {Stage.CREATE: min(probe, last) if last > case.now else probe}
+    if case.status is Status.QUEUED:
+        changes["reason"] = reason
+        agenda[Stage.CLOCK] = earliest(case.invoice.create_before, end)
+    return Decision("noted", changes, agenda=agenda)
+
+
+def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
+    """A create that was certainly not processed is repeated; a look-up that brought nothing too."""
+    if case.status not in UNMADE:
+        return not_seen(case, evidence)
+    queued = case.status is Status.QUEUED
+    if past_create_before(case):
+        return close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
+    tries = case.invoice.create_tries + 1
+    if isinstance(evidence, Unreachable) and tries >= schedule.TRIES_BEFORE_FALLBACK:
+        passed_on = _pass_on(case, evidence.reason)
+        if passed_on is not None:
+            return passed_on
+    wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), asked_wait(evidence))
+    changes: dict[str, Any] = {"create_tries": tries, "refused_since": None}
+    agenda: Agenda = {Stage.CREATE: case.after(wait)}
+    if queued:
+        agenda[Stage.CLOCK] = case.invoice.create_before
+        changes["reason"] = None  # it no longer waits for a refusal to end
+    return Decision("noted", changes, agenda=agenda)
+
+
+def in_doubt(case: Case, evidence: InDoubt) -> Decision:
+    if case.status not in UNMADE:
+        return not_seen(case, evidence)
+    doubts = case.invoice.doubts + 1
+    repeat = case.policy.on_doubt == "retry" and doubts <= len(schedule.DOUBT_RETRY_SECONDS)
+    due = case.after(schedule.step(schedule.DOUBT_RETRY_SECONDS, doubts)) if repeat else None
+    changes: dict[str, Any] = {"doubts": doubts, "refused_since": None}
+    agenda: Agenda = {Stage.CREATE: None if past_create_before(case) else due, Stage.CLOCK: None}
+    if case.status is Status.IN_DOUBT:
+        return Decision("noted", changes, agenda=agenda)
+    return move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
+
+
+def _pass_on(case: Case, why: str) -> Decision | None:
+    """The order goes on to its next account; None where it has none, or the one it is with may have made it.
+
+    A callback before the create's answer says that the order got there, whatever else that account says.
+    """
+    invoice = case.invoice
+    perhaps_made = case.status is not Status.QUEUED or invoice.called_status or invoice.asked_by
+    if perhaps_made or past_create_before(case):
+        return None
+    changes, skipped = next_turn(invoice, case.policy)
+    if changes is None:
+        return None
+    reason = f"{invoice.provider_account}: {why}"
+    changes |= {"reason": reason, "create_tries": 0, "refused_since": None, "updated_at": case.now}
+    passed_over = "".join(f"{account} is no longer configured; " for account in skipped)
+    note = f"{passed_over}next: {changes['provider_account']}"
+    return Decision("applied", changes, None, {Stage.CREATE: case.now, Stage.CLOCK: invoice.create_before}, note)
+
+
+def retry_requested(case: Case, evidence: RetryRequested) -> Decision:
+    if case.status is not Status.IN_DOUBT:
+        return Decision("ignored")
+    return Decision("noted", {"doubts": 0}, agenda={Stage.CREATE: case.now})

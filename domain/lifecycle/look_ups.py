@@ -1,0 +1,127 @@
+"""What a look-up brings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch
+from domain.decision import Agenda, Decision, Stage, Verdict
+from domain.evidence import (
+    Evidence,
+    Seen,
+)
+from domain.lifecycle.callbacks import alone
+from domain.lifecycle.case import Case, asked_wait, end_of, is_last_call, is_monitored, learnt, next_poll, span
+from domain.lifecycle.moves import NOT_CALLED, close, contradict, expire, move, nothing_due, step
+from domain.status import FINAL, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
+
+
+def seen(case: Case, evidence: Seen) -> Decision:
+    target = evidence.status
+    wrong = mismatch(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
+    if wrong is not None:
+        return _unbound(case, evidence, wrong)
+    if case.status is Status.IN_DOUBT and evidence.provider_ref is not None and target in WATCHED | {Status.PAID}:
+        return _adopt(case, evidence)
+    if target is None or case.status in UNMADE or (target is case.status and not _grown(case, evidence)):
+        return not_seen(case, evidence)
+    if target not in TRANSITIONS[case.status]:
+        if case.status in FINAL:
+            return contradict(case, agrees={case.status, target} <= UNPAID)
+        return not_seen(case, evidence)
+    if case.status is Status.EXPIRED and not is_monitored(case):
+        return Decision("contradiction", agenda=nothing_due())
+    word = f"the provider says {evidence.word}"
+    paid = learnt(case, evidence)
+    if target is Status.EXPIRED:
+        return expire(case, word, evidence.anomaly, paid)
+    if target is Status.PARTIALLY_PAID and is_last_call(case, evidence):
+        return expire(case, "expires_at has passed", Anomaly.UNDERPAID, paid)
+    return step(case, target, word, {"anomaly": _anomaly(case, target, evidence), "quiet_polls": 0, **paid})
+
+
+def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None:
+    """A refund keeps what was unusual about its payment; what is paid once the invoice was closed is late before it is
+    anything else; then the provider's own word counts, then the amounts that it tells."""
+    if target is Status.REFUNDED:
+        return evidence.anomaly or case.invoice.anomaly
+    if not case.invoice.first_open:
+        return Anomaly.LATE
+    asked = evidence.pay_amount or case.invoice.pay_amount
+    if evidence.anomaly is not None or target is not Status.PAID or asked is None or evidence.paid_amount is None:
+        return evidence.anomaly
+    if evidence.paid_amount == asked:
+        return None
+    return Anomaly.UNDERPAID if evidence.paid_amount < asked else Anomaly.OVERPAID
+
+
+def _grown(case: Case, evidence: Seen) -> bool:
+    """A partial payment that grew is told; one that did not is no news."""
+    if case.status is not Status.PARTIALLY_PAID or evidence.paid_amount is None:
+        return False
+    return evidence.paid_amount > (case.invoice.paid_amount or 0)
+
+
+def not_seen(case: Case, evidence: Evidence) -> Decision:
+    """Nothing new: look again later, unless this was the last look before expiry."""
+    if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
+        return Decision("ignored", agenda=nothing_due())
+    if is_last_call(case, evidence):
+        return expire(case)
+    same = isinstance(evidence, Seen) and evidence.status is case.status
+    verdict: Verdict = "ignored" if same else "noted"
+    if case.invoice.called_status and case.status is not Status.QUEUED:
+        return _look_again(case, evidence, verdict)
+    if case.status in UNMADE:
+        return Decision(verdict)
+    quiet = case.invoice.quiet_polls + 1
+    due = next_poll(case, quiet, end_of(case))
+    if due is not None:
+        due = max(due, case.after(asked_wait(evidence)))
+    return Decision(verdict, {"quiet_polls": quiet, **learnt(case, evidence)}, agenda={Stage.CHECK: due})
+
+
+def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
+    """No look-up has confirmed yet what a callback says: soon again; where none is to be had, the callback decides."""
+    since = case.invoice.called_at or case.now
+    ends = since + span(case.policy.callback_grace_minutes)
+    answered = isinstance(evidence, Seen) and evidence.status is not None
+    if not answered and ends <= case.now:
+        decision = alone(case, case.invoice, {})
+        if decision.agenda:
+            return decision
+        look = next_poll(case, case.invoice.quiet_polls, end_of(case))  # it may not stand alone: polling goes on
+        return replace(decision, agenda={Stage.CHECK: look})
+    looks = (case.invoice.called_looks or 0) + 1
+    wait = LOOK_AGAIN_SECONDS[looks - 1] if looks <= len(LOOK_AGAIN_SECONDS) else case.policy.poll_seconds
+    due = case.after(max(wait, asked_wait(evidence)))
+    if not answered:
+        due = min(due, max(ends, case.now + timedelta(seconds=1)))
+    return Decision(verdict, {"called_looks": looks, **learnt(case, evidence)}, agenda={Stage.CHECK: due})
+
+
+def _unbound(case: Case, evidence: Seen, why: str) -> Decision:
+    """An answer that is about something else than what the order asked for: kept, told, and never a payment."""
+    if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
+        return Decision("contradiction", note=why, agenda=nothing_due())
+    if is_last_call(case, evidence):
+        return replace(expire(case), note=why)
+    quiet = case.invoice.quiet_polls + 1
+    due = None if case.status in UNMADE else next_poll(case, quiet, end_of(case))
+    verdict: Verdict = "noted" if case.invoice.called_only == 0 else "contradiction"
+    return Decision(verdict, {**NOT_CALLED, "quiet_polls": quiet}, note=why, agenda={Stage.CHECK: due})
+
+
+def _adopt(case: Case, evidence: Seen) -> Decision:
+    """The answer to a create was lost, and the provider has the invoice all the same: it is this one."""
+    target = evidence.status or Status.PENDING
+    minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
+    end = case.now + span(minutes)
+    made = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
+    changes = {**made, "refused_since": None, **learnt(case, evidence)}
+    word = f"the provider says {evidence.word}"
+    if target is Status.PAID:
+        return close(case, target, word, changes)
+    agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: next_poll(case, 0, end, askable=True), Stage.CLOCK: end}
+    return move(case, target, word, changes, agenda)

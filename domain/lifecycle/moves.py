@@ -1,0 +1,100 @@
+"""The moves an invoice makes, with the fields, the event and the times that belong to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.callbacks import LOOK_AGAIN_SECONDS, is_news
+from domain.decision import Agenda, Decision, Stage
+from domain.lifecycle.case import Case, end_of, is_askable, next_poll, span
+from domain.sequence import next_sequence
+from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
+
+#: What an invoice forgets of its callbacks once they are confirmed, or found to be wrong.
+NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
+    ("called_status", "called_word", "called_amount", "called_currency", "called_only", "called_at", "called_looks")
+)
+
+
+class IllegalMoveError(AssertionError):
+    """A bug in this package: a move that is not in TRANSITIONS. Nothing is written."""
+
+
+def move(case: Case, target: Status, reason: str | None, changes: Mapping[str, Any], agenda: Agenda) -> Decision:
+    if target not in TRANSITIONS[case.status]:
+        raise IllegalMoveError(f"{case.status} -> {target}")
+    told = target not in SILENT
+    fields = {**changes, "status": target.value, "reason": reason, "updated_at": case.now}
+    if told:
+        fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
+    if target not in OPEN:
+        fields["first_open"] = 0
+    called = case.invoice.called_status
+    if called and not is_news(target, Status(called)):
+        fields |= NOT_CALLED
+    elif called:
+        agenda, fields = _still_called(case, agenda, fields)
+    if case.invoice.fallbacks:  # made, in doubt or closed: no other account may make it as well
+        fields["fallbacks"] = None
+    return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
+
+
+def _still_called(case: Case, agenda: Agenda, fields: dict[str, Any]) -> tuple[Agenda, dict[str, Any]]:
+    """A callback says more than the move that is made: the look-up lagged, so it is looked again soon."""
+    due, soon = agenda.get(Stage.CHECK), case.after(LOOK_AGAIN_SECONDS[0])
+    if due is None or due <= soon:
+        return agenda, fields
+    return {**agenda, Stage.CHECK: soon}, {**fields, "called_looks": 1}
+
+
+def close(case: Case, target: Status, reason: str, changes: Mapping[str, Any] | None = None) -> Decision:
+    return move(case, target, reason, changes or {}, nothing_due())
+
+
+def expire(case: Case, word: str = "", anomaly: Anomaly | None = None, paid: Mapping[str, Any] = {}) -> Decision:
+    """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
+    over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
+    until = case.invoice.monitor_until or case.now + span(case.policy.monitor_minutes)
+    anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
+    changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
+    agenda = nothing_due()
+    if is_askable(case) and until > case.now:
+        agenda |= {Stage.CHECK: next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
+    return move(case, Status.EXPIRED, word or over, changes, agenda)
+
+
+def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Decision:
+    """A step forward (or back from confirming) that the provider reports."""
+    if case.status is Status.EXPIRED and case.policy.late_payment == "hold" and changes.get("anomaly") is not None:
+        return _hold(case, target, word, changes)
+    if target not in OPEN:
+        return close(case, target, word, changes)
+    end = case.invoice.expires_at or case.now
+    if target is Status.CONFIRMING:
+        end = case.invoice.monitor_until or max(end, case.now) + span(case.policy.monitor_minutes)
+        changes["monitor_until"] = end
+    return move(case, target, word, changes, {Stage.CHECK: next_poll(case, 0, end), Stage.CLOCK: end})
+
+
+def _hold(case: Case, target: Status, word: str, changes: Mapping[str, Any]) -> Decision:
+    """A late payment waits for a person's mark: the invoice stays expired. Watched on until the payment is certain."""
+    why = f"late_payment: {word}, after it expired"
+    fields: dict[str, Any] = {**changes, "anomaly": Anomaly.LATE}
+    if case.invoice.anomaly != Anomaly.LATE:
+        fields["updated_at"] = case.now
+    if target is Status.PAID:
+        return Decision("contradiction", {**fields, **NOT_CALLED}, note=why, agenda=nothing_due())
+    quiet = case.invoice.quiet_polls + 1
+    look = next_poll(case, quiet, end_of(case))
+    return Decision("contradiction", fields | {"quiet_polls": quiet}, note=why, agenda={Stage.CHECK: look})
+
+
+def contradict(case: Case, *, agrees: bool = False) -> Decision:
+    """Evidence against an invoice that is past it: kept, changes nothing; what agrees with it is no news."""
+    agenda = nothing_due() if case.status in FINAL else {}
+    return Decision("ignored" if agrees else "contradiction", agenda=agenda)
+
+
+def nothing_due() -> Agenda:
+    return {Stage.CREATE: None, Stage.CHECK: None, Stage.CLOCK: None}

@@ -1,0 +1,49 @@
+"""What the shop and the operators say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.decision import Decision, Stage, Verdict
+from domain.evidence import (
+    CancelRequested,
+    Marked,
+    RecheckRequested,
+)
+from domain.lifecycle.case import Case, is_askable
+from domain.lifecycle.moves import close, contradict
+from domain.marks import anomaly_of, is_contradiction, may_mark
+from domain.status import OPEN, Anomaly, Status
+
+
+def cancel_requested(case: Case, evidence: CancelRequested) -> Decision:
+    if case.status in OPEN:
+        return close(case, Status.CANCELLED, evidence.reason)
+    return contradict(case, agrees=case.status is Status.CANCELLED)
+
+
+def marked(case: Case, evidence: Marked) -> Decision:
+    target = evidence.status
+    if target is case.status:
+        return Decision("ignored", note=f"it is {target} already")
+    if not may_mark(case.status, target):
+        verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
+        return Decision(verdict, note=f"mark: marked as {target} by {evidence.by}, and it is {case.status}")
+    changes: dict[str, Any] = {}
+    if target is Status.PAID:
+        told = anomaly_of(evidence.paid_amount, case.invoice.pay_amount)
+        changes["anomaly"] = told if case.invoice.first_open else Anomaly.LATE
+        if evidence.paid_amount is not None:
+            changes["paid_amount"] = evidence.paid_amount
+    return close(case, target, f"marked by {evidence.by}: {evidence.reason}", changes)
+
+
+def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:
+    """A look at once. What it brings is judged by the invoice's status as ever."""
+    if case.status is Status.QUEUED:
+        return Decision("ignored", note="the provider has not made it yet")
+    if not is_askable(case):
+        silent = "its provider can't be asked" if not case.policy.can_be_asked else "nothing to ask by is known yet"
+        waits = case.policy.can_be_asked and case.policy.asked_by_reference
+        return Decision("ignored", note="no callback has brought what to ask by yet" if waits else silent)
+    return Decision("noted", agenda={Stage.CHECK: case.now})

@@ -1,0 +1,10 @@
+"""Evidence becomes truth: one transaction re-reads the invoices under lock, decides, writes change, event, agenda.
+
+``transaction.judge`` is the way in; the other modules are its parts.
+"""
+
+from workers.store.judging.records import EVIDENCE, FAILED_LOOK_UP
+from workers.store.judging.transaction import judge
+from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome
+
+__all__ = ["EVIDENCE", "FAILED_LOOK_UP", "RESTORATION", "Judged", "Judgement", "Outcome", "judge"]

@@ -1,0 +1,117 @@
+"""Before evidence is judged: whose it is, whether it still counts, and what only the locked rows can tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from domain.decision import Decision, Stage
+from domain.evidence import (
+    ClockRanOut,
+    Created,
+    CredentialsRefused,
+    Evidence,
+    InDoubt,
+    OrderRefused,
+    ProviderRefused,
+    RateLimited,
+    Seen,
+    Unreachable,
+)
+from workers.store.bulk import execute_keyed, keyed
+from workers.store.intake import INVOICE, storable
+from workers.store.judging.work import Judgement, Work
+
+#: What a create may bring that says something of that call only.
+_OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
+
+
+def refs_of_others(connection: Connection, work: Work, judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:
+    """(provider account, provider_ref) -> invoice id, for every ref that this evidence would bind."""
+    asked = sorted(
+        {
+            (work.invoices[j.invoice_id].provider_account, j.evidence.provider_ref)
+            for j in judgements
+            if isinstance(j.evidence, (Created, Seen)) and j.evidence.provider_ref and j.invoice_id in work.invoices
+        }
+    )
+    if not asked:
+        return {}
+    rows = execute_keyed(connection, _bound_refs, ("provider_account", "provider_ref"), asked).all()
+    return {(row.provider_account, row.provider_ref): row.id for row in rows}
+
+
+@functools.cache
+def _bound_refs(dialect: str) -> Any:
+    ref = INVOICE.c.provider_account, INVOICE.c.provider_ref
+    return select(INVOICE.c.id, *ref).where(keyed(dialect, *ref))
+
+
+def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
+    """The evidence as it is judged and kept."""
+    if isinstance(judgement.evidence, ClockRanOut):
+        return _completed(work, judgement.evidence, judgement.invoice_id)
+    return _storable(_foreign(judgement, invoice, taken))
+
+
+def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
+    """An answer that names another order's invoice binds nothing: it would show a customer somebody else's address."""
+    evidence = judgement.evidence
+    if not isinstance(evidence, (Created, Seen)) or not evidence.provider_ref:
+        return evidence
+    owner = taken.setdefault((invoice.provider_account, evidence.provider_ref), invoice.id)
+    if owner == invoice.id:
+        return evidence
+    if isinstance(evidence, Seen):
+        return dataclasses.replace(evidence, owner=owner)
+    reason = f"the provider answered with {evidence.provider_ref}, the invoice of another order ({owner})"
+    return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
+
+
+def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision | None:
+    """What comes of a create's answer that is not judged any more; None: it is."""
+    claim = judgement.claim
+    if claim is None or claim.stage is not Stage.CREATE:
+        return None
+    invoice = work.invoices[judgement.invoice_id]
+    if claim.lane != invoice.provider_account:
+        # The order has gone on to another account since: what the one before says (again) must not move it once more.
+        made = isinstance(evidence, Created)
+        note = f"account: {claim.lane} made it too" if made else None
+        ours = work.holds((Stage.CREATE.value, invoice.id))
+        return Decision(
+            "contradiction" if made else "noted", agenda={Stage.CREATE: work.now} if ours else {}, note=note
+        )
+    return Decision("noted") if _overtaken(work, judgement, evidence) else None
+
+
+def _overtaken(work: Work, judgement: Judgement, evidence: Evidence) -> bool:
+    """What a call short of an answer brought under a lease that is over, or brings again after a commit whose own
+    answer was lost: that call is judged, or will be, by whoever took the row over. Judged here too it would count as
+    one more doubt, or plan a call for an invoice that is held in doubt, or send it to another account during a call."""
+    moves = isinstance(evidence, OrderRefused) and work.invoices[judgement.invoice_id].fallbacks
+    if judgement.claim is None or not (moves or isinstance(evidence, _OF_ONE_CALL)):
+        return False
+    row = work.rows.get((Stage.CREATE.value, judgement.invoice_id))
+    return row is None or row.lease_token != judgement.claim.token
+
+
+def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
+    """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
+    key = (Stage.CREATE.value, invoice_id)
+    row = work.rows.get(key)
+    lost = row is not None and row.claims > 0 and row.lease_token is None  # given back, or parked: it may have called
+    in_call = lost or (row is not None and row.lease_token is not None and not work.holds(key))
+    return evidence if evidence.in_call == in_call else dataclasses.replace(evidence, in_call=in_call)
+
+
+def _storable(evidence: Evidence) -> Evidence:
+    """Sources may say anything; what no database takes is written as an escape."""
+    texts = {name: text for name in evidence.__dataclass_fields__ if isinstance(text := getattr(evidence, name), str)}
+    changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
+    return dataclasses.replace(evidence, **changed) if changed else evidence

@@ -1,0 +1,89 @@
+"""What is due next, written to the agenda."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, update
+
+from domain.decision import Stage
+from workers.store.agenda import AGENDA, CLOCK_LANE
+from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
+from workers.store.invoice_locks import STAGES
+from workers.store.judging.work import Work
+
+#: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
+SOON = timedelta(seconds=2)
+
+_IDENTITY = ("stage", "subject")
+
+
+def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
+    """Set what is due next. A row leased by somebody else keeps its ``due_at``; it is poked, and its holder decides."""
+    gone: list[tuple[str, str]] = []
+    moved: list[dict[str, Any]] = []
+    poked: list[tuple[str, str]] = []
+    added: list[dict[str, Any]] = []
+    lanes: set[tuple[Stage, str]] = set()
+    due = {key for key, due_at in work.agenda.items() if due_at is not None}
+    for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
+        row, due_at = work.rows.get(key), work.agenda.get(key)
+        ours = work.holds(key)
+        if row is None:
+            if due_at is not None:
+                added.append(_row(key, due_at) | {"lane": _lane(work, key)})
+        elif key not in work.agenda and not ours:
+            continue  # the lease was lost meanwhile; whoever holds the row now decides about it
+        elif due_at is None:
+            gone.append(key)
+        elif row.lease_token is not None and not ours:
+            poked.append(key)
+        else:
+            lane = _lane(work, key)
+            elsewhere = {} if lane == row.lane else {"lane": lane}  # the order goes on to another account
+            moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
+        if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
+            lanes.add((Stage(key[0]), _lane(work, key)))
+    _execute_agenda(connection, gone, moved, poked, added)
+    return lanes
+
+
+def _execute_agenda(
+    connection: Connection,
+    gone: Sequence[tuple[str, str]],
+    moved: Sequence[Mapping[str, Any]],
+    poked: Sequence[tuple[str, str]],
+    added: Sequence[Mapping[str, Any]],
+) -> None:
+    for stage in STAGES:
+        subjects = [(subject,) for its_stage, subject in gone if its_stage == stage]
+        if subjects:
+            execute_keyed(connection, functools.partial(_remove, stage), ("subject",), subjects)
+    update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" not in row])
+    update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" in row])
+    if poked:
+        execute_keyed(connection, _poke, _IDENTITY, poked)
+    insert_rows(connection, AGENDA, added)
+
+
+@functools.cache
+def _remove(stage: Stage, dialect: str) -> Any:
+    return delete(AGENDA).where(AGENDA.c.stage == stage.value, keyed(dialect, AGENDA.c.subject))
+
+
+@functools.cache
+def _poke(dialect: str) -> Any:
+    rows = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject)
+    return update(AGENDA).where(rows).values(pokes=AGENDA.c.pokes + 1)
+
+
+def _row(key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
+    return {"stage": key[0], "subject": key[1], "due_at": due_at, "claims": 0, "pokes": 0}
+
+
+def _lane(work: Work, key: tuple[str, str]) -> str:
+    account: str = work.invoices[key[1]].provider_account
+    return CLOCK_LANE if key[0] == Stage.CLOCK.value else account

@@ -1,0 +1,114 @@
+"""The evidence that is kept: what differs from the last, or changed something."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from domain.decision import Decision, Stage
+from domain.evidence import (
+    CalledBack,
+    CancelRequested,
+    ClockRanOut,
+    CredentialsRefused,
+    Evidence,
+    Marked,
+    ProviderRefused,
+    RateLimited,
+    RecheckRequested,
+    RetryRequested,
+    Seen,
+    Unreachable,
+    Unreadable,
+)
+from domain.exact_json import write_json
+from domain.models import EvidenceRecord
+from workers.store.intake import storable
+from workers.store.judging.work import Judgement, Work
+
+EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
+
+RAW_CHARACTERS = 16_384
+MAX_NOTE = 1000  #: characters of what is wrong
+#: Brought by a look-up these say nothing of the payment: while they are the last word, it would not be seen.
+_NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
+#: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
+FAILED_LOOK_UP = "!"
+#: Who says what only one can say; the rest is brought by a create or a look-up.
+SOURCES: Mapping[type[Evidence], str] = {
+    Seen: "look-up",
+    CalledBack: "callback",
+    CancelRequested: "shop",
+    RetryRequested: "operator",
+    Marked: "operator",
+    RecheckRequested: "operator",
+    ClockRanOut: "clock",
+}
+
+
+def source_of(judgement: Judgement) -> str:
+    """Who said it: create, look-up, callback, shop, operator or clock."""
+    named = SOURCES.get(type(judgement.evidence))
+    if named is not None:
+        return named
+    return "look-up" if judgement.claim is not None and judgement.claim.stage is Stage.CHECK else "create"
+
+
+def bounded_note(note: str) -> str:
+    return storable(note)[:MAX_NOTE]
+
+
+def keep_evidence(
+    work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, judgement: Judgement
+) -> None:
+    """Only what differs from the last, or changed something. The clock's word is in the event it caused.
+
+    An answer that brings nothing new is not kept, but takes back that look-ups fail.
+    """
+    if decision.verdict == "ignored" and isinstance(evidence, Seen) and _fails(invoice):
+        invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
+    if decision.verdict == "ignored" or (isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction"):
+        return
+    fields = {
+        name: getattr(evidence, name) for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at"}
+    }
+    told = {name: _plain(value) for name, value in fields.items() if value is not None}
+    detail = write_json({**_said_by(judgement, invoice), **told})
+    digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
+    if isinstance(evidence, _NO_ANSWER):
+        digest = FAILED_LOOK_UP + digest[1:]
+    if digest == invoice.evidence_digest and decision.verdict != "applied":
+        return
+    invoice.evidence_digest = digest
+    work.changes[invoice.id]["evidence_digest"] = digest
+    work.evidence.append(
+        {
+            "invoice_id": invoice.id,
+            "at": work.now,
+            "kind": type(evidence).__name__,
+            "detail": detail,
+            "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
+            "verdict": decision.verdict,
+            "source": source_of(judgement),
+            "note": None if decision.note is None else bounded_note(decision.note),
+        }
+    )
+
+
+def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
+    """The account that said it, where an order has, or had, several."""
+    account = invoice.provider_account
+    if judgement.claim is not None and judgement.claim.stage is Stage.CREATE:
+        account = judgement.claim.lane
+    return {"account": account} if invoice.fallbacks or account != invoice.account else {}
+
+
+def _fails(invoice: SimpleNamespace) -> bool:
+    return bool(invoice.evidence_digest) and str(invoice.evidence_digest).startswith(FAILED_LOOK_UP)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

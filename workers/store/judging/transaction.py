@@ -1,0 +1,126 @@
+"""Evidence becomes truth: one transaction re-reads the invoices under lock, decides, writes change, event, agenda."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from domain.against import CONTRADICTION
+from domain.decision import Decision, Policy, Stage
+from domain.event import envelope, new_id
+from domain.evidence import Evidence
+from domain.lifecycle import decide
+from workers.store.agenda import Room, lease_clock
+from workers.store.bulk import Locks, insert_rows, update_rows
+from workers.store.database import Database
+from workers.store.intake import INVOICE
+from workers.store.invoice_locks import lock_invoices
+from workers.store.judging.admission import admitted, refs_of_others, set_aside
+from workers.store.judging.due import write_agenda
+from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
+from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome, Work
+from workers.store.outbox import NewEvent, add_events
+
+_EPOCH = select(func.coalesce(func.max(RESTORATION.c.epoch), 0))
+
+
+def judge(
+    connection: Connection,
+    database: Database,
+    policy_of: Callable[[str], Policy],
+    judgements: Sequence[Judgement],
+    room: Room | None = None,
+    locks: Locks = "wait",
+) -> Judged:
+    """Apply evidence to its invoices as they are now.
+
+    With ``skip`` what somebody else keeps locked is left: raises PairsHeld where that shows late only.
+    """
+    work = _lock(connection, database, sorted({j.invoice_id for j in judgements}), locks)
+    if work.left:
+        judgements = [judgement for judgement in judgements if judgement.invoice_id not in work.left]
+    taken = refs_of_others(connection, work, judgements)
+    outcomes = [_judge_one(work, judgement, policy_of, taken) for judgement in judgements]
+    _write_invoices(connection, work)
+    lanes = write_agenda(connection, work)
+    if room is not None:
+        room = dataclasses.replace(room, begun_at=work.leases_begin_at)
+    endpoints, parcels = add_events(connection, work.events, work.now, room, careful=locks == "skip")
+    insert_rows(connection, EVIDENCE, work.evidence)
+    lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
+    return Judged(outcomes, lanes, parcels, work.left)
+
+
+def _judge_one(
+    work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], taken: dict[tuple[str, str], str]
+) -> Outcome:
+    if judgement.claim is not None:
+        work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
+    invoice = work.invoices.get(judgement.invoice_id)
+    if invoice is None:
+        return Outcome(judgement.invoice_id, "missing")
+    evidence, before = admitted(work, judgement, invoice, taken), invoice.status
+    decision = set_aside(work, judgement, evidence)
+    if decision is None:
+        policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
+        decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
+    _apply(work, invoice, evidence, decision, before, judgement)
+    told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
+    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
+
+
+def _lock(connection: Connection, database: Database, ids: Sequence[str], locks: Locks) -> Work:
+    """The epoch after the locks: who raises it waits for those that have an invoice locked."""
+    invoices, rows, left = lock_invoices(connection, ids, locks)
+    begun_at = lease_clock()
+    return Work(*database.now_and(connection, _EPOCH), begun_at, invoices, rows, left)
+
+
+def _apply(
+    work: Work,
+    invoice: SimpleNamespace,
+    evidence: Evidence,
+    decision: Decision,
+    before: str,
+    judgement: Judgement,
+) -> None:
+    keep_evidence(work, invoice, evidence, decision, judgement)
+    if decision.changes:
+        vars(invoice).update(decision.changes)
+        work.changes[invoice.id].update(decision.changes)
+    for stage, due_at in decision.agenda.items():
+        work.agenda[stage.value, invoice.id] = due_at
+    if decision.event is not None:
+        event_id = new_id("evt")
+        body = envelope(
+            invoice,
+            event_id=event_id,
+            event_type=decision.event,
+            previous_status=before,
+            time=work.now,
+            more=_contradiction(decision),
+        )
+        work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
+
+
+def _contradiction(decision: Decision) -> dict[str, str] | None:
+    """What the event of a contradiction tells beside the invoice."""
+    if decision.event != CONTRADICTION or decision.note is None:
+        return None
+    kind, _, words = bounded_note(decision.note).partition(": ")
+    return {"kind": kind, "words": words}
+
+
+def _write_invoices(connection: Connection, work: Work) -> None:
+    """One statement per set of changed columns, its rows sorted by key."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for invoice_id, changes in sorted(work.changes.items()):
+        groups[tuple(sorted(changes))].append({"id": invoice_id, **changes})
+    for rows in groups.values():
+        update_rows(connection, INVOICE, ("id",), rows)

@@ -1,0 +1,72 @@
+"""One transaction's evidence on its way in, and what is written for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from domain.decision import Stage, Verdict
+from domain.evidence import Evidence
+from domain.models import Restoration
+from workers.store.agenda import Claim
+from workers.store.outbox import NewEvent, Parcel
+
+RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
+
+
+class Judgement(NamedTuple):
+    """Evidence about an invoice, and the lease it was brought under, if any."""
+
+    invoice_id: str
+    evidence: Evidence
+    claim: Claim | None = None
+    kept_under: str | None = None  #: it was kept (``workers/store/kept.py``) under the lease with this token
+
+
+class Outcome(NamedTuple):
+    """What became of one piece of evidence. ``verdict`` is ``missing`` where there is no such invoice."""
+
+    invoice_id: str
+    verdict: Verdict | str
+    status_before: str | None = None
+    status: str | None = None
+    event_type: str | None = None
+    reason: str | None = None
+    order_id: str | None = None
+    account: str | None = None
+    note: str | None = None  #: the decision's
+
+
+class Judged(NamedTuple):
+    """What one transaction did: its outcomes, the lanes that have work at once, the webhooks that its room took, and
+    the invoices that it left alone because somebody else holds a lock of theirs."""
+
+    outcomes: list[Outcome]
+    lanes: set[tuple[Stage, str]]
+    parcels: list[Parcel]
+    left: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Work:
+    """One transaction's worth of writing, gathered first, written in bulk and sorted by key."""
+
+    now: datetime
+    epoch: int
+    leases_begin_at: float  #: by ``lease_clock``, read before ``now``
+    invoices: dict[str, SimpleNamespace]
+    rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
+    left: frozenset[str] = frozenset()  #: invoices that are there, and not locked: somebody else holds them
+    held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
+    changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
+    events: list[NewEvent] = field(default_factory=list)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+    def holds(self, key: tuple[str, str]) -> bool:
+        """Whether the agenda row's present lease is one that this evidence came under."""
+        row = self.rows.get(key)
+        return row is not None and row.lease_token is not None and row.lease_token in self.held.get(key, ())
