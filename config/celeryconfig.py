@@ -30,7 +30,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         **MESSAGES,
         **WORKER,
         "worker_enable_remote_control": settings.remote_control != "off",
-        "beat_scheduler": "workers.beat:Scheduler",  # in memory: the schedule is code, a file would only get stale
+        "beat_scheduler": "workers.queue.scheduler:Scheduler",  # in memory: the schedule is code
         "beat_schedule": {
             # No `expires`: it is compared with the worker's clock, one fast clock would throw every sweep away.
             # Sweeps are idempotent: any number of beats may run.
@@ -131,7 +131,7 @@ MESSAGES: dict[str, Any] = {
 }
 
 WORKER: dict[str, Any] = {
-    "worker_consumer": "workers.guard:GuardedConsumer",  # turns foreign messages away before Celery reads them
+    "worker_consumer": "workers.queue.consumer:GuardedConsumer",  # turns foreign messages away before Celery reads them
     "worker_prefetch_multiplier": 1,  # while the database is away, messages wait in the broker, not here
     "worker_soft_shutdown_timeout": 30,  # time to finish or release what is in hand
     "worker_enable_soft_shutdown_on_idle": True,

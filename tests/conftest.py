@@ -12,7 +12,7 @@ import redis
 
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
-from workers.pump.loop import new_loop
+from workers.engine.loop import new_loop
 
 # What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's. With
 # warnings as errors uvloop never ends a loop that has a transport left open: the time-out then shows `Runner.close`.

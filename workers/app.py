@@ -25,7 +25,9 @@ def _settings_or_exit() -> Settings:
 settings = _settings_or_exit()
 register_secrets(settings.secrets())
 
-app = Celery("invoices", include=["workers.tasks", "workers.lifespan"], config_source=celery_settings(settings))
+app = Celery(
+    "invoices", include=["workers.queue.tasks", "workers.queue.lifespan"], config_source=celery_settings(settings)
+)
 
 
 @celeryd_init.connect(weak=False)
@@ -40,7 +42,7 @@ def _claim_atomically(**_: Any) -> None:
 @celeryd_init.connect(weak=False)
 def _limit_remote_control(**_: Any) -> None:
     """Worker processes only: they are who takes commands."""
-    from workers.remote_control import limit_remote_control
+    from workers.transport.remote_control import limit_remote_control
 
     limit_remote_control(settings.remote_control, redact_value)
 

@@ -18,9 +18,9 @@ import pytest
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import BROKERS, embedded_and
 from tests.redis_brokers import Embedded
-from workers.fault_points import VARIABLE
-from workers.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
+from workers.queue.fault_points import VARIABLE
 from workers.store.schema import upgrade
+from workers.transport.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
 
 EXACT = "0.100000000000000055"  #: ETH; a float would make 0.10000000000000006 of it
 

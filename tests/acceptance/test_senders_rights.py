@@ -18,8 +18,8 @@ from kombu.exceptions import OperationalError
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import find_redis_or_valkey, skipping
 from tests.redis_brokers import ESCAPED, NO_RETRY, PASSWORD, RedisServer
-from workers.remote_control import REFUSED
 from workers.store.schema import upgrade
+from workers.transport.remote_control import REFUSED
 
 SENDERS = ROOT / "deploy/senders"
 SHOP_PASSWORD = "shop-pass-word"

@@ -9,13 +9,13 @@ from typing import Any
 
 from domain.exact_json import write_json
 from tests.bench.ground import SECRET, Ground, order_fields
-from workers.outbound.address import AddressGuard
-from workers.outbound.attempt import Outgoing
-from workers.outbound.connector import aiming_at
-from workers.outbound.lookup import SystemLookup
-from workers.outbound.webhook import WebhookSender, signed_headers
+from workers.delivery.attempt import Outgoing
+from workers.delivery.webhook import WebhookSender, signed_headers
+from workers.engine.loop import new_loop
+from workers.http.address import AddressGuard
+from workers.http.connector import aiming_at
+from workers.http.name_lookup import SystemLookup
 from workers.providers.call import open_client
-from workers.pump.loop import new_loop
 
 #: As long as an event of ours.
 EVENT_BODY = write_json({"type": "invoice.pending", "data": {**order_fields("o-1"), "more": "x" * 900}}).encode()

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack
 
 from config.logging import configure_logging
 from tests.bench.ground import open_store
-from workers.lifespan import keep_what_is_loaded
-from workers.pump import Pump, Work
+from workers.engine import Pump, Work
+from workers.queue.lifespan import keep_what_is_loaded
 from workers.stages import clock
 
 

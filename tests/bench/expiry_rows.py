@@ -18,7 +18,7 @@ from tests.bench.processes import wait_until
 from tests.bench.results import Row
 from tests.bench.sql_rows import due_ones, plain
 from tests.bench.usage import cpu_seconds
-from workers.pump import Work
+from workers.engine import Work
 from workers.stages import clock
 from workers.store.store import Store
 

@@ -30,8 +30,8 @@ from domain.order import Order
 from tests.bench.sizes import Sizes
 from tests.bench.usage import cpu_seconds
 from tests.engines import new_postgres_database, run_postgres, run_valkey
+from workers.delivery.secretbox import SecretBox, new_key
 from workers.embedded import lifeline
-from workers.outbound.secretbox import SecretBox, new_key
 from workers.store.database import Database
 from workers.store.endpoints import MAX_IN_FLIGHT, add_endpoint
 from workers.store.schema import upgrade

@@ -17,16 +17,16 @@ from domain.evidence import Created
 from tests.bench import bare
 from tests.bench.ground import ACCOUNT, Ground, add_orders
 from tests.bench.results import Row
-from workers.lifespan import keep_what_is_loaded
-from workers.limits import RateLimit
-from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import Breaker
-from workers.outbound.lookup import SystemLookup
-from workers.outbound.secretbox import SecretBox
-from workers.outbound.webhook import WebhookSender
+from workers.coordination.breaker import Breaker
+from workers.coordination.rate_limit import RateLimit
+from workers.delivery.secretbox import SecretBox
+from workers.delivery.webhook import WebhookSender
+from workers.engine import Pump, Work
+from workers.http.address import AddressGuard
+from workers.http.name_lookup import SystemLookup
 from workers.providers.call import Call, open_client
 from workers.providers.registry import build_providers
-from workers.pump import Pump, Work
+from workers.queue.lifespan import keep_what_is_loaded
 from workers.stages import DeliverStage, ProviderStages
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement

@@ -16,8 +16,8 @@ from domain.decision import Stage
 from tests.bench.ground import Filling, Ground, add_orders, new_order, settle_down, timed
 from tests.bench.http_rows import Opener, make_events, run_stage, with_cpu
 from tests.bench.results import Row, percentile
-from workers.outbound.stream import EventStream
-from workers.pump import Work
+from workers.delivery.stream import EventStream
+from workers.engine import Work
 from workers.stages import publish
 from workers.store.store import Store
 

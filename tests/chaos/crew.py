@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.grounds import Grounds
 from tests.chaos.plan import PROCESSES, Life, Plan
-from workers.fault_points import LAST_WORDS, VARIABLE
+from workers.queue.fault_points import LAST_WORDS, VARIABLE
 
 
 @dataclass(slots=True)

@@ -37,9 +37,9 @@ MODULES = (
     "celery.worker.strategy",
     "kombu.transport.redis",
     "config.celeryconfig",
-    "workers.guard",
+    "workers.queue.consumer",
     "workers.transport",
-    "workers.wiring",
+    "workers.bootstrap",
 )
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from tests.acceptance.system import nebulox_order, zeroxhost_order
-from workers.fault_points import POINTS
+from workers.queue.fault_points import POINTS
 
 PROCESSES = ("intake", "intake2", "worker", "worker2", "beat", "web")
 #: The two hosts of `HOSTS=2`, and who runs there. The south's clock is wrong, and its cable may be pulled.

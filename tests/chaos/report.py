@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.acceptance.system import ROOT
 from tests.chaos.campaign import Result
-from workers.fault_points import POINTS
+from workers.queue.fault_points import POINTS
 
 #: Columns of the table of runs: heading, name in the figures.
 COLUMNS = {

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from workers.outbound.signature import new_secret
+from workers.delivery.signature import new_secret
 
 SECRET = new_secret()
 

@@ -13,10 +13,10 @@ import struct
 import threading
 
 from tests.contracts.webhook_cases import BODY, SECRET, TLS, Receiver, answer
-from workers.outbound.address import AddressGuard
-from workers.outbound.attempt import Outgoing
-from workers.outbound.lookup import SystemLookup
-from workers.outbound.webhook import WebhookSender
+from workers.delivery.attempt import Outgoing
+from workers.delivery.webhook import WebhookSender
+from workers.http.address import AddressGuard
+from workers.http.name_lookup import SystemLookup
 
 DEAD = 40
 A_RECORD = 1

@@ -14,8 +14,8 @@ from domain.account import Account
 from domain.event import new_id
 from domain.evidence import Created
 from tests.contracts.store_cases import ACCOUNT, open_store, order, take, wait_until
-from workers.limits import RateLimit
-from workers.pump import Pump
+from workers.coordination.rate_limit import RateLimit
+from workers.engine import Pump
 from workers.stages import ProviderStages
 from workers.store.database import Database
 
@@ -29,9 +29,9 @@ def shorten_leases(monkeypatch, doubt_seconds=1.0):
     monkeypatch.setattr("domain.schedule.DOUBT_RETRY_SECONDS", (doubt_seconds,) * 5)
     monkeypatch.setattr("workers.stages.provider.LEASE_MARGIN_SECONDS", LEASE_SECONDS - TIMEOUT_SECONDS)
     monkeypatch.setattr("workers.stages.provider.COMMIT_MARGIN_SECONDS", 0.0)
-    monkeypatch.setattr("workers.pump.commits.KEEP_AFTER_SECONDS", 0.2)
-    monkeypatch.setattr("workers.pump.commits.KEEP_TICK_SECONDS", 0.1)
-    monkeypatch.setattr("workers.pump.commits.KEPT_LEASE_SECONDS", 1.5)
+    monkeypatch.setattr("workers.engine.commits.KEEP_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("workers.engine.commits.KEEP_TICK_SECONDS", 0.1)
+    monkeypatch.setattr("workers.engine.commits.KEPT_LEASE_SECONDS", 1.5)
 
 
 class Provider:

@@ -20,7 +20,7 @@ from tests.contracts.webhook_cases import (
     say_nothing,
     sender,
 )
-from workers.outbound.attempt import KEEP_LIMIT, Outgoing
+from workers.delivery.attempt import KEEP_LIMIT, Outgoing
 
 
 async def trickle_body(receiver, writer):

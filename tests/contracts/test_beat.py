@@ -11,7 +11,7 @@ from config.celeryconfig import WORK_QUEUE, celery_settings
 from config.settings import load_settings
 from tests.acceptance.proxy import Door
 from tests.contracts.broker_client import connect_redis
-from workers.beat import Scheduler
+from workers.queue.scheduler import Scheduler
 
 DATABASE = 9
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -49,7 +49,7 @@ def beat(scheduler, times):
 
 
 def test_the_schedule_is_what_the_processes_use(scheduler):
-    assert scheduler.app.conf.beat_scheduler == "workers.beat:Scheduler"
+    assert scheduler.app.conf.beat_scheduler == "workers.queue.scheduler:Scheduler"
 
 
 def test_one_sweep_waits_while_nobody_takes_it(server, scheduler):

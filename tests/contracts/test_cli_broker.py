@@ -12,9 +12,9 @@ from kombu import Connection
 from config.celeryconfig import INTAKE_QUEUE
 from config.settings import load_settings
 from tests.unit.cli_runner import Invoices
+from workers.bootstrap import open_store
 from workers.embedded.sandbox.process import SandboxProcess
 from workers.store.intake import Rejection
-from workers.wiring import open_store
 
 PATIENCE_TRIES = 5
 

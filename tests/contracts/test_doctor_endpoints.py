@@ -12,8 +12,8 @@ from tests.contracts.doctor_cases import SECRET_KEY, by_cause, settings, wrong
 from tests.contracts.store_cases import change, deliveries_of, make_due, now, open_store, pend, subscribe
 from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
-from workers.outbound.breaker import key_of
-from workers.outbound.secretbox import SecretBox
+from workers.coordination.breaker import key_of
+from workers.delivery.secretbox import SecretBox
 from workers.store.deliveries import ATTEMPT, Try
 from workers.store.endpoints import disable_endpoint
 from workers.store.outbox import DELIVERY, ENDPOINT

@@ -28,7 +28,7 @@ from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
 from workers.cli.doctor.stream import check_stream
-from workers.limits import key_of
+from workers.coordination.rate_limit import key_of
 from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.endpoints import disable_endpoint
 from workers.store.intake import Rejection

@@ -27,12 +27,12 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until_blocked,
 )
-from workers.outbound.address import AddressGuard
-from workers.outbound.attempt import Outgoing
-from workers.outbound.breaker import Breaker
-from workers.outbound.secretbox import SecretBox, SecretUnreadable, new_key
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import WebhookSender, signed_headers
+from workers.coordination.breaker import Breaker
+from workers.delivery.attempt import Outgoing
+from workers.delivery.secretbox import SecretBox, SecretUnreadable, new_key
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import WebhookSender, signed_headers
+from workers.http.address import AddressGuard
 from workers.stages.deliver import DeliverStage
 from workers.store import endpoints
 from workers.store.agenda import AGENDA

@@ -10,7 +10,7 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
-from workers.outbound.stream import CHUNK, EventStream, StaleFence
+from workers.delivery.stream import CHUNK, EventStream, StaleFence
 
 STREAM = "invoices:events"
 

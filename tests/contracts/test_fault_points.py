@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from workers.fault_points import POINTS, VARIABLE, arm
+from workers.queue.fault_points import POINTS, VARIABLE, arm
 
 CHILD = """
-import workers.fault_points as points
+import workers.queue.fault_points as points
 
 class Desk:
     def find(self):
@@ -35,7 +35,7 @@ def test_a_process_dies_at_the_nth_pass_of_its_point(wanted, found):
 
 
 def test_every_point_names_something_that_exists():
-    script = f"import workers.fault_points as points\nfor point in {POINTS!r}: points.arm(point + ':1')"
+    script = f"import workers.queue.fault_points as points\nfor point in {POINTS!r}: points.arm(point + ':1')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 

@@ -15,13 +15,13 @@ import pytest
 from tests.contracts.store_cases import change, open_store, pend, rows, subscribe
 from tests.contracts.webhook_cases import TLS
 from tests.servers import free_port, wait_until
-from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import Breaker, read_breakers
-from workers.outbound.lookup import SystemLookup
-from workers.outbound.secretbox import SecretBox, new_key
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import WebhookSender
-from workers.pump import Pump
+from workers.coordination.breaker import Breaker, read_breakers
+from workers.delivery.secretbox import SecretBox, new_key
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import WebhookSender
+from workers.engine import Pump
+from workers.http.address import AddressGuard
+from workers.http.name_lookup import SystemLookup
 from workers.stages import DeliverStage
 from workers.store.database import Database
 from workers.store.deliveries import ATTEMPT

@@ -21,8 +21,8 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until,
 )
-from workers.pump import Slots, Work
-from workers.pump.commits import Commits, StoreCalls
+from workers.engine import Slots, Work
+from workers.engine.commits import Commits, StoreCalls
 from workers.stages.judging import judge
 from workers.store.agenda import AGENDA
 from workers.store.database import Database

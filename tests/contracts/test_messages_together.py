@@ -9,8 +9,8 @@ import pytest
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from tests.contracts.broker_client import Broker, Reader, connect_redis
-from workers.bundle import Bundle
-from workers.intake_message import CREATE, REJECT, Accepted
+from workers.intake.message import CREATE, REJECT, Accepted
+from workers.queue.batches import Bundle
 
 
 @pytest.fixture

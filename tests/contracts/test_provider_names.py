@@ -11,9 +11,9 @@ import pytest
 from domain.evidence import Created, Unreachable
 from tests.contracts.provider_cases import CASES
 from tests.contracts.test_provider_sockets import Server, http, sends
+from workers.bootstrap import open_providers_client
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
-from workers.wiring import open_providers_client
 
 DEAD = 60
 

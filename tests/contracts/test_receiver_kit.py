@@ -38,10 +38,10 @@ from tests.contracts.faulty_shops import (
     VerifiesWhatItParsed,
     open_shop,
 )
-from workers.outbound.address import AddressGuard
-from workers.outbound.receiver_check import check_receiver
-from workers.outbound.receiver_plays import PLAYS, Scene
-from workers.outbound.webhook import WebhookSender
+from workers.delivery.receiver_check import check_receiver
+from workers.delivery.receiver_plays import PLAYS, Scene
+from workers.delivery.webhook import WebhookSender
+from workers.http.address import AddressGuard
 
 ROOT = Path(__file__).parents[2]
 RECEIVERS = ROOT / "deploy" / "receivers"

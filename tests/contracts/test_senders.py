@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from domain.order import parse_order
-from workers.intake_message import CREATE, Accepted, inspect
+from workers.intake.message import CREATE, Accepted, inspect
 
 ROOT = Path(__file__).parents[2]
 SENDERS = ROOT / "deploy/senders"

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from domain.decision import Stage
 from tests.contracts.store_cases import HandClock, change, judge, now, open_store, pend, rows, seen, wait_until
-from workers.outbound.stream import MAX_FENCE, EventStream, StaleFence, read_kept
+from workers.delivery.stream import MAX_FENCE, EventStream, StaleFence, read_kept
 from workers.stages import publish
 from workers.store.agenda import AGENDA, PUBLISH_LANE
 from workers.store.database import Database

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.contracts.broker_client import Broker, Reader, connect_redis, raw_message
-from workers.message_limits import (
+from workers.transport.message import count_deaths_of_item, read_item
+from workers.transport.message_limits import (
     CLAIM_BYTES,
     EXCERPT_BYTES,
     LONELY_AFTER_DEATHS,
@@ -19,7 +20,6 @@ from workers.message_limits import (
     MAX_ITEM_BYTES,
     MIB,
 )
-from workers.transport.message import count_deaths_of_item, read_item
 
 DATABASE = 11
 TOO_LONG = MAX_ITEM_BYTES + 1

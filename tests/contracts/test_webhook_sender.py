@@ -19,9 +19,9 @@ from tests.contracts.webhook_cases import (
     post,
     sender,
 )
-from workers.outbound.attempt import Outgoing, one_line, read_retry_after
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import check_headers
+from workers.delivery.attempt import Outgoing, one_line, read_retry_after
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import check_headers
 
 # --- what is sent
 

@@ -26,7 +26,7 @@ from tests.contracts.webhook_cases import (
     say_nothing,
     sender,
 )
-from workers.outbound.attempt import Outgoing
+from workers.delivery.attempt import Outgoing
 
 
 @pytest.fixture(scope="module")

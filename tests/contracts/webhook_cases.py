@@ -7,10 +7,10 @@ import json
 import ssl
 from contextlib import suppress
 
-from workers.outbound.address import AddressGuard
-from workers.outbound.attempt import Outgoing
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import WebhookSender
+from workers.delivery.attempt import Outgoing
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import WebhookSender
+from workers.http.address import AddressGuard
 
 SECRET = new_secret()
 BODY = json.dumps({"id": "evt_1", "data": {"pay_amount": "0.0358619204", "note": "ü"}}, ensure_ascii=False).encode()

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from domain.order import OrderError, parse_cancellation, parse_order, parse_orders
 from tests.bad_messages import KINDS, QUEUE, bad_message, call, call_1, envelope, good_message, order
-from workers.guard import _why, refuse_compression
-from workers.intake_message import Accepted, TurnedAway, inspect, message_key, turn_away
+from workers.intake.message import Accepted, TurnedAway, inspect, message_key, turn_away
+from workers.queue.consumer import _why, refuse_compression
 from workers.store.intake import storable
 from workers.transport.message import Message, read_item, read_record, record_ending, split_record
 

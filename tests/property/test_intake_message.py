@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.intake_message import TASKS, Accepted, TurnedAway, inspect
+from workers.intake.message import TASKS, Accepted, TurnedAway, inspect
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 

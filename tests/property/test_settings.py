@@ -13,9 +13,9 @@ from config.celeryconfig import celery_settings
 from config.settings import KNOBS, SettingsError, load_settings
 from config.webhook_allow import check_allowed
 from domain.account import Account
-from workers.outbound.address import parse_allow
+from workers.bootstrap import open_redis, policies
+from workers.http.address import parse_allow
 from workers.store.database import Database
-from workers.wiring import open_redis, policies
 
 SECRET = "hunter2-secret"
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

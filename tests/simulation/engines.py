@@ -11,10 +11,10 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisAway
 
 from tests.simulation.loop import HOST
-from workers.bell import _MAY_RING, DOUBLINGS, QUIET_MILLISECONDS
-from workers.limits import _TAKE
-from workers.outbound.breaker import _ASK, _RECORD
-from workers.outbound.stream import _APPEND
+from workers.coordination.breaker import _ASK, _RECORD
+from workers.coordination.doorbell import _MAY_RING, DOUBLINGS, QUIET_MILLISECONDS
+from workers.coordination.rate_limit import _TAKE
+from workers.delivery.stream import _APPEND
 
 REDELIVERY_SECONDS = 6.0  #: a message that nobody renewed for so long is delivered again
 

@@ -1,4 +1,4 @@
-"""The processes: an intake and a worker, put together of the real parts as ``workers.wiring`` does it."""
+"""The processes: an intake and a worker, put together of the real parts as ``workers.bootstrap`` does it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from tests.simulation.database import START, HostDatabase, unavailable
 from tests.simulation.loop import HOST, Died, Host
 from tests.simulation.plan import UNTIL_TAKEN_SECONDS
 from tests.simulation.wire import HOOK_FAULTS, Wire
-from workers import tasks, wiring
-from workers.bell import REST_SECONDS, Bell
-from workers.intake import Desk, Letter, cancel_order, take_order, take_orders
-from workers.intake_message import Accepted, inspect
-from workers.lean_client import LeanClient
-from workers.limits import RateLimit
-from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import Breaker
-from workers.outbound.secretbox import SecretBox
-from workers.outbound.stream import EventStream
-from workers.outbound.webhook import WebhookSender
+from workers import bootstrap
+from workers.coordination.breaker import Breaker
+from workers.coordination.doorbell import REST_SECONDS, Bell
+from workers.coordination.rate_limit import RateLimit
+from workers.delivery.secretbox import SecretBox
+from workers.delivery.stream import EventStream
+from workers.delivery.webhook import WebhookSender
+from workers.engine import Pump
+from workers.http.address import AddressGuard
+from workers.http.client import LeanClient
+from workers.intake.message import Accepted, inspect
+from workers.intake.orders import Desk, Letter, cancel_order, take_order, take_orders
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
-from workers.pump import Pump
+from workers.queue import tasks
 from workers.stages import DeliverStage, ProviderStages, clock, publish, watching
 from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
@@ -57,7 +58,7 @@ ACCOUNTS = {
     }.items()
 }
 SETTINGS: Any = SimpleNamespace(accounts=ACCOUNTS, monitor_minutes=1)
-POLICIES = wiring.policies(SETTINGS)
+POLICIES = bootstrap.policies(SETTINGS)
 
 TASKS = {task.name: task for task in (tasks.create, tasks.create_many, tasks.cancel)}
 
@@ -95,7 +96,7 @@ class Process(Host):
         bell = QuickBell(world.keys, lambda _, arguments: world.send_bell(*arguments), world.loop.time)
         bell.loop = world.loop
         store = Store(self.database, POLICIES, lambda lane: self.runtime.ring(*lane))
-        self.runtime = wiring.Runtime(SETTINGS, store, self.providers, bell)
+        self.runtime = bootstrap.Runtime(SETTINGS, store, self.providers, bell)
 
     def host_now(self) -> Any:
         """This host's own clock, which may be minutes off."""

@@ -19,7 +19,8 @@ from domain.status import Status
 from domain.timekeeping import Verdict
 from tests.simulation.database import HostDatabase
 from tests.simulation.engines import Scripts
-from workers import tasks
+from workers.bootstrap import Runtime
+from workers.queue import tasks
 from workers.stages.provider import ProviderStages
 from workers.store import agenda, deliveries, fence, intake, outbox, timekeeper
 from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
@@ -28,7 +29,6 @@ from workers.store.judging import transaction
 from workers.store.judging.work import Work
 from workers.store.outbox import DELIVERY
 from workers.store.store import Store
-from workers.wiring import Runtime
 
 #: Its package has a function of the same name.
 publish = import_module("workers.stages.publish")

@@ -19,7 +19,7 @@ import structlog
 import uuid_utils
 
 from tests.simulation.loop import Loop
-from workers.pump import Pump
+from workers.engine import Pump
 
 pump = sys.modules[Pump.__module__]
 publish = import_module("workers.stages.publish")

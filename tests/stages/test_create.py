@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import Created, InDoubt, ProviderRefused, Unreachable
-from workers.limits import RateLimit
+from workers.coordination.rate_limit import RateLimit
 from workers.stages import ProviderStages
 from workers.stages.provider import COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS
 from workers.store.agenda import Claim, lease_clock

@@ -24,13 +24,13 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from tests.contracts.webhook_cases import TLS, Receiver
-from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import TELL_SECONDS, Breaker, BreakerLimits, read_breakers
-from workers.outbound.lookup import LookupPutOff
-from workers.outbound.secretbox import SecretBox, new_key
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import WebhookSender
-from workers.pump.work import Runner
+from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits, read_breakers
+from workers.delivery.secretbox import SecretBox, new_key
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import WebhookSender
+from workers.engine.work import Runner
+from workers.http.address import AddressGuard
+from workers.http.name_lookup import LookupPutOff
 from workers.stages import DeliverStage
 from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, REST_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
@@ -209,7 +209,7 @@ def refuse_files(times, monkeypatch):
             raise OSError(errno.EMFILE, "Too many open files")
         return real(*arguments, **options)
 
-    monkeypatch.setattr("workers.outbound.connector.socket.socket", open_socket)
+    monkeypatch.setattr("workers.http.connector.socket.socket", open_socket)
 
 
 @pytest.mark.parametrize("lack", ["a thread", "a file"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.outbound.address import MAX_URL_LENGTH
+from workers.http.address import MAX_URL_LENGTH
 
 PUBLIC_V4, PUBLIC_V6 = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 

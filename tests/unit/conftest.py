@@ -12,7 +12,7 @@ from config.logging import QUIET
 from config.settings import load_settings
 from domain.order import parse_order
 from tests.unit.cli_runner import Invoices
-from workers.wiring import open_store
+from workers.bootstrap import open_store
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.address_cases import BAD_ADDRESSES, BAD_NAMES, BAD_URLS, GOOD_URLS, PUBLIC_V4, PUBLIC_V6
-from workers.outbound.address import AddressGuard, AddressRefused, Target, parse_allow, why_refused
-from workers.outbound.attempt import Outgoing
-from workers.outbound.connector import aiming_at, guarded_connector
-from workers.outbound.lookup import LookupFailed, SystemLookup
-from workers.outbound.signature import new_secret
-from workers.outbound.webhook import WebhookSender
+from workers.delivery.attempt import Outgoing
+from workers.delivery.signature import new_secret
+from workers.delivery.webhook import WebhookSender
+from workers.http.address import AddressGuard, AddressRefused, Target, parse_allow, why_refused
+from workers.http.connector import aiming_at, guarded_connector
+from workers.http.name_lookup import LookupFailed, SystemLookup
 
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SECRET = new_secret()

@@ -11,8 +11,8 @@ from fakeredis import FakeRedis
 from redis import Redis
 
 from domain.decision import Stage
-from workers.bell import AWAY_SECONDS, Bell
-from workers.wiring import ONE_TRY, open_redis
+from workers.bootstrap import ONE_TRY, open_redis
+from workers.coordination.doorbell import AWAY_SECONDS, Bell
 
 
 class Post:

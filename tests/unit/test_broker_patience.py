@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import exceptions
 
-from workers.guard import CALM_SECONDS, MAX_STEPS, Patience
+from workers.queue.consumer import CALM_SECONDS, MAX_STEPS, Patience
 from workers.transport import refusals
 from workers.transport.refusals import note_that_it_works, refusals_as_lost_connections
 

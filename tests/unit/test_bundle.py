@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.bundle import CLAIM_SECONDS, LONGEST_SECONDS, Gathering
-from workers.intake_message import CREATE, CREATE_MANY, REJECT, Accepted
+from workers.intake.message import CREATE, CREATE_MANY, REJECT, Accepted
+from workers.queue.batches import CLAIM_SECONDS, LONGEST_SECONDS, Gathering
 
 
 class Clock:

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from domain.evidence import CancelRequested, Created
 from workers.cli import replay as replay_command
-from workers.outbound.breaker import key_of
-from workers.outbound.secretbox import new_key
+from workers.coordination.breaker import key_of
+from workers.delivery.secretbox import new_key
 from workers.store.deliveries import Try
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement

@@ -8,7 +8,7 @@ from domain.event import RESTORED
 from domain.evidence import Created, Seen
 from domain.sequence import MAX_EPOCH
 from domain.status import Status
-from workers.outbound.secretbox import new_key
+from workers.delivery.secretbox import new_key
 from workers.store.judging import Judgement
 from workers.store.restoration import RESTORATION
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from workers.outbound.connections import Connections
+from workers.http.connections import Connections
 
 PATIENCE = 30.0
 

@@ -7,8 +7,8 @@ import pytest
 from tests.bench.flame import drawing, plain_name, read_stacks
 
 STACKS = [
-    'thread (0x7F12): "pump";_run (/home/somebody/invoices/workers/pump.py:12);claim (workers/store/agenda.py:9) 60',
-    'thread (0x7F12): "pump";_run (/home/somebody/invoices/workers/pump.py:12);<lambda> (a<b.py:3) 39',
+    'thread (0x7F12): "pump";_run (/home/somebody/invoices/workers/engine.py:12);claim (workers/store/agenda.py:9) 60',
+    'thread (0x7F12): "pump";_run (/home/somebody/invoices/workers/engine.py:12);<lambda> (a<b.py:3) 39',
     'thread (0x7F13): "rare" 1',
     "",
 ]
@@ -32,7 +32,7 @@ def test_names_keep_the_module_and_lose_the_machine(text, plain):
 def test_the_drawing_is_small_xml_without_machine_paths():
     text = drawing(read_stacks(STACKS), "create")
     assert "/home/" not in text
-    assert "_run workers/pump.py, 99.0%" in text
+    assert "_run workers/engine.py, 99.0%" in text
     assert "claim workers/store/agenda.py, 60.0%" in text
     assert "&lt;lambda&gt;" in text
     assert text.count("<g>") == text.count("</g>") == 6

@@ -14,7 +14,7 @@ from domain.account import Account
 from domain.evidence import CancelRequested
 from domain.exact_json import write_json
 from domain.order import OrderError
-from workers.intake import Desk, Interrupted, Letter, cancel_order, take_order, take_orders
+from workers.intake.orders import Desk, Interrupted, Letter, cancel_order, take_order, take_orders
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Outcome
 

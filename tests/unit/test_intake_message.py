@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.intake_message import Accepted, TurnedAway, inspect, message_key
+from workers.intake.message import Accepted, TurnedAway, inspect, message_key
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 FIELDS = {"account": "nebulox", "order_id": "A-1"}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from workers.outbound.lookup import LookupFailed, LookupPutOff, SystemLookup, telling_waits
+from workers.http.name_lookup import LookupFailed, LookupPutOff, SystemLookup, telling_waits
 
 PATIENCE = 30.0
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.json_size import holds_more_values
-from workers.intake_message import CREATE, CREATE_MANY, RUN, Accepted, TurnedAway, give_up, inspect
-from workers.message_limits import MAX_DEPTH, MAX_MANY_BODY_BYTES, MAX_MANY_VALUES, MAX_VALUES
+from workers.intake.message import CREATE, CREATE_MANY, RUN, Accepted, TurnedAway, give_up, inspect
+from workers.transport.message_limits import MAX_DEPTH, MAX_MANY_BODY_BYTES, MAX_MANY_VALUES, MAX_VALUES
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 ORDER = {"account": "nebulox", "order_id": "x", "price": "1.00", "currency": "EUR"}
@@ -44,7 +44,7 @@ PIECES = [b"[],", b"{},", b"0,", b'"",', b'{"":[]},', b'"\\\\",', b'"\\"",', b"[
 @pytest.mark.parametrize("piece", PIECES, ids=range(len(PIECES)))
 @pytest.mark.parametrize("task", [CREATE_MANY, CREATE, None])
 def test_megabytes_of_the_smallest_values_are_never_parsed(monkeypatch, piece, task):
-    monkeypatch.setattr("workers.intake_message.read_json", lambda _: pytest.fail("it was parsed"))
+    monkeypatch.setattr("workers.intake.message.read_json", lambda _: pytest.fail("it was parsed"))
     body = b'[[],{"orders":[' + piece * ((MAX_MANY_BODY_BYTES - 100) // len(piece)) + b"0]},{}]"
     refused = judge(body, task)
     assert isinstance(refused, TurnedAway)

@@ -8,7 +8,7 @@ import sys
 
 TOLD = """
 import resource
-from workers import open_files
+from workers.http import open_files
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 open_files.raise_limit()
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files.webhook_connections())

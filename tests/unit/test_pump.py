@@ -11,7 +11,7 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
-from workers.pump import Pump, Slots, Work, commits
+from workers.engine import Pump, Slots, Work, commits
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "busy")

@@ -10,7 +10,7 @@ import pytest
 
 from domain.decision import Stage
 from tests.servers import wait_until
-from workers.pump import Pump, Slots, Work, work
+from workers.engine import Pump, Slots, Work, work
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.DELIVER, "ep")

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from domain.decision import Stage
-from workers.pump import Pump, Slots, Work, commits, results
-from workers.pump.work import Runner
+from workers.engine import Pump, Slots, Work, commits, results
+from workers.engine.work import Runner
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "account")

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.decision import Stage
-from workers.pump import Pump, Slots, Work
-from workers.pump.places import hold_places
-from workers.pump.work import Runner
+from workers.engine import Pump, Slots, Work
+from workers.engine.places import hold_places
+from workers.engine.work import Runner
 from workers.store.agenda import Claim, Due
 
 ORDERS = (Stage.CREATE, "shop")

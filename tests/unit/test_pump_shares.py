@@ -11,7 +11,7 @@ import pytest
 
 from domain.decision import Stage
 from tests.servers import wait_until
-from workers.pump import Pump, Slots, Work
+from workers.engine import Pump, Slots, Work
 from workers.store.agenda import Claim, Due
 
 PATIENCE_SECONDS = 20

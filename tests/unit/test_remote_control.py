@@ -9,7 +9,7 @@ import pytest
 from celery.worker.control import Panel
 
 from config.logging import redact_value
-from workers.remote_control import NOT_SHOWN, READING, REFUSED, limit_handlers
+from workers.transport.remote_control import NOT_SHOWN, READING, REFUSED, limit_handlers
 
 CHANGING = sorted(name for name, info in Panel.meta.items() if info.type == "control")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.outbound.secretbox import SecretBox, SecretUnreadable, new_key
+from workers.delivery.secretbox import SecretBox, SecretUnreadable, new_key
 
 KEY, OTHER = new_key(), new_key()
 

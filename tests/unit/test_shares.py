@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.outbound import shares
-from workers.outbound.shares import SLOW_SECONDS, Pace, Shares
+from workers.http import shares
+from workers.http.shares import SLOW_SECONDS, Pace, Shares
 
 LIMITS = st.integers(1, 1024)
 QUICK, SLOW = SLOW_SECONDS / 100, SLOW_SECONDS * 14

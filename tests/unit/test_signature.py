@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from workers.outbound.signature import new_secret, sign
+from workers.delivery.signature import new_secret, sign
 
 
 def headers(secrets, body, webhook_id="evt_0198", timestamp=None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from workers.suspects import TURN_SECONDS, RedisCounter, Suspects
+from workers.queue.suspects import TURN_SECONDS, RedisCounter, Suspects
 
 
 class Timer:

@@ -20,12 +20,14 @@ from structlog.testing import capture_logs
 from domain.account import Account
 from domain.exact_json import write_json
 from tests.unit.test_intake import Checker, MemoryStore, order
-from workers import guard, tasks, unstored, wiring
-from workers.guard import GuardedConsumer
-from workers.intake import Desk, refuse
-from workers.intake_message import CANCEL, CREATE, CREATE_MANY, REJECT, Accepted
+from workers import bootstrap
+from workers.intake import unstored
+from workers.intake.message import CANCEL, CREATE, CREATE_MANY, REJECT, Accepted
+from workers.intake.orders import Desk, refuse
+from workers.intake.unstored import QUEUE, RAW, Unstored, unwrap, wrap
+from workers.queue import tasks
+from workers.queue.consumer import GuardedConsumer
 from workers.store.intake import Rejection
-from workers.unstored import QUEUE, RAW, Unstored, unwrap, wrap
 
 BAD = DataError("INSERT", {}, Exception("character is not in the encoding"))
 AWAY = OperationalError("INSERT", {}, Exception("away"))
@@ -242,7 +244,7 @@ def store(queue, monkeypatch):
     store = FailingStore()
     accounts = {"shop": Account(name="shop", provider="nebulox", base_url="http://h", api_key="k")}
     monkeypatch.setattr(tasks, "_desk", lambda: Desk(store, accounts, {"nebulox": Checker()}))
-    monkeypatch.setattr(wiring, "unstored", lambda: queue)
+    monkeypatch.setattr(bootstrap, "unstored", lambda: queue)
     return store
 
 
@@ -382,7 +384,7 @@ def test_a_message_that_its_judge_trips_over_is_kept_as_it_came_and_judged_again
     consumer.call_soon = call_soon
     consumer.connection_errors = ()
     with monkeypatch.context() as broken:
-        broken.setattr(guard, "inspect", lambda *_, **__: 1 / 0)
+        broken.setattr("workers.queue.consumer.inspect", lambda *_, **__: 1 / 0)
         consumer._on_message(message)
         assert done.wait(10)
     assert message.acknowledged

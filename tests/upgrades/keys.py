@@ -14,10 +14,10 @@ from kombu import Connection
 from config.celeryconfig import REDIS_OPTIONS
 from domain.decision import Stage
 from tests.contracts.broker_client import Broker, Reader
-from workers.limits import RateLimit
-from workers.outbound.breaker import TELL_SECONDS, Breaker, BreakerLimits
-from workers.outbound.stream import EventStream
-from workers.wiring import open_async_redis
+from workers.bootstrap import open_async_redis
+from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits
+from workers.coordination.rate_limit import RateLimit
+from workers.delivery.stream import EventStream
 
 #: The order that a worker of the release had claimed when it was killed.
 HELD_ORDER = "held-by-the-dead"

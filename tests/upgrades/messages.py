@@ -13,7 +13,7 @@ from config.accounts import sandbox_accounts
 from domain.decision import Stage
 from domain.exact_json import read_json
 from domain.order import OrderError, check_price, parse_cancellation, parse_order
-from workers.intake_message import CANCEL, CREATE, CREATE_MANY, Accepted, inspect
+from workers.intake.message import CANCEL, CREATE, CREATE_MANY, Accepted, inspect
 from workers.providers.registry import provider
 
 #: Every field of an order, and every form that one may take on the wire.

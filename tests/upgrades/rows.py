@@ -23,7 +23,7 @@ from domain.order import parse_order
 from domain.status import Anomaly
 from tests.acceptance.system import SECRET_KEY, nebulox_order, zeroxhost_order
 from tests.contracts.store_cases import judge, make_due, open_store, seen
-from workers.outbound.secretbox import SecretBox
+from workers.delivery.secretbox import SecretBox
 from workers.store.agenda import AGENDA, park
 from workers.store.database import Database
 from workers.store.deliveries import Try

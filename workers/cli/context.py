@@ -64,7 +64,7 @@ def ensure_broker(given: Settings) -> bool:
 @contextmanager
 def open_store(given: Settings) -> Iterator[Store]:
     """The store, for commands that judge evidence; what it leaves to do is found by the workers' sweep."""
-    from workers.wiring import open_store as open_wired
+    from workers.bootstrap import open_store as open_wired
 
     require_file(given.database_url)
     store = open_wired(given)

@@ -17,7 +17,7 @@ from workers.cli.rotation import open_box, reseal, rotate
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from workers.outbound.attempt import Attempt
+    from workers.delivery.attempt import Attempt
     from workers.store.database import Database
     from workers.store.endpoints import Endpoint
     from workers.store.health import Health
@@ -51,7 +51,7 @@ endpoints_command.add_command(reseal)
 def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: int, as_json: bool) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
     from domain.event import new_id
-    from workers.outbound.signature import new_secret
+    from workers.delivery.signature import new_secret
     from workers.store.endpoints import add_endpoint
     from workers.store.writers import wait_for_writers
 
@@ -92,7 +92,7 @@ def _read_types(events: str | None) -> list[str] | None:
 
 
 def _read_headers(lines: tuple[str, ...]) -> dict[str, str]:
-    from workers.outbound.webhook import check_headers
+    from workers.delivery.webhook import check_headers
 
     headers: dict[str, str] = {}
     for line in lines:
@@ -110,7 +110,7 @@ def _read_headers(lines: tuple[str, ...]) -> dict[str, str]:
 
 
 def _check_address(url: str, config: Settings) -> None:
-    from workers.outbound.address import AddressGuard, AddressRefused
+    from workers.http.address import AddressGuard, AddressRefused
 
     try:
         asyncio.run(AddressGuard(config.webhook_allow).resolve_and_check(url))
@@ -143,8 +143,8 @@ def _read_breakers(config: Settings, ids: Sequence[str]) -> Mapping[str, str]:
     """Each endpoint's breaker, nothing where Redis does not answer."""
     from redis.exceptions import RedisError
 
-    from workers.outbound.breaker import read_breakers
-    from workers.wiring import ONE_TRY, open_redis
+    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.breaker import read_breakers
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:
@@ -157,8 +157,8 @@ def _reset_breaker(config: Settings, endpoint_id: str) -> None:
     """What was seen of it before counts no more. Where Redis does not answer there is no breaker that holds back."""
     from redis.exceptions import RedisError
 
-    from workers.outbound.breaker import reset_breakers
-    from workers.wiring import ONE_TRY, open_redis
+    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.breaker import reset_breakers
 
     with suppress(RedisError, OSError), open_redis(config.redis_url, ONE_TRY) as client:
         reset_breakers(client, [endpoint_id])
@@ -279,9 +279,9 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
 
 async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, now: datetime) -> Attempt:
     from domain.event import new_id, notice
-    from workers.outbound.address import AddressGuard
-    from workers.outbound.attempt import Outgoing
-    from workers.outbound.webhook import WebhookSender
+    from workers.delivery.attempt import Outgoing
+    from workers.delivery.webhook import WebhookSender
+    from workers.http.address import AddressGuard
 
     event_id = new_id("evt")
     body = notice(event_id, TEST_TYPE, now, {"endpoint": endpoint.id}, subject=endpoint.id)

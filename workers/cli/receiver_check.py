@@ -13,8 +13,8 @@ from workers.cli.errors import CommandFailed
 from workers.cli.output import console, json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
-    from workers.outbound.address import AddressGuard
-    from workers.outbound.receiver_check import Finding
+    from workers.delivery.receiver_check import Finding
+    from workers.http.address import AddressGuard
 
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "red", "skipped": "dim"}
 
@@ -50,7 +50,7 @@ def receiver_check_command(url: str, secret: str, allow: tuple[str, ...], as_jso
 
 
 def _guard(allow: tuple[str, ...]) -> AddressGuard:
-    from workers.outbound.address import AddressGuard, parse_allow
+    from workers.http.address import AddressGuard, parse_allow
 
     try:
         parse_allow(allow)
@@ -61,8 +61,8 @@ def _guard(allow: tuple[str, ...]) -> AddressGuard:
 
 def _check(url: str, secret: str, guard: AddressGuard) -> None:
     """What can be known before anything is sent. Raises CommandFailed."""
-    from workers.outbound.address import AddressRefused
-    from workers.outbound.signature import sign
+    from workers.delivery.signature import sign
+    from workers.http.address import AddressRefused
 
     try:
         sign((secret,), "", 0, b"")
@@ -76,9 +76,9 @@ def _check(url: str, secret: str, guard: AddressGuard) -> None:
 
 
 async def _run(url: str, secret: str, guard: AddressGuard, as_json: bool) -> list[Finding]:
-    from workers.outbound.receiver_check import check_receiver
-    from workers.outbound.receiver_plays import Scene
-    from workers.outbound.webhook import WebhookSender
+    from workers.delivery.receiver_check import check_receiver
+    from workers.delivery.receiver_plays import Scene
+    from workers.delivery.webhook import WebhookSender
 
     findings: list[Finding] = []
     progress = console(stderr=True)

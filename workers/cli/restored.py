@@ -15,7 +15,7 @@ from workers.cli.output import json_option, plain, print_json, shown
 if TYPE_CHECKING:
     from config.settings import Settings
     from domain.account import Account
-    from workers.outbound.epoch_mark import EpochMark
+    from workers.delivery.epoch_mark import EpochMark
     from workers.store.restoration import Survey
 
 REDIS_SECONDS = 5
@@ -95,10 +95,10 @@ class _Mark:
 @contextmanager
 def _open_mark(config: Settings) -> Iterator[_Mark]:
     """An embedded Valkey that does not run is started for so long."""
+    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.delivery.epoch_mark import EpochMark
     from workers.embedded.errors import EmbeddedError
     from workers.embedded.valkey import stop_valkey
-    from workers.outbound.epoch_mark import EpochMark
-    from workers.wiring import ONE_TRY, open_redis
 
     try:
         started = ensure_broker(config)

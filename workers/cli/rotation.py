@@ -13,12 +13,12 @@ from workers.cli.output import json_option, plain, print_json, shown
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from workers.outbound.secretbox import SecretBox
+    from workers.delivery.secretbox import SecretBox
 
 
 def open_box(config: Settings) -> SecretBox:
     """Seals and opens endpoints' secrets. Raises SettingsError without a usable key."""
-    from workers.outbound.secretbox import SecretBox
+    from workers.delivery.secretbox import SecretBox
 
     return SecretBox([key.get_secret_value() for key in config.secret_keys()])
 
@@ -35,7 +35,7 @@ def open_box(config: Settings) -> SecretBox:
 @json_option
 def rotate(endpoint_id: str, keep_hours: int, as_json: bool) -> None:
     """Give a receiver a new secret, shown this once. For a while webhooks are signed with the old one too."""
-    from workers.outbound.signature import new_secret
+    from workers.delivery.signature import new_secret
     from workers.store.rotation import rotate_secret
 
     config = settings()

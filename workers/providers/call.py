@@ -19,7 +19,7 @@ import httpx
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from workers.lean_client import AiohttpWire, LeanClient, NameResolver, make_request
+from workers.http.client import AiohttpWire, LeanClient, NameResolver, make_request
 from workers.providers.answer import Answer, Failure
 
 #: Bytes of an answer that are read; a longer one is given up.

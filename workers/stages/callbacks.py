@@ -10,7 +10,7 @@ from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.ports import CallbackUnreadable, Provider
-from workers.pump import Slots, Work
+from workers.engine import Slots, Work
 from workers.stages.judging import tell_all
 from workers.store.agenda import Claim
 from workers.store.callbacks import Read

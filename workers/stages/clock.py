@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
-from workers.pump import Slots, Work
+from workers.engine import Slots, Work
 from workers.stages.judging import judge, judge_and_take
 from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement

@@ -13,13 +13,13 @@ import structlog
 from domain import schedule
 from domain.decision import Stage
 from domain.exact_json import read_json
-from workers.open_files import WEBHOOKS
-from workers.outbound.attempt import Attempt, Outgoing
-from workers.outbound.breaker import Breaker
-from workers.outbound.connections import Connections
-from workers.outbound.secretbox import SecretBox, SecretUnreadable
-from workers.outbound.webhook import WebhookSender
-from workers.pump import Slots, Work, first_line
+from workers.coordination.breaker import Breaker
+from workers.delivery.attempt import Attempt, Outgoing
+from workers.delivery.secretbox import SecretBox, SecretUnreadable
+from workers.delivery.webhook import WebhookSender
+from workers.engine import Slots, Work, first_line
+from workers.http.connections import Connections
+from workers.http.open_files import WEBHOOKS
 from workers.store.agenda import lease_clock
 from workers.store.deliveries import Receiver, Try
 from workers.store.outbox import Parcel

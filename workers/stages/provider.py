@@ -32,8 +32,8 @@ from domain.lifecycle import references_of
 from domain.ports import CreateRequest, Provider
 from domain.provider_clock import settle_times
 from domain.status import Status
-from workers.limits import RateLimit
-from workers.pump import Slots, Work
+from workers.coordination.rate_limit import RateLimit
+from workers.engine import Slots, Work
 from workers.stages.judging import judge, judge_and_take
 from workers.store.agenda import Claim, lease_clock
 from workers.store.judging import Judgement

@@ -11,8 +11,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.decision import Stage
-from workers.outbound.stream import EventStream, StaleFence
-from workers.pump import Slots, Work, first_line
+from workers.delivery.stream import EventStream, StaleFence
+from workers.engine import Slots, Work, first_line
 from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.database import UNAVAILABLE
 from workers.store.outbox import Unpublished

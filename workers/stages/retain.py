@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from domain.decision import Stage
-from workers.pump import Slots, Work
+from workers.engine import Slots, Work
 from workers.store.agenda import RETAIN_LANE, Claim
 from workers.store.store import Store
 

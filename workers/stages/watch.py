@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from workers.pump import first_line
+from workers.engine import first_line
 from workers.store.database import UNAVAILABLE
 
 log = structlog.get_logger()

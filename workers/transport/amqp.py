@@ -15,8 +15,8 @@ from typing import Any
 from amqp.method_framing import frame_handler  # type: ignore[import-untyped]
 from kombu.transport import pyamqp
 
-from workers.message_limits import EXCERPT_BYTES, MAX_MANY_BODY_BYTES
 from workers.transport.message import UNREADABLE, UnreadableError
+from workers.transport.message_limits import EXCERPT_BYTES, MAX_MANY_BODY_BYTES
 
 HEADER, BODY = 2, 3
 #: Of a content header: class, weight, and then the length of the body.

@@ -16,8 +16,8 @@ from kombu.transport import redis
 from redis.exceptions import ConnectionError as BrokerConnectionError
 from redis.exceptions import ResponseError
 
-from workers.message_limits import MAX_BROADCAST_BYTES
 from workers.transport.message import Message, read_item, record_ending
+from workers.transport.message_limits import MAX_BROADCAST_BYTES
 from workers.transport.qos import QoS
 from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
 from workers.transport.scripts import CLAIM

@@ -17,7 +17,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
 from domain.json_size import holds_more_values
-from workers.message_limits import (
+from workers.transport.message_limits import (
     MAX_DEATHS_UNREAD,
     MAX_DEPTH,
     MAX_ENVELOPE_BYTES,

@@ -10,7 +10,6 @@ import structlog
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
 
-from workers.message_limits import LONELY_AFTER_DEATHS, MAX_BYTES_IN_HAND
 from workers.transport.message import (
     count_deaths_of_item,
     drop_odd_priority,
@@ -19,6 +18,7 @@ from workers.transport.message import (
     read_unreadable,
     split_record,
 )
+from workers.transport.message_limits import LONELY_AFTER_DEATHS, MAX_BYTES_IN_HAND
 from workers.transport.scripts import FORGET, OVERDUE, PUT_BACK, READ, RENEW
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ EVAL is sent with the text each time, never EVALSHA: no script has to be loaded 
 
 from __future__ import annotations
 
-from workers.message_limits import CLAIM_BYTES, EXCERPT_BYTES, LONELY_AFTER_DEATHS, MAX_ITEM_BYTES
+from workers.transport.message_limits import CLAIM_BYTES, EXCERPT_BYTES, LONELY_AFTER_DEATHS, MAX_ITEM_BYTES
 
 _NOW = """
 local time = redis.call('TIME')

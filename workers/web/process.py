@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from config.settings import Settings
+from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
 from workers.store.schema import require_schema
 from workers.transport import install
 from workers.web.application import Surroundings, build_application
@@ -16,7 +17,6 @@ from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
 from workers.web.shelf import Shelf
 from workers.web.threads import StoreThreads
-from workers.wiring import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> None:

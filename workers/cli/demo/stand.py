@@ -121,8 +121,8 @@ def _await_callbacks(stand: Stand) -> None:
 
 def _add_receiver(config: Settings, database: Database, sandbox: SandboxProcess, http: httpx.Client) -> None:
     from domain.event import new_id
-    from workers.outbound.secretbox import SecretBox
-    from workers.outbound.signature import new_secret
+    from workers.delivery.secretbox import SecretBox
+    from workers.delivery.signature import new_secret
     from workers.store.endpoints import add_endpoint
 
     secret, url = new_secret(), sandbox.receiver_url(RECEIVER)

@@ -96,8 +96,8 @@ def _called_lately(config: Settings, accounts: set[str]) -> set[str]:
     """Of accounts with a rate, those whose workers have asked for their share within the last seconds."""
     from redis.exceptions import RedisError
 
-    from workers.limits import key_of
-    from workers.wiring import ONE_TRY, open_redis
+    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.rate_limit import key_of
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:

@@ -51,7 +51,7 @@ def _fails(backlog: Backlog | None) -> bool:
 
 
 def _tell_secrets(endpoints: Sequence[Endpoint], config: Settings) -> Iterator[Finding]:
-    from workers.outbound.secretbox import SecretBox, SecretUnreadable
+    from workers.delivery.secretbox import SecretBox, SecretUnreadable
 
     box = SecretBox([key.get_secret_value() for key in config.secret_keys()])
     shut = []
@@ -113,8 +113,8 @@ def _tell_dead(endpoint: str, dead: Dead, now: datetime) -> Finding:
 def _read_breakers(config: Settings, endpoints: Sequence[str]) -> Mapping[str, str]:
     from redis.exceptions import RedisError
 
-    from workers.outbound.breaker import read_breakers
-    from workers.wiring import ONE_TRY, open_redis
+    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.breaker import read_breakers
 
     if not endpoints:
         return {}

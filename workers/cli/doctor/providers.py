@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 5.0
 def check_profiles(config: Settings) -> Iterator[Finding]:
     """Each account is one its provider can work with."""
     from config.settings import SettingsError
-    from workers.wiring import check_accounts
+    from workers.bootstrap import check_accounts
 
     try:
         check_accounts(config)

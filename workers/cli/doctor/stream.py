@@ -53,7 +53,7 @@ def _read_kept(config: Settings) -> bytes | None:
 
 def _fence_ahead(key: str, kept: bytes, fence: int) -> str | None:
     """Whether what stands there is ahead of the fence that the next publisher will hold, or no fence at all."""
-    from workers.outbound.stream import read_kept
+    from workers.delivery.stream import read_kept
 
     in_force = read_kept(kept)
     if in_force is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_unstored(config: Settings) -> Iterator[Finding]:
     """How many, since when, and why. Says nothing where there are none, nor where broker or Redis can't be asked."""
-    from workers.unstored import QUEUE
+    from workers.intake.unstored import QUEUE
 
     if config.embedded_broker and not embedded_runs(config):
         return
@@ -33,8 +33,8 @@ def check_unstored(config: Settings) -> Iterator[Finding]:
 
 
 def _read_note(config: Settings) -> tuple[datetime | None, str]:
-    from workers.unstored import NOTE
-    from workers.wiring import open_redis
+    from workers.bootstrap import open_redis
+    from workers.intake.unstored import NOTE
 
     timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
     with open_redis(config.redis_url, timeouts) as client:

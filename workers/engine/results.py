@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.pump.work import Slots
+from workers.engine.work import Slots
 
 #: Between tries of what was set aside: our own transactions are over in a moment, an outsider's may take minutes.
 ASIDE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

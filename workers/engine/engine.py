@@ -20,10 +20,10 @@ from typing import Any
 import structlog
 
 from domain.decision import Stage
-from workers.pump.commits import Commits, StoreCalls, first_line
-from workers.pump.loop import new_loop
-from workers.pump.places import hold_places, hold_slots
-from workers.pump.work import Lane, Runner, Slots, Work, wait_in
+from workers.engine.commits import Commits, StoreCalls, first_line
+from workers.engine.loop import new_loop
+from workers.engine.places import hold_places, hold_slots
+from workers.engine.work import Lane, Runner, Slots, Work, wait_in
 from workers.store.agenda import Claim, Due
 from workers.store.database import UNAVAILABLE
 

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import httpx
 
-from workers.outbound.lookup import Lookup, LookupFailed, SystemLookup
+from workers.http.name_lookup import Lookup, LookupFailed, SystemLookup
 
 MAX_URL_LENGTH = 2048
 

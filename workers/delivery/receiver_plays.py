@@ -12,9 +12,9 @@ from typing import Literal
 
 from domain.event import RESTORED, envelope, format_time, new_id, notice
 from domain.models import Invoice
-from workers.outbound.attempt import Outgoing
-from workers.outbound.signature import new_secret, sign
-from workers.outbound.webhook import signed_headers
+from workers.delivery.attempt import Outgoing
+from workers.delivery.signature import new_secret, sign
+from workers.delivery.webhook import signed_headers
 
 Expected = Literal["taken", "refused"]
 

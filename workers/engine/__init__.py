@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers.pump.commits import first_line
-from workers.pump.pump import Pump
-from workers.pump.work import Lane, Slots, Work
+from workers.engine.commits import first_line
+from workers.engine.engine import Pump
+from workers.engine.work import Lane, Slots, Work
 
 __all__ = ["Lane", "Pump", "Slots", "Work", "first_line"]

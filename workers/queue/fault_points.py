@@ -50,11 +50,11 @@ STEPS: dict[str, Step] = {
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge_and_take",)),
     "publish.claim": Step((f"{_STORE}.claim_publisher",)),
-    "publish.append": Step(("workers.outbound.stream:EventStream.append",)),
+    "publish.append": Step(("workers.delivery.stream:EventStream.append",)),
     "publish.commit": Step((f"{_STORE}.mark_published",)),
     "publish.finish": Step((f"{_STORE}.finish",)),
     "deliver.claim": Step((f"{_STORE}.claim_parcels",)),
-    "deliver.call": Step(("workers.outbound.webhook:WebhookSender.send",)),
+    "deliver.call": Step(("workers.delivery.webhook:WebhookSender.send",)),
     "deliver.commit": Step((f"{_STORE}.settle_free",)),
 }
 #: Before any statement is sent, and before any COMMIT.

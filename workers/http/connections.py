@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import deque
 
-from workers.outbound.shares import Shares
+from workers.http.shares import Shares
 
 
 class Connections:

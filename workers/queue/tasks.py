@@ -2,7 +2,7 @@
 
 The intake's tasks acknowledge late, and only what is stored, listed, or kept in the queue of the unstored. Nothing but
 "the process is stopping" makes one of them fail: a retry with a countdown would fill the worker's memory during an
-outage. If one fails all the same, by a bug, its messages are set aside by their bundle (``workers.bundle``).
+outage. If one fails all the same, by a bug, its messages are set aside by their bundle (``workers.queue.batches``).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from structlog.contextvars import bound_contextvars
 
 from domain.decision import Stage
 from domain.order import OrderError
-from workers import wiring
+from workers import bootstrap
 from workers.app import app
-from workers.intake import (
+from workers.intake.message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
+from workers.intake.orders import (
     Desk,
     Interrupted,
     Letter,
@@ -34,10 +35,9 @@ from workers.intake import (
     take_order,
     take_orders,
 )
-from workers.intake_message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
+from workers.intake.unstored import RAW, NotReady, unwrap
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Rejection
-from workers.unstored import RAW, NotReady, unwrap
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ REMIND_SECONDS = 10.0
 #: What takes too long each time, and nothing else does, waits in place for so long; then it makes room for others.
 PATIENCE_SECONDS = 60.0
 
-_stopping = wiring.stopping()
+_stopping = bootstrap.stopping()
 
 #: Of tasks whose messages must not be lost. A failed one is given to its bundle, not acknowledged.
 LATE: dict[str, Any] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
@@ -62,7 +62,7 @@ def _stop(**_: Any) -> None:
 def _look_after_the_unstored(sender: Any = None, **_: Any) -> None:
     """A process that reads the intake queue also tries again what could not be stored."""
     if app.conf.task_default_queue in sender.app.amqp.queues.consume_from:
-        run = wiring.unstored().run
+        run = bootstrap.unstored().run
         threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
 
 
@@ -106,13 +106,13 @@ def _call(task: str, listed: Sequence[Any]) -> Accepted:
 def run(stage: str, lane: str) -> None:
     """A doorbell: wakes one lane of this process's pump and returns at once."""
     with bound_contextvars(stage=stage, lane=lane):
-        wiring.runtime().wake(Stage(stage), lane)
+        bootstrap.runtime().wake(Stage(stage), lane)
 
 
 @app.task(name=SWEEP, acks_late=False)
 def sweep() -> None:
     """Wakes every lane that has work."""
-    wiring.runtime().wake_all()
+    bootstrap.runtime().wake_all()
 
 
 # --- taking -------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def _handle_alone(call: Accepted) -> None:
 
 def _keep(call: Accepted, error: Exception) -> None:
     why = f"{type(error).__name__}: {_first_line(error)}"
-    if not wiring.unstored().insist_on_keeping([call], why, _stopping.wait):
+    if not bootstrap.unstored().insist_on_keeping([call], why, _stopping.wait):
         raise Reject("the worker is stopping", requeue=True)
 
 
@@ -258,7 +258,7 @@ def _first_line(error: BaseException) -> str:
 
 def _desk() -> Desk:
     try:
-        runtime = wiring.runtime()
+        runtime = bootstrap.runtime()
     except UNAVAILABLE:
         raise
     except Exception as error:

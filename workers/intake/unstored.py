@@ -24,10 +24,10 @@ import redis
 import structlog
 from kombu import Queue
 
-from workers.intake_message import REJECT, Accepted, TurnedAway, inspect, turn_away
-from workers.message_limits import KIB, MAX_MANY_BODY_BYTES
+from workers.intake.message import REJECT, Accepted, TurnedAway, inspect, turn_away
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.transport.message import UNREADABLE
+from workers.transport.message_limits import KIB, MAX_MANY_BODY_BYTES
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from typing import Literal
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from workers.outbound.address import AddressRefused
-from workers.outbound.lookup import OUT_OF_RESOURCES, LookupPutOff
+from workers.http.address import AddressRefused
+from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
 #: ``put_off``: nothing was begun, for want of something of ours. It says nothing about the receiver and is no try.
 Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]

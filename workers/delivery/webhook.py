@@ -13,9 +13,7 @@ from typing import Self, cast
 import aiohttp
 import httpx
 
-from workers.lean_client import AiohttpWire, LeanClient, make_request
-from workers.outbound.address import AddressGuard
-from workers.outbound.attempt import (
+from workers.delivery.attempt import (
     KEEP_LIMIT,
     READ_LIMIT,
     Attempt,
@@ -24,9 +22,11 @@ from workers.outbound.attempt import (
     judge_status,
     read_retry_after,
 )
-from workers.outbound.connector import aiming_at, guarded_connector
-from workers.outbound.lookup import telling_waits
-from workers.outbound.signature import sign
+from workers.delivery.signature import sign
+from workers.http.address import AddressGuard
+from workers.http.client import AiohttpWire, LeanClient, make_request
+from workers.http.connector import aiming_at, guarded_connector
+from workers.http.name_lookup import telling_waits
 
 USER_AGENT = "invoices/0.1"
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 from redis import Redis, RedisError
 
-from workers.bundle import Timer
+from workers.queue.batches import Timer
 
 log = structlog.get_logger()
 

@@ -12,13 +12,13 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdow
 
 from config.celeryconfig import WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
+from workers.bootstrap import check_accounts, prepare_embedded, running, start_pump
 from workers.embedded.errors import EmbeddedError
-from workers.fault_points import VARIABLE, arm
-from workers.open_files import raise_limit
+from workers.http.open_files import raise_limit
+from workers.queue.fault_points import VARIABLE, arm
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.schema import SchemaTooOld, require_schema
 from workers.store.session import UnfitDatabase
-from workers.wiring import check_accounts, prepare_embedded, running, start_pump
 
 log = structlog.get_logger()
 

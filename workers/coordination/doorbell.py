@@ -30,7 +30,7 @@ return 1
 """
 
 #: After a bell of one process: what is asked for meanwhile is rung once. A bell costs a message; the lane that
-#: hears it rests for longer than this (``workers.pump``), so a longer rest here would only be waited for twice.
+#: hears it rests for longer than this (``workers.engine``), so a longer rest here would only be waited for twice.
 REST_SECONDS = 0.005
 
 #: After a bell that could not be rung none is tried for so long.

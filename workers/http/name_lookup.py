@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from workers.outbound.shares import Shares
+from workers.http.shares import Shares
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 from kombu.message import Message
 
-from workers.intake_message import CREATE, REJECT, Accepted, task_headers
+from workers.intake.message import CREATE, REJECT, Accepted, task_headers
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from domain.decision import Stage
 from domain.exact_json import JsonError, read_json, write_json
 from domain.json_size import holds_more_values
 from domain.order import OrderError, parse_cancellation, parse_orders
-from workers.message_limits import (
+from workers.transport.message_limits import (
     EXCERPT_BYTES,
     MAX_BODY_BYTES,
     MAX_DEPTH,

@@ -1,10 +1,10 @@
 """Turns foreign messages away before Celery sees them, and hands over the others in our own words.
 
-``GuardedConsumer`` stands in ``worker_consumer``. Each message is judged by ``workers.intake_message`` and rewritten in
+``GuardedConsumer`` stands in ``worker_consumer``. Each message is judged by ``workers.intake.message`` and rewritten in
 place: a good one into a call without floats and foreign headers, a bad one into a call of ``invoices.reject``, a late
 acknowledging task that waits for the database. So a refused message is acknowledged only when it is listed. The broker
 keeps the original: a redelivered message is judged again. What the guard itself, Celery or a task trips over is set
-aside in a queue of its own (``workers.unstored``) before it is acknowledged.
+aside in a queue of its own (``workers.intake.unstored``) before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from celery.worker.state import maybe_shutdown
 from kombu import compression
 from redis import Redis
 
-from workers import wiring
-from workers.bundle import TOGETHER, Bundle, Gathering, Part
-from workers.intake_message import (
+from workers import bootstrap
+from workers.intake.message import (
     REJECT,
     RUN,
     SWEEP,
@@ -37,9 +36,10 @@ from workers.intake_message import (
     task_headers,
     turn_away,
 )
-from workers.message_limits import MAX_DEATHS
-from workers.suspects import RedisCounter, Suspects
-from workers.unstored import LONGEST_WAIT_SECONDS, wrap
+from workers.intake.unstored import LONGEST_WAIT_SECONDS, wrap
+from workers.queue.batches import TOGETHER, Bundle, Gathering, Part
+from workers.queue.suspects import RedisCounter, Suspects
+from workers.transport.message_limits import MAX_DEATHS
 
 log = structlog.get_logger()
 
@@ -176,8 +176,8 @@ class GuardedConsumer(Consumer):
                 end()
 
         def keep() -> None:
-            stopping = wiring.stopping().wait
-            if wiring.unstored().insist_on_keeping([call for _, call in parts], BUG, stopping):
+            stopping = bootstrap.stopping().wait
+            if bootstrap.unstored().insist_on_keeping([call for _, call in parts], BUG, stopping):
                 self.call_soon(acknowledge)
 
         try:
@@ -200,7 +200,7 @@ def _call_of_refusal(refused: TurnedAway) -> Accepted:
 def _open_redis() -> Redis:
     from workers.app import settings
 
-    return wiring.open_redis(settings.redis_url, wiring.ONE_TRY)
+    return bootstrap.open_redis(settings.redis_url, bootstrap.ONE_TRY)
 
 
 def rewrite(message: Any, call: Accepted) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from workers.pump.results import BARRED_LIMIT, Aside, Group, Result
-from workers.pump.work import Runner, Slots, Work, wait_in
+from workers.engine.results import BARRED_LIMIT, Aside, Group, Result
+from workers.engine.work import Runner, Slots, Work, wait_in
 from workers.store.database import UNAVAILABLE, has_timed_out, is_locked_out
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from workers.outbound.attempt import KEEP_LIMIT, Attempt, Outgoing
-from workers.outbound.receiver_plays import PLAYS, Expected, Play, Scene
+from workers.delivery.attempt import KEEP_LIMIT, Attempt, Outgoing
+from workers.delivery.receiver_plays import PLAYS, Expected, Play, Scene
 
 Verdict = Literal["ok", "warning", "wrong", "skipped"]
 

@@ -24,24 +24,24 @@ from config.urls import read_sentinel
 from domain.account import Account
 from domain.decision import Policy, Stage
 from domain.ports import Provider
-from workers.bell import Bell
+from workers.coordination.breaker import Breaker
+from workers.coordination.doorbell import Bell
+from workers.coordination.rate_limit import RateLimit
+from workers.delivery.secretbox import SecretBox
+from workers.delivery.stream import EventStream
+from workers.delivery.webhook import WebhookSender
 from workers.embedded.valkey import ensure_valkey
-from workers.limits import RateLimit
-from workers.open_files import webhook_connections
-from workers.outbound.address import AddressGuard
-from workers.outbound.breaker import Breaker
-from workers.outbound.lookup import SystemLookup
-from workers.outbound.secretbox import SecretBox
-from workers.outbound.stream import EventStream
-from workers.outbound.webhook import WebhookSender
+from workers.engine import Pump, Work
+from workers.http.address import AddressGuard
+from workers.http.name_lookup import SystemLookup
+from workers.http.open_files import webhook_connections
+from workers.intake.unstored import Unstored
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
-from workers.pump import Pump, Work
 from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
-from workers.unstored import Unstored
 
 REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
 #: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short

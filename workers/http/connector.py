@@ -15,8 +15,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from workers.lean_client import NameResolver
-from workers.outbound.address import AddressGuard, AddressRefused, Target
+from workers.http.address import AddressGuard, AddressRefused, Target
+from workers.http.client import NameResolver
 
 #: More than this may not arrive for one request, whatever it is: aiohttp bounds headers and bodies, but reads chunk
 #: extensions and interim answers (100 Continue) without end. Headers at their limits and full buffers stay below.

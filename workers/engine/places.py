@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from domain.decision import Stage
-from workers.pump.work import Runner, Slots
+from workers.engine.work import Runner, Slots
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from domain.order import (
     parse_order,
     parse_orders,
 )
-from workers.intake_message import CREATE, turn_away
+from workers.intake.message import CREATE, turn_away
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome

@@ -1,0 +1,1 @@
+"""What workers tell each other through Redis: doorbells, rate limits, breakers. The truth never depends on it."""

@@ -1,0 +1,1 @@
+"""What leaves for the shops: signed webhooks and the Redis stream."""
