@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tests.bench import (
+    callback_rows,
     cost_rows,
     expiry_rows,
     http_rows,
@@ -41,6 +42,7 @@ MODULES: tuple[Any, ...] = (
     process_rows,
     sqlite_rows,
     latency_rows,
+    callback_rows,
     cost_rows,
     load_rows,
 )

@@ -19,7 +19,7 @@ from tests.bench.ground import ACCOUNT, ROOT, Ground, order_fields, start_progra
 from workers.embedded.procfile import read_procfile
 
 BIN = Path(sys.executable).parent
-READY = {"worker": b"pump.started", "intake": b" ready."}
+READY = {"worker": b"pump.started", "intake": b" ready.", "web": b"web.listening"}
 #: beat says nothing when it is ready: it has begun, and then uses next to nothing.
 BEGUN_CPU_SECONDS, CALM_SECONDS, CALM_CPU_SECONDS = 0.3, 0.5, 0.03
 PUSH_CHUNK = 500
@@ -78,6 +78,12 @@ class Processes:
             kind = name.rstrip("0123456789")
             used[kind] = used.get(kind, 0.0) + usage.cpu_seconds(process.pid)
         return used
+
+    def web_url(self) -> str:
+        """Where the web process listens, as its log says."""
+        lines = (self._folder / "web.log").read_text().splitlines()
+        told = next(line for line in lines if '"web.listening"' in line)
+        return str(json.loads(told)["url"])
 
     def pids(self) -> dict[str, int]:
         """Each process's id, by name."""

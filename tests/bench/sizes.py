@@ -23,11 +23,12 @@ class Sizes:
     whole: int  #: invoices of the whole way
     slow: int  #: invoices of the 1 s stand-in, for each worker process
     calm_seconds: int  #: of load at half of the capacity
+    callback_seconds: int  #: of callbacks
 
 
-DEFAULT = Sizes("default", 3, 6000, 60_000, 1_000_000, 10_000, 100_000, 100, 40, 6000, 4000, 1000, 300)
-FULL = Sizes("full", 5, 10_000, 100_000, 1_000_000, 10_000, 100_000, 200, 100, 20_000, 8000, 2000, 300)
-TINY = Sizes("tiny", 2, 600, 3000, 20_000, 2000, 3000, 30, 6, 600, 400, 100, 10)
+DEFAULT = Sizes("default", 3, 6000, 60_000, 1_000_000, 10_000, 100_000, 100, 40, 6000, 4000, 1000, 300, 60)
+FULL = Sizes("full", 5, 10_000, 100_000, 1_000_000, 10_000, 100_000, 200, 100, 20_000, 8000, 2000, 300, 120)
+TINY = Sizes("tiny", 2, 600, 3000, 20_000, 2000, 3000, 30, 6, 600, 400, 100, 10, 5)
 
 
 def chosen() -> Sizes:

@@ -1,8 +1,9 @@
 """Provider and receiver that are no bottleneck: a bare asyncio protocol with canned answers, a process of its own.
 
-``POST /d<ms>/…`` is a provider's create, answered after so many milliseconds; ``POST /hook`` a webhook, answered at
-once. ``GET /d<ms>/…?page=n`` is a page of a provider's list. ``GET /stats`` and ``GET /arrivals`` tell what came;
-``POST /reset`` forgets it, ``POST /record`` keeps the times, ``POST /take`` tells them and forgets them.
+``POST /d<ms>/…`` is a provider's create, answered after so many milliseconds, ``POST /d<ms>/…/verify`` its look-up of
+an invoice that is paid; ``POST /hook`` a webhook, answered at once. ``GET /d<ms>/…?page=n`` is a page of a provider's
+list. ``GET /stats`` and ``GET /arrivals`` tell what came; ``POST /reset`` forgets it, ``POST /record`` keeps the times,
+``POST /take`` tells them and forgets them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import urllib.parse
 from typing import Any
 
 END = b"\r\n\r\n"
+VERIFY = b"/invoice/verify "
 
 
 class Ledger:
@@ -68,7 +70,7 @@ class Exchange(asyncio.Protocol):
     def _handle(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"POST /d"):
             delay = int(head[7 : head.index(b"/", 7)]) / 1000
-            answer = _create(body)
+            answer = _verified(body) if VERIFY in head[: head.index(b"\r")] else _create(body)
             if delay:
                 asyncio.get_running_loop().call_later(delay, self._write, answer)
             else:
@@ -102,6 +104,13 @@ def _create(body: bytes) -> bytes:
         LEDGER.create_times.append((body[start : body.index(b'"', start)].decode(), time.time()))
     made = f"{LEDGER.prefix}-{LEDGER.made}"
     return _answer(b"201 Created", b'{"result":{"id":"%b","url":"http://127.0.0.1/pay/%b"}}' % ((made.encode(),) * 2))
+
+
+def _verified(body: bytes) -> bytes:
+    """The tracking code says which invoice, and of which order: ``<reference>~<order id>``."""
+    ref, _, order_id = json.loads(body)["trackingCode"].partition("~")
+    found = {"id": ref, "orderId": order_id, "status": "COMPLETED", "price": "12.50", "baseCurrency": "eur"}
+    return _answer(b"200 OK", json.dumps({"result": found}).encode())
 
 
 @functools.cache
