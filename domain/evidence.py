@@ -39,6 +39,7 @@ class Created(Evidence):
     made_at: datetime | None = None  #: by the provider's clock
     disbelieved_expires_at: datetime | None = None  #: what the provider said, where ``provider_clock`` did not take it
     clock_off_seconds: int | None = None  #: the provider's clock is so far ahead of ours; None: they agree
+    order_id: str | None = None  #: the order it names where that is not the one we sent: its own id, or another order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

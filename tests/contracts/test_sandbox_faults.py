@@ -8,6 +8,7 @@ import struct
 import time
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -161,14 +162,36 @@ def test_garbage_is_no_http(sandbox, provider):
         assert read_all(connection).startswith(b"\x16\x03\x01")
 
 
-def test_duplicate_tells_of_an_earlier_order_again(sandbox, provider):
-    _, _, first = answer_of(sandbox, provider, new_id())
-    order = new_id("~fault:duplicate~")
-    _, _, second = answer_of(sandbox, provider, order)
-    name, ref = {"nebulox": ("result", "id"), "zeroxhost": ("data", "track_id")}[provider]
-    assert json.loads(second)[name] == json.loads(first)[name]
-    assert json.loads(second)[name][ref]
-    assert made_for(sandbox, order, provider) == 0
+TOLD = {"nebulox": ("result", "id"), "zeroxhost": ("data", "track_id")}
+
+
+def ref_of(answer: bytes, provider: str) -> str:
+    name, ref = TOLD[provider]
+    told: str = json.loads(answer)[name][ref]
+    return told
+
+
+def test_duplicate_tells_of_an_earlier_order_again(provider):
+    with SandboxProcess() as fresh:
+        _, _, first = answer_of(fresh, provider, new_id())
+        answer_of(fresh, provider, new_id())
+        order = new_id("~fault:duplicate~")
+        _, _, second = answer_of(fresh, provider, order)
+        assert ref_of(second, provider) == ref_of(first, provider)
+        assert made_for(fresh, order, provider) == 0
+
+
+@pytest.mark.parametrize("fault", ["accept_then_timeout", "truncated", "reset", "html", "not_json_object"])
+def test_duplicate_never_tells_of_an_invoice_whose_own_answer_was_not_given(provider, fault):
+    """Nobody could tell whose it is: the order that is answered with it first would keep it."""
+    with SandboxProcess() as fresh:
+        owner, order = new_id(f"~fault:{fault}~"), new_id("~fault:duplicate~")
+        with raw_create(fresh, provider, owner):
+            wait_until(lambda: made_for(fresh, owner, provider) == 1)
+            _, _, answer = answer_of(fresh, provider, order)
+        assert made_for(fresh, order, provider) == 1
+        ours = control(fresh, f"invoices?order_id={quote(order)}")[1]["invoices"]
+        assert ref_of(answer, provider) == ours[0]["ref"]
 
 
 def test_not_json_object_is_json_but_no_object(sandbox, provider):

@@ -210,3 +210,24 @@ def test_profile_order_sends_five_fields_with_the_orders_own_where_left_out():
 def test_a_key_that_no_header_can_carry_is_refused(key):
     with pytest.raises(ValueError, match=r"^api_key: "):
         ZeroxHost.check_account(CASE.account(api_key=key))
+
+
+@pytest.mark.parametrize(
+    ("profile", "told", "kept"),
+    [
+        ("order", "o-1", None),
+        ("order", " o-1 ", None),
+        ("order", "o-2", "o-2"),
+        ("order", "594948ab-0000", "594948ab-0000"),
+        ("order", 17, "17"),
+        ("server", "o-2", None),
+    ],
+)
+def test_an_answer_to_a_create_that_named_our_order_says_where_it_names_another(profile, told, kept):
+    """Whether that is 0xhost's own id or another order of ours is for the store to tell."""
+    sister = {"user_id": "u", "currency": "EUR", "pay_currency": "BTC", "network": "Bitcoin"}
+    made = edited(CASE.made, "data", order_id=told)
+    params = sister if profile == "order" else PARAMS
+    evidence, _ = create_recorded(CASE, (200, made), account=CASE.account(profile=profile), params=params)
+    assert isinstance(evidence, Created)
+    assert evidence.order_id == kept

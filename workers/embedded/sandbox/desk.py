@@ -129,6 +129,8 @@ class Desk:
             call.ended = "broken_off"
             return web.Response()  # never sent either
         call.status, call.ended = response.status, "answered"
+        if operation.name == "create" and call.fault is None and call.ref is not None:
+            self._invoices.note_told(call.ref)
         return response
 
     async def _respond(self, request: web.Request, operation: Operation, call: Call) -> web.StreamResponse | None:
@@ -153,8 +155,9 @@ class Desk:
         return await due.fault.play(turn)
 
     def _earlier(self, call: Call) -> Answer | None:
-        last = self._invoices.last()
-        if last is None:
+        """The oldest answer there is: one that is still on its way could be mistaken for this order's own."""
+        told = self._invoices.first_told(call.order_id)
+        if told is None:
             return None
-        call.ref = last.ref
-        return self._dialect.created(last)
+        call.ref = told.ref
+        return self._dialect.created(told)

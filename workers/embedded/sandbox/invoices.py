@@ -52,6 +52,7 @@ class Invoice:
     paid_amount: str = "0.00000000"
     plan: list[tuple[float, str]] = field(default_factory=list)
     callbacks: int = 0  #: how many it has had
+    told: bool = False  #: its create was answered as it should be
 
     def view(self) -> dict[str, Any]:
         """The invoice as the control address shows it."""
@@ -137,8 +138,14 @@ class Invoices:
             self._advanced(invoice, now)
         return page[::-1]
 
-    def last(self) -> Invoice | None:
-        return self._ordered[-1] if self._ordered else None
+    def note_told(self, ref: str) -> None:
+        """The create of the invoice with this reference was answered as it should be."""
+        if (invoice := self._by_ref.get(ref)) is not None:
+            invoice.told = True
+
+    def first_told(self, other_than: str | None) -> Invoice | None:
+        """The oldest invoice whose create was answered as it should be, of another order than this one."""
+        return next((one for one in self._ordered if one.told and one.order_id != other_than), None)
 
     def apply(self, invoice: Invoice, step: str, now: float, paid_amount: str | None = None) -> None:
         """One of STEPS, now; `paid_amount`: where it is not the step's own."""

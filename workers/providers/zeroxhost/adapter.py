@@ -67,7 +67,8 @@ class ZeroxHost:
             timeout_seconds=account.timeout_seconds,
             secrets=secrets_of(account),
         )
-        return read_create(outcome, REFUSALS, lambda answer: read_made(answer, request.invoice_id))
+        sent = body.get("order_id")
+        return read_create(outcome, REFUSALS, lambda answer: read_made(answer, request.invoice_id, sent))
 
     def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
         """No callback of 0xhost's to merchants is documented: none can be right."""

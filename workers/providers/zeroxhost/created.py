@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from domain.echo import echoes
 from domain.evidence import CreateAnswer, Created
 from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.fields import (
@@ -32,8 +33,11 @@ TOLERANCE = timedelta(minutes=1)
 _log = structlog.get_logger(__name__)
 
 
-def read_made(answer: Answer, invoice_id: str) -> CreateAnswer:
-    """A 2xx. Only ``false`` (or PHP's 0) is a refusal; an invoice names its track id, address, coin and amount."""
+def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer:
+    """A 2xx. Only ``false`` (or PHP's 0) is a refusal; an invoice names its track id, address, coin and amount.
+
+    ``sent``: the order id that the request named; None where it named none, and any that is told is 0xhost's own.
+    """
     payload = answer.json()
     if not isinstance(payload, dict):
         return doubt(answer, "the answer is no JSON object")
@@ -52,10 +56,11 @@ def read_made(answer: Answer, invoice_id: str) -> CreateAnswer:
     unusable = [name for name, value in needed.items() if value is None]
     if unusable:
         return doubt(answer, f"the answer's invoice has no usable {', '.join(unusable)}")
-    return _build_created(answer, data, invoice_id)
+    return _build_created(answer, data, invoice_id, sent)
 
 
-def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str) -> Created:
+def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str, sent: str | None) -> Created:
+    told = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
     return Created(
         asked_at=answer.asked_at,
@@ -71,6 +76,7 @@ def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str) -> 
         lifetime_minutes=lifetime_minutes,
         expires_at=expires_at,
         made_at=read_epoch(data.get("date")),
+        order_id=None if sent is None or echoes(sent, told) else told,
     )
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
-
-from sqlalchemy import Connection, select
 
 from domain.decision import Decision, Stage
 from domain.evidence import (
@@ -20,57 +16,21 @@ from domain.evidence import (
     OrderRefused,
     ProviderRefused,
     RateLimited,
-    Seen,
     Unreachable,
 )
-from workers.store.bulk import execute_keyed, keyed
-from workers.store.intake import INVOICE, storable
+from workers.store.intake import storable
+from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
 
 #: What a create may bring that says something of that call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
 
 
-def refs_of_others(connection: Connection, work: Work, judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:
-    """(provider account, provider_ref) -> invoice id, for every ref that this evidence would bind."""
-    asked = sorted(
-        {
-            (work.invoices[j.invoice_id].provider_account, j.evidence.provider_ref)
-            for j in judgements
-            if isinstance(j.evidence, (Created, Seen)) and j.evidence.provider_ref and j.invoice_id in work.invoices
-        }
-    )
-    if not asked:
-        return {}
-    rows = execute_keyed(connection, _bound_refs, ("provider_account", "provider_ref"), asked).all()
-    return {(row.provider_account, row.provider_ref): row.id for row in rows}
-
-
-@functools.cache
-def _bound_refs(dialect: str) -> Any:
-    ref = INVOICE.c.provider_account, INVOICE.c.provider_ref
-    return select(INVOICE.c.id, *ref).where(keyed(dialect, *ref))
-
-
-def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
+def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, owners: Owners) -> Evidence:
     """The evidence as it is judged and kept."""
     if isinstance(judgement.evidence, ClockRanOut):
         return _completed(work, judgement.evidence, judgement.invoice_id)
-    return _storable(_foreign(judgement, invoice, taken))
-
-
-def _foreign(judgement: Judgement, invoice: SimpleNamespace, taken: dict[tuple[str, str], str]) -> Evidence:
-    """An answer that names another order's invoice binds nothing: it would show a customer somebody else's address."""
-    evidence = judgement.evidence
-    if not isinstance(evidence, (Created, Seen)) or not evidence.provider_ref:
-        return evidence
-    owner = taken.setdefault((invoice.provider_account, evidence.provider_ref), invoice.id)
-    if owner == invoice.id:
-        return evidence
-    if isinstance(evidence, Seen):
-        return dataclasses.replace(evidence, owner=owner)
-    reason = f"the provider answered with {evidence.provider_ref}, the invoice of another order ({owner})"
-    return InDoubt(reason=reason, asked_at=evidence.asked_at, raw=evidence.raw)
+    return _storable(settle_owner(invoice, judgement.evidence, owners))
 
 
 def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision | None:

@@ -21,8 +21,9 @@ from workers.store.bulk import Locks, insert_rows, update_rows
 from workers.store.database import Database
 from workers.store.intake import INVOICE
 from workers.store.invoice_locks import lock_invoices
-from workers.store.judging.admission import admitted, refs_of_others, set_aside
+from workers.store.judging.admission import admitted, set_aside
 from workers.store.judging.due import write_agenda
+from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
 from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome, Work
 from workers.store.outbox import NewEvent, add_events
@@ -45,8 +46,8 @@ def judge(
     work = _lock(connection, database, sorted({j.invoice_id for j in judgements}), locks)
     if work.left:
         judgements = [judgement for judgement in judgements if judgement.invoice_id not in work.left]
-    taken = refs_of_others(connection, work, judgements)
-    outcomes = [_judge_one(work, judgement, policy_of, taken) for judgement in judgements]
+    owners = find_owners(connection, [(work.invoices[j[0]], j[1]) for j in judgements if j[0] in work.invoices])
+    outcomes = [_judge_one(work, judgement, policy_of, owners) for judgement in judgements]
     _write_invoices(connection, work)
     lanes = write_agenda(connection, work)
     if room is not None:
@@ -57,15 +58,13 @@ def judge(
     return Judged(outcomes, lanes, parcels, work.left)
 
 
-def _judge_one(
-    work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], taken: dict[tuple[str, str], str]
-) -> Outcome:
+def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], owners: Owners) -> Outcome:
     if judgement.claim is not None:
         work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
     invoice = work.invoices.get(judgement.invoice_id)
     if invoice is None:
         return Outcome(judgement.invoice_id, "missing")
-    evidence, before = admitted(work, judgement, invoice, taken), invoice.status
+    evidence, before = admitted(work, judgement, invoice, owners), invoice.status
     decision = set_aside(work, judgement, evidence)
     if decision is None:
         policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
