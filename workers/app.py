@@ -34,9 +34,12 @@ app = Celery(
 def _claim_atomically(**_: Any) -> None:
     """Worker processes only, before they connect; whoever sends keeps kombu's own transport."""
     if ATOMIC_CLAIMS:
-        from workers.transport import install
+        from workers.transport import MissingHookError, install
 
-        install()
+        try:
+            install()
+        except MissingHookError as error:
+            raise SystemExit(f"invoices: {error}") from None
 
 
 @celeryd_init.connect(weak=False)

@@ -6,7 +6,6 @@ large. Left alone they fall apart: of two under way, whichever ends first makes 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import structlog
 from kombu.message import Message
 
 from workers.intake.message import CREATE, REJECT, Accepted, task_headers
+from workers.transport.private import replace_body
 
 log = structlog.get_logger()
 
@@ -52,18 +52,15 @@ class Bundle(Message):
         lists: dict[str, list[list[Any]]] = {}
         for _, accepted in parts:
             lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
-        call: list[Any] = [list(lists.values()) if judged.task in TOGETHER else judged.arguments, {}, {}]
         super().__init__(
-            body=json.dumps(call).encode(),
+            body=b"",
             delivery_tag=first.delivery_tag,
-            content_type="application/json",
-            content_encoding="utf-8",
             delivery_info=first.delivery_info,
             headers=task_headers(judged.task, judged.id),
             properties={"correlation_id": judged.id},
             channel=first.channel,
         )
-        self._decoded_cache = call
+        replace_body(self, list(lists.values()) if judged.task in TOGETHER else judged.arguments)
         self._parts = list(parts)
         self._messages = [message for message, _ in parts]
         self._on_end = on_end

@@ -9,7 +9,6 @@ aside in a queue of its own (``workers.intake.unstored``) before it is acknowled
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
@@ -40,6 +39,7 @@ from workers.intake.unstored import LONGEST_WAIT_SECONDS, wrap
 from workers.queue.batches import TOGETHER, Bundle, Gathering, Part
 from workers.queue.suspects import RedisCounter, Suspects
 from workers.transport.message_limits import MAX_DEATHS
+from workers.transport.private import replace_body
 
 log = structlog.get_logger()
 
@@ -205,17 +205,13 @@ def _open_redis() -> Redis:
 
 def rewrite(message: Any, call: Accepted) -> None:
     """Replace what is in a kombu message by a call of ours; its delivery tag stays, so it can be acknowledged."""
+    replace_body(message, call.arguments)
     message.headers = task_headers(call.task, call.id)
-    message._decoded_cache = [call.arguments, {}, {}]
-    message.body = json.dumps(message._decoded_cache).encode()
-    message.content_type = "application/json"
-    message.content_encoding = "utf-8"
     message.properties = {
         "delivery_tag": message.delivery_tag,
         "correlation_id": call.id,
         "delivery_info": message.delivery_info,
     }
-    message.errors = []
 
 
 def refuse_compression() -> None:

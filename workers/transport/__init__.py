@@ -5,12 +5,14 @@ it. Here one script records first and pops last. Everything else is kombu's: the
 of its records, the messages themselves. So producers keep kombu's own transport, and stock workers may run beside ours.
 
 Only worker processes use it: ``install`` puts it in the place of kombu's for this process. It leans on private parts of
-kombu 5.7 (see ``kombu`` in pyproject.toml): every new minor must be read first; the contract tests hold both together.
+kombu, all of them in ``private.py``: every new minor must be read first; the contract tests hold both together.
 """
 
 from __future__ import annotations
 
-from kombu.transport import TRANSPORT_ALIASES, _transport_cache
+from workers.transport.private import MissingHookError, add_transports, check_versions
+
+__all__ = ["MissingHookError", "install", "register"]
 
 PLAIN = "workers.transport.transport:Transport"
 SENTINEL = "workers.transport.transport:SentinelTransport"
@@ -30,12 +32,11 @@ BESIDE = {"safe-redis": PLAIN}
 
 def register() -> None:
     """Make the transport known under names of its own."""
-    TRANSPORT_ALIASES.update(BESIDE)
+    add_transports(BESIDE)
 
 
 def install() -> None:
-    """From now on this process reaches every broker through these transports."""
+    """From now on this process reaches every broker through these transports. Raises MissingHookError."""
+    check_versions()
     register()
-    TRANSPORT_ALIASES.update(IN_PLACE_OF)
-    for scheme in IN_PLACE_OF:
-        _transport_cache.pop(scheme, None)
+    add_transports(IN_PLACE_OF)

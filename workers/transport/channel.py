@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty
@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
-from redis.exceptions import ConnectionError as BrokerConnectionError
 from redis.exceptions import ResponseError
 
 from workers.transport.message import Message, read_item, record_ending
 from workers.transport.message_limits import MAX_BROADCAST_BYTES
+from workers.transport.private import ChannelHooks
 from workers.transport.qos import QoS
 from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
 from workers.transport.scripts import CLAIM
@@ -48,7 +48,7 @@ class _Claim:
     waits: bool  #: the answer to a wait comes first
 
 
-class Claiming:
+class Claiming(ChannelHooks):
     """The part of a channel that differs from kombu's; to be mixed into one of its Redis channels."""
 
     Message = Message
@@ -66,7 +66,6 @@ class Claiming:
         self._later = False  # ... because the next message is to be claimed alone, or another one is to stay alone
         self._last_list: str | None = None  # where the last message came from: the next one is awaited there
         self._waits_from = 0.0  # the server takes a BLMOVE, as far as is known, from this moment on
-        self._one_client: Any = None  # for all but claiming
         with refusals_as_lost_connections():
             super().__init__(*args, **kwargs)
 
@@ -83,7 +82,7 @@ class Claiming:
         command = self._claim_command(claim, {queue} if no_ack else set())
         with self.conn_or_acquire() as client:
             reply = client.execute_command(*command)
-            self._maybe_update_queues_expire(client, queue)
+            self.refresh_expiry(client, queue)
         if reply is None:
             return None
         (tag,) = claim.tags
@@ -94,8 +93,9 @@ class Claiming:
             self.qos.append(message, tag)
         return message
 
-    def _brpop_start(self: Any, timeout: float | None = None) -> None:
-        queues = self._queue_cycle.consume(len(self.active_queues))
+    def start_claim(self: Any, timeout: float | None) -> None:
+        """Claim as many messages as may be in hand; where the last claim found none, the server waits first."""
+        queues = self.next_queues()
         if not queues:
             return
         alone = int(not self.qos.in_hand())
@@ -105,25 +105,18 @@ class Claiming:
         commands = [self._claim_command(claim, self._no_ack_queues, alone)]
         if claim.waits:
             commands.insert(0, self._wait_command(claim, self.brpop_timeout if timeout is None else timeout))
-        connection = self.client.connection
-        self._in_poll = connection
-        self._brpop_sent_at = time.monotonic()
         for tag in claim.tags:
             self.qos.hold(tag)
-        connection.send_packed_command(connection.pack_commands(commands))
+        self.send_claim(commands)
 
-    def _brpop_read(self: Any, **options: Any) -> bool:
-        try:
-            found = self._read_claim()
-            if not found:
-                raise Empty
-            self._queue_cycle.rotate(found[-1][2])
-            for item, tag, queue in found:
-                self.connection._deliver(read_item(item, tag, queue, unread=self.isolates), queue)
-            return True
-        finally:
-            self._in_poll = None
-            self._flush_brpop_reauth()
+    def finish_claim(self: Any) -> None:
+        """Deliver what the claim found."""
+        found = self._read_claim()
+        if not found:
+            raise Empty
+        self.had_its_turn(found[-1][2])
+        for item, tag, queue in found:
+            self.deliver(read_item(item, tag, queue, unread=self.isolates), queue)
 
     def _read_claim(self: Any) -> list[tuple[bytes, str, str]]:
         """Items found, each with its tag and queue. All answers are read, or the connection is dropped with them."""
@@ -179,7 +172,7 @@ class Claiming:
 
     def _new_claim(self: Any, messages: int, queues: Sequence[str], waits: bool) -> _Claim:
         tags = [next(self._tags) for _ in range(messages)]
-        pairs = [(self._q_for_pri(queue, level), queue) for level in self.priority_steps for queue in queues]
+        pairs = [(self.list_of(queue, level), queue) for level in self.priority_steps for queue in queues]
         return _Claim(tags, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
 
     def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str], alone: int = 1) -> list[Any]:
@@ -205,11 +198,7 @@ class Claiming:
         senders declare a queue once a connection, and so do workers, for as long as they live.
         """
         for queue in self.active_queues:
-            for bound in list(self.state.queue_bindings(queue)):
-                kind = self.typeof(bound.exchange)
-                if kind.type != "fanout":
-                    meta = kind.prepare_bind(queue, bound.exchange, bound.routing_key, bound.arguments)
-                    self._queue_bind(bound.exchange, *meta)
+            self.bind_again(queue)
 
     # --- scripts and connections --------------------------------------------------------------------------------------
 
@@ -218,40 +207,16 @@ class Claiming:
         with self.conn_or_acquire() as client:
             return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
 
-    @contextmanager
-    def conn_or_acquire(self: Any, client: Any = None) -> Iterator[Any]:
-        """kombu's; all that it does beside claiming and listening goes through it."""
-        with refusals_as_lost_connections(), super().conn_or_acquire(client) as acquired:  # type: ignore[misc]
-            yield acquired
+    def refusals(self) -> AbstractContextManager[None]:
+        """A server that refuses is taken for one that is lost."""
+        return refusals_as_lost_connections()
 
-    def _subscribe(self: Any) -> None:
-        with refusals_as_lost_connections():
-            super()._subscribe()  # type: ignore[misc]
-
-    def _receive(self: Any) -> Any:
-        with refusals_as_lost_connections():
-            return super()._receive()  # type: ignore[misc]
-
-    def _handle_message(self: Any, client: Any, r: Any) -> Any:
-        """kombu's; a broadcast is anybody's text too, and is decoded on the consumer's loop."""
-        payload = super()._handle_message(client, r)  # type: ignore[misc]
-        data = payload["data"]
+    def bound_broadcast(self, data: Any) -> Any:
+        """A broadcast is anybody's text too, and is decoded on the consumer's loop: a long one is dropped."""
         if isinstance(data, bytes) and len(data) > MAX_BROADCAST_BYTES:
             log.warning("broker.broadcast_dropped", bytes=len(data))
-            payload["data"] = None
-        return payload
-
-    def _poll_error(self: Any, kind: Any, **options: Any) -> None:
-        with refusals_as_lost_connections():
-            super()._poll_error(kind, **options)  # type: ignore[misc]
-
-    def _create_client(self: Any, asynchronous: bool = False) -> Any:
-        """kombu makes a client for each acknowledgement; one will do for all but claiming."""
-        if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[misc]
-        if self._one_client is None or self._one_client.connection_pool is not self.pool:
-            self._one_client = super()._create_client()  # type: ignore[misc]
-        return self._one_client
+            return None
+        return data
 
     def acknowledge(self: Any, tags: Sequence[str]) -> None:
         """``basic_ack`` of several messages in one step."""
@@ -260,34 +225,15 @@ class Claiming:
     def _prefixed(self: Any, keys: Sequence[str]) -> list[str]:
         return [f"{self.global_keyprefix}{key}" for key in keys]
 
-    @property
-    def pool(self: Any) -> Any:
-        """Connections for all but claiming; raises a connection error when the channel is closed."""
-        self._check_open()
-        return super().pool  # type: ignore[misc]
-
-    @property
-    def async_pool(self: Any) -> Any:
-        """The connections of the event loop; raises a connection error when the channel is closed."""
-        self._check_open()
-        return super().async_pool  # type: ignore[misc]
-
-    def _check_open(self: Any) -> None:
-        # kombu trips over None here (AttributeError), and Celery takes that for the end of the worker. It happens when
-        # a task that outlived its connection acknowledges its message.
-        if self.connection is None or self.connection.client is None:
-            raise BrokerConnectionError("the channel is closed")
-
     def close(self: Any) -> None:
         """Put back what is in hand, then close."""
         if not self.closed and self._claim is not None:
             self._give_back_claim()
-        super().close()  # type: ignore[misc]
-        self._disconnect_pools()  # one was made anew to put messages back
+        super().close()
 
     def _give_back_claim(self: Any) -> None:
         """Read the claim under way, at most as long as it may wait, and put back what it found."""
-        connection, claim = self._in_poll, self._claim
+        connection, claim = self.awaited_connection(), self._claim
         try:
             if connection and connection.can_read(timeout=(self.brpop_timeout or 0) + 1):
                 self._read_claim()
@@ -297,7 +243,8 @@ class Claiming:
         except self.connection_errors as error:
             log.warning("broker.claim_not_put_back", error=str(error)[:200])
         finally:
-            self._claim = self._in_poll = None
+            self._claim = None
+            self.await_nothing()
 
 
 class Channel(Claiming, redis.Channel):

@@ -197,6 +197,5 @@ class QoS(redis.QoS):
             return [queue], dumps(mark_redelivered(read_unreadable(item, queue), died))
         message, exchange, routing_key = found
         drop_odd_priority(message)
-        level = self.channel._get_message_priority(message, reverse=False)
-        queues = self.channel._lookup(exchange, routing_key) or [nowhere]  # back to no list at all would be lost
-        return [self.channel._q_for_pri(queue, level) for queue in queues], dumps(mark_redelivered(message, died))
+        lists: list[str] = self.channel.lists_for(message, exchange, routing_key, otherwise=nowhere)
+        return lists, dumps(mark_redelivered(message, died))

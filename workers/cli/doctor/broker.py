@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.cli.doctor.finding import Finding
 from workers.cli.doctor.redis_server import embedded_runs
+from workers.transport.private import keys_of
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -121,8 +122,7 @@ def _look(connection: Connection, queue: str) -> QueueState:
 def _oldest(channel: Any, queue: str) -> list[Any]:
     """Of each list of the queue's priorities."""
     with channel.conn_or_acquire() as client:
-        keys = [f"{channel.global_keyprefix}{channel._q_for_pri(queue, step)}" for step in channel.priority_steps]
-        return [client.eval(_OLDEST, 1, key) for key in keys]
+        return [client.eval(_OLDEST, 1, key) for key in keys_of(channel, queue)]
 
 
 def _in_hand(connection: Connection) -> int:
