@@ -12,14 +12,13 @@ import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
-from urllib.parse import quote
 
 import structlog
 from pydantic import SecretBytes, SecretStr
 
 from config.urls import may_need_redaction, redact_url
+from domain.masking import HIDDEN, Mask, usual_forms
 
-HIDDEN = "***"
 #: A value under a key that ends like this is never shown; compared in lower case without ``-``, ``_`` and ``.``.
 SECRET_KEYS = (
     "apikey",
@@ -119,7 +118,7 @@ def _install(handler: logging.Handler, level: str) -> None:
 
 
 def register_secrets(values: Iterable[str]) -> None:
-    """Hide these values wherever they occur in any text, also percent-encoded; shorter than 6 characters: ignored."""
+    """Hide these values in any text, escaped or encoded too; shorter than 6 characters: ignored."""
     _REGISTER.add(values)
 
 
@@ -171,29 +170,27 @@ def redact_value(value: Any) -> Any:
 
 
 class _Register:
-    """Known secret values, longest first, as one pattern."""
+    """Known secret values."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: set[str] = set()
-        self._known: tuple[str, ...] = ()  #: the same, for readers beside a writer
-        self._pattern: re.Pattern[str] | None = None
+        self._known: tuple[str, ...] = ()  #: what they look like in a text; for readers beside a writer
+        self._mask = Mask(())
 
     def add(self, values: Iterable[str]) -> None:
         with self._lock:
             for value in values:
                 if len(value) >= MIN_SECRET_LENGTH:
-                    # Escaped forms: a secret inside an address, and inside JSON text.
-                    self._values |= {value, quote(value, safe=""), json.dumps(value)[1:-1]}
-            longest_first = sorted(self._values, key=len, reverse=True)
-            self._known = tuple(longest_first)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+                    self._values.add(value)
+            self._known = tuple({form for value in self._values for form in usual_forms(value)})
+            self._mask = Mask(self._values)
 
     def finds(self, text: str) -> bool:
         return any(map(text.__contains__, self._known))  # a pattern of them all would take four times as long
 
     def hide(self, text: str) -> str:
-        return self._pattern.sub(HIDDEN, text) if self._pattern else text
+        return self._mask.hide(text) if self.finds(text) else text
 
 
 #: Known for the life of the process; a value once secret stays secret.

@@ -231,7 +231,8 @@ class Endpoint(SQLModel, table=True):
     url: str = Field(sa_type=Text)
     secrets: str = Field(sa_type=Text)  #: encrypted; newest first, comma-separated
     events: str | None = Field(default=None, sa_type=Text)  #: comma-separated types; NULL: all
-    headers: str = Field(default="{}", sa_type=Text)  #: JSON text of custom headers
+    headers: str = Field(default="{}", sa_type=Text)  #: as the release before kept them: JSON, values in the clear
+    sealed_headers: str | None = Field(default=None, sa_type=Text)  #: JSON, names with encrypted values
     max_in_flight: int = Field(sa_column_kwargs={"server_default": "50"})  #: per worker process; always given
     rotated_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: the older secrets sign too until then
     created_at: datetime = Field(sa_type=UtcTime)

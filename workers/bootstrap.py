@@ -30,6 +30,7 @@ from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.stream import EventStream
 from workers.delivery.webhook import WebhookSender
+from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
 from workers.engine import Pump, Work
 from workers.http.address import AddressGuard
@@ -253,5 +254,5 @@ def prepare_embedded(settings: Settings) -> None:
     if settings.embedded_broker:
         ensure_valkey(settings.home)
     if settings.embedded_database:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        make_home(settings.home)
         upgrade(settings.database_url)

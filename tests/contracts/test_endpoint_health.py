@@ -279,7 +279,7 @@ def test_secrets_sealed_anew_open_with_the_new_key_alone(database, store):
     assert first.taken_by(first.secret) == [first.secret]
 
     with database.transaction() as connection:
-        assert reseal_secrets(connection, database, both.renew) == 2
+        assert reseal_secrets(connection, database, both.renew, both.renew_headers) == 2
 
     first.box = second.box = SecretBox([new])
     assert first.taken_by(first.secret) == [first.secret]
@@ -292,7 +292,7 @@ def test_a_secret_that_opens_with_no_key_stops_the_sealing_and_changes_nothing(d
     fine, foreign = (Sealed(database, store, SecretBox([new_key()])) for _ in range(2))
     before = [row.secrets for row in rows(database, ENDPOINT)]
     with pytest.raises(SecretUnreadable), database.transaction() as connection:
-        reseal_secrets(connection, database, fine.box.renew)
+        reseal_secrets(connection, database, fine.box.renew, fine.box.renew_headers)
     assert [row.secrets for row in rows(database, ENDPOINT)] == before
     assert foreign.id != fine.id
 

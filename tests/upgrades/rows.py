@@ -215,12 +215,13 @@ def _deliver_some(store: Store) -> None:
 
 
 def _add_endpoint(database: Database, endpoint_id: str, url: str) -> None:
+    box = SecretBox([SECRET_KEY])
     with database.transaction() as connection:
         add_endpoint(
             connection,
             endpoint_id=endpoint_id,
             url=url,
-            sealed_secret=SecretBox([SECRET_KEY]).seal(WEBHOOK_SECRET),
+            sealed_secret=box.seal(WEBHOOK_SECRET),
             now=database.now(connection),
-            headers={"X-Shop": "1"},
+            sealed_headers=box.seal_headers({"X-Shop": "1"}),
         )

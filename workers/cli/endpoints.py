@@ -59,7 +59,8 @@ def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: i
     given, types = _read_headers(headers), _read_types(events)
     _check_address(url, config)
     secret, endpoint_id = new_secret(), new_id("ep")
-    sealed = open_box(config).seal(secret)
+    box = open_box(config)
+    sealed, sealed_headers = box.seal(secret), box.seal_headers(given)
     with open_database(config) as database:
         with database.transaction() as connection:
             try:
@@ -70,7 +71,7 @@ def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: i
                     sealed_secret=sealed,
                     now=database.now(connection),
                     events=types,
-                    headers=given,
+                    sealed_headers=sealed_headers,
                     max_in_flight=max_in_flight,
                 )
             except ValueError as error:
@@ -186,7 +187,7 @@ def _fields(endpoint: Endpoint) -> dict[str, Any]:
         "id": endpoint.id,
         "url": endpoint.url,
         "events": None if endpoint.events is None else sorted(endpoint.events),
-        "headers": sorted(endpoint.headers),  # their values may authorise
+        "headers": endpoint.header_names,  # their values may authorise
         "max_in_flight": endpoint.max_in_flight,
         "created_at": plain(endpoint.created_at),
         "disabled_at": plain(endpoint.disabled_at),
@@ -253,8 +254,7 @@ def test(endpoint_id: str, as_json: bool) -> None:
     config = settings()
     with open_database(config) as database:
         endpoint, now = _find(database, endpoint_id)
-    secrets = tuple(open_box(config).open(sealed) for sealed in endpoint.signing(now))
-    attempt = asyncio.run(_send(endpoint, secrets, config, now))
+    attempt = asyncio.run(_send(endpoint, config, now))
     answer = attempt.answer.decode("utf-8", "replace")
     if as_json:
         told = {"id": endpoint_id, "outcome": attempt.outcome, "status": attempt.status, "error": attempt.error}
@@ -277,7 +277,7 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
     return endpoint, now
 
 
-async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, now: datetime) -> Attempt:
+async def _send(endpoint: Endpoint, config: Settings, now: datetime) -> Attempt:
     from domain.event import new_id, notice
     from workers.delivery.attempt import Outgoing
     from workers.delivery.webhook import WebhookSender
@@ -285,6 +285,9 @@ async def _send(endpoint: Endpoint, secrets: tuple[str, ...], config: Settings, 
 
     event_id = new_id("evt")
     body = notice(event_id, TEST_TYPE, now, {"endpoint": endpoint.id}, subject=endpoint.id)
-    outgoing = Outgoing(endpoint.url, secrets, event_id, body, dict(endpoint.headers))
+    box = open_box(config)
+    secrets = tuple(box.open(sealed) for sealed in endpoint.signing(now))
+    headers = box.open_headers(endpoint.sealed_headers, endpoint.clear_headers)
+    outgoing = Outgoing(endpoint.url, secrets, event_id, body, headers)
     async with WebhookSender(AddressGuard(config.webhook_allow)) as sender:
         return await sender.send(outgoing)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_box(config: Settings) -> SecretBox:
-    """Seals and opens endpoints' secrets. Raises SettingsError without a usable key."""
+    """Seals and opens endpoints' secrets and headers. Raises SettingsError without a usable key."""
     from workers.delivery.secretbox import SecretBox
 
     return SecretBox([key.get_secret_value() for key in config.secret_keys()])
@@ -56,14 +56,14 @@ def rotate(endpoint_id: str, keep_hours: int, as_json: bool) -> None:
 @click.command("reseal")
 @json_option
 def reseal(as_json: bool) -> None:
-    """Seal all secrets with the first key of INVOICES_SECRET_KEY; after that the other keys can go."""
+    """Seal all secrets and header values with the first key of INVOICES_SECRET_KEY; then the other keys can go."""
     from workers.store.rotation import reseal_secrets
 
     config = settings()
     box = open_box(config)
     with open_database(config) as database, database.transaction() as connection:
-        count = reseal_secrets(connection, database, box.renew)
+        count = reseal_secrets(connection, database, box.renew, box.renew_headers)
     if as_json:
         print_json({"endpoints": count})
     else:
-        click.echo(f"the secrets of {count} endpoints are sealed with the first key")
+        click.echo(f"the secrets and headers of {count} endpoints are sealed with the first key")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from domain.masking import mask
 from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.invoices import money, require_invoice
@@ -28,11 +29,12 @@ def list_unmatched(limit: int, as_json: bool) -> None:
     """List them, newest first. They stay until they are linked or dismissed, or their invoice is made."""
     from workers.store.callbacks import unmatched
 
-    with open_database() as database:
+    config = settings()
+    with open_database(config) as database:
         rows = database.read(unmatched, limit)
         if as_json:
             for row in rows:
-                print_json(_fields(row))
+                print_json(_fields(row, config.secrets()))
             return
         columns = ("ID", "ACCOUNT", "AT", "ORDER", "REFERENCE", "STATUS", "AMOUNT", "WHY")
         lines = (
@@ -41,7 +43,7 @@ def list_unmatched(limit: int, as_json: bool) -> None:
         print_table(columns, lines, empty="every callback belongs to an invoice")
 
 
-def _fields(row: StoredRow) -> dict[str, Any]:
+def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, Any]:
     return {
         "id": row.id,
         "account": row.account,
@@ -50,7 +52,7 @@ def _fields(row: StoredRow) -> dict[str, Any]:
         "reference": row.reference,
         "status": row.word,
         "amount": money(row.amount, None) or None,
-        "raw": plain(bytes(row.body)),
+        "raw": mask(bytes(row.body).decode("utf-8", "replace"), secrets),
         "reason": row.reason,
     }
 

@@ -25,7 +25,7 @@ READ_LIMIT = 16 * 1024
 KEEP_LIMIT = 2 * 1024
 
 RETRY_AFTER_LIMIT_SECONDS = 86_400.0
-_ERROR_LENGTH = 200
+ERROR_LENGTH = 200  #: of an attempt's error; it is masked before it is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ def _tls_detail(causes: list[BaseException]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Printable, on one line, at most 200 characters: receivers put anything into their answers."""
+    """Printable, on one line, bounded: receivers put anything into their answers."""
     shown = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(shown.split())[:_ERROR_LENGTH]
+    return " ".join(shown.split())[: 10 * ERROR_LENGTH]
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

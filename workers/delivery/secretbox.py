@@ -1,10 +1,15 @@
-"""Endpoint secrets at rest: sealed with Fernet (AES-128-CBC and HMAC-SHA256) under ``INVOICES_SECRET_KEY``."""
+"""Endpoints' secrets and header values at rest: sealed with Fernet (AES-128-CBC and HMAC-SHA256).
+
+The keys are ``INVOICES_SECRET_KEY``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from domain.exact_json import read_json, write_json
 
 
 class SecretUnreadable(Exception):  # noqa: N818 - reads as what happened
@@ -46,6 +51,19 @@ class SecretBox:
             return self._fernet.rotate(sealed.encode()).decode()
         except (InvalidToken, UnicodeError):
             raise SecretUnreadable(_UNREADABLE) from None
+
+    def seal_headers(self, headers: Mapping[str, str]) -> str | None:
+        """Headers as they are stored: JSON, each value encrypted. None where there are none."""
+        return write_json({name: self.seal(value) for name, value in headers.items()}) if headers else None
+
+    def open_headers(self, sealed: str | None, clear: str) -> dict[str, str]:
+        """What was sealed, and what the release before stored in the clear. Raises SecretUnreadable."""
+        opened = {name: self.open(value) for name, value in read_json(sealed).items()} if sealed else {}
+        return {**read_json(clear), **opened}
+
+    def renew_headers(self, sealed: str | None, clear: str) -> str | None:
+        """The same headers, all sealed anew under the first key. Raises SecretUnreadable."""
+        return self.seal_headers(self.open_headers(sealed, clear))
 
 
 _UNREADABLE = (

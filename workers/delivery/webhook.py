@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import ssl
 import time
@@ -13,7 +14,9 @@ from typing import Self, cast
 import aiohttp
 import httpx
 
+from domain.masking import header_secrets, mask, mask_bytes
 from workers.delivery.attempt import (
+    ERROR_LENGTH,
     KEEP_LIMIT,
     READ_LIMIT,
     Attempt,
@@ -132,12 +135,13 @@ class WebhookSender:
             outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
         else:
             outcome, error_line = judge_status(exchange.status or 0)
+        secrets = _secrets_of(delivery)
         return Attempt(
             outcome=outcome,
             status=exchange.status,
             latency_ms=round((time.perf_counter() - started - limit.waited_seconds) * 1000),
-            answer=bytes(exchange.answer[:KEEP_LIMIT]),
-            error=error_line,
+            answer=mask_bytes(bytes(exchange.answer), secrets)[:KEEP_LIMIT],
+            error=error_line and mask(error_line, secrets)[:ERROR_LENGTH],
             retry_after_seconds=exchange.retry_after_seconds,
         )
 
@@ -186,6 +190,17 @@ class _Exchange:
                     break
         finally:
             await response.aclose()
+
+
+@functools.lru_cache(256)
+def _secrets_among(secrets: tuple[str, ...], header_values: tuple[str, ...]) -> tuple[str, ...]:
+    bare = tuple(secret.removeprefix("whsec_") for secret in secrets)
+    return (*secrets, *bare, *header_secrets(header_values))
+
+
+def _secrets_of(delivery: Outgoing) -> tuple[str, ...]:
+    """What a receiver may echo and nobody is to read in the log of attempts."""
+    return _secrets_among(delivery.secrets, tuple(delivery.headers.values()))
 
 
 def signed_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:

@@ -27,6 +27,7 @@ from pathlib import Path
 import redis
 
 from workers.embedded.errors import EmbeddedError
+from workers.embedded.home import make_home
 
 #: A Unix socket's address holds 104 bytes on macOS and 108 on Linux, the closing zero included.
 SOCKET_PATH_BYTES = 100
@@ -160,7 +161,8 @@ def find_server() -> Path:
 def _data_folder(home: Path) -> Path:
     folder = home.resolve() / "valkey"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home.resolve())
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise EmbeddedError(f"can't use {folder}: {error.strerror}") from error
     return folder

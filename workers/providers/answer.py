@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Mapping
@@ -10,12 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
-
-import simplejson
 
 from domain.evidence import InDoubt
 from domain.exact_json import JsonError, read_json
+from domain.masking import mask
 
 #: Bytes of an answer that are kept as evidence.
 MAX_RAW_BYTES = 16 * 1024
@@ -99,28 +96,13 @@ class Answer:
     def keep(self, text: str) -> str:
         """Any text of the answer, made fit to be stored."""
         # Secrets go first: a cut could leave half of one standing where it is no longer recognised.
-        safe = redact(text, self.secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        safe = mask(text, self.secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
         return safe.encode("utf-8", "replace")[:MAX_RAW_BYTES].decode("utf-8", "ignore")
 
     def reason(self, *words: str) -> str:
         """``HTTP 406: This gateway is not active``: the status, then what is known beyond it, on one line."""
-        said = [one_line(redact(word, self.secrets)) for word in words]
+        said = [one_line(mask(word, self.secrets)) for word in words]
         return ": ".join([f"HTTP {self.status}", *(word for word in said if word)])[:MAX_REASON]
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Replace every secret by ``***``, also as JSON, PHP's JSON and URLs spell it."""
-    for secret in secrets:
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, "***")
-    return text
-
-
-@functools.lru_cache(256)
-def _spellings(secret: str) -> list[str]:
-    """Longest first."""
-    escaped = simplejson.dumps(secret)[1:-1]
-    return sorted({secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe="")}, key=len, reverse=True)
 
 
 def one_line(text: str) -> str:

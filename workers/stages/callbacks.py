@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import CalledBack
+from domain.masking import mask
 from domain.ports import CallbackUnreadable, Provider
 from workers.engine import Slots, Work
 from workers.stages.judging import tell_all
@@ -31,9 +33,10 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
         if found is None:
             return None
         try:
-            return providers[found.provider].read_callback(body)
+            said = providers[found.provider].read_callback(body)
         except CallbackUnreadable:  # another release kept it, or the account is another provider's by now
             return None
+        return said and replace(said, raw=mask(said.raw or "", found.callback_keys()))
 
     return Work(
         stage=Stage.CALLBACK,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
 from domain import schedule
 from domain.decision import Stage
-from domain.exact_json import read_json
 from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
@@ -39,7 +38,15 @@ USED_LANES = 400  #: of many endpoints, so many are looked at each second though
 WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
 
 
-_headers = functools.lru_cache(256)(read_json)  #: an endpoint's own, the same for each of its events
+class _Opened(NamedTuple):
+    """An endpoint's secrets and headers, decrypted."""
+
+    secrets: tuple[str, ...]
+    headers: Mapping[str, str]
+
+
+def _sealed(receiver: Receiver) -> tuple[str, str | None, str]:
+    return receiver.secrets, receiver.sealed_headers, receiver.headers
 
 
 class DeliverStage:
@@ -64,7 +71,7 @@ class DeliverStage:
         self._receivers: dict[str, Receiver] = {}
         self._used: OrderedDict[str, None] = OrderedDict()  #: lanes whose slots were asked for, the last ones last
         self._slots: dict[str, Slots] = {}
-        self._opened: dict[str, tuple[str, ...]] = {}  #: sealed secrets -> the open ones; opening costs as a post does
+        self._opened: dict[tuple[str, str | None, str], _Opened] = {}  #: by the sealed; opening costs as a post does
 
     def work(self) -> Work:
         """The stage as a value."""
@@ -90,7 +97,7 @@ class DeliverStage:
         found = self._store.receivers_in_use(list(self._used))
         self._receivers = {receiver.id: receiver for receiver in found}
         self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
-        used = {receiver.secrets for receiver in self._receivers.values()} & self._opened.keys()
+        used = {_sealed(receiver) for receiver in self._receivers.values()} & self._opened.keys()
         self._opened = {sealed: self._opened[sealed] for sealed in used}
         return list(self._receivers)
 
@@ -155,21 +162,23 @@ class DeliverStage:
         await self._breaker.give_back(parcel.claim.lane, 1)
         return Try(parcel._replace(delivery_id=None), "delivered")
 
-    def _secrets_of(self, receiver: Receiver) -> tuple[str, ...]:
-        """What signs for this endpoint. Raises ValueError and SecretUnreadable."""
-        if receiver.secrets not in self._opened:
+    def _open(self, receiver: Receiver) -> _Opened:
+        """What signs for this endpoint, and its own headers. Raises ValueError and SecretUnreadable."""
+        sealed = _sealed(receiver)
+        if sealed not in self._opened:
             box = self._open_secrets()
-            self._opened[receiver.secrets] = tuple(box.open(sealed) for sealed in receiver.secrets.split(","))
-        return self._opened[receiver.secrets]
+            secrets = tuple(box.open(secret) for secret in receiver.secrets.split(","))
+            self._opened[sealed] = _Opened(secrets, box.open_headers(receiver.sealed_headers, receiver.headers))
+        return self._opened[sealed]
 
     async def _try(self, receiver: Receiver, parcel: Parcel) -> Try:
         try:
-            secrets = self._secrets_of(receiver)
+            opened = self._open(receiver)
         except (ValueError, SecretUnreadable) as error:
             # Sealed with a key that is no longer among ours: the operator's to mend, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
-        outgoing = Outgoing(receiver.url, secrets, parcel.event_id, parcel.body, _headers(receiver.headers))
+        outgoing = Outgoing(receiver.url, opened.secrets, parcel.event_id, parcel.body, opened.headers)
         attempt = await self._sender.send(outgoing)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS

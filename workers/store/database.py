@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.errors import (
@@ -29,6 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from domain.ports import Clock
 from workers.store import session
 from workers.store.arrays import FlatListDumper
+from workers.store.private_files import make_private
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
@@ -217,6 +219,11 @@ def _sqlite(url: str, pool_size: int) -> Engine:
         pool_timeout=SQLITE_WAIT_SECONDS,
         connect_args={"timeout": SQLITE_WAIT_SECONDS, "check_same_thread": False},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _keep_private(_dialect: object, _record: object, arguments: list[str], _named: object) -> None:
+        if arguments and Path(arguments[0]).is_absolute():
+            make_private(Path(arguments[0]))
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

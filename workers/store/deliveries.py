@@ -56,7 +56,8 @@ class Receiver:
     id: str
     url: str
     secrets: str
-    headers: str
+    headers: str  #: of the release before, not encrypted
+    sealed_headers: str | None
     max_in_flight: int
 
 
@@ -92,7 +93,10 @@ def _chosen(dialect: str) -> Any:
 
 
 def _receivers(rows: Sequence[Any], now: datetime) -> list[Receiver]:
-    return [Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.max_in_flight) for row in rows]
+    return [
+        Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
+        for row in rows
+    ]
 
 
 def live_secrets(endpoint: Any, now: datetime) -> str:

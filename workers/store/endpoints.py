@@ -1,11 +1,11 @@
 """Receivers of webhooks: added, listed, found for an event, switched off and on, removed.
 
-Secrets arrive sealed and leave sealed: who calls has the key, the store never does.
+Secrets and headers arrive sealed and leave sealed: the caller has the key, the store never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, case, delete, func, insert, selec
 from sqlmodel import SQLModel
 
 from domain.event import FOR_ALL, wants
-from domain.exact_json import read_json, write_json
+from domain.exact_json import read_json
 from domain.models import INVOICE_TYPES
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
@@ -49,12 +49,18 @@ class Endpoint:
     url: str
     sealed_secrets: tuple[str, ...] = field(repr=False)
     events: frozenset[str] | None
-    headers: Mapping[str, str] = field(repr=False)
+    sealed_headers: str | None = field(repr=False)  #: JSON: names, and their values encrypted
+    clear_headers: str = field(repr=False)  #: JSON, as the release before stored them
     max_in_flight: int
     rotated_until: datetime | None
     created_at: datetime
     disabled_at: datetime | None
     disabled_reason: str | None
+
+    @property
+    def header_names(self) -> list[str]:
+        """Of its own headers; what they hold may authorise."""
+        return sorted({*read_json(self.clear_headers), *read_json(self.sealed_headers or "{}")})
 
     def signing(self, now: datetime) -> tuple[str, ...]:
         """The sealed secrets that sign now, the newest first."""
@@ -74,12 +80,12 @@ def add_endpoint(
     sealed_secret: str,
     now: datetime,
     events: Sequence[str] | None = None,
-    headers: Mapping[str, str] | None = None,
+    sealed_headers: str | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> None:
     """Add a receiver. Raises ValueError for an event type there is none of.
 
-    Everything that happens from now on is sent to it once who calls has committed this and then waited for
+    Everything that happens from now on is sent to it once the caller has committed this and then waited for
     ``writers.wait_for_writers``.
     """
     unknown = sorted(set(events or ()) - EVENT_TYPES)
@@ -91,7 +97,7 @@ def add_endpoint(
             url=url,
             secrets=sealed_secret,
             events=",".join(sorted(set(events))) if events else None,
-            headers=write_json(dict(headers or {})),
+            sealed_headers=sealed_headers,
             max_in_flight=max_in_flight,
             created_at=now,
         )
@@ -256,7 +262,8 @@ def _endpoint(row: Row[Any]) -> Endpoint:
         url=row.url,
         sealed_secrets=tuple(row.secrets.split(",")),
         events=None if row.events is None else frozenset(row.events.split(",")),
-        headers=read_json(row.headers),
+        sealed_headers=row.sealed_headers,
+        clear_headers=row.headers,
         max_in_flight=row.max_in_flight,
         rotated_until=row.rotated_until,
         created_at=row.created_at,

@@ -1,6 +1,6 @@
 """An endpoint's secrets change: a new one signs at once, the older ones for a while too, and all are sealed anew.
 
-Secrets arrive sealed and leave sealed; ``renew`` and whoever calls have the key, the store never does.
+Secrets arrive sealed and leave sealed; ``renew`` and the caller have the key, the store never does.
 """
 
 from __future__ import annotations
@@ -41,14 +41,28 @@ def rotate_secret(
     return until
 
 
-def reseal_secrets(connection: Connection, database: Database, renew: Callable[[str], str]) -> int:
-    """Replace every stored secret by what ``renew`` makes of it, and drop those that sign no more; the endpoints.
+def reseal_secrets(
+    connection: Connection,
+    database: Database,
+    renew: Callable[[str], str],
+    renew_headers: Callable[[str | None, str], str | None],
+) -> int:
+    """Replace every stored secret and header value by what ``renew`` and ``renew_headers`` make of it, and drop the
+    secrets that sign no more. Returns the number of endpoints.
 
-    Raises what ``renew`` raises; nothing is changed then.
+    ``renew_headers`` takes the sealed headers and those that the release before stored in the clear: these are sealed
+    with it, and gone from their column. Raises what the two raise; nothing is changed then.
     """
+    if not database.is_postgresql:
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # what stood in the clear is overwritten, not unlinked
     endpoints = connection.execute(select(ENDPOINT).order_by(ENDPOINT.c.id).with_for_update(key_share=True)).all()
     now = database.now(connection)
     for endpoint in endpoints:
         renewed = [renew(sealed) for sealed in live_secrets(endpoint, now).split(",")]
-        connection.execute(update(ENDPOINT).where(ENDPOINT.c.id == endpoint.id).values(secrets=",".join(renewed)))
+        sealed = renew_headers(endpoint.sealed_headers, endpoint.headers)
+        connection.execute(
+            update(ENDPOINT)
+            .where(ENDPOINT.c.id == endpoint.id)
+            .values(secrets=",".join(renewed), sealed_headers=sealed, headers="{}")
+        )
     return len(endpoints)

@@ -53,6 +53,7 @@ def check_database(config: Settings) -> Iterator[Finding]:
             ("clock", partial(check_clock, database)),
             ("clock", partial(check_steps, database, config)),
             ("disk", partial(check_disk, config)),
+            ("privacy", partial(check_privacy, config)),
             ("agenda", partial(check_agenda, database, config)),
             ("accounts", partial(check_orders, database, config)),
             ("accounts", partial(check_callbacks, database, config)),
@@ -121,6 +122,22 @@ def check_clock(database: Database) -> Iterator[Finding]:
         return
     advice = f"more than {CLOCK_LIMIT_SECONDS:g} s, synchronise the clocks (NTP)"
     yield Finding("clock", "wrong", f"{said}: {advice}", "clock_skew")
+
+
+def check_privacy(config: Settings) -> Iterator[Finding]:
+    """Whether others on this machine may read what the embedded defaults keep; our own files are tightened at use."""
+    from workers.embedded.home import is_open_to_others
+    from workers.store.private_files import open_to_others
+
+    kind, _, place = config.database_url.partition(":///")
+    found = open_to_others(Path(place.partition("?")[0])) if kind.startswith("sqlite") else []
+    if found:
+        detail = f"others on this machine may read {', '.join(map(str, found))}"
+        command = f"chmod 600 {' '.join(map(str, found))}"
+        yield Finding("privacy", "note", detail, "open_to_others", count=len(found), command=command)
+    if config.embedded_database and config.home.is_dir() and is_open_to_others(config.home):
+        detail = f"others on this machine may look into {config.home}, which holds more than our files"
+        yield Finding("privacy", "note", detail, "open_to_others", command=f"chmod 700 {config.home}")
 
 
 def check_disk(config: Settings) -> Iterator[Finding]:

@@ -59,6 +59,7 @@ def _tell_secrets(endpoints: Sequence[Endpoint], config: Settings) -> Iterator[F
         try:
             for sealed in endpoint.sealed_secrets:
                 box.open(sealed)
+            box.open_headers(endpoint.sealed_headers, "{}")
         except SecretUnreadable:
             shut.append(endpoint.id)
     if shut:
@@ -66,6 +67,11 @@ def _tell_secrets(endpoints: Sequence[Endpoint], config: Settings) -> Iterator[F
             f"secrets can't be opened with INVOICES_SECRET_KEY ({_listed(shut)}): give the key they were sealed with"
         )
         yield Finding("endpoints", "wrong", detail, "secrets_unreadable", count=len(shut))
+    clear = [endpoint.id for endpoint in endpoints if endpoint.clear_headers != "{}"]
+    if clear:
+        detail = f"header values that the release before stored are not encrypted yet ({_listed(clear)})"
+        command = "invoices endpoints reseal"
+        yield Finding("endpoints", "note", detail, "headers_in_the_clear", count=len(clear), command=command)
 
 
 def _tell_failing(

@@ -1,0 +1,30 @@
+"""The folder of the embedded defaults: private from the start, and made private where it holds nothing else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+#: How the names of what we keep in a home begin.
+OURS = ("invoices.db", "secret.key", ".secret.key", "valkey", "demo", "sandbox", "up.")
+
+
+def make_home(home: Path) -> None:
+    """Make it with mode 0700. One that others may enter loses their rights if it is ours and holds our files only:
+    a folder that is used for something else besides is told by the doctor. Raises OSError."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_open_to_others(home) and _holds_only_ours(home):
+        home.chmod(0o700)
+
+
+def is_open_to_others(home: Path) -> bool:
+    """Whether anybody but its owner may enter or list it."""
+    return bool(home.stat().st_mode & 0o077)
+
+
+def _holds_only_ours(home: Path) -> bool:
+    found = home.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+        return False
+    return all(entry.name.startswith(OURS) for entry in home.iterdir())
