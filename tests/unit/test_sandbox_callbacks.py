@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import load_settings
 from workers.cli.demo import report
-from workers.cli.sandbox_callbacks import callback_url, read_listening
+from workers.cli.sandbox_callbacks import callback_urls, read_listening
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,8 @@ def test_the_web_processes_own_line_says_where_it_listens(line, url):
     ],
 )
 def test_the_address_follows_from_the_settings(settings, url, tmp_path):
-    assert callback_url(load_settings({"INVOICES_HOME": str(tmp_path), **settings})) == url
+    urls = callback_urls(load_settings({"INVOICES_HOME": str(tmp_path), **settings}))
+    assert urls == ({} if url is None else {"nebulox": url})
 
 
 def posted(*callbacks, **counts):
@@ -92,8 +93,8 @@ def test_the_demo_does_not_hold_where_a_forged_callback_was_taken(callbacks, cou
 
 
 def test_the_demo_does_not_hold_where_a_nebulox_order_was_not_paid():
-    order = SimpleNamespace(kind=SimpleNamespace(account="nebulox", ends="paid"), fields={"order_id": "d-1"})
+    order = SimpleNamespace(account="nebulox", kind=SimpleNamespace(ends="paid"), fields={"order_id": "d-1"})
     for status, holds in (("paid", True), ("expired", False)):
         row = SimpleNamespace(status=status, anomaly=None, id="inv_1")
-        check = report._check_called_back([order], {"d-1": row}, set())  # type: ignore[list-item]
+        check = report._check_called_back("nebulox", [order], {"d-1": row}, set())  # type: ignore[list-item]
         assert check.holds is holds

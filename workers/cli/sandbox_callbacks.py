@@ -1,4 +1,4 @@
-"""Where the sandbox's Nebulox posts its callbacks: to the web process on this machine."""
+"""Where the sandbox's providers post their callbacks: to the web process on this machine."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def is_at_sandbox(account: Account, config: Settings) -> bool:
     return place.hostname in {"127.0.0.1", "localhost"} and place.port == config.sandbox_port
 
 
-def callback_path(config: Settings) -> str | None:
-    """The web process's path for callbacks to the sandbox's Nebulox account; None: there is none, or none is served."""
-    accounts = (one for one in config.accounts.values() if one.provider == "nebulox" and is_at_sandbox(one, config))
-    account = next(accounts, None)
-    if account is None or "callbacks" not in config.web_serve:
-        return None
-    return f"/callbacks/{quote(account.name, safe='')}"
+def callback_paths(config: Settings) -> dict[str, str]:
+    """The web process's paths for callbacks of the sandbox's providers, by provider: of each one's first account."""
+    from workers.embedded.sandbox.providers.registry import STAND_INS
+
+    if "callbacks" not in config.web_serve:
+        return {}
+    at_sandbox = [one for one in config.accounts.values() if is_at_sandbox(one, config)]
+    calling = {each.name for each in STAND_INS if each.callbacks is not None}
+    first = {one.provider: one.name for one in reversed(at_sandbox) if one.provider in calling}
+    return {provider: f"/callbacks/{quote(name, safe='')}" for provider, name in first.items()}
 
 
-def callback_url(config: Settings) -> str | None:
-    """The whole address, as far as the settings tell it: not with a free port."""
-    path = callback_path(config)
-    if path is None or not config.web_port:
-        return None
+def callback_urls(config: Settings) -> dict[str, str]:
+    """The whole addresses, as far as the settings tell them: not with a free port."""
+    if not config.web_port:
+        return {}
     host = _EVERYWHERE.get(config.web_host, config.web_host)
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http://{shown}:{config.web_port}{path}"
+    return {name: f"http://{shown}:{config.web_port}{path}" for name, path in callback_paths(config).items()}
 
 
 def read_listening(line: str) -> str | None:
@@ -55,13 +57,15 @@ def read_listening(line: str) -> str | None:
     return match[1] if host is None else f"http://{host}:{place.port}"
 
 
-def name_address(control_url: str, url: str) -> bool:
-    """Tell the sandbox where to post callbacks from now on; whether it took that. It may still be starting."""
+def name_address(control_url: str, provider: str, url: str) -> bool:
+    """Tell the sandbox where a provider posts callbacks from now on; whether it took that. It may still be starting."""
     import httpx
 
     for _ in range(TRIES):
         try:
-            told = httpx.post(f"{control_url}/callbacks", json={"url": url}, trust_env=False, timeout=10)
+            told = httpx.post(
+                f"{control_url}/callbacks", json={"provider": provider, "url": url}, trust_env=False, timeout=10
+            )
         except httpx.TransportError:
             time.sleep(WAIT_SECONDS)
         else:

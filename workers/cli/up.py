@@ -13,7 +13,7 @@ import click
 
 from workers.cli.context import ensure_broker, settings
 from workers.cli.errors import CommandFailed
-from workers.cli.sandbox_callbacks import callback_path, callback_url, is_at_sandbox, name_address, read_listening
+from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address, read_listening
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -29,7 +29,7 @@ WORKER_NODE = "worker@%h"
 def up_command(workers: int, sandbox: bool) -> int:
     """Start and supervise all processes of the Procfile on this machine; Ctrl-C stops.
 
-    Without settings that is: a Valkey, SQLite and both sandbox providers. A process that ends is started again.
+    Without settings that is: a Valkey, SQLite and the sandbox providers. A process that ends is started again.
     """
     from config.logging import configure_logging
     from workers.embedded.supervisor import supervise
@@ -76,26 +76,27 @@ def points_at_sandbox(config: Settings) -> bool:
 
 
 def sandbox_process(config: Settings) -> ProcessSpec:
-    """Both sandbox providers and the receiver, in a process of their own; its callbacks go to our web process."""
+    """The sandbox providers and the receiver, in a process of their own; their callbacks go to our web process."""
     from workers.embedded.procfile import ProcessSpec
 
     argv = [sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
-    url = callback_url(config)
-    return ProcessSpec("sandbox", (*argv, *(["--callback-url", url] if url else [])))
+    for name, url in callback_urls(config).items():
+        argv += ["--callback-url", f"{name}={url}"]
+    return ProcessSpec("sandbox", tuple(argv))
 
 
 def take_lines(config: Settings) -> Callable[[str], None] | None:
     """Prints the log, and tells the sandbox where the web process listens on a free port; None: nothing to tell."""
-    path = callback_path(config)
-    if path is None or config.web_port:
+    paths = callback_paths(config)
+    if not paths or config.web_port:
         return None
     control = f"http://127.0.0.1:{config.sandbox_port}/control"
 
     def take(line: str) -> None:
         print(line, flush=True)
         url = read_listening(line)
-        if url is not None:
+        for name, path in paths.items() if url is not None else ():
             # A thread of its own: the sandbox may still be starting, and the log has to go on.
-            threading.Thread(target=name_address, args=(control, url + path), daemon=True).start()
+            threading.Thread(target=name_address, args=(control, name, f"{url}{path}"), daemon=True).start()
 
     return take

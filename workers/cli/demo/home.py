@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,14 +48,14 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def settle_in(home: Path, sandbox_url: str) -> None:
+def settle_in(home: Path, sandbox_url: str, providers: Iterable[str]) -> None:
     """Make this process and those it starts forget every setting but the demo's own."""
     for name in [name for name in os.environ if name.startswith("INVOICES_")]:
         del os.environ[name]
     place = urlsplit(sandbox_url)
     os.environ |= {
         "INVOICES_HOME": str(home),
-        "INVOICES_ACCOUNTS": json.dumps({name: _account(name, sandbox_url) for name in ("nebulox", "zeroxhost")}),
+        "INVOICES_ACCOUNTS": json.dumps({name: _account(name, sandbox_url) for name in providers}),
         "INVOICES_WEBHOOK_ALLOW": f"{place.hostname}:{place.port}",
         "INVOICES_LOG_FORMAT": "json",
         "INVOICES_WEB_PORT": "0",  # another system may run here

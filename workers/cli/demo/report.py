@@ -112,7 +112,7 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
                 f"{len(last)} invoices, {gaps + receiver['gaps']} gaps, {receiver['out_of_order']} out of order",
             ),
             _check_calls(orders, calls),
-            _check_called_back(orders, ended, partly),
+            *(_check_called_back(name, orders, ended, partly) for name in CALLED_BACK),
             _check_callbacks(posted, kept),
             _check_forged(posted, kept),
         ],
@@ -158,14 +158,14 @@ def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -
     return Check("no order was created more often than needed", not wrong, detail)
 
 
-def _check_called_back(orders: Sequence[DemoOrder], ended: dict[str, Any], partly: set[str]) -> Check:
-    """Nebulox can be asked only by what its callbacks bring: they have to arrive, and to be understood."""
-    due = [order for order in orders if order.kind.account == CALLED_BACK and order.kind.ends == Status.PAID]
+def _check_called_back(name: str, orders: Sequence[DemoOrder], ended: dict[str, Any], partly: set[str]) -> Check:
+    """Callbacks have to arrive, and to be understood: some providers can be asked only by what they bring."""
+    due = [order for order in orders if order.account == name and order.kind.ends == Status.PAID]
     found = [ended[order.fields["order_id"]] for order in due if order.fields["order_id"] in ended]
     paid = [row for row in found if row.status == Status.PAID]
     late, parts = sum(row.anomaly == "late" for row in paid), sum(row.id in partly for row in paid)
     detail = f"{len(paid)} of {len(due)}; {late} of them late, {parts} partly at first"
-    return Check("Nebulox orders were paid by its callbacks", len(paid) == len(due), detail)
+    return Check(f"{CALLED_BACK[name]} orders were paid by its callbacks", len(paid) == len(due), detail)
 
 
 def _check_callbacks(posted: dict[str, Any], kept: Counter[str]) -> Check:

@@ -18,12 +18,14 @@ from workers.cli.demo.orders import CALLED_BACK
 from workers.cli.errors import CommandFailed
 from workers.cli.sandbox_callbacks import name_address, read_listening
 from workers.cli.up import read_processes
+from workers.embedded.sandbox.providers.registry import STAND_INS
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.sandbox.process import SandboxProcess
     from workers.store.database import Database
 
+PROVIDERS = tuple(each.name for each in STAND_INS)
 RECEIVER = "demo"
 WORKERS = 2
 #: The receiver's first answers are refusals: retries are part of the picture.
@@ -52,7 +54,7 @@ class Stand:
     def calls(self) -> list[dict[str, Any]]:
         """Every create that the sandbox's providers saw."""
         found: list[dict[str, Any]] = []
-        for provider in ("nebulox", "zeroxhost"):
+        for provider in PROVIDERS:
             query = {"provider": provider, "operation": "create", "limit": "0"}
             answer = self.http.get(f"{self.sandbox.control_url}/calls", params=query).raise_for_status().json()
             found += answer["calls"]
@@ -81,7 +83,7 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
 
     with contextlib.ExitStack() as parts:
         sandbox = parts.enter_context(SandboxProcess(log=log))
-        settle_in(home, sandbox.url)
+        settle_in(home, sandbox.url, PROVIDERS)
         config = load_settings()
         configure_logging("json", "info", log)
         config.secret_keys()
@@ -104,7 +106,7 @@ def _take_line(stand: Stand, log: TextIO, line: str) -> None:
     url = read_listening(line)
     if url is None:
         return
-    if name_address(stand.sandbox.control_url, f"{url}/callbacks/{CALLED_BACK}"):
+    if all(name_address(stand.sandbox.control_url, name, f"{url}/callbacks/{name}") for name in CALLED_BACK):
         stand.told.set()
     else:
         stand.failed.append(CommandFailed("the sandbox does not take the address for callbacks"))

@@ -12,6 +12,7 @@ import threading
 
 from workers.embedded.sandbox.application import Options, build_application, serve
 from workers.embedded.sandbox.control import MAX_LIFETIME_SECONDS
+from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.embedded.sandbox.wire import InputError
 
 
@@ -20,8 +21,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers.embedded.sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8410, help="0 picks a free one (default: %(default)s)")
-    parser.add_argument("--nebulox-key", default=defaults.nebulox_key, help="default: %(default)s")
-    parser.add_argument("--zeroxhost-key", default=defaults.zeroxhost_key, help="default: %(default)s")
+    for kind in STAND_INS:
+        parser.add_argument(f"--{kind.name}-key", default=kind.sandbox_key(), help="default: %(default)s")
     parser.add_argument(
         "--lifetime-seconds", type=int, default=defaults.lifetime_seconds, help="of an invoice (default: %(default)s)"
     )
@@ -29,7 +30,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--receiver-secret", action="append", default=[], help="whsec_…, valid at every receiver; may be repeated"
     )
-    parser.add_argument("--callback-url", help="where Nebulox's callbacks are posted (default: nowhere)")
+    parser.add_argument(
+        "--callback-url",
+        action="append",
+        default=[],
+        metavar="[PROVIDER=]URL",
+        help="where a provider's callbacks are posted (default: nowhere); may be repeated",
+    )
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65535:
@@ -42,17 +49,16 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     arguments = read_arguments()
     options = Options(
-        nebulox_key=arguments.nebulox_key,
-        zeroxhost_key=arguments.zeroxhost_key,
+        keys={kind.name: getattr(arguments, f"{kind.name}_key") for kind in STAND_INS},
         lifetime_seconds=arguments.lifetime_seconds,
         seed=arguments.seed,
         receiver_secrets=arguments.receiver_secret,
-        callback_url=arguments.callback_url,
+        callback_urls=arguments.callback_url,
     )
     try:
         asyncio.run(run(arguments, options))
     except InputError as problem:
-        option = "--callback-url" if str(problem).startswith("url: ") else "--receiver-secret"
+        option = "--callback-url" if str(problem).startswith(("url: ", "provider: ")) else "--receiver-secret"
         print(f"argument {option}: {problem}", file=sys.stderr)
         return 2
     except OSError as problem:

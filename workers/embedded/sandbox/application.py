@@ -1,23 +1,23 @@
-"""The sandbox as one web application: both providers, the control address, the receivers."""
+"""The sandbox as one web application: every provider, the control address, the receivers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from aiohttp import web
 
-from workers.embedded.sandbox.callback_control import CallbackControl, check_url
+from workers.embedded.sandbox.callback_control import CallbackControl
 from workers.embedded.sandbox.control import Control, answering
 from workers.embedded.sandbox.desk import Calls
 from workers.embedded.sandbox.invoices import Lifetime
-from workers.embedded.sandbox.nebulox import Nebulox
+from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.embedded.sandbox.receiver import Receiver
 from workers.embedded.sandbox.script import Script
+from workers.embedded.sandbox.stand_in import Given, StandIn
 from workers.embedded.sandbox.wire import MAX_BODY_BYTES
-from workers.embedded.sandbox.zeroxhost import Zeroxhost
 
 #: Seconds that calls held by a fault get when the sandbox is told to stop.
 STOP_SECONDS = 0.2
@@ -27,38 +27,41 @@ STOP_SECONDS = 0.2
 class Options:
     """What the command line sets. `seed` None: other ids, addresses and amounts on every start."""
 
-    nebulox_key: str = "sandbox-nebulox-key"
-    zeroxhost_key: str = "sandbox-zeroxhost-key"
+    keys: Mapping[str, str] = field(default_factory=dict)  #: by provider; others have ``sandbox-NAME-key``
     lifetime_seconds: int = 900
     seed: int | None = None
     receiver_secrets: list[str] = field(default_factory=list)
-    callback_url: str | None = None
+    callback_urls: Sequence[str] = ()  #: ``PROVIDER=URL``, or an address alone where only one calls back
 
 
-def build_application(options: Options) -> web.Application:
+def build_application(options: Options, kinds: Sequence[type[StandIn]] = STAND_INS) -> web.Application:
     """All routes over fresh, empty state. Raises InputError for a receiver secret or an address that can't be used."""
     random, calls = Random(options.seed), Calls()  # noqa: S311 - made-up ids, repeatable by their seed
     script = Script(random)
-    lifetimes = {name: Lifetime(options.lifetime_seconds) for name in ("nebulox", "zeroxhost")}
-    nebulox = Nebulox(options.nebulox_key, lifetimes["nebulox"], random, script, calls)
-    zeroxhost = Zeroxhost(options.zeroxhost_key, lifetimes["zeroxhost"], random, script, calls)
-    books = {"nebulox": nebulox.invoices, "zeroxhost": zeroxhost.invoices}
-    nebulox.courier.url = None if options.callback_url is None else check_url(options.callback_url)
-    control = Control(books, lifetimes, script, calls)
+    stand_ins: dict[str, StandIn] = {}
+    for kind in kinds:
+        key = options.keys.get(kind.name, kind.sandbox_key())
+        stand_ins[kind.name] = kind(Given(key, Lifetime(options.lifetime_seconds), random, script, calls))
+    callbacks = CallbackControl(stand_ins)
+    for given in options.callback_urls:
+        callbacks.set_url(given)
     application = web.Application(client_max_size=MAX_BODY_BYTES)
-    application.add_routes(nebulox.routes("/nebulox"))
-    application.add_routes(zeroxhost.routes("/zeroxhost"))
-    application.add_routes(control.routes("/control"))
-    application.add_routes(CallbackControl(nebulox.courier, nebulox.invoices).routes("/control"))
-    application.cleanup_ctx.append(nebulox.courier.run)
+    for name, stand_in in stand_ins.items():
+        application.add_routes(stand_in.routes(f"/{name}"))
+        if stand_in.courier is not None:
+            application.cleanup_ctx.append(stand_in.courier.run)
+    application.add_routes(Control(stand_ins, script, calls).routes("/control"))
+    application.add_routes(callbacks.routes("/control"))
     application.add_routes(Receiver(options.receiver_secrets).routes("/receiver"))
-    application.add_routes([web.get("/", answering(_greet))])
+    application.add_routes([web.get("/", answering(_greet((*stand_ins, "control", "receiver"))))])
     return application
 
 
-async def _greet(request: web.Request) -> object:
-    origin = f"http://{request.host}"
-    return {"sandbox": "ok", **{name: f"{origin}/{name}" for name in ("nebulox", "zeroxhost", "control", "receiver")}}
+def _greet(names: Sequence[str]) -> Callable[[web.Request], Awaitable[object]]:
+    async def greet(request: web.Request) -> object:
+        return {"sandbox": "ok", **{name: f"http://{request.host}/{name}" for name in names}}
+
+    return greet
 
 
 async def serve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +10,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from workers.embedded.sandbox.callbacks import Courier
+from workers.embedded.sandbox.callbacks import Callback, Courier
 from workers.embedded.sandbox.control import answering, read_limit
-from workers.embedded.sandbox.invoices import Invoices
 from workers.embedded.sandbox.markers import read_markers
 from workers.embedded.sandbox.quirks import read_quirks
-from workers.embedded.sandbox.wire import InputError, read_object, refuse_unknown, take_text
+from workers.embedded.sandbox.stand_in import StandIn
+from workers.embedded.sandbox.wire import InputError, read_object, refuse_unknown, take_choice, take_text
 
 COUNTS = ("sent", "answered", "given_up", "lost", "forged", "forged_refused", "forged_answered")
 
@@ -22,9 +23,15 @@ COUNTS = ("sent", "answered", "given_up", "lost", "forged", "forged_refused", "f
 class CallbackControl:
     """The control address's part that is about callbacks."""
 
-    def __init__(self, courier: Courier, invoices: Invoices) -> None:
-        self._courier = courier
-        self._invoices = invoices
+    def __init__(self, stand_ins: Mapping[str, StandIn]) -> None:
+        self._couriers = {name: each.courier for name, each in stand_ins.items() if each.courier is not None}
+        self._invoices = {name: stand_ins[name].invoices for name in self._couriers}
+
+    def set_url(self, given: str) -> None:
+        """``PROVIDER=URL``, or an address alone: post there as soon as the application runs. Raises InputError."""
+        name, _, url = given.partition("=")
+        named = name.isidentifier()
+        self._courier_of({"provider": name} if named else {}).url = check_url(url if named else given)
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What is served under the prefix."""
@@ -37,46 +44,65 @@ class CallbackControl:
 
     async def _list(self, request: web.Request) -> object:
         query = request.query
-        refuse_unknown(query, "order_id", "limit")
+        refuse_unknown(query, "provider", "order_id", "limit")
         limit = read_limit(query.get("limit", "1000"))
-        kept = self._courier.kept
+        couriers = {self._name_of(query): self._courier_of(query)} if "provider" in query else self._couriers
+        kept = heapq.merge(*(courier.kept for courier in couriers.values()), key=_written_at)
         found = [one for one in kept if query.get("order_id", one.order_id) == one.order_id]
         shown = [one.view() for one in (found[-limit:] if limit else found)]
-        return {**self._state(), "count": len(found), "callbacks": shown}
+        return {**_state(couriers), "count": len(found), "callbacks": shown}
 
     async def _point(self, request: web.Request) -> object:
         fields = await read_object(request)
-        refuse_unknown(fields, "url")
-        self._courier.point_at(None if fields.get("url") is None else check_url(take_text(fields, "url")))
-        return self._state()
+        refuse_unknown(fields, "provider", "url")
+        courier = self._courier_of(fields)
+        courier.point_at(None if fields.get("url") is None else check_url(take_text(fields, "url")))
+        return _state({self._name_of(fields): courier})
 
     async def _clear(self, request: web.Request) -> object:
-        self._courier.kept.clear()
-        self._courier.counts.clear()
-        return self._state()
+        for courier in self._couriers.values():
+            courier.kept.clear()
+            courier.counts.clear()
+        return _state(self._couriers)
 
     async def _send(self, request: web.Request) -> object:
         fields = await read_object(request)
-        refuse_unknown(fields, "order_id", "ref", "word", "quirks")
-        if self._courier.url is None:
+        refuse_unknown(fields, "provider", "order_id", "ref", "word", "quirks")
+        courier, invoices = self._courier_of(fields), self._invoices[self._name_of(fields)]
+        if courier.url is None:
             raise InputError("url: no callback address is set", 409)
         word = take_text(fields, "word") if fields.get("word") is not None else None
         quirks = take_text(fields, "quirks") if fields.get("quirks") is not None else None
         asked = {} if quirks is None else read_quirks(read_markers(f"~callback:{quirks}~"), 1)
         name = "ref" if "ref" in fields else "order_id"
-        find = self._invoices.find if name == "ref" else self._invoices.find_order
+        find = invoices.find if name == "ref" else invoices.find_order
         invoice = find(take_text(fields, name), time.time())
         if invoice is None:
             raise InputError(f"{name}: no such invoice", 404)
-        return {"callbacks": [one.view() for one in self._courier.send(invoice, word, asked)]}
+        return {"callbacks": [one.view() for one in courier.send(invoice, word, asked)]}
 
-    def _state(self) -> Mapping[str, Any]:
-        counts = self._courier.counts
-        return {
-            "url": self._courier.url,
-            "waiting": self._courier.waiting(),
-            **{name: counts[name] for name in COUNTS},
-        }
+    def _courier_of(self, fields: Mapping[str, Any]) -> Courier:
+        return self._couriers[self._name_of(fields)]
+
+    def _name_of(self, fields: Mapping[str, Any]) -> str:
+        """Of the provider that is meant; it need not be named where only one calls back. Raises InputError."""
+        names = tuple(self._couriers)
+        return names[0] if len(names) == 1 and "provider" not in fields else take_choice(fields, "provider", names)
+
+
+def _written_at(callback: Callback) -> float:
+    return callback.at
+
+
+def _state(couriers: Mapping[str, Courier]) -> Mapping[str, Any]:
+    """Where callbacks go, by provider (``url``: where there is one alone), and how many there were."""
+    urls = {name: courier.url for name, courier in couriers.items()}
+    return {
+        "url": next(iter(urls.values())) if len(urls) == 1 else None,
+        "urls": urls,
+        "waiting": sum(courier.waiting() for courier in couriers.values()),
+        **{name: sum(courier.counts[name] for courier in couriers.values()) for name in COUNTS},
+    }
 
 
 def check_url(url: str) -> str:

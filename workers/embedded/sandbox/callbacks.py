@@ -9,7 +9,7 @@ import heapq
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from aiohttp import web
 
 from workers.embedded.sandbox.invoices import OPEN, Invoice, Invoices
 from workers.embedded.sandbox.markers import read_markers
-from workers.embedded.sandbox.nebulox_callbacks import SIGNATURE_HEADER, forge_body, sign, write_body
 from workers.embedded.sandbox.quirks import Quirks, read_quirks
 from workers.embedded.sandbox.script import Script
 
@@ -31,6 +30,19 @@ EARLY_SECONDS = 5.0
 MAX_POSTS, MAX_WAITING, MAX_KEPT = 16, 10_000, 100_000
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a provider calls back. ``seal`` gives the body as it is posted (some sign inside it) and its headers."""
+
+    word_of: Callable[[Invoice], str]  #: its word for an invoice as it is
+    quiet_words: frozenset[str]  #: of which it tells nobody
+    final_words: frozenset[str]  #: after which none comes that `reordered` could hold back for
+    write: Callable[[Invoice, str, Quirks], bytes]
+    paid_word: str
+    forge: Callable[[Invoice], bytes]  #: says ``paid_word``, as somebody without the key would post it
+    seal: Callable[[bytes, str], tuple[bytes, Mapping[str, str]]]
+
+
 @dataclass(slots=True)
 class Callback:
     """One callback. `ended`: waiting, answered (2xx), refused (a forged one, not 2xx), given_up, lost."""
@@ -41,7 +53,7 @@ class Callback:
     word: str
     at: float
     body: bytes
-    signature: str
+    headers: Mapping[str, str]
     forged: bool = False
     ended: str = "waiting"
     tries: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +72,7 @@ class Callback:
             "status": self.tries[-1]["status"] if self.tries else None,
             "tries": self.tries,
             "digest": hashlib.sha256(self.body).hexdigest(),
-            "signature": self.signature,
+            "signature": ", ".join(self.headers.values()),
             "body": self.body.decode("utf-8", "replace"),
         }
 
@@ -68,9 +80,10 @@ class Callback:
 class Courier:
     """Watches one provider's invoices. Without an address it does nothing, and costs nothing."""
 
-    def __init__(self, key: str, words: Callable[[Invoice], str], invoices: Invoices, script: Script) -> None:
+    def __init__(self, key: str, style: Style, invoices: Invoices, script: Script) -> None:
         self._key = key
-        self._words = words
+        self._style = style
+        self._words = style.word_of
         self._invoices = invoices
         self._script = script
         self.url: str | None = None
@@ -126,7 +139,7 @@ class Courier:
 
     def changed(self, invoice: Invoice) -> None:
         """An invoice is something else now: post that, where the provider has a word for it."""
-        if self.url is not None and self._words(invoice) != "PENDING":
+        if self.url is not None and self._words(invoice) not in self._style.quiet_words:
             self._tell(invoice)
 
     async def settle(self, ref: str | None) -> None:
@@ -154,19 +167,22 @@ class Courier:
 
     def _post(self, invoice: Invoice, word: str, quirks: Quirks) -> list[Callback]:
         """What the quirks make of one callback, on its way: none, one or several."""
-        right = self._write(invoice, word, write_body(invoice, word, quirks))
+        body = self._style.write(invoice, word, quirks)
+        right = self._write(invoice, word, body)
         if quirks.get("lost") in {0, invoice.callbacks}:
             self._end(right, "lost")
             self.kept.append(right)
             return [right]
-        if "reordered" in quirks and word not in {"COMPLETED", "EXPIRED"} and invoice.ref not in self._held:
+        if "reordered" in quirks and word not in self._style.final_words and invoice.ref not in self._held:
             self.kept.append(right)
             self._held[invoice.ref] = right
             return [right]
         is_forged = "forged" in quirks or "forged_only" in quirks
-        going = [self._write(invoice, "COMPLETED", forge_body(invoice), forged=True)] if is_forged else []
+        going = (
+            [self._write(invoice, self._style.paid_word, self._style.forge(invoice), forged=True)] if is_forged else []
+        )
         if "forged_only" not in quirks:
-            going += [right, *([self._write(invoice, word, right.body)] if "twice" in quirks else [])]
+            going += [right, *([self._write(invoice, word, body)] if "twice" in quirks else [])]
         self.kept.extend(going)
         held = self._held.pop(invoice.ref, None)
         for callback in (*going, *([held] if held is not None else [])):
@@ -174,9 +190,9 @@ class Courier:
         return going
 
     def _write(self, invoice: Invoice, word: str, body: bytes, *, forged: bool = False) -> Callback:
-        signature = sign(body, f"not {self._key}" if forged else self._key)
+        sealed, headers = self._style.seal(body, f"not {self._key}" if forged else self._key)
         return Callback(
-            invoice.provider, invoice.order_id, invoice.ref, word, time.time(), body, signature, forged=forged
+            invoice.provider, invoice.order_id, invoice.ref, word, time.time(), sealed, headers, forged=forged
         )
 
     def _start(self, callback: Callback, late_seconds: float) -> None:
@@ -218,7 +234,7 @@ class Courier:
         status: int | None = None
         found: dict[str, Any] = {"at": time.time(), "status": None, "error": None}
         callback.tries.append(found)
-        headers = {SIGNATURE_HEADER: callback.signature, "Content-Type": "application/json"}
+        headers = {**callback.headers, "Content-Type": "application/json"}
         if self._session is None or self.url is None:
             found["error"] = "there is no address"
             return None

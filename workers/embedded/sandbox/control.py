@@ -10,9 +10,10 @@ from aiohttp import web
 
 from workers.embedded.sandbox.desk import Call, Calls
 from workers.embedded.sandbox.faults import find_fault
-from workers.embedded.sandbox.invoices import Invoice, Invoices, Lifetime
+from workers.embedded.sandbox.invoices import Invoice
 from workers.embedded.sandbox.quirks import find_quirk
 from workers.embedded.sandbox.script import Script
+from workers.embedded.sandbox.stand_in import StandIn
 from workers.embedded.sandbox.wire import (
     Digits,
     InputError,
@@ -27,10 +28,6 @@ from workers.embedded.sandbox.wire import (
     write_json,
 )
 
-#: The documented calls of each provider, by the names the control address uses.
-OPERATIONS = {"nebulox": ("create", "verify", "callback"), "zeroxhost": ("create", "look_up", "list")}
-PROVIDERS = tuple(OPERATIONS)
-
 MAX_LIFETIME_SECONDS = 365 * 86400
 MAX_RULES = 1_000
 
@@ -38,11 +35,11 @@ MAX_RULES = 1_000
 class Control:
     """Everything under `/control`."""
 
-    def __init__(
-        self, invoices: Mapping[str, Invoices], lifetimes: Mapping[str, Lifetime], script: Script, calls: Calls
-    ) -> None:
-        self._invoices = invoices
-        self._lifetimes = lifetimes
+    def __init__(self, stand_ins: Mapping[str, StandIn], script: Script, calls: Calls) -> None:
+        self._stand_ins = stand_ins
+        self._providers = tuple(stand_ins)
+        self._invoices = {name: each.invoices for name, each in stand_ins.items()}
+        self._lifetimes = {name: each.lifetime for name, each in stand_ins.items()}
         self._script = script
         self._calls = calls
 
@@ -101,7 +98,7 @@ class Control:
         fields = await read_object(request)
         refuse_unknown(fields, "provider", "seconds")
         seconds = take_whole(fields, "seconds", 1, MAX_LIFETIME_SECONDS)
-        for provider in PROVIDERS if "provider" not in fields else (take_choice(fields, "provider", PROVIDERS),):
+        for provider in self._read_providers(fields.get("provider")):
             self._lifetimes[provider].seconds = seconds
         return {provider: lifetime.seconds for provider, lifetime in self._lifetimes.items()}
 
@@ -112,12 +109,12 @@ class Control:
         now = time.time()
         found = [
             invoice
-            for provider in _read_providers(query.get("provider"))
+            for provider in self._read_providers(query.get("provider"))
             for invoice in self._invoices[provider].newest(0, len(self._invoices[provider]), now)
             if query.get("order_id", invoice.order_id) == invoice.order_id
         ]
         found.sort(key=lambda invoice: invoice.created_at, reverse=True)
-        created = {provider: self._count_made(provider, query.get("order_id")) for provider in PROVIDERS}
+        created = {provider: self._count_made(provider, query.get("order_id")) for provider in self._providers}
         return {"count": len(found), "created": created, "invoices": [each.view() for each in found[: limit or None]]}
 
     def _count_made(self, provider: str, order_id: str | None) -> dict[str, int]:
@@ -128,7 +125,7 @@ class Control:
         query = request.query
         refuse_unknown(query, "provider", "operation", "order_id", "limit")
         limit = read_limit(query.get("limit", "0"))
-        _read_providers(query.get("provider"))
+        self._read_providers(query.get("provider"))
         wanted = {name: query[name] for name in ("provider", "operation", "order_id") if name in query}
         found = [call for call in self._calls.seen if _matches(call, wanted)]
         return {
@@ -146,9 +143,11 @@ class Control:
         refuse_unknown(fields, "provider", "operation", "fault", "argument", "times", "probability", "match")
         if len(self._script.rules) >= MAX_RULES:
             raise InputError(f"fault: there are {MAX_RULES} already; DELETE /control/faults forgets them")
-        provider = take_choice(fields, "provider", PROVIDERS)
+        provider = take_choice(fields, "provider", self._providers)
         name = take_text(fields, "fault")
-        operation = take_choice({"operation": "create", **fields}, "operation", OPERATIONS[provider])
+        operation = take_choice(
+            {"operation": "create", **fields}, "operation", self._stand_ins[provider].operation_names()
+        )
         fault = find_quirk(name) if operation == "callback" else find_fault(name)
         argument = take_number(fields, "argument", fault.low, fault.high, fault.default)
         rule = self._script.add(
@@ -169,9 +168,15 @@ class Control:
         self._script.rules.clear()
         return {"faults": []}
 
+    def _read_providers(self, provider: object) -> tuple[str, ...]:
+        """The provider named, or all of them. Raises InputError."""
+        if provider is None:
+            return self._providers
+        return (take_choice({"provider": provider}, "provider", self._providers),)
+
     def _find(self, fields: Mapping[str, Any]) -> Invoice:
         """The invoice named by `ref`, or the newest of `order_id`. Raises InputError (404 when there is none)."""
-        invoices = self._invoices[take_choice(fields, "provider", PROVIDERS)]
+        invoices = self._invoices[take_choice(fields, "provider", self._providers)]
         name = "ref" if "ref" in fields else "order_id"
         wanted = take_text(fields, name)
         find = invoices.find if name == "ref" else invoices.find_order
@@ -205,10 +210,6 @@ def read_limit(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise InputError("limit: must be a whole number, 0 for all")
     return int(text)
-
-
-def _read_providers(provider: str | None) -> tuple[str, ...]:
-    return PROVIDERS if provider is None else (take_choice({"provider": provider}, "provider", PROVIDERS),)
 
 
 def _matches(call: Call, wanted: Mapping[str, str]) -> bool:

@@ -94,6 +94,7 @@ class Operation:
     identify: Identify
     act: Act
     settle: Settle | None = None  #: what has to be over before a right answer is sent
+    marked: str | None = None  #: what markers call it, where that is not its name
 
 
 class Desk:
@@ -136,7 +137,7 @@ class Desk:
     async def _respond(self, request: web.Request, operation: Operation, call: Call) -> web.StreamResponse | None:
         fields = await operation.read(request)
         call.order_id, subject = operation.identify(fields)
-        due = self._script.take(self.provider, operation.name, subject)
+        due = self._script.take(self.provider, operation.name, subject, operation.marked or operation.name)
         if due is None:
             answer = operation.act(request, fields, call)
             if operation.settle is not None:

@@ -16,6 +16,9 @@ from aiohttp import web
 from workers.embedded.sandbox.bounds import Bounds
 from workers.embedded.sandbox.wire import Answer, InputError
 
+#: What providers call the times in their answers.
+TIME_FIELDS = frozenset({"date", "expired_at", "created_at", "updated_at"})
+
 #: The longest any fault holds a connection, in seconds.
 MAX_HOLD_SECONDS = 3600.0
 
@@ -140,16 +143,19 @@ async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
 
 
 async def play_clock_off(turn: Turn) -> web.StreamResponse | None:
-    """The provider's clock shows another time: 0xhost's answer tells it, Nebulox's too, and expiries are by it."""
+    """The provider's clock shows another time, and expiries are by it: in epoch seconds or as instants."""
     answer = turn.act()
-    document = cast("dict[str, dict[str, Any]]", answer.payload)
-    told = document["data"] if "data" in document else document["result"]
-    for field in told.keys() & {"date", "expired_at"}:
-        told[field] = int(told[field]) + int(turn.argument)
-    for field in told.keys() & {"created_at", "updated_at"}:
-        moved = datetime.fromisoformat(told[field]) + timedelta(seconds=int(turn.argument))
-        told[field] = moved.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    document = cast("dict[str, Any]", answer.payload)
+    for told in (document, *(part for part in document.values() if isinstance(part, dict))):
+        for field in told.keys() & TIME_FIELDS:
+            told[field] = _move(told[field], int(turn.argument))
     return answer.response()
+
+
+def _move(time: int | str, seconds: int) -> int | str:
+    if isinstance(time, int):
+        return time + seconds
+    return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 async def play_not_json_object(turn: Turn) -> web.StreamResponse | None:

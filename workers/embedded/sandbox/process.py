@@ -76,15 +76,19 @@ class SandboxProcess:
     def url(self) -> str:
         return self._url
 
+    def provider_url(self, name: str) -> str:
+        """The `base_url` of an account at the provider of that name."""
+        return f"{self._url}/{name}"
+
     @property
     def nebulox_url(self) -> str:
-        """The `base_url` of a Nebulox account."""
-        return f"{self._url}/nebulox"
+        """Short for `provider_url("nebulox")`."""
+        return self.provider_url("nebulox")
 
     @property
     def zeroxhost_url(self) -> str:
-        """The `base_url` of a 0xhost account."""
-        return f"{self._url}/zeroxhost"
+        """Short for `provider_url("zeroxhost")`."""
+        return self.provider_url("zeroxhost")
 
     @property
     def control_url(self) -> str:

@@ -66,17 +66,19 @@ class Script:
         self.rules.append(rule)
         return rule
 
-    def take(self, provider: str, operation: str, subject: str) -> Due | None:
-        """The fault for this call, counted as fired. Raises InputError for a marker that can't be read."""
-        marked = self._take_marked(provider, operation, subject)
+    def take(self, provider: str, operation: str, subject: str, marked_as: str) -> Due | None:
+        """The fault for this call, counted as fired. Raises InputError for a marker that can't be read.
+
+        ``marked_as``: what markers call the operation.
+        """
+        marked = self._take_marked(provider, marked_as, subject)
         if marked is not None:
             return marked
         rule = self.take_rule(provider, operation, subject)
         return None if rule is None else Due(rule.name, find_fault(rule.name), rule.argument)
 
     def _take_marked(self, provider: str, operation: str, subject: str) -> Due | None:
-        # A look-up and a verify are the same question, asked in each provider's own way.
-        faults = read_markers(subject).faults.get("look_up" if operation == "verify" else operation)
+        faults = read_markers(subject).faults.get(operation)
         if not faults:
             return None
         key = (provider, operation, subject)

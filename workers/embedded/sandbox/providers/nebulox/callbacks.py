@@ -41,9 +41,9 @@ def forge_body(invoice: Invoice) -> bytes:
     return write_json(_fields(invoice, "COMPLETED") | {"txId": "f0" * 32}).encode()
 
 
-def sign(body: bytes, key: str) -> str:
-    """The value of X-Hash."""
-    return hmac.digest(key.encode(), body, hashlib.sha256).hex()
+def seal(body: bytes, key: str) -> tuple[bytes, dict[str, str]]:
+    """The body as it is, and the header that signs it."""
+    return body, {SIGNATURE_HEADER: hmac.digest(key.encode(), body, hashlib.sha256).hex()}
 
 
 def _fields(invoice: Invoice, word: str) -> dict[str, object]:

@@ -7,15 +7,14 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from random import Random
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
-from workers.embedded.sandbox.callbacks import Courier
+from workers.embedded.sandbox.callbacks import Style
 from workers.embedded.sandbox.coins import COINS, convert
-from workers.embedded.sandbox.desk import Call, Calls, Desk, Dialect, Operation
+from workers.embedded.sandbox.desk import Call, Dialect, Operation
 from workers.embedded.sandbox.invoices import (
     CONFIRMING,
     EXPIRED,
@@ -23,13 +22,13 @@ from workers.embedded.sandbox.invoices import (
     PAID,
     PARTIAL,
     Invoice,
-    Invoices,
-    Lifetime,
     plan_step,
 )
 from workers.embedded.sandbox.markers import read_markers
+from workers.embedded.sandbox.providers.nebulox.callbacks import forge_body, seal, write_body
+from workers.embedded.sandbox.providers.nebulox.demo import DEMO
 from workers.embedded.sandbox.quirks import read_quirks
-from workers.embedded.sandbox.script import Script
+from workers.embedded.sandbox.stand_in import Given, StandIn
 from workers.embedded.sandbox.wire import (
     Answer,
     Digits,
@@ -53,24 +52,41 @@ def fail(status: int, message: str) -> Answer:
     return Answer(status, {"message": message, "result": [], "meta": {}})
 
 
-class Nebulox:
+def word_of(invoice: Invoice) -> str:
+    """Nebulox's status word."""
+    return invoice.word or WORDS[invoice.status]
+
+
+class Nebulox(StandIn):
     """`POST /api/invoice/create` and `POST /api/invoice/verify` under a prefix."""
 
-    def __init__(self, api_key: str, lifetime: Lifetime, random: Random, script: Script, calls: Calls) -> None:
-        self._api_key = api_key
-        self._lifetime = lifetime
-        self._random = random
+    name = "nebulox"
+    title = "Nebulox"
+    operations = ("create", "verify")
+    callbacks = Style(
+        word_of=word_of,
+        quiet_words=frozenset({"PENDING"}),
+        final_words=frozenset({"COMPLETED", "EXPIRED"}),
+        write=write_body,
+        paid_word="COMPLETED",
+        forge=forge_body,
+        seal=seal,
+    )
+    demo = DEMO
+
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
         self._gateway_id, self._user_id = self._new_id(), self._new_id()
-        self._next_number = 100_000 + random.randrange(800_000)
-        self.invoices = Invoices(random)
-        dialect = Dialect(fail, self._refuse_key, lambda: fail(400, "Order refused"), self._tell_created)
-        self.desk = Desk("nebulox", dialect, self.invoices, script, calls)
-        self.courier = Courier(api_key, word_of, self.invoices, script)
-        self.invoices.watcher = self.courier
+        self._next_number = 100_000 + self.random.randrange(800_000)
+
+    def dialect(self) -> Dialect:
+        """Refusals look like successes, with an empty list for a result."""
+        return Dialect(fail, self._refuse_key, lambda: fail(400, "Order refused"), self._tell_created)
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
-        create = Operation("create", read_object, self._identify, self._create, self.courier.settle)
-        verify = Operation("verify", read_object, self._identify_tracked, self._verify)
+        """Create, verify, and the page that a customer would see."""
+        create = Operation("create", read_object, self._identify, self._create, settle=self.settle)
+        verify = Operation("verify", read_object, self._identify_tracked, self._verify, marked="look_up")
         return [
             web.post(f"{prefix}/api/invoice/create", self.desk.handler(create)),
             web.post(f"{prefix}/api/invoice/verify", self.desk.handler(verify)),
@@ -86,7 +102,7 @@ class Nebulox:
         return (None, "") if invoice is None else (invoice.order_id, invoice.subject)
 
     def _create(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
-        if fields.get("apiKey") != self._api_key:
+        if fields.get("apiKey") != self.api_key:
             return self._refuse_key()
         order_id = take_text(fields, "orderId")
         price, amount = _read_money(fields)
@@ -102,7 +118,7 @@ class Nebulox:
             pay_amount=amount or convert(Decimal(price or "0"), coin_of_account, 8),
             pay_currency=coin_of_account.symbol,
             request=keep_fields(request, fields, "apiKey"),
-            detail={"price": price, "origin": f"http://{request.host}/nebulox", **chosen},
+            detail={"price": price, "origin": f"http://{request.host}/{self.name}", **chosen},
         )
         call.ref = invoice.ref
         return self._tell_created(invoice)
@@ -112,13 +128,13 @@ class Nebulox:
         read_quirks(markers, 1)
         now = time.time()
         invoice = Invoice(
-            provider="nebulox",
+            provider=self.name,
             ref=self._new_id(),
             number=self._next_number,
             order_id=order_id,
             subject=order_id,
             created_at=now,
-            expires_at=int(now) + (markers.lifetime_seconds or self._lifetime.seconds),
+            expires_at=int(now) + (markers.lifetime_seconds or self.lifetime.seconds),
             **fields,
         )
         self._next_number += 1
@@ -149,7 +165,7 @@ class Nebulox:
         return Answer(201, {"message": "Operation was successful.", "result": result, "meta": {}})
 
     def _verify(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
-        if fields.get("apiKey") != self._api_key:
+        if fields.get("apiKey") != self.api_key:
             return self._refuse_key()
         code = fields.get("trackingCode")
         if isinstance(code, bool) or not isinstance(code, int | str):
@@ -191,12 +207,7 @@ class Nebulox:
         return fail(406, "This gateway is not active")
 
     def _new_id(self) -> str:
-        return str(UUID(int=self._random.getrandbits(128), version=4))
-
-
-def word_of(invoice: Invoice) -> str:
-    """Nebulox's status word."""
-    return invoice.word or WORDS[invoice.status]
+        return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
 def format_instant(epoch_seconds: float) -> str:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from random import Random
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
 from workers.embedded.sandbox.coins import COINS, Coin, convert, make_address
-from workers.embedded.sandbox.desk import Call, Calls, Desk, Dialect, Operation
+from workers.embedded.sandbox.demo import Kind
+from workers.embedded.sandbox.desk import Call, Dialect, Operation
 from workers.embedded.sandbox.invoices import (
     CONFIRMING,
     EXPIRED,
@@ -22,12 +22,10 @@ from workers.embedded.sandbox.invoices import (
     PAID,
     PARTIAL,
     Invoice,
-    Invoices,
-    Lifetime,
     plan_step,
 )
 from workers.embedded.sandbox.markers import read_markers
-from workers.embedded.sandbox.script import Script
+from workers.embedded.sandbox.stand_in import Given, StandIn
 from workers.embedded.sandbox.wire import Answer, InputError, RawJSON, keep_fields, read_object, take_text
 
 #: A fresh row says "Paying" already; whether the last word is capitalised varies from row to row, as documented.
@@ -41,6 +39,42 @@ PAY_PLACES = 10
 
 CURRENCIES = ("EUR", "USD")
 MAX_PAGE = 1_000
+
+_PAID = "~lifetime:12~pay:{}~"
+
+
+def _paid(seconds: str) -> Kind:
+    return Kind("paid", "paid", _PAID.format(seconds))
+
+
+def _faulty(fault: str, calls: int = 2) -> Kind:
+    return Kind(f"{fault.partition('=')[0]}, then paid", "paid", f"~fault:{fault}{_PAID.format(2)}", calls)
+
+
+DEMO = (
+    _paid("1"),
+    _paid("2"),
+    Kind("expired", "expired", "~lifetime:4~"),
+    Kind("refused", "failed", prefix="refuse"),
+    Kind("confirmed, then paid", "paid", "~lifetime:15~confirm:1~pay:4~"),
+    _faulty("status=503"),
+    _paid("3"),
+    _faulty("accept_then_timeout=20"),
+    _paid("1.5"),
+    _faulty("truncated"),
+    Kind("underpaid", "expired", "~lifetime:6~underpay:1~"),
+    _faulty("html"),
+    _paid("2.5"),
+    _faulty("reset"),
+    _paid("4"),
+    Kind("expired", "expired", "~lifetime:7~"),
+    _faulty("duplicate"),
+    _faulty("delay=1", 1),
+    _paid("1"),
+    _faulty("garbage"),
+    _paid("3.5"),
+    _faulty("rate_limited=1"),
+)
 
 
 def fail(status: int, message: str) -> Answer:
@@ -56,19 +90,29 @@ async def read_query(request: web.Request) -> Mapping[str, Any]:
     return request.query
 
 
-class Zeroxhost:
+class Zeroxhost(StandIn):
     """`POST /API/invoice`, `GET /API/get_transation_by_track_id`, `GET /API/list_transactions` under a prefix."""
 
-    def __init__(self, api_key: str, lifetime: Lifetime, random: Random, script: Script, calls: Calls) -> None:
-        self._api_key = api_key
-        self._lifetime = lifetime
-        self._random = random
-        self._next_track = 100_000_000 + random.randrange(800_000_000)
-        self.invoices = Invoices(random)
-        dialect = Dialect(fail, self._refuse_key, lambda: refuse("Order refused"), self._tell_created)
-        self.desk = Desk("zeroxhost", dialect, self.invoices, script, calls)
+    name = "zeroxhost"
+    title = "0xhost"
+    operations = ("create", "look_up", "list")
+    demo = DEMO
+
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
+        self._next_track = 100_000_000 + self.random.randrange(800_000_000)
+
+    def dialect(self) -> Dialect:
+        """Orders are refused with status 200."""
+        return Dialect(fail, self._refuse_key, lambda: refuse("Order refused"), self._tell_created)
+
+    @staticmethod
+    def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, Any]:
+        """The provider sets the price; its markers go into the user's id."""
+        return {"order_id": name, "params": {"user_id": name + kind.markers, "server_id": f"demo-{number}"}}
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
+        """Create, look-up and list, and the text that a wallet would read from the QR code."""
         create = Operation("create", read_object, self._identify, self._create)
         look_up = Operation("look_up", read_query, self._identify_tracked, self._look_up)
         listing = Operation("list", read_query, lambda _fields: (None, ""), self._list)
@@ -91,7 +135,7 @@ class Zeroxhost:
         return (None, "") if invoice is None else (invoice.order_id, invoice.subject)
 
     def _create(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
-        if request.headers.get("x-api-key") != self._api_key:
+        if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
         other = "order_id" if "order_id" in fields else "server_id"
         problem = _find_bad_text(fields, "user_id", other)
@@ -114,10 +158,10 @@ class Zeroxhost:
         order_id, subject = self._identify(fields)
         markers = read_markers(subject)
         coin = coin or list(COINS.values())[len(self.invoices) % len(COINS)]
-        amount = f"{Decimal(self._random.randrange(500, 20_000)) / 100:.2f}"
+        amount = f"{Decimal(self.random.randrange(500, 20_000)) / 100:.2f}"
         now, track_id = time.time(), self._take_number()
         invoice = Invoice(
-            provider="zeroxhost",
+            provider=self.name,
             ref=str(track_id),
             number=track_id,
             order_id=order_id or "",
@@ -127,12 +171,12 @@ class Zeroxhost:
                 "amount": amount,
                 "currency": currency,
                 "network": fields.get("network") or coin.network,
-                "address": make_address(coin, self._random),
-                "qr_code": f"http://{request.host}/zeroxhost/qr/{track_id}",
+                "address": make_address(coin, self.random),
+                "qr_code": f"http://{request.host}/{self.name}/qr/{track_id}",
                 "order_id": fields.get("order_id") or self._new_id(),
             },
             created_at=now,
-            expires_at=int(now) + (markers.lifetime_seconds or self._lifetime.seconds),
+            expires_at=int(now) + (markers.lifetime_seconds or self.lifetime.seconds),
             pay_amount=convert(Decimal(amount), coin, PAY_PLACES),
             pay_currency=coin.symbol,
         )
@@ -144,7 +188,7 @@ class Zeroxhost:
     def _take_number(self) -> int:
         """Numbers rise, and tell nobody how many there are."""
         number = self._next_track
-        self._next_track += self._random.randrange(1, 9)
+        self._next_track += self.random.randrange(1, 9)
         return number
 
     def _tell_created(self, invoice: Invoice) -> Answer:
@@ -168,7 +212,7 @@ class Zeroxhost:
         return Answer(200, {"success": True, "transaction": transaction, "message": message, "data": data})
 
     def _look_up(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
-        if request.headers.get("x-api-key") != self._api_key:
+        if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
         invoice = self.invoices.find(fields.get("track_id", ""), time.time())
         if invoice is None:
@@ -177,7 +221,7 @@ class Zeroxhost:
         return Answer(200, {"success": True, "data": self._row(invoice)})
 
     def _list(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
-        if request.headers.get("x-api-key") != self._api_key:
+        if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
         per_page, page = _read_count(fields, "per_page", 10), _read_count(fields, "page", 1)
         per_page = min(per_page, MAX_PAGE)
@@ -220,7 +264,7 @@ class Zeroxhost:
         return fail(401, "Invalid API key")
 
     def _new_id(self) -> str:
-        return str(UUID(int=self._random.getrandbits(128), version=4))
+        return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
 def word_of(invoice: Invoice) -> str:

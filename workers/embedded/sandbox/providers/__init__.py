@@ -1,0 +1,1 @@
+"""The stand-ins: one file a provider, or a folder where that would be too long for one."""

@@ -1,0 +1,1 @@
+"""Nebulox's stand-in."""
