@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -12,9 +14,18 @@ from domain.account import Account
 from domain.exact_json import JsonError, read_json
 from domain.order import explain
 
-#: Names that stand in ``workers.providers.registry`` (a test holds the two together; config imports no workers).
-PROVIDERS = ("nebulox", "zeroxhost")
 MAX_KEY_FILE_BYTES = 4096
+
+
+def find_providers() -> tuple[str, ...]:
+    """The providers' names: each has a folder under ``workers/providers``. None of their code is imported for it."""
+    package = find_spec("workers.providers")
+    places = package.submodule_search_locations if package is not None else None
+    return tuple(sorted(module.name for module in iter_modules(places or ()) if module.ispkg))
+
+
+#: A test holds these and the registry together.
+PROVIDERS = find_providers()
 
 
 def read_accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Account]:

@@ -30,10 +30,22 @@ _CHANNEL = "workers.transport.channel:Claiming"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Methods that are one step, with a point before and a point after them. ``first``: only with this argument."""
+    """Methods that are one step, with a point before and a point after them. ``first``: only with this argument.
 
-    methods: tuple[str, ...]
+    ``adapters``: the method of this name of every provider's adapter.
+    """
+
+    methods: tuple[str, ...] = ()
     first: str | None = None
+    adapters: str | None = None
+
+    def paths(self) -> tuple[str, ...]:
+        """All of them, as ``module:Class.method``."""
+        if self.adapters is None:
+            return self.methods
+        from workers.providers.registry import PROVIDERS  # not at the top: without a point to arm it costs nothing
+
+        return tuple(f"{one.__module__}:{one.__qualname__}.{self.adapters}" for one in PROVIDERS.values())
 
 
 #: Steps by name; each has the points ``NAME.before`` and ``NAME.after``. After a claim that found nothing is no point.
@@ -42,11 +54,9 @@ STEPS: dict[str, Step] = {
     "message.ack": Step(("workers.transport.qos:QoS.forget",)),
     "order.commit": Step((f"{_STORE}.add_orders",)),
     "create.claim": Step((f"{_STORE}.claim_creates",)),
-    "create.call": Step(
-        ("workers.providers.nebulox.adapter:Nebulox.create", "workers.providers.zeroxhost.adapter:ZeroxHost.create"),
-    ),
+    "create.call": Step(adapters="create"),
     "check.claim": Step((f"{_STORE}.claim_invoices",), "check"),
-    "check.call": Step(("workers.providers.zeroxhost.adapter:ZeroxHost.look_up",)),
+    "check.call": Step(adapters="look_up"),
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge_and_take",)),
     "publish.claim": Step((f"{_STORE}.claim_publisher",)),
@@ -75,7 +85,7 @@ def arm(wanted: str) -> None:
         event.listen(Engine, SQL_POINTS[point], lambda *_: die())
         return
     name, _, side = point.rpartition(".")
-    for method in STEPS[name].methods:
+    for method in STEPS[name].paths():
         _wrap(method, side, STEPS[name].first, die)
 
 
