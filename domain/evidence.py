@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
+from typing import ClassVar
 
 from domain.status import Anomaly, Status
+
+
+class Source(StrEnum):
+    """Who says a piece of evidence: kept with it, and shown."""
+
+    CREATE = "create"
+    LOOK_UP = "look-up"
+    CALLBACK = "callback"
+    SHOP = "shop"
+    OPERATOR = "operator"
+    CLOCK = "clock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +28,11 @@ class Evidence:
 
     ``asked_at`` (UTC) is when it was asked. Judged, two count, by the database's clock: a look-up's, one that was asked
     when the invoice's time was over was the last; and a callback's, which is when it came.
+
+    ``source`` None: a create and a look-up may both bring it; the stage that asked says which.
     """
+
+    source: ClassVar[Source | None] = None
 
     asked_at: datetime | None = None
     raw: str | None = None
@@ -24,6 +41,8 @@ class Evidence:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(Evidence):
     """The provider made the invoice. Amounts keep every digit; ``None`` means that the answer did not say."""
+
+    source = Source.CREATE
 
     provider_ref: str  #: the provider's own id, the one it is asked by
     price: Decimal | None = None
@@ -53,6 +72,8 @@ class Said(Evidence):
 class OrderRefused(Said):
     """The provider does not want this order; repeating it makes no sense."""
 
+    source = Source.CREATE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsRefused(Said):
@@ -66,6 +87,8 @@ class ProviderRefused(Said):
     Nothing was made; like refused credentials it says nothing about the order, which waits.
     """
 
+    source = Source.CREATE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable(Said):
@@ -75,6 +98,8 @@ class Unreachable(Said):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt(Said):
     """The request was perhaps received and its answer is lost: time-out, reset, 5xx, a body that can't be read."""
+
+    source = Source.CREATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +113,14 @@ class RateLimited(Said):
 class Unreadable(Said):
     """A look-up's answer that can't be understood (not JSON, wrong shape, unknown invoice): changes nothing."""
 
+    source = Source.LOOK_UP
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen(Evidence):
     """What a look-up found. ``status`` is ``None`` for a word nobody documented: it changes nothing."""
+
+    source = Source.LOOK_UP
 
     status: Status | None
     word: str  #: the provider's own word
@@ -115,6 +144,8 @@ class CalledBack(Evidence):
     ``status`` None: a word nobody documented. ``only``: it fits this invoice and no other of its order.
     """
 
+    source = Source.CALLBACK
+
     status: Status | None
     word: str
     order_id: str | None = None
@@ -129,6 +160,8 @@ class CalledBack(Evidence):
 class ClockRanOut(Evidence):
     """A due time of the invoice has passed by the database's clock. ``in_call``: a create is under way right now."""
 
+    source = Source.CLOCK
+
     in_call: bool = False
 
 
@@ -136,15 +169,21 @@ class ClockRanOut(Evidence):
 class CancelRequested(Said):
     """The shop gives the order up."""
 
+    source = Source.SHOP
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRequested(Said):
     """An operator wants an invoice in doubt to be created again (``invoices redrive``)."""
 
+    source = Source.OPERATOR
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marked(Said):
     """An operator says what became of an invoice (``invoices mark``)."""
+
+    source = Source.OPERATOR
 
     status: Status
     by: str
@@ -154,6 +193,8 @@ class Marked(Said):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecheckRequested(Said):
     """An operator wants the provider to be asked now (``invoices recheck``)."""
+
+    source = Source.OPERATOR
 
     by: str
 

@@ -304,7 +304,7 @@ class EvidenceRecord(SQLModel, table=True):
     detail: str = Field(sa_type=Text)  #: JSON text of the evidence's fields
     raw: str | None = Field(default=None, sa_type=Text)  #: the source's own words, bounded
     verdict: str = Field(sa_type=String(16))
-    source: str | None = Field(default=None, sa_type=String(16))  #: create, look-up, callback, shop, operator
+    source: str | None = Field(default=None, sa_type=String(16))  #: a Source of ``domain/evidence.py``
     note: str | None = Field(default=None, sa_type=Text)  #: what is wrong, for a contradiction: ``kind: words``
 
 

@@ -50,7 +50,6 @@ class Provider(Protocol):
     """One payment provider. Adapters are stateless: they build a request, read the answer, set no status."""
 
     name: str
-    gives_expiry: bool  #: its create answer says when the invoice expires
     can_be_asked: bool  #: it has a documented look-up
     asked_by_reference: bool  #: by what a callback brought, not by its own id
 

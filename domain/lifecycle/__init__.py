@@ -5,8 +5,8 @@ No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` 
 schedules it. ``judges`` names the function for each kind of evidence.
 """
 
-from domain.lifecycle.case import LAST_LOOKS, references_of
+from domain.lifecycle.case import LAST_LOOKS
 from domain.lifecycle.creates import REFUSED_REASONS
 from domain.lifecycle.judges import decide
 
-__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "decide", "references_of"]
+__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "decide"]

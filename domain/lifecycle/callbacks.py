@@ -6,13 +6,14 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+from domain.asking import references_of
 from domain.callbacks import CLAIMS, is_news, objection, reading
 from domain.decision import Agenda, Decision, Stage
 from domain.evidence import (
     CalledBack,
 )
 from domain.exact_json import write_json
-from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, references_of, span
+from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, span
 from domain.lifecycle.moves import NOT_CALLED, move, step
 from domain.status import FINAL, TRANSITIONS, Anomaly, Status
 

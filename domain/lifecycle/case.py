@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from domain import schedule
+from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
 from domain.decision import InvoiceView, Policy
 from domain.evidence import Evidence, RateLimited, Seen
-from domain.exact_json import read_json
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.status import Status
 
@@ -36,18 +36,10 @@ class Case:
         return self.now + schedule.stretched(seconds, self.jitter)
 
 
-def references_of(invoice: Any) -> list[str]:
-    """What callbacks brought to ask the provider by, oldest first."""
-    return list(read_json(invoice.asked_by)) if invoice.asked_by else []
-
-
 def is_askable(case: Case, provider_ref: str | None = None, references: str | None = None) -> bool:
-    """Whether somebody can be asked about this invoice: by the provider's own id, or by what a callback brought."""
-    if not case.policy.can_be_asked:
-        return False
-    if case.policy.asked_by_reference:
-        return bool(references or case.invoice.asked_by)
-    return bool(provider_ref or case.invoice.provider_ref)
+    """Whether the provider can be asked about this invoice, also by what this decision is about to write."""
+    known = Known(provider_ref or case.invoice.provider_ref, references or case.invoice.asked_by)
+    return can_be_asked(known, case.policy)
 
 
 def end_of(case: Case) -> datetime | None:

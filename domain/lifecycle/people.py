@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from domain.asking import waits_for_callback
 from domain.decision import Decision, Stage, Verdict
 from domain.evidence import (
     CancelRequested,
@@ -43,7 +44,12 @@ def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:
     if case.status is Status.QUEUED:
         return Decision("ignored", note="the provider has not made it yet")
     if not is_askable(case):
-        silent = "its provider can't be asked" if not case.policy.can_be_asked else "nothing to ask by is known yet"
-        waits = case.policy.can_be_asked and case.policy.asked_by_reference
-        return Decision("ignored", note="no callback has brought what to ask by yet" if waits else silent)
+        return Decision("ignored", note=_why_not(case))
     return Decision("noted", agenda={Stage.CHECK: case.now})
+
+
+def _why_not(case: Case) -> str:
+    """Why nobody can be asked."""
+    if waits_for_callback(case.invoice, case.policy):
+        return "no callback has brought what to ask by yet"
+    return "nothing to ask by is known yet" if case.policy.can_be_asked else "its provider can't be asked"

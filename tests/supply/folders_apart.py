@@ -5,7 +5,6 @@ from __future__ import annotations
 from grimp import ImportGraph
 from importlinter import ContractCheck, fields
 from importlinter.contracts.independence import IndependenceContract
-from importlinter.domain.imports import ModuleExpression
 
 
 class FoldersApart(IndependenceContract):
@@ -20,5 +19,5 @@ class FoldersApart(IndependenceContract):
         """Kept where no folder imports another one, directly or by way of others."""
         children = graph.find_children(str(self.parent))
         folders = {child for child in children if graph.find_children(child)}
-        self.modules = {ModuleExpression(folder) for folder in folders}
-        return super().check(graph, verbose)
+        apart = IndependenceContract(self.name, self.session_options, {"modules": sorted(folders)})
+        return apart.check(graph, verbose)

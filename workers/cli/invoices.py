@@ -123,14 +123,15 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
 
 def _callback_missing(database: Database, config: Settings, row: StoredRow) -> str | None:
     """Why nobody can be asked about an invoice that may still be paid, where only a callback brings what to ask by."""
+    from domain.asking import waits_for_callback
     from domain.status import WATCHED
+    from workers.bootstrap import policies
     from workers.cli.callback_address import callback_place
-    from workers.providers.registry import PROVIDERS
     from workers.store.callbacks import newest_at
 
     name = row.provider_account
     account = config.accounts.get(name)
-    if account is None or not PROVIDERS[account.provider].asked_by_reference or row.asked_by:
+    if account is None or not waits_for_callback(row, policies(config)[name]):
         return None
     if row.status not in {*WATCHED, "expired"}:
         return None

@@ -16,8 +16,6 @@ from workers.providers.zeroxhost.adapter import ZeroxHost
 class Adapter(Provider, Protocol):
     """A provider as the registry knows it."""
 
-    takes_price: bool  #: the order's price is sent; otherwise the provider sets the amount
-
     def __init__(self, call: Call) -> None: ...
 
     @staticmethod

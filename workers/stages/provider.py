@@ -13,6 +13,7 @@ import structlog
 
 from domain import schedule
 from domain.account import Account
+from domain.asking import asks_by
 from domain.decision import Stage
 from domain.evidence import (
     ClockRanOut,
@@ -28,7 +29,6 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.exact_json import read_json
-from domain.lifecycle import references_of
 from domain.ports import CreateRequest, Provider
 from domain.provider_clock import settle_times
 from domain.status import Status
@@ -219,9 +219,8 @@ class ProviderStages:
 
     def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
         """What an invoice of this account is asked by."""
-        if self._providers[self._accounts[lane].provider].asked_by_reference:
-            return references_of
-        return lambda invoice: [invoice.provider_ref] if invoice.provider_ref else []
+        provider = self._providers[self._accounts[lane].provider]
+        return lambda invoice: asks_by(invoice, provider)
 
 
 def _name(judgement: Judgement) -> Mapping[str, Any]:

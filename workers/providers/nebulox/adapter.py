@@ -36,10 +36,8 @@ class Nebulox:
     """The adapter: builds requests, reads answers, keeps nothing."""
 
     name = "nebulox"
-    gives_expiry = False
     can_be_asked = True
     asked_by_reference = True
-    takes_price = True
 
     def __init__(self, call: Call) -> None:
         self._call = call

@@ -28,10 +28,8 @@ class ZeroxHost:
     """The adapter. All it remembers is which undocumented status words it has logged."""
 
     name = "zeroxhost"
-    gives_expiry = True
     can_be_asked = True
     asked_by_reference = False
-    takes_price = False
 
     def __init__(self, call: Call) -> None:
         self._call = call

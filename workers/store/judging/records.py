@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 from domain.decision import Decision, Stage
 from domain.evidence import (
-    CalledBack,
-    CancelRequested,
     ClockRanOut,
     CredentialsRefused,
     Evidence,
-    Marked,
     ProviderRefused,
     RateLimited,
-    RecheckRequested,
-    RetryRequested,
     Seen,
+    Source,
     Unreachable,
     Unreadable,
 )
@@ -37,24 +32,14 @@ MAX_NOTE = 1000  #: characters of what is wrong
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
 #: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
 FAILED_LOOK_UP = "!"
-#: Who says what only one can say; the rest is brought by a create or a look-up.
-SOURCES: Mapping[type[Evidence], str] = {
-    Seen: "look-up",
-    CalledBack: "callback",
-    CancelRequested: "shop",
-    RetryRequested: "operator",
-    Marked: "operator",
-    RecheckRequested: "operator",
-    ClockRanOut: "clock",
-}
 
 
-def source_of(judgement: Judgement) -> str:
-    """Who said it: create, look-up, callback, shop, operator or clock."""
-    named = SOURCES.get(type(judgement.evidence))
-    if named is not None:
-        return named
-    return "look-up" if judgement.claim is not None and judgement.claim.stage is Stage.CHECK else "create"
+def source_of(judgement: Judgement) -> Source:
+    """Who said it. What a create and a look-up may both bring, the stage that asked tells apart."""
+    if judgement.evidence.source is not None:
+        return judgement.evidence.source
+    asked = judgement.claim
+    return Source.LOOK_UP if asked is not None and asked.stage is Stage.CHECK else Source.CREATE
 
 
 def bounded_note(note: str) -> str:

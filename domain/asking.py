@@ -1,0 +1,60 @@
+"""Whether a provider can be asked about an invoice, and by what: one question, put to the invoice. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.exact_json import read_json
+
+
+class Asked(Protocol):
+    """What an invoice knows that a provider could be asked by."""
+
+    @property
+    def provider_ref(self) -> str | None: ...
+    @property
+    def asked_by(self) -> str | None:
+        """JSON list of what callbacks brought, oldest first."""
+        ...
+
+
+class Asking(Protocol):
+    """How a provider is asked: its adapter says so, and an account's policy repeats it."""
+
+    @property
+    def can_be_asked(self) -> bool: ...
+    @property
+    def asked_by_reference(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an invoice is about to know: its row does not say so yet."""
+
+    provider_ref: str | None
+    asked_by: str | None
+
+
+def asks_by(invoice: Asked, provider: Asking) -> list[str]:
+    """What the provider is asked by: its own id of the invoice, or what callbacks brought. Empty: it can't be asked."""
+    if not provider.can_be_asked:
+        return []
+    if provider.asked_by_reference:
+        return references_of(invoice)
+    return [invoice.provider_ref] if invoice.provider_ref else []
+
+
+def can_be_asked(invoice: Asked, provider: Asking) -> bool:
+    """Whether the provider can be asked about this invoice as it is now."""
+    return bool(asks_by(invoice, provider))
+
+
+def waits_for_callback(invoice: Asked, provider: Asking) -> bool:
+    """Whether the provider can be asked only after a callback has brought what to ask by, and none has."""
+    return provider.can_be_asked and provider.asked_by_reference and not invoice.asked_by
+
+
+def references_of(invoice: Asked) -> list[str]:
+    """What callbacks brought to ask the provider by, oldest first."""
+    return [str(reference) for reference in read_json(invoice.asked_by)] if invoice.asked_by else []
