@@ -334,6 +334,21 @@ class Callback(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_type=Text)  #: why it is unmatched, or was linked or dismissed by hand
 
 
+class ForgedCallback(SQLModel, table=True):
+    """A callback whose signature was not right: one of the newest, for people to look at."""
+
+    __tablename__ = "forged_callback"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    at: datetime = Field(sa_type=UtcTime)
+    account: str | None = Field(default=None, sa_type=String(64))  #: None: it named none that is configured
+    why: str = Field(sa_type=String(255))
+    client: str | None = Field(default=None, sa_type=String(64))  #: the address that it came from
+    size: int  #: of the whole body, in bytes
+    body: bytes = Field(sa_type=LargeBinary)  #: its beginning
+    headers: str = Field(sa_type=Text)  #: JSON text: values of the harmless ones, names of all
+
+
 class Restoration(SQLModel, table=True):
     """A restore of the database from a backup. The newest one's epoch is the one that events are numbered in."""
 

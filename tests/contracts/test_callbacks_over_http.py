@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.callbacks import KEY, nebulox_callback, post, sign
 from tests.contracts.test_web_process import Web, ask
+from tests.servers import wait_until
 from workers.embedded.valkey import stop_valkey
 
 OTHER_KEY = "another-gateway-key"
@@ -226,3 +228,21 @@ def test_no_key_and_no_signature_stands_in_the_log(desk):
 def test_order_ids_may_come_as_numbers(desk):
     assert desk.post(nebulox_callback(1234567890123456789)) == 200
     assert ("nebulox", "1234567890123456789") in [(row[0], row[2]) for row in desk.kept()]
+
+
+def test_of_forged_ones_at_most_a_hundred_are_kept_and_all_are_counted(desk):
+    forged = [(f"forged-{n}".encode(), [("X-Hash", "0" * 64), ("Cookie", "secret-cookie")]) for n in range(150)]
+    with ThreadPoolExecutor(4) as threads:
+        statuses = list(threads.map(lambda one: desk.post(*one, account="rotated"), forged))
+    assert set(statuses) == {401}
+
+    def rows():
+        with sqlite3.connect(desk.home / "invoices.db") as connection:
+            return connection.execute("SELECT account, client, body, headers FROM forged_callback").fetchall()
+
+    wait_until(lambda: any(row[0] == "rotated" for row in rows()), "some are kept")
+    assert len(rows()) <= 100
+    assert {row[1] for row in rows()} == {"127.0.0.1"}
+    assert not any("secret" in row[3] for row in rows())
+    with urllib.request.urlopen(f"{desk.web.url}/metrics", timeout=30) as answer:
+        assert 'invoices_callbacks_total{account="rotated",outcome="forged"} 15' in answer.read().decode()

@@ -27,6 +27,7 @@ from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.store.agenda import AGENDA
 from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.forged import Forged, keep_forged
 from workers.store.intake import INVOICE
 from workers.store.queries import earliest_id
 
@@ -112,6 +113,18 @@ def test_the_doctor_says_when_the_last_callback_came_and_that_none_did_for_days(
         connection.execute(INVOICE.update().values(id=earliest_id(now - DAYS), created_at=now - DAYS))
     found = by_cause(check_callbacks(database, config))["no_callback"]
     assert (found.state, "came 9 d ago" in found.detail, "the first 3 d ago" in found.detail) == ("note", True, True)
+
+
+def test_the_doctor_says_when_a_wrong_signature_came_after_the_last_right_one(database, store, tmp_path):
+    config = settings(tmp_path)
+    forged = Forged(SILENT_ACCOUNT, "its signature is wrong", None, 2, b"{}", "{}")
+    keep_forged(database, [forged])
+    found = by_cause(check_callbacks(database, config))["forged_callbacks"]
+    assert (found.state, found.command) == ("note", "invoices callbacks forged")
+    assert "previous_api_key" in found.detail
+
+    call(store, "one", judged=False)
+    assert "forged_callbacks" not in by_cause(check_callbacks(database, config))
 
 
 def many(database, count=3000):

@@ -18,6 +18,7 @@ from domain.account import Account
 from tests.callbacks import KEY, nebulox_callback, sign
 from workers.providers.nebulox import callbacks as nebulox_callbacks
 from workers.web.callbacks import CallbackDesk
+from workers.web.forged import ForgedSample
 from workers.web.metrics import Metrics
 from workers.web.shelf import QUEUE, Shelf
 from workers.web.threads import StoreThreads
@@ -98,7 +99,9 @@ def desk(account, shelf, keep):
     provider = SimpleNamespace(
         read_callback=nebulox_callbacks.read_callback, verify_callback=nebulox_callbacks.is_signed
     )
-    return CallbackDesk({"shop": account}, {"nebulox": provider}, keep, shelf, StoreThreads(), Metrics("1"))
+    return CallbackDesk(
+        {"shop": account}, {"nebulox": provider}, keep, shelf, StoreThreads(), Metrics("1"), ForgedSample(print)
+    )
 
 
 def test_a_signed_body_that_can_not_be_read_is_turned_away_for_good(account):

@@ -1,29 +1,32 @@
-"""`invoices callbacks test`: whether a provider's callbacks would arrive."""
+"""`invoices callbacks`: whether a provider's would arrive, and what came with a wrong signature."""
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.cli.callback_address import callback_url
-from workers.cli.context import settings
+from workers.cli.context import open_database, settings
 from workers.cli.errors import CommandFailed
-from workers.cli.output import json_option, print_json
+from workers.cli.output import json_option, limit_option, plain, print_json, print_table
 
 if TYPE_CHECKING:
     import httpx
 
     from domain.ports import SignedSample
+    from workers.store.rows import StoredRow
 
 TIMEOUT_SECONDS = 15.0
 SHOWN_BYTES = 300  #: of an answer that is not 200
+SHOWN_CHARACTERS = 100  #: of a forged callback's body, in a table
 
 
 @click.group("callbacks")
 def callbacks_command() -> None:
-    """Providers' callbacks: whether they would arrive."""
+    """Providers' callbacks: whether they would arrive, and what came with a wrong signature."""
 
 
 @callbacks_command.command("test")
@@ -57,6 +60,46 @@ def test(account: str, as_json: bool) -> int:
     if not as_json:
         click.echo(f"{url} answered 200 within {seconds:.3f} s: callbacks arrive, and the key is the same there")
     return 0
+
+
+@callbacks_command.command("forged")
+@limit_option
+@json_option
+def list_forged(limit: int, as_json: bool) -> None:
+    """List the newest callbacks whose signature was not right. They were answered 401, and change nothing.
+
+    At most 100 are kept, and of a flood a few a second; the metric invoices_callbacks counts all of them.
+    """
+    from workers.store.forged import forged
+
+    with open_database() as database:
+        rows = database.read(forged, limit)
+    if as_json:
+        for row in rows:
+            print_json(_fields(row))
+        return
+    columns = ("AT", "ACCOUNT", "FROM", "WHY", "BYTES", "BODY")
+    lines = ((r.at, r.account, r.client, r.why, r.size, _line(plain(bytes(r.body)))) for r in rows)
+    print_table(columns, lines, empty="no callback came with a wrong signature")
+
+
+def _fields(row: StoredRow) -> dict[str, Any]:
+    headers = json.loads(row.headers)
+    return {
+        "id": row.id,
+        "at": plain(row.at),
+        "account": row.account,
+        "why": row.why,
+        "client": row.client,
+        "size": row.size,
+        "header_names": headers.pop("names"),
+        "headers": headers,
+        "raw": plain(bytes(row.body)),
+    }
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:SHOWN_CHARACTERS]
 
 
 def _post(url: str, sample: SignedSample) -> tuple[int | None, str]:

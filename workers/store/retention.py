@@ -1,5 +1,5 @@
 """Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence,
-old callbacks.
+old callbacks, forged ones too.
 
 Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so do a
 callback that no invoice is known for, and a contradiction until the invoice is marked.
@@ -17,6 +17,7 @@ from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
 from workers.store.callbacks import CALLBACK, DISMISSED, MATCHED
 from workers.store.deliveries import ATTEMPT
+from workers.store.forged import FORGED
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
 from workers.store.kept import KEPT
@@ -30,7 +31,7 @@ BATCH = 500
 
 def remove_finished(connection: Connection, before: datetime) -> int:
     """Remove one batch of each kind from before ``before``; how many rows went."""
-    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks
+    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks, _remove_forged
     return sum(remove(connection, before) for remove in removals)
 
 
@@ -103,3 +104,8 @@ def _remove_callbacks(connection: Connection, before: datetime) -> int:
     old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished)
     batch = old.order_by(CALLBACK.c.id).limit(BATCH)
     return connection.execute(delete(CALLBACK).where(CALLBACK.c.id.in_(batch))).rowcount
+
+
+def _remove_forged(connection: Connection, before: datetime) -> int:
+    """All of them: they are few."""
+    return connection.execute(delete(FORGED).where(FORGED.c.at < before)).rowcount

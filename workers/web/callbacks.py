@@ -18,6 +18,7 @@ from domain.ports import CallbackUnreadable, Provider
 from workers.store.callbacks import NewCallback
 from workers.store.database import UNAVAILABLE
 from workers.web.bodies import read_body
+from workers.web.forged import ForgedSample
 from workers.web.metrics import Metrics
 from workers.web.problems import problem
 from workers.web.shelf import Headers, Shelf
@@ -53,6 +54,7 @@ class CallbackDesk:
         shelf: Shelf,
         threads: StoreThreads,
         metrics: Metrics,
+        forged: ForgedSample,
     ) -> None:
         self._accounts = accounts
         self._providers = providers
@@ -61,6 +63,7 @@ class CallbackDesk:
         self._threads = threads
         self._shelf_threads = StoreThreads(SHELF_THREADS)
         self._metrics = metrics
+        self._forged = forged
         self._away_until = 0.0  #: the database, by ``perf_counter``
 
     def routes(self) -> list[Route]:
@@ -74,8 +77,9 @@ class CallbackDesk:
         account = self._accounts.get(request.path_params["account"])
         headers = request.headers.items()
         if account is None or not self._is_signed(account, body, headers):
-            # Counted only: a flood of forged ones costs nothing but this.
+            # Counted, and some of them kept by somebody else: a flood of forged ones costs nothing but this.
             self._count("unknown" if account is None else account.name, "forged")
+            self._forged.note(request, account.name if account else None, body)
             return problem(401, "the signature is not right")
         try:
             said = self._providers[account.provider].read_callback(body)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 
 from config.settings import Settings
 from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
+from workers.store.forged import keep_forged
 from workers.store.schema import require_schema
 from workers.transport import install
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
+from workers.web.forged import ForgedSample
 from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
@@ -44,10 +47,13 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
 
         install()  # a killed process loses nothing of what it took from the shelf
         shelf = Shelf(app)
-        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, shelf, threads, metrics)
+        forged = ForgedSample(partial(keep_forged, store.database))
+        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, shelf, threads, metrics, forged)
         routes += desk.routes()
         stopping = threading.Event()
         emptying = threading.Thread(target=shelf.run, args=(desk.take_from_shelf, stopping), name="shelf", daemon=True)
+        sampling = threading.Thread(target=forged.run, args=(stopping,), name="forged", daemon=True)
         emptying.start()
-        on_end += [stopping.set, shelf.wake]
+        sampling.start()
+        on_end += [forged.write_waiting, forged.wake, shelf.wake, stopping.set]
     serve(build_application(surroundings, health, metrics, routes, end), bound, tell)

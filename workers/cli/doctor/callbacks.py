@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
 #: An account whose invoices can be asked about only after a callback should have had one by then.
 QUIET = timedelta(days=2)
+#: A callback with a wrong signature is told of for so long.
+RECENT = timedelta(days=1)
 
 
 def check_callbacks(database: Database, config: Settings) -> Iterator[Finding]:
     """All of it from rows."""
     from workers.providers.registry import PROVIDERS
-    from workers.store.reads.callbacks import read_calls, read_unmatched
+    from workers.store.reads.callbacks import read_calls, read_forged, read_unmatched
 
     called = [name for name, one in config.accounts.items() if PROVIDERS[one.provider].asked_by_reference]
     now = database.time()
     unmatched = database.read(read_unmatched)
     calls = [database.read(read_calls, name, now) for name in sorted(called)]
+    forged = {each.account: database.read(read_forged, each.account) for each in calls}
     yield from (_tell_calls(each, now, config) for each in calls)
+    yield from (
+        _tell_forged(each, at, now) for each in calls if (at := forged[each.account]) and _is_odd(each, at, now)
+    )
     yield from (_tell_unmatched(each, now) for each in unmatched)
 
 
@@ -39,6 +45,21 @@ def _tell_unmatched(unmatched: Unmatched, now: datetime) -> Finding:
     )
     about, command = f"account {unmatched.account}", "invoices unmatched list"
     return Finding(about, "note", detail, "unmatched_callbacks", unmatched.since, unmatched.callbacks, command)
+
+
+def _is_odd(calls: Calls, forged_at: datetime, now: datetime) -> bool:
+    """Forged ones are everybody's lot; newer than the last right one they may be the provider's own."""
+    return now - forged_at < RECENT and (calls.last_at is None or forged_at > calls.last_at)
+
+
+def _tell_forged(calls: Calls, at: datetime, now: datetime) -> Finding:
+    detail = (
+        f"a callback came with a wrong signature {ago(at, now)} ago, and no right one since: if it was the provider's, "
+        "api_key is not the gateway's key, or the key was changed (previous_api_key)"
+    )
+    return Finding(
+        f"account {calls.account}", "note", detail, "forged_callbacks", at, None, "invoices callbacks forged"
+    )
 
 
 def _tell_calls(calls: Calls, now: datetime, config: Settings) -> Finding:

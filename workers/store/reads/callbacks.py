@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from domain.models import UtcTime
 from workers.store.callbacks import CALLBACK, UNMATCHED, newest_at
+from workers.store.forged import FORGED
 from workers.store.intake import INVOICE
 from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
 
@@ -57,6 +58,12 @@ def read_unmatched(connection: Connection) -> list[Unmatched]:
         .order_by(CALLBACK.c.account)
     )
     return [Unmatched(*row) for row in connection.execute(query)]
+
+
+def read_forged(connection: Connection, account: str) -> datetime | None:
+    """When the newest kept callback with a wrong signature came that named this account; None: none is kept."""
+    query = select(FORGED.c.at).where(FORGED.c.account == account).order_by(FORGED.c.id.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def account_of(connection: Connection, callback_id: int) -> str | None:

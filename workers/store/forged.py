@@ -1,0 +1,70 @@
+"""The newest callbacks whose signature was not right: a bounded sample for people, judged by nobody."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from domain.models import ForgedCallback
+from workers.store.bulk import insert_rows
+from workers.store.database import Database
+from workers.store.intake import storable
+from workers.store.rows import StoredRow
+
+FORGED: Any = ForgedCallback.__table__  # type: ignore[attr-defined]
+
+#: Kept in all. The oldest of the account with the most give way: a flood to one hides nothing of another's.
+MOST_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A callback that nobody signed as agreed. ``account`` None: it named none that is configured."""
+
+    account: str | None
+    why: str
+    client: str | None  #: the address that it came from
+    size: int  #: of the whole body, in bytes
+    body: bytes  #: its beginning
+    headers: str  #: JSON text: values of the harmless ones, names of all
+
+
+def keep_forged(database: Database, batch: Sequence[Forged]) -> None:
+    """Add these and remove what is too many, in one transaction."""
+    with database.transaction() as connection:
+        now = database.now(connection)
+        insert_rows(connection, FORGED, [_row(one, now) for one in batch[-MOST_KEPT:]])
+        kept = connection.execute(select(FORGED.c.id, FORGED.c.account).order_by(FORGED.c.id)).all()
+        extra = surplus([(row.id, row.account) for row in kept], MOST_KEPT)
+        if extra:
+            connection.execute(delete(FORGED).where(FORGED.c.id.in_(extra)))
+
+
+def surplus(kept: Sequence[tuple[int, str | None]], most: int) -> list[int]:
+    """Which of these (id, account), oldest first, go, so that ``most`` are left."""
+    ids: dict[str | None, list[int]] = defaultdict(list)
+    for number, account in kept:
+        ids[account].append(number)
+    return [max(ids.values(), key=len).pop(0) for _ in range(len(kept) - most)]
+
+
+def forged(connection: Connection, limit: int) -> Sequence[StoredRow]:
+    """What is kept, newest first; 0: all."""
+    return connection.execute(select(FORGED).order_by(FORGED.c.id.desc()).limit(limit or MOST_KEPT)).all()
+
+
+def _row(one: Forged, now: datetime) -> dict[str, Any]:
+    return {
+        "at": now,
+        "account": one.account,
+        "why": storable(one.why)[:255],
+        "client": None if one.client is None else storable(one.client)[:64],
+        "size": one.size,
+        "body": one.body,
+        "headers": storable(one.headers),
+    }
