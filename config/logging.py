@@ -18,6 +18,7 @@ from pydantic import SecretBytes, SecretStr
 
 from config.urls import may_need_redaction, redact_url
 from domain.masking import HIDDEN, Mask, usual_forms
+from domain.visible import escape, escape_all
 
 #: A value under a key that ends like this is never shown; compared in lower case without ``-``, ``_`` and ``.``.
 SECRET_KEYS = (
@@ -239,8 +240,18 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)  #: what comes to it is plain: `
 def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor:
     terminal = out.isatty()
     if log_format == "console" or (log_format is None and terminal):
-        return structlog.dev.ConsoleRenderer(colors=terminal, timestamp_key="at")
-    return lambda _logger, _method, event: _ENCODER.encode(event)
+        draw = structlog.dev.ConsoleRenderer(colors=terminal, timestamp_key="at")
+        return lambda logger, method, event: draw(
+            logger, method, {escape_all(k): _visible(v) for k, v in event.items()}
+        )
+    return lambda _logger, _method, event: escape(_ENCODER.encode(event))
+
+
+def _visible(value: Any) -> Any:
+    """A console's value: colours are the renderer's own, whatever else could move a terminal is escaped."""
+    if isinstance(value, str):
+        return escape_all(value)
+    return value if value is None or isinstance(value, (bool, int, float)) else escape_all(repr(value))
 
 
 def _exception(exc_info: Any) -> BaseException | None:

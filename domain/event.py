@@ -14,6 +14,7 @@ import uuid_utils
 from domain.exact_json import number, raw, write_json
 from domain.money import format_amount
 from domain.network import network_id, payment_uri
+from domain.visible import escape
 
 _ORDER = ("id", "account", "provider", "provider_account", "order_id", "idempotency_key")
 _TIMES = ("expires_at", "created_at", "updated_at")
@@ -94,13 +95,14 @@ def envelope(
     """
     moment = format_time(time)
     added = "".join(f",{quoted(name)}:{quoted(value)}" for name, value in (more or {}).items())
-    return (
+    body = (
         f'{{"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(f"/invoices/{invoice.account}")}'
         f',"type":{quoted(event_type)},"subject":{quoted(invoice.id)},"time":"{moment}","timestamp":"{moment}"'
         f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"'
         f',"data":{{{_order(invoice)},{_payment(invoice)},{_course(invoice)}'
         f',"previous_status":{quoted(previous_status)}{added}}}}}'
-    ).encode()
+    )
+    return escape(body).encode()
 
 
 def notice(
@@ -111,7 +113,7 @@ def notice(
     about = {} if subject is None else {"subject": subject}
     head = {"specversion": "1.0", "id": event_id, "source": "/invoices", "type": event_type, **about}
     times = {"time": moment, "timestamp": moment, "datacontenttype": "application/json"}
-    return write_json({**head, **times, "data": dict(data)}).encode()
+    return escape(write_json({**head, **times, "data": dict(data)})).encode()
 
 
 def _order(invoice: Any) -> str:

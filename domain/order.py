@@ -24,6 +24,7 @@ from domain.account import Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.money import parse_amount, plain_value
+from domain.visible import why_meaningless
 
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
@@ -68,8 +69,9 @@ def _utc(time: datetime) -> datetime:
 
 
 def _printable(value: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("must not contain control characters")
+    hidden = why_meaningless(value)
+    if hidden is not None:
+        raise ValueError(f"must not contain {hidden}")
     return value
 
 

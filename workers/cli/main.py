@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from workers.cli.errors import CommandFailed, explain
+from workers.cli.streams import safe_streams
 
 #: Name: (module, help). The help stands here so that `invoices --help` imports none of the modules.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -83,6 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command; the exit code. A failure is one line on standard error, a traceback only with ``--debug``."""
+    with safe_streams():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:

@@ -11,6 +11,7 @@ import click
 
 from domain.event import format_time
 from domain.exact_json import write_json
+from domain.visible import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,12 +40,17 @@ PIPE_WIDTH = 240  # a table that is piped somewhere is not squeezed into 80 colu
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON line; whoever reads a pipe gets it at once."""
-    print_bytes(write_json(document).encode())
+    _write_line(write_json(document))
 
 
 def print_bytes(line: bytes) -> None:
     """A line that is JSON already."""
-    sys.stdout.buffer.write(line + b"\n")
+    _write_line(line.decode())
+
+
+def _write_line(document: str) -> None:
+    """UTF-8, as JSON is on any terminal; one line for every program that reads lines."""
+    sys.stdout.buffer.write(escape(document).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from domain.account import Account
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
+from domain.visible import why_meaningless
 from workers.providers.answer import one_line
 
 #: The body's fields per profile: the API page's two, and a sister site's five.
@@ -42,6 +43,9 @@ def _read_param(name: str, order: Order | CreateRequest, profile: str) -> str:
         raise OrderError(f"params.{name}: is required, a text (profile {profile})")
     if not isinstance(value, str) or not value.strip():
         raise OrderError(f"params.{name}: must be a text that is not empty")
-    if len(value) > MAX_PARAM or any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise OrderError(f"params.{name}: must be at most {MAX_PARAM} characters without control characters")
+    hidden = why_meaningless(value)
+    if hidden is not None:
+        raise OrderError(f"params.{name}: must not contain {hidden}")
+    if len(value) > MAX_PARAM:
+        raise OrderError(f"params.{name}: must be at most {MAX_PARAM} characters")
     return value

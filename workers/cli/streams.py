@@ -1,0 +1,51 @@
+"""Standard output and error as commands may use them: they take any text, on any terminal."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from domain.visible import escape
+
+
+class SafeStream:
+    """A stream that shows what hides itself in a text, and asks no more of its encoding than it can do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+    @property
+    def encoding(self) -> str:
+        """The stream's own, but for ASCII: click takes that for a mistake, goes round us and writes UTF-8."""
+        encoding = self._stream.encoding or "ascii"
+        return "latin-1" if codecs.lookup(encoding).name == "ascii" else encoding
+
+    def write(self, text: str) -> int:
+        """Write the text, escaped; its length."""
+        self._stream.write(escape(text))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write each."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Inside, ``sys.stdout`` and ``sys.stderr`` are such streams."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = SafeStream(before[0]), SafeStream(before[1])
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
