@@ -14,6 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 from domain.event import envelope, format_time, invoice_fields, new_id
 from domain.exact_json import write_json
 from domain.models import Invoice
+from domain.visible import escape
 
 MOMENT = datetime(2026, 11, 21, 20, 19, 0, 123_999, tzinfo=UTC)
 
@@ -74,7 +75,7 @@ def test_its_data_is_what_the_command_line_prints_byte_for_byte():
     )
     for one in (bare, full):
         body = envelope(one, event_id="evt_1", event_type="invoice.paid", previous_status="pending", time=MOMENT)
-        shown = write_json(invoice_fields(one))
+        shown = escape(write_json(invoice_fields(one)))
         assert body.decode().partition(',"data":')[2] == f'{shown[:-1]},"previous_status":"pending"}}}}'
 
 
