@@ -133,8 +133,12 @@ class Seen(Evidence):
     currency: str | None = None
     pay_amount: Decimal | None = None
     pay_currency: str | None = None
+    network: str | None = None
     tx_hash: str | None = None
+    reference: str | None = None  #: what it was asked by, where that is not the invoice's own id (Nebulox)
     owner: str | None = None  #: the invoice of ours that ``provider_ref`` is bound to, where it is another one
+    #: What was found under the invoice's other references (twins that our repeated create made): their payments count.
+    others: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +156,7 @@ class CalledBack(Evidence):
     reference: str | None = None  #: what the provider can be asked by from now on (Nebulox: the tracking code)
     paid_amount: Decimal | None = None
     pay_currency: str | None = None
+    network: str | None = None
     tx_hash: str | None = None
     only: bool = True
 

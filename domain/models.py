@@ -308,6 +308,38 @@ class EvidenceRecord(SQLModel, table=True):
     note: str | None = Field(default=None, sa_type=Text)  #: what is wrong, for a contradiction: ``kind: words``
 
 
+class PaymentRow(SQLModel, table=True):
+    """A payment or a refund that was seen for an invoice: see ``domain/payments.py``. Kept as long as the invoice."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "kind", "key", name="uq_payment_key"),
+        Index("ix_payment_key", "key"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
+    invoice_id: str = Field(sa_type=String(40))
+    kind: str = Field(sa_type=String(10))  #: payment, refund
+    key: str = Field(sa_type=String(160))  #: what it is told apart by: a transaction, a reference, a mark
+    source: str = Field(sa_type=String(16))  #: look-up, callback, mark: the strongest that told of it
+    status: str = Field(sa_type=String(20))  #: how far it has come, by its source
+    total: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: as told: paid so far under its reference
+    amount: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: its own, may be summed
+    amount_told: int = Field(default=0)  #: 0: nobody told it, it is what was asked for
+    asset: str | None = Field(default=None, sa_type=String(64))  #: as told; otherwise it is the invoice's
+    network: str | None = Field(default=None, sa_type=Text)
+    tx_hash: str | None = Field(default=None, sa_type=Text)
+    reference: str | None = Field(default=None, sa_type=Text)  #: what the provider is asked by, where it brings one
+    first_seen_at: datetime = Field(sa_type=UtcTime)
+    last_seen_at: datetime = Field(sa_type=UtcTime)
+    folded: int = Field(default=0)  #: 1: another row tells of the same payment; not shown, not summed
+    settled_status: str | None = Field(default=None, sa_type=String(20))  #: what the invoice became by it
+    settled_sequence: int | None = Field(default=None)
+    settled_event: str | None = Field(default=None, sa_type=String(40))
+    settled_by: str | None = Field(default=None, sa_type=String(16))
+    settled_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
 class Callback(SQLModel, table=True):
     """A provider's callback whose signature was right, as it came; the same bytes are kept once."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
+
 import jsonschema
 import pytest
 
-from domain.evidence import CancelRequested
+from domain.evidence import CalledBack, CancelRequested, Created
 from domain.order import OrderError, parse_order
-from workers.store.intake import Rejection
+from domain.status import Status
+from workers.store.intake import INVOICE, Rejection
 from workers.store.judging import Judgement
 
 
@@ -52,6 +56,32 @@ def test_show_tells_a_person_what_happened(invoices, add_order, store):
     ran = invoices("show", "order-1")
     assert "sold out" in ran.out
     assert "invoice.cancelled" in ran.out
+
+
+def test_show_tells_of_each_payment_and_is_found_by_its_transaction(invoices, add_order, store):
+    invoice_id = add_order("order-1")
+    made = Created(provider_ref="9a1c", pay_amount=Decimal("0.50"), pay_currency="BTC", network="Bitcoin")
+    paid = CalledBack(status=Status.PAID, word="COMPLETED", tx_hash="cf2e", paid_amount=Decimal("0.500"))
+    store.judge([Judgement(invoice_id, made), Judgement(invoice_id, paid)])
+
+    (shown,) = invoices("show", "cf2e", "--json").lines
+    assert shown["id"] == invoice_id
+    (payment,) = shown["payments"]
+    wanted = ("amount", "asset", "network", "transaction", "source", "settled_status")
+    assert [payment[name] for name in wanted] == ["0.500", "BTC", "Bitcoin", "cf2e", "callback", "paid"]
+    assert payment["settled_event"] == json.loads(invoices("events", "order-1", "--json").out.splitlines()[-1])["id"]
+    ran = invoices("show", "order-1")
+    assert "0.500 BTC" in ran.out
+    assert "cf2e" in ran.out
+
+
+def test_show_says_why_a_paid_invoice_has_no_payment(invoices, add_order, store):
+    invoice_id = add_order("order-1")
+    with store.database.transaction() as connection:
+        connection.execute(INVOICE.update().where(INVOICE.c.id == invoice_id).values(status="paid"))
+    (shown,) = invoices("show", "order-1", "--json").lines
+    assert (shown["payments"], shown["payments_note"]) == ([], "no payment is kept: it was paid before payments were")
+    assert "it was paid before payments were" in invoices("show", "order-1").out
 
 
 def test_show_of_something_unknown_is_one_line(invoices):

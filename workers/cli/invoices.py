@@ -93,25 +93,42 @@ def require_invoice(database: Database, name: str, account: str | None = None) -
     return found
 
 
+def _invoice_or_payer(database: Database, name: str, account: str | None) -> StoredRow:
+    """The invoice of this id or order id, otherwise the newest that this transaction was seen for."""
+    from workers.store.queries import find_invoice
+    from workers.store.reads.payments import invoices_of_transaction
+
+    if database.read(find_invoice, name, account) is None:
+        paid = database.read(invoices_of_transaction, name)
+        chosen = [row for row in paid if account is None or row.account == account]
+        if chosen:
+            return chosen[0]
+    return require_invoice(database, name, account)
+
+
 @click.command("show")
-@click.argument("name", metavar="ID|ORDER_ID")
+@click.argument("name", metavar="ID|ORDER_ID|TRANSACTION")
 @click.option("--account", help="Whose order; the newest of any account otherwise.")
 @json_option
 def show_command(name: str, account: str | None, as_json: bool) -> None:
-    """Show one invoice by its id, or the newest of an order id."""
+    """Show one invoice: by its id, the newest of an order id, or the newest that a transaction was seen for."""
     from domain.event import invoice_fields
+    from workers.cli.payments import payment_lines, print_payments
     from workers.store.queries import events_of, evidence_of
+    from workers.store.reads.payments import payments_of
 
     config = settings()
     with open_database(config) as database:
-        row = require_invoice(database, name, account)
+        row = _invoice_or_payer(database, name, account)
+        payments = database.read(payments_of, row.id)
         events = database.read(events_of, row.id)
         evidence = database.read(evidence_of, row.id)
         waits = _callback_missing(database, config, row)
         if as_json:
-            print_json(invoice_fields(row))
+            print_json(invoice_fields(row) | payment_lines(row, payments))
             return
     _print_fields(row)
+    print_payments(row, payments)
     print_table(("", "EVENT", "AT"), ((e.sequence, e.type, e.created_at) for e in events), empty="no event yet")
     if evidence:
         click.echo()

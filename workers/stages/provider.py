@@ -14,7 +14,7 @@ import structlog
 from domain import schedule
 from domain.account import Account
 from domain.asking import asks_by
-from domain.decision import Stage
+from domain.decision import InvoiceView, Stage
 from domain.evidence import (
     ClockRanOut,
     Created,
@@ -237,11 +237,21 @@ def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Seq
     """
     if invoice is None or not refs:
         return ClockRanOut()
-    answers = [found[ref] for ref in refs if ref in found]
+    answers = [_named(found[ref], ref, invoice) for ref in refs if ref in found]
     answer = max(answers, key=_weight, default=None)
     if answer is None:
         return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
+    if isinstance(answer, Seen):
+        others = tuple(one for one in answers if one is not answer and isinstance(one, Seen))
+        answer = dataclasses.replace(answer, others=others)
     return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
+
+
+def _named(answer: Evidence, ref: str, invoice: InvoiceView) -> Evidence:
+    """The answer with what it was asked by, where that is not the invoice's own id: payments are told apart by it."""
+    if not isinstance(answer, Seen) or ref == invoice.provider_ref:
+        return answer
+    return dataclasses.replace(answer, reference=ref)
 
 
 def _weight(answer: Evidence) -> int:

@@ -66,6 +66,7 @@ def read_callback(body: bytes) -> CalledBack | None:
         reference=read_text(fields.get("trackingCode"), MAX_REF),
         paid_amount=read_amount(paid) if status in {Status.PARTIALLY_PAID, Status.PAID} else None,
         pay_currency=read_currency(coin, MAX_WORD),
+        network=read_text(fields.get("network"), MAX_WORD),
         tx_hash=read_text(fields.get("txId"), MAX_URL),
         raw=body.decode("utf-8", "replace"),
     )

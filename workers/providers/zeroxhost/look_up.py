@@ -117,11 +117,20 @@ class Inquiry:
             return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
         shown = one_line(word)[:MAX_WORD]
         status, anomaly = STATUSES.get(shown.casefold(), (None, None))
-        if shown.casefold() == UNPROVEN and not looks_like_transaction(row.get("tx_hash")):
+        tx_hash = row.get("tx_hash") if looks_like_transaction(row.get("tx_hash")) else None
+        if shown.casefold() == UNPROVEN and tx_hash is None:
             status = Status.PENDING
         if status is None:
             self._log_unknown(shown)
-        return Seen(asked_at=answer.asked_at, raw=raw, status=status, word=shown, anomaly=anomaly)
+        return Seen(
+            asked_at=answer.asked_at,
+            raw=raw,
+            status=status,
+            word=shown,
+            anomaly=anomaly,
+            network=read_text(row.get("network"), MAX_WORD) if tx_hash is not None else None,
+            tx_hash=tx_hash,
+        )
 
     def _log_unknown(self, word: str) -> None:
         known = self._unknown_words

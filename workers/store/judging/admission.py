@@ -74,4 +74,6 @@ def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything; what no database takes is written as an escape."""
     texts = {name: text for name in evidence.__dataclass_fields__ if isinstance(text := getattr(evidence, name), str)}
     changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
+    if isinstance(evidence, Seen) and evidence.others:
+        changed["others"] = tuple(_storable(one) for one in evidence.others)
     return dataclasses.replace(evidence, **changed) if changed else evidence

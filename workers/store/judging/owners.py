@@ -31,11 +31,7 @@ class Owners:
 
 def find_owners(connection: Connection, said: Said) -> Owners:
     """The owners of every reference and every other order that this evidence names."""
-    asked = {
-        (invoice.provider_account, evidence.provider_ref)
-        for invoice, evidence in said
-        if isinstance(evidence, (Created, Seen)) and evidence.provider_ref
-    }
+    asked = {(invoice.provider_account, ref) for invoice, evidence in said for ref in _refs(evidence)}
     named = {
         (invoice.provider_account, evidence.order_id)
         for invoice, evidence in said
@@ -45,6 +41,13 @@ def find_owners(connection: Connection, said: Said) -> Owners:
         _ids(connection, _bound_refs, ("provider_account", "provider_ref"), asked),
         _ids(connection, _known_orders, ("provider_account", "order_id"), named),
     )
+
+
+def _refs(evidence: Evidence) -> list[str]:
+    if not isinstance(evidence, (Created, Seen)):
+        return []
+    others = evidence.others if isinstance(evidence, Seen) else ()
+    return [one.provider_ref for one in (evidence, *others) if one.provider_ref]
 
 
 def _ids(
@@ -74,19 +77,27 @@ def _named(dialect: str, name: Any) -> Any:
 
 def settle_owner(invoice: SimpleNamespace, evidence: Evidence, owners: Owners) -> Evidence:
     """The evidence; a doubt instead, or with its owner named, where it is about another order's invoice."""
-    if not isinstance(evidence, (Created, Seen)) or not evidence.provider_ref:
+    if isinstance(evidence, Seen):
+        others = tuple(_with_owner(invoice, one, owners) for one in evidence.others)
+        return _with_owner(invoice, dataclasses.replace(evidence, others=others) if others else evidence, owners)
+    if not isinstance(evidence, Created) or not evidence.provider_ref:
         return evidence
     account = invoice.provider_account
-    if isinstance(evidence, Created) and evidence.order_id:
+    if evidence.order_id:
         other = owners.orders.get((account, evidence.order_id), invoice.id)
         if other != invoice.id:
             return _doubt(evidence, f"about the order {evidence.order_id!r}, another one ({other})")
     owner = owners.refs.setdefault((account, evidence.provider_ref), invoice.id)
     if owner == invoice.id:
         return evidence
-    if isinstance(evidence, Seen):
-        return dataclasses.replace(evidence, owner=owner)
     return _doubt(evidence, f"with {evidence.provider_ref}, the invoice of another order ({owner})")
+
+
+def _with_owner(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Seen:
+    if not seen.provider_ref:
+        return seen
+    owner = owners.refs.setdefault((invoice.provider_account, seen.provider_ref), invoice.id)
+    return seen if owner == invoice.id else dataclasses.replace(seen, owner=owner)
 
 
 def _doubt(evidence: Created, words: str) -> InDoubt:

@@ -57,11 +57,7 @@ def keep_evidence(
         invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
     if decision.verdict == "ignored" or (isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction"):
         return
-    fields = {
-        name: getattr(evidence, name) for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at"}
-    }
-    told = {name: _plain(value) for name, value in fields.items() if value is not None}
-    detail = write_json({**_said_by(judgement, invoice), **told})
+    detail = write_json({**_said_by(judgement, invoice), **_told(evidence)})
     digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
     if isinstance(evidence, _NO_ANSWER):
         digest = FAILED_LOOK_UP + digest[1:]
@@ -93,6 +89,14 @@ def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
 
 def _fails(invoice: SimpleNamespace) -> bool:
     return bool(invoice.evidence_digest) and str(invoice.evidence_digest).startswith(FAILED_LOOK_UP)
+
+
+def _told(evidence: Evidence) -> dict[str, Any]:
+    names = [name for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at", "others"}]
+    told = {name: _plain(value) for name in names if (value := getattr(evidence, name)) is not None}
+    if isinstance(evidence, Seen) and evidence.others:
+        told["others"] = [_told(one) for one in evidence.others]
+    return told
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ from workers.store.invoice_locks import lock_invoices
 from workers.store.judging.admission import admitted, set_aside
 from workers.store.judging.due import write_agenda
 from workers.store.judging.owners import Owners, find_owners
+from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
 from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
 from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome, Work
 from workers.store.outbox import NewEvent, add_events
@@ -47,6 +48,7 @@ def judge(
     if work.left:
         judgements = [judgement for judgement in judgements if judgement.invoice_id not in work.left]
     owners = find_owners(connection, [(work.invoices[j[0]], j[1]) for j in judgements if j[0] in work.invoices])
+    work.ledgers = read_ledgers(connection, work.invoices, judgements)
     outcomes = [_judge_one(work, judgement, policy_of, owners) for judgement in judgements]
     _write_invoices(connection, work)
     lanes = write_agenda(connection, work)
@@ -54,6 +56,7 @@ def judge(
         room = dataclasses.replace(room, begun_at=work.leases_begin_at)
     endpoints, parcels = add_events(connection, work.events, work.now, room, careful=locks == "skip")
     insert_rows(connection, EVIDENCE, work.evidence)
+    write_payments(connection, work.ledgers)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
     return Judged(outcomes, lanes, parcels, work.left)
 
@@ -95,8 +98,9 @@ def _apply(
         work.changes[invoice.id].update(decision.changes)
     for stage, due_at in decision.agenda.items():
         work.agenda[stage.value, invoice.id] = due_at
-    if decision.event is not None:
-        event_id = new_id("evt")
+    event_id = None if decision.event is None else new_id("evt")
+    keep_payments(work, invoice, evidence, decision, event_id)
+    if decision.event is not None and event_id is not None:
         body = envelope(
             invoice,
             event_id=event_id,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from domain.decision import Stage, Verdict
 from domain.evidence import Evidence
+from domain.ledger import Ledger
 from domain.models import Restoration
 from workers.store.agenda import Claim
 from workers.store.outbox import NewEvent, Parcel
@@ -65,6 +66,7 @@ class Work:
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     events: list[NewEvent] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment
 
     def holds(self, key: tuple[str, str]) -> bool:
         """Whether the agenda row's present lease is one that this evidence came under."""
