@@ -16,6 +16,7 @@ from domain.evidence import (
     OrderRefused,
     ProviderRefused,
     RateLimited,
+    Seen,
     Unreachable,
 )
 from workers.store.intake import storable
