@@ -22,7 +22,7 @@ from workers.stages.retain import RETAIN_PAUSE_SECONDS, RETAIN_SECONDS, retain
 from workers.store import endpoints, replay, retention
 from workers.store.agenda import AGENDA, RETAIN_LANE
 from workers.store.deliveries import ATTEMPT, Try
-from workers.store.intake import INVOICE
+from workers.store.intake import INVOICE, REJECTED, Rejection
 from workers.store.judging import EVIDENCE
 from workers.store.outbox import DELIVERY, EVENT
 
@@ -79,6 +79,21 @@ def test_old_events_go_with_their_deliveries_and_tries_and_old_evidence_too_but_
     judge(store, ids[0], seen("paid"))  # and its history goes on where it was
     assert [event.sequence for event in events_of(database, ids[0])] == [2]
     assert invoice_of(database, ids[0]).sequence == 2
+
+
+def test_old_messages_that_were_turned_away_go_and_young_ones_stay(database, store):
+    store.reject(
+        [Rejection(f"key-{n}", "invoices.create", "price: is required", "{}", complete=True) for n in range(3)]
+    )
+    (first, second, third) = rows(database, REJECTED)
+    with database.transaction() as connection:
+        at = database.now(connection)
+        for row, days in ((first, 91), (second, 91), (third, 89)):
+            change = REJECTED.update().where(REJECTED.c.id == row.id)
+            connection.execute(change.values(at=at - timedelta(days=days)))
+        connection.execute(REJECTED.update().where(REJECTED.c.id == second.id).values(redriven_at=at))
+    assert sum(remove_all(store)) == 2
+    assert [row.id for row in rows(database, REJECTED)] == [third.id]
 
 
 def test_what_an_endpoint_waits_for_stays_however_old_a_disabled_one_s_too(database, store):

@@ -17,12 +17,18 @@ BAD_ADDRESSES = [
     "127.255.255.254",
     "169.254.0.1",
     "169.254.169.254",  # the clouds' metadata service
+    "161.26.0.7",  # services that clouds have inside public blocks
+    "166.9.1.1",
+    "168.63.129.16",
     "172.16.0.1",
     "172.31.255.255",
     "192.0.0.1",
     "192.0.0.170",
     "192.0.2.1",
+    "192.31.196.1",  # AS112
+    "192.52.193.1",  # AMT
     "192.88.99.1",
+    "192.175.48.6",
     "192.168.1.1",
     "198.18.0.1",
     "198.19.255.255",
@@ -45,11 +51,18 @@ BAD_ADDRESSES = [
     "100::1",
     "2001::1",  # Teredo
     "2001:0:5ef5:79fd::1",
+    "2001:3::1",  # AMT
+    "2001:4:112::1",  # AS112
     "2001:10::1",
     "2001:20::1",
     "2001:db8::1",
     "2002:7f00:1::",  # 6to4 of 127.0.0.1
     "2002:a00:1::1",
+    "2606:2800:21f:cb07::5efe:7f00:1",  # ISATAP of 127.0.0.1, in somebody's public network
+    "2606:2800:21f:cb07:0:5efe:10.0.0.1",
+    "2606:2800:21f:cb07:200:5efe:a9fe:a9fe",
+    "2620:4f:8000::1",
+    "3ffe:1::1",
     "3fff::1",
     "4000::1",
     "5f00::1",
@@ -64,6 +77,13 @@ BAD_ADDRESSES = [
 ]
 
 BAD_URLS = [
+    "https://shop.example:\uff14\uff14\uff13/",  # full-width digits
+    "https://shop.example:\u0664\u0664\u0663/",
+    "https://shop.example:4\u0664\uff13",
+    "https://[2606:2800:21f:cb07::1]:\u0664\u0664\u0663/",
+    "https://shop.example:+443/",
+    "https://shop.example:4_43/",
+    "https://shop.example:0x1bb/",
     "",
     "shop.example",
     "//shop.example/",

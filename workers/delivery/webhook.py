@@ -30,6 +30,7 @@ from workers.http.address import AddressGuard
 from workers.http.client import AiohttpWire, LeanClient, make_request
 from workers.http.connector import aiming_at, guarded_connector
 from workers.http.name_lookup import telling_waits
+from workers.http.trust import public_tls
 
 USER_AGENT = "invoices/0.1"
 
@@ -105,7 +106,7 @@ class WebhookSender:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = _open_client(self._guard, self._tls or _public_tls(), self._connect_seconds)
+        self._client = _open_client(self._guard, self._tls or public_tls(), self._connect_seconds)
         return self
 
     async def __aexit__(
@@ -210,13 +211,6 @@ def signed_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign(delivery.secrets, delivery.event_id, timestamp, delivery.body),
     }
-
-
-def _public_tls() -> ssl.SSLContext:
-    """Trusts httpx's bundle (slim images have no other) and the system's store (private authorities are put there)."""
-    context = httpx.create_ssl_context(trust_env=False)
-    context.load_default_certs()
-    return context
 
 
 def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:

@@ -29,12 +29,18 @@ REFUSED_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("10.0.0.0/8", "private"),
         ("100.64.0.0/10", "shared by a carrier"),
         ("127.0.0.0/8", "loopback"),
+        ("161.26.0.0/16", "services inside a cloud"),
+        ("166.8.0.0/14", "services inside a cloud"),
+        ("168.63.129.16/32", "services inside a cloud"),
         ("169.254.0.0/16", "link-local"),
         ("172.16.0.0/12", "private"),
         ("192.0.0.0/24", "protocol assignments"),
         ("192.0.2.0/24", "documentation"),
+        ("192.31.196.0/24", "AS112, answers for private addresses"),
+        ("192.52.193.0/24", "AMT relays"),
         ("192.88.99.0/24", "6to4 relays"),
         ("192.168.0.0/16", "private"),
+        ("192.175.48.0/24", "AS112, answers for private addresses"),
         ("198.18.0.0/15", "benchmarking"),
         ("198.51.100.0/24", "documentation"),
         ("203.0.113.0/24", "documentation"),
@@ -43,6 +49,8 @@ REFUSED_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("2001::/23", "protocol assignments, Teredo among them"),
         ("2001:db8::/32", "documentation"),
         ("2002::/16", "6to4"),
+        ("2620:4f:8000::/48", "AS112, answers for private addresses"),
+        ("3ffe::/16", "the former 6bone"),
         ("3fff::/20", "documentation"),
     )
 )
@@ -50,9 +58,14 @@ REFUSED_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
 #: The only IPv6 block from which addresses are given out; loopback, mapped, NAT64, local and multicast lie outside.
 GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 
+#: How the lower half of an ISATAP address begins, in any network: its last four bytes are an IPv4 address, which is
+#: where a host with such an interface sends what is meant for it.
+ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}")
+_WRITTEN_PORT = re.compile(r":([^:\]]+)$")  # of an authority; an empty one is none
 
 
 class AddressRefused(OSError):  # noqa: N818 - reads as what happened
@@ -164,6 +177,8 @@ def why_refused(address: IPv4Address | IPv6Address) -> str | None:
             return "bound to one link"
         if address not in GLOBAL_UNICAST_V6:
             return "outside 2000::/3"
+        if int(address) >> 32 & 0xFFFF_FFFF in ISATAP:
+            return "ISATAP, which leads to an IPv4 address"
     return None if address.is_global and not address.is_multicast else "not public"
 
 
@@ -240,15 +255,18 @@ def _parse_url(url: str) -> Target:
         raise AddressRefused("the URL must start with https://")
     if "@" in re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         raise AddressRefused("the URL must not contain a user name or password")
+    port = _WRITTEN_PORT.search(re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0])
+    if port is not None and not _PORT.fullmatch(port[1]):
+        raise AddressRefused("the port must be written in digits 0 to 9")
     if not parsed.raw_host:
         raise AddressRefused("the URL has no host")
     if "#" in url:
         raise AddressRefused("the URL must not contain a fragment (#…)")
     host = _normalise_host(parsed.raw_host.decode())
-    port = parsed.port if parsed.port is not None else {"http": 80, "https": 443}[parsed.scheme]
-    if not 0 < port < 65536:
+    number = parsed.port if parsed.port is not None else {"http": 80, "https": 443}[parsed.scheme]
+    if not 0 < number < 65536:
         raise AddressRefused("the port must be 1 to 65535")
-    return Target(parsed.scheme, host, port, str(parsed.copy_with(host=host)))
+    return Target(parsed.scheme, host, number, str(parsed.copy_with(host=host)))
 
 
 def _require_public_form(target: Target) -> None:

@@ -20,6 +20,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from workers.http.client import AiohttpWire, LeanClient, NameResolver, make_request
+from workers.http.trust import public_tls
 from workers.providers.answer import Answer, Failure
 
 #: Bytes of an answer that are read; a longer one is given up.
@@ -196,11 +197,11 @@ def open_client(
 ) -> httpx.AsyncClient:
     """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
 
-    No proxies or certificates from the environment, no redirects followed (a provider that moved is for the operator
+    No proxies from the environment, no redirects followed (a provider that moved is for the operator
     to look at), no cookies kept, answers asked for uncompressed. ``lookup`` answers the addresses of (host, port);
     without it names share the few threads of the event loop, and some that hang hold up all others.
     """
-    ssl_context = httpx.create_ssl_context(trust_env=False)
+    ssl_context = public_tls()
 
     def open_session() -> aiohttp.ClientSession:
         connector = _NotingConnector(

@@ -1,5 +1,5 @@
 """Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence,
-old callbacks, forged ones too.
+old callbacks, messages that were turned away, forged ones too.
 
 Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so do a
 callback that no invoice is known for, and a contradiction until the invoice is marked.
@@ -18,7 +18,7 @@ from workers.store.bulk import execute_numbered, numbered
 from workers.store.callbacks import CALLBACK, DISMISSED, MATCHED
 from workers.store.deliveries import ATTEMPT
 from workers.store.forged import FORGED
-from workers.store.intake import INVOICE
+from workers.store.intake import INVOICE, REJECTED
 from workers.store.judging import EVIDENCE
 from workers.store.kept import KEPT
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
@@ -31,7 +31,7 @@ BATCH = 500
 
 def remove_finished(connection: Connection, before: datetime) -> int:
     """Remove one batch of each kind from before ``before``; how many rows went."""
-    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks, _remove_forged
+    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks, _remove_rejected, _remove_forged
     return sum(remove(connection, before) for remove in removals)
 
 
@@ -109,3 +109,10 @@ def _remove_callbacks(connection: Connection, before: datetime) -> int:
 def _remove_forged(connection: Connection, before: datetime) -> int:
     """All of them: they are few."""
     return connection.execute(delete(FORGED).where(FORGED.c.at < before)).rowcount
+
+
+def _remove_rejected(connection: Connection, before: datetime) -> int:
+    """Messages that were turned away, sent again or not: their words may be about people."""
+    end = first_number(connection, REJECTED.c.id, REJECTED.c.at, before)
+    old = select(REJECTED.c.id).where(REJECTED.c.id < end, REJECTED.c.at < before).order_by(REJECTED.c.id).limit(BATCH)
+    return connection.execute(delete(REJECTED).where(REJECTED.c.id.in_(old))).rowcount

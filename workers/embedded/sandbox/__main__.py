@@ -37,6 +37,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="[PROVIDER=]URL",
         help="where a provider's callbacks are posted (default: nowhere); may be repeated",
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which the control address may be called, besides its address and localhost; may be repeated",
+    )
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65535:
@@ -53,6 +60,7 @@ def main() -> int:
         lifetime_seconds=arguments.lifetime_seconds,
         seed=arguments.seed,
         receiver_secrets=arguments.receiver_secret,
+        allowed_hosts=arguments.allow_host,
         callback_urls=arguments.callback_url,
     )
     try:

@@ -17,6 +17,7 @@ from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.embedded.sandbox.receiver import Receiver
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.stand_in import Given, StandIn
+from workers.embedded.sandbox.visitors import guard_visitors
 from workers.embedded.sandbox.wire import MAX_BODY_BYTES
 
 #: Seconds that calls held by a fault get when the sandbox is told to stop.
@@ -31,6 +32,7 @@ class Options:
     lifetime_seconds: int = 900
     seed: int | None = None
     receiver_secrets: list[str] = field(default_factory=list)
+    allowed_hosts: Sequence[str] = ()  #: names by which it may be controlled
     callback_urls: Sequence[str] = ()  #: ``PROVIDER=URL``, or an address alone where only one calls back
 
 
@@ -45,7 +47,8 @@ def build_application(options: Options, kinds: Sequence[type[StandIn]] = STAND_I
     callbacks = CallbackControl(stand_ins)
     for given in options.callback_urls:
         callbacks.set_url(given)
-    application = web.Application(client_max_size=MAX_BODY_BYTES)
+    visitors = guard_visitors(frozenset(name.lower() for name in options.allowed_hosts))
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[visitors])
     for name, stand_in in stand_ins.items():
         application.add_routes(stand_in.routes(f"/{name}"))
         if stand_in.courier is not None:

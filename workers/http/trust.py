@@ -1,0 +1,17 @@
+"""Whose certificates are believed, by calls to providers and by webhooks alike."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+
+def public_tls() -> ssl.SSLContext:
+    """Trusts httpx's bundle (slim images have no other) and the system's store (private authorities are put there).
+
+    OpenSSL's variables say where that is: a file by ``SSL_CERT_FILE``, a folder by ``SSL_CERT_DIR``.
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
