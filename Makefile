@@ -1,5 +1,9 @@
 # Everything needs python3 (3.11 or newer, with venv), make and git, and nothing else.
 PYTHON ?= python3
+# Tests wait more than they compute: twice as many at a time as a small machine has cores. Files with processes of their
+# own, which take longest, come first in the alphabet, so the order of the files is kept.
+WORKERS ?= 4
+PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 BIN := .venv/bin
 PINS := deploy/requirements
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
@@ -40,12 +44,12 @@ demo: .venv ## orders at both sandbox providers, shown live until each has ended
 up: .venv ## starts and supervises all processes (Ctrl-C stops)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/invoices up
 
-test: dev ## the test-suite
-	@$(BIN)/python -m pytest -m "not engines" -n 2 --dist loadfile --max-worker-restart 1
+test: dev ## the quick tests; WORKERS=4 at a time
+	@$(BIN)/$(PYTEST) -m "not engines"
 
 # pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
 test-engines: dev ## slower tests, more engines, load
-	@$(BIN)/python -m pytest -m engines -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
+	@$(BIN)/$(PYTEST) -m engines -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
 
 check: dev ## format, lint, types, import rules, supply chain, the receiver and the sender in JavaScript
 	$(BIN)/ruff format --check .

@@ -25,6 +25,13 @@ def broker(request, brokers):
         yield broker
 
 
+@pytest.fixture(params=embedded_and("rabbitmq"))
+def either_broker(request, brokers):
+    """One that speaks Redis (the embedded one: None) and one that does not, where TLS or Sentinel change nothing."""
+    with brokers.open(request.param) as broker:
+        yield broker
+
+
 @pytest.fixture
 def postgres_behind_a_door(new_postgres_url):
     """(door, the URL of the database through it)."""

@@ -22,9 +22,9 @@ EACH, FEWER = 10_000, 1_000
 CHUNK = 500
 
 
-def test_ten_thousand_bad_messages_among_as_many_good_ones(tmp_path, new_postgres_url, broker):
-    each = FEWER if broker else EACH
-    with System(tmp_path, database_url=new_postgres_url, broker=broker) as system:
+def test_ten_thousand_bad_messages_among_as_many_good_ones(tmp_path, new_postgres_url, either_broker):
+    each = FEWER if either_broker else EACH
+    with System(tmp_path, database_url=new_postgres_url, broker=either_broker) as system:
         system.start("intake")
         pids = {name: process.pid for name, process in system.processes.items()}
         bad = list(itertools.islice(sendable(system), each))

@@ -34,7 +34,7 @@ def pay(system, order_id):
     system.control("pay", {"provider": "nebulox", "order_id": order_id})
 
 
-@pytest.mark.parametrize("system", ["verify", "renamed"], indirect=True)
+@pytest.mark.parametrize("system", ["verify", pytest.param("renamed", marks=pytest.mark.engines)], indirect=True)
 def test_a_nebulox_payment_becomes_paid_whatever_verify_turns_out_to_be_called(system):
     orders = [f"paid-{n}" for n in range(ORDERS)]
     system.order(*(nebulox_order(order) for order in orders))
@@ -54,6 +54,7 @@ def test_a_nebulox_payment_becomes_paid_whatever_verify_turns_out_to_be_called(s
     assert system.creates().total() == ORDERS
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("system", ["verify"], indirect=True)
 def test_a_signed_callback_is_no_payment_until_the_provider_says_so_when_asked(system):
     system.order(nebulox_order("unpaid"))
@@ -67,6 +68,7 @@ def test_a_signed_callback_is_no_payment_until_the_provider_says_so_when_asked(s
     system.wait_for_statuses(paid=1)
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("system", ["verify"], indirect=True)
 def test_a_web_process_that_is_killed_loses_no_callback_that_it_answered(system):
     orders = [f"killed-{n}" for n in range(ORDERS)]
@@ -83,6 +85,7 @@ def test_a_web_process_that_is_killed_loses_no_callback_that_it_answered(system)
     system.check_told()
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("system", ["verify"], indirect=True)
 def test_a_callback_for_an_order_that_nobody_knows_is_kept_and_matched_once_it_is_there(system):
     early = nebulox_callback("early-1", "COMPLETED", trackingCode=None)
@@ -95,6 +98,7 @@ def test_a_callback_for_an_order_that_nobody_knows_is_kept_and_matched_once_it_i
     assert system.rows("SELECT state FROM callback") == [{"state": "matched"}]
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("system", ["verify"], indirect=True)
 def test_whatever_is_odd_about_its_callbacks_a_paid_order_is_paid_once_and_an_unpaid_one_is_not(system):
     """The provider itself calls back: nobody polls here, so a payment is seen through callbacks or not at all."""

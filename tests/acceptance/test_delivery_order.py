@@ -89,7 +89,8 @@ def wait_until_taken(system, shops, name, but=0, seconds=60):
     system.wait_until(lambda: len(shops.taken(name)) >= wanted, f"{name} has all {wanted} events", seconds)
 
 
-def test_a_slow_a_failing_and_a_stuck_one_hold_up_nobody_and_each_is_told_all_in_order(tmp_path, broker):
+@pytest.mark.engines
+def test_a_slow_a_failing_and_a_stuck_one_hold_up_nobody_and_each_is_told_all_in_order(tmp_path):
     released = asyncio.Event()
 
     async def wait_for_the_healthy(_):
@@ -98,7 +99,7 @@ def test_a_slow_a_failing_and_a_stuck_one_hold_up_nobody_and_each_is_told_all_in
 
     behaviours = {"healthy": take, "slow": wait_for_the_healthy, "failing": fail(one_of_two)}
     accounts = {"zeroxhost": {"poll_seconds": 0.3}}
-    with Shops(behaviours) as shops, System(tmp_path, accounts=accounts, broker=broker) as system:
+    with Shops(behaviours) as shops, System(tmp_path, accounts=accounts) as system:
         endpoints = start(system, shops, "intake", "worker", "worker2")
         system.order(*(zeroxhost_order(name, "~pay:0.5~") for name in (STUCK, *(f"order-{n}" for n in range(30)))))
         system.wait_for_statuses(paid=31)

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from workers.cli.demo.orders import ROUND
+
+pytestmark = pytest.mark.engines
 
 ROOT = Path(__file__).resolve().parents[2]
 

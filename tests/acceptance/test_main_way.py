@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 EXACT = "0.1000000000000000055"
 
 
-@pytest.fixture(params=["sqlite", *embedded_and(*BROKERS)])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.engines), *embedded_and(*BROKERS)])
 def system(request, tmp_path, brokers):
     """Everything that `Procfile` names, on each broker with PostgreSQL, and on SQLite."""
     name, url = request.param, None

@@ -24,15 +24,15 @@ MOST_BELLS = 20  #: bells and sweeps that may wait at one moment: none means mor
 MOST_GROWTH_MIB = 48.0  #: what a worker's first thousands of calls may leave behind
 
 
-def test_ten_times_the_orders_wait_in_sql_and_hold_up_nobody_else(tmp_path, new_postgres_url, broker):
-    system = System(tmp_path, database_url=new_postgres_url, accounts=ACCOUNTS, broker=broker)
+def test_ten_times_the_orders_wait_in_sql_and_hold_up_nobody_else(tmp_path, new_postgres_url, either_broker):
+    system = System(tmp_path, database_url=new_postgres_url, accounts=ACCOUNTS, broker=either_broker)
     with running(system, "intake", "worker", "beat") as system:
         system.order(*(nebulox_order(f"warm-{n}", account=name) for name in ACCOUNTS for n in range(10)))
         system.wait_for_statuses("warm-", pending=20)
         before = memory_mib(system)
         samples: list[int] = []
         with watching(system, samples):
-            sent = overload(system, SHORT_SECONDS if broker else SECONDS)
+            sent = overload(system, SHORT_SECONDS if either_broker else SECONDS)
             system.wait_until(lambda: len(system.invoices("busy-")) == sent, "the intake has taken them all", 120)
             system.wait_until(lambda: system.broker.waiting(INTAKE_QUEUE) == 0, "the calm account's last are taken too")
             system.wait_for_statuses("calm-", pending=CALM)

@@ -75,10 +75,9 @@ def want_a_password(server):
 REFUSALS = [follow_nobody, want_replicas, fill, fail_to_save, take_nobody, want_a_password]
 
 
+@pytest.mark.engines
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "refuse", [follow_nobody, *(pytest.param(refuse, marks=pytest.mark.engines) for refuse in REFUSALS[1:])]
-)
+@pytest.mark.parametrize("refuse", REFUSALS)
 def test_no_process_ends_while_the_broker_refuses_nor_when_it_starts_then(tmp_path, server, refuse):
     with running(System(tmp_path, broker=server), *NAMES) as system:
         system.order(nebulox_order("before"))

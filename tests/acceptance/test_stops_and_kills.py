@@ -12,9 +12,8 @@ import pytest
 
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
-from tests.brokers import BROKERS, embedded_and
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def door():
         yield door
 
 
-@pytest.fixture(scope="module", params=embedded_and(*BROKERS))
+@pytest.fixture(scope="module", params=["embedded", "redis", "rabbitmq"])
 def system(request, tmp_path_factory, brokers, door):
     """Intake and two workers; no beat: it is not needed. Before the first test one worker is killed amid its calls:
     what becomes of those shows half a minute later, in the last tests."""

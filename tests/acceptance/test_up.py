@@ -19,7 +19,7 @@ INVOICES = (sys.executable, "-m", "workers.cli")
 PAID_SECONDS = 90
 
 
-@pytest.fixture(params=["a fixed port", "a free port"])
+@pytest.fixture(params=[pytest.param("a fixed port", marks=pytest.mark.engines), "a free port"])
 def environment(request, tmp_path):
     """What `up` and the commands beside it get."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}

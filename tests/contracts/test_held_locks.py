@@ -47,6 +47,9 @@ TABLES = {
         ("evidence", "SHARE"),
     ]
 }
+#: One lock of rows, one of a table and a mixed one are among the quick tests.
+QUICK = {"every invoice", "some of each", "the table event, EXCLUSIVE"}
+LOCKS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.engines) for name in (*ROWS, *TABLES)]
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +86,7 @@ def assert_each_was_made_once(workers, database):
         assert invoice_of(database, one).doubts == 0
 
 
-@pytest.mark.parametrize("held", [*ROWS, *TABLES])
+@pytest.mark.parametrize("held", LOCKS)
 def test_orders_whose_commits_wait_for_an_outsider_s_lock_are_created_once(url, outsider, held):
     subscribe(outsider)
     with working(url) as workers:

@@ -195,23 +195,26 @@ def deliver_beside(database, monkeypatch, bad):
 
 ALL_AT_ONCE = [1] * EVENTS, ["delivered"] * EVENTS, {"due"}, "closed"
 
+QUICK = {"gone": 60, "reset": 30, "refused": 10, "failing": 20}
 NEIGHBOURS = [
     {"late": 14},
     {"late": 90},
-    {"gone": 60, "reset": 30, "refused": 10, "failing": 20},
     {"trickle": 30, "tls": 30},
     {"together": 60},
     {"dead": 150},
 ]
 
 
+@pytest.mark.engines
 def test_forty_dead_names_ten_that_hang_and_fourteen_that_answer_late_cost_a_healthy_endpoint_nothing(
     database, monkeypatch
 ):
     assert deliver_beside(database, monkeypatch, {"dead": 40, "hang": 10, "late": 14}) == ALL_AT_ONCE
 
 
-@pytest.mark.parametrize("bad", NEIGHBOURS, ids=" ".join)
+@pytest.mark.parametrize(
+    "bad", [QUICK, *(pytest.param(bad, marks=pytest.mark.engines) for bad in NEIGHBOURS)], ids=" ".join
+)
 def test_whatever_the_neighbours_do_a_healthy_endpoint_gets_all_at_its_first_tries(
     bad, sqlite_template, tmp_path, monkeypatch
 ):

@@ -23,6 +23,7 @@ from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
     agenda_of,
+    change,
     claim_one,
     created,
     deliveries_of,
@@ -40,6 +41,7 @@ from tests.contracts.store_cases import (
     utc,
 )
 from workers.store.agenda import CLOCK_LANE
+from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.outbox import EVENT
 
@@ -328,6 +330,17 @@ def test_evidence_is_kept_only_where_it_differs_from_the_last(database):
         ("Unreadable", "b", None),  # there was an answer in between: it fails anew
         ("Unreadable", "a", None),
     ]
+
+
+def test_a_change_keeps_its_evidence_though_the_last_one_said_the_same(database):
+    """Between the two somebody set the row back by hand, which leaves no evidence."""
+    store = open_store(database)
+    (invoice_id,) = pend(store)
+    for _ in range(2):
+        assert judge(store, invoice_id, seen("confirming")).verdict == "applied"
+        change(database, INVOICE, INVOICE.c.id == invoice_id, status="pending")
+    kept = [(row.kind, row.verdict) for row in evidence_of(database, invoice_id)]
+    assert kept == [("Created", "applied"), ("Seen", "applied"), ("Seen", "applied")]
 
 
 def test_a_refusal_is_kept_with_its_reason_and_ends_the_order(database):

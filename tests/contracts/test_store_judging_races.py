@@ -29,7 +29,7 @@ from workers.store import judging
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.intake import INVOICE
-from workers.store.judging import Judgement
+from workers.store.judging import Judgement, transaction
 from workers.store.outbox import DELIVERY, EVENT
 
 WRITERS = 3
@@ -64,6 +64,27 @@ def test_who_comes_second_decides_by_the_time_at_which_it_got_the_lock(database)
         let_go = database.now(connection)
     late.result()
     assert invoice_of(database, invoice_id).updated_at >= let_go
+
+
+def test_who_comes_second_reads_the_invoice_only_when_the_first_has_let_go(database, monkeypatch):
+    """Nothing is on this invoice's agenda: its own lock is all there is. Without it the second would judge a row that
+    the first is changing, and only the event's unique number would stop it."""
+    store = open_store(database)
+    (invoice_id,) = pend(store)
+    judge(store, invoice_id, seen("paid"))
+    assert agenda_of(database, invoice_id) == {}
+    judged: list[str] = []
+    with database.transaction() as connection:
+        judge_within(store, connection, Judgement(invoice_id, seen("refunded")))
+        decide = transaction.decide
+        monkeypatch.setattr(
+            transaction, "decide", lambda invoice, *rest: judged.append(invoice.status) or decide(invoice, *rest)
+        )
+        late = Background(lambda: judge(store, invoice_id, seen("refunded")))
+        wait_until_blocked(database)
+        assert judged == []
+    assert late.result().status_before == "refunded"
+    assert judged == ["refunded"]
 
 
 def test_one_reference_named_by_two_transactions_at_once_binds_one_order(database):

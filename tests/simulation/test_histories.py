@@ -7,17 +7,20 @@ import pytest
 from tests.simulation.history import explore, run_history
 from tests.simulation.plan import NAMES
 
-HISTORIES = 100  #: of each kind from each of these seeds: 2,400 in all
-SEEDS = (1000, 1100, 1200)
+#: (first seed, histories): a few of each kind with every run of the tests, 2,400 in all with the slow ones.
+RANGES = [
+    (1000, 10),
+    *(pytest.param(*one, marks=pytest.mark.engines) for one in ((1010, 90), (1100, 100), (1200, 100))),
+]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "histories"), RANGES)
 @pytest.mark.parametrize("profile", NAMES)
-def test_every_promise_is_kept_in_every_history(profile, seed):
-    tally = explore(seed, HISTORIES, profile)
+def test_every_promise_is_kept_in_every_history(profile, seed, histories):
+    tally = explore(seed, histories, profile)
 
     assert not tally.broken, _told(tally.broken[0])
-    assert tally.histories == HISTORIES
+    assert tally.histories == histories
 
 
 @pytest.mark.parametrize("profile", NAMES)
@@ -30,10 +33,15 @@ def test_the_same_seed_is_the_same_history(profile):
 
 
 def test_faults_of_every_kind_happen():
-    traces = "\n".join("\n".join(run_history(seed, profile).trace) for profile in NAMES for seed in range(200, 224))
-
-    for what in ("gone", "die_", "fail_", "freeze", "thaws", "redeliver", "cut_after", "late", "limited", "stale"):
-        assert what in traces, what
+    """Histories are run until each was seen; the rarest shows in one of a hundred."""
+    missing = {"gone", "die_", "fail_", "freeze", "thaws", "redeliver", "cut_after", "late", "limited", "stale"}
+    for seed in range(200, 224):
+        for profile in NAMES:
+            trace = "\n".join(run_history(seed, profile).trace)
+            missing = {what for what in missing if what not in trace}
+            if not missing:
+                return
+    assert not missing
 
 
 def _told(history):
