@@ -6,8 +6,9 @@ import random
 from typing import Any
 
 from domain.against import CONTRADICTION
-from domain.decision import Stage
+from domain.decision import Decision, Stage
 from domain.evidence import CancelRequested, InDoubt, Unreachable
+from domain.lifecycle import decide
 from tests.contracts.store_cases import (
     ACCOUNT,
     Background,
@@ -29,7 +30,7 @@ from workers.store import judging
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.intake import INVOICE
-from workers.store.judging import Judgement, transaction
+from workers.store.judging import Judgement
 from workers.store.outbox import DELIVERY, EVENT
 
 WRITERS = 3
@@ -76,10 +77,12 @@ def test_who_comes_second_reads_the_invoice_only_when_the_first_has_let_go(datab
     judged: list[str] = []
     with database.transaction() as connection:
         judge_within(store, connection, Judgement(invoice_id, seen("refunded")))
-        decide = transaction.decide
-        monkeypatch.setattr(
-            transaction, "decide", lambda invoice, *rest: judged.append(invoice.status) or decide(invoice, *rest)
-        )
+
+        def decide_and_tell(invoice: Any, *rest: Any) -> Decision:
+            judged.append(invoice.status)
+            return decide(invoice, *rest)
+
+        monkeypatch.setattr("workers.store.judging.transaction.decide", decide_and_tell)
         late = Background(lambda: judge(store, invoice_id, seen("refunded")))
         wait_until_blocked(database)
         assert judged == []

@@ -144,7 +144,8 @@ def test_a_key_that_a_look_up_finds_refused_is_not_tried_by_the_creates_either()
         await look_up(check, "1")
         assert create.perform is not None
         (judgement,) = await create.perform("shop", [(claim, invoice, None)])
-        return judgement.evidence
+        evidence: Evidence = judgement.evidence
+        return evidence
 
     assert isinstance(asyncio.run(story()), CredentialsRefused)
     assert calls == []

@@ -97,6 +97,7 @@ def add_endpoint(
             url=url,
             secrets=sealed_secret,
             events=",".join(sorted(set(events))) if events else None,
+            headers="{}",  # values in the clear are read, and no longer written
             sealed_headers=sealed_headers,
             max_in_flight=max_in_flight,
             created_at=now,
