@@ -16,7 +16,7 @@ from domain.account import Account
 from domain.order import parse_order
 from domain.ports import CreateRequest
 from workers.providers.call import Call, open_client
-from workers.providers.registry import build_providers
+from workers.providers.registry import PROVIDERS, Adapter
 
 PLAIN_KEY = "s3cret-k3y/1"
 NOW = datetime(2025, 11, 25, 19, 45, 48, tzinfo=UTC)
@@ -51,6 +51,7 @@ class Case:
     """What the suite needs to know about a provider."""
 
     provider: str
+    adapter: type[Adapter]
     order: dict[str, Any]
     success: int  #: the documented status of a create
     made: str  #: a recorded answer
@@ -77,6 +78,7 @@ class Case:
 CASES = {
     "nebulox": Case(
         provider="nebulox",
+        adapter=PROVIDERS["nebulox"],
         order={"order_id": "DGK-324324", "price": Decimal(10), "currency": "usd"},
         success=201,
         made=NEBULOX_MADE,
@@ -85,6 +87,7 @@ CASES = {
     ),
     "zeroxhost": Case(
         provider="zeroxhost",
+        adapter=PROVIDERS["zeroxhost"],
         order={"order_id": "o-1", "params": {"user_id": "user12345-6789", "server_id": "server12345-6789"}},
         success=200,
         made=ZEROXHOST_MADE,
@@ -129,7 +132,7 @@ def create_recorded(case: Case, *answers: Any, account: Account | None = None, *
 
     async def story():
         async with httpx.AsyncClient(transport=httpx.MockTransport(recorded)) as client:
-            adapter = build_providers(Call(client, clock=lambda: NOW))[case.provider]
+            adapter = case.adapter(Call(client, clock=lambda: NOW))
             return await adapter.create(case.request(**order), account or case.account())
 
     return asyncio.run(story()), recorded.requests
@@ -141,7 +144,7 @@ def look_up_recorded(case: Case, refs: list[str], *answers: Any, account: Accoun
 
     async def story():
         async with httpx.AsyncClient(transport=httpx.MockTransport(recorded)) as client:
-            adapter = build_providers(Call(client, clock=lambda: NOW))[case.provider]
+            adapter = case.adapter(Call(client, clock=lambda: NOW))
             return await adapter.look_up(refs, account or case.account())
 
     return asyncio.run(story()), recorded.requests
@@ -151,6 +154,6 @@ async def create_for_real(case: Case, account: Account):
     """One create through the client that production uses."""
     client = open_client(10)
     try:
-        return await build_providers(Call(client))[case.provider].create(case.request(), account)
+        return await case.adapter(Call(client)).create(case.request(), account)
     finally:
         await client.aclose()

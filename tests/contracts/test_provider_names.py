@@ -13,7 +13,6 @@ from tests.contracts.provider_cases import CASES
 from tests.contracts.test_provider_sockets import Server, http, sends
 from workers.bootstrap import open_providers_client
 from workers.providers.call import Call
-from workers.providers.registry import build_providers
 
 DEAD = 60
 
@@ -43,7 +42,7 @@ def test_sixty_accounts_with_dead_names_hold_up_no_other_and_are_unreachable_by_
             good = case.account(f"http://good.example:{server.port}", timeout_seconds=60)
             accounts = {str(number): account for number, account in enumerate([*dead, good])}
             async with open_providers_client(accounts) as client:
-                adapter = build_providers(Call(client))[case.provider]
+                adapter = case.adapter(Call(client))
                 lost = await asyncio.gather(*(adapter.create(case.request(), account) for account in dead))
                 assert not resolver.is_set()  # their questions hold their threads still
                 again = [asyncio.create_task(adapter.create(case.request(), account)) for account in dead]

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.evidence import Created, InDoubt, Unreachable
+from tests.contracts.made_up import EVERY
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_for_real
 from workers.providers.call import MAX_BODY_BYTES, Call, open_client
-from workers.providers.registry import build_providers
 
-ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ALL = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY)
 #: Long enough for a loaded machine to connect to itself, short enough to wait for.
 SHORT_SECONDS = 0.5
 
@@ -306,7 +306,7 @@ def test_a_time_out_in_the_queue_for_a_connection_was_never_sent(case):
     async def story():
         async with Server(stay_silent) as server:
             client = open_client(1)
-            adapter = build_providers(Call(client))[case.provider]
+            adapter = case.adapter(Call(client))
             account = case.account(server.url, timeout_seconds=SHORT_SECONDS)
             first = asyncio.create_task(adapter.create(case.request(), case.account(server.url)))
             await server.arrived.wait()
@@ -412,7 +412,7 @@ def test_connections_are_kept_and_cookies_are_not():
         answer = http("201 Created", case.made.encode(), "Set-Cookie: session=1; Path=/")
         async with Server(sends(answer)) as server:
             client = open_client(5)
-            adapter = build_providers(Call(client))[case.provider]
+            adapter = case.adapter(Call(client))
             for _ in range(3):
                 assert isinstance(await adapter.create(case.request(), case.account(server.url)), Created)
             await client.aclose()
@@ -437,9 +437,7 @@ def test_a_closed_client_sends_nothing():
     async def story():
         client = open_client(1)
         await client.aclose()
-        return await build_providers(Call(client))[case.provider].create(
-            case.request(), case.account("http://127.0.0.1:1")
-        )
+        return await case.adapter(Call(client)).create(case.request(), case.account("http://127.0.0.1:1"))
 
     assert isinstance(asyncio.run(story()), Unreachable)
 

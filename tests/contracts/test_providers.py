@@ -20,17 +20,23 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.order import OrderError, parse_order
+from tests.contracts.made_up import EVERY
 from tests.contracts.provider_cases import CASES, NOW, PLAIN_KEY, create_recorded, edited, look_up_recorded
+from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.providers.answer import MAX_RAW_BYTES, MAX_RETRY_AFTER_SECONDS
 from workers.providers.registry import PROVIDERS, UnknownProviderError, provider
 
-ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ALL = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY)
 HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 def test_every_provider_of_the_registry_has_its_case():
     assert set(CASES) == set(PROVIDERS)
     assert all(adapter.name == name for name, adapter in PROVIDERS.items())
+
+
+def test_every_provider_of_the_registry_is_played_by_the_sandbox():
+    assert {each.name for each in STAND_INS} == set(PROVIDERS)
 
 
 def test_an_unknown_provider_is_refused_with_the_names_of_those_there_are():
@@ -40,7 +46,7 @@ def test_an_unknown_provider_is_refused_with_the_names_of_those_there_are():
 
 @ALL
 def test_a_good_order_and_account_pass_the_checks(case):
-    adapter = provider(case.provider)
+    adapter = case.adapter
     adapter.check_account(case.account())
     adapter.check_order(parse_order({"account": "main", **case.order}), case.account())
 
@@ -48,14 +54,14 @@ def test_a_good_order_and_account_pass_the_checks(case):
 @ALL
 def test_an_account_with_an_unknown_profile_is_refused(case):
     with pytest.raises(ValueError, match=r"^profile: "):
-        provider(case.provider).check_account(case.account(profile="gold"))
+        case.adapter.check_account(case.account(profile="gold"))
 
 
 @ALL
 def test_a_param_nobody_documented_is_refused_by_name(case):
     order = parse_order({"account": "main", **case.order, "params": {**case.order.get("params", {}), "colour": "red"}})
     with pytest.raises(OrderError, match=r"^params\.colour: unknown field"):
-        provider(case.provider).check_order(order, case.account())
+        case.adapter.check_order(order, case.account())
 
 
 @ALL
@@ -235,7 +241,7 @@ def test_who_cant_be_asked_says_so_for_each(case):
     answers, requests = look_up_recorded(case, ["a", "b"], (200, "{}"))
     assert list(answers) == ["a", "b"]
     assert all(isinstance(answer, Unreadable) for answer in answers.values())
-    assert bool(requests) is provider(case.provider).can_be_asked
+    assert bool(requests) is case.adapter.can_be_asked
 
 
 JSON = st.recursive(

@@ -21,25 +21,28 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.status import Status
+from tests.contracts.made_up import EVERY, MadeUpStandIn
 from tests.contracts.provider_cases import CASES
-from workers.embedded.sandbox.process import SandboxProcess
+from tests.contracts.sandbox_thread import serve_sandbox
+from workers.embedded.sandbox.application import Options
+from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.providers.call import Call, open_client
-from workers.providers.registry import build_providers
 
-ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ALL = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY)
 
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with SandboxProcess("--lifetime-seconds", "90") as process:
-        yield process
+    with serve_sandbox(Options(lifetime_seconds=90), [*STAND_INS, MadeUpStandIn]) as served:
+        yield served
 
 
 @asynccontextmanager
 async def adapters():
     client = open_client(50)
     try:
-        yield build_providers(Call(client))
+        call = Call(client)
+        yield {name: case.adapter(call) for name, case in EVERY.items()}
     finally:
         await client.aclose()
 
@@ -51,9 +54,9 @@ def account_at(case, sandbox, **settings):
 def request_for(case, marker: str = ""):
     """An order of its own, with the sandbox's markers where that provider's calls carry them."""
     name = f"order-{uuid4().hex}{marker}"
-    if case.provider == "nebulox":
-        return case.request(order_id=name, price="0.0358619200")
-    return case.request(order_id=name, params={"user_id": name, "server_id": "server12345"})
+    if "params" in case.order:
+        return case.request(order_id=name, params={"user_id": name, "server_id": "server12345"})
+    return case.request(order_id=name, price="0.0358619200")
 
 
 def create_at(sandbox, case, marker: str = "", **settings):
@@ -70,13 +73,23 @@ def create_at(sandbox, case, marker: str = "", **settings):
 def test_an_order_becomes_an_invoice(sandbox, case):
     evidence = create_at(sandbox, case)
     assert isinstance(evidence, Created)
-    if case.provider == "nebulox":
-        assert (evidence.price, evidence.expires_at) == (None, None)
-    else:
-        assert evidence.lifetime_minutes == Decimal("1.5")
-        assert evidence.expires_at is not None
-        assert abs(evidence.expires_at - datetime.now(UTC)) < timedelta(minutes=3)
-        assert len(str(evidence.pay_amount).partition(".")[2]) == 10
+    assert evidence.provider_ref
+    assert evidence.payment_url or evidence.address
+
+
+def test_nebulox_gives_no_expiry_and_no_price_of_its_own(sandbox):
+    evidence = create_at(sandbox, CASES["nebulox"])
+    assert isinstance(evidence, Created)
+    assert (evidence.price, evidence.expires_at) == (None, None)
+
+
+def test_0xhost_gives_an_expiry_and_every_digit_of_the_amount(sandbox):
+    evidence = create_at(sandbox, CASES["zeroxhost"])
+    assert isinstance(evidence, Created)
+    assert evidence.lifetime_minutes == Decimal("1.5")
+    assert evidence.expires_at is not None
+    assert abs(evidence.expires_at - datetime.now(UTC)) < timedelta(minutes=3)
+    assert len(str(evidence.pay_amount).partition(".")[2]) == 10
 
 
 @ALL

@@ -6,10 +6,11 @@ import httpx
 import pytest
 
 from domain.evidence import CredentialsRefused, InDoubt, OrderRefused, ProviderRefused, Seen, Unreadable
+from tests.contracts.made_up import EVERY
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, look_up_recorded
 from workers.providers.refusal import NOT_OF_THE_ORDER
 
-ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ALL = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY)
 
 NGINX = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n"
 CHALLENGE = '<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title></head><body>cf-chl</body></html>'

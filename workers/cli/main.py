@@ -14,7 +14,7 @@ from workers.cli.streams import safe_streams
 
 #: Name: (module, help). The help stands here so that `invoices --help` imports none of the modules.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("workers.cli.demo.command", "Run orders at both sandbox providers, shown live, with a summary."),
+    "demo": ("workers.cli.demo.command", "Run orders at the sandbox providers, shown live, with a summary."),
     "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
     "web": ("workers.cli.web", "Serve providers' callbacks, health and metrics over HTTP."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),

@@ -38,9 +38,9 @@ PLAIN_LINE_SECONDS = 2.0
 @click.option("--keep", is_flag=True, help="Keep the demo's files (they are kept where something does not hold).")
 @json_option
 def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_json: bool) -> int:
-    """Run orders at both sandbox providers: paid, expired, refused and faulty ones, shown live until each has ended.
+    """Run orders at the sandbox providers: paid, expired, refused and faulty ones, shown live until each has ended.
 
-    Nebulox tells of payments by callbacks: right, late, forged and lost ones.
+    Some tell of payments by callbacks: right, late, forged and lost ones.
 
     Starts everything it needs in a folder of its own and stops it again. Exit code 0 when all that is claimed in the
     summary holds.

@@ -1,1 +1,1 @@
-"""Stand-ins for both providers and a webhook receiver, to point integration tests and demos at. See README.md."""
+"""Stand-ins for the providers, and a webhook receiver, to point integration tests and demos at. See README.md."""
