@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from domain.money import MAX_DECIMALS, parse_amount
 
@@ -44,6 +44,8 @@ class Account(BaseModel):
     timeout_seconds: float = Field(default=10, gt=0, le=120)  #: of one whole call, connecting and reading included
     max_in_flight: int = Field(default=100, ge=1, le=10_000)  #: calls at a time, per worker process
     rate_per_second: float | None = Field(default=None, gt=0, le=100_000)  #: shared by all workers
+    #: Calls that look invoices up, shared by all workers; with ``rate_per_second`` a part of that.
+    look_ups_per_second: float | None = Field(default=None, ge=0.001, le=100_000)
     on_doubt: Literal["retry", "hold"] = "retry"  #: what follows a create whose answer was lost
     poll_seconds: float = Field(default=30, gt=0, le=86_400)
     hold_refused_minutes: Minutes = Field(default=Decimal(10), ge=0, le=525_600)
@@ -68,6 +70,14 @@ class Account(BaseModel):
     def _no_blank_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().strip():
             raise ValueError("must not be blank")
+        return value
+
+    @field_validator("look_ups_per_second")
+    @classmethod
+    def _leaves_room_for_creates(cls, value: float | None, info: ValidationInfo) -> float | None:
+        rate: float | None = info.data.get("rate_per_second")
+        if value is not None and rate is not None and value >= rate:
+            raise ValueError(f"must be less than rate_per_second ({rate:g}), which creates are made by too")
         return value
 
     @field_validator("base_url")

@@ -75,6 +75,9 @@ class Policy:
     callback_grace_minutes: Decimal = Decimal(5)
     underpaid_tolerance_percent: Decimal = Decimal(0)
     late_payment: Literal["settle", "hold"] = "settle"
+    look_ups_per_second: float | None = None  #: the account's budget; None: as many as are due
+    #: By that budget an invoice's turn comes every so often: the account's open invoices over its look-ups a second.
+    look_gap_seconds: float = 0.0
     #: The configured accounts and their providers: where an order may be made instead.
     providers: Mapping[str, str] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from domain.account import Account
 from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer
@@ -74,4 +74,13 @@ class Provider(Protocol):
 
     def read_callback(self, body: bytes) -> CalledBack | None:
         """What a callback says; None: it is about no invoice. Raises CallbackUnreadable."""
+        ...
+
+
+@runtime_checkable
+class ListReader(Protocol):
+    """A provider whose lists tell of many invoices in one call."""
+
+    async def look_up_within(self, calls: int, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
+        """As ``look_up``, with at most so many calls: refs that they do not cover are left out."""
         ...

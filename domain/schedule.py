@@ -106,6 +106,11 @@ def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta
     return stretched(poll_seconds * growth, jitter)
 
 
+def slowest_poll(poll_seconds: float) -> timedelta:
+    """The longest that ``poll_wait`` can be."""
+    return stretched(poll_seconds * SLOWEST_POLL, 1.0)
+
+
 #: The stream's row waits for a lease at most, the removal of what is old for its next look; a minute more is no news.
 STANDING_WAITS = {Stage.PUBLISH: timedelta(seconds=60), Stage.RETAIN: timedelta(seconds=660)}
 

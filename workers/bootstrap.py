@@ -26,6 +26,7 @@ from domain.decision import Policy, Stage
 from domain.ports import Provider
 from workers.coordination.breaker import Breaker
 from workers.coordination.doorbell import Bell
+from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.stream import EventStream
@@ -173,6 +174,7 @@ def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) 
         asked_by_reference=PROVIDERS[account.provider].asked_by_reference,
         callback_grace_minutes=account.callback_grace_minutes,
         late_payment=account.late_payment,
+        look_ups_per_second=account.look_ups_per_second,
         underpaid_tolerance_percent=account.underpaid_tolerance_percent,
         providers=providers,
     )
@@ -205,10 +207,13 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
     guard = AddressGuard(settings.webhook_allow, lookup)
     sender = await stack.enter_async_context(WebhookSender(guard))
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
-    accounts = ProviderStages(store, settings.accounts, current.providers, RateLimit(hasty, rates))
+    budgets = {name: one.look_ups_per_second for name, one in settings.accounts.items() if one.look_ups_per_second}
+    limits = RateLimit(hasty, rates), LookUpBudget(hasty, budgets)
+    accounts = ProviderStages(store, settings.accounts, current.providers, *limits)
     deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections())
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_standing()
+    store.gather_look_ups()
     await stack.enter_async_context(watching(store.timekeeper().look))
     return [
         *accounts.works(),

@@ -13,6 +13,7 @@ from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
 from domain.decision import InvoiceView, Policy
 from domain.evidence import Evidence, RateLimited, Seen
+from domain.looks import least_wait
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.status import Status
 
@@ -84,7 +85,10 @@ def next_poll(
         seconds = schedule.monitor_poll_seconds(seconds)
         last = None if end is None else end - timedelta(seconds=case.policy.timeout_seconds + 1)
         end = last if last is not None and last > case.now else end  # a look at the end itself comes too late to count
-    due = case.now + schedule.poll_wait(seconds, quiet, case.jitter)
+    wait = schedule.poll_wait(seconds, quiet, case.jitter)
+    if quiet and case.status is Status.PENDING:
+        wait = max(wait, least_wait(case.policy))
+    due = case.now + wait
     return due if end is None else min(due, max(end, case.now + timedelta(seconds=1)))
 
 

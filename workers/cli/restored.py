@@ -120,6 +120,8 @@ def _paces(accounts: Mapping[str, Account]) -> Callable[[str], float]:
         account = accounts.get(name)
         if account is None:
             return 0.0
+        if account.look_ups_per_second is not None:
+            return 1 / account.look_ups_per_second
         return 2 / account.rate_per_second if account.rate_per_second else 1 / account.max_in_flight
 
     return pace

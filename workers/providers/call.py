@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,6 +74,27 @@ class _Attempt:
 _attempt: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
 
 
+@dataclass(slots=True)
+class CallCount:
+    """Requests that were sent, or tried."""
+
+    made: int = 0
+
+
+_count: ContextVar[CallCount | None] = ContextVar("count", default=None)
+
+
+@contextmanager
+def counting_calls() -> Iterator[CallCount]:
+    """Counts the requests of this task and of those that it starts inside."""
+    count = CallCount()
+    token = _count.set(count)
+    try:
+        yield count
+    finally:
+        _count.reset(token)
+
+
 class _TooLargeError(Exception):
     """The answer is longer than MAX_BODY_BYTES."""
 
@@ -103,6 +125,8 @@ class Call:
         request = self._prepare(method, url, FIXED_HEADERS | dict(headers), body)
         if isinstance(request, str):
             return Failure(never_sent=True, reason=request, asked_at=asked_at)
+        if (count := _count.get()) is not None:
+            count.made += 1
         attempt = _Attempt()
         token = _attempt.set(attempt)
         scope = asyncio.timeout(timeout_seconds)

@@ -29,13 +29,18 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.exact_json import read_json
-from domain.ports import CreateRequest, Provider
+from domain.looks import account_of
+from domain.ports import CreateRequest, ListReader, Provider
 from domain.provider_clock import settle_times
 from domain.status import Status
+from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
-from workers.engine import Slots, Work
+from workers.engine import Slots, Work, first_line
+from workers.providers.call import counting_calls
 from workers.stages.judging import judge, judge_and_take
+from workers.stages.look_ups import Turn, Turns
 from workers.store.agenda import Claim, lease_clock
+from workers.store.database import UNAVAILABLE
 from workers.store.judging import Judgement
 from workers.store.kept import Kept
 from workers.store.store import Store
@@ -50,6 +55,7 @@ REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called fo
 TURNED_AWAY = 3  #: orders turned away in a row before that is the account's trouble: a firewall may dislike one alone
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
 
+Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
 Perform = Callable[[str, Sequence[Any]], Awaitable[Sequence[Judgement]]]
 
 PROVIDER_EVENTS = {
@@ -66,12 +72,18 @@ class ProviderStages:
     """CREATE and CHECK of every account: they share the account's slots, its rate, and what its last answers said."""
 
     def __init__(
-        self, store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider], rate: RateLimit
+        self,
+        store: Store,
+        accounts: Mapping[str, Account],
+        providers: Mapping[str, Provider],
+        rate: RateLimit,
+        budget: LookUpBudget | None = None,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._providers = providers
         self._rate = rate
+        self._turns = Turns(store, accounts, providers, rate, budget)
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
         self._refused: dict[str, tuple[float, CredentialsRefused | ProviderRefused]] = {}  #: until when, host seconds
         self._turned_away: dict[str, set[str]] = {}  #: account -> its orders turned away since anything else was said
@@ -86,17 +98,19 @@ class ProviderStages:
             list(self._accounts),
             self._create,
             claim=lambda lane, limit: self._store.claim_creates(lane, limit, self._lease(lane, 1)),
+            admit=lambda lane, asked: self._admit(lane, asked, self._rate.take),
+            refund=self._rate.give_back,
             repeatable=False,
             flows=True,
             rest_seconds=0.01,  # an order waits for this longer than for any other step
         )
         check = self._work(
             Stage.CHECK,
-            askable,
+            self._turns.lanes(askable),
             self._look_up,
-            claim=lambda lane, limit: self._store.claim_invoices(
-                Stage.CHECK, lane, limit, self._lease(lane, LOOK_UP_PATIENCE)
-            ),
+            claim=lambda lane, limit: self._turns.claim(lane, limit, self._lease(account_of(lane), LOOK_UP_PATIENCE)),
+            admit=lambda lane, asked: self._admit(lane, asked, self._turns.admit),
+            refund=self._turns.refund,
             group=100,
         )
         return [create, check]
@@ -105,7 +119,7 @@ class ProviderStages:
         return Work(
             stage=stage,
             lanes=lambda: lanes,
-            slots=self._slots.__getitem__,
+            slots=lambda lane: self._slots[account_of(lane)],
             claim_of=lambda item: item[0],
             perform=perform,
             commit=lambda judgements: judge(self._store, judgements),
@@ -113,8 +127,6 @@ class ProviderStages:
             keep=self._store.keep,
             forget=self._store.forget,
             feeds=Stage.DELIVER,
-            admit=self._admit,
-            refund=self._rate.give_back,
             shared_limit=True,
             name_of=_name,
             reserve=1,  # a backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting
@@ -125,11 +137,11 @@ class ProviderStages:
         """``calls``: how many time-outs long the work on one claim may take."""
         return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS
 
-    async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
-        wait = self._paused.get(lane, 0.0) - time.monotonic()
+    async def _admit(self, lane: str, asked: int, take: Take) -> tuple[int, float]:
+        wait = self._paused.get(account_of(lane), 0.0) - time.monotonic()
         if wait > 0:
             return 0, min(wait, 1.0)
-        granted, wait = await self._rate.take(lane, asked)
+        granted, wait = await take(lane, asked)
         return granted, max(wait, RATE_WAIT_SECONDS)
 
     async def _create(self, lane: str, items: Sequence[tuple[Claim, Any, Kept | None]]) -> Sequence[Judgement]:
@@ -199,23 +211,46 @@ class ProviderStages:
             event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")
             log.warning(event, account=account, reason=evidence.reason)
 
-    async def _look_up(self, lane: str, items: Sequence[tuple[Claim, Any]]) -> Sequence[Judgement]:
-        account, asks = self._accounts[lane], self._asks_by(lane)
-        refs = [ref for _, invoice in items if invoice is not None for ref in asks(invoice)]
-        found: Mapping[str, Evidence] = {}
-        if refs:
-            try:
-                async with asyncio.timeout(account.timeout_seconds * LOOK_UP_PATIENCE):
-                    found = await self._providers[account.provider].look_up(refs, account)
-            except TimeoutError:
-                log.warning("provider.look_up_timed_out", account=lane, invoices=len(refs))
+    async def _look_up(self, lane: str, turns: Sequence[Turn]) -> Sequence[Judgement]:
+        account = self._accounts[account_of(lane)]
+        asks = self._asks_by(account.name)
+        refs = {turn.claim.subject: asks(turn.invoice) if turn.invoice is not None else () for turn in turns}
+        wanted = [ref for some in refs.values() for ref in some]
+        with counting_calls() as count:
+            found = await self._ask(account, wanted, self._turns.calls_of(turns)) if wanted else {}
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
-                self._learn(lane, evidence)
+                self._learn(account.name, evidence)
+        left = self._turns.left(account.name, turns, refs, found)
+        made = count.made or (self._turns.calls_of(turns) if wanted else 0)
+        await self._turns.settle(lane, turns, made, len(left))
+        await self._put_back([turn.claim for turn in left])
+        unasked = {turn.claim.subject for turn in left}
         return [
-            Judgement(claim.subject, _answer(found, claim, invoice, asks(invoice) if invoice else ()), claim)
-            for claim, invoice in items
+            Judgement(claim.subject, _answer(found, claim, invoice, refs[claim.subject]), claim)
+            for claim, invoice, _ in turns
+            if claim.subject not in unasked
         ]
+
+    async def _put_back(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
+        try:
+            await asyncio.to_thread(self._store.put_back, claims)
+        except UNAVAILABLE as error:
+            log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
+
+    async def _ask(self, account: Account, refs: Sequence[str], calls: int) -> Mapping[str, Evidence]:
+        """Answers by reference; ``calls``: so many may be made, 0: as many as it takes."""
+        provider = self._providers[account.provider]
+        try:
+            async with asyncio.timeout(account.timeout_seconds * LOOK_UP_PATIENCE):
+                if calls and isinstance(provider, ListReader):
+                    return await provider.look_up_within(calls, refs, account)
+                return await provider.look_up(refs, account)
+        except TimeoutError:
+            log.warning("provider.look_up_timed_out", account=account.name, invoices=len(refs))
+            return {}
 
     def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
         """What an invoice of this account is asked by."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, null, select, text, update
 from domain.decision import Policy, Stage
 from domain.event import RESTORED, format_time, new_id, notice
 from domain.evidence import InDoubt
+from domain.looks import account_of
 from domain.models import Restoration
 from domain.sequence import MAX_EPOCH
 from domain.status import Status
@@ -128,11 +129,11 @@ def _look_ups(connection: Connection) -> dict[str, list[Any]]:
     rows = (
         select(AGENDA.c.lane, AGENDA.c.subject, AGENDA.c.due_at)
         .where(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.due_at.is_not(None))
-        .order_by(AGENDA.c.lane, AGENDA.c.due_at, AGENDA.c.subject)
+        .order_by(AGENDA.c.due_at, AGENDA.c.subject)
     )
     found: dict[str, list[Any]] = {}
     for row in connection.execute(rows):
-        found.setdefault(row.lane, []).append(row)
+        found.setdefault(account_of(row.lane), []).append(row)
     return found
 
 

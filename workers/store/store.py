@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from domain.decision import Policy, Stage
 from domain.evidence import Created
+from domain.looks import Look, account_of, doorbell_of, lanes_of
 from domain.ports import Clock
 from domain.schedule import STANDING_WAITS, longest_wait
 from domain.status import Status
@@ -26,6 +28,7 @@ from workers.store import (
     intake,
     judging,
     kept,
+    look_ups,
     outbox,
     restoration,
     retention,
@@ -66,6 +69,8 @@ DOUBT_SECONDS = 60.0
 DOUBT_ENDS_SECONDS = 5.0
 #: So often lanes are searched for what lies too far away.
 FAR_SECONDS = 10.0
+#: So often the open invoices of an account with a budget for look-ups are counted.
+COUNT_SECONDS = 10.0
 
 log = structlog.get_logger()
 #: After a lock that was waited for, what is locked is looked for first for so long: the next batch may meet it too.
@@ -97,7 +102,8 @@ class Store:
 
     def __init__(self, database: Database, policies: Mapping[str, Policy], ring: Callable[[Lane], None]) -> None:
         self.database = database
-        self._policies = policies
+        self._policies = dict(policies)
+        self._counted_at: dict[str, float] = {}  #: accounts with a budget, by ``lease_clock``
         self._ring = ring
         self._intake = GroupCommit(self._take_in)
         self._callbacks = GroupCommit(self._keep_callbacks)
@@ -315,6 +321,42 @@ class Store:
 
         return self._lease(take)
 
+    def claim_look_ups(
+        self, account: str, looks: Sequence[Look], limit: int, lease_seconds: float
+    ) -> list[tuple[Claim, Any]]:
+        """Lease due look-ups of an account with a budget, with their invoices: one kind after the other."""
+
+        def take(connection: Connection, lost: Lost) -> list[tuple[Claim, Any]]:
+            self._count_open(connection, account)
+            return look_ups.claim(connection, self.database, account, looks, limit, lease_seconds, lost)
+
+        return self._lease(take)
+
+    def _count_open(self, connection: Connection, account: str) -> None:
+        """Now and then: how long an invoice's turn takes follows from it."""
+        now, policy = lease_clock(), self._policy(account)
+        if policy.look_ups_per_second is None or now - self._counted_at.get(account, -COUNT_SECONDS) < COUNT_SECONDS:
+            return
+        self._counted_at[account] = now
+        gap_seconds = look_ups.count_open(connection, account) / policy.look_ups_per_second
+        self._policies[account] = replace(policy, look_gap_seconds=gap_seconds)
+
+    def put_back(self, claims: Sequence[Claim]) -> None:
+        """Give look-ups back that nobody was asked about: they are the next."""
+        with self.database.transaction() as connection:
+            look_ups.put_back(connection, self.database, claims)
+
+    def gather_look_ups(self) -> None:
+        """Where an account has no budget any more, its look-ups are due in the order of their times again."""
+        budgeted = [name for name, policy in self._policies.items() if policy.look_ups_per_second is not None]
+        with self.database.reading() as connection:
+            strays = look_ups.strays(connection, budgeted)
+        for lane in strays:
+            more = True
+            while more:
+                with self.database.transaction() as connection:
+                    more = look_ups.gather(connection, lane)
+
     def _lease(self, take: Callable[[Connection, Lost], list[Held]]) -> list[Held]:
         """One transaction; a second one, for what nobody holds, where the clock may have been set."""
         try:
@@ -388,12 +430,20 @@ class Store:
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
         """When each lane has work; the stream's lane counts only while there are unpublished events."""
+        lanes = [one for lane in lanes for one in self._parts(lane)]
         self._search(lanes)
         with self.database.glancing() as connection:
             found = agenda.next_due(connection, self.database, lanes)
             if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
                 found = [due for due in found if due.stage is not Stage.PUBLISH]
-        return found
+        return [replace(due, lane=_doorbell(due.stage, due.lane)) for due in found]
+
+    def _parts(self, lane: Lane) -> list[Lane]:
+        """The agenda's lanes behind a lane of the pump."""
+        stage, name = lane
+        if stage is not Stage.CHECK or self._policy(account_of(name)).look_ups_per_second is None:
+            return [lane]
+        return [(stage, part) for part in lanes_of(account_of(name)) if doorbell_of(part) == name]
 
     def _search(self, lanes: Sequence[Lane]) -> None:
         """Now and then: what lies further away than any wait was planned by a clock that has been set back since."""
@@ -401,7 +451,7 @@ class Store:
         if now - self._searched_at < FAR_SECONDS:
             return
         self._searched_at = now
-        waits = {lane: wait for lane in lanes if (wait := longest_wait(lane[0], self._policy(lane[1]).poll_seconds))}
+        waits = {lane: wait for lane in lanes if (wait := longest_wait(lane[0], self._poll_seconds(lane)))}
         with self.database.glancing() as connection:
             found = agenda.far_lanes(connection, self.database, waits)
         for due in found:
@@ -410,6 +460,10 @@ class Store:
                 agenda.bring_near(connection, self.database, lane, waits[lane])
             far = round(due.in_seconds)
             log.warning("clock.far_ahead", stage=due.stage.value, lane=due.lane, in_seconds=far, consequence="due now")
+
+    def _poll_seconds(self, lane: Lane) -> float:
+        stage, name = lane
+        return self._policy(account_of(name) if stage is Stage.CHECK else name).poll_seconds
 
     # ------------------------------------------------------------ events out
 
@@ -540,5 +594,10 @@ class Store:
             return self.database.now(connection)
 
     def _ring_all(self, lanes: set[Lane]) -> None:
-        for lane in sorted(lanes):
-            self._ring(lane)
+        for stage, name in sorted({(stage, _doorbell(stage, name)) for stage, name in lanes}):
+            self._ring((stage, name))
+
+
+def _doorbell(stage: Stage, lane: str) -> str:
+    """The lane whose runner takes up what this lane of the agenda has."""
+    return doorbell_of(lane) if stage is Stage.CHECK else lane

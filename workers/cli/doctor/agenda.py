@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from workers.cli.doctor.finding import Finding, ago, counted
+from workers.cli.doctor.look_ups import has_budget, tell_budgets
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -33,6 +34,7 @@ def check_agenda(database: Database, config: Settings) -> Iterator[Finding]:
     excused = _excuses(database, config, lanes, now)
     found = [*_parked(lanes), *(finding for lane in lanes if (finding := _late(lane, now, config, excused)))]
     yield from found
+    yield from tell_budgets(lanes, config)
     if not any(finding.state == "wrong" for finding in found):
         rows = sum(lane.rows for lane in lanes)
         yield Finding("agenda", "ok", f"{counted(rows, 'row')}, none parked, none waits for a worker")
@@ -67,15 +69,20 @@ def _late(lane: Lane, now: datetime, config: Settings, excused: set[tuple[str, s
 
 def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: datetime) -> set[tuple[str, str]]:
     """Late lanes that wait for a reason told elsewhere."""
-    late = [lane for lane in lanes if lane.oldest_due_at is not None and not lane.in_hand]
+    from domain.looks import account_of
+
+    overdue = [lane for lane in lanes if lane.oldest_due_at is not None]
+    budgeted = [lane for lane in overdue if has_budget(config, lane)]
+    late = [lane for lane in overdue if not lane.in_hand and lane not in budgeted]
     calls = {(lane.stage, lane.lane) for lane in late if lane.stage in {"create", "check"}}
     receivers = {lane.lane for lane in late if lane.stage == "deliver"}
-    excused = {(stage, account) for stage, account in calls if account not in config.accounts}
+    excused = {(stage, account) for stage, account in calls if account_of(account) not in config.accounts}
     excused |= _asked_to_wait(database, now) & calls if calls else set()
     rated = {account for _, account in calls - excused if _has_rate(config, account)}
     if rated:
         called = _called_lately(config, rated)
         excused |= {(stage, account) for stage, account in calls if account in called}
+    excused |= _wait_for_tokens(database, config, budgeted, now)
     return excused | {("deliver", endpoint) for endpoint in _left_alone(database, receivers, now)}
 
 
@@ -88,20 +95,41 @@ def _asked_to_wait(database: Database, now: datetime) -> set[tuple[str, str]]:
     return {(stage, account) for account in paused for stage in ("create", "check")}
 
 
+def _wait_for_tokens(
+    database: Database, config: Settings, lanes: Sequence[Lane], now: datetime
+) -> set[tuple[str, str]]:
+    """Lanes of look-ups that workers ask for as often as their account's budget allows, or its provider."""
+    from domain.looks import account_of
+    from workers.coordination.look_up_budget import key_of
+
+    if not lanes:
+        return set()
+    accounts = {account_of(lane.lane) for lane in lanes}
+    asked = _asked_lately(config, {account: key_of(account) for account in accounts})
+    asked |= {account for _, account in _asked_to_wait(database, now)}
+    return {(lane.stage, lane.lane) for lane in lanes if account_of(lane.lane) in asked}
+
+
 def _has_rate(config: Settings, account: str) -> bool:
     return account in config.accounts and config.accounts[account].rate_per_second is not None
 
 
 def _called_lately(config: Settings, accounts: set[str]) -> set[str]:
     """Of accounts with a rate, those whose workers have asked for their share within the last seconds."""
+    from workers.coordination.rate_limit import key_of
+
+    return _asked_lately(config, {account: key_of(account) for account in accounts})
+
+
+def _asked_lately(config: Settings, keys: Mapping[str, str]) -> set[str]:
+    """Accounts whose buckets are there."""
     from redis.exceptions import RedisError
 
     from workers.bootstrap import ONE_TRY, open_redis
-    from workers.coordination.rate_limit import key_of
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:
-            return {account for account in accounts if client.exists(key_of(account))}
+            return {account for account, key in keys.items() if client.exists(key)}
     except (RedisError, OSError):
         return set()  # told by the check of Redis
 

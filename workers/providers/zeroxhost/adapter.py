@@ -18,7 +18,7 @@ from workers.providers.refusal import read_create
 from workers.providers.zeroxhost.body import PROFILES, write_body
 from workers.providers.zeroxhost.created import read_made
 from workers.providers.zeroxhost.key import headers_of, secrets_of
-from workers.providers.zeroxhost.look_up import FEW, MAX_SINGLES, Inquiry
+from workers.providers.zeroxhost.look_up import FEW, MAX_PAGES, MAX_SINGLES, Inquiry
 from workers.providers.zeroxhost.refusals import REFUSALS
 
 CREATE_PATH = "/API/invoice"
@@ -91,3 +91,15 @@ class ZeroxHost:
         answers.update(zip(asked, found, strict=True))
         answers.update({ref: Unreadable(reason="not found in the list, asked alone next time") for ref in waiting})
         return answers
+
+    async def look_up_within(self, calls: int, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
+        """The same with at most so many calls. The list only where they are too few to ask one by one, and only as
+        long as its pages hold what is wanted."""
+        wanted = list(dict.fromkeys(refs))
+        inquiry = Inquiry(self._call, account, self._unknown_words)
+        answers: dict[str, LookUpAnswer] = {}
+        if len(wanted) > calls:
+            answers = await inquiry.search_list(wanted, min(calls, MAX_PAGES), while_it_helps=True)
+        missing = [ref for ref in wanted if ref not in answers][: max(0, calls - inquiry.pages)]
+        found = await asyncio.gather(*(inquiry.ask(ref) for ref in missing))
+        return answers | dict(zip(missing, found, strict=True))

@@ -47,6 +47,7 @@ class Inquiry:
         self._call = call
         self._account = account
         self._unknown_words = unknown_words
+        self.pages = 0  #: of the list, asked for
         self._ends_at = asyncio.get_running_loop().time() + account.timeout_seconds
 
     async def ask(self, ref: str) -> LookUpAnswer:
@@ -65,13 +66,18 @@ class Inquiry:
             return _unreadable(outcome, "the answer is about another invoice")
         return self._read_row(row, outcome)
 
-    async def search_list(self, wanted: Sequence[str]) -> dict[str, LookUpAnswer]:
+    async def search_list(
+        self, wanted: Sequence[str], pages: int = MAX_PAGES, *, while_it_helps: bool = False
+    ) -> dict[str, LookUpAnswer]:
         """Answers for those that the list's newest pages hold. What is not in them is left out.
+
+        ``while_it_helps``: a page that holds none of them is the last.
 
         Whatever is wrong with the account or the connection is the answer for all that were not found before.
         """
         missing, answers, first_size = set(wanted), dict[str, LookUpAnswer](), 0
-        for page in range(1, MAX_PAGES + 1):
+        for page in range(1, pages + 1):
+            self.pages, known = page, len(answers)
             outcome = await self._get(LIST_PATH, per_page=PER_PAGE, page=page)
             if not isinstance(outcome, Answer):
                 return answers | dict.fromkeys(missing, outcome)
@@ -83,7 +89,7 @@ class Inquiry:
                     missing.remove(ref)
             # The provider may cap a page below what was asked for: short means shorter than its first one.
             first_size = first_size or len(rows)
-            if not missing or not rows or len(rows) < first_size:
+            if not missing or not rows or len(rows) < first_size or (while_it_helps and len(answers) == known):
                 break
         return answers
 

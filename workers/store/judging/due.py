@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, delete, update
 
-from domain.decision import Stage
+from domain.decision import Decision, Policy, Stage
+from domain.evidence import Evidence
+from domain.looks import lane_of, look_of
 from workers.store.agenda import AGENDA, CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
@@ -51,6 +54,13 @@ def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
     return lanes
 
 
+def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, policy: Policy) -> None:
+    """The lane of the look-up that was planned, where an account's budget does not cover all at once."""
+    due_at = decision.agenda.get(Stage.CHECK)
+    if due_at is not None and policy.look_ups_per_second is not None:
+        work.look_lanes[invoice.id] = lane_of(invoice.provider_account, look_of(invoice, evidence, due_at))
+
+
 def _execute_agenda(
     connection: Connection,
     gone: Sequence[tuple[str, str]],
@@ -85,5 +95,8 @@ def _row(key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
 
 
 def _lane(work: Work, key: tuple[str, str]) -> str:
-    account: str = work.invoices[key[1]].provider_account
-    return CLOCK_LANE if key[0] == Stage.CLOCK.value else account
+    stage, invoice_id = key
+    account: str = work.invoices[invoice_id].provider_account
+    if stage == Stage.CHECK.value:
+        return work.look_lanes.get(invoice_id, account)
+    return CLOCK_LANE if stage == Stage.CLOCK.value else account

@@ -22,7 +22,7 @@ from workers.store.database import Database
 from workers.store.intake import INVOICE
 from workers.store.invoice_locks import lock_invoices
 from workers.store.judging.admission import admitted, set_aside
-from workers.store.judging.due import write_agenda
+from workers.store.judging.due import place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
 from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
@@ -68,11 +68,11 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     if invoice is None:
         return Outcome(judgement.invoice_id, "missing")
     evidence, before = admitted(work, judgement, invoice, owners), invoice.status
-    decision = set_aside(work, judgement, evidence)
+    policy, decision = policy_of(invoice.provider_account), set_aside(work, judgement, evidence)
     if decision is None:
-        policy, jitter = policy_of(invoice.provider_account), random.random()  # noqa: S311
-        decision = decide(invoice, evidence, policy, work.now, jitter, work.epoch)
+        decision = decide(invoice, evidence, policy, work.now, random.random(), work.epoch)  # noqa: S311
     _apply(work, invoice, evidence, decision, before, judgement)
+    place_look_up(work, invoice, evidence, decision, policy)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 

@@ -1,0 +1,172 @@
+"""Whose turn it is to be looked up, and how many calls that may cost: CHECK's side of an account's budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from domain.account import Account
+from domain.decision import Stage
+from domain.evidence import Evidence
+from domain.looks import Look, account_of, lane_of
+from domain.ports import ListReader, Provider
+from workers.coordination.look_up_budget import LookUpBudget
+from workers.coordination.rate_limit import RateLimit
+from workers.store.agenda import Claim
+from workers.store.store import Store
+
+LONGEST_WAIT_SECONDS = 5.0  #: tokens that were not used may have come back meanwhile
+
+#: Of twenty claims ten begin with the invoices that are near their end and nine with the others that are open, so that
+#: many of one kind never starve the other; one begins with the closed ones. Each goes on with the next kind.
+ROUND = 20
+NEAR_FIRST = (Look.NEAR, Look.OPEN, Look.WATCHED)
+OPEN_FIRST = (Look.OPEN, Look.NEAR, Look.WATCHED)
+WATCHED_FIRST = (Look.WATCHED, Look.NEAR, Look.OPEN)
+
+#: Invoices that one call is tried for where a provider has lists, at first and again a minute after its list held none
+#: of those that were asked for; doubled while one call is enough, up to a page.
+FIRST_REACH = 5
+LARGEST_REACH = 100
+RETRY_LIST_SECONDS = 60.0
+
+
+class Turn(NamedTuple):
+    """A claimed look-up. ``per_call``: so many were let through for a call; 0: no budget limits them."""
+
+    claim: Claim
+    invoice: Any
+    per_call: int = 0
+
+
+class _Grant(NamedTuple):
+    """What was let through last: calls, and the invoices that each is tried for."""
+
+    calls: int
+    per_call: int
+    invoices: int
+
+
+class Reach:
+    """How many invoices of an account one call covers, as its last look-ups showed."""
+
+    def __init__(self) -> None:
+        self._rows = FIRST_REACH
+        self._missed_at = 0.0
+
+    def rows(self) -> int:
+        """Invoices that a call is tried for now."""
+        if self._rows == 1 and time.monotonic() - self._missed_at >= RETRY_LIST_SECONDS:
+            self._rows = FIRST_REACH
+        return self._rows
+
+    def learn(self, per_call: int, answered: int, calls: int, left: int) -> None:
+        """``left``: that nobody was asked about, the calls being used up."""
+        if left:
+            self._rows, self._missed_at = max(1, answered // max(calls, 1)), time.monotonic()
+        elif answered > calls and per_call == self._rows:
+            self._rows = min(self._rows * 2, LARGEST_REACH)
+
+
+class Turns:
+    """What of an account's look-ups is let through, claimed and paid for."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Mapping[str, Account],
+        providers: Mapping[str, Provider],
+        rate: RateLimit,
+        budget: LookUpBudget | None,
+    ) -> None:
+        self._store = store
+        self._rate = rate
+        self._budget = budget
+        self._claims: Counter[str] = Counter()
+        self._granted: dict[str, _Grant] = {}  #: by lane
+        readers = (name for name, one in accounts.items() if isinstance(providers[one.provider], ListReader))
+        self._reach = {name: Reach() for name in readers if self.has_budget(name)}
+
+    def lanes(self, accounts: Sequence[str]) -> list[str]:
+        """The pump's lanes: where there is a budget, look-ups after callbacks wait for no others."""
+        return [lane for name in accounts for lane in self._lanes_of(name)]
+
+    def _lanes_of(self, account: str) -> Iterator[str]:
+        yield account
+        if self.has_budget(account):
+            yield lane_of(account, Look.CALLED)
+
+    def has_budget(self, account: str) -> bool:
+        """Whether the account's look-ups are limited."""
+        return self._budget is not None and self._budget.limits(account)
+
+    async def admit(self, lane: str, asked: int) -> tuple[int, float]:
+        """How many invoices may be asked about now, and the seconds until there may be more."""
+        account = account_of(lane)
+        if self._budget is None or not self._budget.limits(account):
+            return await self._rate.take(account, asked)
+        called = lane != account
+        reach = self._reach.get(account)
+        per_call = 1 if called or reach is None else reach.rows()
+        look = Look.CALLED if called else Look.OPEN
+        calls, wait_seconds = await self._budget.take(account, math.ceil(asked / per_call), look)
+        await self._rate.spend(account, calls)
+        self._granted[lane] = granted = _Grant(calls, per_call, min(asked, calls * per_call))
+        return granted.invoices, min(wait_seconds, LONGEST_WAIT_SECONDS)
+
+    async def refund(self, lane: str, unused: int) -> None:
+        """Of what was let through, so many invoices were not due: called after the claim."""
+        account = account_of(lane)
+        if not self.has_budget(account):
+            await self._rate.give_back(account, unused)
+            return
+        granted = self._granted[lane]
+        await self._settle(account, granted.calls, math.ceil((granted.invoices - unused) / granted.per_call))
+
+    def claim(self, lane: str, limit: int, lease_seconds: float) -> list[Turn]:
+        """Lease due look-ups: first those whose kind's turn it is."""
+        account = account_of(lane)
+        if not self.has_budget(account):
+            claimed = self._store.claim_invoices(Stage.CHECK, lane, limit, lease_seconds)
+            return [Turn(held, invoice) for held, invoice in claimed]
+        claimed = self._store.claim_look_ups(account, self._next_looks(lane), limit, lease_seconds)
+        return [Turn(held, invoice, self._granted[lane].per_call) for held, invoice in claimed]
+
+    def _next_looks(self, lane: str) -> Sequence[Look]:
+        if lane != account_of(lane):
+            return (Look.CALLED,)
+        self._claims[lane] += 1
+        place = self._claims[lane] % ROUND
+        return WATCHED_FIRST if place == 0 else OPEN_FIRST if place % 2 == 0 else NEAR_FIRST
+
+    def calls_of(self, turns: Sequence[Turn]) -> int:
+        """The calls that were let through for these."""
+        return math.ceil(len(turns) / turns[0].per_call) if turns[0].per_call else 0
+
+    def left(
+        self, account: str, turns: Sequence[Turn], refs: Mapping[str, Sequence[str]], found: Mapping[str, Evidence]
+    ) -> list[Turn]:
+        """Those that the calls did not cover: nobody was asked about them. Without any answer, all were, in vain."""
+        if account not in self._reach or not found:
+            return []
+        asked = ((turn, refs[turn.claim.subject]) for turn in turns)
+        return [turn for turn, some in asked if some and found.keys().isdisjoint(some)]
+
+    async def settle(self, lane: str, turns: Sequence[Turn], made: int, left: int) -> None:
+        """So many calls were made for these; ``left``: that nobody was asked about."""
+        account, granted = account_of(lane), self.calls_of(turns)
+        if not granted:
+            return
+        reach = self._reach.get(account)
+        if reach is not None and lane == account:
+            reach.learn(turns[0].per_call, len(turns) - left, made, left)
+        await self._settle(account, granted, made)
+
+    async def _settle(self, account: str, granted: int, made: int) -> None:
+        if self._budget is not None:
+            await self._budget.settle(account, granted, made)
+        await self._rate.spend(account, made - granted)
+        await self._rate.give_back(account, granted - made)

@@ -1,0 +1,69 @@
+"""Claims of look-ups where an account has a budget for them: over its lanes, the first ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from domain.decision import Stage
+from domain.looks import SEPARATOR, Look, account_of, lane_of
+from workers.store.agenda import AGENDA, Claim, Lost, claim_invoices, release
+from workers.store.agenda import lanes_of as lanes_of_stage
+from workers.store.database import Database
+
+#: Given back unasked, a look-up goes before all that are due: it has had its turn.
+HEAD_OF_THE_QUEUE = timedelta(days=1)
+GATHERED = 1000  #: rows that change their lane in one transaction
+
+
+def claim(
+    connection: Connection,
+    database: Database,
+    account: str,
+    looks: Sequence[Look],
+    limit: int,
+    lease_seconds: float,
+    lost: Lost,
+) -> list[tuple[Claim, Any]]:
+    """Lease up to ``limit`` due look-ups with their invoices: all of the first kind before any of the next.
+
+    After a row whose holder was lost it goes no further: that one may have to be taken alone.
+    """
+    found: list[tuple[Claim, Any]] = []
+    for look in looks:
+        lane, room = lane_of(account, look), limit - len(found)
+        found += claim_invoices(connection, database, Stage.CHECK, lane, room, lease_seconds, lost)
+        if len(found) >= limit or any(held.lost for held, _ in found):
+            break
+    return found
+
+
+def put_back(connection: Connection, database: Database, claims: Sequence[Claim]) -> None:
+    """Give look-ups back that nobody was asked about: they are the next."""
+    release(connection, claims, database.now(connection) - HEAD_OF_THE_QUEUE)
+
+
+def count_open(connection: Connection, account: str) -> int:
+    """An account's open invoices that are looked up in turn. An index is counted."""
+    rows = AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.lane == lane_of(account, Look.OPEN)
+    return int(connection.scalar(select(func.count()).where(*rows)) or 0)
+
+
+def strays(connection: Connection, budgeted: Collection[str]) -> list[str]:
+    """Lanes of look-ups by kind whose account has no budget any more: nobody would claim them."""
+    lanes = lanes_of_stage(connection, Stage.CHECK.value)
+    return [lane for lane in lanes if SEPARATOR in lane and account_of(lane) not in budgeted]
+
+
+def gather(connection: Connection, lane: str) -> bool:
+    """Move rows of a lane to its account's own, some at a time; whether there may be more. Leases stay as they are."""
+    rows = AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.lane == lane
+    found = select(AGENDA.c.subject).where(*rows).order_by(AGENDA.c.subject).limit(GATHERED)
+    subjects = found.with_for_update(skip_locked=True)
+    moved = connection.execute(
+        update(AGENDA).where(*rows, AGENDA.c.subject.in_(subjects)).values(lane=account_of(lane))
+    )
+    return moved.rowcount >= GATHERED
