@@ -14,7 +14,7 @@ import httpx
 
 from domain.account import Account
 from domain.order import parse_order
-from domain.ports import CreateRequest
+from domain.ports import CreateRequest, ListReader
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, Adapter
 
@@ -138,13 +138,18 @@ def create_recorded(case: Case, *answers: Any, account: Account | None = None, *
     return asyncio.run(story()), recorded.requests
 
 
-def look_up_recorded(case: Case, refs: list[str], *answers: Any, account: Account | None = None):
-    """(answers by ref, the requests sent) of one look-up against recorded answers."""
+def look_up_recorded(
+    case: Case, refs: list[str], *answers: Any, account: Account | None = None, calls: int | None = None
+):
+    """(answers by ref, the requests sent) of one look-up against recorded answers; ``calls``: no more than these."""
     recorded = Recorded(*answers)
 
     async def story():
         async with httpx.AsyncClient(transport=httpx.MockTransport(recorded)) as client:
             adapter = case.adapter(Call(client, clock=lambda: NOW))
+            if calls is not None:
+                assert isinstance(adapter, ListReader)
+                return await adapter.look_up_within(calls, refs, account or case.account())
             return await adapter.look_up(refs, account or case.account())
 
     return asyncio.run(story()), recorded.requests

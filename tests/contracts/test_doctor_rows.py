@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,11 @@ import redis
 
 from domain.decision import Stage
 from domain.evidence import CancelRequested, RateLimited
+from domain.looks import Look
 from tests.contracts.doctor_cases import by_cause, settings, wrong
 from tests.contracts.store_cases import (
     ACCOUNT,
+    POLICIES,
     SILENT_ACCOUNT,
     change,
     created,
@@ -20,6 +23,7 @@ from tests.contracts.store_cases import (
     now,
     open_store,
     pend,
+    policy,
     queue,
     seen,
     subscribe,
@@ -28,11 +32,13 @@ from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
 from workers.cli.doctor.stream import check_stream
+from workers.coordination.look_up_budget import key_of as budget_key_of
 from workers.coordination.rate_limit import key_of
 from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.endpoints import disable_endpoint
 from workers.store.intake import Rejection
 from workers.store.outbox import EVENT
+from workers.store.store import Store
 
 
 @pytest.fixture
@@ -157,6 +163,38 @@ def test_orders_of_an_account_with_a_rate_wait_their_turn_while_workers_ask_for_
     with redis.Redis.from_url(empty_valkey_url) as client:
         client.hset(key_of(ACCOUNT), "tokens", 0)
     assert wrong(check_agenda(database, config)) == []
+
+
+def budgeted(tmp_path, redis_url, rate=10):
+    fields = {"provider": ACCOUNT, "base_url": "http://127.0.0.1:1", "api_key": "k", "look_ups_per_second": rate}
+    return settings(tmp_path, accounts=json.dumps({ACCOUNT: fields}), redis_url=redis_url)
+
+
+def test_a_backlog_of_look_ups_that_a_budget_makes_is_called_what_it_is(database, tmp_path, empty_valkey_url):
+    config = budgeted(tmp_path, empty_valkey_url, rate=0.01)
+    store = Store(database, POLICIES | {ACCOUNT: policy(look_ups_per_second=0.01)}, lambda _: None)
+    ids = pend(store, 100)
+    judge(store, ids[0], seen("expired"))
+    judge(store, ids[1], seen("confirming"))
+    for one in ids:
+        make_due(database, one, Stage.CHECK)
+    assert set(wrong(check_agenda(database, config))) == {"overdue"}  # nobody has asked for a token: nobody works
+    with redis.Redis.from_url(empty_valkey_url) as client:
+        client.hset(budget_key_of(ACCOUNT), "tokens", 0)
+    found = by_cause(check_agenda(database, config))
+    assert wrong(found.values()) == []
+    note = found["look_up_budget"]
+    assert (note.check, note.state, note.count) == (f"account {ACCOUNT}", "note", 99)
+    assert "99 open at 0.01 look-ups a second: each is looked at every 2.8 h" in note.detail
+    assert "1 closed one is watched" in note.detail
+    assert list(found) == ["look_up_budget"]
+    store.claim_look_ups(ACCOUNT, (Look.OPEN,), 1, 60.0)
+    assert list(by_cause(check_agenda(database, config))) == ["look_up_budget"]
+
+
+def test_a_budget_that_covers_all_polls_is_not_worth_a_word(database, store, tmp_path, empty_valkey_url):
+    pend(store, 3)
+    assert [finding.state for finding in check_agenda(database, budgeted(tmp_path, empty_valkey_url))] == ["ok"]
 
 
 # --- the stream -------------------------------------------------------------------------------------------------------

@@ -12,13 +12,26 @@ from sqlalchemy import event, text
 
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
-from tests.contracts.store_cases import ACCOUNT, make_due, open_store, order, pend, seen, subscribe, take
+from domain.looks import Look
+from tests.contracts.store_cases import (
+    ACCOUNT,
+    POLICIES,
+    make_due,
+    open_store,
+    order,
+    pend,
+    policy,
+    seen,
+    subscribe,
+    take,
+)
 from tests.engines import new_postgres_database
 from workers.store import agenda
 from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
+from workers.store.store import Store
 
 FILL = {
     "postgresql": """
@@ -177,6 +190,21 @@ def test_invoices_come_with_their_claim_by_index(crowded):
         r"WITH claimed" if crowded.is_postgresql else r"SELECT invoice.id",
     )
     assert_by_index(plan)
+
+
+def test_look_ups_under_a_budget_are_claimed_and_counted_by_index(crowded):
+    store = Store(crowded, POLICIES | {ACCOUNT: policy(look_ups_per_second=5.0)}, lambda _: None)
+    looks = (Look.NEAR, Look.OPEN, Look.WATCHED)
+    claimed = "WITH claimed" if crowded.is_postgresql else "WITH picked"
+    assert_by_index(explained(crowded, lambda: store.claim_look_ups(ACCOUNT, looks, 7, 60.0), claimed))
+    fresh = Store(crowded, POLICIES | {ACCOUNT: policy(look_ups_per_second=5.0)}, lambda _: None)
+    plan = explained(crowded, lambda: fresh.claim_look_ups(ACCOUNT, looks, 7, 60.0), r"SELECT count")
+    assert "agenda" in plan
+    if not crowded.is_postgresql:
+        assert_by_index(plan)
+    plan = explained(crowded, store.gather_look_ups, r"\s*WITH RECURSIVE lanes")
+    assert "Seq Scan on agenda" not in plan
+    assert "SCAN agenda" not in plan
 
 
 @pytest.mark.engines

@@ -196,3 +196,60 @@ def test_a_rows_evidence_is_the_row_without_the_key():
     answers, _ = look_up_recorded(CASE, ["1"], (200, body(row("1", "Paid", description=PLAIN_KEY, nested=[[1]]))))
     assert '"description":"***"' in answers["1"].raw
     assert "nested" not in answers["1"].raw
+
+
+# --- with no more calls than these ------------------------------------------------------------------------------------
+
+
+def by_path(known):
+    """A provider whose list holds these pages and whose single look-ups find anything."""
+
+    def answer(request):
+        if request.url.path.endswith("list_transactions"):
+            page = int(request.url.params["page"])
+            return httpx.Response(200, content=body([row(ref) for ref in known[page - 1]]))
+        return httpx.Response(200, content=body(row(request.url.params["track_id"])))
+
+    return answer
+
+
+def kinds(requests):
+    return ["list" if request.url.path.endswith("list_transactions") else "one" for request in requests]
+
+
+def test_one_call_covers_as_many_as_a_page_of_the_list_holds():
+    refs = [f"r{number}" for number in range(50)]
+    answers, requests = look_up_recorded(CASE, refs, by_path([refs]), calls=1)
+    assert kinds(requests) == ["list"]
+    assert set(answers) == set(refs)
+
+
+def test_few_enough_to_be_asked_one_by_one_are():
+    refs = ["a", "b", "c", "d", "e", "f"]
+    answers, requests = look_up_recorded(CASE, refs, by_path([refs]), calls=6)
+    assert kinds(requests) == ["one"] * 6
+    assert set(answers) == set(refs)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 7, 40])
+def test_no_more_calls_are_made_and_what_they_do_not_cover_is_left_out(calls):
+    """Old invoices, which no page of the list holds any more: one page is tried, the rest is asked one by one."""
+    refs = [f"r{number}" for number in range(50)]
+    answers, requests = look_up_recorded(CASE, refs, by_path([["x"] * 100] * 10), calls=calls)
+    assert kinds(requests) == ["list"] + ["one"] * (calls - 1)
+    assert set(answers) == set(refs[: calls - 1])
+
+
+def test_the_list_is_read_on_as_long_as_its_pages_hold_what_is_wanted():
+    refs = [f"r{number}" for number in range(30)]
+    pages = [refs[:10] + ["x"] * 90, refs[10:20] + ["y"] * 90, ["z"] * 100, refs[20:] + ["z"] * 90]
+    answers, requests = look_up_recorded(CASE, refs, by_path(pages), calls=6)
+    assert kinds(requests) == ["list"] * 3 + ["one"] * 3
+    assert set(answers) == set(refs[:23])
+
+
+def test_what_is_wrong_with_the_account_is_the_answer_for_all():
+    answers, requests = look_up_recorded(CASE, ["a", "b", "c"], (429, "{}"), calls=2)
+    assert len(requests) == 1
+    assert {type(answer) for answer in answers.values()} == {RateLimited}
+    assert len(answers) == 3

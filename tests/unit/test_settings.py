@@ -351,3 +351,23 @@ def test_addresses_are_shown_without_user_and_password(text, shown):
 @pytest.mark.parametrize("allowed", ["localhost", "127.0.0.1:9000", "10.0.0.0/8", "[::1]:80", "::1", "hooks.shop:443"])
 def test_hosts_ports_and_networks_may_be_allowed(allowed):
     assert load_settings({"INVOICES_WEBHOOK_ALLOW": f" {allowed} ,"}).webhook_allow == (allowed,)
+
+
+@pytest.mark.parametrize("given", [0, -1, 0.0001, 100_001, "many", "nan", [5]])
+def test_a_budget_for_look_ups_is_a_positive_number_within_its_bounds(given):
+    with pytest.raises(SettingsError, match=r"INVOICES_ACCOUNTS: shop\.look_ups_per_second: must be"):
+        load_settings({"INVOICES_ACCOUNTS": account(look_ups_per_second=given)})
+
+
+@pytest.mark.parametrize("given", [0.001, 1, 2.5, 100_000])
+def test_a_budget_for_look_ups_may_be_a_decimal(given):
+    found = load_settings({"INVOICES_ACCOUNTS": account(look_ups_per_second=given)}).accounts["shop"]
+    assert found.look_ups_per_second == given
+    assert load_settings({"INVOICES_ACCOUNTS": account()}).accounts["shop"].look_ups_per_second is None
+
+
+def test_a_budget_for_look_ups_leaves_creates_a_part_of_the_rate():
+    found = load_settings({"INVOICES_ACCOUNTS": account(rate_per_second=5, look_ups_per_second=4.5)}).accounts["shop"]
+    assert (found.rate_per_second, found.look_ups_per_second) == (5, 4.5)
+    with pytest.raises(SettingsError, match=r"look_ups_per_second: must be less than rate_per_second \(5\)"):
+        load_settings({"INVOICES_ACCOUNTS": account(rate_per_second=5, look_ups_per_second=5)})

@@ -149,8 +149,8 @@ class Turns:
     def left(
         self, account: str, turns: Sequence[Turn], refs: Mapping[str, Sequence[str]], found: Mapping[str, Evidence]
     ) -> list[Turn]:
-        """Those that the calls did not cover: nobody was asked about them. Without any answer, all were, in vain."""
-        if account not in self._reach or not found:
+        """Those that the calls did not cover: nobody was asked about them."""
+        if account not in self._reach:
             return []
         asked = ((turn, refs[turn.claim.subject]) for turn in turns)
         return [turn for turn, some in asked if some and found.keys().isdisjoint(some)]

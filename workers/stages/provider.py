@@ -211,17 +211,18 @@ class ProviderStages:
             event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")
             log.warning(event, account=account, reason=evidence.reason)
 
-    async def _look_up(self, lane: str, turns: Sequence[Turn]) -> Sequence[Judgement]:
-        account = self._accounts[account_of(lane)]
+    async def _look_up(self, lane: str, items: Sequence[tuple[Claim, Any] | Turn]) -> Sequence[Judgement]:
+        account, turns = self._accounts[account_of(lane)], [Turn(*item) for item in items]
         asks = self._asks_by(account.name)
         refs = {turn.claim.subject: asks(turn.invoice) if turn.invoice is not None else () for turn in turns}
         wanted = [ref for some in refs.values() for ref in some]
         with counting_calls() as count:
-            found = await self._ask(account, wanted, self._turns.calls_of(turns)) if wanted else {}
+            answers = await self._ask(account, wanted, self._turns.calls_of(turns)) if wanted else {}
+        found, timed_out = answers or {}, answers is None
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
                 self._learn(account.name, evidence)
-        left = self._turns.left(account.name, turns, refs, found)
+        left = [] if timed_out else self._turns.left(account.name, turns, refs, found)
         made = count.made or (self._turns.calls_of(turns) if wanted else 0)
         await self._turns.settle(lane, turns, made, len(left))
         await self._put_back([turn.claim for turn in left])
@@ -240,8 +241,8 @@ class ProviderStages:
         except UNAVAILABLE as error:
             log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
 
-    async def _ask(self, account: Account, refs: Sequence[str], calls: int) -> Mapping[str, Evidence]:
-        """Answers by reference; ``calls``: so many may be made, 0: as many as it takes."""
+    async def _ask(self, account: Account, refs: Sequence[str], calls: int) -> Mapping[str, Evidence] | None:
+        """Answers by reference, None without any in time. ``calls``: so many may be made, 0: as many as it takes."""
         provider = self._providers[account.provider]
         try:
             async with asyncio.timeout(account.timeout_seconds * LOOK_UP_PATIENCE):
@@ -250,7 +251,7 @@ class ProviderStages:
                 return await provider.look_up(refs, account)
         except TimeoutError:
             log.warning("provider.look_up_timed_out", account=account.name, invoices=len(refs))
-            return {}
+            return None
 
     def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
         """What an invoice of this account is asked by."""
