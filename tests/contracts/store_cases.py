@@ -16,14 +16,19 @@ from domain.event import new_id
 from domain.evidence import Created, Seen
 from domain.order import Order, parse_order
 from domain.status import Status
+from workers.store.acts import Actor
 from workers.store.agenda import AGENDA, Claim
 from workers.store.database import Database
 from workers.store.deliveries import ATTEMPT
 from workers.store.endpoints import add_endpoint
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE, Judgement, Outcome
+from workers.store.operate import endpoints as operated
 from workers.store.outbox import DELIVERY, EVENT
 from workers.store.store import Store
+
+#: Who does by hand what a test does by hand.
+OPERATOR = Actor("alice", "tests", "to see what happens")
 
 ACCOUNT = "zeroxhost"  #: its provider can be asked
 SILENT_ACCOUNT = "nebulox"  #: its provider can't
@@ -107,6 +112,21 @@ def claim_one(store: Store, stage: Stage, lane: str = ACCOUNT, lease_seconds: fl
     """The only row that a lane has due."""
     (claim,) = store.claim(stage, lane, 10, lease_seconds)
     return claim
+
+
+def disable_endpoint(database: Database, endpoint_id: str, reason: str = "by hand") -> None:
+    """As an operator does."""
+    assert operated.disable(open_store(database), OPERATOR, endpoint_id, reason)
+
+
+def enable_endpoint(database: Database, endpoint_id: str) -> int | None:
+    """As an operator does; how many invoices' events waited."""
+    return operated.enable(open_store(database), OPERATOR, endpoint_id)
+
+
+def remove_endpoint(database: Database, endpoint_id: str) -> int | None:
+    """As an operator does; how many deliveries went."""
+    return operated.remove(open_store(database), OPERATOR, endpoint_id)
 
 
 def subscribe(database: Database, events: list[str] | None = None) -> str:

@@ -9,13 +9,21 @@ import redis
 
 from domain.decision import Stage
 from tests.contracts.doctor_cases import SECRET_KEY, by_cause, settings, wrong
-from tests.contracts.store_cases import change, deliveries_of, make_due, now, open_store, pend, subscribe
+from tests.contracts.store_cases import (
+    change,
+    deliveries_of,
+    disable_endpoint,
+    make_due,
+    now,
+    open_store,
+    pend,
+    subscribe,
+)
 from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
 from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import SecretBox
 from workers.store.deliveries import ATTEMPT, Try
-from workers.store.endpoints import disable_endpoint
 from workers.store.outbox import DELIVERY, ENDPOINT
 
 
@@ -134,8 +142,7 @@ def test_an_endpoint_that_was_disabled_by_its_answer_is_wrong_while_webhooks_wai
 
 def test_an_endpoint_that_was_disabled_by_hand_is_a_note(database, store, config, endpoint):
     pend(store, 2)
-    with database.transaction() as connection:
-        disable_endpoint(connection, endpoint, "by hand", database.now(connection))
+    disable_endpoint(database, endpoint)
     found = by_cause(check_endpoints(database, config))["disabled"]
     assert (found.state, found.count) == ("note", 2)
 

@@ -10,8 +10,9 @@ from sqlalchemy import delete
 
 from domain.event import RESTORED, notice
 from tests.contracts.doctor_cases import settings, wrong
-from tests.contracts.store_cases import now, open_store, pend
+from tests.contracts.store_cases import OPERATOR, now, open_store, pend
 from workers.cli.doctor.restored import check_restored
+from workers.store.operate.restoration import restore
 from workers.store.outbox import EVENT
 
 STREAM = "invoices:events"
@@ -55,7 +56,7 @@ def test_a_stream_that_was_told_more_than_the_database_knows_is_wrong_until_the_
     assert wrong(check_restored(database, config)) == ["rewound"]
     (found,) = check_restored(database, config)
     assert found.command == "invoices restored"
-    store.restore(lambda _: 0.0)
+    restore(store, OPERATOR, lambda _: 0.0)
     assert list(check_restored(database, config)) == []
     tell_all(store, stream)
     assert list(check_restored(database, config)) == []

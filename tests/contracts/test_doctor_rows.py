@@ -18,6 +18,7 @@ from tests.contracts.store_cases import (
     SILENT_ACCOUNT,
     change,
     created,
+    disable_endpoint,
     judge,
     make_due,
     now,
@@ -35,7 +36,6 @@ from workers.cli.doctor.stream import check_stream
 from workers.coordination.look_up_budget import key_of as budget_key_of
 from workers.coordination.rate_limit import key_of
 from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
-from workers.store.endpoints import disable_endpoint
 from workers.store.intake import Rejection
 from workers.store.outbox import EVENT
 from workers.store.store import Store
@@ -125,8 +125,7 @@ def test_webhooks_of_a_disabled_endpoint_wait_for_no_worker(database, store, con
     (invoice,) = pend(store)
     make_due(database, f"{endpoint}/{invoice}")
     assert wrong(check_agenda(database, config)) == ["overdue"]
-    with database.transaction() as connection:
-        disable_endpoint(connection, endpoint, "by hand", database.now(connection))
+    disable_endpoint(database, endpoint)
     assert wrong(check_agenda(database, config)) == []
 
 

@@ -14,14 +14,18 @@ from structlog.testing import capture_logs
 
 from domain.event import new_id
 from tests.contracts.store_cases import (
+    OPERATOR,
     Background,
     attempts_of,
     change,
     deliveries_of,
+    disable_endpoint,
+    enable_endpoint,
     judge,
     now,
     open_store,
     pend,
+    remove_endpoint,
     rows,
     seen,
     subscribe,
@@ -38,8 +42,9 @@ from workers.store import endpoints
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import HOPELESS_AFTER, Try
 from workers.store.health import health_of
+from workers.store.operate import endpoints as operated
+from workers.store.operate.secrets import Rotation, reseal, rotate
 from workers.store.outbox import DELIVERY, ENDPOINT, NewEvent, add_events
-from workers.store.rotation import reseal_secrets, rotate_secret
 
 LEASE = 60.0
 
@@ -149,18 +154,17 @@ def test_the_fourth_failed_try_is_warned_about_and_no_other(database, store):
 def test_an_endpoint_enabled_again_is_sent_what_waited_at_once_in_order_and_with_all_tries(
     database, store, monkeypatch
 ):
-    monkeypatch.setattr(endpoints, "ENABLING_BATCH", 2)
+    monkeypatch.setattr(operated, "ENABLING_BATCH", 2)
     endpoint_id, other = subscribe(database), subscribe(database)
     ids = pend(store, 5)
     for parcel in parcels(store, endpoint_id):
         store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", 20 * 3600.0)])
     change(database, DELIVERY, DELIVERY.c.endpoint_id == endpoint_id, tries=11)
-    with database.transaction() as connection:
-        endpoints.disable_endpoint(connection, endpoint_id, "by hand", database.now(connection))
+    disable_endpoint(database, endpoint_id)
     for invoice_id in ids:
         judge(store, invoice_id, seen("paid"))
 
-    assert endpoints.enable_endpoint(database, endpoint_id) == 5
+    assert enable_endpoint(database, endpoint_id) == 5
 
     first = parcels(store, endpoint_id)
     assert [(json.loads(parcel.body)["sequence"], parcel.tries) for parcel in first] == [("000000000001", 0)] * 5
@@ -174,7 +178,7 @@ def test_enabling_one_that_is_enabled_hurries_nothing(database, store):
     pend(store)
     (parcel,) = parcels(store, endpoint_id)
     store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", 3600.0)])
-    assert endpoints.enable_endpoint(database, endpoint_id) == 0
+    assert enable_endpoint(database, endpoint_id) == 0
     assert parcels(store, endpoint_id) == []
 
 
@@ -207,8 +211,7 @@ class Sealed:
 
     def rotate(self, **keep):
         secret = new_secret()
-        with self.database.transaction() as connection:
-            assert rotate_secret(connection, self.database, self.id, self.box.seal(secret), timedelta(**keep))
+        assert rotate(self.store, OPERATOR, Rotation(self.id, self.box.seal(secret), timedelta(**keep)))
         return secret
 
     def taken_by(self, *secrets):
@@ -265,9 +268,8 @@ def test_a_second_rotation_keeps_what_signs_and_drops_what_does_not(database, se
     assert len(endpoint_of(database, sealed.id).sealed_secrets) == 5
 
 
-def test_an_endpoint_that_is_not_there_is_not_rotated(database):
-    with database.transaction() as connection:
-        assert rotate_secret(connection, database, "ep_none", "sealed", timedelta(hours=1)) is None
+def test_an_endpoint_that_is_not_there_is_not_rotated(store):
+    assert rotate(store, OPERATOR, Rotation("ep_none", "sealed", timedelta(hours=1))) is None
 
 
 def test_secrets_sealed_anew_open_with_the_new_key_alone(database, store):
@@ -278,8 +280,7 @@ def test_secrets_sealed_anew_open_with_the_new_key_alone(database, store):
     first.box = second.box = both
     assert first.taken_by(first.secret) == [first.secret]
 
-    with database.transaction() as connection:
-        assert reseal_secrets(connection, database, both.renew, both.renew_headers) == 2
+    assert reseal(store, OPERATOR, both.renew, both.renew_headers) == 2
 
     first.box = second.box = SecretBox([new])
     assert first.taken_by(first.secret) == [first.secret]
@@ -291,8 +292,8 @@ def test_secrets_sealed_anew_open_with_the_new_key_alone(database, store):
 def test_a_secret_that_opens_with_no_key_stops_the_sealing_and_changes_nothing(database, store):
     fine, foreign = (Sealed(database, store, SecretBox([new_key()])) for _ in range(2))
     before = [row.secrets for row in rows(database, ENDPOINT)]
-    with pytest.raises(SecretUnreadable), database.transaction() as connection:
-        reseal_secrets(connection, database, fine.box.renew, fine.box.renew_headers)
+    with pytest.raises(SecretUnreadable):
+        reseal(store, OPERATOR, fine.box.renew, fine.box.renew_headers)
     assert [row.secrets for row in rows(database, ENDPOINT)] == before
     assert foreign.id != fine.id
 
@@ -306,7 +307,7 @@ def test_an_endpoint_that_is_removed_while_an_event_is_written_for_it_leaves_not
     event = NewEvent(new_id("evt"), invoice_id, 2, "invoice.paid", b"{}")
     with database.transaction() as connection:
         assert add_events(connection, [event], database.now(connection))[0] == {endpoint_id}
-        removal = Background(lambda: endpoints.remove_endpoint(database, endpoint_id))
+        removal = Background(lambda: remove_endpoint(database, endpoint_id))
         wait_until_blocked(database)
 
     assert removal.result() == 2

@@ -14,19 +14,21 @@ from domain.models import INVOICE_TYPES
 from tests.contracts.store_cases import (
     Background,
     deliveries_of,
+    disable_endpoint,
     judge,
     now,
     open_store,
     pend,
+    remove_endpoint,
     rows,
     seen,
     subscribe,
 )
 from tests.contracts.test_store_plans import assert_by_index, explained
-from workers.store import endpoints
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
+from workers.store.operate import endpoints as operated
 from workers.store.outbox import DELIVERY, ENDPOINT, NewEvent, add_events, interested_in
 from workers.store.writers import wait_for_writers
 
@@ -132,8 +134,7 @@ def test_of_many_endpoints_a_sweep_reads_those_that_have_work_or_had_some(databa
     busy, off, quiet = (subscribe(database) for _ in range(3))
     pend(store, 3)
     store.settle([Try(parcel, "delivered") for parcel in store.claim_parcels(quiet, 10, 60)])
-    with database.transaction() as connection:
-        endpoints.disable_endpoint(connection, off, "by hand", database.now(connection))
+    disable_endpoint(database, off)
     assert {one.id for one in store.receivers_in_use([])} == {busy, quiet}  # they are few
     add_idle(database)
     assert [one.id for one in store.receivers_in_use([])] == [busy]
@@ -184,12 +185,12 @@ def test_what_was_written_for_an_endpoint_while_it_was_removed_is_swept_away(dat
     """Its writer went on for longer than the removal waited."""
     if not database.is_postgresql:
         pytest.skip("SQLite has one writer at a time")
-    monkeypatch.setattr(endpoints, "wait_for_writers", lambda _: False)
+    monkeypatch.setattr(operated, "wait_for_writers", lambda _: False)
     (invoice_id,) = pend(store)
     gone, kept = subscribe(database), subscribe(database)
     with database.transaction() as connection:
         add_events(connection, [NewEvent(new_id("evt"), invoice_id, 2, "invoice.paid", b"{}")], now(database))
-        assert endpoints.remove_endpoint(database, gone) == 0
+        assert remove_endpoint(database, gone) == 0
         assert [row.id for row in rows(database, ENDPOINT)] == [kept]
     assert len(rows(database, DELIVERY, DELIVERY.c.endpoint_id == gone)) == 1
     store.remove_leftovers()
@@ -203,6 +204,6 @@ def test_leftovers_of_an_endpoint_that_is_gone_go_with_its_next_removal(database
     store.judge([Judgement(one, seen("paid")) for one in pend(store, 2)])
     with database.transaction() as connection:
         connection.execute(ENDPOINT.delete())
-    assert endpoints.remove_endpoint(database, endpoint_id) == 4
-    assert endpoints.remove_endpoint(database, endpoint_id) is None
+    assert remove_endpoint(database, endpoint_id) == 4
+    assert remove_endpoint(database, endpoint_id) is None
     assert rows(database, DELIVERY) == rows(database, AGENDA, AGENDA.c.stage == "deliver") == []

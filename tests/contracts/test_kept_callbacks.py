@@ -13,6 +13,7 @@ from domain.evidence import CalledBack
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import (
+    OPERATOR,
     SILENT_ACCOUNT,
     change,
     claim_one,
@@ -29,6 +30,7 @@ from workers.store.agenda import AGENDA
 from workers.store.callbacks import CALLBACK, NewCallback
 from workers.store.forged import Forged, keep_forged
 from workers.store.intake import INVOICE
+from workers.store.operate.callbacks import dismiss
 from workers.store.queries import earliest_id
 
 OLD, DAYS = timedelta(days=90), timedelta(days=3)
@@ -60,7 +62,7 @@ def test_old_callbacks_go_once_they_are_finished_and_not_before(database, store)
     call(store, "dismissed")
     for row in store.unmatched_callbacks():
         if row.digest == "dismissed":
-            assert store.dismiss_callback(row.id, "ours to say")
+            assert dismiss(store, OPERATOR, row.id)
     call(store, "not-judged", judged=False)
     before = {
         invoice.order_id: "matched",

@@ -10,6 +10,8 @@ import pytest
 from tests.contracts.store_cases import (
     agenda_of,
     deliveries_of,
+    disable_endpoint,
+    enable_endpoint,
     events_of,
     in_threads,
     invoice_of,
@@ -20,7 +22,7 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store import endpoints, replay
+from workers.store import replay
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
@@ -199,13 +201,12 @@ def test_what_is_replayed_to_a_disabled_endpoint_waits_until_it_is_enabled(datab
     endpoint_id = subscribe(database)
     pend(store)
     deliver_all(store, endpoint_id)
-    with database.transaction() as connection:
-        endpoints.disable_endpoint(connection, endpoint_id, "by hand", database.now(connection))
+    disable_endpoint(database, endpoint_id)
 
     assert play(database, endpoint_id, chosen(database, endpoint_id)) == 1
 
     assert store.receivers() == []
-    assert endpoints.enable_endpoint(database, endpoint_id) == 1
+    assert enable_endpoint(database, endpoint_id) == 1
     assert len(deliver_all(store, endpoint_id)) == 1
 
 
@@ -278,9 +279,8 @@ def test_replaying_delivering_writing_removing_and_enabling_at_once_lock_nobody_
 
     def switch():
         for _ in range(6):
-            with database.transaction() as connection:
-                endpoints.disable_endpoint(connection, endpoint_id, "by hand", database.now(connection))
-            endpoints.enable_endpoint(database, endpoint_id)
+            disable_endpoint(database, endpoint_id)
+            enable_endpoint(database, endpoint_id)
 
     def remove():
         for _ in range(6):

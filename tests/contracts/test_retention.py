@@ -9,17 +9,20 @@ import pytest
 
 from tests.contracts.store_cases import (
     Background,
+    disable_endpoint,
+    enable_endpoint,
     events_of,
     invoice_of,
     judge,
     open_store,
     pend,
+    remove_endpoint,
     rows,
     seen,
     subscribe,
 )
 from workers.stages.retain import RETAIN_PAUSE_SECONDS, RETAIN_SECONDS, retain
-from workers.store import endpoints, replay, retention
+from workers.store import replay, retention
 from workers.store.agenda import AGENDA, RETAIN_LANE
 from workers.store.deliveries import ATTEMPT, Try
 from workers.store.intake import INVOICE, REJECTED, Rejection
@@ -101,18 +104,17 @@ def test_what_an_endpoint_waits_for_stays_however_old_a_disabled_one_s_too(datab
     pend(store, 2)
     settle_all(store, done)
     settle_all(store, waiting, outcome="failed", error="status: 500", wait_seconds=3600.0)
-    with database.transaction() as connection:
-        endpoints.disable_endpoint(connection, disabled, "status: 410", database.now(connection))
+    disable_endpoint(database, disabled, "status: 410")
     publish(store)
     age(database, 1000)
     store.remove_finished(OLD)
 
     assert left(database)[:3] == [2, 6, 4]
 
-    endpoints.remove_endpoint(database, waiting)
+    remove_endpoint(database, waiting)
     store.remove_finished(OLD)
     assert left(database)[:3] == [2, 4, 2]  # the disabled one still waits
-    endpoints.enable_endpoint(database, disabled)
+    enable_endpoint(database, disabled)
     settle_all(store, disabled)
     remove_all(store)
     assert left(database) == [0, 0, 0, 0]

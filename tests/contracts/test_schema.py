@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-import domain.models  # noqa: F401 - fills the metadata
+import workers.store.acts  # noqa: F401 - both fill the metadata
 from workers.store import schema
 from workers.store.database import Database
 

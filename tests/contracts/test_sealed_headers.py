@@ -8,8 +8,7 @@ import fakeredis
 import pytest
 from sqlalchemy import text
 
-from domain.event import new_id
-from tests.contracts.store_cases import attempts_of, change, deliveries_of, now, open_store, pend, rows
+from tests.contracts.store_cases import OPERATOR, attempts_of, change, deliveries_of, open_store, pend, rows
 from tests.contracts.webhook_cases import Receiver, answer, post
 from workers.coordination.breaker import Breaker
 from workers.delivery.secretbox import SecretBox, SecretUnreadable, new_key
@@ -17,25 +16,15 @@ from workers.delivery.signature import new_secret
 from workers.delivery.webhook import WebhookSender
 from workers.http.address import AddressGuard
 from workers.stages import DeliverStage
-from workers.store.endpoints import add_endpoint
+from workers.store.operate import endpoints, secrets
 from workers.store.outbox import ENDPOINT
-from workers.store.rotation import reseal_secrets
 
 TOKEN = "Bearer t0ken-0f-the-sh0p"
 
 
 def add(database, box, headers=None):
-    endpoint_id = new_id("ep")
-    with database.transaction() as connection:
-        add_endpoint(
-            connection,
-            endpoint_id=endpoint_id,
-            url="https://shop.example/hook",
-            sealed_secret=box.seal(new_secret()),
-            sealed_headers=box.seal_headers(headers or {}),
-            now=now(database),
-        )
-    return endpoint_id
+    sealed = {"sealed_secret": box.seal(new_secret()), "sealed_headers": box.seal_headers(headers or {})}
+    return endpoints.add(open_store(database), OPERATOR, endpoints.NewEndpoint("https://shop.example/hook", **sealed))
 
 
 def sent_to(database, box, answers=None):
@@ -59,8 +48,7 @@ def sent_to(database, box, answers=None):
 
 
 def reseal(database, box):
-    with database.transaction() as connection:
-        return reseal_secrets(connection, database, box.renew, box.renew_headers)
+    return secrets.reseal(open_store(database), OPERATOR, box.renew, box.renew_headers)
 
 
 def stored(database):

@@ -15,6 +15,7 @@ from tests.contracts.store_cases import (
     attempts_of,
     created,
     deliveries_of,
+    enable_endpoint,
     invoice_of,
     judge,
     make_due,
@@ -25,7 +26,6 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store import endpoints
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
@@ -180,7 +180,7 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(dat
     judge(store, invoice_id, seen("paid"))
     assert states(database, invoice_id) == ["due", "due"]
     assert len(attempts_of(database, deliveries_of(database, invoice_id)[0].id)) == 1
-    assert endpoints.enable_endpoint(database, endpoint_id) == 1
+    assert enable_endpoint(database, endpoint_id) == 1
     assert [receiver.id for receiver in store.receivers()] == [endpoint_id]
     (again,) = parcels(store, endpoint_id)
     assert (sent(again), again.event_id) == (1, parcel.event_id)

@@ -74,7 +74,7 @@ def held_before(database: Database, statement: str):
 
 
 def judge_paid(store, connection, invoice_id):
-    return judging.judge(connection, store.database, store._policy, [Judgement(invoice_id, seen("paid"))])
+    return judging.judge(connection, store.database, store.policy_of, [Judgement(invoice_id, seen("paid"))])
 
 
 @pytest.mark.parametrize("wait_seconds", [None, 0.0])

@@ -39,7 +39,7 @@ TURNS = 12
 
 def judge_within(store, connection, *judgements):
     """Judge in an open transaction that the caller ends."""
-    return judging.judge(connection, store.database, store._policy, judgements)[0]
+    return judging.judge(connection, store.database, store.policy_of, judgements)[0]
 
 
 def test_who_comes_second_judges_what_the_first_has_written(database):

@@ -21,6 +21,7 @@ from domain.evidence import (
 )
 from tests.contracts.store_cases import (
     ACCOUNT,
+    OPERATOR,
     SILENT_ACCOUNT,
     agenda_of,
     claim_one,
@@ -34,8 +35,8 @@ from tests.contracts.store_cases import (
     queue,
 )
 from workers.store.agenda import AGENDA, SUSPECT_CLAIMS, park
-from workers.store.endpoints import redrive_parked
 from workers.store.intake import INVOICE
+from workers.store.operate.redrive import unpark
 
 HELD, RETRIED = SILENT_ACCOUNT, ACCOUNT  #: by their policies in doubt
 
@@ -230,8 +231,7 @@ def test_an_order_whose_call_was_lost_does_not_fail_for_being_too_late(database,
             park(connection, Stage.CREATE, [invoice_id])
     assert judge(store, invoice_id, ClockRanOut()).status == "queued"
     if since == "parked":
-        with database.transaction() as connection:
-            assert redrive_parked(connection, database.now(connection), 1) == 1
+        assert unpark(store, OPERATOR) == 1
     last = taken if since == "held" else claim_one(store, Stage.CREATE, RETRIED)
     assert last.lost
     assert judge(store, invoice_id, LOST, last).status == "in_doubt"

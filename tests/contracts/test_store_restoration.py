@@ -14,6 +14,7 @@ from domain.evidence import RetryRequested
 from domain.sequence import EPOCH_STEP, MAX_EPOCH
 from tests.contracts.store_cases import (
     ACCOUNT,
+    OPERATOR,
     SILENT_ACCOUNT,
     Background,
     agenda_of,
@@ -21,6 +22,8 @@ from tests.contracts.store_cases import (
     claim_one,
     created,
     deliveries_of,
+    disable_endpoint,
+    enable_endpoint,
     events_of,
     evidence_of,
     invoice_of,
@@ -37,9 +40,9 @@ from tests.contracts.store_cases import (
 )
 from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
-from workers.store.endpoints import disable_endpoint, enable_endpoint
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE, Judgement
+from workers.store.operate import restoration
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 from workers.store.queries import changed_invoices
 from workers.store.replay import choose, replay
@@ -49,7 +52,7 @@ TABLES = INVOICE, AGENDA, EVENT, DELIVERY, ENDPOINT, EVIDENCE, RESTORATION
 
 
 def restore(store, pace=0.0):
-    return store.restore(lambda _: pace)
+    return restoration.restore(store, OPERATOR, lambda _: pace)
 
 
 def sequences(database, invoice_id):
@@ -223,8 +226,7 @@ def test_invoices_that_nobody_can_ask_about_are_named_by_their_account(database)
 def test_every_endpoint_and_the_stream_are_told_whatever_the_filter_says(database):
     store = open_store(database)
     every, some, off = subscribe(database), subscribe(database, ["invoice.paid"]), subscribe(database)
-    with database.transaction() as connection:
-        disable_endpoint(connection, off, "by hand", database.now(connection))
+    disable_endpoint(database, off)
     found, event_id = restore(store)
     assert (found.endpoints, found.disabled) == (3, 1)
     (event,) = rows(database, EVENT, EVENT.c.id == event_id)
@@ -292,21 +294,21 @@ def test_a_survey_says_what_would_be_done_and_changes_nothing(database):
     queue(store)
     claim_one(store, Stage.CREATE)
     before = [rows(database, table) for table in TABLES]
-    found = store.survey_restore()
+    found = restoration.survey(store)
     assert [rows(database, table) for table in TABLES] == before
     assert (found.epoch, len(found.uncertain), found.leases, found.endpoints) == (1, 1, 1, 1)
     done, _ = restore(store)
     assert (done.epoch, done.uncertain, done.leases, done.look_ups) == (1, found.uncertain, 1, found.look_ups)
-    assert store.survey_restore().epoch == 2
+    assert restoration.survey(store).epoch == 2
 
 
 def test_what_is_known_until_is_the_newest_order_or_event(database):
     store = open_store(database)
-    assert store.survey_restore().known_until is None
+    assert restoration.survey(store).known_until is None
     invoice = queue(store)
-    assert store.survey_restore().known_until == invoice_of(database, invoice).created_at
+    assert restoration.survey(store).known_until == invoice_of(database, invoice).created_at
     judge(store, invoice, created())
-    assert store.survey_restore().known_until == events_of(database, invoice)[-1].created_at
+    assert restoration.survey(store).known_until == events_of(database, invoice)[-1].created_at
 
 
 def test_more_orders_than_are_judged_at_a_time_are_all_in_doubt(database, monkeypatch):
@@ -330,4 +332,4 @@ def test_epochs_are_bounded_so_that_sequences_fit_their_column(database):
     with pytest.raises(EpochsUsedUp, match="can't rise any further"):
         restore(store)
     with pytest.raises(EpochsUsedUp):
-        store.survey_restore()
+        restoration.survey(store)

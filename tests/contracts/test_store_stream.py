@@ -69,7 +69,7 @@ def test_an_event_that_commits_late_is_not_skipped(database):
     slow, quick = pend(store, 2)
     store.mark_published([event.number for event in store.unpublished(10)])
     with database.transaction() as connection:
-        judging.judge(connection, database, store._policy, [Judgement(slow, seen("paid"))])
+        judging.judge(connection, database, store.policy_of, [Judgement(slow, seen("paid"))])
         other = Background(lambda: judge(store, quick, seen("paid")))
         if database.is_postgresql:
             other.result()

@@ -152,7 +152,7 @@ def the_event_is_written_in_a_second_transaction() -> Any:
         if events:
             with self.database.transaction() as connection:
                 outbox.add_events(connection, events, self.database.now(connection))
-            self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
+            self.ring({(Stage.PUBLISH, PUBLISH_LANE)})
         return outcomes, [], left
 
     def put_off(connection: Any, events: Any, now: Any, room: Any, **_: Any) -> Any:

@@ -9,12 +9,12 @@ from redis import Redis
 from sqlalchemy import select
 
 from domain.evidence import CancelRequested, Created
-from workers.cli import replay as replay_command
 from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import new_key
 from workers.store.deliveries import Try
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
+from workers.store.operate import replay as jobs
 from workers.store.outbox import ENDPOINT, EVENT
 
 ANSWER = b"<h1>Busy</h1>\nsee you\x07" + b"." * 2000
@@ -156,7 +156,7 @@ def test_what_goes_to_a_disabled_endpoint_is_said_to_wait(invoices, endpoint, te
 
 
 def test_more_than_a_job_s_worth_is_refused_and_nothing_sent(invoices, endpoint, tell, settle, monkeypatch):
-    monkeypatch.setattr(replay_command, "MOST_EVENTS", 3)
+    monkeypatch.setattr(jobs, "MOST_EVENTS", 3)
     endpoint_id = endpoint()["id"]
     for number in range(2):
         tell(f"order-{number}")

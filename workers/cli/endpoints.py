@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.context import open_database, settings
+from workers.cli.actor import acting, actor, by_option
+from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.output import json_option, plain, print_json, print_table
 from workers.cli.rotation import open_box, reseal, rotate
@@ -47,41 +48,37 @@ endpoints_command.add_command(reseal)
     show_default=True,
     help="Webhooks to it side by side, from each worker process.",
 )
+@acting
 @json_option
-def add(url: str, events: str | None, headers: tuple[str, ...], max_in_flight: int, as_json: bool) -> None:
+def add(
+    url: str,
+    events: str | None,
+    headers: tuple[str, ...],
+    max_in_flight: int,
+    reason: str | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
-    from domain.event import new_id
     from workers.delivery.signature import new_secret
-    from workers.store.endpoints import add_endpoint
-    from workers.store.writers import wait_for_writers
+    from workers.store.operate import endpoints
 
-    config = settings()
+    config, who = settings(), actor(by, reason)
     given, types = _read_headers(headers), _read_types(events)
     _check_address(url, config)
-    secret, endpoint_id = new_secret(), new_id("ep")
-    box = open_box(config)
-    sealed, sealed_headers = box.seal(secret), box.seal_headers(given)
-    with open_database(config) as database:
-        with database.transaction() as connection:
-            try:
-                add_endpoint(
-                    connection,
-                    endpoint_id=endpoint_id,
-                    url=url,
-                    sealed_secret=sealed,
-                    now=database.now(connection),
-                    events=types,
-                    sealed_headers=sealed_headers,
-                    max_in_flight=max_in_flight,
-                )
-            except ValueError as error:
-                raise CommandFailed(str(error), exit_code=2) from None
+    secret, box = new_secret(), open_box(config)
+    request = endpoints.NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight)
+    with open_store(config) as store:
+        try:
+            endpoint_id = endpoints.add(store, who, request)
+        except ValueError as error:
+            raise CommandFailed(str(error), exit_code=2) from None
         if as_json:
             print_json({"id": endpoint_id, "secret": secret, "url": url, "events": types})
         else:
             click.echo(f"id      {endpoint_id}\nsecret  {secret}")
             click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
-        if not wait_for_writers(database):  # last: an error here must not keep the secret back
+        if not endpoints.wait_until_known(store):  # last: an error here must not keep the secret back
             click.echo("a worker is still writing changes that it began before this; they may not be sent", err=True)
 
 
@@ -203,13 +200,15 @@ def _health(health: Health) -> dict[str, Any]:
 
 @endpoints_command.command("remove")
 @click.argument("endpoint_id", metavar="ID")
+@acting
 @json_option
-def remove(endpoint_id: str, as_json: bool) -> None:
+def remove(endpoint_id: str, reason: str | None, by: str | None, as_json: bool) -> None:
     """Remove a receiver with everything that still waits for it, and its log."""
-    from workers.store.endpoints import remove_endpoint
+    from workers.store.operate import endpoints
 
-    with open_database() as database:
-        removed = remove_endpoint(database, endpoint_id)
+    who = actor(by, reason)
+    with open_store(settings()) as store:
+        removed = endpoints.remove(store, who, endpoint_id)
     if removed is None:
         raise missing_endpoint(endpoint_id)
     if as_json:
@@ -220,27 +219,30 @@ def remove(endpoint_id: str, as_json: bool) -> None:
 
 @endpoints_command.command("disable")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--reason", default="by hand", show_default=True)
-def disable(endpoint_id: str, reason: str) -> None:
+@click.option("--reason", default="by hand", show_default=True, help="Why; shown in the list, and kept.")
+@by_option
+def disable(endpoint_id: str, reason: str, by: str | None) -> None:
     """Let a receiver's events wait; none is dropped."""
-    from workers.store.endpoints import disable_endpoint
+    from workers.store.operate import endpoints
 
-    with open_database() as database, database.transaction() as connection:
-        if not disable_endpoint(connection, endpoint_id, reason, database.now(connection)):
+    who = actor(by, reason)
+    with open_store(settings()) as store:
+        if not endpoints.disable(store, who, endpoint_id, who.reason or reason):
             raise missing_endpoint(endpoint_id)
     click.echo(f"disabled {endpoint_id}: its events wait")
 
 
 @endpoints_command.command("enable")
 @click.argument("endpoint_id", metavar="ID")
-def enable(endpoint_id: str) -> None:
+@acting
+def enable(endpoint_id: str, reason: str | None, by: str | None) -> None:
     """Deliver again, at once and with all tries anew, each invoice's events in their order."""
-    from workers.store.endpoints import enable_endpoint
+    from workers.store.operate import endpoints
 
-    config = settings()
-    with open_database(config) as database:
+    config, who = settings(), actor(by, reason)
+    with open_store(config) as store:
         _reset_breaker(config, endpoint_id)
-        waited = enable_endpoint(database, endpoint_id)
+        waited = endpoints.enable(store, who, endpoint_id)
     if waited is None:
         raise missing_endpoint(endpoint_id)
     click.echo(f"enabled {endpoint_id}" + (f": the events of {waited} invoices waited" if waited else ""))

@@ -1,4 +1,4 @@
-"""`invoices list`, `show` and `cancel`."""
+"""`invoices list` and `show`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.context import open_database, open_store, settings
+from workers.cli.context import open_database, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown, status_text
 
@@ -37,6 +37,12 @@ class Moment(click.ParamType[datetime]):
             return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is neither a time such as 2026-11-21T20:19:00Z nor an age such as 30m, 12h or 7d")
+
+
+def check_span(since: datetime | None, until: datetime | None) -> None:
+    """Raise UsageError where a span of time has its ends the wrong way round."""
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until must be later than --since")
 
 
 @click.command("list")
@@ -113,8 +119,10 @@ def _invoice_or_payer(database: Database, name: str, account: str | None) -> Sto
 def show_command(name: str, account: str | None, as_json: bool) -> None:
     """Show one invoice: by its id, the newest of an order id, or the newest that a transaction was seen for."""
     from domain.event import invoice_fields
+    from workers.cli.audit import ACT_COLUMNS, act_line
     from workers.cli.payments import payment_lines, print_payments
     from workers.store.queries import events_of, evidence_of
+    from workers.store.reads.acts import act_fields, acts_of
     from workers.store.reads.payments import payments_of
 
     config = settings()
@@ -122,10 +130,11 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
         row = _invoice_or_payer(database, name, account)
         payments = database.read(payments_of, row.id)
         events = database.read(events_of, row.id)
-        evidence = database.read(evidence_of, row.id)
+        evidence, acts = database.read(evidence_of, row.id), database.read(acts_of, row.id)
         waits = _callback_missing(database, config, row)
         if as_json:
-            print_json(invoice_fields(row) | payment_lines(row, payments))
+            done = {"acts": [act_fields(act) for act in acts]}
+            print_json(invoice_fields(row) | payment_lines(row, payments) | done)
             return
     _print_fields(row)
     print_payments(row, payments)
@@ -134,6 +143,9 @@ def show_command(name: str, account: str | None, as_json: bool) -> None:
         click.echo()
         said = ((e.at, e.source, e.kind, e.verdict, e.note, e.detail[:200]) for e in evidence)
         print_table(("WHEN", "WHO", "WHAT WAS SAID", "CAME OF IT", "NOTE", "DETAIL"), said, empty="")
+    if acts:
+        click.echo()
+        print_table(ACT_COLUMNS, map(act_line, acts), empty="")
     if waits is not None:
         click.echo(f"\n{waits}")
 
@@ -179,30 +191,3 @@ def _print_fields(row: StoredRow) -> None:
         table.add_row(Text(name, style="bold"), Text(shown(plain(value)) if is_text else write_json(value)))
     console().print(table)
     click.echo()
-
-
-@click.command("cancel")
-@click.argument("name", metavar="ID|ORDER_ID")
-@click.option("--account", help="Whose order, where several accounts have one of this id.")
-@click.option("--reason", default="cancelled by hand", show_default=True, help="Told in the event.")
-@json_option
-def cancel_command(name: str, account: str | None, reason: str, as_json: bool) -> int:
-    """Give an order up: its invoice ends as cancelled. One that has ended otherwise stays as it is (exit code 1)."""
-    from domain.evidence import CancelRequested
-    from workers.store.judging import Judgement
-    from workers.store.queries import accounts_of_order
-
-    with open_store(settings()) as store:
-        row = require_invoice(store.database, name, account)
-        accounts = store.database.read(accounts_of_order, name)
-        if account is None and row.id != name and len(accounts) > 1:
-            raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(accounts)}", 2)
-        (outcome,) = store.judge([Judgement(row.id, CancelRequested(reason=reason))])
-    done = outcome.verdict == "applied" and outcome.status == "cancelled"
-    if as_json:
-        print_json({"id": row.id, "order_id": row.order_id, "status": outcome.status, "cancelled": done})
-    if not done:
-        raise CommandFailed(f"{row.id} can't be cancelled: it is {outcome.status}")
-    if not as_json:
-        click.echo(f"cancelled {row.id} (order {row.order_id}), which was {outcome.status_before}")
-    return 0

@@ -1,30 +1,28 @@
-"""`invoices mark` and `invoices recheck`: what a person knows about a payment, or wants to know."""
+"""`invoices mark`, `cancel` and `recheck`: what a person says of an invoice, or wants to know."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from workers.cli.actor import actor, by_option
 from workers.cli.context import open_store, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.invoices import require_invoice
 from workers.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from workers.store.operators import Act
+    from workers.store.operate.invoices import Done
     from workers.store.rows import StoredRow
     from workers.store.store import Store
 
 MARKS = ("paid", "failed", "refunded", "cancelled")
 OF_MONEY = ("paid", "refunded")
-LONGEST_REASON, LONGEST_NAME = 500, 100
 
 account_option = click.option("--account", help="Whose order, where several accounts have one of this id.")
-by_option = click.option("--by", help="Who says so.  [default: the user of this shell]")
 
 
 class Amount(click.ParamType[Decimal]):
@@ -60,23 +58,40 @@ def mark_command(
     An expired one can be marked as paid at any time; one that is cancelled or failed can't be (exit code 1).
     """
     from domain.status import Status
-    from workers.store.operators import mark
+    from workers.store.operate.invoices import Mark, mark
 
     if amount is not None and status not in OF_MONEY:
         raise click.UsageError(f"--amount: nothing is paid where an invoice is {status}")
-    words, who = _text("--reason", reason, LONGEST_REASON), _who(by)
-
-    def do(store: Store, invoice_id: str) -> Act | None:
-        return mark(store, invoice_id, Status(status), reason=words, by=who, amount=amount)
-
-    row, act = _do(name, account, do)
+    who, request = actor(by, reason), Mark(Status(status), amount)
+    row, act = operate(name, account, lambda store, invoice_id: mark(store, who, invoice_id, request))
     if as_json:
         told = {"id": row.id, "order_id": row.order_id, "status": act.status, "previous_status": act.status_before}
-        print_json({**told, "marked": act.done, "by": who, "reason": words, "why": act.why})
+        print_json({**told, "marked": act.done, "by": who.name, "reason": who.reason, "why": act.why})
     if not act.done:
         raise CommandFailed(f"{row.id} can't be marked as {status}: {act.why}")
     if not as_json:
         click.echo(f"marked {row.id} (order {row.order_id}), which was {act.status_before}, as {act.status}")
+    return 0
+
+
+@click.command("cancel")
+@click.argument("name", metavar="ID|ORDER_ID")
+@click.option("--reason", default="cancelled by hand", show_default=True, help="Why; told in the event and kept.")
+@by_option
+@account_option
+@json_option
+def cancel_command(name: str, reason: str, by: str | None, account: str | None, as_json: bool) -> int:
+    """Give an order up: its invoice ends as cancelled. One that has ended otherwise stays as it is (exit code 1)."""
+    from workers.store.operate.invoices import cancel
+
+    who = actor(by, reason)
+    row, act = operate(name, account, lambda store, invoice_id: cancel(store, who, invoice_id))
+    if as_json:
+        print_json({"id": row.id, "order_id": row.order_id, "status": act.status, "cancelled": act.done})
+    if not act.done:
+        raise CommandFailed(f"{row.id} can't be cancelled: {act.why}")
+    if not as_json:
+        click.echo(f"cancelled {row.id} (order {row.order_id}), which was {act.status_before}")
     return 0
 
 
@@ -88,10 +103,10 @@ def mark_command(
 @json_option
 def recheck_command(name: str, reason: str, by: str | None, account: str | None, as_json: bool) -> int:
     """Have a worker ask the provider about an invoice now. One that can't be asked about says why (exit code 1)."""
-    from workers.store.operators import recheck
+    from workers.store.operate.invoices import recheck
 
-    words, who = _text("--reason", reason, LONGEST_REASON), _who(by)
-    row, act = _do(name, account, lambda store, invoice_id: recheck(store, invoice_id, reason=words, by=who))
+    who = actor(by, reason)
+    row, act = operate(name, account, lambda store, invoice_id: recheck(store, who, invoice_id))
     if as_json:
         told = {"id": row.id, "order_id": row.order_id, "status": act.status}
         print_json({**told, "rechecked": act.done, "why": act.why})
@@ -102,7 +117,8 @@ def recheck_command(name: str, reason: str, by: str | None, account: str | None,
     return 0
 
 
-def _do(name: str, account: str | None, do: Callable[[Store, str], Act | None]) -> tuple[StoredRow, Act]:
+def operate(name: str, account: str | None, do: Callable[[Store, str], Done | None]) -> tuple[StoredRow, Done]:
+    """Do something with the one invoice of this id or order id. Raises CommandFailed."""
     from workers.store.queries import accounts_of_order
 
     with open_store(settings()) as store:
@@ -114,19 +130,3 @@ def _do(name: str, account: str | None, do: Callable[[Store, str], Act | None]) 
     if act is None:
         raise CommandFailed(f"there is no invoice {row.id} any more")
     return row, act
-
-
-def _text(option: str, value: str, longest: int) -> str:
-    text = " ".join(value.split())
-    if not text or len(text) > longest:
-        raise click.UsageError(f"{option} must have 1 to {longest} characters")
-    return text
-
-
-def _who(by: str | None) -> str:
-    if by is not None:
-        return _text("--by", by, LONGEST_NAME)
-    try:
-        return getpass.getuser()[:LONGEST_NAME]
-    except (OSError, KeyError):  # a container's user may have no name
-        return "command line"

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import open_database
+from workers.cli.actor import acting, actor
+from workers.cli.context import open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
-from workers.cli.invoices import Moment
+from workers.cli.invoices import Moment, check_span
 from workers.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from workers.store.database import Database
-    from workers.store.replay import Chosen
-
-#: Events a job.
-MOST_EVENTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be sent to one endpoint."""
-
-    endpoint_id: str
-    disabled: bool
-    events: Sequence[Chosen]
+    from workers.store.operate.replay import Choice, Job
+    from workers.store.store import Store
 
 
 @click.command("replay")
@@ -42,6 +30,7 @@ class Job:
 @click.option("--since", type=Moment(), help="Only events from then on: a time, or an age such as 30m, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Only events before then.")
 @click.option("--dead-only", is_flag=True, help="Only dead letters: events whose tries were used up.")
+@acting
 @json_option
 def replay(
     event_id: str | None,
@@ -50,6 +39,8 @@ def replay(
     since: datetime | None,
     until: datetime | None,
     dead_only: bool,
+    reason: str | None,
+    by: str | None,
     as_json: bool,
 ) -> None:
     """Send one event once more, or an endpoint's events by type and time, with all their tries anew.
@@ -61,101 +52,56 @@ def replay(
         raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
     if event_id is not None and (types or since or until):
         raise click.UsageError("--type, --since and --until choose events of an endpoint, and here is one event's id")
-    with open_database() as database:
-        if event_id is not None:
-            jobs = _one_event(database, event_id, endpoint_id)
-        else:
-            jobs = [_many(database, str(endpoint_id), types, since, until, dead_only)]
+    check_span(since, until)
+    from workers.store.operate.replay import Choice, NoSuchEndpoint, NoSuchEvent, run
+
+    who = actor(by, reason)
+    with open_store(settings()) as store:
+        try:
+            if event_id is not None:
+                jobs = _one_event(store, event_id, endpoint_id, dead_only)
+            else:
+                jobs = [_many(store, Choice(str(endpoint_id), types, since, until, dead_only))]
+        except NoSuchEvent:
+            raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)") from None
+        except NoSuchEndpoint as error:
+            raise missing_endpoint(str(error)) from None
         for job in jobs:
-            count = _run(database, job, dead_only)
+            with _progress(len(job.events)) as advance:
+                count = run(store, who, job, advance)
             _tell(job, count, as_json)
 
 
-def _one_event(database: Database, event_id: str, endpoint_id: str | None) -> list[Job]:
-    from workers.store.replay import endpoints_of, find_event
+def _one_event(store: Store, event_id: str, endpoint_id: str | None, dead_only: bool) -> list[Job]:
+    from workers.store.operate.replay import plan_one
 
-    with database.reading() as connection:
-        event = find_event(connection, event_id)
-        if event is None:
-            raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)")
-        ids = [endpoint_id] if endpoint_id is not None else endpoints_of(connection, event)
-    if not ids:
+    jobs = plan_one(store, event_id, endpoint_id, dead_only=dead_only)
+    if not jobs:
         raise CommandFailed(f"{event_id} was meant for no endpoint: name one with --endpoint (invoices endpoints list)")
-    return [Job(each, _is_disabled(database, each), [event]) for each in ids]
+    return jobs
 
 
-def _many(
-    database: Database,
-    endpoint_id: str,
-    types: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    dead_only: bool,
-) -> Job:
-    from workers.store.replay import choose
+def _many(store: Store, choice: Choice) -> Job:
+    from workers.store.operate.replay import TooManyEvents, plan
 
-    _check_choice(types, since, until)
-    disabled = _is_disabled(database, endpoint_id)
-    with database.reading() as connection:
-        events = choose(
-            connection,
-            endpoint_id,
-            types=types,
-            since=since,
-            until=until,
-            dead_only=dead_only,
-            limit=MOST_EVENTS + 1,
-        )
-    if len(events) > MOST_EVENTS:
-        raise CommandFailed(
-            f"these are more than {MOST_EVENTS:,} events, the most of one job: narrow them by --since and --until or "
-            "--type; nothing was sent",
-            exit_code=2,
-        )
-    return Job(endpoint_id, disabled, events)
-
-
-def _check_choice(types: tuple[str, ...], since: datetime | None, until: datetime | None) -> None:
-    from workers.store.endpoints import EVENT_TYPES
-
-    unknown = sorted(set(types) - EVENT_TYPES)
-    if unknown:
-        raise click.UsageError(f"--type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
-    if since is not None and until is not None and until <= since:
-        raise click.UsageError("--until must be later than --since")
-
-
-def _is_disabled(database: Database, endpoint_id: str) -> bool:
-    from workers.store.endpoints import find_endpoint
-
-    with database.reading() as connection:
-        endpoint = find_endpoint(connection, endpoint_id)
-    if endpoint is None:
-        raise missing_endpoint(endpoint_id)
-    return endpoint.disabled_at is not None
-
-
-def _run(database: Database, job: Job, dead_only: bool) -> int:
-    """In transactions of their own, so that nobody waits long; ended half-way, the rest can be replayed again."""
-    from workers.store.replay import BATCH, replay
-
-    count = 0
-    with _progress(len(job.events)) as advance:
-        for start in range(0, len(job.events), BATCH):
-            batch = job.events[start : start + BATCH]
-            with database.transaction() as connection:
-                count += replay(connection, database, job.endpoint_id, batch, dead_only=dead_only)
-            advance(len(batch))
-    return count
+    try:
+        return plan(store, choice)
+    except TooManyEvents as error:
+        narrow = "narrow them by --since and --until or --type; nothing was sent"
+        raise CommandFailed(f"{error}: {narrow}", exit_code=2) from None
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
 
 
 def _tell(job: Job, count: int, as_json: bool) -> None:
     if as_json:
-        print_json({"endpoint_id": job.endpoint_id, "events": count, "waits": job.disabled})
+        print_json({"endpoint_id": job.choice.endpoint_id, "events": count, "waits": job.disabled})
         return
-    click.echo(f"{count} events are sent to {job.endpoint_id} once more")
+    click.echo(f"{count} events are sent to {job.choice.endpoint_id} once more")
     if job.disabled and count:
-        click.echo(f"invoices: it is disabled: they wait for `invoices endpoints enable {job.endpoint_id}`", err=True)
+        click.echo(
+            f"invoices: it is disabled: they wait for `invoices endpoints enable {job.choice.endpoint_id}`", err=True
+        )
 
 
 @contextlib.contextmanager

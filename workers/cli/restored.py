@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.sequence import EPOCH_STEP, MAX_EPOCH
+from workers.cli.actor import acting, actor
 from workers.cli.context import ensure_broker, open_store, settings
 from workers.cli.output import json_option, plain, print_json, shown
 
@@ -40,21 +41,24 @@ Gone here, and to be done by hand:
     type=click.IntRange(1, MAX_EPOCH),
     help="At least this one; only needed where Redis has lost which was the last.",
 )
+@acting
 @json_option
-def restored_command(dry_run: bool, epoch: int | None, as_json: bool) -> None:
+def restored_command(dry_run: bool, epoch: int | None, reason: str | None, by: str | None, as_json: bool) -> None:
     """Run once after the database was restored from a backup, or failed over with commits lost; best before workers.
 
     The outside is ahead then: later events get higher sequences than any that was told, open invoices are looked up,
     queued orders whose create may have been made are in doubt, every endpoint is told by a system.restored event.
     Run again, or while workers run, it does no harm.
     """
-    config = settings()
+    from workers.store.operate.restoration import restore, survey
+
+    config, who = settings(), actor(by, reason)
     with open_store(config) as store, _open_mark(config) as mark:
         least = max(epoch or 1, 1 + mark.read())
-        found, event_id = store.survey_restore(least), None
+        found, event_id = survey(store, least), None
         if not dry_run:
             mark.raise_to(found.epoch)
-            found, event_id = store.restore(_paces(config.accounts), found.epoch)
+            found, event_id = restore(store, who, _paces(config.accounts), found.epoch)
             mark.raise_to(found.epoch)  # higher where somebody else ran this at the same time
             mark.lift_fence()
     if mark.problem is not None and not epoch:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import open_database, settings
+from workers.cli.actor import acting, actor
+from workers.cli.context import open_store, settings
 from workers.cli.errors import missing_endpoint
 from workers.cli.output import json_option, plain, print_json, shown
 
@@ -32,17 +33,18 @@ def open_box(config: Settings) -> SecretBox:
     show_default=True,
     help="So long the secrets until now sign too; 0: no more at once.",
 )
+@acting
 @json_option
-def rotate(endpoint_id: str, keep_hours: int, as_json: bool) -> None:
+def rotate(endpoint_id: str, keep_hours: int, reason: str | None, by: str | None, as_json: bool) -> None:
     """Give a receiver a new secret, shown this once. For a while webhooks are signed with the old one too."""
     from workers.delivery.signature import new_secret
-    from workers.store.rotation import rotate_secret
+    from workers.store.operate import secrets
 
-    config = settings()
+    config, who = settings(), actor(by, reason)
     secret = new_secret()
-    sealed = open_box(config).seal(secret)
-    with open_database(config) as database, database.transaction() as connection:
-        until = rotate_secret(connection, database, endpoint_id, sealed, timedelta(hours=keep_hours))
+    request = secrets.Rotation(endpoint_id, open_box(config).seal(secret), timedelta(hours=keep_hours))
+    with open_store(config) as store:
+        until = secrets.rotate(store, who, request)
     if until is None:
         raise missing_endpoint(endpoint_id)
     if as_json:
@@ -54,15 +56,16 @@ def rotate(endpoint_id: str, keep_hours: int, as_json: bool) -> None:
 
 
 @click.command("reseal")
+@acting
 @json_option
-def reseal(as_json: bool) -> None:
+def reseal(reason: str | None, by: str | None, as_json: bool) -> None:
     """Seal all secrets and header values with the first key of INVOICES_SECRET_KEY; then the other keys can go."""
-    from workers.store.rotation import reseal_secrets
+    from workers.store.operate import secrets
 
-    config = settings()
+    config, who = settings(), actor(by, reason)
     box = open_box(config)
-    with open_database(config) as database, database.transaction() as connection:
-        count = reseal_secrets(connection, database, box.renew, box.renew_headers)
+    with open_store(config) as store:
+        count = secrets.reseal(store, who, box.renew, box.renew_headers)
     if as_json:
         print_json({"endpoints": count})
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.masking import mask
+from workers.cli.actor import actor, by_option
 from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.invoices import money, require_invoice
@@ -61,15 +62,17 @@ def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("callback_id", metavar="ID", type=click.IntRange(1))
 @click.argument("invoice", metavar="INVOICE|ORDER_ID")
 @reason_option
+@by_option
 @json_option
-def link(callback_id: int, invoice: str, reason: str, as_json: bool) -> None:
+def link(callback_id: int, invoice: str, reason: str, by: str | None, as_json: bool) -> None:
     """Say which invoice a callback is about. It is judged then like one that was matched by itself."""
-    _require_reason(reason)
+    from workers.store.operate import callbacks
     from workers.store.reads.callbacks import account_of
 
+    who = actor(by, reason)
     with open_store(settings()) as store:
         row = require_invoice(store.database, invoice, store.database.read(account_of, callback_id))
-        problem = store.link_callback(callback_id, row.id, reason)
+        problem = callbacks.link(store, who, callback_id, row.id)
     if problem is not None:
         raise CommandFailed(f"{problem} (see: invoices unmatched list)")
     if as_json:
@@ -81,20 +84,18 @@ def link(callback_id: int, invoice: str, reason: str, as_json: bool) -> None:
 @unmatched_command.command("dismiss")
 @click.argument("callback_id", metavar="ID", type=click.IntRange(1))
 @reason_option
+@by_option
 @json_option
-def dismiss(callback_id: int, reason: str, as_json: bool) -> None:
+def dismiss(callback_id: int, reason: str, by: str | None, as_json: bool) -> None:
     """Say that a callback is about nothing of yours."""
-    _require_reason(reason)
+    from workers.store.operate import callbacks
+
+    who = actor(by, reason)
     with open_store(settings()) as store:
-        done = store.dismiss_callback(callback_id, reason)
+        done = callbacks.dismiss(store, who, callback_id)
     if not done:
         raise CommandFailed(f"there is no unmatched callback {callback_id} (see: invoices unmatched list)")
     if as_json:
         print_json({"id": callback_id, "dismissed": True})
     else:
         click.echo(f"dismissed callback {callback_id}")
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise click.UsageError("--reason must not be empty")

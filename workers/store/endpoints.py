@@ -1,4 +1,4 @@
-"""Receivers of webhooks: added, listed, found for an event, switched off and on, removed.
+"""Rows of receivers of webhooks and what is planned for them. What operators do with them: ``operate/endpoints.py``.
 
 Secrets and headers arrive sealed and leave sealed: the caller has the key, the store never does.
 """
@@ -19,8 +19,7 @@ from domain.models import INVOICE_TYPES
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
-from workers.store.deliveries import DUE, lock_pairs, point_at_next
-from workers.store.writers import wait_for_writers
+from workers.store.deliveries import DUE
 
 ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
 DELIVERY: Table = SQLModel.metadata.tables["delivery"]
@@ -35,7 +34,6 @@ MAX_IN_FLIGHT = 100
 
 #: Removing an endpoint deletes so many deliveries a transaction: others wait no longer than that takes.
 REMOVAL_BATCH = 500
-ENABLING_BATCH = 200  #: the same for pairs when one is enabled again
 
 DELIVER = "deliver"
 
@@ -106,7 +104,7 @@ def add_endpoint(
 
 
 def endpoints_for(connection: Connection) -> list[Endpoint]:
-    """Every receiver, enabled or not, oldest first: what an event is fanned out to (see ``Endpoint.wants``)."""
+    """Every receiver, enabled or not, oldest first."""
     return [_endpoint(row) for row in connection.execute(select(ENDPOINT).order_by(ENDPOINT.c.id))]
 
 
@@ -129,106 +127,27 @@ def disable_endpoint(connection: Connection, endpoint_id: str, reason: str, now:
     return changed.rowcount > 0
 
 
-def enable_endpoint(database: Database, endpoint_id: str) -> int | None:
-    """Deliver again: what waited is due at once, with all its tries, each invoice's oldest event first.
-
-    Returns how many invoices' events waited (0 where it was enabled already), None: no such endpoint. What waited is
-    made due in small batches while nobody delivers yet; ended half-way it is simply enabled again.
-    """
+def remove_leftovers(database: Database) -> int:
+    """Remove what is planned for endpoints that are gone; nobody would ever deliver it. Returns the deliveries."""
     with database.reading() as connection:
-        endpoint = find_endpoint(connection, endpoint_id)
-    if endpoint is None or endpoint.disabled_at is None:
-        return None if endpoint is None else 0
-    waited, last = 0, f"{endpoint_id}/"
-    while True:
-        with database.transaction() as connection:
-            subjects = _waiting(connection, endpoint_id, last)
-            _make_due(connection, database, subjects)
-        waited += len(subjects)
-        if len(subjects) < ENABLING_BATCH:
-            break
-        last = subjects[-1]
-    with database.transaction() as connection:
-        connection.execute(
-            update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(disabled_at=None, disabled_reason=None)
-        )
-    return waited
+        lanes = set(lanes_of(connection, DELIVER))
+        lanes -= set(connection.execute(select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(lanes))).scalars())
+    return sum(remove_deliveries(database, lane) for lane in sorted(lanes))
 
 
-def _waiting(connection: Connection, endpoint_id: str, after: str) -> list[str]:
-    """Pairs of an endpoint that nobody holds, by key."""
-    pairs = select(AGENDA.c.subject).where(
-        AGENDA.c.stage == DELIVER, AGENDA.c.lane == endpoint_id, AGENDA.c.subject > after
-    )
-    idle = pairs.where(AGENDA.c.lease_token.is_(None), AGENDA.c.due_at.is_not(None))
-    return list(connection.execute(idle.order_by(AGENDA.c.subject).limit(ENABLING_BATCH)).scalars())
-
-
-def _make_due(connection: Connection, database: Database, subjects: Sequence[str]) -> None:
-    rows = lock_pairs(connection, database, subjects)
-    idle = [subject for subject, row in rows.items() if row.lease_token is None and not row.parked]
-    if not idle:
-        return
-    now = database.now(connection)
-    pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in idle)]
+def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: datetime) -> None:
+    """What waits for these (endpoint, invoice) pairs is due, with all its tries. The caller holds the pairs' locks."""
+    pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in subjects)]
 
     def due_at_once(dialect: str) -> Any:
         of_pairs = keyed(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
         return update(DELIVERY).where(of_pairs, DELIVERY.c.state == DUE).values(tries=0, next_try_at=now)
 
     execute_keyed(connection, due_at_once, ("endpoint_id", "invoice_id"), pairs)
-    point_at_next(connection, idle, now)
 
 
-def remove_endpoint(database: Database, endpoint_id: str) -> int | None:
-    """Remove a receiver with all that was meant for it; returns the number of deliveries, None: no such endpoint.
-
-    In small batches, disabled meanwhile; ended half-way it is simply removed again.
-    """
-    with database.transaction() as connection:
-        known = disable_endpoint(connection, endpoint_id, "is being removed", database.now(connection))
-    removed = _remove_deliveries(database, endpoint_id)
-    if not known:  # what a removal that was cut short left behind is gone now, if there was any
-        return removed or None
-    with database.transaction() as connection:
-        connection.execute(delete(ENDPOINT).where(ENDPOINT.c.id == endpoint_id))
-    # Once more: a transaction that had read the endpoint just before may have added an event for it. What one adds
-    # that goes on for longer is found by ``remove_leftovers``.
-    wait_for_writers(database)
-    return removed + _remove_deliveries(database, endpoint_id)
-
-
-def remove_leftovers(database: Database) -> int:
-    """Remove what is planned for endpoints that are gone; nobody would ever deliver it. Returns the deliveries."""
-    with database.reading() as connection:
-        lanes = set(lanes_of(connection, DELIVER))
-        lanes -= set(connection.execute(select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(lanes))).scalars())
-    return sum(_remove_deliveries(database, lane) for lane in sorted(lanes))
-
-
-def redrive_parked(connection: Connection, now: datetime, limit: int) -> int:
-    """Make up to ``limit`` parked agenda rows due; returns how many it were.
-
-    A row whose holders were lost goes on counting as lost: a create that was perhaps sent must not be sent blindly.
-    """
-    keys = connection.execute(
-        select(AGENDA.c.stage, AGENDA.c.subject)
-        .where(AGENDA.c.due_at.is_(None))
-        .order_by(AGENDA.c.stage, AGENDA.c.subject)
-        .limit(limit)
-        .with_for_update()
-    ).all()
-    for stage in sorted({key.stage for key in keys}):
-        subjects = [key.subject for key in keys if key.stage == stage]
-        connection.execute(
-            update(AGENDA)
-            .where(AGENDA.c.stage == stage, AGENDA.c.subject.in_(subjects))
-            .values(due_at=now, claims=case((AGENDA.c.claims > 0, 1), else_=0))
-        )
-    return len(keys)
-
-
-def _remove_deliveries(database: Database, endpoint_id: str) -> int:
+def remove_deliveries(database: Database, endpoint_id: str) -> int:
+    """Remove whatever is planned for an endpoint, in small transactions; how many deliveries it were."""
     removed = 0
     while True:
         with database.transaction() as connection:

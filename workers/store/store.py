@@ -30,7 +30,6 @@ from workers.store import (
     kept,
     look_ups,
     outbox,
-    restoration,
     retention,
 )
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, Room, lease_clock
@@ -44,7 +43,6 @@ from workers.store.intake import Added, Rejection
 from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.kept import Kept
 from workers.store.outbox import PairsHeld, Parcel, Unpublished
-from workers.store.restoration import Survey
 from workers.store.timekeeper import Timekeeper
 
 #: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
@@ -79,6 +77,8 @@ SLOW_SECONDS = 0.5  #: a transaction that failed at a lock after that had waited
 
 Lane = tuple[Stage, str]
 Held = TypeVar("Held")
+#: What is written in the transaction that judges, once it is known what came of it.
+Beside = Callable[[Connection, list[Outcome]], None]
 
 
 class Taken(NamedTuple):
@@ -104,7 +104,7 @@ class Store:
         self.database = database
         self._policies = dict(policies)
         self._counted_at: dict[str, float] = {}  #: accounts with a budget, by ``lease_clock``
-        self._ring = ring
+        self._bell = ring
         self._intake = GroupCommit(self._take_in)
         self._callbacks = GroupCommit(self._keep_callbacks)
         self._doubts: tuple[float, float] | None = None  #: of the clock: since when, and the last; by ``lease_clock``
@@ -141,7 +141,7 @@ class Store:
         accepted = {
             order.account for (order, _), result in zip(orders, added, strict=True) if result.outcome == "accepted"
         }
-        self._ring_all({(Stage.CREATE, account) for account in accepted})
+        self.ring({(Stage.CREATE, account) for account in accepted})
         results = iter(added)
         return [None if isinstance(item, Rejection) else next(results) for item in items]
 
@@ -161,7 +161,7 @@ class Store:
         with self.database.transaction() as connection:
             kept = callbacks.keep(connection, self.database, callbacks_in)
         fresh = {one.account for one, is_new in zip(callbacks_in, kept, strict=True) if is_new}
-        self._ring_all({(Stage.CALLBACK, account) for account in fresh})
+        self.ring({(Stage.CALLBACK, account) for account in fresh})
         return kept
 
     def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> CallbacksJudged:
@@ -192,10 +192,10 @@ class Store:
         with self.database.transaction() as connection:
             if locks == "skip":
                 claims = callbacks.free_claims(connection, claims)
-            found = callbacks.match(connection, self._policy, claims, read)
+            found = callbacks.match(connection, self.policy_of, claims, read)
             matches = [one for one in found if held.isdisjoint(said.invoice_id for said in one.judgements)]
             judgements = [judgement for one in matches for judgement in one.judgements]
-            judged = judging.judge(connection, self.database, self._policy, judgements, None, locks)
+            judged = judging.judge(connection, self.database, self.policy_of, judgements, None, locks)
             if judged.left:
                 raise PairsHeld(judged.left)
             callbacks.settle(connection, matches)
@@ -206,22 +206,12 @@ class Store:
         with self.database.glancing() as connection:
             return callbacks.unmatched(connection, limit)
 
-    def link_callback(self, callback_id: int, invoice_id: str, reason: str) -> str | None:
-        """Have an unmatched callback judged for this invoice; why it can't be, where it can't."""
-        with self.database.transaction() as connection:
-            return callbacks.link(connection, self.database, callback_id, invoice_id, reason)
-
-    def dismiss_callback(self, callback_id: int, reason: str) -> bool:
-        """Say that an unmatched callback is about nothing of ours; False: there is no such one."""
-        with self.database.transaction() as connection:
-            return callbacks.dismiss(connection, callback_id, reason)
-
     # ------------------------------------------------------------ evidence
 
-    def judge(self, judgements: Sequence[Judgement]) -> list[Outcome]:
+    def judge(self, judgements: Sequence[Judgement], beside: Beside | None = None) -> list[Outcome]:
         """Judge evidence against the invoices as they are now, all in one transaction. Rows that somebody has locked
-        are waited for."""
-        return self._told(self._judged(judgements, None, "wait"))
+        are waited for. ``beside`` writes down in the same transaction who asked for it."""
+        return self._told(self._judged(judgements, None, "wait", beside))
 
     def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Taken:
         """The same, and lease the webhooks that it brings as far as there is room: who calls this sends them.
@@ -261,11 +251,15 @@ class Store:
             else:
                 return judged._replace(left=judged.left | held)
 
-    def _judged(self, judgements: Sequence[Judgement], room: Room | None, locks: Locks) -> Judged:
+    def _judged(
+        self, judgements: Sequence[Judgement], room: Room | None, locks: Locks, beside: Beside | None = None
+    ) -> Judged:
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
                 with self.database.transaction() as connection:
-                    judged = judging.judge(connection, self.database, self._policy, judgements, room, locks)
+                    judged = judging.judge(connection, self.database, self.policy_of, judgements, room, locks)
+                    if beside is not None:
+                        beside(connection, judged.outcomes)
                     taken = [one for one in judgements if one.invoice_id not in judged.left]
                     done = self._kept_of(taken)
                     kept.forget(connection, done)
@@ -287,7 +281,7 @@ class Store:
         lanes = judged.lanes
         if any(outcome.event_type for outcome in judged.outcomes):
             lanes = lanes | {(Stage.PUBLISH, PUBLISH_LANE)}
-        self._ring_all(lanes)
+        self.ring(lanes)
         return judged.outcomes
 
     def _recall_callbacks(self, connection: Connection, judgements: Sequence[Judgement], judged: Judged) -> set[Lane]:
@@ -300,7 +294,8 @@ class Store:
         found = callbacks.recall(connection, self.database, orders)
         return {(Stage.CALLBACK, account) for account, _ in orders} if found else set()
 
-    def _policy(self, account: str) -> Policy:
+    def policy_of(self, account: str) -> Policy:
+        """How an account's invoices are judged."""
         return self._policies.get(account, ORPHANED)
 
     # ------------------------------------------------------------ the agenda
@@ -334,7 +329,7 @@ class Store:
 
     def _count_open(self, connection: Connection, account: str) -> None:
         """Now and then: how long an invoice's turn takes follows from it."""
-        now, policy = lease_clock(), self._policy(account)
+        now, policy = lease_clock(), self.policy_of(account)
         if policy.look_ups_per_second is None or now - self._counted_at.get(account, -COUNT_SECONDS) < COUNT_SECONDS:
             return
         self._counted_at[account] = now
@@ -441,7 +436,7 @@ class Store:
     def _parts(self, lane: Lane) -> list[Lane]:
         """The agenda's lanes behind a lane of the pump."""
         stage, name = lane
-        if stage is not Stage.CHECK or self._policy(account_of(name)).look_ups_per_second is None:
+        if stage is not Stage.CHECK or self.policy_of(account_of(name)).look_ups_per_second is None:
             return [lane]
         return [(stage, part) for part in lanes_of(account_of(name)) if doorbell_of(part) == name]
 
@@ -463,7 +458,7 @@ class Store:
 
     def _poll_seconds(self, lane: Lane) -> float:
         stage, name = lane
-        return self._policy(account_of(name) if stage is Stage.CHECK else name).poll_seconds
+        return self.policy_of(account_of(name) if stage is Stage.CHECK else name).poll_seconds
 
     # ------------------------------------------------------------ events out
 
@@ -545,7 +540,7 @@ class Store:
         """Write down what came of tries and point each pair at its next delivery."""
         with self.database.transaction() as connection:
             endpoints = deliveries.settle(connection, self.database, tries)
-        self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+        self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
 
     def settle_free(self, tries: Sequence[Try]) -> list[Try]:
         """The same, but for those whose rows somebody else keeps locked: they are left, and to be brought again."""
@@ -563,22 +558,8 @@ class Store:
 
         left: list[Try]
         endpoints, left = self._at_once(settle, settle_free)
-        self._ring_all({(Stage.DELIVER, endpoint) for endpoint in endpoints})
+        self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
         return left
-
-    # ------------------------------------------------------------ after a restore
-
-    def survey_restore(self, at_least: int = 1) -> Survey:
-        """What ``restore`` would do."""
-        with self.database.reading() as connection:
-            return restoration.survey(connection, self.database, self._policy, at_least)
-
-    def restore(self, pace_of: Callable[[str], float], at_least: int = 1) -> tuple[Survey, str]:
-        """The database was restored: raise the epoch, doubt what is queued, look at what is open, tell everybody."""
-        with self.database.transaction() as connection:
-            done = restoration.restore(connection, self.database, self._policy, pace_of, at_least)
-        self._ring_all({(Stage.PUBLISH, PUBLISH_LANE)})
-        return done
 
     # ------------------------------------------------------------ time and bells
 
@@ -593,9 +574,10 @@ class Store:
         with self.database.glancing() as connection:
             return self.database.now(connection)
 
-    def _ring_all(self, lanes: set[Lane]) -> None:
+    def ring(self, lanes: set[Lane]) -> None:
+        """Say that these lanes have work."""
         for stage, name in sorted({(stage, _doorbell(stage, name)) for stage, name in lanes}):
-            self._ring((stage, name))
+            self._bell((stage, name))
 
 
 def _doorbell(stage: Stage, lane: str) -> str:

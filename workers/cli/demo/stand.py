@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import httpx
 
-from workers.cli.context import ensure_broker
+from workers.cli.context import ensure_broker, open_store
 from workers.cli.demo.home import settle_in
 from workers.cli.demo.orders import CALLED_BACK
 from workers.cli.errors import CommandFailed
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.sandbox.process import SandboxProcess
     from workers.store.database import Database
+    from workers.store.store import Store
 
 PROVIDERS = tuple(each.name for each in STAND_INS)
 RECEIVER = "demo"
@@ -78,7 +79,6 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
     from config.settings import load_settings
     from workers.embedded.sandbox.process import SandboxProcess
     from workers.embedded.valkey import stop_valkey
-    from workers.store.database import Database
     from workers.store.schema import upgrade
 
     with contextlib.ExitStack() as parts:
@@ -90,11 +90,10 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
         parts.callback(stop_valkey, home)
         ensure_broker(config)
         upgrade(config.database_url)
-        database = Database(config.database_url, pool_size=2)
-        parts.callback(database.close)
+        store = parts.enter_context(open_store(config))
         http = parts.enter_context(httpx.Client(trust_env=False, timeout=10))
-        _add_receiver(config, database, sandbox, http)
-        stand = Stand(config, database, sandbox, http, [], threading.Event())
+        _add_receiver(config, store, sandbox, http)
+        stand = Stand(config, store.database, sandbox, http, [], threading.Event())
         parts.enter_context(_supervised(lambda line: _take_line(stand, log, line), stand.failed))
         _await_callbacks(stand)
         yield stand
@@ -121,19 +120,17 @@ def _await_callbacks(stand: Stand) -> None:
             raise CommandFailed(f"the web process did not start within {START_SECONDS:g} s: see its log")
 
 
-def _add_receiver(config: Settings, database: Database, sandbox: SandboxProcess, http: httpx.Client) -> None:
-    from domain.event import new_id
+def _add_receiver(config: Settings, store: Store, sandbox: SandboxProcess, http: httpx.Client) -> None:
+    from workers.cli.actor import actor
     from workers.delivery.secretbox import SecretBox
     from workers.delivery.signature import new_secret
-    from workers.store.endpoints import add_endpoint
+    from workers.store.operate.endpoints import NewEndpoint, add
 
     secret, url = new_secret(), sandbox.receiver_url(RECEIVER)
     http.post(f"{url}/secret", json={"secret": secret}).raise_for_status()
     http.post(f"{url}/faults", json={"status": 500, "times": REFUSED_DELIVERIES}).raise_for_status()
     sealed = SecretBox([key.get_secret_value() for key in config.secret_keys()]).seal(secret)
-    with database.transaction() as connection:
-        now = database.now(connection)
-        add_endpoint(connection, endpoint_id=new_id("ep"), url=url, sealed_secret=sealed, now=now)
+    add(store, actor(None, "the demo's receiver"), NewEndpoint(url, sealed))
 
 
 @contextlib.contextmanager

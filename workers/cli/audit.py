@@ -1,0 +1,81 @@
+"""`invoices audit`: what operators did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.context import open_database
+from workers.cli.invoices import Moment, check_span, require_invoice
+from workers.cli.output import json_option, limit_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from workers.store.rows import StoredRow
+
+#: Of an act's line.
+ACT_COLUMNS = ("WHEN", "BY", "FROM", "ACT", "WHY", "BEFORE", "AFTER")
+LONGEST_CELL = 120
+
+
+@click.command("audit")
+@click.option("--since", type=Moment(), help="From then on: a time, or an age such as 30m, 12h, 7d.")
+@click.option("--until", type=Moment(), help="Before then.")
+@click.option("--invoice", metavar="ID|ORDER_ID", help="Only what was done with this invoice.")
+@click.option("--endpoint", metavar="ID", help="Only what was done with this endpoint, a removed one included.")
+@click.option("--by", help="Only what this person did.")
+@limit_option
+@json_option
+def audit_command(
+    since: datetime | None,
+    until: datetime | None,
+    invoice: str | None,
+    endpoint: str | None,
+    by: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List what operators did by hand, newest first: who, from where, on what, why, before and after. Kept for good."""
+    from workers.store.reads.acts import act_fields, list_acts
+
+    check_span(since, until)
+    with open_database() as database:
+        invoice_id = None if invoice is None else require_invoice(database, invoice).id
+        about = {"invoice_id": invoice_id, "endpoint_id": endpoint, "by": by}
+        rows = list_acts(database, since=since, until=until, limit=limit, **about)
+        if as_json:
+            for row in rows:
+                print_json(act_fields(row))
+            return
+        lines = ((row.id, _about(row), *act_line(row)) for row in rows)
+        print_table(("ID", "ON", *ACT_COLUMNS), lines, empty="nobody did anything by hand")
+
+
+def act_line(row: StoredRow) -> tuple[object, ...]:
+    """An act as ``ACT_COLUMNS`` have it."""
+    from workers.store.reads.acts import act_fields
+
+    fields = act_fields(row)
+    return row.at, row.by, row.origin, row.act, row.reason, _changed(fields["before"]), _changed(fields["after"])
+
+
+def _about(row: StoredRow) -> str:
+    names = {"message": row.message_id, "callback": row.callback_id}
+    numbered = [f"{name} {number}" for name, number in names.items() if number is not None]
+    return ", ".join([*(each for each in (row.invoice_id, row.endpoint_id) if each), *numbered]) or "everything"
+
+
+def _changed(values: object) -> str:
+    if not isinstance(values, Mapping):
+        return ""
+    told = ((name, value) for name, value in values.items() if value not in (None, []))
+    text = ", ".join(f"{name}: {_shown(value)}" for name, value in told)
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,108 @@
+"""Mark, cancel, recheck one invoice, or have it created again. Judged like any other evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from domain.evidence import CancelRequested, Evidence, Marked, RecheckRequested, RetryRequested
+from domain.status import Status
+from workers.store.acts import Act, Actor, Deed, Values, record
+from workers.store.judging import Judgement, Outcome
+from workers.store.queries import list_invoices
+from workers.store.store import Store
+
+#: What a mark or a cancellation says where the operator gave no reason.
+BY_HAND = "by hand"
+#: Of evidence that changed nothing there is nothing to tell.
+_IDLE = {"ignored", "missing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it. ``why``: why nothing was done, where nothing was."""
+
+    invoice_id: str
+    done: bool
+    status_before: str
+    status: str
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an operator says became of an invoice; ``amount`` in the currency of the payment."""
+
+    status: Status
+    amount: Decimal | None = None
+
+
+def mark(store: Store, actor: Actor, invoice_id: str, request: Mark) -> Done | None:
+    """Mark an invoice as paid, failed, refunded or cancelled; None: there is no such invoice."""
+    reason = actor.reason or BY_HAND
+    evidence = Marked(status=request.status, reason=reason, by=actor.name, paid_amount=request.amount)
+    said: Values = {"marked_as": request.status.value, "amount": request.amount}
+    outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, said)
+    return _done(outcome, outcome.verdict == "applied", f"it is {outcome.status}")
+
+
+def cancel(store: Store, actor: Actor, invoice_id: str) -> Done | None:
+    """Give an order up; None: there is no such invoice. The actor's reason is told in the event."""
+    evidence = CancelRequested(reason=actor.reason or BY_HAND)
+    outcome = _judge(store, actor, Act.CANCEL, invoice_id, evidence)
+    done = outcome.verdict == "applied" and outcome.status == Status.CANCELLED
+    return _done(outcome, done, f"it is {outcome.status}")
+
+
+def recheck(store: Store, actor: Actor, invoice_id: str) -> Done | None:
+    """Have the provider asked about an invoice now; None: there is no such invoice."""
+    evidence = RecheckRequested(reason=actor.reason or BY_HAND, by=actor.name)
+    outcome = _judge(store, actor, Act.RECHECK, invoice_id, evidence)
+    return _done(outcome, outcome.verdict == "noted", outcome.note)
+
+
+def create_again(store: Store, actor: Actor, invoice_id: str) -> Done | None:
+    """Have an invoice in doubt created again; None: there is no such invoice."""
+    evidence = RetryRequested(reason="created again by hand")
+    outcome = _judge(store, actor, Act.CREATE_AGAIN, invoice_id, evidence)
+    return _done(outcome, outcome.verdict not in _IDLE, f"it is {outcome.status}, not in doubt")
+
+
+def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | None = None) -> Iterator[Done]:
+    """The same for each of these, or for all that are in doubt, one after the other."""
+    if invoice_ids is None:
+        invoice_ids = [row.id for row in list_invoices(store.database, status=Status.IN_DOUBT.value, limit=0)]
+    for invoice_id in invoice_ids:
+        if (done := create_again(store, actor, invoice_id)) is not None:
+            yield done
+
+
+def _judge(
+    store: Store, actor: Actor, act: Act, invoice_id: str, evidence: Evidence, said: Values | None = None
+) -> Outcome:
+    def beside(connection: Connection, outcomes: list[Outcome]) -> None:
+        deeds = [_deed(act, one, said or {}) for one in outcomes if one.verdict not in _IDLE]
+        record(connection, store.database, actor, deeds)
+
+    (outcome,) = store.judge([Judgement(invoice_id, evidence)], beside)
+    return outcome
+
+
+def _deed(act: Act, outcome: Outcome, said: Values) -> Deed:
+    told = {**said, "verdict": str(outcome.verdict), "note": outcome.note}
+    return Deed(
+        act=act,
+        invoice_id=outcome.invoice_id,
+        account=outcome.account,
+        before={"status": outcome.status_before},
+        after={"status": outcome.status} | {name: value for name, value in told.items() if value is not None},
+    )
+
+
+def _done(outcome: Outcome, done: bool, why: str | None) -> Done | None:
+    if outcome.status_before is None or outcome.status is None:
+        return None
+    return Done(outcome.invoice_id, done, outcome.status_before, outcome.status, None if done else why)

@@ -1,0 +1,126 @@
+"""Events sent once more: one by its id, or an endpoint's by type and time, as a job of small transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from workers.store.acts import Act, Actor, Deed, Values, record
+from workers.store.endpoints import EVENT_TYPES, find_endpoint
+from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, replay
+from workers.store.store import Store
+
+#: Events a job.
+MOST_EVENTS = 10_000
+
+
+class NoSuchEndpoint(LookupError):  # noqa: N818 - reads as what happened
+    """Nobody has this id."""
+
+
+class NoSuchEvent(LookupError):  # noqa: N818 - reads as what happened
+    """There is no event of this id."""
+
+
+class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
+    """More than one job may send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An endpoint's events, ``since`` ≤ time < ``until``, of these types; of all that it takes without any."""
+
+    endpoint_id: str
+    types: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    dead_only: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError for what can't be meant."""
+        unknown = sorted(set(self.types) - EVENT_TYPES)
+        if unknown:
+            raise ValueError(f"type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise ValueError("until must be later than since")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be sent to one endpoint."""
+
+    choice: Choice
+    disabled: bool  #: it waits there until the endpoint is enabled
+    events: Sequence[Chosen]
+    event_id: str | None = None  #: of the only one, where it was chosen by its id
+
+
+def plan_one(store: Store, event_id: str, endpoint_id: str | None = None, *, dead_only: bool = False) -> list[Job]:
+    """One event, to this endpoint or to each that it was meant for. Raises NoSuchEvent, NoSuchEndpoint."""
+    event = store.database.read(find_event, event_id)
+    if event is None:
+        raise NoSuchEvent(event_id)
+    ids = [endpoint_id] if endpoint_id is not None else store.database.read(endpoints_of, event)
+    return [Job(Choice(one, dead_only=dead_only), _is_disabled(store, one), [event], event_id) for one in ids]
+
+
+def plan(store: Store, choice: Choice) -> Job:
+    """An endpoint's events. Raises ValueError for what can't be meant, NoSuchEndpoint, TooManyEvents."""
+    choice.check()
+    disabled = _is_disabled(store, choice.endpoint_id)
+    events = store.database.read(
+        choose,
+        choice.endpoint_id,
+        types=choice.types,
+        since=choice.since,
+        until=choice.until,
+        dead_only=choice.dead_only,
+        limit=MOST_EVENTS + 1,
+    )
+    if len(events) > MOST_EVENTS:
+        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most of one job")
+    return Job(choice, disabled, events)
+
+
+def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = lambda _: None) -> int:
+    """Send them; how many they were. ``advance`` is told how many are done since it was last told.
+
+    In transactions of their own, so that nobody waits long; ended half-way, the rest can be replayed again.
+    """
+    count, choice, database = 0, job.choice, store.database
+    for start in range(0, len(job.events), BATCH):
+        batch = job.events[start : start + BATCH]
+        with database.transaction() as connection:
+            sent = replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only)
+            if sent:
+                record(connection, database, actor, [_deed(job, batch, sent)])
+        count += sent
+        advance(len(batch))
+    return count
+
+
+def _is_disabled(store: Store, endpoint_id: str) -> bool:
+    endpoint = store.database.read(find_endpoint, endpoint_id)
+    if endpoint is None:
+        raise NoSuchEndpoint(endpoint_id)
+    return endpoint.disabled_at is not None
+
+
+def _deed(job: Job, batch: Sequence[Chosen], sent: int) -> Deed:
+    """A batch: by numbers of events, it may be told from the job's others."""
+    choice = job.choice
+    asked: Values = {
+        "event": job.event_id,
+        "types": sorted(choice.types) or None,
+        "since": choice.since,
+        "until": choice.until,
+        "dead_only": choice.dead_only or None,
+    }
+    done: Values = {"events": sent, "of": len(job.events), "first": batch[0].number, "last": batch[-1].number}
+    return Deed(
+        act=Act.REPLAY,
+        endpoint_id=choice.endpoint_id,
+        invoice_id=(batch[0].invoice_id or None) if job.event_id else None,
+        after={name: value for name, value in {**asked, **done}.items() if value is not None},
+    )
