@@ -1,0 +1,72 @@
+"""What the tests of operators' acts share."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+from domain.decision import Stage
+from domain.evidence import InDoubt
+from tests.contracts.store_cases import ACCOUNT, change, judge, pend, queue, rows
+from workers.store.acts import Actor
+from workers.store.agenda import AGENDA, park
+from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.deliveries import Try
+from workers.store.intake import Rejection
+from workers.store.queries import REJECTED
+from workers.store.reads.acts import act_fields, list_acts
+
+BOB = Actor("bob", "cli deploy@host7", "the shop asked for it")
+#: None of these is ever kept with an act.
+SECRET, TOKEN, PASSWORD = "sealed-whsec-1", "s3cret-token", "pa55word"
+URL = f"https://user:{PASSWORD}@shop.example/hook?key={TOKEN}"
+
+
+def told(store):
+    """Every act, oldest first."""
+    return [act_fields(row) for row in list_acts(store.database, limit=0)][::-1]
+
+
+def unmatched(store):
+    """A callback that no invoice is known for."""
+    body = b'{"orderId": "lost"}'
+    call = NewCallback(
+        account=ACCOUNT,
+        digest=hashlib.sha256(body).hexdigest(),
+        body=body,
+        headers="{}",
+        order_id="lost",
+        reference="7",
+        word="PAID",
+        amount=Decimal(1),
+    )
+    store.keep_callbacks([call])
+    change(store.database, CALLBACK, state="unmatched")
+    with store.database.transaction() as connection:
+        connection.execute(AGENDA.delete().where(AGENDA.c.stage == Stage.CALLBACK.value))
+    return rows(store.database, CALLBACK)[0].id
+
+
+def rejected(store):
+    store.reject([Rejection("0" * 64, "invoices.create", "price: must be greater than 0", "{}", complete=True)])
+    return rows(store.database, REJECTED)[0].id
+
+
+def doubtful(store):
+    invoice_id = queue(store)
+    judge(store, invoice_id, InDoubt(reason="the answer was lost"))
+    return invoice_id
+
+
+def parked(store):
+    invoice_id = queue(store)
+    with store.database.transaction() as connection:
+        park(connection, Stage.CREATE, [invoice_id])
+    return invoice_id
+
+
+def told_events(store, endpoint):
+    """An endpoint that had every event of some invoices."""
+    pend(store, 3)
+    for parcel in store.claim_parcels(endpoint, 100, 60):
+        store.settle([Try(parcel, "delivered", None, 204, 1, b"")])
