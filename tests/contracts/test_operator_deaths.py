@@ -11,7 +11,17 @@ from sqlalchemy import event
 
 from domain.evidence import InDoubt
 from domain.status import Status
-from tests.contracts.operator_cases import BOB, SECRET, URL, doubtful, parked, told, told_events, unmatched
+from tests.contracts.operator_cases import (
+    BOB,
+    SECRET,
+    URL,
+    doubtful,
+    keep_headers,
+    parked,
+    told,
+    told_events,
+    unmatched,
+)
 from tests.contracts.store_cases import change, invoice_of, judge, now, open_store, pend, queue, rows
 from workers.store.acts import ACT
 from workers.store.agenda import AGENDA
@@ -134,7 +144,7 @@ def resealing(store, endpoint):
     with store.database.transaction() as connection:
         connection.execute(ACT.delete())
     return (
-        lambda: secrets.reseal(store, BOB, lambda sealed: f"new-{sealed}"),
+        lambda: secrets.reseal(store, BOB, lambda sealed: f"new-{sealed}", keep_headers),
         lambda: sum(row.secrets.startswith("new-") for row in rows(store.database, ENDPOINT)),
     )
 
