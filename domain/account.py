@@ -19,6 +19,7 @@ def _minutes(value: Any) -> Decimal:
 
 
 Minutes = Annotated[Decimal, BeforeValidator(_minutes)]
+Days = Minutes
 
 
 class VerifyNames(BaseModel):
@@ -57,6 +58,7 @@ class Account(BaseModel):
     callback_grace_minutes: Minutes = Field(default=Decimal(5), ge=0, le=525_600)
     underpaid_tolerance_percent: Minutes = Field(default=Decimal(0), ge=0, le=50)
     late_payment: Literal["settle", "hold"] = "settle"  #: whether a person decides about what came after the expiry
+    refund_watch_days: Days = Field(default=Decimal(30), ge=0, le=3650)  #: 0: paid invoices are not looked at again
     verify: VerifyNames = Field(default_factory=VerifyNames)
     price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
 

@@ -37,6 +37,7 @@ class InvoiceView(Protocol):
     provider_ref: str | None
     paid_amount: Decimal | None
     sequence: int
+    updated_at: datetime  #: when the status last changed
     first_open: int
     create_tries: int
     doubts: int
@@ -78,6 +79,8 @@ class Policy:
     look_ups_per_second: float | None = None  #: the account's budget; None: as many as are due
     #: By that budget an invoice's turn comes every so often: the account's open invoices over its look-ups a second.
     look_gap_seconds: float = 0.0
+    #: How long a paid invoice is looked at for a refund; 0 where its provider tells of none.
+    refund_watch_days: Decimal = Decimal(0)
     #: The configured accounts and their providers: where an order may be made instead.
     providers: Mapping[str, str] = field(default_factory=dict)
 

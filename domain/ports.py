@@ -52,6 +52,7 @@ class Provider(Protocol):
     name: str
     can_be_asked: bool  #: it has a documented look-up
     asked_by_reference: bool  #: by what a callback brought, not by its own id
+    tells_refunds: bool  #: a look-up of a paid invoice says so when it was paid back
 
     def check_order(self, order: Order, account: Account) -> None:
         """Raise OrderError (naming the field) for an order this provider can't take."""

@@ -74,6 +74,11 @@ PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
 POLL_GROWTH = 1.3
 SLOWEST_POLL = 10
 
+#: Waits between looks at a paid invoice for a refund: as long as it has been paid, within these.
+REFUND_SECONDS = (6 * 3600.0, 7 * 86_400.0)
+#: A look for a refund that brought no answer is repeated after so long.
+REFUND_RETRY_SECONDS = 3600.0
+
 #: An expired invoice is still looked at for a late payment, SLOWEST_POLL times slower; that alone waits no longer than:
 MONITOR_POLL_SECONDS = 300.0
 
@@ -98,6 +103,12 @@ def step(table: tuple[float, ...], tries: int) -> float:
 def monitor_poll_seconds(poll_seconds: float) -> float:
     """The cadence of looks for a late payment; an account that is polled seldom is not polled oftener for it."""
     return max(poll_seconds, min(poll_seconds * SLOWEST_POLL, MONITOR_POLL_SECONDS))
+
+
+def refund_wait(paid_seconds: float, jitter: float) -> timedelta:
+    """The wait before the next look for a refund of what was paid so long ago: 6 h, 6 h, 12 h, 1 d, 2 d … 7 d."""
+    shortest, longest = REFUND_SECONDS
+    return stretched(min(max(paid_seconds, shortest), longest), jitter)
 
 
 def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -175,6 +176,7 @@ def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) 
         callback_grace_minutes=account.callback_grace_minutes,
         late_payment=account.late_payment,
         look_ups_per_second=account.look_ups_per_second,
+        refund_watch_days=account.refund_watch_days if PROVIDERS[account.provider].tells_refunds else Decimal(0),
         underpaid_tolerance_percent=account.underpaid_tolerance_percent,
         providers=providers,
     )

@@ -92,6 +92,14 @@ def next_poll(
     return due if end is None else min(due, max(end, case.now + timedelta(seconds=1)))
 
 
+def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:
+    """When the clock orders the next look for a refund of what was paid then; None: the watch is over, or off."""
+    end = paid_at + timedelta(days=float(case.policy.refund_watch_days))
+    if case.now >= end:
+        return None
+    return min(case.now + schedule.refund_wait((case.now - paid_at).total_seconds(), case.jitter), end)
+
+
 def asked_wait(evidence: Evidence) -> float:
     """Seconds the provider asked us to wait, bounded; 0 where it did not."""
     return schedule.bounded_wait(evidence.retry_after_seconds) if isinstance(evidence, RateLimited) else 0.0

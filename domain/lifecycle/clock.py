@@ -10,7 +10,17 @@ from domain.evidence import (
     ClockRanOut,
     CredentialsRefused,
 )
-from domain.lifecycle.case import LAST_LOOKS, Case, earliest, end_of, is_askable, past_create_before, settled_by, span
+from domain.lifecycle.case import (
+    LAST_LOOKS,
+    Case,
+    earliest,
+    end_of,
+    is_askable,
+    next_refund_look,
+    past_create_before,
+    settled_by,
+    span,
+)
 from domain.lifecycle.creates import REFUSED_REASONS
 from domain.lifecycle.moves import NOT_CALLED, close, expire, nothing_due
 from domain.status import FINAL, Status
@@ -19,6 +29,8 @@ from domain.status import FINAL, Status
 def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
     if case.status is Status.QUEUED:
         return _queued_ran_out(case, in_call=evidence.in_call)
+    if case.status is Status.PAID:
+        return _look_for_refund(case)
     if case.status in FINAL or case.status is Status.IN_DOUBT:
         return Decision("ignored", agenda={Stage.CLOCK: None})
     end = end_of(case)
@@ -41,6 +53,14 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
         if asked + patience > case.now:
             return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
     return expire(case)
+
+
+def _look_for_refund(case: Case) -> Decision:
+    """Paid invoices wait for their next look on the clock's lane, which costs nothing, and not among the look-ups."""
+    if not is_askable(case) or case.policy.refund_watch_days <= 0:
+        return Decision("ignored", agenda={Stage.CLOCK: None})
+    agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: next_refund_look(case, case.invoice.updated_at)}
+    return Decision("ignored", agenda=agenda)
 
 
 def _queued_ran_out(case: Case, *, in_call: bool) -> Decision:

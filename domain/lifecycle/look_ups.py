@@ -12,8 +12,20 @@ from domain.evidence import (
     Seen,
 )
 from domain.lifecycle.callbacks import alone
-from domain.lifecycle.case import Case, asked_wait, end_of, is_last_call, is_monitored, learnt, next_poll, span
-from domain.lifecycle.moves import NOT_CALLED, close, contradict, expire, move, nothing_due, step
+from domain.lifecycle.case import (
+    Case,
+    asked_wait,
+    end_of,
+    is_askable,
+    is_last_call,
+    is_monitored,
+    learnt,
+    next_poll,
+    next_refund_look,
+    span,
+)
+from domain.lifecycle.moves import NOT_CALLED, at_rest, contradict, expire, move, nothing_due, pay, step
+from domain.schedule import REFUND_RETRY_SECONDS
 from domain.status import FINAL, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
 
 
@@ -66,7 +78,7 @@ def _grown(case: Case, evidence: Seen) -> bool:
 def not_seen(case: Case, evidence: Evidence) -> Decision:
     """Nothing new: look again later, unless this was the last look before expiry."""
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
-        return Decision("ignored", agenda=nothing_due())
+        return Decision("ignored", agenda=_after_refund_look(case, evidence))
     if is_last_call(case, evidence):
         return expire(case)
     same = isinstance(evidence, Seen) and evidence.status is case.status
@@ -80,6 +92,15 @@ def not_seen(case: Case, evidence: Evidence) -> Decision:
     if due is not None:
         due = max(due, case.after(asked_wait(evidence)))
     return Decision(verdict, {"quiet_polls": quiet, **learnt(case, evidence)}, agenda={Stage.CHECK: due})
+
+
+def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
+    """Without an answer a paid invoice is looked at once more before its next turn."""
+    agenda = at_rest(case)
+    watched = case.status is Status.PAID and next_refund_look(case, case.invoice.updated_at) is not None
+    if watched and not isinstance(evidence, Seen) and is_askable(case):
+        agenda[Stage.CHECK] = case.after(max(REFUND_RETRY_SECONDS, asked_wait(evidence)))
+    return agenda
 
 
 def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
@@ -104,7 +125,7 @@ def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
 def _unbound(case: Case, evidence: Seen, why: str) -> Decision:
     """An answer that is about something else than what the order asked for: kept, told, and never a payment."""
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
-        return Decision("contradiction", note=why, agenda=nothing_due())
+        return Decision("contradiction", note=why, agenda=at_rest(case))
     if is_last_call(case, evidence):
         return replace(expire(case), note=why)
     quiet = case.invoice.quiet_polls + 1
@@ -122,6 +143,6 @@ def _adopt(case: Case, evidence: Seen) -> Decision:
     changes = {**made, "refused_since": None, **learnt(case, evidence)}
     word = f"the provider says {evidence.word}"
     if target is Status.PAID:
-        return close(case, target, word, changes)
+        return pay(case, word, changes)
     agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: next_poll(case, 0, end, askable=True), Stage.CLOCK: end}
     return move(case, target, word, changes, agenda)

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.callbacks import LOOK_AGAIN_SECONDS, is_news
 from domain.decision import Agenda, Decision, Stage
-from domain.lifecycle.case import Case, end_of, is_askable, next_poll, span
+from domain.lifecycle.case import Case, end_of, is_askable, next_poll, next_refund_look, span
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
@@ -52,6 +52,14 @@ def close(case: Case, target: Status, reason: str, changes: Mapping[str, Any] | 
     return move(case, target, reason, changes or {}, nothing_due())
 
 
+def pay(case: Case, word: str, changes: Mapping[str, Any]) -> Decision:
+    """Paid by the provider's word: looked at now and then while a refund can come."""
+    agenda = nothing_due()
+    if is_askable(case, changes.get("provider_ref")):
+        agenda[Stage.CLOCK] = next_refund_look(case, case.now)
+    return move(case, Status.PAID, word, changes, agenda)
+
+
 def expire(case: Case, word: str = "", anomaly: Anomaly | None = None, paid: Mapping[str, Any] = {}) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
     over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
@@ -68,6 +76,8 @@ def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Deci
     """A step forward (or back from confirming) that the provider reports."""
     if case.status is Status.EXPIRED and case.policy.late_payment == "hold" and changes.get("anomaly") is not None:
         return _hold(case, target, word, changes)
+    if target is Status.PAID:
+        return pay(case, word, changes)
     if target not in OPEN:
         return close(case, target, word, changes)
     end = case.invoice.expires_at or case.now
@@ -92,8 +102,16 @@ def _hold(case: Case, target: Status, word: str, changes: Mapping[str, Any]) -> 
 
 def contradict(case: Case, *, agrees: bool = False) -> Decision:
     """Evidence against an invoice that is past it: kept, changes nothing; what agrees with it is no news."""
-    agenda = nothing_due() if case.status in FINAL else {}
+    agenda = at_rest(case) if case.status in FINAL else {}
     return Decision("ignored" if agrees else "contradiction", agenda=agenda)
+
+
+def at_rest(case: Case) -> Agenda:
+    """Nothing is due; the clock goes on ordering looks for a refund of what is paid."""
+    agenda = nothing_due()
+    if case.status is Status.PAID:
+        del agenda[Stage.CLOCK]
+    return agenda
 
 
 def nothing_due() -> Agenda:

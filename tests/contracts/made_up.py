@@ -66,6 +66,7 @@ class MadeUp:
 
     name = NAME
     can_be_asked = True
+    tells_refunds = False
     asked_by_reference = False
 
     def __init__(self, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import itertools
 from collections.abc import Callable
@@ -122,7 +123,7 @@ def test_no_history_breaks_the_rules(policy, create_before, history):
 
 
 def asked_at(evidence: Evidence, world: World, asked: float | None) -> Evidence:
-    fields = {name: getattr(evidence, name) for name in type(evidence).__dataclass_fields__}
+    fields = {field.name: getattr(evidence, field.name) for field in dataclasses.fields(evidence)}
     return type(evidence)(**(fields | {"asked_at": None if asked is None else world.now - timedelta(seconds=asked)}))
 
 

@@ -48,6 +48,7 @@ ACCOUNTS = {
             "lifetime_minutes": "0.5",
             "poll_seconds": 10,
             "max_in_flight": 4,
+            "refund_watch_days": "0.0002",
         }
         | own
     )

@@ -126,6 +126,9 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         ("ACCOUNTS", account(name="x"), "shop.name: unknown field (the account's name is its key)"),
         ("ACCOUNTS", account(timeout_second=5), "shop.timeout_second: unknown field (did you mean timeout_seconds?)"),
         ("ACCOUNTS", account(timeout_seconds=0), "shop.timeout_seconds: must be greater than 0.0"),
+        ("ACCOUNTS", account(refund_watch_days=-1), "shop.refund_watch_days: must be at least 0"),
+        ("ACCOUNTS", account(refund_watch_days=3651), "shop.refund_watch_days: must be at most 3650"),
+        ("ACCOUNTS", account(refund_watch_days="a month"), "shop.refund_watch_days: is not a decimal number"),
         ("ACCOUNTS", account(on_doubt="maybe"), "shop.on_doubt: must be 'retry' or 'hold'"),
         ("ACCOUNTS", account(api_key="env:NOPE"), "shop.api_key: the environment variable NOPE is not set"),
         (

@@ -38,6 +38,7 @@ class Nebulox:
     name = "nebulox"
     can_be_asked = True
     asked_by_reference = True
+    tells_refunds = False
 
     def __init__(self, call: Call) -> None:
         self._call = call

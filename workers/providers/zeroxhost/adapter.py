@@ -30,6 +30,7 @@ class ZeroxHost:
     name = "zeroxhost"
     can_be_asked = True
     asked_by_reference = False
+    tells_refunds = True
 
     def __init__(self, call: Call) -> None:
         self._call = call

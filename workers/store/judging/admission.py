@@ -73,7 +73,8 @@ def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOu
 
 def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything; what no database takes is written as an escape."""
-    texts = {name: text for name in evidence.__dataclass_fields__ if isinstance(text := getattr(evidence, name), str)}
+    names = [field.name for field in dataclasses.fields(evidence)]
+    texts = {name: text for name in names if isinstance(text := getattr(evidence, name), str)}
     changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
     if isinstance(evidence, Seen) and evidence.others:
         changed["others"] = tuple(_storable(one) for one in evidence.others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from datetime import datetime
 from types import SimpleNamespace
@@ -92,7 +93,7 @@ def _fails(invoice: SimpleNamespace) -> bool:
 
 
 def _told(evidence: Evidence) -> dict[str, Any]:
-    names = [name for name in evidence.__dataclass_fields__ if name not in {"raw", "asked_at", "others"}]
+    names = [field.name for field in dataclasses.fields(evidence) if field.name not in {"raw", "asked_at", "others"}]
     told = {name: _plain(value) for name in names if (value := getattr(evidence, name)) is not None}
     if isinstance(evidence, Seen) and evidence.others:
         told["others"] = [_told(one) for one in evidence.others]
