@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import text
@@ -82,3 +84,20 @@ def test_a_folder_that_is_used_for_something_else_is_left_as_it_is_and_told(tmp_
     assert mode(home) == 0o755
     told = {line["command"] for line in invoices("doctor", "--json").lines if line["check"] == "privacy"}
     assert told == {f"chmod 700 {home}"}
+
+
+def test_a_new_connection_drops_no_lock_that_another_one_of_this_process_holds(tmp_path):
+    """POSIX locks belong to the process: whoever opens and closes the file beside SQLite loses all of them."""
+    path = tmp_path / "invoices.db"
+    database = write(f"sqlite:///{path}")
+    other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    with database.transaction() as connection:
+        connection.execute(text("INSERT INTO note VALUES ('held')"))
+        write_more = Database(f"sqlite:///{path}")
+        with write_more.reading() as reading:
+            reading.execute(text("SELECT * FROM note"))
+        write_more.close()
+        ran = subprocess.run([sys.executable, "-c", other, path], capture_output=True, text=True, check=False)
+    database.close()
+
+    assert "database is locked" in ran.stderr

@@ -16,7 +16,9 @@ def make_private(path: Path) -> None:
     What can't be made or changed is left to whoever opens it next, and to the doctor.
     """
     with suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # O_EXCL: a file that is there must never be opened here. Closing it would drop every lock that SQLite's own
+        # connections of this process hold on it (POSIX locks belong to the process, not to the descriptor).
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     for companion in COMPANIONS:
         with suppress(OSError):
             _tighten(Path(f"{path}{companion}"))
