@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check licences format bench bench-check soak profile chaos pins
+.PHONY: help .venv dev demo up test test-engines check licences format bench bench-check soak profile chaos mutants pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -86,9 +86,18 @@ chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --kills $(or $(KILLS),100) --minutes $(or $(MINUTES),15) \
 	  --hosts $(or $(HOSTS),1) --engine $(or $(ENGINE),postgresql) $(if $(CALM),--calm) $(if $(RESULTS),--results $(RESULTS))
 
+.venv/.stamp-mutants: $(PINS)/mutants.txt .venv/.stamp-dev
+	@echo "installing what changes the code to see whether tests notice ..."
+	@$(PIP) -r $(PINS)/mutants.txt
+	@touch $@
+
+mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a time: do tests notice? MINUTES=20 SINCE=HEAD~20 ONLY='domain.money.*' GO_ON=1
+	@$(BIN)/python -m tests.mutants --minutes $(or $(MINUTES),20) --since $(or $(SINCE),HEAD~20) $(if $(ONLY),--only '$(ONLY)') $(if $(GO_ON),--go-on)
+
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/mutants.in -c $(PINS)/dev.txt -o $(PINS)/mutants.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi

@@ -15,7 +15,8 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "requirements"
 KnownBad = tuple[str, SpecifierSet, str]
-FILES = ("run.txt", "dev.txt", "audit.txt")
+FILES = ("run.txt", "dev.txt", "audit.txt", "mutants.txt")
+APART = "mutants"  #: the extra that has a file of its own
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -43,18 +44,23 @@ def faults() -> Iterator[str]:
     known_bad = read_known_bad((FOLDER / "known-bad.txt").read_text())
     pins = {name: read_pins((FOLDER / name).read_text()) for name in FILES}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extras = project["project"]["optional-dependencies"].values()
+    extras = project["project"]["optional-dependencies"]
+    apart = [Requirement(text) for text in extras[APART]]
     wanted = [Requirement(text) for text in project["project"]["dependencies"]]
-    wanted_by_tests = [Requirement(text) for extra in extras for text in extra]
+    wanted_by_tests = [Requirement(text) for name, extra in extras.items() if name != APART for text in extra]
     for file, found in pins.items():
         yield from unhashed(file, found)
         yield from bad_pins(file, found, known_bad)
     yield from out_of_step("run.txt", wanted, pins["run.txt"])
     yield from out_of_step("dev.txt", wanted + wanted_by_tests, pins["dev.txt"])
+    yield from out_of_step("mutants.txt", apart, pins["mutants.txt"])
+    for name in pins["mutants.txt"].keys() & pins["dev.txt"].keys():
+        if pins["mutants.txt"][name][0] != pins["dev.txt"][name][0]:
+            yield f"mutants.txt: {name} is not what dev.txt pins: run `make pins`"
     for name, pin in pins["run.txt"].items():
         if pins["dev.txt"].get(name) != pin:
             yield f"dev.txt: {name} is not what run.txt pins ({pin[0]}): run `make pins`"
-    for requirement in wanted + wanted_by_tests:
+    for requirement in wanted + wanted_by_tests + apart:
         yield from bad_bounds(requirement, known_bad)
 
 
