@@ -87,17 +87,20 @@ def test_a_folder_that_is_used_for_something_else_is_left_as_it_is_and_told(tmp_
 
 
 def test_a_new_connection_drops_no_lock_that_another_one_of_this_process_holds(tmp_path):
-    """POSIX locks belong to the process: whoever opens and closes the file beside SQLite loses all of them."""
+    """POSIX locks belong to the process: whoever opens and closes the file beside SQLite loses all of them. Another
+    process then takes itself for the last one, deletes the write-ahead log, and nobody sees the other's rows again."""
     path = tmp_path / "invoices.db"
     database = write(f"sqlite:///{path}")
-    other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
-    with database.transaction() as connection:
-        connection.execute(text("INSERT INTO note VALUES ('held')"))
-        write_more = Database(f"sqlite:///{path}")
-        with write_more.reading() as reading:
-            reading.execute(text("SELECT * FROM note"))
-        write_more.close()
-        ran = subprocess.run([sys.executable, "-c", other, path], capture_output=True, text=True, check=False)
+    write(f"sqlite:///{path}").close()
+    wal = (tmp_path / "invoices.db-wal").stat().st_ino
+    for said in ("first", "second"):
+        other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit(); c.close()"
+        insert = f"INSERT INTO note VALUES ('{said}')"
+        subprocess.run([sys.executable, "-c", other, path, insert], check=True)
+    with database.reading() as connection:
+        notes = set(connection.execute(text("SELECT said FROM note")).scalars())
+    there = (tmp_path / "invoices.db-wal").stat().st_ino
     database.close()
 
-    assert "database is locked" in ran.stderr
+    assert notes == {"hello", "first", "second"}
+    assert there == wal
