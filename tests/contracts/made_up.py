@@ -112,7 +112,8 @@ class MadeUp:
         order_id = read_text(fields.get("order"), 255) if isinstance(fields, dict) else None
         if not isinstance(word, str) or order_id is None:
             raise CallbackUnreadable("state, order: must be texts")
-        return CalledBack(status=STATUSES.get(word), word=one_line(word)[:MAX_WORD], order_id=order_id)
+        reference, shown = read_text(fields.get("id"), MAX_REF), one_line(word)[:MAX_WORD]
+        return CalledBack(status=STATUSES.get(shown), word=shown, order_id=order_id, reference=reference)
 
     @staticmethod
     def sample_callback(account: Account) -> SignedSample:
@@ -191,7 +192,7 @@ def word_of(invoice: Invoice) -> str:
 
 
 def write_callback(invoice: Invoice, word: str, quirks: Quirks) -> bytes:
-    return wire.write_json({"order": invoice.order_id, "state": word}).encode()
+    return wire.write_json({"id": invoice.ref, "order": invoice.order_id, "state": word}).encode()
 
 
 class MadeUpStandIn(StandIn):

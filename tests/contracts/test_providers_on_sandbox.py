@@ -140,12 +140,13 @@ def test_a_clock_of_the_provider_that_is_off_is_told_with_its_times(sandbox):
 
 
 @pytest.mark.parametrize("count", [1, 12])
-def test_many_are_looked_up_and_each_is_found(sandbox, count):
-    case = CASES["zeroxhost"]
+@pytest.mark.parametrize("name", [name for name, case in EVERY.items() if not case.adapter.asked_by_reference])
+def test_many_are_looked_up_and_each_is_found(sandbox, count, name):
+    case = EVERY[name]
 
     async def story():
         async with adapters() as providers:
-            adapter, account = providers["zeroxhost"], account_at(case, sandbox)
+            adapter, account = providers[name], account_at(case, sandbox)
             made = await asyncio.gather(*(adapter.create(request_for(case), account) for _ in range(count)))
             paid = await adapter.create(request_for(case, "~pay:0~"), account)
             refs = [evidence.provider_ref for evidence in made]

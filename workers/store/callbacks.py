@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from domain.asking import Known, asks_by, can_be_asked
 from domain.decision import Policy, Stage
 from domain.evidence import CalledBack
+from domain.exact_json import write_json
 from domain.models import Callback
 from domain.status import FINAL
 from workers.store.agenda import AGENDA, Claim, insert_into
@@ -177,16 +179,22 @@ def _match(
         return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
     fitting = _fitting(candidates.get((row.account, row.order_id or ""), ()))
     owner = owners.get((row.account, row.reference or ""))
-    if owner is not None:
-        fitting = [one for one in fitting if one.id == owner] or fitting
+    policy = policy_of(row.account)
+    fitting = [one for one in fitting if one.id == owner or evidence.reference in asks_by(one, policy)] or fitting
     if not fitting:
         return Match(claim, row.id, (), "no invoice of this account has its order id")
-    if len(fitting) > 1 and not (policy_of(row.account).can_be_asked and evidence.reference):
+    if len(fitting) > 1 and not all(_can_be_asked(one, evidence, policy) for one in fitting):
         return Match(
             claim, row.id, (), f"{len(fitting)} invoices have its order id, and nobody can be asked which it is"
         )
     said = [_only(evidence, len(fitting) == 1) for _ in fitting]
     return Match(claim, row.id, [Judgement(one.id, each) for one, each in zip(fitting, said, strict=True)])
+
+
+def _can_be_asked(invoice: Any, evidence: CalledBack, policy: Policy) -> bool:
+    """Whether a look-up can tell if it is this invoice, also by what the callback brings."""
+    brought = None if evidence.reference is None else write_json([evidence.reference])
+    return can_be_asked(Known(invoice.provider_ref, brought or invoice.asked_by), policy)
 
 
 def _only(evidence: CalledBack, only: bool) -> CalledBack:
@@ -250,7 +258,8 @@ def _by_id(dialect: str) -> Any:
 def _of_orders(dialect: str) -> Any:
     # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
     key = INVOICE.c.provider_account, INVOICE.c.order_id
-    return select(INVOICE.c.id, INVOICE.c.status, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
+    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.provider_ref, INVOICE.c.asked_by
+    return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 
 # Without a condition on the state: SQLite would go by the index on that, through all callbacks that are in it.
