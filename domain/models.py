@@ -124,7 +124,8 @@ class Invoice(SQLModel, table=True):
     refused_since: datetime | None = Field(
         default=None, sa_type=UtcTime
     )  #: the account turned away without a break since
-    create_tries: int = Field(default=0)  #: calls that were certainly not received or not processed, in a row
+    #: Calls that were certainly not received, in a row; below 0: that the provider put off (429), in a row.
+    create_tries: int = Field(default=0)
     doubts: int = Field(default=0)  #: calls whose answer was lost
     quiet_polls: int = Field(default=0)  #: look-ups in a row that brought nothing new
     evidence_digest: str | None = Field(default=None, sa_type=String(64))  #: of the last evidence kept

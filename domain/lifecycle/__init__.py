@@ -7,6 +7,6 @@ schedules it. ``judges`` names the function for each kind of evidence.
 
 from domain.lifecycle.case import LAST_LOOKS
 from domain.lifecycle.creates import REFUSED_REASONS
-from domain.lifecycle.judges import decide
+from domain.lifecycle.judges import contradicted, decide, tell_owed
 
-__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "decide"]
+__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "contradicted", "decide", "tell_owed"]

@@ -71,7 +71,7 @@ def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) 
     passed_on = _pass_on(case, evidence.reason)
     if passed_on is not None:
         return passed_on
-    tries = case.invoice.create_tries + 1
+    tries = max(case.invoice.create_tries, 0) + 1
     since = case.invoice.refused_since or case.now
     end = since + span(case.policy.hold_refused_minutes)
     reason = REFUSED_REASONS[type(evidence)]
@@ -94,13 +94,15 @@ def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
     queued = case.status is Status.QUEUED
     if past_create_before(case):
         return close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
-    tries = case.invoice.create_tries + 1
-    if isinstance(evidence, Unreachable) and tries >= schedule.TRIES_BEFORE_FALLBACK:
+    put_off = isinstance(evidence, RateLimited)  # it is there: what it could not be reached before no longer counts
+    known = case.invoice.create_tries
+    tries = max(-known if put_off else known, 0) + 1
+    if not put_off and tries >= schedule.TRIES_BEFORE_FALLBACK:
         passed_on = _pass_on(case, evidence.reason)
         if passed_on is not None:
             return passed_on
     wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), asked_wait(evidence))
-    changes: dict[str, Any] = {"create_tries": tries, "refused_since": None}
+    changes: dict[str, Any] = {"create_tries": -tries if put_off else tries, "refused_since": None}
     agenda: Agenda = {Stage.CREATE: case.after(wait)}
     if queued:
         agenda[Stage.CLOCK] = case.invoice.create_before

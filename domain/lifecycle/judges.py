@@ -36,6 +36,9 @@ from domain.lifecycle.people import cancel_requested, marked, recheck_requested
 from domain.sequence import next_sequence
 from domain.status import SILENT, Status
 
+#: Before the name of a kind: it is not told yet.
+OWED = "~"
+
 
 def decide(
     invoice: InvoiceView, evidence: Evidence, policy: Policy, now: datetime, jitter: float = 0.0, epoch: int = 0
@@ -43,19 +46,37 @@ def decide(
     """Judge one piece of evidence against the invoice as it is now. Pure; raises nothing for any evidence."""
     case = Case(invoice, Status(invoice.status), policy, now, jitter, epoch)
     decision = _JUDGES[type(evidence)](case, evidence)
-    return decision if decision.verdict != "contradiction" else _contradicted(case, evidence, decision)
+    return decision if decision.verdict != "contradiction" else contradicted(invoice, evidence, decision, epoch)
 
 
-def _contradicted(case: Case, evidence: Evidence, decision: Decision) -> Decision:
+def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, epoch: int) -> Decision:
     """A contradiction has an event of its own in the invoice's sequence, once for each kind. Nobody outside knows of
-    an invoice that is still silent."""
-    note = decision.note or f"{against(evidence)}, and it is {case.status}"
-    told, kind = (case.invoice.contradicted or "").split(), note.partition(":")[0]
-    if kind in told or case.status in SILENT:
+    an invoice that is still silent: it is told once they do (``tell_owed``)."""
+    note = decision.note or f"{against(evidence)}, and it is {invoice.status}"
+    kinds, kind = (invoice.contradicted or "").split(), note.partition(":")[0]
+    if kind in kinds or OWED + kind in kinds:
         return replace(decision, note=note)
-    sequence = next_sequence(case.invoice.sequence, case.epoch)
-    changes = {**decision.changes, "sequence": sequence, "contradicted": " ".join([*told, kind])}
+    if invoice.status in SILENT:
+        changes = {**decision.changes, "contradicted": " ".join([*kinds, OWED + kind])}
+        return replace(decision, note=note, changes=changes)
+    changes = {**decision.changes, **_told(invoice, [*kinds, kind], epoch)}
     return replace(decision, note=note, changes=changes, event=CONTRADICTION)
+
+
+def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
+    """What contradicted an invoice while it was silent, now that it is not; None: there is nothing (more) to tell."""
+    kinds = (invoice.contradicted or "").split()
+    owed = next((kind for kind in kinds if kind.startswith(OWED)), None)
+    if owed is None or invoice.status in SILENT:
+        return None
+    kind = owed.removeprefix(OWED)
+    changes = _told(invoice, [kind if one == owed else one for one in kinds], epoch)
+    note = f"{kind}: it was found before the order was made; invoices show tells who said what"
+    return Decision("contradiction", changes, CONTRADICTION, note=note)
+
+
+def _told(invoice: InvoiceView, kinds: list[str], epoch: int) -> dict[str, Any]:
+    return {"sequence": next_sequence(invoice.sequence, epoch), "contradicted": " ".join(kinds)}
 
 
 _JUDGES: dict[type[Evidence], Callable[[Case, Any], Decision]] = {

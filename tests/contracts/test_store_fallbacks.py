@@ -125,6 +125,30 @@ def test_an_invoice_that_the_account_before_made_after_all_is_told_to_the_operat
     assert agenda_of(database, invoice_id)["create"].lane == SILENT_ACCOUNT
 
 
+@pytest.mark.parametrize("known", ["before", "after"])
+def test_an_account_that_made_it_too_is_told_to_the_shop_once_it_knows_of_the_invoice(database, store, known):
+    invoice_id = queue(store, fallback_accounts=OTHERS)
+    first = claim_one(store, Stage.CREATE)
+    judge(store, invoice_id, REFUSED, first)
+    second = claim_one(store, Stage.CREATE, SILENT_ACCOUNT)
+    if known == "before":
+        judge(store, invoice_id, created(), second)
+    for _ in range(2):
+        judge(store, invoice_id, created(provider_ref="twin"), first)
+    if known == "after":
+        assert events_of(database, invoice_id) == []
+        judge(store, invoice_id, created(), second)
+    judge(store, invoice_id, created(provider_ref="twin"), first)
+
+    told = events_of(database, invoice_id)
+    assert [event.type for event in told] == ["invoice.pending", "invoice.contradiction"]
+    assert [event.sequence for event in told] == [1, 2]
+    data = json.loads(told[-1].body)["data"]
+    assert (data["kind"], data["status"], data["previous_status"]) == ("account", "pending", "pending")
+    row = invoice_of(database, invoice_id)
+    assert (row.contradicted, row.sequence, row.provider_account) == ("account", 2, SILENT_ACCOUNT)
+
+
 def test_the_next_accounts_policy_decides_about_its_answers(database, store):
     invoice_id = queue(store, fallback_accounts=OTHERS)
     judge(store, invoice_id, CredentialsRefused(reason="HTTP 406"), claim_one(store, Stage.CREATE))

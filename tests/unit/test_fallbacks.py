@@ -70,6 +70,27 @@ def test_an_account_that_asks_for_patience_is_waited_for():
     assert account_of(world) == "first"
 
 
+def test_a_call_that_was_put_off_is_no_try_of_an_account_that_can_not_be_reached():
+    world = queued("second")
+    world.take(LIMITED, Stage.CREATE)
+    world.take(UNREACHABLE, Stage.CREATE)
+    assert account_of(world) == "first"
+    world.take(LIMITED, Stage.CREATE)
+    world.take(UNREACHABLE, Stage.CREATE)
+    assert account_of(world) == "first"
+    world.take(UNREACHABLE, Stage.CREATE)
+    assert account_of(world) == "second"
+
+
+def test_an_account_that_goes_on_asking_for_patience_is_called_ever_less_often():
+    world = queued("second")
+    waits = []
+    for _ in range(7):
+        world.take(LIMITED, Stage.CREATE)
+        waits.append(world.due(Stage.CREATE))
+    assert waits == [1, 2, 5, 10, 30, 60, 60]
+
+
 def test_the_others_are_tried_in_the_order_they_were_named_and_the_last_ones_outcome_is_the_orders():
     world = queued("second", "third")
     world.take(said.OrderRefused(reason="one"), Stage.CREATE)

@@ -6,7 +6,7 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
-from domain.decision import Decision, Stage
+from domain.decision import Agenda, Decision, Stage
 from domain.evidence import (
     ClockRanOut,
     Created,
@@ -19,6 +19,7 @@ from domain.evidence import (
     Seen,
     Unreachable,
 )
+from domain.lifecycle import contradicted
 from workers.store.intake import storable
 from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
@@ -42,12 +43,11 @@ def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision 
     invoice = work.invoices[judgement.invoice_id]
     if claim.lane != invoice.provider_account:
         # The order has gone on to another account since: what the one before says (again) must not move it once more.
-        made = isinstance(evidence, Created)
-        note = f"account: {claim.lane} made it too" if made else None
-        ours = work.holds((Stage.CREATE.value, invoice.id))
-        return Decision(
-            "contradiction" if made else "noted", agenda={Stage.CREATE: work.now} if ours else {}, note=note
-        )
+        again: Agenda = {Stage.CREATE: work.now} if work.holds((Stage.CREATE.value, invoice.id)) else {}
+        if not isinstance(evidence, Created):
+            return Decision("noted", agenda=again)
+        twin = Decision("contradiction", agenda=again, note=f"account: {claim.lane} made it too")
+        return contradicted(invoice, evidence, twin, work.epoch)
     return Decision("noted") if _overtaken(work, judgement, evidence) else None
 
 

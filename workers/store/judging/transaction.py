@@ -15,7 +15,7 @@ from domain.against import CONTRADICTION
 from domain.decision import Decision, Policy, Stage
 from domain.event import envelope, new_id
 from domain.evidence import Evidence
-from domain.lifecycle import decide
+from domain.lifecycle import decide, tell_owed
 from workers.store.agenda import Room, lease_clock
 from workers.store.bulk import Locks, insert_rows, update_rows
 from workers.store.database import Database
@@ -100,16 +100,26 @@ def _apply(
         work.agenda[stage.value, invoice.id] = due_at
     event_id = None if decision.event is None else new_id("evt")
     keep_payments(work, invoice, evidence, decision, event_id)
-    if decision.event is not None and event_id is not None:
-        body = envelope(
-            invoice,
-            event_id=event_id,
-            event_type=decision.event,
-            previous_status=before,
-            time=work.now,
-            more=_contradiction(decision),
-        )
-        work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
+    if event_id is not None:
+        _tell(work, invoice, decision, before, event_id)
+    while (owed := tell_owed(invoice, work.epoch)) is not None:
+        vars(invoice).update(owed.changes)
+        work.changes[invoice.id].update(owed.changes)
+        _tell(work, invoice, owed, invoice.status, new_id("evt"))
+
+
+def _tell(work: Work, invoice: SimpleNamespace, decision: Decision, before: str, event_id: str) -> None:
+    if decision.event is None:
+        return
+    body = envelope(
+        invoice,
+        event_id=event_id,
+        event_type=decision.event,
+        previous_status=before,
+        time=work.now,
+        more=_contradiction(decision),
+    )
+    work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
 
 
 def _contradiction(decision: Decision) -> dict[str, str] | None:

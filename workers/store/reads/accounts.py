@@ -121,7 +121,7 @@ def read_refusals(connection: Connection) -> list[Refusals]:
 
 def read_waiting_creates(connection: Connection) -> list[Waiting]:
     """Orders whose last call was certainly not processed, and is made again: unreachable, rate-limited, …"""
-    queued = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.create_tries > 0, INVOICE.c.refused_since.is_(None)
+    queued = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.create_tries != 0, INVOICE.c.refused_since.is_(None)
     return _waiting(connection, Stage.CREATE, *queued)
 
 
