@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
-from domain.decision import Decision, Policy, Stage
+from domain.decision import Decision, Policy, Stage, Verdict
 from domain.evidence import Evidence
 from domain.lifecycle import decide
 
@@ -115,11 +115,12 @@ class World:
     def take(self, evidence: Evidence, held: Stage | None = None, jitter: float = 0.0) -> Decision:
         """Judge and apply. ``held`` is the stage under whose lease the evidence came.
 
-        Asserts what must hold for every decision: it is the same when made again, and it touches nothing itself.
+        Asserts what must hold for every decision: its verdict exists, it is the same when made again, and touches nothing.
         """
         before = deepcopy(vars(self.invoice))
         decision = decide(self.invoice, evidence, self.policy, self.now, jitter)
         assert vars(self.invoice) == before, "decide changed its input"
+        assert decision.verdict in get_args(Verdict)
         assert decide(self.invoice, evidence, self.policy, self.now, jitter) == decision, "decide is not deterministic"
         for name, value in decision.changes.items():
             assert hasattr(self.invoice, name), f"{name} is no column"
