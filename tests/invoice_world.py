@@ -115,7 +115,7 @@ class World:
     def take(self, evidence: Evidence, held: Stage | None = None, jitter: float = 0.0) -> Decision:
         """Judge and apply. ``held`` is the stage under whose lease the evidence came.
 
-        Asserts what must hold for every decision: its verdict exists, it is the same when made again, and touches nothing.
+        Asserts what holds for every decision: its verdict exists, made again it is the same, and it touches nothing.
         """
         before = deepcopy(vars(self.invoice))
         decision = decide(self.invoice, evidence, self.policy, self.now, jitter)
