@@ -21,6 +21,8 @@ _TIMES = ("expires_at", "created_at", "updated_at")
 
 
 RESTORED = "system.restored"
+#: An order that came by message and was refused; for endpoints that name it.
+ORDER_REJECTED = "order.rejected"
 #: What every endpoint gets, whatever its filter says.
 FOR_ALL = frozenset({RESTORED})
 #: What an endpoint without a filter gets: every change of an invoice.

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinar
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
+from domain.event import INVOICE_EVENTS, ORDER_REJECTED
 from domain.money import format_amount
 from domain.status import SILENT, Status
 
@@ -214,7 +215,8 @@ def interest(event_type: str) -> str:
 
     It may find a few more than want it; their filters decide.
     """
-    return "events IS NULL OR events LIKE '%{}%'".format(event_type.replace("'", "''"))
+    named = "events LIKE '%{}%'".format(event_type.replace("'", "''"))
+    return f"events IS NULL OR {named}" if event_type.startswith(INVOICE_EVENTS) else named
 
 
 def _interest_index(event_type: str) -> Index:
@@ -226,7 +228,7 @@ def _interest_index(event_type: str) -> Index:
 class Endpoint(SQLModel, table=True):
     """A receiver of webhooks."""
 
-    __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES))
+    __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES | {ORDER_REJECTED}))
 
     id: str = Field(primary_key=True, max_length=40)
     url: str = Field(sa_type=Text)

@@ -55,8 +55,10 @@ def sent(valkey_broker_url):
 
 def test_an_order_reaches_the_queue_with_every_digit(invoices, sent):
     given = ("--account", "nebulox", "--order-id", "7", "--price", "12.5000000000", "--currency", "eur")
-    ran = invoices("enqueue", *given, "--metadata", '{"rate": 1.10, "big": 12345678901234567890.5}', "--json")
-    assert ran.lines == [{"account": "nebulox", "order_id": "7", "idempotency_key": "7"}]
+    ran = invoices(
+        "enqueue", *given, "--metadata", '{"rate": 1.10, "big": 12345678901234567890.5}', "--json", "--no-wait"
+    )
+    assert ran.lines == [{"account": "nebulox", "order_id": "7", "idempotency_key": "7", "verdict": None}]
 
     ((task, body),) = sent()
     assert task == "invoices.create"

@@ -15,11 +15,13 @@ import click
 from workers.cli.context import ensure_broker, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, print_json
+from workers.cli.verdicts import Awaited, key_of, told_as_json
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from domain.order import Order
     from workers.cli.publisher import Publisher
+    from workers.store.reads.verdicts import Key, Verdict
 
 BATCH_ORDERS = 500
 #: Far below what the guard takes (1 MiB) and never worth a message of more.
@@ -44,12 +46,14 @@ MAX_LINE_BYTES = 64 * 1024
 @click.option("--file", "path", type=click.Path(dir_okay=False), help="Orders as JSON Lines; - is standard input.")
 @click.option("--wait", "patience", type=click.FloatRange(min=0), default=30, show_default=True, metavar="SECONDS",
               help="How long to wait for a broker that is away.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Don't wait for the verdict of the intake.")
 @json_option
-def enqueue_command(path: str | None, patience: float, as_json: bool, **flags: Any) -> int:
+def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: bool, **flags: Any) -> int:
     """Queue one order by flags, or many from a file or standard input (JSON Lines, an order a line).
 
     Orders are checked before they are sent. In a file bad lines are reported with their number and the others sent;
-    the exit code is then 1. Sending the same orders again is harmless.
+    the exit code is then 1. Sending the same orders again is harmless. After that it waits a moment until the intake
+    has stored or refused them (up to 500); one that was refused is told with its reason, and the exit code is 1.
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if path is not None and given:
@@ -59,15 +63,15 @@ def enqueue_command(path: str | None, patience: float, as_json: bool, **flags: A
     if path is None and not given:
         raise click.UsageError("give --account, --order-id and what the provider needs, or --file")
     if path is not None:
-        return _send_file(path, settings(), patience, as_json)
-    return _send_one(given, settings(), patience, as_json)
+        return _send_file(path, settings(), patience, as_json, wait=not no_wait)
+    return _send_one(given, settings(), patience, as_json, wait=not no_wait)
 
 
 def _flag(name: str) -> str:
     return {"fallback_accounts": "fallback-account"}.get(name, name.replace("_", "-"))
 
 
-def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json: bool) -> int:
+def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json: bool, *, wait: bool) -> int:
     from domain.order import OrderError
 
     fields = dict(given)
@@ -78,13 +82,20 @@ def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json:
         order = check_order(fields, config)
     except OrderError as error:
         raise CommandFailed(f"{error}; nothing was sent", exit_code=2) from None
+    awaited = Awaited(config if wait else None)
     with open_publisher(config, patience) as publisher:
-        publisher.send("invoices.create", wire_fields(fields))
+        sent = wire_fields(fields)
+        publisher.send("invoices.create", sent)
+    awaited.add(order, sent)
+    verdict = awaited.verdicts().get(key_of(order))
     if as_json:
-        print_json(_receipt(order))
-    else:
-        click.echo(f"queued {order.account}/{order.order_id} (invoices show {order.order_id})")
-    return 0
+        print_json(_receipt(order) | told_as_json(verdict))
+    elif verdict is None:
+        unseen = "; no intake has taken it yet" if wait and awaited.can_be_known else ""
+        click.echo(f"queued {order.account}/{order.order_id}{unseen} (invoices show {order.order_id})")
+    elif verdict.outcome == "stored":
+        click.echo(f"stored {order.account}/{order.order_id} as {verdict.invoice_id} (invoices show {order.order_id})")
+    return _tell_refused({key_of(order): verdict} if verdict else {})
 
 
 def _read_object(name: str, text: str) -> Any:
@@ -148,8 +159,8 @@ def _receipt(order: Order) -> dict[str, Any]:
 class _Batches:
     """Orders of a file, sent in lists that a message may hold."""
 
-    def __init__(self, publisher: Publisher, as_json: bool) -> None:
-        self._publisher, self._as_json = publisher, as_json
+    def __init__(self, publisher: Publisher, as_json: bool, awaited: Awaited) -> None:
+        self._publisher, self._as_json, self._awaited = publisher, as_json, awaited
         self._batch: list[tuple[Order, dict[str, Any]]] = []
         self._size = 0
         self.sent = 0
@@ -169,6 +180,8 @@ class _Batches:
         except CommandFailed as error:
             raise CommandFailed(f"{error}; {self.sent} orders were sent, the rest can be sent again whole") from error
         self.sent += len(self._batch)
+        for order, fields in self._batch:
+            self._awaited.add(order, fields)
         if self._as_json:
             for order, _ in self._batch:
                 print_json(_receipt(order))
@@ -176,10 +189,18 @@ class _Batches:
         self._size = 0
 
 
-def _send_file(path: str, config: Settings, patience: float, as_json: bool) -> int:
-    bad = 0
+def _tell_refused(verdicts: Mapping[Key, Verdict]) -> int:
+    """The exit code; a line on standard error for each that was refused."""
+    refused = {key: one.reason for key, one in verdicts.items() if one.outcome == "refused"}
+    for (account, key), reason in refused.items():
+        click.echo(f"invoices: {account}/{key} was refused: {reason}", err=True)
+    return 1 if refused else 0
+
+
+def _send_file(path: str, config: Settings, patience: float, as_json: bool, *, wait: bool) -> int:
+    bad, awaited = 0, Awaited(config if wait else None)
     with _open(path) as source, open_publisher(config, patience) as publisher, _progress(source) as advance:
-        batches = _Batches(publisher, as_json)
+        batches = _Batches(publisher, as_json, awaited)
         for number, line in _lines(source):
             found = _read_line(number, line, config)
             bad += found is None and bool(line.strip())
@@ -187,9 +208,12 @@ def _send_file(path: str, config: Settings, patience: float, as_json: bool) -> i
                 batches.add(*found, len(line))
             advance(len(line))
         batches.flush()
+    verdicts = awaited.verdicts()
     if not as_json:
-        click.echo(f"queued {batches.sent} orders" + (f"; {bad} lines were left out" if bad else ""))
-    return 1 if bad else 0
+        stored = sum(one.outcome == "stored" for one in verdicts.values())
+        known = f"; stored: {stored}" if verdicts else ""
+        click.echo(f"queued {batches.sent} orders{known}" + (f"; {bad} lines were left out" if bad else ""))
+    return 1 if bad else _tell_refused(verdicts)
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:

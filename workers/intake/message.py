@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from domain.decision import Stage
 from domain.exact_json import JsonError, read_json, write_json
 from domain.json_size import holds_more_values
 from domain.order import OrderError, parse_cancellation, parse_orders
+from domain.refused_order import read_refused
 from workers.transport.message_limits import (
     EXCERPT_BYTES,
     MAX_BODY_BYTES,
@@ -91,11 +92,13 @@ class TurnedAway:
     excerpt: str
     complete: bool
     message_key: str
+    order: Sequence[str | None] | None = None  #: account, order_id and idempotency_key of the order in it
 
     @property
     def arguments(self) -> list[Any]:
         """What ``invoices.reject`` takes."""
-        return [self.task, self.reason, self.excerpt, self.complete, self.message_key]
+        order = None if self.order is None else list(self.order)
+        return [self.task, self.reason, self.excerpt, self.complete, self.message_key, order]
 
 
 class _Unusable(Exception):  # noqa: N818 - reads as what was found
@@ -123,7 +126,7 @@ def inspect(
         reason = str(unusable)
     except Exception as error:  # noqa: BLE001 - a message must never reach Celery because its judge tripped over it
         reason = f"can't be read: {type(error).__name__}"
-    return turn_away(body, reason, key, task=parts.task, fields=parts.fields)
+    return _about_an_order(turn_away(body, reason, key, task=parts.task, fields=parts.fields), parts.fields)
 
 
 def turn_away(
@@ -140,13 +143,21 @@ def turn_away(
     )
 
 
+def _about_an_order(refusal: TurnedAway, fields: str | None) -> TurnedAway:
+    """With the order that it is about, where there is one, so that its shop can be told."""
+    order = read_refused(read_json(fields)) if refusal.task == CREATE and fields is not None else None
+    if order is None:
+        return refusal
+    return replace(refusal, order=(order.account, order.order_id, order.idempotency_key))
+
+
 def give_up(message: Accepted, deliveries: int) -> TurnedAway:
     """A good message that was delivered so often without an end: whoever had it in hand died."""
     reason = f"was delivered {deliveries} times and never finished"
     if message.task not in INTAKE_TASKS:
         return turn_away(write_json(message.arguments), reason, message.id, task=message.task)
     text, key, _ = message.arguments
-    return turn_away(text, reason, key, task=message.task, fields=text)
+    return _about_an_order(turn_away(text, reason, key, task=message.task, fields=text), text)
 
 
 def message_key(headers: Any, properties: Any, body: Any) -> str:

@@ -27,6 +27,7 @@ from domain.order import (
     parse_order,
     parse_orders,
 )
+from domain.refused_order import RefusedOrder, read_refused
 from workers.intake.message import CREATE, turn_away
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added, Rejection
@@ -75,6 +76,13 @@ class Desk:
     accounts: Mapping[str, Account]
     providers: Mapping[str, OrderChecker]
     lists_bugs: bool = True  #: what meets a bug of ours is listed; else it raises, as it did before
+    may_tell: Callable[[str], bool] = lambda _: True  #: whether one more refused order of an account is told its shop
+
+    def told(self, order: RefusedOrder | None) -> RefusedOrder | None:
+        """The order, if its shop is told that it was refused: those of configured accounts, at a bounded rate."""
+        if order is None or order.account not in self.accounts or not self.may_tell(order.account):
+            return None
+        return order
 
     @property
     def bug_level(self) -> int:
@@ -206,7 +214,7 @@ def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
         desk.providers[account.provider].check_order(order, account)
         check_fallbacks(order, desk.accounts, lambda one, at: desk.providers[at.provider].check_order(one, at))
     except OrderError as error:
-        return _rejection(letter, str(error))
+        return _rejection(letter, str(error), desk.told(read_refused(fields)))
     except Exception as error:
         log.log(desk.bug_level, "intake.bug", exc_info=True, traceback=True)
         return internal_error(desk, letter, error)
@@ -249,7 +257,7 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
     refused = []
     for one, result in zip(good, added, strict=True):
         if result.outcome == "refused":
-            refused.append(_rejection(one.letter, result.reason or "refused"))
+            refused.append(_rejection(one.letter, result.reason or "refused", desk.told(_conflict(one, result))))
         else:
             order = {"order_id": one.order.order_id, "account": one.order.account}
             log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.letter.task_id)
@@ -323,6 +331,11 @@ def _part_key(key: str, place: int) -> str:
     return hashlib.sha256(f"{key}:{place}".encode()).hexdigest()
 
 
-def _rejection(letter: Letter, reason: str) -> Rejection:
+def _conflict(one: _Good, result: Added) -> RefusedOrder:
+    order = one.order
+    return RefusedOrder(order.account, order.order_id, order.idempotency_key, "conflict", result.invoice_id)
+
+
+def _rejection(letter: Letter, reason: str, order: RefusedOrder | None = None) -> Rejection:
     turned_away = turn_away(letter.text, reason, letter.key, task=letter.task, fields=letter.text)
-    return Rejection(letter.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete)
+    return Rejection(letter.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete, order)

@@ -21,6 +21,7 @@ from structlog.contextvars import bound_contextvars
 
 from domain.decision import Stage
 from domain.order import OrderError
+from domain.refused_order import RefusedOrder
 from workers import bootstrap
 from workers.app import app
 from workers.intake.message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
@@ -35,6 +36,7 @@ from workers.intake.orders import (
     take_order,
     take_orders,
 )
+from workers.intake.telling import Telling
 from workers.intake.unstored import RAW, NotReady, unwrap
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Rejection
@@ -48,6 +50,7 @@ REMIND_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
 
 _stopping = bootstrap.stopping()
+_telling = Telling()
 
 #: Of tasks whose messages must not be lost. A failed one is given to its bundle, not acknowledged.
 LATE: dict[str, Any] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
@@ -66,8 +69,8 @@ def _look_after_the_unstored(sender: Any = None, **_: Any) -> None:
         threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
 
 
-#: A message that the guard turned away: task, reason, excerpt, complete, key, id.
-Refused = tuple[str | None, str, str, bool, str, str]
+#: A message that the guard turned away: task, reason, excerpt, complete, key, order, id.
+Refused = tuple[str | None, str, str, bool, str, list[str | None] | None, str]
 
 
 @app.task(name=CREATE, **LATE)
@@ -210,7 +213,7 @@ def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
         except Interrupted:
             raise Reject("the worker is stopping", requeue=True) from None
     else:
-        take_order(desk, *[_rejection(call) if call.task == REJECT else _letter(call) for call in calls])
+        take_order(desk, *[_rejection(desk, call) if call.task == REJECT else _letter(call) for call in calls])
 
 
 def _letter(call: Accepted) -> Letter:
@@ -218,9 +221,10 @@ def _letter(call: Accepted) -> Letter:
     return Letter(call.task, text, key, _time(expires), call.id)
 
 
-def _rejection(call: Accepted) -> Rejection:
-    task, reason, excerpt, complete, key = call.arguments
-    return Rejection(key, task, reason, excerpt, complete)
+def _rejection(desk: Desk, call: Accepted) -> Rejection:
+    task, reason, excerpt, complete, key, *more = call.arguments  # what the release before kept names no order
+    order = RefusedOrder(*more[0]) if more and more[0] else None
+    return Rejection(key, task, reason, excerpt, complete, desk.told(order))
 
 
 # --- insisting ----------------------------------------------------------------------------------------------------
@@ -263,7 +267,7 @@ def _desk() -> Desk:
         raise
     except Exception as error:
         raise NotReady(f"{type(error).__name__}: {error}") from error
-    return Desk(runtime.store, runtime.settings.accounts, runtime.providers)
+    return Desk(runtime.store, runtime.settings.accounts, runtime.providers, may_tell=_telling.may_tell)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, case, delete, func, insert, select, update
 from sqlmodel import SQLModel
 
-from domain.event import FOR_ALL, wants
+from domain.event import FOR_ALL, ORDER_REJECTED, wants
 from domain.exact_json import read_json
 from domain.models import INVOICE_TYPES
 from workers.store.agenda import lanes_of
@@ -27,7 +27,7 @@ ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
 AGENDA: Table = SQLModel.metadata.tables["agenda"]
 
 #: What an endpoint can ask for; what is for all it gets anyway.
-EVENT_TYPES = FOR_ALL | INVOICE_TYPES
+EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}
 
 #: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
 MAX_IN_FLIGHT = 100

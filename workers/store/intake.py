@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,19 +12,23 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select
 
 from domain.decision import Stage
-from domain.event import new_id
+from domain.event import ORDER_REJECTED, new_id
 from domain.exact_json import write_json
 from domain.fallbacks import write_fallbacks
 from domain.models import Invoice, RejectedMessage
 from domain.order import Order
+from domain.refused_order import RefusedOrder
 from domain.status import Status
-from workers.store.agenda import AGENDA, CLOCK_LANE
+from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed
+from workers.store.outbox import NewEvent, add_events
 
 INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
 REJECTED: Any = RejectedMessage.__table__  # type: ignore[attr-defined]
 
 EXCERPT_CHARACTERS = 2048
+
+Lane = tuple[Stage, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Added:
 
     order_id: str
     outcome: Literal["accepted", "repeated", "refused"]
-    invoice_id: str | None = None
+    invoice_id: str | None = None  #: for a refused one: the invoice that is in its way
     reason: str | None = None
 
 
@@ -46,6 +50,7 @@ class Rejection:
     reason: str
     excerpt: str
     complete: bool
+    order: RefusedOrder | None = None  #: the shop is told of it
 
     def reduced(self) -> Rejection:
         """The same in plain ASCII, which any database takes. JSON stays the same JSON."""
@@ -56,6 +61,7 @@ class Rejection:
             _escaped(self.reason),
             excerpt,
             self.complete and len(excerpt) <= EXCERPT_CHARACTERS,
+            self.order,
         )
 
 
@@ -79,8 +85,11 @@ def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Ord
     return results
 
 
-def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> None:
-    """Keep messages that were turned away; one that comes again is kept once."""
+def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> set[Lane]:
+    """Keep messages that were turned away, and tell of the orders among them; one that comes again is kept once.
+
+    Returns the lanes that have work now.
+    """
     rows = [
         {
             "message_key": r.message_key,
@@ -92,7 +101,22 @@ def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection
         }
         for r in sorted(rejections, key=lambda rejection: rejection.message_key)
     ]
-    insert_rows(connection, REJECTED, rows, conflict="skip")
+    orders = {r.message_key: r for r in rejections if r.order is not None}
+    if not orders:
+        insert_rows(connection, REJECTED, rows, conflict="skip")
+        return set()
+    new = insert_rows(connection, REJECTED, rows, conflict="skip", returning=("message_key",))
+    told = [_notice(orders[row.message_key], now) for row in new if row.message_key in orders]
+    endpoints, _ = add_events(connection, told, now)
+    return {(Stage.DELIVER, endpoint) for endpoint in endpoints} | ({(Stage.PUBLISH, PUBLISH_LANE)} if told else set())
+
+
+def _notice(rejection: Rejection, now: datetime) -> NewEvent:
+    if rejection.order is None:
+        raise ValueError("a rejection without an order tells nobody")
+    event_id = new_id("evt")
+    body = rejection.order.told(event_id, storable(rejection.reason)[:1000], now)
+    return NewEvent.of_no_invoice(event_id, ORDER_REJECTED, body)
 
 
 def find(
@@ -154,9 +178,12 @@ def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
 
 
 def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], Any]:
-    keys = sorted({_key(order) for order in orders})
-    rows = execute_keyed(connection, _with_keys, ("account", "idempotency_key"), keys).all()
-    return {(row.account, row.idempotency_key): row for row in rows}
+    return {(row.account, row.idempotency_key): row for row in with_keys(connection, map(_key, orders))}
+
+
+def with_keys(connection: Connection, keys: Iterable[tuple[str, str]]) -> Sequence[Any]:
+    """Id, account, idempotency key and digest of the invoices with these accounts and keys."""
+    return execute_keyed(connection, _with_keys, ("account", "idempotency_key"), sorted(set(keys))).all()
 
 
 @functools.cache
@@ -171,11 +198,11 @@ def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, s
         return Added(order.order_id, "repeated", before.id)
     if before is not None:
         reason = f"idempotency_key: {order.idempotency_key!r} was used by invoice {before.id} with other content"
-        return Added(order.order_id, "refused", None, reason)
+        return Added(order.order_id, "refused", before.id, reason)
     other = connection.execute(
         select(INVOICE.c.id).where(
             INVOICE.c.account == order.account, INVOICE.c.order_id == order.order_id, INVOICE.c.first_open == 1
         )
     ).scalar_one_or_none()
     place = f"invoice {other} of this order is still open" if other else "another invoice of this order was open"
-    return Added(order.order_id, "refused", None, f"order_id: {place}")
+    return Added(order.order_id, "refused", other, f"order_id: {place}")

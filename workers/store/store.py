@@ -137,11 +137,11 @@ class Store:
         with self.database.transaction() as connection:
             now = self.database.now(connection)
             added = intake.add_orders(connection, now, orders)
-            intake.reject(connection, now, rejections)
+            lanes = intake.reject(connection, now, rejections)
         accepted = {
             order.account for (order, _), result in zip(orders, added, strict=True) if result.outcome == "accepted"
         }
-        self.ring({(Stage.CREATE, account) for account in accepted})
+        self.ring({(Stage.CREATE, account) for account in accepted} | lanes)
         results = iter(added)
         return [None if isinstance(item, Rejection) else next(results) for item in items]
 

@@ -1,0 +1,60 @@
+"""An order that came by message and was refused: what the shop is told of it, event ``order.rejected``.
+
+Nothing of the message beside the ids is in it: the shop has the order, and ``invoices rejected`` has the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from domain.event import ORDER_REJECTED, notice
+
+MAX_ORDER_ID = 128
+MAX_KEY = 255
+
+Kind = Literal["invalid", "conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedOrder:
+    """Whose order it was and why it was refused. ``order_id`` and ``idempotency_key`` None: it held none that is one.
+
+    ``kind``: ``invalid`` can't be an order, ``conflict`` contradicts ``existing_invoice``.
+    """
+
+    account: str
+    order_id: str | None
+    idempotency_key: str | None
+    kind: Kind = "invalid"
+    existing_invoice: str | None = None
+
+    def told(self, event_id: str, reason: str, time: datetime) -> bytes:
+        """The event's bytes."""
+        data = {
+            "account": self.account,
+            "order_id": self.order_id,
+            "idempotency_key": self.idempotency_key,
+            "kind": self.kind,
+            "reason": reason,
+            "existing_invoice": self.existing_invoice,
+        }
+        return notice(event_id, ORDER_REJECTED, time, data, subject=f"{self.account}/{self.idempotency_key or ''}")
+
+
+def read_refused(fields: Any) -> RefusedOrder | None:
+    """The order that an object with an order's fields is about; None where it names no account."""
+    if not isinstance(fields, Mapping):
+        return None
+    account = _text(fields.get("account"), MAX_ORDER_ID)
+    if account is None:
+        return None
+    order_id = _text(fields.get("order_id"), MAX_ORDER_ID)
+    return RefusedOrder(account, order_id, _text(fields.get("idempotency_key"), MAX_KEY) or order_id)
+
+
+def _text(value: Any, longest: int) -> str | None:
+    usable = isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+    return value if usable else None

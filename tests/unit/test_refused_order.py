@@ -1,0 +1,118 @@
+"""A refused order that came by message is told to its shop: whose it was, why, and nothing else of the message."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from domain.exact_json import write_json
+from domain.refused_order import RefusedOrder, read_refused
+from tests.unit.test_intake import SHOP, Checker, MemoryStore, letter, order
+from workers.intake.message import CREATE, TurnedAway, inspect
+from workers.intake.orders import Desk, take_order, take_orders
+from workers.intake.telling import BURST, REMIND_SECONDS, Telling
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def desk(store):
+    return Desk(store, {"shop": SHOP}, {"nebulox": Checker()})
+
+
+def told(store):
+    return [rejection.order for rejection in store.rejected.values()]
+
+
+def test_an_order_that_can_not_be_used_is_invalid(desk, store):
+    take_order(desk, letter(**order(price="-1", idempotency_key="K-1")))
+
+    assert told(store) == [RefusedOrder("shop", "A-1", "K-1", "invalid")]
+
+
+def test_an_order_against_another_invoice_is_a_conflict_that_names_it(desk, store):
+    take_order(desk, letter(**order()))
+    take_order(desk, letter(key="key-2", **order(price="1.00")))
+
+    assert told(store) == [RefusedOrder("shop", "A-1", "A-1", "conflict", "inv_1")]
+
+
+def test_each_bad_order_of_a_list_is_told_by_itself(desk, store):
+    bad = [order(order_id=name, price=None) for name in ("A", "B")]
+
+    take_orders(desk, letter("create_many", orders=[*bad, order(order_id="C")]))
+
+    assert [one.order_id for one in told(store)] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "fields", [order(account="nobody's"), {"order_id": "A-1"}, order(account=["shop"]), order(order_id="bug")]
+)
+def test_no_shop_is_told_of_an_account_that_is_not_configured_or_of_a_bug_of_ours(desk, store, fields):
+    take_order(desk, letter(**fields))
+
+    assert told(store) == [None]
+
+
+@pytest.mark.parametrize("order_id", [None, 7, "", "x" * 129, "a\nb", "\x9b31m", ["A"]])
+def test_what_is_no_order_id_is_not_told(order_id):
+    assert read_refused({"account": "shop", "order_id": order_id}) == RefusedOrder("shop", None, None)
+
+
+@pytest.mark.parametrize("fields", [None, [], "shop", 1])
+def test_what_is_no_object_is_no_order(fields):
+    assert read_refused(fields) is None
+
+
+def test_an_order_that_was_turned_away_before_it_was_read_is_told_too():
+    """However long it is: what the list keeps of it ends at 2 KiB."""
+    fields = order(price="9.90", metadata={"note": "x" * 3000})
+    body = write_json([[], fields, {}]).encode()
+    headers = {"task": CREATE, "id": "1", "eta": "2027-01-01T00:00:00Z"}
+
+    refused = inspect(headers, {}, body, "application/json", "utf-8", now=NOW)
+
+    assert isinstance(refused, TurnedAway)
+    assert refused.arguments[-1] == ["shop", "A-1", "A-1"]
+    assert not refused.complete
+
+
+def test_the_event_holds_the_ids_and_the_reason_and_nothing_else_of_the_message():
+    refused = RefusedOrder("shop", "A-1", "K-1", "conflict", "inv_9")
+
+    event = json.loads(refused.told("evt_1", "idempotency_key: was used", NOW))
+
+    assert event["data"] == {
+        "account": "shop",
+        "order_id": "A-1",
+        "idempotency_key": "K-1",
+        "kind": "conflict",
+        "reason": "idempotency_key: was used",
+        "existing_invoice": "inv_9",
+    }
+    assert (event["id"], event["type"], event["subject"]) == ("evt_1", "order.rejected", "shop/K-1")
+    assert "sequence" not in event
+
+
+def test_a_flood_is_told_up_to_a_bound_each_account_by_itself_and_the_log_says_how_many_were_not():
+    clock = [0.0]
+    telling = Telling(lambda: clock[0])
+
+    with structlog.testing.capture_logs() as logs:
+        allowed = [telling.may_tell("wild") for _ in range(BURST + 50)]
+        assert telling.may_tell("calm")
+        clock[0] += REMIND_SECONDS
+        later = [telling.may_tell("wild") for _ in range(BURST)]
+
+    assert sum(allowed) == BURST
+    assert sum(later) == REMIND_SECONDS * 10
+    assert [line["orders"] for line in logs] == [1, 50]
+    assert {line["account"] for line in logs} == {"wild"}

@@ -1,0 +1,56 @@
+"""How many refused orders a shop is told of: a sender gone wild must not fill the log of events and every endpoint."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger()
+
+#: For each account and intake process: so many at once, and so many a second after that.
+BURST = 1000
+PER_SECOND = 10.0
+#: While some are left out, the log says so this often.
+REMIND_SECONDS = 60.0
+#: Accounts that are kept in mind; an intake knows a few dozen.
+MAX_ACCOUNTS = 10_000
+
+
+@dataclass(slots=True)
+class _Allowance:
+    left: float
+    at: float
+    left_out: int = 0
+    said_at: float = float("-inf")
+
+
+class Telling:
+    """A bucket of events for each account. Used from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._allowances: dict[str, _Allowance] = {}
+        self._lock = threading.Lock()
+
+    def may_tell(self, account: str) -> bool:
+        """Whether one more refused order of this account is told; what is left out is only listed, and logged."""
+        with self._lock:
+            now = self._clock()
+            if account not in self._allowances and len(self._allowances) >= MAX_ACCOUNTS:
+                self._allowances.clear()
+            allowance = self._allowances.setdefault(account, _Allowance(BURST, now))
+            allowance.left = min(BURST, allowance.left + (now - allowance.at) * PER_SECOND)
+            allowance.at = now
+            if allowance.left >= 1:
+                allowance.left -= 1
+                return True
+            allowance.left_out += 1
+            if now - allowance.said_at >= REMIND_SECONDS:
+                allowance.said_at = now
+                log.warning("order.refusals_not_told", account=account, orders=allowance.left_out)
+                allowance.left_out = 0
+            return False
