@@ -135,6 +135,7 @@ class Seen(Evidence):
     pay_currency: str | None = None
     network: str | None = None
     tx_hash: str | None = None
+    expires_at: datetime | None = None  #: until when the provider waits for a payment
     reference: str | None = None  #: what it was asked by, where that is not the invoice's own id (Nebulox)
     owner: str | None = None  #: the invoice of ours that ``provider_ref`` is bound to, where it is another one
     #: What was found under the invoice's other references (twins that our repeated create made): their payments count.

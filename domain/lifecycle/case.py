@@ -15,10 +15,14 @@ from domain.decision import InvoiceView, Policy
 from domain.evidence import Evidence, RateLimited, Seen
 from domain.looks import least_wait
 from domain.order import MAX_LIFETIME_MINUTES
-from domain.status import Status
+from domain.status import WATCHED, Status
 
 #: How many time-outs the last look may take, 1 where none is named: nobody watches a confirming invoice afterwards.
 LAST_LOOKS = {Status.CONFIRMING: 4}
+#: A provider's ``expired_at`` further away than this is a mistake of theirs.
+LONGEST_LIFETIME = timedelta(days=3660)
+#: A provider's own expiry is looked at so much later: what is paid at its last moment is to be there.
+AFTER_PROVIDER_END = timedelta(minutes=1)
 LAST_LOOK_OF_GRACE = timedelta(minutes=1)  #: for the look-up that ends the grace
 
 
@@ -90,6 +94,14 @@ def next_poll(
         wait = max(wait, least_wait(case.policy))
     due = case.now + wait
     return due if end is None else min(due, max(end, case.now + timedelta(seconds=1)))
+
+
+def provider_end(case: Case, evidence: Evidence) -> datetime | None:
+    """Until when the provider goes on waiting for a payment, where it says so and that is still to come."""
+    if not isinstance(evidence, Seen) or evidence.status not in WATCHED:
+        return None
+    told = evidence.expires_at
+    return told if told is not None and case.now < told <= case.now + LONGEST_LIFETIME else None
 
 
 def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:

@@ -21,13 +21,21 @@ from domain.evidence import (
 )
 from domain.fallbacks import next_turn
 from domain.lifecycle.callbacks import alone
-from domain.lifecycle.case import Case, asked_wait, earliest, is_askable, next_poll, past_create_before, span, usable
+from domain.lifecycle.case import (
+    LONGEST_LIFETIME,
+    Case,
+    asked_wait,
+    earliest,
+    is_askable,
+    next_poll,
+    past_create_before,
+    span,
+    usable,
+)
 from domain.lifecycle.look_ups import not_seen
 from domain.lifecycle.moves import close, contradict, move
 from domain.status import UNMADE, Status
 
-#: A provider's ``expired_at`` further away than this is a mistake of theirs.
-LONGEST_LIFETIME = timedelta(days=3660)
 #: Why an order that waits for its account waits, and why it fails when that lasts longer than ``hold_refused_minutes``.
 REFUSED_REASONS: Mapping[type[Evidence], str] = {
     CredentialsRefused: "credentials_refused",

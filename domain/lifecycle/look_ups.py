@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch
 from domain.decision import Agenda, Decision, Stage, Verdict
@@ -13,6 +14,7 @@ from domain.evidence import (
 )
 from domain.lifecycle.callbacks import alone
 from domain.lifecycle.case import (
+    AFTER_PROVIDER_END,
     Case,
     asked_wait,
     end_of,
@@ -22,11 +24,15 @@ from domain.lifecycle.case import (
     learnt,
     next_poll,
     next_refund_look,
+    provider_end,
     span,
 )
 from domain.lifecycle.moves import NOT_CALLED, at_rest, contradict, expire, move, nothing_due, pay, step
 from domain.schedule import REFUND_RETRY_SECONDS
 from domain.status import FINAL, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
+
+#: A provider that expires an invoice at a moment says so a moment later.
+JUST_AFTER = timedelta(seconds=1)
 
 
 def seen(case: Case, evidence: Seen) -> Decision:
@@ -49,7 +55,8 @@ def seen(case: Case, evidence: Seen) -> Decision:
     if target is Status.EXPIRED:
         return expire(case, word, evidence.anomaly, paid)
     if target is Status.PARTIALLY_PAID and is_last_call(case, evidence):
-        return expire(case, "expires_at has passed", Anomaly.UNDERPAID, paid)
+        ends = provider_end(case, evidence)
+        return expire(case, "expires_at has passed", Anomaly.UNDERPAID, paid, ends)
     return step(case, target, word, {"anomaly": _anomaly(case, target, evidence), "quiet_polls": 0, **paid})
 
 
@@ -80,18 +87,31 @@ def not_seen(case: Case, evidence: Evidence) -> Decision:
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
         return Decision("ignored", agenda=_after_refund_look(case, evidence))
     if is_last_call(case, evidence):
-        return expire(case)
+        return expire(case, provider_ends=provider_end(case, evidence))
     same = isinstance(evidence, Seen) and evidence.status is case.status
     verdict: Verdict = "ignored" if same else "noted"
     if case.invoice.called_status and case.status is not Status.QUEUED:
         return _look_again(case, evidence, verdict)
     if case.status in UNMADE:
         return Decision(verdict)
-    quiet = case.invoice.quiet_polls + 1
-    due = next_poll(case, quiet, end_of(case))
+    return _look_later(case, evidence, verdict)
+
+
+def _look_later(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
+    """The next poll, as the provider's own expiry wants it: right after it where that is before ours; an expired
+    invoice is watched until then."""
+    end, ends = end_of(case), provider_end(case, evidence)
+    changes: dict[str, Any] = {"quiet_polls": case.invoice.quiet_polls + 1, **learnt(case, evidence)}
+    agenda: Agenda = {}
+    if ends is not None and case.status is Status.EXPIRED and end is not None and end < ends + AFTER_PROVIDER_END:
+        verdict, end = "noted", ends + AFTER_PROVIDER_END
+        changes["monitor_until"] = agenda[Stage.CLOCK] = end
+    due = next_poll(case, changes["quiet_polls"], end)
+    if due is not None and ends is not None and end is not None and ends < end:
+        due = min(due, ends + JUST_AFTER)
     if due is not None:
         due = max(due, case.after(asked_wait(evidence)))
-    return Decision(verdict, {"quiet_polls": quiet, **learnt(case, evidence)}, agenda={Stage.CHECK: due})
+    return Decision(verdict, changes, agenda=agenda | {Stage.CHECK: due})
 
 
 def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
@@ -138,7 +158,7 @@ def _adopt(case: Case, evidence: Seen) -> Decision:
     """The answer to a create was lost, and the provider has the invoice all the same: it is this one."""
     target = evidence.status or Status.PENDING
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
-    end = case.now + span(minutes)
+    end = provider_end(case, evidence) or case.now + span(minutes)
     made = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
     changes = {**made, "refused_since": None, **learnt(case, evidence)}
     word = f"the provider says {evidence.word}"

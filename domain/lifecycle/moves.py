@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from domain.callbacks import LOOK_AGAIN_SECONDS, is_news
 from domain.decision import Agenda, Decision, Stage
-from domain.lifecycle.case import Case, end_of, is_askable, next_poll, next_refund_look, span
+from domain.lifecycle.case import AFTER_PROVIDER_END, Case, end_of, is_askable, next_poll, next_refund_look, span
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
@@ -60,10 +61,19 @@ def pay(case: Case, word: str, changes: Mapping[str, Any]) -> Decision:
     return move(case, Status.PAID, word, changes, agenda)
 
 
-def expire(case: Case, word: str = "", anomaly: Anomaly | None = None, paid: Mapping[str, Any] = {}) -> Decision:
-    """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends."""
+def expire(
+    case: Case,
+    word: str = "",
+    anomaly: Anomaly | None = None,
+    paid: Mapping[str, Any] = {},
+    provider_ends: datetime | None = None,
+) -> Decision:
+    """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends, and no
+    less long than the provider itself waits for it (``provider_ends``)."""
     over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + span(case.policy.monitor_minutes)
+    if provider_ends is not None:
+        until = max(until, provider_ends + AFTER_PROVIDER_END)
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
     agenda = nothing_due()

@@ -15,6 +15,7 @@ MAX_ADDRESS = 255
 MAX_URL = 2048
 MAX_WORD = 64  #: of a network, a coin or a status
 MAX_CURRENCY = 16
+MAX_INSTANT = 40
 
 #: The year 9000: later is absurd, and a lifetime added to it must still fit a datetime (which ends with 9999).
 MAX_EPOCH_SECONDS = 221_845_392_000
@@ -73,3 +74,16 @@ def read_epoch(value: Any) -> datetime | None:
         return None
     whole = int(seconds)
     return _EPOCH + timedelta(seconds=whole, microseconds=int((seconds - whole) * 1_000_000))
+
+
+def read_instant(value: Any) -> datetime | None:
+    """A time in RFC 3339 as UTC; None for what is none, names no zone, or lies outside 1970 to 9000."""
+    if not isinstance(value, str) or len(value) > MAX_INSTANT:
+        return None
+    try:
+        time = datetime.fromisoformat(value.strip())
+        if time.tzinfo is None or not _EPOCH.year <= time.year < 9000:
+            return None
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

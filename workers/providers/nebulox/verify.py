@@ -13,7 +13,16 @@ from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable, Unread
 from domain.exact_json import raw, write_json
 from workers.providers.answer import Answer, Failure, one_line, read_message, read_retry_after
 from workers.providers.call import Call
-from workers.providers.fields import MAX_ORDER_ID, MAX_REF, MAX_WORD, read_amount, read_currency, read_single, read_text
+from workers.providers.fields import (
+    MAX_ORDER_ID,
+    MAX_REF,
+    MAX_WORD,
+    read_amount,
+    read_currency,
+    read_instant,
+    read_single,
+    read_text,
+)
 from workers.providers.nebulox.statuses import STATUSES
 
 
@@ -65,6 +74,7 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
         currency=read_currency(result.get("baseCurrency")),
         pay_amount=read_amount(result.get("amount")),
         pay_currency=read_currency(result.get("coin"), MAX_WORD),
+        expires_at=read_instant(result.get("expirationDate")),
     )
 
 

@@ -20,7 +20,7 @@ from domain.status import Status
 from domain.transaction import looks_like_transaction
 from workers.providers.answer import Answer, Failure, one_line, read_message
 from workers.providers.call import Call
-from workers.providers.fields import MAX_REF, MAX_WORD, read_single, read_text
+from workers.providers.fields import MAX_REF, MAX_WORD, read_epoch, read_single, read_text
 from workers.providers.refusal import describe, is_page, read_refused_account
 from workers.providers.zeroxhost.key import headers_of, secrets_of
 from workers.providers.zeroxhost.refusals import REFUSALS, denies
@@ -134,6 +134,7 @@ class Inquiry:
             status=status,
             word=shown,
             anomaly=anomaly,
+            expires_at=read_epoch(row.get("expired_at")),
             network=read_text(row.get("network"), MAX_WORD) if tx_hash is not None else None,
             tx_hash=tx_hash,
         )
