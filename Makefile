@@ -51,7 +51,7 @@ test: dev ## the quick tests; WORKERS=4 at a time
 test-engines: dev ## slower tests, more engines, load
 	@$(BIN)/$(PYTEST) -m engines -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
 
-check: dev ## format, lint, types, import rules, supply chain, the receiver and the sender in JavaScript
+check: dev ## format, lint, types, import rules, supply chain, receivers and senders in empty environments
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

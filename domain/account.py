@@ -32,6 +32,21 @@ class VerifyNames(BaseModel):
     tracking_code: str = Field(default="trackingCode", min_length=1, max_length=64)
 
 
+class KeyMissing(ValueError):  # noqa: N818 - reads as what happened
+    """A key is not where the settings say that it is. One line that names the setting."""
+
+
+class MissingKey(SecretStr):
+    """Stands for a key that could not be read; whoever needs it is told why. Reading rows needs none."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+    def get_secret_value(self) -> str:
+        """Raises KeyMissing."""
+        raise KeyMissing(self._secret_value)
+
+
 class Account(BaseModel):
     """One set of credentials at one provider. ``repr`` and dumps never show the key."""
 
@@ -70,7 +85,7 @@ class Account(BaseModel):
     @field_validator("api_key", "previous_api_key")
     @classmethod
     def _no_blank_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().strip():
+        if value is not None and not isinstance(value, MissingKey) and not value.get_secret_value().strip():
             raise ValueError("must not be blank")
         return value
 

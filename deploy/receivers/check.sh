@@ -1,43 +1,59 @@
 #!/bin/sh
-# Runs receiver.mjs with the official library against `invoices receiver-check`. Without node, or without a way to
-# fetch the library, says so and succeeds: `make test` has checked receiver.py by then, and the rest needs no node.
+# Runs receiver.py and receiver.mjs, each in an empty environment with what the README says to install and nothing else,
+# against `invoices receiver-check`. Where a package can't be fetched, or there is no node, says so and goes on:
+# `make test` checks receiver.py too.
 set -eu
 cd "$(dirname "$0")/../.."
-
-skip() {
-  echo "receiver.mjs is not checked: $1"
-  exit 0
-}
-command -v node >/dev/null || skip "there is no node on the PATH"
-command -v npm >/dev/null || skip "there is no npm on the PATH"
 
 place=$(mktemp -d)
 pid=
 trap 'test -z "$pid" || kill "$pid" 2>/dev/null || :; rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
 
-cp deploy/receivers/receiver.mjs deploy/receivers/package.json "$place"
-(cd "$place" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --fetch-retries 1 \
-  --fetch-timeout 20000) >"$place/install.log" 2>&1 || skip "the package standardwebhooks can't be fetched"
-
-WEBHOOK_SECRET="whsec_$(node -p 'require("crypto").randomBytes(32).toString("base64")')"
-export WEBHOOK_SECRET
-PORT=0 node "$place/receiver.mjs" >"$place/receiver.log" 2>&1 &
-pid=$!
-
-tries=0
-until url=$(sed -n 's/^receiving on //p' "$place/receiver.log") && test -n "$url"; do
-  tries=$((tries + 1))
-  if test "$tries" -gt 100 || ! kill -0 "$pid" 2>/dev/null; then
-    echo "receiver.mjs did not start:" >&2
-    cat "$place/receiver.log" >&2
-    exit 1
-  fi
-  sleep 0.1
-done
-
-.venv/bin/python -m workers.cli receiver-check "$url" --allow 127.0.0.1 >"$place/check.log" 2>&1 || {
-  cat "$place/check.log" >&2
-  exit 1
+python_receiver() {
+  said=$(grep -o 'pip install [^`]*standardwebhooks[^`]*' README.md | head -n 1 | sed 's/^pip install //; s/"//g')
+  test -n "$said" || { echo "the README does not say what receiver.py needs" >&2; exit 1; }
+  .venv/bin/python -m venv "$place/venv"
+  "$place/venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 $said >"$place/pip.log" 2>&1 ||
+    { echo "receiver.py is not checked: $said can't be fetched"; return 1; }
 }
-echo "receiver.mjs passes every check of invoices receiver-check"
+
+javascript_receiver() {
+  command -v node >/dev/null || { echo "receiver.mjs is not checked: there is no node on the PATH"; return 1; }
+  command -v npm >/dev/null || { echo "receiver.mjs is not checked: there is no npm on the PATH"; return 1; }
+  cp deploy/receivers/receiver.mjs deploy/receivers/package.json "$place"
+  (cd "$place" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --fetch-retries 1 \
+    --fetch-timeout 20000) >"$place/npm.log" 2>&1 ||
+    { echo "receiver.mjs is not checked: the package standardwebhooks can't be fetched"; return 1; }
+}
+
+# check NAME COMMAND...: starts a receiver and plays to it
+check() {
+  name=$1
+  shift
+  "$@" >"$place/$name.log" 2>&1 &
+  pid=$!
+  tries=0
+  until url=$(sed -n 's/^receiving on //p' "$place/$name.log") && test -n "$url"; do
+    tries=$((tries + 1))
+    if test "$tries" -gt 100 || ! kill -0 "$pid" 2>/dev/null; then
+      echo "$name did not start:" >&2
+      cat "$place/$name.log" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
+  .venv/bin/python -m workers.cli receiver-check "$url" --allow 127.0.0.1 >"$place/check.log" 2>&1 || {
+    cat "$place/check.log" >&2
+    exit 1
+  }
+  echo "$name passes every check of invoices receiver-check, in an empty environment"
+  kill "$pid"
+  wait "$pid" 2>/dev/null || :
+  pid=
+}
+
+WEBHOOK_SECRET="whsec_$(.venv/bin/python -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())')"
+export WEBHOOK_SECRET PORT=0
+if python_receiver; then check receiver.py "$place/venv/bin/python" -I deploy/receivers/receiver.py; fi
+if javascript_receiver; then check receiver.mjs node "$place/receiver.mjs"; fi
