@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from domain.account import Account
+from domain.account import Account, MissingKey
 from domain.exact_json import JsonError, read_json
 from domain.order import explain
 
@@ -55,11 +55,19 @@ def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
     fields = {field: content for field, content in fields.items() if content is not None}
     for key in ("api_key", "previous_api_key"):
         if isinstance(fields.get(key), str):
-            fields[key] = _resolve_key(f"{name}.{key}", fields[key], environ)
+            fields[key] = _find_key(f"{name}.{key}", fields[key], environ)
     try:
         return Account(name=name, **fields)
     except ValidationError as error:
         raise ValueError("; ".join(f"{name}.{part}" for part in explain(error).split("; "))) from None
+
+
+def _find_key(setting: str, text: str, environ: Mapping[str, str]) -> str | MissingKey:
+    """The key; what stands for one that can't be read, because not everybody who reads the settings needs it."""
+    try:
+        return _resolve_key(setting, text, environ)
+    except ValueError as error:
+        return MissingKey(str(error))
 
 
 def _resolve_key(setting: str, text: str, environ: Mapping[str, str]) -> str:

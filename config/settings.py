@@ -90,15 +90,20 @@ class Settings(BaseModel):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value among the settings, for the log's redaction."""
-        keys = [key for account in self.accounts.values() for key in account.callback_keys()]
+        keys = [key for account in self.accounts.values() for key in account.known_keys()]
         keys += [key.get_secret_value() for key in self.given_secret_keys]
         return (*keys, *passwords_of(self.database_url, self.broker_url, self.redis_url))
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read and check the settings. Writes nothing. Raises SettingsError."""
+def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = True) -> Settings:
+    """Read and check the settings. Writes nothing. Raises SettingsError.
+
+    Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) is missed by whoever uses it.
+    """
     given = _read_file(environ) | _read_environment(environ)
     values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
+    if need_keys:
+        _require_keys(values["accounts"] or {}, given.get("accounts"))
     home: Path = values["home"]
     broker = values["broker_url"] or f"redis+socket://{embedded_socket(home)}"
     redis = values["redis_url"] or redis_url_of(broker)
@@ -121,6 +126,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
         **{name: values[name] for name in PLAIN},
     )
+
+
+def _require_keys(accounts: Mapping[str, Account], given: Given | None) -> None:
+    for account in accounts.values():
+        why = account.missing_key()
+        if why is not None:
+            raise SettingsError(f"{given.label if given else f'{PREFIX}ACCOUNTS'}: {why}")
 
 
 # --- where values come from -------------------------------------------------------------------------------------

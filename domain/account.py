@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +21,13 @@ def _minutes(value: Any) -> Decimal:
 
 Minutes = Annotated[Decimal, BeforeValidator(_minutes)]
 Days = Minutes
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class VerifyNames(BaseModel):
@@ -41,10 +49,11 @@ class MissingKey(SecretStr):
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
+        self.why = why
 
     def get_secret_value(self) -> str:
         """Raises KeyMissing."""
-        raise KeyMissing(self._secret_value)
+        raise KeyMissing(self.why)
 
 
 class Account(BaseModel):
@@ -76,6 +85,21 @@ class Account(BaseModel):
     refund_watch_days: Days = Field(default=Decimal(30), ge=0, le=3650)  #: 0: paid invoices are not looked at again
     verify: VerifyNames = Field(default_factory=VerifyNames)
     price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
+
+    def missing_key(self) -> str | None:
+        """Why one of its keys could not be read."""
+        keys = (self.api_key, self.previous_api_key)
+        return next((key.why for key in keys if isinstance(key, MissingKey)), None)
+
+    def known_keys(self) -> tuple[str, ...]:
+        """Every key of it that could be read."""
+        keys = (self.api_key, self.previous_api_key)
+        return tuple(key.get_secret_value() for key in keys if key is not None and not isinstance(key, MissingKey))
+
+    def is_called_in_the_clear(self) -> bool:
+        """Whether anybody on the way to its provider could read the key: plain HTTP that leaves this machine."""
+        parts = urlsplit(self.base_url)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
     def callback_keys(self) -> tuple[str, ...]:
         """The keys that callbacks may be signed with: today's, and the one before it."""

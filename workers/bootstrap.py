@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
+import structlog
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -45,6 +46,8 @@ from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publi
 from workers.store.database import Database
 from workers.store.schema import upgrade
 from workers.store.store import Lane, Store
+
+log = structlog.get_logger()
 
 REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
 #: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short
@@ -155,6 +158,13 @@ def check_accounts(settings: Settings) -> None:
             PROVIDERS[account.provider].check_account(account)
         except ValueError as error:
             raise SettingsError(f"INVOICES_ACCOUNTS: {name}.{error}") from None
+
+
+def warn_of_plain_http(settings: Settings) -> None:
+    """Tell of accounts whose key anybody on the way to the provider could read."""
+    for name, account in settings.accounts.items():
+        if account.is_called_in_the_clear():
+            log.warning("account.plain_http", account=name, base_url=account.base_url)
 
 
 def policies(settings: Settings) -> Mapping[str, Policy]:

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from workers.store.store import Store
 
 
-def settings() -> Settings:
-    """The settings of this process. Raises SettingsError.
+def settings(*, need_keys: bool = False) -> Settings:
+    """The settings of this process. Raises SettingsError; ``need_keys``: also where a provider's key can't be read.
 
     From here on what the code logs goes to stderr, and only what somebody should look at: stdout is the command's.
     """
     from config.logging import configure_logging, register_secrets
     from config.settings import load_settings
 
-    given = load_settings()
+    given = load_settings(need_keys=need_keys)
     register_secrets(given.secrets())
     configure_logging(given.log_format, "debug" if given.log_level == "debug" else "warning")
     return given

@@ -8,6 +8,7 @@ import os
 _OURS = {
     "EmbeddedError",
     "EpochsUsedUp",
+    "KeyMissing",
     "MigrationRefused",
     "MigrationsMissing",
     "SchemaTooOld",

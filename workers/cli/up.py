@@ -36,7 +36,7 @@ def up_command(workers: int, sandbox: bool) -> int:
     from workers.embedded.valkey import stop_valkey
     from workers.store.schema import upgrade
 
-    config = settings()
+    config = settings(need_keys=True)
     configure_logging(config.log_format, config.log_level)
     config.secret_keys()  # made once, before several processes ask for it
     started = ensure_broker(config)

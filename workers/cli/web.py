@@ -18,7 +18,7 @@ def web_command() -> None:
     from workers.web.process import run
     from workers.web.server import CannotListen
 
-    config = settings()
+    config = settings(need_keys=True)
     configure_logging(config.log_format, config.log_level)
     try:
         run(config, lambda url: click.echo(f"listening on {url}/"))

@@ -12,7 +12,7 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdow
 
 from config.celeryconfig import WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
-from workers.bootstrap import check_accounts, prepare_embedded, running, start_pump
+from workers.bootstrap import check_accounts, prepare_embedded, running, start_pump, warn_of_plain_http
 from workers.embedded.errors import EmbeddedError
 from workers.http.open_files import raise_limit
 from workers.queue.fault_points import VARIABLE, arm
@@ -49,6 +49,7 @@ def prepare(**_: Any) -> None:
     arm(os.environ.get(VARIABLE, ""))
     try:
         check_accounts(settings)
+        warn_of_plain_http(settings)
         prepare_embedded(settings)
     except (SettingsError, EmbeddedError) as error:
         raise SystemExit(f"invoices: {error}") from None

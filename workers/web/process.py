@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 
 from config.settings import Settings
-from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded
+from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded, warn_of_plain_http
 from workers.store.forged import keep_forged
 from workers.store.schema import require_schema
 from workers.transport import install
@@ -25,6 +25,7 @@ from workers.web.threads import StoreThreads
 def run(settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve until it is told to stop; ``tell`` gets the address. Raises CannotListen, SettingsError, EmbeddedError."""
     check_accounts(settings)
+    warn_of_plain_http(settings)
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
     runtime = build_runtime(settings)

@@ -24,16 +24,24 @@ def check_profiles(config: Settings) -> Iterator[Finding]:
         check_accounts(config)
     except SettingsError as error:
         yield Finding("accounts", "wrong", str(error), "settings")
+    clear = [name for name, account in sorted(config.accounts.items()) if account.is_called_in_the_clear()]
+    if clear:
+        detail = f"called over plain http, so that its key can be read on the way: {', '.join(clear)} (base_url)"
+        yield Finding("accounts", "note", detail, "plain_http", count=len(clear))
 
 
 def check_account(account: Account) -> Iterator[Finding]:
     """Connects (TCP, TLS) and asks for the base address, without credentials. Any HTTP answer will do."""
     import httpx
 
+    from workers.http.trust import public_tls
+
     check = f"account {account.name}"
     place = f"{account.provider} at {account.base_url}"
     try:
-        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False, follow_redirects=False) as client:
+        with httpx.Client(
+            timeout=TIMEOUT_SECONDS, trust_env=False, follow_redirects=False, verify=public_tls()
+        ) as client:
             began = time.monotonic()
             with client.stream("GET", account.base_url) as response:
                 millis = (time.monotonic() - began) * 1000

@@ -1,0 +1,48 @@
+"""What the README says to paste works as pasted, as far as no server of yours is needed for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from config.settings import load_settings
+from workers.http.address import AddressGuard
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def block(name):
+    """The commands under a mark of this name."""
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\n(.*?)\n```", README, re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+def environment_after(commands):
+    """The variables that are set by pasting these lines into a shell that has none."""
+    code = "import os, sys; sys.stdout.buffer.write(b'\\0'.join(b'='.join(i) for i in os.environb.items()))"
+    script = f'{commands}\nexec {sys.executable} -c "{code}"'
+    ran = subprocess.run(["sh", "-euc", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
+    return dict(item.split("=", 1) for item in ran.stdout.decode().split("\0"))
+
+
+def test_the_settings_to_run_it_for_real_are_settings(tmp_path):
+    exports = block("run it for real").split(".venv/bin/invoices", 1)[0]
+    exports = exports.replace("python3 -c", f"{sys.executable} -c")
+    settings = load_settings(environment_after(exports))
+    assert sorted(account.base_url for account in settings.accounts.values()) == [
+        "https://0xhost.net",
+        "https://api.nebulox.io",
+    ]
+    assert len(settings.given_secret_keys) == 1
+
+
+def test_the_endpoint_of_the_local_way_is_one_that_may_be_added():
+    commands = block("local endpoint")
+    allowed = re.search(r"INVOICES_WEBHOOK_ALLOW=(\S+)", commands)
+    url = re.search(r"endpoints add (\S+)", commands)
+    assert allowed is not None
+    assert url is not None
+    assert AddressGuard(allowed[1]).check_url(url[1]).port == 8080
