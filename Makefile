@@ -6,7 +6,12 @@ WORKERS ?= 4
 PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 BIN := .venv/bin
 PINS := deploy/requirements
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps
+# Runs pip, shows how far it is, and keeps its own words for when it fails.
+INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | awk -v all=$$(grep -c '^[a-z].*==' $(2)) \
+  '/^(Collecting|Requirement already)/ { n++; if (n % 10 == 0) { print "  " n " of at most " all " packages"; fflush() } } \
+  /^Installing/ { print "  installing"; fflush() }'; \
+  grep -q "^pip's code 0$$" .venv/.pip.log || { cat .venv/.pip.log >&2; exit 1; }
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -29,13 +34,13 @@ dev: .venv/.stamp-dev ## the same with everything that tests and checks need
 
 .venv/.stamp-run: $(PINS)/run.txt pyproject.toml | .venv/bin/python
 	@echo "installing into .venv ..."
-	@$(PIP) -r $(PINS)/run.txt
+	@$(call INSTALL,-r $(PINS)/run.txt,$(PINS)/run.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.stamp-dev: $(PINS)/dev.txt .venv/.stamp-run
 	@echo "installing what tests and checks need ..."
-	@$(PIP) -r $(PINS)/dev.txt
+	@$(call INSTALL,-r $(PINS)/dev.txt,$(PINS)/dev.txt)
 	@touch $@
 
 demo: .venv ## orders at both sandbox providers, shown live until each has ended

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import ensure_broker, settings
+from workers.cli.context import settings
 from workers.cli.errors import CommandFailed
 from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address, read_listening
+from workers.cli.up_readiness import Readiness, what_to_try
+from workers.embedded.sole_up import kept_valkey, sole_up
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -32,24 +37,66 @@ def up_command(workers: int, sandbox: bool) -> int:
     Without settings that is: a Valkey, SQLite and the sandbox providers. A process that ends is started again.
     """
     from config.logging import configure_logging
-    from workers.embedded.supervisor import supervise
-    from workers.embedded.valkey import stop_valkey
-    from workers.store.schema import upgrade
 
     config = settings(need_keys=True)
     configure_logging(config.log_format, config.log_level)
     config.secret_keys()  # made once, before several processes ask for it
-    started = ensure_broker(config)
-    try:
-        upgrade(config.database_url)
-        processes = read_processes(workers)
+    with ExitStack() as ends:
+        if config.embedded_broker or config.embedded_database:
+            ends.enter_context(sole_up(config.home))
         has_sandbox = sandbox and points_at_sandbox(config)
-        if has_sandbox:
-            processes.insert(0, sandbox_process(config))
-        return supervise(processes, log=take_lines(config) if has_sandbox else None)
-    finally:
-        if started:
-            stop_valkey(config.home)
+        require_free_ports(config, has_sandbox=has_sandbox)
+        if config.embedded_broker:
+            ends.enter_context(kept_valkey(config.home))
+        return _run(config, workers, has_sandbox=has_sandbox)
+
+
+def _run(config: Settings, workers: int, *, has_sandbox: bool) -> int:
+    from workers.embedded.supervisor import supervise
+    from workers.store.schema import upgrade
+
+    upgrade(config.database_url)
+    processes = read_processes(workers, log_format_for_children(config))
+    if has_sandbox:
+        processes.insert(0, sandbox_process(config))
+    readiness = Readiness(
+        processes, what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
+    )
+    return supervise(processes, log=readiness.take)
+
+
+def print_line(line: str) -> None:
+    """One line of the merged log, at once."""
+    print(line, flush=True)
+
+
+def log_format_for_children(config: Settings) -> dict[str, str]:
+    """They write into pipes, and what they write ends on our terminal."""
+    if config.log_format is None and sys.stdout.isatty():
+        return {"INVOICES_LOG_FORMAT": "console"}
+    return {}
+
+
+def require_free_ports(config: Settings, *, has_sandbox: bool) -> None:
+    """Raises CommandFailed for a port that somebody else listens on, with the setting that changes it."""
+    wanted = [("the web process", config.web_host, config.web_port, "INVOICES_WEB_PORT")]
+    if has_sandbox:
+        wanted.append(("the sandbox", "127.0.0.1", config.sandbox_port, "INVOICES_SANDBOX_PORT"))
+    for who, host, port, setting in wanted:
+        if port and not _is_free(host, port):
+            raise CommandFailed(
+                f"port {port}, where {who} is to listen, is in use: set {setting} to another, or free it"
+            )
+
+
+def _is_free(host: str, port: int) -> bool:
+    """Whether we could listen there; what else is wrong with the address is told by who listens."""
+    bare = host.strip("[]")
+    try:
+        socket.create_server((bare, port), family=socket.AF_INET6 if ":" in bare else socket.AF_INET).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
 
 
 def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[ProcessSpec]:

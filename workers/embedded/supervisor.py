@@ -42,7 +42,7 @@ def supervise(
     log: Callable[[str], None] | None = None,
     stop_timeout_seconds: float = 35.0,
 ) -> int:
-    """Runs `processes` until Ctrl-C or SIGTERM; a second one kills at once. To be called from the main thread.
+    """Runs `processes` until Ctrl-C, SIGTERM or SIGHUP; a second one kills at once. To be called from the main thread.
 
     Args:
         processes: what to run.
@@ -238,7 +238,10 @@ def _stop_signals(supervisor: Supervisor) -> Iterator[None]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         supervisor.stop(at_once=supervisor.stopping)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup asks for
+        numbers.append(signal.SIGHUP)  # the terminal was closed
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:

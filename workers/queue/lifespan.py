@@ -81,6 +81,8 @@ def start(sender: Any = None, **_: Any) -> None:
     keep_what_is_loaded()
     if WORK_QUEUE in sender.app.amqp.queues.consume_from:
         start_pump()
+    else:
+        log.info("intake.started")
 
 
 def keep_what_is_loaded() -> None:

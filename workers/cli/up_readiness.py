@@ -1,0 +1,59 @@
+"""Tells from the log of `invoices up` when everything is there, and then what to try."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.embedded.procfile import ProcessSpec
+
+#: What a process logs once it works, by the beginning of its name in the Procfile.
+SIGNS = {
+    "intake": "intake.started",
+    "worker": "pump.started",
+    "web": "web.listening",
+    "sandbox": '"listening"',
+}
+
+
+class Readiness:
+    """Passes lines of the log on, and says once that everything is ready."""
+
+    def __init__(self, processes: Iterable[ProcessSpec], text: str, passed_on: Callable[[str], None]) -> None:
+        names = [spec.name for spec in processes]
+        kinds = {kind: sum(name.startswith(kind) for name in names) for kind in SIGNS}
+        self._waited_for = {SIGNS[kind]: count for kind, count in kinds.items() if count}
+        self._text = text
+        self._pass_on = passed_on
+        self._began = time.monotonic()
+
+    def take(self, line: str) -> None:
+        """One line of the merged log."""
+        self._pass_on(line)
+        if not self._waited_for:
+            return
+        for sign in [sign for sign in self._waited_for if sign in line]:
+            self._waited_for[sign] -= 1
+            if not self._waited_for[sign]:
+                del self._waited_for[sign]
+        if not self._waited_for:
+            seconds = time.monotonic() - self._began
+            print(self._text.format(seconds=seconds), file=sys.stderr, flush=True)
+
+
+def what_to_try(config: Settings, *, at_sandbox: bool) -> str:
+    """The message, with room for ``seconds``."""
+    ready = "invoices is ready after {seconds:.0f} s; Ctrl-C stops it."
+    if not at_sandbox:
+        return f"{ready} In another shell: invoices doctor, invoices watch"
+    account = next((name for name, each in sorted(config.accounts.items()) if each.provider == "nebulox"), None)
+    order = (
+        f"  invoices enqueue --account {account} --order-id order-1~pay:2~ --price 19.99 --currency EUR\n"
+        if account is not None
+        else ""
+    )
+    return f"{ready} Try in another shell:\n{order}  invoices watch\n  invoices doctor"
