@@ -8,6 +8,7 @@ import time
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from tests.simulation import callback_mutations  # noqa: F401 - adds its own
 from tests.simulation.history import History, run_history
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.plan import NAMES

@@ -164,6 +164,7 @@ class HostDatabase(Database):
     def transaction(self) -> Iterator[Connection]:
         host = self._host
         host.before_transaction()
+        host.before_write()
         with self._begun("BEGIN IMMEDIATE") as connection:
             yield connection
             host.before_commit()

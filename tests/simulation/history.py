@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.audit import audit
+from tests.simulation.caller import Caller
 from tests.simulation.database import SLACK_SECONDS, Engine, WorldClock, moment
 from tests.simulation.engines import BELL_FAULTS, Broker, Keys, Scripts
 from tests.simulation.hosts import SECRET, Intake, Process, Worker
@@ -17,6 +18,7 @@ from tests.simulation.loop import Loop
 from tests.simulation.outside import Providers, Receiver
 from tests.simulation.plan import FREEZE_IN_CALL_SHARE, FREEZE_SECONDS, Luck, Plan, draw_luck, make_plan
 from tests.simulation.platform import standing_on
+from tests.simulation.web import Operator, Shelf, Web
 from workers.store.endpoints import add_endpoint
 
 LONGEST_SECONDS = 8000.0  #: who is not at rest by then is stuck; what a clock an hour ahead has planned may stay
@@ -73,6 +75,9 @@ class World:
         self.receiver = Receiver(self)
         self.workers: list[Worker] = []
         self.intakes: list[Intake] = []
+        self.webs: list[Web] = []
+        self.operators: list[Operator] = []
+        self.shelf, self.caller = Shelf(self), Caller(self)
         self.planned: list[float] = []  #: seconds at which something was planned to happen
 
     # ------------------------------------------------------------ what hosts ask
@@ -117,6 +122,9 @@ class World:
     def database_is_down(self) -> bool:
         return any(at <= self.loop.now < at + seconds for at, seconds in self.plan.outages)
 
+    def database_is_locked(self) -> bool:
+        return any(at <= self.loop.now < at + seconds for at, seconds in self.plan.locks)
+
     def send_bell(self, stage: str, lane: str) -> None:
         """A message on the work queue: to one of the workers, later."""
         fault = self.draw(BELL_FAULTS)
@@ -145,7 +153,13 @@ class World:
 
     def _start(self, kind: type[Process], name: str) -> None:
         host = kind(self, name)
-        group: list[Any] = self.workers if kind is Worker else self.intakes
+        groups: dict[type[Process], list[Any]] = {
+            Worker: self.workers,
+            Intake: self.intakes,
+            Web: self.webs,
+            Operator: self.operators,
+        }
+        group = groups[kind]
         group[:] = [other for other in group if other.name != name] + [host]
         self.loop.start(host, host.main())
 
@@ -178,6 +192,10 @@ class World:
             at_world(0, self._start, Intake, f"intake{number + 1}")
         for number in range(plan.workers):
             at_world(self.dice.random() * 0.1, self._start, Worker, f"worker{number + 1}")
+        for number in range(plan.webs):
+            at_world(0, self._start, Web, f"web{number + 1}")
+        for name, mark in plan.marks.items():
+            at_world(mark.at, self._start, Operator, name)
         for at, message in plan.letters:
             at_world(at, self.broker.publish, message)
         for at, seconds in plan.clock_steps:
@@ -185,7 +203,8 @@ class World:
         for at in plan.stops:
             at_world(at, lambda: self.dice.choice(self.workers).stop())
         times = [letter[0] for letter in plan.letters] + plan.stops + [step[0] for step in plan.clock_steps]
-        self.planned = [*times, *(at + seconds for at, seconds in plan.outages)]
+        marks = [mark.at + 1 for mark in plan.marks.values()]
+        self.planned = [*times, *marks, *(at + seconds for at, seconds in plan.outages + plan.locks)]
 
     def _step_clock(self, seconds: float) -> None:
         self.note("clock", seconds)
@@ -206,7 +225,14 @@ class World:
     def _rests(self) -> bool:
         broker = self.broker
         frozen = any(host.frozen_until > self.loop.now for host in self.hosts)
-        busy = broker.queue or broker.held or self.in_flight or frozen or max(self.planned) > self.loop.now
+        busy = (
+            broker.queue
+            or broker.held
+            or self.shelf.kept
+            or self.in_flight
+            or frozen
+            or max(self.planned) > self.loop.now
+        )
         if busy or self.engine.rows(_WAITING)[0][0]:
             return False
         lease_end = self.engine.rows(_LEASED)[0][0]
@@ -215,7 +241,7 @@ class World:
     def _leap(self, due: float) -> None:
         """Nothing but sweeps lies ahead for a while: as if all hosts had been suspended until shortly before."""
         loop = self.loop
-        if due - loop.now < 0.3 or self.in_flight or self.broker.held or self._is_unseen():
+        if due - loop.now < 0.3 or self.in_flight or self.broker.held or self.shelf.kept or self._is_unseen():
             return
         ahead = [
             at
@@ -242,7 +268,7 @@ class World:
     @property
     def hosts(self) -> list[Any]:
         """Those of now."""
-        return [*self.workers, *self.intakes]
+        return [*self.workers, *self.intakes, *self.webs, *self.operators]
 
 
 _engine: list[Engine] = []

@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from domain.account import Account
+from tests.simulation.caller import KEY
 from tests.simulation.database import START, HostDatabase, unavailable
 from tests.simulation.loop import HOST, Died, Host
 from tests.simulation.plan import UNTIL_TAKEN_SECONDS
@@ -30,11 +31,12 @@ from workers.intake.orders import Desk, Letter, cancel_order, take_order, take_o
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.queue import tasks
-from workers.stages import DeliverStage, ProviderStages, clock, publish, watching
+from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, watching
 from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
 
 TIMEOUT_SECONDS = 2.0
+LOCK_PATIENCE_SECONDS = 5.0
 BOX = SecretBox([Fernet.generate_key().decode()])
 SECRET = BOX.seal("whsec_c2ltdWxhdGlvbiBzZWNyZXQ=")
 
@@ -43,7 +45,7 @@ ACCOUNTS = {
         {
             "name": name,
             "base_url": "https://provider.example",
-            "api_key": "key",
+            "api_key": KEY,
             "timeout_seconds": TIMEOUT_SECONDS,
             "lifetime_minutes": "0.5",
             "poll_seconds": 10,
@@ -55,7 +57,7 @@ ACCOUNTS = {
     for name, own in {
         "zeroxhost": {"provider": "zeroxhost", "profile": "order"},
         "held": {"provider": "zeroxhost", "profile": "order", "on_doubt": "hold"},
-        "nebulox": {"provider": "nebulox"},
+        "nebulox": {"provider": "nebulox", "callback_grace_minutes": "2"},
     }.items()
 }
 SETTINGS: Any = SimpleNamespace(accounts=ACCOUNTS, monitor_minutes=1)
@@ -130,6 +132,16 @@ class Process(Host):
             raise Died
         if world.database_is_down():
             raise unavailable("the server is gone")
+
+    def before_write(self) -> None:
+        """An outsider's lock is waited for, but not for ever."""
+        world, waited = self.world, 0.0
+        while world.database_is_locked():
+            if waited >= LOCK_PATIENCE_SECONDS or not world.loop.pause(0.5):
+                raise unavailable("database is locked")
+            waited += 0.5
+        if self.dead:
+            raise Died
 
     def before_commit(self) -> None:
         self.commits += 1
@@ -261,7 +273,8 @@ class Worker(Process):
         store.add_standing()
         stream = EventStream(world.scripts, "events", 1000)
         await stack.enter_async_context(watching(store.timekeeper(SimpleNamespace(now=self.host_now)).look))
-        return [*accounts.works(), clock(store), publish(store, stream), deliver.work()]
+        judged = callbacks(store, ACCOUNTS, self.providers)
+        return [*accounts.works(), judged, clock(store), publish(store, stream), deliver.work()]
 
 
 __all__ = ["ACCOUNTS", "POLICIES", "SECRET", "START", "TASKS", "Intake", "Process", "Worker"]

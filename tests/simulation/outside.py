@@ -39,10 +39,14 @@ class Made:
     def expires_at(self) -> float:
         return self.at + LIFETIME_SECONDS
 
+    def is_paid(self, now: float) -> bool:
+        """Whether the customer has paid this very invoice."""
+        return self.fate.paid_after is not None and now >= self.at + self.fate.paid_after
+
     def word(self, now: float) -> tuple[str, str | None]:
         """Status and the transaction's hash, now."""
         age = now - self.at
-        if self.fate.paid_after is not None and age >= self.fate.paid_after:
+        if self.is_paid(now):
             return "Paid", TX_HASH
         if self.fate.confirming_after is not None and age >= self.fate.confirming_after:
             return "Paying", TX_HASH
@@ -75,6 +79,8 @@ class Providers:
         if request.method == "GET":
             return self._looked_up(request, fault)
         fields = json.loads(request.content)
+        if "trackingCode" in fields:
+            return self._verified(fields["trackingCode"], fault)
         order_id = fields.get("order_id") or fields["orderId"]
         unread = fault in {"limited", "forbidden"}
         self.creates[order_id].append(Arrived(self.world.loop.now, request.headers.get("x-host", ""), unread))
@@ -85,6 +91,7 @@ class Providers:
             return 400, {}, b'{"success": false, "message": "unknown coin", "result": []}'  # in both providers' words
         made = Made(f"ref{len(self.made) + 1}", order_id, self.world.loop.now, self.fates.get(order_id, Fate()))
         self.made[made.ref] = made
+        self.world.caller.invoice_made(made)
         if fault in {"broken", "garbled"}:
             return _spoilt(fault)
         return _json(201, self._nebulox(made) if "orderId" in fields else self._zeroxhost(made))
@@ -99,6 +106,22 @@ class Providers:
         if fault in {"broken", "garbled"}:
             return _spoilt(fault)
         return _json(200, {"success": True, "data": {"track_id": ref, "status": word, "tx_hash": tx_hash}})
+
+    def _verified(self, code: str, fault: str | None) -> Reply:
+        """Nebulox's look-up, by what a callback brought."""
+        if fault in {"limited", "forbidden"}:
+            return _unread(fault)
+        if fault in {"broken", "garbled"}:
+            return _spoilt(fault)
+        made = self.made.get(code) or Made(code, "somebody else's", 0.0, Fate(paid_after=0.0))
+        story = self.world.plan.stories.get(made.order_id)
+        if story is not None and story.look_ups == "broken":
+            return 404, {}, b"<html>no such page</html>"
+        lag = story.lag if story is not None and story.look_ups == "lagging" else 0.0
+        word = "COMPLETED" if made.is_paid(self.world.loop.now - lag) else "PENDING"
+        self.world.note("verify", made.order_id, code, word)
+        result = {"id": made.ref, "orderId": made.order_id, "price": "12.50", "baseCurrency": "eur", "status": word}
+        return _json(200, {"result": result})
 
     def _zeroxhost(self, made: Made) -> dict[str, Any]:
         data = {

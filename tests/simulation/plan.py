@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from domain.status import Status
+from tests.simulation.caller import FALSE, LOOK_UPS, TRUTHFUL, LookUps, Story
 from tests.simulation.engines import Message
 from tests.simulation.outside import LIFETIME_SECONDS, Fate
 
@@ -17,17 +19,30 @@ PROFILES: dict[str, frozenset[str]] = {
     "freezes": frozenset({"freeze"}),
     "database": frozenset({"database"}),
     "network": frozenset({"network"}),
-    "storm": frozenset({"death", "freeze", "database", "network", "stop", "clock"}),
+    "storm": frozenset({"death", "freeze", "database", "network", "stop", "clock", "locks"}),
     "long freezes": frozenset({"freeze", "network"}),
     "clock steps": frozenset({"steps", "death"}),
+    "callbacks": frozenset({"callbacks"}),
+    "callbacks storm": frozenset({"callbacks", "death", "freeze", "database", "network", "stop", "locks"}),
 }
 NAMES = tuple(PROFILES)
 
 ACCOUNTS = ("zeroxhost", "held", "nebulox")
+MOSTLY_NEBULOX = ("nebulox", "nebulox", "nebulox", "zeroxhost")
 COMMIT_FAULTS = {"death": ("die_before", "die_after"), "database": ("fail_before", "fail_after")}
 UNTIL_TAKEN_SECONDS = 40.0  #: frozen until somebody takes over one of its leases, at most for so long
 FREEZE_SECONDS = (0.3, 3.0, 13.0, UNTIL_TAKEN_SECONDS, UNTIL_TAKEN_SECONDS)
 FREEZE_IN_CALL_SHARE = 0.2  #: of the calls freeze whoever makes them
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an operator will say of an order."""
+
+    at: float
+    account: str
+    order_id: str
+    status: Status
 
 
 @dataclass(slots=True)
@@ -47,6 +62,10 @@ class Plan:
     outages: list[tuple[float, float]] = field(default_factory=list)  #: the database is away: (second, seconds)
     clock_steps: list[tuple[float, float]] = field(default_factory=list)  #: the database's clock: (second, by seconds)
     stops: list[float] = field(default_factory=list)  #: a worker is told to stop
+    locks: list[tuple[float, float]] = field(default_factory=list)  #: an outsider holds the one lock: (second, seconds)
+    webs: int = 0
+    stories: dict[str, Story] = field(default_factory=dict)  #: how payments are told, by order
+    marks: dict[str, Mark] = field(default_factory=dict)  #: by the operator's name
 
     @property
     def faults(self) -> frozenset[str]:
@@ -71,7 +90,36 @@ def make_plan(seed: int, profile: str | None = None) -> Plan:
         plan.clock_steps += _steps(dice)
     if "stop" in plan.faults and dice.random() < 0.5:
         plan.stops.append(dice.uniform(0.2, 6))
+    others = Random(f"others {seed}")  # dice of their own: what was there before is as it was
+    if "locks" in plan.faults and others.random() < 0.4:
+        plan.locks.append((others.uniform(0.1, 15), others.choice((2.0, 8.0, 18.0))))
+    if "callbacks" in plan.faults:
+        plan.webs = others.choice((1, 2))
+        _add_stories(plan, others)
     return plan
+
+
+def _add_stories(plan: Plan, dice: Random) -> None:
+    """How each of Nebulox's payments is told, and what people say of some orders."""
+    for number, (order_id, account) in enumerate(plan.orders.items()):
+        if account == "nebulox":
+            kind = dice.choice((*TRUTHFUL, *TRUTHFUL, *FALSE))
+            look_ups: LookUps = dice.choice(LOOK_UPS) if kind in TRUTHFUL else "honest"
+            wait = dice.uniform(15, 50) if kind == "late" else dice.random() * 2
+            plan.stories[order_id] = Story(kind, look_ups, wait, dice.uniform(0.5, 12))
+            plan.fates[order_id] = _told_fate(kind, dice)
+        if dice.random() < 0.15:
+            status = dice.choice((Status.PAID, Status.PAID, Status.FAILED, Status.CANCELLED, Status.REFUNDED))
+            plan.marks[f"operator{number + 1}"] = Mark(dice.uniform(0.5, 40), account, order_id, status)
+
+
+def _told_fate(kind: str, dice: Random) -> Fate:
+    if kind == "early":
+        return Fate(paid_after=0.0)
+    if kind in FALSE and kind != "lost":
+        return Fate()
+    late = dice.random() < 0.2
+    return Fate(paid_after=LIFETIME_SECONDS + dice.uniform(2, 15) if late else dice.uniform(0.5, 20))
 
 
 def _steps(dice: Random) -> list[tuple[float, float]]:
@@ -82,7 +130,8 @@ def _steps(dice: Random) -> list[tuple[float, float]]:
 
 
 def _add_order(plan: Plan, dice: Random, order_id: str) -> None:
-    account = dice.choice((*ACCOUNTS, *plan.orders.values(), *plan.orders.values()))
+    accounts = MOSTLY_NEBULOX if "callbacks" in plan.faults else ACCOUNTS
+    account = dice.choice((*accounts, *plan.orders.values(), *plan.orders.values()))
     at = dice.choice((0.0, dice.random() * 0.2, dice.random() * 0.4, dice.random() * 3))
     plan.orders[order_id] = account
     plan.fates[order_id] = _fate(dice)

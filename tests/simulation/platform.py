@@ -23,6 +23,7 @@ from workers.engine import Pump
 
 pump = sys.modules[Pump.__module__]
 publish = import_module("workers.stages.publish")
+callbacks = import_module("workers.web.callbacks")
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def standing_on(loop: Loop, seed: int, errors: list[str]) -> Iterator[None]:
     before, chance = structlog.get_config(), random.getstate()
     with ExitStack() as stack:
         stack.enter_context(patch.object(time, "monotonic", loop.time))
+        stack.enter_context(patch.object(callbacks, "perf_counter", loop.time))
         stack.enter_context(patch.object(time, "clock_gettime", lambda _: loop.time()))
         stack.enter_context(patch.object(uuid_utils, "uuid7", lambda: SimpleNamespace(hex=f"{next(count):032x}")))
         stack.enter_context(patch.object(secrets, "token_hex", lambda size=8: f"{next(count):0{2 * size}x}"))

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.simulation import callback_mutations  # noqa: F401 - adds its own
 from tests.simulation.history import explore, run_history
 from tests.simulation.mutations import MUTATIONS
 

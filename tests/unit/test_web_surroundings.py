@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 
 import httpx
 import pytest
@@ -128,3 +130,32 @@ def test_what_is_not_there_is_said_as_a_problem():
     assert asyncio.run(ask(application, "GET", "/echo")).status_code == 405
     # A path that somebody made up is no label of a metric.
     assert "nowhere" not in asyncio.run(ask(application, "GET", "/metrics")).text
+
+
+def test_an_answer_that_came_while_the_loop_was_held_up_is_the_answer():
+    async def ask_late():
+        threads = StoreThreads()
+        answered = threading.Event()
+
+        def answer():
+            answered.set()
+            return "kept"
+
+        async def hold_up():
+            assert answered.wait(30)
+            time.sleep(0.05)  # noqa: ASYNC251 - longer than the time that the answer may take
+
+        held_up = asyncio.create_task(hold_up())
+        found = await threads.run(answer, seconds=0.01)
+        await held_up
+        return found
+
+    assert asyncio.run(ask_late()) == "kept"
+
+
+def test_a_time_out_of_the_call_itself_is_told_as_such():
+    def time_out():
+        raise TimeoutError("the call's own")
+
+    with pytest.raises(TimeoutError, match="the call's own"):
+        asyncio.run(StoreThreads().run(time_out, seconds=30))

@@ -40,8 +40,8 @@ class StoreThreads:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(call)
         except TimeoutError:
-            if call.done():
-                raise
+            if call.done():  # the loop was held up for longer, and the answer is there; or the time-out is the call's
+                return call.result()
             raise Overloaded(f"no answer within {seconds:g} s") from None
 
     def close(self) -> None:
