@@ -27,6 +27,7 @@ STOP_SECONDS = 60  #: for what is under way when the time is up
 def main() -> int:
     """0: there is a score, whatever it is."""
     options = _options()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and mutmut would inherit that
     if not options.go_on:
         shutil.rmtree(WORK, ignore_errors=True)
     ends_at = time.monotonic() + options.minutes * 60
