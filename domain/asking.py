@@ -18,6 +18,11 @@ class Asked(Protocol):
         """JSON list of what callbacks brought, oldest first."""
         ...
 
+    @property
+    def twins(self) -> str | None:
+        """JSON list of the provider's ids of other invoices that repeated creates made for the order."""
+        ...
+
 
 class Asking(Protocol):
     """How a provider is asked: its adapter says so, and an account's policy repeats it."""
@@ -34,15 +39,17 @@ class Known:
 
     provider_ref: str | None
     asked_by: str | None
+    twins: str | None = None
 
 
 def asks_by(invoice: Asked, provider: Asking) -> list[str]:
-    """What the provider is asked by: its own id of the invoice, or what callbacks brought. Empty: it can't be asked."""
+    """What the provider is asked by: its own ids of the invoice and of its twins, or what callbacks brought. Empty: it
+    can't be asked."""
     if not provider.can_be_asked:
         return []
     if provider.asked_by_reference:
         return references_of(invoice)
-    return [invoice.provider_ref] if invoice.provider_ref else []
+    return [invoice.provider_ref, *twins_of(invoice)] if invoice.provider_ref else []
 
 
 def can_be_asked(invoice: Asked, provider: Asking) -> bool:
@@ -58,3 +65,8 @@ def waits_for_callback(invoice: Asked, provider: Asking) -> bool:
 def references_of(invoice: Asked) -> list[str]:
     """What callbacks brought to ask the provider by, oldest first."""
     return [str(reference) for reference in read_json(invoice.asked_by)] if invoice.asked_by else []
+
+
+def twins_of(invoice: Asked) -> list[str]:
+    """The provider's ids of other invoices of the order: a payment to one of them pays it too."""
+    return [str(reference) for reference in read_json(invoice.twins)] if invoice.twins else []

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from domain.echo import echoes
 from domain.evidence import CalledBack, Seen
+from domain.exact_json import read_json
 from domain.status import Status
 
 #: Waits between looks while a callback says more than the look-ups do; after the last one the account's own poll.
@@ -48,6 +49,7 @@ class Asked(Protocol):
     pay_amount: Decimal | None
     pay_currency: str | None
     doubts: int
+    twins: str | None
 
 
 class Claim(Protocol):
@@ -78,8 +80,9 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
     if seen.order_id is not None and not echoes(asked.order_id, seen.order_id):
         return f"order: the answer is about the order {seen.order_id!r}"
     if theirs is not None and ours is not None and theirs != ours:
+        is_known = asked.twins is not None and theirs in read_json(asked.twins)
         is_twin = asked.doubts > 0 and seen.order_id is not None and seen.price is not None
-        if not is_twin:
+        if not (is_known or is_twin):
             return f"reference: the answer is about {theirs}, another invoice of the provider"
     if _differ(asked.price, seen.price):
         return f"price: the answer's is {seen.price}"

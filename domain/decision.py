@@ -41,6 +41,11 @@ class InvoiceView(Protocol):
     first_open: int
     create_tries: int
     doubts: int
+    doubted_at: datetime | None  #: when the last of them was counted
+    searches: int | None  #: since then, that found nothing
+    search_failures: int | None  #: in a row
+    sought: int | None  #: so many doubts are searched for: equal to ``doubts``, the create may be called again
+    twins: str | None  #: JSON list: references of other invoices that repeated creates made for the order
     quiet_polls: int
     order_id: str
     price: Decimal | None
@@ -73,6 +78,7 @@ class Policy:
     can_be_asked: bool
     #: The provider is asked by a reference that only a callback brings (Nebulox), not by its own id.
     asked_by_reference: bool = False
+    searchable: bool = False  #: the provider can be searched for an order whose create's answer was lost
     callback_grace_minutes: Decimal = Decimal(5)
     underpaid_tolerance_percent: Decimal = Decimal(0)
     late_payment: Literal["settle", "hold"] = "settle"

@@ -20,6 +20,7 @@ class Source(StrEnum):
     SHOP = "shop"
     OPERATOR = "operator"
     CLOCK = "clock"
+    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +206,35 @@ class RecheckRequested(Said):
     by: str
 
 
-#: What a create may bring, and what a look-up may bring.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Created):
+    """A search by our order id found what a create has made whose answer was lost."""
+
+    source = Source.SEARCH
+
+    twins: str | None = None  #: JSON list: references of the order's other invoices, made by repeated creates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFound(Evidence):
+    """A search that saw all it had to see did not find the order. Right after a create that is no proof: lists lag."""
+
+    source = Source.SEARCH
+
+    after_lost: bool = False  #: an earlier search's worker was lost; it may have run another release, and created
+    lapsed: str | None = None  #: JSON list: references of the order's invoices that are over, unpaid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFailed(Said):
+    """A search that proves nothing: no answer, one that can't be read, or an invoice that may or may not be ours."""
+
+    source = Source.SEARCH
+
+    retry_after_seconds: float | None = None
+
+
+#: What a create, a look-up and a search may bring.
 CreateAnswer = Created | OrderRefused | CredentialsRefused | ProviderRefused | Unreachable | InDoubt | RateLimited
 LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable
+SearchAnswer = Found | NotFound | SearchFailed | CredentialsRefused | RateLimited

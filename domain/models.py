@@ -128,6 +128,11 @@ class Invoice(SQLModel, table=True):
     #: Calls that were certainly not received, in a row; below 0: that the provider put off (429), in a row.
     create_tries: int = Field(default=0)
     doubts: int = Field(default=0)  #: calls whose answer was lost
+    doubted_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when the last of them was counted
+    searches: int | None = Field(default=None)  #: for what that call made: so many found nothing
+    search_failures: int | None = Field(default=None)  #: in a row
+    sought: int | None = Field(default=None)  #: equal to ``doubts``: nothing was found, it may be created again
+    twins: str | None = Field(default=None, sa_type=Text)  #: JSON list: what other calls of ours made for the order
     quiet_polls: int = Field(default=0)  #: look-ups in a row that brought nothing new
     evidence_digest: str | None = Field(default=None, sa_type=String(64))  #: of the last evidence kept
     asked_by: str | None = Field(default=None, sa_type=Text)  #: JSON list: what callbacks brought to ask by

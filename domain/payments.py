@@ -39,6 +39,7 @@ class Payable(Protocol):
     pay_amount: Decimal | None
     pay_currency: str | None
     doubts: int
+    twins: str | None
     called_status: str | None
 
 

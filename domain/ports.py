@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 from domain.account import Account
-from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer
+from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer, SearchAnswer
 from domain.order import Order
 
 
@@ -46,6 +46,10 @@ class SignedSample:
     headers: tuple[tuple[str, str], ...]
 
 
+#: Waits until the account's limits allow one more call. The first call of what is asked for is paid for already.
+NextCall = Callable[[], Awaitable[None]]
+
+
 class Provider(Protocol):
     """One payment provider. Adapters are stateless: they build a request, read the answer, set no status."""
 
@@ -66,6 +70,19 @@ class Provider(Protocol):
         """Ask for the state of invoices; an answer for each ref asked. Never raises.
 
         By ``provider_ref``; where ``asked_by_reference``, by what callbacks brought.
+        """
+        ...
+
+    def can_search(self, account: Account) -> bool:
+        """Whether ``find`` can tell: the account's orders can be searched, and what is found echoes our order id."""
+        ...
+
+    async def find(
+        self, request: CreateRequest, account: Account, since: datetime, next_call: NextCall
+    ) -> SearchAnswer:
+        """Look for what a create of this order may have made after ``since``; ask ``next_call`` before a further call.
+
+        Never raises but for cancellation. NotFound only where all that was made since was seen.
         """
         ...
 

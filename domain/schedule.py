@@ -67,6 +67,15 @@ TRIES_BEFORE_FALLBACK = 2
 #: for an operator: a provider that loses every answer must not be made to bill the same order for ever.
 DOUBT_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0)
 
+#: Waits before each search for an order in doubt, at a provider that can be searched; the last repeats.
+SEARCH_SECONDS = (5.0, 15.0, 40.0, 120.0, 600.0)
+
+#: Seconds after the last call within which a search that finds nothing proves nothing: a provider's list may lag.
+SEARCH_GRACE_SECONDS = 60.0
+
+#: Waits after a search that failed. When the last is used up too, ``on_doubt`` decides as if there were no search.
+SEARCH_RETRY_SECONDS = (5.0, 10.0, 30.0, 60.0, 120.0)
+
 #: Waits between the probes of an account whose credentials were refused; the last repeats.
 PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
 

@@ -183,6 +183,7 @@ def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) 
         monitor_minutes=settings.monitor_minutes,
         can_be_asked=PROVIDERS[account.provider].can_be_asked,
         asked_by_reference=PROVIDERS[account.provider].asked_by_reference,
+        searchable=PROVIDERS[account.provider].can_search(account),
         callback_grace_minutes=account.callback_grace_minutes,
         late_payment=account.late_payment,
         look_ups_per_second=account.look_ups_per_second,

@@ -122,10 +122,21 @@ def in_doubt(case: Case, evidence: InDoubt) -> Decision:
     if case.status not in UNMADE:
         return not_seen(case, evidence)
     doubts = case.invoice.doubts + 1
+    changes: dict[str, Any] = {"doubts": doubts, "refused_since": None}
+    if case.policy.searchable:
+        return _look_for_it(case, evidence, changes)
     repeat = case.policy.on_doubt == "retry" and doubts <= len(schedule.DOUBT_RETRY_SECONDS)
     due = case.after(schedule.step(schedule.DOUBT_RETRY_SECONDS, doubts)) if repeat else None
-    changes: dict[str, Any] = {"doubts": doubts, "refused_since": None}
     agenda: Agenda = {Stage.CREATE: None if past_create_before(case) else due, Stage.CLOCK: None}
+    if case.status is Status.IN_DOUBT:
+        return Decision("noted", changes, agenda=agenda)
+    return move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
+
+
+def _look_for_it(case: Case, evidence: InDoubt, changes: dict[str, Any]) -> Decision:
+    """The provider is searched before anything else is decided, whatever ``on_doubt`` says: a search makes nothing."""
+    changes |= {"doubted_at": case.now, "searches": 0, "search_failures": 0}
+    agenda: Agenda = {Stage.CREATE: case.after(schedule.SEARCH_SECONDS[0]), Stage.CLOCK: None}
     if case.status is Status.IN_DOUBT:
         return Decision("noted", changes, agenda=agenda)
     return move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
@@ -153,4 +164,5 @@ def _pass_on(case: Case, why: str) -> Decision | None:
 def retry_requested(case: Case, evidence: RetryRequested) -> Decision:
     if case.status is not Status.IN_DOUBT:
         return Decision("ignored")
-    return Decision("noted", {"doubts": 0}, agenda={Stage.CREATE: case.now})
+    again = {"doubts": 0, "sought": None, "search_failures": 0}
+    return Decision("noted", again, agenda={Stage.CREATE: case.now})

@@ -16,13 +16,16 @@ from domain.evidence import (
     Created,
     CredentialsRefused,
     Evidence,
+    Found,
     InDoubt,
     Marked,
+    NotFound,
     OrderRefused,
     ProviderRefused,
     RateLimited,
     RecheckRequested,
     RetryRequested,
+    SearchFailed,
     Seen,
     Unreachable,
     Unreadable,
@@ -33,6 +36,7 @@ from domain.lifecycle.clock import clock_ran_out
 from domain.lifecycle.creates import account_refused, again_later, created, in_doubt, order_refused, retry_requested
 from domain.lifecycle.look_ups import not_seen, seen
 from domain.lifecycle.people import cancel_requested, marked, recheck_requested
+from domain.lifecycle.searches import found, not_found, search_failed
 from domain.sequence import next_sequence
 from domain.status import SILENT, Status
 
@@ -87,6 +91,9 @@ _JUDGES: dict[type[Evidence], Callable[[Case, Any], Decision]] = {
     Unreachable: again_later,
     RateLimited: again_later,
     InDoubt: in_doubt,
+    Found: found,
+    NotFound: not_found,
+    SearchFailed: search_failed,
     Unreadable: not_seen,
     Seen: seen,
     CalledBack: called_back,

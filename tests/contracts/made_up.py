@@ -44,6 +44,7 @@ from workers.embedded.sandbox.stand_in import StandIn
 from workers.providers.answer import Answer, Failure, doubt, one_line, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, MAX_WORD, read_amount, read_currency, read_epoch, read_single, read_text
+from workers.providers.found import Unsearchable
 from workers.providers.refusal import Refusals, read_create, read_refused_account
 
 NAME = "made_up"
@@ -61,7 +62,7 @@ REFUSALS = Refusals(key_statuses=frozenset({401, 403}), is_own=lambda payload: p
 # ------------------------------------------------------------------------------------------------ the adapter
 
 
-class MadeUp:
+class MadeUp(Unsearchable):
     """Makes an invoice for a price, gives an address and an expiry, calls back, and is asked by its own id."""
 
     name = NAME

@@ -42,6 +42,7 @@ policies = st.builds(
     hold_refused_minutes=st.sampled_from([Decimal(0), Decimal(10)]),
     monitor_minutes=st.sampled_from([Decimal(0), Decimal(5), Decimal(1440)]),
     can_be_asked=st.booleans(),
+    searchable=st.booleans(),
     late_payment=st.sampled_from(["settle", "hold"]),
 )
 waits = st.none() | st.sampled_from([-1.0, 0.0, 2.5, 1e9, float("inf"), float("nan")])
@@ -84,12 +85,18 @@ marks = st.builds(
 )
 clock = st.builds(ClockRanOut, in_call=st.booleans())
 
+searches = st.one_of(
+    st.builds(said.Found, provider_ref=st.sampled_from(["110816020", "twin"]), twins=st.none() | st.just('["third"]')),
+    st.builds(said.NotFound, after_lost=st.booleans()),
+    st.builds(said.SearchFailed, reason=st.just("no list"), retry_after_seconds=waits),
+)
+
 #: What may come under a lease of each stage, and without one: callbacks, wishes, answers of leases that were lost.
 BROUGHT: dict[Stage | None, st.SearchStrategy[Evidence]] = {
-    Stage.CREATE: created() | refusals | limited,
+    Stage.CREATE: created() | refusals | limited | searches,
     Stage.CHECK: seen | unreadable | limited | refusals.filter(lambda e: not isinstance(e, said.OrderRefused)),
     Stage.CLOCK: clock,
-    None: created() | refusals | limited | seen | unreadable | wishes | marks,
+    None: created() | refusals | limited | searches | seen | unreadable | wishes | marks,
 }
 
 
@@ -123,8 +130,7 @@ def test_no_history_breaks_the_rules(policy, create_before, history):
 
 
 def asked_at(evidence: Evidence, world: World, asked: float | None) -> Evidence:
-    fields = {field.name: getattr(evidence, field.name) for field in dataclasses.fields(evidence)}
-    return type(evidence)(**(fields | {"asked_at": None if asked is None else world.now - timedelta(seconds=asked)}))
+    return dataclasses.replace(evidence, asked_at=None if asked is None else world.now - timedelta(seconds=asked))
 
 
 def check_move(before: dict[str, Any], decision: Decision, world: World) -> None:

@@ -46,6 +46,7 @@ class Counting:
     """A provider that makes every invoice."""
 
     can_be_asked = False
+    can_search = staticmethod(lambda _account: False)
 
     def __init__(self):
         self.calls = 0
@@ -121,6 +122,7 @@ class Firewall:
     """Something in front of a provider that turns the orders named away, and makes the others' invoices."""
 
     can_be_asked = False
+    can_search = staticmethod(lambda _account: False)
 
     def __init__(self, *turned_away):
         self.turned_away = set(turned_away)
@@ -168,6 +170,7 @@ class Skewed:
     """A provider whose clock shows another time by so many seconds."""
 
     can_be_asked = True
+    can_search = staticmethod(lambda _account: False)
 
     def __init__(self, *offsets):
         self.offsets = list(offsets)

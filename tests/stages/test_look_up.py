@@ -41,6 +41,7 @@ class Provider:
 
     can_be_asked = True
     asked_by_reference = False
+    can_search = staticmethod(lambda _account: False)
 
     def __init__(self, answer: Callable[[], Evidence]) -> None:
         self._answer = answer
@@ -77,7 +78,7 @@ async def look_up(work: Work, *refs: str | None) -> list[Evidence]:
     items = [
         (
             Claim(Stage.CHECK, "shop", f"inv_{number}", "t", False, datetime.now(UTC), lease_clock() + 60),
-            SimpleNamespace(id=f"inv_{number}", provider_ref=ref),
+            SimpleNamespace(id=f"inv_{number}", provider_ref=ref, twins=None),
         )
         for number, ref in enumerate(refs)
     ]

@@ -49,7 +49,7 @@ class Rows:
 
     def _row(self, claim: Claim, number: int) -> tuple[Claim, Any]:
         refs = ", ".join(f'"{number}-{part}"' for part in range(self.references))
-        return claim, SimpleNamespace(id=claim.subject, provider_ref=f"{number}", asked_by=f"[{refs}]")
+        return claim, SimpleNamespace(id=claim.subject, provider_ref=f"{number}", twins=None, asked_by=f"[{refs}]")
 
     def put_back(self, claims: Sequence[Claim]) -> None:
         self.put += [claim.subject for claim in claims]

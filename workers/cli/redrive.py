@@ -66,7 +66,8 @@ def _tell(as_json: bool, told: dict[str, Any]) -> None:
 def doubt(names: tuple[str, ...], everything: bool, reason: str | None, by: str | None, as_json: bool) -> int:
     """Create invoices in doubt again.
 
-    The provider may have made the invoice the first time: look there before, the customer must not get two addresses.
+    The provider may have made the invoice the first time. One that can be searched by our order id is searched once
+    more first; at others look there yourself before, the customer must not get two addresses.
     """
     _require_choice(names, everything)
     from workers.store.operate.invoices import create_all_again

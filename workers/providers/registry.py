@@ -29,6 +29,11 @@ class Adapter(Provider, Protocol):
         ...
 
     @staticmethod
+    def can_search(account: Account) -> bool:
+        """Whether ``find`` can tell: the account's orders can be searched, and what is found echoes our order id."""
+        ...
+
+    @staticmethod
     def sample_callback(account: Account) -> SignedSample | None:
         """A signed callback that matches nothing and is not kept; None where the provider sends none."""
         ...

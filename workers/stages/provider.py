@@ -21,14 +21,17 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    NotFound,
     ProviderRefused,
     RateLimited,
     Said,
+    SearchFailed,
     Seen,
     Unreachable,
     Unreadable,
 )
 from domain.exact_json import read_json
+from domain.lifecycle import is_to_be_sought
 from domain.looks import account_of
 from domain.ports import CreateRequest, ListReader, Provider
 from domain.provider_clock import settle_times
@@ -39,6 +42,7 @@ from workers.engine import Slots, Work, first_line
 from workers.providers.call import counting_calls
 from workers.stages.judging import judge, judge_and_take
 from workers.stages.look_ups import Turn, Turns
+from workers.stages.search import as_search, search
 from workers.store.agenda import Claim, lease_clock
 from workers.store.database import UNAVAILABLE
 from workers.store.judging import Judgement
@@ -154,34 +158,46 @@ class ProviderStages:
             log.info("create.answer_found", kind=type(kept.evidence).__name__)
             return [Judgement(claim.subject, kept.evidence, claim, kept.token)]
         evidence = await self._evidence_of_create(claim, invoice, account)
-        # Without a time: what a late create brings of an invoice that another call made is no look at its payment.
-        return [Judgement(claim.subject, dataclasses.replace(evidence, asked_at=None), claim)]
+        if not isinstance(evidence, NotFound):
+            # Without a time: what a late create brings of an invoice that another call made is no look at its payment.
+            evidence = dataclasses.replace(evidence, asked_at=None)
+        return [Judgement(claim.subject, evidence, claim)]
 
     async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
             return ClockRanOut()  # nothing to make any more: judged, it completes the row and changes nothing
-        if claim.lost:
-            # A second call would perhaps bill twice: what the lost one did is for the policy to judge.
-            return InDoubt(reason="the worker that made the call was lost before it could keep the answer")
-        if invoice.create_before is not None and invoice.create_before <= claim.claimed_at:
-            if invoice.status == Status.QUEUED:
-                return ClockRanOut()
-            return InDoubt(reason="create_before has passed")
+        provider = self._providers[account.provider]
+        sought = provider.can_search(account) and is_to_be_sought(invoice)
+        if not sought and (ended := _ends_without_a_call(claim, invoice)) is not None:
+            return ended
         refused = self._refused.get(account.name)
         if refused is not None and refused[0] > time.monotonic():
             return dataclasses.replace(refused[1], raw=None)
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
             # By the time its answer is kept another worker may have counted it as lost, and called again.
             return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
-        evidence: Evidence = await self._providers[account.provider].create(_request(invoice), account)
-        self._learn(account.name, evidence, invoice.id)
+        evidence: Evidence
+        if sought:
+            evidence = await search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
+        else:
+            evidence = await provider.create(_request(invoice), account)
+        if not isinstance(evidence, SearchFailed):
+            self._learn(account.name, evidence, invoice.id)
         if isinstance(evidence, Created):
             # A repeat may be answered with what an earlier call made: any time since the order came is right then.
-            asked_at = claim.claimed_at if invoice.doubts == 0 else invoice.created_at
+            asked_at = claim.claimed_at if invoice.doubts == 0 and not sought else invoice.created_at
             passed = max(lease_clock() - (claim.over_at - self._lease(account.name, 1)), 0.0)
             evidence = settle_times(evidence, asked_at, claim.claimed_at + timedelta(seconds=passed))
             self._tell_clock(account.name, evidence.clock_off_seconds)
-        return evidence
+        return as_search(evidence) if sought else evidence
+
+    async def _next_call(self, account: str) -> None:
+        """Wait until the account's limits allow one more call."""
+        while True:
+            granted, wait_seconds = await self._admit(account, 1, self._rate.take)
+            if granted:
+                return
+            await asyncio.sleep(wait_seconds)
 
     def _tell_clock(self, account: str, seconds: int | None) -> None:
         """Once when a provider's clock is found off, once when it agrees again."""
@@ -257,6 +273,16 @@ class ProviderStages:
         """What an invoice of this account is asked by."""
         provider = self._providers[self._accounts[lane].provider]
         return lambda invoice: asks_by(invoice, provider)
+
+
+def _ends_without_a_call(claim: Claim, invoice: Any) -> Evidence | None:
+    """What is known of a create that is better not called any more; None: it is called."""
+    if claim.lost:
+        # A second call would perhaps bill twice: what the lost one did is for the policy to judge.
+        return InDoubt(reason="the worker that made the call was lost before it could keep the answer")
+    if invoice.create_before is not None and invoice.create_before <= claim.claimed_at:
+        return ClockRanOut() if invoice.status == Status.QUEUED else InDoubt(reason="create_before has passed")
+    return None
 
 
 def _name(judgement: Judgement) -> Mapping[str, Any]:

@@ -105,13 +105,9 @@ def _renewal(dialect: str) -> Any:
 
 def _write(evidence: Evidence) -> str:
     """Without what was not said: a release that does not know such a field reads the rest."""
-    fields = {
-        field.name: getattr(evidence, field.name) for field in dataclasses.fields(evidence) if field.name != "raw"
-    }
-    unsaid = {field.name for field in dataclasses.fields(evidence) if field.default is None}
-    return write_json(
-        {name: _plain(value) for name, value in fields.items() if value is not None or name not in unsaid}
-    )
+    told = {field.name: getattr(evidence, field.name) for field in dataclasses.fields(evidence) if field.name != "raw"}
+    unsaid = {field.name for field in dataclasses.fields(evidence) if getattr(evidence, field.name) == field.default}
+    return write_json({name: _plain(value) for name, value in told.items() if name not in unsaid})
 
 
 def _plain(value: Any) -> Any:

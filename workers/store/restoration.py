@@ -102,12 +102,16 @@ def _known_until(connection: Connection) -> datetime | None:
 
 
 def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> list[Any]:
-    """Queued ones; and those in doubt that somebody told to be created again where doubt is held: perhaps they were.
+    """Queued ones; and those in doubt that may have been created again since: where somebody told so and doubt is held,
+    or where a search had found nothing.
 
     Not those that are parked: taken up again, they count as lost calls anyway.
     """
     found = (
-        select(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.status, INVOICE.c.create_before)
+        select(
+            *(INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.status, INVOICE.c.create_before),
+            *(INVOICE.c.doubts, INVOICE.c.sought),
+        )
         .join(AGENDA, (AGENDA.c.stage == Stage.CREATE.value) & (AGENDA.c.subject == INVOICE.c.id))
         .where(INVOICE.c.status.in_((Status.QUEUED.value, Status.IN_DOUBT.value)), AGENDA.c.due_at.is_not(None))
         .order_by(INVOICE.c.id)
@@ -115,7 +119,7 @@ def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> li
     return [
         row
         for row in connection.execute(found)
-        if row.status == Status.QUEUED or policy_of(row.provider_account).on_doubt == "hold"
+        if row.status == Status.QUEUED or row.sought == row.doubts or policy_of(row.provider_account).on_doubt == "hold"
     ]
 
 

@@ -50,6 +50,8 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
 
 
 def _tell_doubts(doubts: Doubts, now: datetime, config: Settings) -> Finding:
+    from workers.providers.registry import PROVIDERS
+
     held = doubts.invoices - doubts.repeated
     parts = [
         f"{counted(doubts.invoices, 'invoice is', 'invoices are')} in doubt, the oldest for {ago(doubts.since, now)}: "
@@ -57,7 +59,10 @@ def _tell_doubts(doubts: Doubts, now: datetime, config: Settings) -> Finding:
         f"on_doubt is {config.accounts[doubts.account].on_doubt}",
     ]
     if doubts.repeated:
-        parts.append(f"{doubts.repeated} will be created again, next {_when(doubts.next_repeat_at, now)}")
+        account = config.accounts[doubts.account]
+        searched = "looked for at the provider, and created again where it is not there and on_doubt allows it"
+        what = searched if PROVIDERS[account.provider].can_search(account) else "created again"
+        parts.append(f"{doubts.repeated} will be {what}, next {_when(doubts.next_repeat_at, now)}")
     if held:
         wait = "waits" if held == 1 else "wait"
         parts.append(f"{held} {wait} for you: look them up at the provider, then `invoices redrive doubt ID`")

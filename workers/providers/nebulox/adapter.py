@@ -19,6 +19,7 @@ from domain.ports import CreateRequest, SignedSample
 from workers.providers.answer import Answer, doubt, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
+from workers.providers.found import Unsearchable
 from workers.providers.nebulox.callbacks import is_signed, read_callback, sample_callback
 from workers.providers.nebulox.refusals import REFUSALS
 from workers.providers.nebulox.verify import verify
@@ -32,7 +33,7 @@ PAY_CURRENCIES = ("BTC", "LTC", "ETH", "USDT", "TRX", "DOGE")
 NETWORKS = ("Bitcoin", "Litecoin", "Tron", "Dogecoin")
 
 
-class Nebulox:
+class Nebulox(Unsearchable):
     """The adapter: builds requests, reads answers, keeps nothing."""
 
     name = "nebulox"

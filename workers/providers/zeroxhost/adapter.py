@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from domain.account import Account
-from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer, OrderRefused, Unreadable
+from domain.evidence import (
+    CalledBack,
+    CreateAnswer,
+    LookUpAnswer,
+    OrderRefused,
+    SearchAnswer,
+    SearchFailed,
+    Unreadable,
+)
 from domain.exact_json import write_json
 from domain.order import Order, OrderError
-from domain.ports import CreateRequest
+from domain.ports import CreateRequest, NextCall
 from workers.providers.call import Call
 from workers.providers.refusal import read_create
 from workers.providers.zeroxhost.body import PROFILES, write_body
@@ -20,6 +29,7 @@ from workers.providers.zeroxhost.created import read_made
 from workers.providers.zeroxhost.key import headers_of, secrets_of
 from workers.providers.zeroxhost.look_up import FEW, MAX_PAGES, MAX_SINGLES, Inquiry
 from workers.providers.zeroxhost.refusals import REFUSALS
+from workers.providers.zeroxhost.search import Search
 
 CREATE_PATH = "/API/invoice"
 
@@ -80,6 +90,24 @@ class ZeroxHost:
     @staticmethod
     def sample_callback(account: Account) -> None:
         """None: see ``verify_callback``."""
+
+    @staticmethod
+    def can_search(account: Account) -> bool:
+        """Only in profile ``order``: in the other a row of the list carries nothing of ours."""
+        return account.profile == "order"
+
+    async def find(
+        self, request: CreateRequest, account: Account, since: datetime, next_call: NextCall
+    ) -> SearchAnswer:
+        """Look through the list, newest first, back to ``since``; all of it within one ``timeout_seconds``."""
+        try:
+            body = write_body(request, account)
+        except OrderError as error:  # the account's profile was changed since the order came in
+            return SearchFailed(reason=str(error))
+        if not self.can_search(account):
+            return SearchFailed(reason="the account's profile sends no order id to search by")
+        inquiry = Inquiry(self._call, account, self._unknown_words)
+        return await Search(inquiry, request.invoice_id, body, since).run(next_call)
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
         """An answer for each ref, all of it within one ``timeout_seconds`` of the account."""

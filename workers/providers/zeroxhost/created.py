@@ -47,19 +47,25 @@ def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer
     data = read_single(payload.get("data"))
     if data is None:
         return doubt(answer, "the answer holds no invoice", read_message(payload))
+    unusable = name_unusable(data)
+    if unusable:
+        return doubt(answer, f"the answer's invoice has no usable {unusable}")
+    return build_created(answer, data, invoice_id, sent)
+
+
+def name_unusable(data: Mapping[str, Any]) -> str:
+    """What an invoice has to have and this one lacks, or has in no form that can be used; empty: nothing."""
     needed = {
         "track_id": read_text(data.get("track_id"), MAX_REF),
         "address": read_text(data.get("address"), MAX_ADDRESS),
         "pay_amount": read_amount(data.get("pay_amount")),
         "pay_currency": read_currency(data.get("pay_currency"), MAX_WORD),
     }
-    unusable = [name for name, value in needed.items() if value is None]
-    if unusable:
-        return doubt(answer, f"the answer's invoice has no usable {', '.join(unusable)}")
-    return _build_created(answer, data, invoice_id, sent)
+    return ", ".join(name for name, value in needed.items() if value is None)
 
 
-def _build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str, sent: str | None) -> Created:
+def build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str, sent: str | None) -> Created:
+    """Of usable ``data``: an answer's, or a row's of the list."""
     told = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
     return Created(

@@ -14,7 +14,7 @@ import structlog
 
 from domain.account import Account
 from domain.echo import names
-from domain.evidence import LookUpAnswer, Seen, Unreachable, Unreadable
+from domain.evidence import CredentialsRefused, LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
 from domain.exact_json import write_json
 from domain.status import Status
 from domain.transaction import looks_like_transaction
@@ -52,7 +52,7 @@ class Inquiry:
 
     async def ask(self, ref: str) -> LookUpAnswer:
         """The documented look-up of a single invoice."""
-        outcome = await self._get(LOOK_UP_PATH, track_id=ref)
+        outcome = await self.get(LOOK_UP_PATH, track_id=ref)
         if not isinstance(outcome, Answer):
             return outcome
         payload = outcome.json()
@@ -64,7 +64,7 @@ class Inquiry:
             return _unreadable(outcome, "the answer does not say which invoice it is about")
         if not names(ref, row["track_id"]):
             return _unreadable(outcome, "the answer is about another invoice")
-        return self._read_row(row, outcome)
+        return self.read_row(row, outcome)
 
     async def search_list(
         self, wanted: Sequence[str], pages: int = MAX_PAGES, *, while_it_helps: bool = False
@@ -78,14 +78,14 @@ class Inquiry:
         missing, answers, first_size = set(wanted), dict[str, LookUpAnswer](), 0
         for page in range(1, pages + 1):
             self.pages, known = page, len(answers)
-            outcome = await self._get(LIST_PATH, per_page=PER_PAGE, page=page)
+            outcome = await self.get(LIST_PATH, per_page=PER_PAGE, page=page)
             if not isinstance(outcome, Answer):
                 return answers | dict.fromkeys(missing, outcome)
             rows = _read_rows(outcome)
             for row in rows:
                 ref = read_text(row.get("track_id"), MAX_REF)
                 if ref in missing:
-                    answers[ref] = self._read_row(row, outcome)
+                    answers[ref] = self.read_row(row, outcome)
                     missing.remove(ref)
             # The provider may cap a page below what was asked for: short means shorter than its first one.
             first_size = first_size or len(rows)
@@ -93,7 +93,7 @@ class Inquiry:
                 break
         return answers
 
-    async def _get(self, path: str, **query: Any) -> Answer | LookUpAnswer:
+    async def get(self, path: str, **query: Any) -> Answer | CredentialsRefused | RateLimited | Unreachable:
         """An answer to read, or what is to be said for every invoice asked about.
 
         A look-up may always be repeated, so a lost answer and a 5xx count as unreachable here.
@@ -115,9 +115,9 @@ class Inquiry:
             return Unreachable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
         return read_refused_account(outcome, REFUSALS) or outcome
 
-    def _read_row(self, row: Mapping[str, Any], answer: Answer) -> LookUpAnswer:
-        # Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded.
-        raw = answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
+    def read_row(self, row: Mapping[str, Any], answer: Answer) -> LookUpAnswer:
+        """What a row says of its invoice's payment."""
+        raw = keep_row(row, answer)
         word = row.get("status")
         if not isinstance(word, str) or not word.strip():
             return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
@@ -144,6 +144,11 @@ class Inquiry:
         if word.casefold() not in known and len(known) < MAX_UNKNOWN_WORDS:
             known.add(word.casefold())
             _log.warning("provider.unknown_status", provider="zeroxhost", account=self._account.name, word=word)
+
+
+def keep_row(row: Mapping[str, Any], answer: Answer) -> str:
+    """Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded."""
+    return answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
 
 
 def _unreadable(answer: Answer, words: str) -> Unreadable:

@@ -13,9 +13,11 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    NotFound,
     OrderRefused,
     ProviderRefused,
     RateLimited,
+    SearchFailed,
     Seen,
     Unreachable,
 )
@@ -25,7 +27,7 @@ from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
 
 #: What a create may bring that says something of that call only.
-_OF_ONE_CALL = (CredentialsRefused, InDoubt, ProviderRefused, RateLimited, Unreachable)
+_OF_ONE_CALL = (CredentialsRefused, InDoubt, NotFound, ProviderRefused, RateLimited, SearchFailed, Unreachable)
 
 
 def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, owners: Owners) -> Evidence:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from domain.evidence import Created, Evidence, InDoubt, Seen
+from domain.evidence import Created, Evidence, Found, InDoubt, SearchFailed, Seen
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.intake import INVOICE
 
@@ -100,5 +100,7 @@ def _with_owner(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Seen:
     return seen if owner == invoice.id else dataclasses.replace(seen, owner=owner)
 
 
-def _doubt(evidence: Created, words: str) -> InDoubt:
-    return InDoubt(reason=f"the provider answered {words}", asked_at=evidence.asked_at, raw=evidence.raw)
+def _doubt(evidence: Created, words: str) -> InDoubt | SearchFailed:
+    """A search makes nothing: it is no further doubt."""
+    kind = SearchFailed if isinstance(evidence, Found) else InDoubt
+    return kind(reason=f"the provider answered {words}", asked_at=evidence.asked_at, raw=evidence.raw)

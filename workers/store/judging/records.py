@@ -59,7 +59,8 @@ def keep_evidence(
     if decision.verdict == "ignored" or (isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction"):
         return
     detail = write_json({**_said_by(judgement, invoice), **_told(evidence)})
-    digest = hashlib.sha256(f"{type(evidence).__name__} {decision.verdict} {detail}".encode()).hexdigest()
+    said = f"{type(evidence).__name__} {decision.verdict} {detail}{decision.note or ''}"
+    digest = hashlib.sha256(said.encode()).hexdigest()
     if isinstance(evidence, _NO_ANSWER):
         digest = FAILED_LOOK_UP + digest[1:]
     if digest == invoice.evidence_digest and decision.verdict != "applied":

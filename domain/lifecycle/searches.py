@@ -1,0 +1,112 @@
+"""What a search for an order in doubt brings, before its create may be called again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from domain import schedule
+from domain.asking import twins_of
+from domain.decision import Decision, InvoiceView, Stage
+from domain.evidence import Found, NotFound, SearchFailed
+from domain.exact_json import read_json, write_json
+from domain.lifecycle.callbacks import MAX_REFERENCES
+from domain.lifecycle.case import Case, past_create_before
+from domain.lifecycle.creates import created
+from domain.lifecycle.moves import contradict
+from domain.status import FINAL, UNMADE, Status
+
+AGAIN = "it may be created again"
+HELD = "it waits for a person: it is not created again by itself"
+
+
+def is_to_be_sought(invoice: InvoiceView) -> bool:
+    """Whether the next call for this order, at a provider that can be searched, is a search and no create."""
+    return bool(invoice.status == Status.IN_DOUBT and invoice.sought != invoice.doubts)
+
+
+def found(case: Case, evidence: Found) -> Decision:
+    """It is made. Twins are remembered: they are looked at as well, and a payment to either pays the order."""
+    others = read_json(evidence.twins) if evidence.twins else []
+    if case.status not in UNMADE:
+        return _found_late(case, [evidence.provider_ref, *others])
+    decision = created(case, evidence)
+    changes = {**decision.changes, **({"twins": write_json(others[:MAX_REFERENCES])} if others else {})}
+    soon = {Stage.CHECK: case.now} if decision.agenda.get(Stage.CHECK) is not None else {}
+    return replace(decision, changes=changes, agenda={**decision.agenda, **soon})
+
+
+def _found_late(case: Case, refs: list[str]) -> Decision:
+    """Somebody else's answer was judged first, or the order was given up meanwhile."""
+    ours, twins = case.invoice.provider_ref, twins_of(case.invoice)
+    new = [ref for ref in refs if ref != ours and ref not in twins]
+    if not new or case.status in FINAL:
+        return contradict(case, agrees=not new)
+    return Decision("noted", {"twins": write_json([*twins, *new][:MAX_REFERENCES])})
+
+
+def not_found(case: Case, evidence: NotFound) -> Decision:
+    """Looked for again until the grace is over; what is not there then was not made."""
+    if case.status is not Status.IN_DOUBT:
+        return _not_in_doubt(case)
+    looks = (case.invoice.searches or 0) + 1
+    changes: dict[str, Any] = {"searches": looks, "search_failures": 0, "refused_since": None}
+    since = case.invoice.doubted_at
+    if since is None or since > case.now or evidence.after_lost:  # when the last call was, nobody knows
+        since = changes["doubted_at"] = case.now
+    end = since + _grace(case)
+    if (evidence.asked_at or case.now) >= end:
+        return _settle(case, changes, "the provider does not have it")
+    soon = case.after(schedule.step(schedule.SEARCH_SECONDS, looks + 1))
+    return Decision("noted", changes, agenda={Stage.CREATE: min(soon, _not_before(case, end))})
+
+
+def search_failed(case: Case, evidence: SearchFailed) -> Decision:
+    """Tried again, a bounded number of times; then the account's own rule for doubts decides without it."""
+    if case.status is not Status.IN_DOUBT:
+        return _not_in_doubt(case)
+    failures = (case.invoice.search_failures or 0) + 1
+    changes: dict[str, Any] = {"search_failures": failures}
+    wait = max(
+        schedule.step(schedule.SEARCH_RETRY_SECONDS, failures), schedule.bounded_wait(evidence.retry_after_seconds)
+    )
+    if failures <= len(schedule.SEARCH_RETRY_SECONDS):
+        return Decision("noted", changes, agenda={Stage.CREATE: case.after(wait)})
+    end = (case.invoice.doubted_at or case.now) + _grace(case)
+    if _may_repeat(case) and case.now < end <= case.now + _grace(case):
+        return Decision("noted", changes, agenda={Stage.CREATE: end})
+    return _settle(case, changes, "it could not be looked for")
+
+
+def _not_in_doubt(case: Case) -> Decision:
+    return Decision("ignored", agenda={Stage.CREATE: case.now} if case.status is Status.QUEUED else {})
+
+
+def _settle(case: Case, changes: dict[str, Any], why: str) -> Decision:
+    if not _may_repeat(case):
+        return Decision("noted", changes, agenda={Stage.CREATE: None}, note=f"{why}; {HELD}")
+    changes["sought"] = case.invoice.doubts
+    return Decision("noted", changes, agenda={Stage.CREATE: case.now}, note=f"{why}; {AGAIN}")
+
+
+def _may_repeat(case: Case) -> bool:
+    """By ``on_doubt`` and its count, or because an operator asked for it: that sets the count to 0."""
+    if past_create_before(case):
+        return False
+    doubts = case.invoice.doubts
+    return doubts == 0 or (case.policy.on_doubt == "retry" and doubts <= len(schedule.DOUBT_RETRY_SECONDS))
+
+
+def _grace(case: Case) -> timedelta:
+    """From the last call until a search that finds nothing counts; at least what ``on_doubt`` waits anyway. Where a
+    person decides in the end, it costs nothing to look for longer."""
+    doubts, waits = case.invoice.doubts, schedule.DOUBT_RETRY_SECONDS
+    if not _may_repeat(case):
+        return timedelta(seconds=waits[-1])
+    usual = schedule.step(waits, doubts) if doubts else 0.0
+    return timedelta(seconds=max(schedule.SEARCH_GRACE_SECONDS, usual))
+
+
+def _not_before(case: Case, end: datetime) -> datetime:
+    return max(end, case.now + timedelta(seconds=1))

@@ -1,0 +1,70 @@
+"""What a search comes to: the candidates that echo our order id, held against the order; and having none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.account import Account
+from domain.evidence import Created, Found, NotFound, SearchAnswer, SearchFailed
+from domain.exact_json import write_json
+from domain.ports import CreateRequest, NextCall
+from domain.status import Status
+
+#: An invoice that was made longer before the order came is an earlier order's of the same id; clocks may differ so far.
+TOLERANCE = timedelta(minutes=1)
+
+#: Nobody can pay these any more, and nobody was shown them.
+_OVER = frozenset({Status.EXPIRED, Status.FAILED, Status.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An invoice of the provider's that echoes our order id. ``made`` None: it can't be used as it is told."""
+
+    ref: str
+    made_at: datetime | None  #: by the provider's clock
+    made: Created | None
+    status: Status | None
+    differs: str = ""  #: what it was made with that is not what the order asked for
+
+
+class Unsearchable:
+    """A provider without a search: its adapter inherits this."""
+
+    @staticmethod
+    def can_search(account: Account) -> bool:  # noqa: ARG004 - the port's
+        """No search by our order id is documented."""
+        return False
+
+    async def find(
+        self, request: CreateRequest, account: Account, since: datetime, next_call: NextCall
+    ) -> SearchAnswer:
+        """Nothing: see ``can_search``."""
+        return SearchFailed(reason="the provider documents no search")
+
+
+def conclude(candidates: Sequence[Candidate], since: datetime) -> Found | NotFound | SearchFailed:
+    """The newest that can still be paid, or one that is paid; the others are its twins.
+
+    What is perhaps ours, but can't be bound, is neither found nor proved to be missing.
+    """
+    recent = [one for one in candidates if one.made_at is None or one.made_at >= since - TOLERANCE]
+    for one in recent:
+        if one.differs:
+            return SearchFailed(reason=f"{one.ref} has our order id and another {one.differs}")
+        if one.made is None:
+            return SearchFailed(reason=f"{one.ref} has our order id and can't be read")
+    alive = [one for one in recent if one.status not in _OVER]
+    if not alive:
+        return NotFound(lapsed=_list([one.ref for one in recent]))
+    chosen = max(alive, key=lambda one: (one.status is Status.PAID, one.made_at is not None, one.made_at or since))
+    others = [one.ref for one in recent if one.ref != chosen.ref]
+    told = {field.name: getattr(chosen.made, field.name) for field in dataclasses.fields(Created)}
+    return Found(**told, twins=_list(others))
+
+
+def _list(refs: Sequence[str]) -> str | None:
+    return write_json(list(dict.fromkeys(refs))) if refs else None
