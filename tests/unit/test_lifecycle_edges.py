@@ -24,7 +24,7 @@ from domain.evidence import (
     Unreachable,
 )
 from domain.status import Anomaly, Status
-from tests.invoice_world import START, World, new_invoice, new_policy
+from tests.invoice_world import START, Row, World, new_invoice, new_policy
 from tests.unit.invoice_stories import HOUR, look, pending, queued, story
 
 DAY = 24 * HOUR
@@ -318,3 +318,18 @@ def test_a_mark_that_says_what_is_so_already_is_no_news(status):
     world = World(new_invoice(status=status.value, provider_ref="1"), new_policy())
     decision = world.take(Marked(status=status, reason="sure", by="bob"))
     assert (decision.verdict, decision.note, decision.changes) == ("ignored", f"it is {status} already", {})
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
+def test_evidence_against_a_closed_invoice_clears_what_was_left_on_its_agenda(status):
+    world = World(new_invoice(status=status.value, provider_ref="1"), new_policy())
+    world.agenda = {stage: Row(world.now) for stage in (Stage.CREATE, Stage.CHECK, Stage.CLOCK)}
+    decision = world.take(Seen(status=Status.CONFIRMING, word="Confirming"))
+    assert (decision.verdict, world.agenda) == ("contradiction", {})
+
+
+def test_an_order_whose_account_was_not_reached_still_ends_at_create_before():
+    world = World(new_invoice(create_before=START + timedelta(seconds=500)), new_policy())
+    world.take(CredentialsRefused(reason="no"), Stage.CREATE)
+    world.take(Unreachable(reason="refused"), Stage.CREATE)
+    assert (world.due(Stage.CLOCK), world.invoice.reason, world.invoice.refused_since) == (500, None, None)
