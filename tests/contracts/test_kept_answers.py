@@ -194,6 +194,7 @@ FULL = [
     RateLimited(reason="429"),
     Seen(status=Status.PAID, word="Paid", paid_amount=Decimal(1), anomaly=Anomaly.OVERPAID),
     Seen(status=None, word="?"),
+    Seen(status=Status.PAID, word="Paid", others=(Seen(status=Status.PENDING, word="New", price=Decimal("1.50")),)),
     kinds.ClockRanOut(in_call=True),
 ]  # fmt: skip
 

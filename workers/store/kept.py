@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from domain import evidence as kinds
-from domain.evidence import Created, Evidence
+from domain.evidence import Created, Evidence, Seen
 from domain.exact_json import read_json, write_json
 from domain.models import KeptAnswer, UtcTime
 from workers.store.agenda import AGENDA, Claim
@@ -105,12 +105,18 @@ def _renewal(dialect: str) -> Any:
 
 def _write(evidence: Evidence) -> str:
     """Without what was not said: a release that does not know such a field reads the rest."""
-    told = {field.name: getattr(evidence, field.name) for field in dataclasses.fields(evidence) if field.name != "raw"}
-    unsaid = {field.name for field in dataclasses.fields(evidence) if getattr(evidence, field.name) == field.default}
-    return write_json({name: _plain(value) for name, value in told.items() if name not in unsaid})
+    return write_json(_fields(evidence))
+
+
+def _fields(evidence: Evidence) -> dict[str, Any]:
+    told = [field for field in dataclasses.fields(evidence) if field.name != "raw"]
+    said = [field for field in told if getattr(evidence, field.name) != field.default]
+    return {field.name: _plain(getattr(evidence, field.name)) for field in said}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_fields(one) for one in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -123,14 +129,16 @@ def _read(row: Any) -> Evidence | None:
     kind = getattr(kinds, row.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, Evidence) and dataclasses.is_dataclass(kind)):
         return None
-    known = _types(row.kind)
-    given = read_json(row.detail)
-    if not known.keys() >= given.keys():
-        return None
     try:
-        return kind(**{name: _typed(known[name], value) for name, value in given.items()}, raw=row.raw)
-    except (TypeError, ValueError, ArithmeticError):
+        return _build(kind, read_json(row.detail), row.raw)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
+
+
+def _build(kind: type[Evidence], given: Mapping[str, Any], raw: str | None = None) -> Evidence:
+    """Raises KeyError for a field that this release does not know."""
+    known = _types(kind.__name__)
+    return kind(**{name: _typed(known[name], value) for name, value in given.items()}, raw=raw)
 
 
 @functools.cache
@@ -146,6 +154,8 @@ def _types(kind: str) -> dict[str, tuple[Any, ...]]:
 def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
     if value is None:
         return None
+    if any(typing.get_origin(one) is tuple for one in allowed):
+        return tuple(_build(Seen, one) for one in value)
     if datetime in allowed:
         return datetime.fromisoformat(value)
     if Decimal in allowed:
