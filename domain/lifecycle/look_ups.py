@@ -36,10 +36,24 @@ JUST_AFTER = timedelta(seconds=1)
 
 
 def seen(case: Case, evidence: Seen) -> Decision:
-    target = evidence.status
     wrong = mismatch(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
     if wrong is not None:
         return _unbound(case, evidence, wrong)
+    return _heard(case, evidence, _bound(case, evidence))
+
+
+def _heard(case: Case, evidence: Seen, decision: Decision) -> Decision:
+    """An answer was to be had: the time until a callback may stand alone begins anew, within the monitoring time. Not
+    after that: the watch goes by it, and would never end."""
+    waits = case.invoice.called_status is not None and decision.changes.get("called_status", "") is not None
+    over = case.invoice.expires_at is None or case.now >= case.invoice.expires_at + span(case.policy.monitor_minutes)
+    if not waits or evidence.status is None or over:
+        return decision
+    return replace(decision, changes={**decision.changes, "called_at": case.now})
+
+
+def _bound(case: Case, evidence: Seen) -> Decision:
+    target = evidence.status
     if case.status is Status.IN_DOUBT and evidence.provider_ref is not None and target in WATCHED | {Status.PAID}:
         return _adopt(case, evidence)
     if target is None or case.status in UNMADE or (target is case.status and not _grown(case, evidence)):

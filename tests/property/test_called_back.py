@@ -147,3 +147,19 @@ def test_a_payment_that_was_told_in_time_is_never_missed(before, lag, failures, 
             answer = Seen(status=status, word=status.value, provider_ref=REF, order_id="order-1", price=PRICE)
             world.take(Unreadable(reason="404") if fails else answer, held=Stage.CHECK)
     assert world.invoice.status == "paid"
+
+
+def test_one_look_up_that_fails_does_not_outweigh_those_that_said_not_yet():
+    world = start()
+    world.take(CalledBack(status=Status.PAID, word="COMPLETED", reference=CODE))
+    not_yet = Seen(status=Status.PENDING, word="PENDING", provider_ref=REF, order_id="order-1", price=PRICE)
+    for _ in range(25):
+        world.pass_time(15)
+        world.take(not_yet, held=Stage.CHECK)
+    world.pass_time(15)
+    world.take(Unreachable(reason="a time-out"), held=Stage.CHECK)
+    assert world.invoice.status == "pending"
+
+    world.pass_time(float(GRACE) * 60)  # none was to be had for all of the grace
+    world.take(Unreachable(reason="a time-out"), held=Stage.CHECK)
+    assert world.invoice.status == "paid"
