@@ -87,8 +87,9 @@ class Turns:
         self._budget = budget
         self._claims: Counter[str] = Counter()
         self._granted: dict[str, _Grant] = {}  #: by lane
-        readers = (name for name, one in accounts.items() if isinstance(providers[one.provider], ListReader))
-        self._reach = {name: Reach() for name in readers if self.has_budget(name)}
+        limited = (name for name in accounts if self.has_budget(name))
+        readers = (name for name in limited if isinstance(providers[accounts[name].provider], ListReader))
+        self._reach = {name: Reach() for name in readers}
 
     def lanes(self, accounts: Sequence[str]) -> list[str]:
         """The pump's lanes: where there is a budget, look-ups after callbacks wait for no others."""
