@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.mutants.changes import changed_functions
-from tests.mutants.score import read_verdicts, render
+from tests.mutants.score import is_tried, read_verdicts, render
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "mutants"  #: mutmut's own: a copy of the tree with every mutant in it, and the verdicts so far
@@ -38,7 +38,7 @@ def main() -> int:
     if not options.only:
         run([], ends_at)
     verdicts = read_verdicts(mutmut("results", "--all", "true"))
-    if not verdicts:
+    if not is_tried(verdicts):
         print("no mutant has a verdict: more minutes, or see what mutmut says above", file=sys.stderr)
         return 1
     text = render(verdicts)

@@ -32,6 +32,11 @@ def read_verdicts(printed: str) -> dict[str, dict[str, str]]:
     return dict(found)
 
 
+def is_tried(verdicts: Verdicts) -> bool:
+    """Whether a single one was."""
+    return any(verdict in FOUND + MISSED for mutants in verdicts.values() for verdict in mutants.values())
+
+
 def score(counts: Mapping[str, int]) -> str:
     """Per cent of the tried ones that were found."""
     found, missed = (sum(counts.get(name, 0) for name in names) for names in (FOUND, MISSED))

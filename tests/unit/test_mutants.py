@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 
 from tests.mutants.changes import patterns, read_changes
-from tests.mutants.score import read_verdicts, render, score
+from tests.mutants.score import is_tried, read_verdicts, render, score
 
 SOURCE = """\
 def one():
@@ -66,6 +66,8 @@ def test_what_was_not_tried_counts_for_nothing_and_what_has_no_test_against_it()
     assert {module: len(mutants) for module, mutants in verdicts.items()} == {"domain.money": 4, "domain.order": 2}
     assert score({"killed": 1, "timeout": 1, "survived": 2, "not checked": 7}) == "50.0 %"
     assert score({"not checked": 7}) == "-"
+    assert is_tried(verdicts)
+    assert not is_tried({"domain.money": {"x_parse__mutmut_1": "not checked"}})
     text = render(verdicts)
     assert "| `domain.money` | 50.0 % | 2 | 2 | 0 | 0 |" in text
     assert "| `domain.order` | 0.0 % | 0 | 0 | 1 | 1 |" in text
