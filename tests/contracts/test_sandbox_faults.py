@@ -216,6 +216,14 @@ def test_huge_is_larger_than_anybody_should_read(sandbox, provider):
     assert isinstance(json.loads(body), dict)
 
 
+def test_an_echo_makes_no_invoice_and_quotes_the_request(sandbox, provider):
+    order = new_id("~fault:echo~")
+    status, _, body = answer_of(sandbox, provider, order)
+    assert status == 400
+    assert f"sandbox-{provider}-key" in json.loads(body)["message"]
+    assert made_for(sandbox, order, provider) == 0
+
+
 def test_every_fault_has_a_test_and_a_line_in_the_readme():
     tests, readme = Path(__file__).read_text(), (ROOT / "workers/embedded/sandbox/README.md").read_text()
     for name in FAULTS:

@@ -1,4 +1,4 @@
-"""The control address: pay, underpay, expire; faults, lifetimes; what was made and what was called."""
+"""The control address: pay, underpay, overpay, expire; faults, lifetimes; what was made and what was called."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Control:
         return [
             web.post(f"{prefix}/pay", answering(self._pay)),
             web.post(f"{prefix}/underpay", answering(self._underpay)),
+            web.post(f"{prefix}/overpay", answering(self._overpay)),
             web.post(f"{prefix}/expire", answering(self._expire)),
             web.post(f"{prefix}/status", answering(self._force_status)),
             web.post(f"{prefix}/lifetime", answering(self._set_lifetime)),
@@ -65,6 +66,12 @@ class Control:
         return self._apply(self._find(fields), step)
 
     async def _underpay(self, request: web.Request) -> object:
+        return await self._pay_amount(request, "underpay")
+
+    async def _overpay(self, request: web.Request) -> object:
+        return await self._pay_amount(request, "overpay")
+
+    async def _pay_amount(self, request: web.Request, step: str) -> object:
         fields = await read_object(request)
         refuse_unknown(fields, "provider", "ref", "order_id", "paid_amount")
         amount = fields.get("paid_amount")
@@ -72,7 +79,7 @@ class Control:
             raise InputError("paid_amount: must be a number, not negative")
         invoice = self._find(fields)
         paid_amount = None if amount is None else str(amount)
-        self._invoices[invoice.provider].apply(invoice, "underpay", time.time(), paid_amount)
+        self._invoices[invoice.provider].apply(invoice, step, time.time(), paid_amount)
         return invoice.view()
 
     async def _expire(self, request: web.Request) -> object:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import html
+import json
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -119,6 +123,25 @@ async def play_challenge(turn: Turn) -> web.StreamResponse | None:
     return web.Response(status=int(turn.argument), text=page, headers=headers, content_type="text/html")
 
 
+async def play_echo(turn: Turn) -> web.StreamResponse | None:
+    """The provider refuses and quotes what it was sent, its key too, in one of several forms."""
+    request = turn.request
+    sent = "\n".join([*(f"{name}: {value}" for name, value in request.headers.items()), "", await request.text()])
+    return turn.failed(400, f"can't read: {ECHOES[int(turn.argument) % len(ECHOES)](sent)}").response()
+
+
+#: The forms, by the fault's argument: plain, HTML, a URL's, base64, hexadecimal, JSON in JSON, each character escaped.
+ECHOES: tuple[Callable[[str], str], ...] = (
+    str,
+    html.escape,
+    lambda sent: quote(sent, safe=""),
+    lambda sent: base64.b64encode(sent.encode()).decode(),
+    lambda sent: sent.encode().hex(),
+    lambda sent: json.dumps(json.dumps(sent)),
+    lambda sent: "".join(f"\\u{ord(character):04x}" for character in sent),
+)
+
+
 async def play_reset(turn: Turn) -> web.StreamResponse | None:
     turn.act()
     transport = turn.request.transport
@@ -199,6 +222,7 @@ FAULTS: dict[str, Fault] = {
     "html": Fault(200, 200, 599, play_html),
     "page": Fault(404, 400, 499, play_page),
     "challenge": Fault(403, 403, 503, play_challenge),
+    "echo": Fault(0, 0, len(ECHOES) - 1, play_echo),
     "reset": Fault(0, 0, 0, play_reset),
     "garbage": Fault(0, 0, 0, play_garbage),
     "duplicate": Fault(0, 0, 0, play_duplicate),

@@ -201,6 +201,11 @@ def underpay(invoice: Invoice, random: Random) -> None:
     _settle(invoice, PARTIAL, f"{half:.8f}", random)
 
 
+def overpay(invoice: Invoice, random: Random) -> None:
+    more = Decimal(invoice.pay_amount) * Decimal("1.5")
+    _settle(invoice, PAID, f"{more:.8f}", random)
+
+
 def expire(invoice: Invoice, random: Random) -> None:
     invoice.status, invoice.word = EXPIRED, None
 
@@ -222,6 +227,7 @@ STEPS: dict[str, Callable[[Invoice, Random], None]] = {
     "pay": pay,
     "confirm": confirm,
     "underpay": underpay,
+    "overpay": overpay,
     "expire": expire,
     "lapse": lapse,
 }

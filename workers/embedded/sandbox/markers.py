@@ -12,7 +12,7 @@ _MARKER = re.compile(r"~([a-z_]+):([^~]*)(?=~)")
 _FAULT = re.compile(r"([a-z_]+)(?:=(-?[0-9]+(?:\.[0-9]+)?))?(?:\*([0-9]{1,6}))?")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
-STEP_MARKERS = ("pay", "confirm", "underpay", "expire")
+STEP_MARKERS = ("pay", "confirm", "underpay", "overpay", "expire")
 FAULT_MARKERS = {"fault": "create", "look_up_fault": "look_up", "callback": "callback"}
 KNOWN = (*STEP_MARKERS, "lifetime", *FAULT_MARKERS)
 
