@@ -97,7 +97,10 @@ class Providers:
         return _json(201, self._nebulox(made) if "orderId" in fields else self._zeroxhost(made))
 
     def _looked_up(self, request: httpx.Request, fault: str | None) -> Reply:
-        ref = parse_qs(request.url.query.decode())["track_id"][0]
+        query = parse_qs(request.url.query.decode())
+        if "track_id" not in query:
+            return self._listed(int(query["page"][0]), fault)
+        ref = query["track_id"][0]
         made = self.made[ref]
         word, tx_hash = made.word(self.world.loop.now)
         self.world.note("look_up", made.order_id, word, fault)
@@ -106,6 +109,22 @@ class Providers:
         if fault in {"broken", "garbled"}:
             return _spoilt(fault)
         return _json(200, {"success": True, "data": {"track_id": ref, "status": word, "tx_hash": tx_hash}})
+
+    def _listed(self, page: int, fault: str | None) -> Reply:
+        """0xhost's list, newest first: all of it is on the first page."""
+        if fault in {"limited", "forbidden"}:
+            return _unread(fault)
+        if fault in {"broken", "garbled"}:
+            return _spoilt(fault)
+        theirs = [made for made in self.made.values() if self.world.plan.orders[made.order_id] != "nebulox"]
+        self.world.note("list", page)
+        rows = [self._row(made) for made in reversed(theirs)] if page == 1 else []
+        return _json(200, {"success": True, "data": rows})
+
+    def _row(self, made: Made) -> dict[str, Any]:
+        word, tx_hash = made.word(self.world.loop.now)
+        told: dict[str, Any] = self._zeroxhost(made)["data"]
+        return told | {"order_id": made.order_id, "status": word, "tx_hash": tx_hash}
 
     def _verified(self, code: str, fault: str | None) -> Reply:
         """Nebulox's look-up, by what a callback brought."""
