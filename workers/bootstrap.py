@@ -44,8 +44,9 @@ from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
 from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.database import Database
+from workers.store.lanes import Lane
 from workers.store.schema import upgrade
-from workers.store.store import Lane, Store
+from workers.store.store import Store
 
 log = structlog.get_logger()
 

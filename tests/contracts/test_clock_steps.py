@@ -29,7 +29,7 @@ from tests.contracts.store_cases import (
     rows,
     subscribe,
 )
-from workers.store import step_repair, store, timekeeper
+from workers.store import leases, step_repair, timekeeper
 from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.clock import CLOCK
 from workers.store.database import Database
@@ -181,7 +181,7 @@ def test_after_an_outage_of_everybody_lost_leases_wait_for_three_seconds_at_most
 def test_a_clock_that_nobody_looks_at_holds_lost_rows_up_for_a_minute_at_most(stepped, monkeypatch):
     database, _ = stepped
     counted = [5000.0]
-    monkeypatch.setattr(store, "lease_clock", lambda: counted[0])
+    monkeypatch.setattr(leases, "lease_clock", lambda: counted[0])
     worker = open_store(database)
     worker.timekeeper().look()
     queue(worker)
@@ -189,7 +189,7 @@ def test_a_clock_that_nobody_looks_at_holds_lost_rows_up_for_a_minute_at_most(st
     change(database, CLOCK, seen_at=now(database) - timedelta(seconds=TRUSTED_SECONDS + 5))
 
     while not (found := worker.claim(Stage.CREATE, ACCOUNT, 10, LEASE)):
-        assert counted[0] < 5000.0 + store.DOUBT_SECONDS
+        assert counted[0] < 5000.0 + leases.DOUBT_SECONDS
         counted[0] += 1.0
     assert found[0].lost
 

@@ -27,7 +27,7 @@ from tests.contracts.store_cases import (
 from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.store.agenda import AGENDA
-from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.callbacks import CALLBACK, NewCallback, unmatched
 from workers.store.forged import Forged, keep_forged
 from workers.store.intake import INVOICE
 from workers.store.operate.callbacks import dismiss
@@ -60,7 +60,7 @@ def test_old_callbacks_go_once_they_are_finished_and_not_before(database, store)
     call(store, invoice.order_id)
     call(store, "nobody-knows")
     call(store, "dismissed")
-    for row in store.unmatched_callbacks():
+    for row in store.database.read(unmatched, 0):
         if row.digest == "dismissed":
             assert dismiss(store, OPERATOR, row.id)
     call(store, "not-judged", judged=False)

@@ -26,7 +26,7 @@ from tests.contracts.store_cases import (
     take,
 )
 from tests.engines import new_postgres_database
-from workers.store import agenda
+from workers.store import claim_sql
 from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
 from workers.store.deliveries import Try
@@ -212,7 +212,7 @@ def test_postgresql_claims_by_index_under_any_plan_and_statistics(database):
     if not database.is_postgresql:
         pytest.skip("about PostgreSQL's planner")
     fill(database, 100_000)
-    claim = agenda._CLAIM_POSTGRESQL.text.replace(":lease", "interval '1 minute'")
+    claim = claim_sql.CLAIM_POSTGRESQL.text.replace(":lease", "interval '1 minute'")
     for place, name in enumerate((":stage", ":lane", ":limit", ":token"), start=1):
         claim = claim.replace(name, f"${place}")
     for analyzed in (False, True):

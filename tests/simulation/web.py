@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from tests.simulation.hosts import ACCOUNTS, Process
 from tests.simulation.loop import HOST
+from workers.store.arrivals import Arrivals
 from workers.store.acts import Actor
 from workers.store.database import UNAVAILABLE
 from workers.store.operate import invoices
@@ -52,7 +53,7 @@ class Web(Process):
         super().__init__(world, name)
         sample = ForgedSample(lambda _: None)
         # Without the group commit, whose threads would wait for one another on this one stack.
-        keep = self.runtime.store._keep_callbacks
+        keep = Arrivals(self.runtime.store.database, self.runtime.store.ring).write_callbacks
         self.desk = CallbackDesk(ACCOUNTS, self.providers, keep, world.shelf, StoreThreads(), METRICS, sample)
         self.context = Context()
         self.context.run(HOST.set, self)

@@ -53,23 +53,29 @@ def replay(
     if event_id is not None and (types or since or until):
         raise click.UsageError("--type, --since and --until choose events of an endpoint, and here is one event's id")
     check_span(since, until)
-    from workers.store.operate.replay import Choice, NoSuchEndpoint, NoSuchEvent, run
+    from workers.store.operate.replay import Choice, run
 
     who = actor(by, reason)
     with open_store(settings()) as store:
-        try:
-            if event_id is not None:
-                jobs = _one_event(store, event_id, endpoint_id, dead_only)
-            else:
-                jobs = [_many(store, Choice(str(endpoint_id), types, since, until, dead_only))]
-        except NoSuchEvent:
-            raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)") from None
-        except NoSuchEndpoint as error:
-            raise missing_endpoint(str(error)) from None
-        for job in jobs:
+        choice = Choice(endpoint_id or "", types, since, until, dead_only)
+        for job in _plan(store, event_id, endpoint_id, choice):
             with _progress(len(job.events)) as advance:
                 count = run(store, who, job, advance)
             _tell(job, count, as_json)
+
+
+def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: Choice) -> list[Job]:
+    """What is to be done. Raises CommandFailed, and UsageError."""
+    from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent
+
+    try:
+        return (
+            [_many(store, choice)] if event_id is None else _one_event(store, event_id, endpoint_id, choice.dead_only)
+        )
+    except NoSuchEvent:
+        raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)") from None
+    except NoSuchEndpoint as error:
+        raise missing_endpoint(str(error)) from None
 
 
 def _one_event(store: Store, event_id: str, endpoint_id: str | None, dead_only: bool) -> list[Job]:

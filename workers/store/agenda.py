@@ -13,12 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     Connection,
-    DateTime,
-    Integer,
-    Interval,
-    String,
+    Row,
     bindparam,
-    column,
     delete,
     func,
     null,
@@ -32,6 +28,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from domain.decision import Stage
 from domain.models import Agenda, Invoice, UtcTime
 from domain.schedule import STANDING_WAITS
+from workers.store import claim_sql
 from workers.store.bulk import execute_keyed, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
@@ -69,88 +66,8 @@ SELECT lane FROM lanes WHERE lane IS NOT NULL
 #: Leases go on while a host is suspended, and so does this clock, unlike Linux's monotonic one.
 _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-# MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
-# PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
-# would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
-# (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
-# millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
-# and its lock is not seen there: it is due for the next claim, with the next bell or sweep.
-_CLAIM = """
-WITH picked AS MATERIALIZED (
-    SELECT {key}, subject AS picked_subject, lease_token AS lost_token FROM agenda
-    WHERE stage = :stage AND lane = :lane AND due_at <= {now}{free}
-    ORDER BY due_at LIMIT :limit {lock}
-)
-UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 1
-WHERE {chosen}
-RETURNING subject, claims, {now} AS claimed_at{lost}
-"""
-#: Leaves out what somebody holds, though the lease seems to be over.
-_FREE = " AND lease_token IS NULL"
-
-
-def _claim_postgresql(free: str) -> Any:
-    return text(
-        _CLAIM.format(
-            key="ctid",
-            now="now()",
-            lease_end="now() + :lease",
-            lock="FOR UPDATE SKIP LOCKED",
-            chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
-            free=free,
-            # Looked for only where a holder was lost.
-            lost=", CASE WHEN claims > 1"
-            " THEN (SELECT lost_token FROM picked WHERE picked_subject = subject) END AS lost_token",
-        )
-    ).bindparams(bindparam("lease", type_=Interval))
-
-
-def _claim_invoices_postgresql(free: str) -> Any:
-    """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
-    agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
-    columns = (
-        column("subject", String),
-        column("claims", Integer),
-        column("claimed_at", DateTime(timezone=True)),
-        column("lost_token", String),
-    )
-    claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
-    return select(claimed, _INVOICE).outerjoin_from(claimed, _INVOICE, _INVOICE.c.id == claimed.c.subject)
-
-
-def _claim_sqlite(free: str) -> Any:
-    return (
-        text(
-            _CLAIM.format(
-                key="subject",
-                now=":now",
-                lease_end=":lease_end",
-                lock="",
-                chosen="stage = :stage AND subject IN (SELECT subject FROM picked)",
-                free=free,
-                lost="",
-            )
-        )
-        .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
-        .columns(subject=String, claimed_at=UtcTime)
-    )
-
-
-_CLAIM_POSTGRESQL = _claim_postgresql("")
-_CLAIM_INVOICES_POSTGRESQL = _claim_invoices_postgresql("")
-_CLAIM_SQLITE = _claim_sqlite("")
-_CLAIM_FREE_POSTGRESQL = _claim_postgresql(_FREE)
-_CLAIM_FREE_INVOICES_POSTGRESQL = _claim_invoices_postgresql(_FREE)
-_CLAIM_FREE_SQLITE = _claim_sqlite(_FREE)
-
 #: What becomes of rows whose lease seems to be over: they are taken if the clock is trusted, in any case, or left.
 Lost = Literal["ask", "take", "leave"]
-
-#: Before a claim on SQLite, whose RETURNING does not see what was there before.
-_LOST_SQLITE = text("""
-SELECT subject, lease_token FROM agenda
-WHERE stage = :stage AND lane = :lane AND due_at <= :now AND claims > 0 ORDER BY due_at LIMIT :limit
-""").bindparams(bindparam("now", type_=UtcTime))
 
 
 def lease_clock() -> float:
@@ -220,7 +137,7 @@ def claim(
     A row whose holders keep dying is taken alone, and in the end parked instead. Raises ClockInDoubt where a lease
     seems to be over and nobody knows whether the clock was set: the transaction has to be undone.
     """
-    statement = _CLAIM_FREE_POSTGRESQL if lost == "leave" else _CLAIM_POSTGRESQL
+    statement = claim_sql.CLAIM_FREE_POSTGRESQL if lost == "leave" else claim_sql.CLAIM_POSTGRESQL
     found = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
     return [held for held, _ in found]
 
@@ -235,7 +152,7 @@ def claim_invoices(
     lost: Lost = "ask",
 ) -> list[tuple[Claim, Any]]:
     """The same, each with its invoice; one that is gone comes as None."""
-    statement = _CLAIM_FREE_INVOICES_POSTGRESQL if lost == "leave" else _CLAIM_INVOICES_POSTGRESQL
+    statement = claim_sql.CLAIM_FREE_INVOICES_POSTGRESQL if lost == "leave" else claim_sql.CLAIM_INVOICES_POSTGRESQL
     claimed = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
     if database.is_postgresql:
         return [(held, None if row.id is None else row) for held, row in claimed]
@@ -262,37 +179,52 @@ def _claim(
     lost: Lost,
 ) -> list[tuple[Claim, Any]]:
     """Claims and the rows that they came with: subject, claims, claimed_at and what else the statement asks for."""
-    token, lease, over_at = secrets.token_hex(8), timedelta(seconds=lease_seconds), lease_clock() + lease_seconds
+    token, over_at = secrets.token_hex(8), lease_clock() + lease_seconds
     keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
+    lease = timedelta(seconds=lease_seconds)
     if database.is_postgresql:
         rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
         lost_tokens = {row[0]: row[3] for row in rows}
     else:
-        now = database.now(connection)
-        lost_tokens = {}
-        if stage is Stage.CREATE:
-            lost_tokens = dict(map(tuple, connection.execute(_LOST_SQLITE, keys | {"now": now})))
-        rows = connection.execute(
-            _CLAIM_FREE_SQLITE if lost == "leave" else _CLAIM_SQLITE, keys | {"now": now, "lease_end": now + lease}
-        ).all()
+        rows, lost_tokens = _claim_on_sqlite(connection, database, keys, lease, lost)
     if lost == "ask" and any(row[1] > 1 for row in rows) and not is_trusted(connection, rows[0][2]):
         raise ClockInDoubt
-    # A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it.
-    standing = {subject for its_stage, subject in STANDING if its_stage is stage}
-    mortal = {row[0]: row[1] for row in rows if row[0] not in standing}
-    killers = {subject for subject, claims in mortal.items() if claims > MAX_CLAIMS}
-    if killers:
-        park(connection, stage, sorted(killers))
+    killers = _park_killers(connection, stage, rows)
     held = [
         (Claim(stage, lane, row[0], token, row[1] > 1, row[2], over_at, lost_token=lost_tokens.get(row[0])), row)
         for row in rows
         if row[0] not in killers
     ]
-    suspects = [pair for pair in held if mortal.get(pair[0].subject, 0) > SUSPECT_CLAIMS]
+    suspects = [pair for pair in held if _is_mortal(stage, pair[0].subject) and pair[1][1] > SUSPECT_CLAIMS]
     if not suspects or len(held) == 1:
         return held
     release(connection, [one for one, _ in held if one is not suspects[0][0]], held[0][0].claimed_at)
     return suspects[:1]
+
+
+def _claim_on_sqlite(
+    connection: Connection, database: Database, keys: dict[str, Any], lease: timedelta, lost: Lost
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], dict[str, str | None]]:
+    """The claimed rows, and under which token each was held before."""
+    now = database.now(connection)
+    lost_tokens: dict[str, str | None] = {}
+    if keys["stage"] == Stage.CREATE.value:
+        lost_tokens = dict(map(tuple, connection.execute(claim_sql.LOST_SQLITE, keys | {"now": now})))
+    statement = claim_sql.CLAIM_FREE_SQLITE if lost == "leave" else claim_sql.CLAIM_SQLITE
+    return connection.execute(statement, keys | {"now": now, "lease_end": now + lease}).all(), lost_tokens
+
+
+def _park_killers(connection: Connection, stage: Stage, rows: Sequence[Row[*tuple[Any, ...]]]) -> set[str]:
+    """Rows that have ended too many of their holders wait for a person from now on."""
+    killers = {row[0] for row in rows if _is_mortal(stage, row[0]) and row[1] > MAX_CLAIMS}
+    if killers:
+        park(connection, stage, sorted(killers))
+    return killers
+
+
+def _is_mortal(stage: Stage, subject: str) -> bool:
+    """A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it."""
+    return (stage, subject) not in STANDING
 
 
 def park(connection: Connection, stage: Stage, subjects: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, literal_column, select, update
 
 from domain.decision import Stage
 from domain.models import DeliveryAttempt
-from workers.store.agenda import AGENDA, Claim, delete_rows, lanes_of
+from workers.store import agenda
+from workers.store.agenda import AGENDA, Claim, Lost, delete_rows, lanes_of
 from workers.store.bulk import (
     SHORT_WAIT,
     Locks,
@@ -28,6 +29,7 @@ from workers.store.bulk import (
 from workers.store.database import BINARY, Database
 from workers.store.intake import storable
 from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel, held_pairs
+from workers.store.patience import Patience
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
@@ -316,3 +318,31 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     free = {"lease_token": None, "claims": 0, "pokes": 0}
     update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])
     return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}
+
+
+def settle_free(database: Database, patience: Patience, tries: Sequence[Try]) -> tuple[set[str], list[Try]]:
+    """Settle tries in a transaction of its own, but for those whose rows somebody else keeps locked.
+
+    Returns the endpoints that have work now, and the tries that were left: they are to be brought again.
+    """
+
+    def settle_all(locks: Locks) -> tuple[set[str], list[Try]]:
+        with database.transaction() as connection:
+            return settle(connection, database, tries, locks), []
+
+    def settle_some() -> tuple[set[str], list[Try]]:
+        with database.transaction() as connection:
+            free = free_tries(connection, tries)
+            endpoints = settle(connection, database, free)
+        taken = {id(one) for one in free}
+        return endpoints, [one for one in tries if id(one) not in taken]
+
+    return patience.at_once(settle_all, settle_some)
+
+
+def claim(
+    connection: Connection, database: Database, endpoint: str, limit: int, lease_seconds: float, lost: Lost
+) -> list[Parcel]:
+    """Lease due webhooks of an endpoint, with what is to be sent."""
+    claims = agenda.claim(connection, database, Stage.DELIVER, endpoint, limit, lease_seconds, lost)
+    return load(connection, claims) if claims else []

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from domain.decision import Stage
-from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
+from domain.schedule import STANDING_WAITS
+from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim, Lost, bring_near, claim
+from workers.store.database import Database
 
 #: Beyond this a number is nobody's fence; the microseconds come here in the year 2112. Lua tells numbers apart up to
 #: twice as many: so often can it be raised by one.
@@ -55,3 +57,13 @@ def _write(connection: Connection, kept: int | None, at: datetime) -> int:
     fence = next_fence(kept, at)
     connection.execute(update(AGENDA).where(*_ROW).values(fence=fence))
     return fence
+
+
+def claim_publisher(
+    connection: Connection, database: Database, limit: int, lease_seconds: float, lost: Lost
+) -> list[Claim]:
+    """Lease the stream's row with a fence above every earlier one's."""
+    lane = Stage.PUBLISH, PUBLISH_LANE
+    bring_near(connection, database, lane, STANDING_WAITS[Stage.PUBLISH])
+    claims = claim(connection, database, *lane, limit, lease_seconds, lost)
+    return [raise_fence(connection, one) for one in claims]

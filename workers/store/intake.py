@@ -206,3 +206,17 @@ def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, s
     ).scalar_one_or_none()
     place = f"invoice {other} of this order is still open" if other else "another invoice of this order was open"
     return Added(order.order_id, "refused", other, f"order_id: {place}")
+
+
+def take_in(
+    connection: Connection, now: datetime, items: Sequence[tuple[Order, str] | Rejection]
+) -> tuple[list[Added | None], set[tuple[Stage, str]]]:
+    """Write orders and rejections; what came of each order, and the lanes that have work now."""
+    orders = [item for item in items if not isinstance(item, Rejection)]
+    added = add_orders(connection, now, orders)
+    lanes = reject(connection, now, [item for item in items if isinstance(item, Rejection)])
+    for (order, _), one in zip(orders, added, strict=True):
+        if one.outcome == "accepted":
+            lanes = lanes | {(Stage.CREATE, order.account)}
+    results = iter(added)
+    return [None if isinstance(item, Rejection) else next(results) for item in items], lanes

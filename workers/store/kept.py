@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from domain import evidence as kinds
+from domain.decision import Stage
 from domain.evidence import Created, Evidence, Seen
 from domain.exact_json import read_json, write_json
 from domain.models import KeptAnswer, UtcTime
-from workers.store.agenda import AGENDA, Claim
+from domain.status import Status
+from workers.store.agenda import AGENDA, Claim, Lost, claim_invoices
 from workers.store.bulk import execute_keyed, insert_rows, keyed
+from workers.store.database import Database
 from workers.store.intake import storable
 
 KEPT: Any = KeptAnswer.__table__  # type: ignore[attr-defined]
@@ -164,3 +167,17 @@ def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
         return float(value)
     words = [one for one in allowed if isinstance(one, type) and issubclass(one, enum.Enum)]
     return words[0](value) if words else value
+
+
+def claim_creates(
+    connection: Connection, database: Database, lane: str, limit: int, lease_seconds: float, lost: Lost
+) -> list[tuple[Claim, Any, Kept | None]]:
+    """Lease due creates, each with its invoice and what an earlier call brought that could not be committed yet."""
+    claimed = claim_invoices(connection, database, Stage.CREATE, lane, limit, lease_seconds, lost)
+    again = {
+        claim.subject: claim.lost_token
+        for claim, invoice in claimed
+        if claim.lost or (invoice is not None and invoice.status == Status.IN_DOUBT)
+    }
+    answers = find_kept(connection, again)
+    return [(claim, invoice, answers.get(claim.subject)) for claim, invoice in claimed]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, exists, literal_column, select, text, union_all, update
+from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
 from domain.event import FOR_ALL, wants
@@ -23,7 +24,7 @@ from workers.store.bulk import (
     numbered,
     numbers_of,
 )
-from workers.store.database import BINARY
+from workers.store.database import BINARY, Database, is_locked_out
 
 EVENT: Any = Event.__table__  # type: ignore[attr-defined]
 ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
@@ -260,3 +261,15 @@ def _unlocked(dialect: str) -> Any:
 def _mark(dialect: str) -> Any:
     new = bindparam("now", type_=EVENT.c.published_at.type)
     return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(published_at=new)
+
+
+def mark_published_where_free(database: Database, numbers: Sequence[int]) -> None:
+    """In a transaction of its own; events that somebody else keeps locked stay as they are, and are told again."""
+    try:
+        with database.transaction() as connection:
+            mark_published(connection, numbers, database.now(connection))
+    except OperationalError as error:
+        if not is_locked_out(error):
+            raise
+        with database.transaction() as connection:
+            mark_published(connection, unlocked_events(connection, numbers), database.now(connection))

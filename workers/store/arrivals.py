@@ -1,0 +1,49 @@
+"""What comes in from outside: orders, messages that are turned away, callbacks. What several threads bring shares a
+transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from domain.decision import Stage
+from workers.store import callbacks, intake
+from workers.store.callbacks import NewCallback
+from workers.store.database import Database
+from workers.store.group import GroupCommit
+from workers.store.intake import Added
+from workers.store.lanes import Lane
+
+Ring = Callable[[set[Lane]], None]
+
+
+class Arrivals:
+    """Writes what comes in, and rings for it after the commit."""
+
+    def __init__(self, database: Database, ring: Ring) -> None:
+        self._database = database
+        self._ring = ring
+        self._intake = GroupCommit(self._take_in)
+        self._callbacks = GroupCommit(self.write_callbacks)
+
+    def take_in(self, items: Sequence[Any]) -> list[Any]:
+        """What came of (order, provider name) pairs; None for each rejection among them."""
+        return self._intake.add(items)
+
+    def keep_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
+        """Whether each is new."""
+        return self._callbacks.add(found)
+
+    def _take_in(self, items: Sequence[Any]) -> list[Added | None]:
+        with self._database.transaction() as connection:
+            results, lanes = intake.take_in(connection, self._database.now(connection), items)
+        self._ring(lanes)
+        return results
+
+    def write_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
+        """The same in a transaction of their own."""
+        with self._database.transaction() as connection:
+            kept = callbacks.keep(connection, self._database, found)
+        fresh = {one.account for one, is_new in zip(found, kept, strict=True) if is_new}
+        self._ring({(Stage.CALLBACK, account) for account in fresh})
+        return kept

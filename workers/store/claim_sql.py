@@ -1,0 +1,91 @@
+"""The statements that claim due rows of the agenda, made once for each database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import DateTime, Integer, Interval, String, bindparam, column, select, text
+
+from domain.models import Invoice, UtcTime
+
+_INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
+
+# MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
+# PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
+# would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
+# (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
+# millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
+# and its lock is not seen there: it is due for the next claim, with the next bell or sweep.
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+    SELECT {key}, subject AS picked_subject, lease_token AS lost_token FROM agenda
+    WHERE stage = :stage AND lane = :lane AND due_at <= {now}{free}
+    ORDER BY due_at LIMIT :limit {lock}
+)
+UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 1
+WHERE {chosen}
+RETURNING subject, claims, {now} AS claimed_at{lost}
+"""
+#: Leaves out what somebody holds, though the lease seems to be over.
+_FREE = " AND lease_token IS NULL"
+
+
+def _claim_postgresql(free: str) -> Any:
+    return text(
+        _CLAIM.format(
+            key="ctid",
+            now="now()",
+            lease_end="now() + :lease",
+            lock="FOR UPDATE SKIP LOCKED",
+            chosen="ctid = ANY (ARRAY(SELECT ctid FROM picked))",
+            free=free,
+            # Looked for only where a holder was lost.
+            lost=", CASE WHEN claims > 1"
+            " THEN (SELECT lost_token FROM picked WHERE picked_subject = subject) END AS lost_token",
+        )
+    ).bindparams(bindparam("lease", type_=Interval))
+
+
+def _claim_invoices_postgresql(free: str) -> Any:
+    """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
+    agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
+    columns = (
+        column("subject", String),
+        column("claims", Integer),
+        column("claimed_at", DateTime(timezone=True)),
+        column("lost_token", String),
+    )
+    claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
+    return select(claimed, _INVOICE).outerjoin_from(claimed, _INVOICE, _INVOICE.c.id == claimed.c.subject)
+
+
+def _claim_sqlite(free: str) -> Any:
+    return (
+        text(
+            _CLAIM.format(
+                key="subject",
+                now=":now",
+                lease_end=":lease_end",
+                lock="",
+                chosen="stage = :stage AND subject IN (SELECT subject FROM picked)",
+                free=free,
+                lost="",
+            )
+        )
+        .bindparams(bindparam("now", type_=UtcTime), bindparam("lease_end", type_=UtcTime))
+        .columns(subject=String, claimed_at=UtcTime)
+    )
+
+
+CLAIM_POSTGRESQL = _claim_postgresql("")
+CLAIM_INVOICES_POSTGRESQL = _claim_invoices_postgresql("")
+CLAIM_SQLITE = _claim_sqlite("")
+CLAIM_FREE_POSTGRESQL = _claim_postgresql(_FREE)
+CLAIM_FREE_INVOICES_POSTGRESQL = _claim_invoices_postgresql(_FREE)
+CLAIM_FREE_SQLITE = _claim_sqlite(_FREE)
+
+#: Before a claim on SQLite, whose RETURNING does not see what was there before.
+LOST_SQLITE = text("""
+SELECT subject, lease_token FROM agenda
+WHERE stage = :stage AND lane = :lane AND due_at <= :now AND claims > 0 ORDER BY due_at LIMIT :limit
+""").bindparams(bindparam("now", type_=UtcTime))
