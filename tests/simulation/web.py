@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from tests.simulation.hosts import ACCOUNTS, Process
 from tests.simulation.loop import HOST
-from workers.store.arrivals import Arrivals
 from workers.store.acts import Actor
+from workers.store.arrivals import Arrivals
 from workers.store.database import UNAVAILABLE
 from workers.store.operate import invoices
 from workers.web.callbacks import CallbackDesk
