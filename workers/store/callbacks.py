@@ -258,7 +258,7 @@ def _by_id(dialect: str) -> Any:
 def _of_orders(dialect: str) -> Any:
     # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
     key = INVOICE.c.provider_account, INVOICE.c.order_id
-    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.provider_ref, INVOICE.c.asked_by
+    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
     return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 
