@@ -186,3 +186,15 @@ def test_the_kinds_take_turns_and_callbacks_have_a_lane_of_their_own():
     assert [firsts.count(look) for look in (Look.NEAR, Look.OPEN, Look.WATCHED)] == [20, 18, 2]
     assert all(sorted(looks) == sorted((Look.NEAR, Look.OPEN, Look.WATCHED)) for looks in others)
     assert math.isclose(worker.provider.made, 41)
+
+
+def test_an_invoice_that_has_twins_is_asked_by_all_of_its_references_though_no_list_holds_them():
+    """With one call for it the list would be tried again and again, and nobody asked."""
+
+    class ListingTwins(Listing):
+        asked_by_reference = True
+
+    worker = Worker(ListingTwins(short=True), 10.0, Rows(due=1, references=3))
+    assert asyncio.run(worker.turn(CALLED)) == 1
+    assert worker.rows.put == []
+    assert worker.provider.made == 3

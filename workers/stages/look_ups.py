@@ -147,6 +147,11 @@ class Turns:
         """The calls that were let through for these."""
         return math.ceil(len(turns) / turns[0].per_call) if turns[0].per_call else 0
 
+    def most_calls(self, turns: Sequence[Turn], references: int) -> int:
+        """Calls that may be made for these; 0: as many as it takes. Who is asked about alone is asked by all of its
+        references: what that takes beyond is owed."""
+        return references if turns[0].per_call == 1 else self.calls_of(turns)
+
     def left(
         self, account: str, turns: Sequence[Turn], refs: Mapping[str, Sequence[str]], found: Mapping[str, Evidence]
     ) -> list[Turn]:

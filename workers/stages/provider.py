@@ -233,7 +233,7 @@ class ProviderStages:
         refs = {turn.claim.subject: asks(turn.invoice) if turn.invoice is not None else () for turn in turns}
         wanted = [ref for some in refs.values() for ref in some]
         with counting_calls() as count:
-            answers = await self._ask(account, wanted, self._turns.calls_of(turns)) if wanted else {}
+            answers = await self._ask(account, wanted, self._turns.most_calls(turns, len(wanted))) if wanted else {}
         found, timed_out = answers or {}, answers is None
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
