@@ -84,7 +84,7 @@ def test_a_repeat_with_other_content_is_refused_and_changes_nothing(database):
     (first,) = take(store, order(price="10.50"))
     (refused,) = add(store, order(price="10.51"))
     assert refused.outcome == "refused"
-    assert refused.invoice_id is None
+    assert refused.invoice_id == first
     assert refused.reason == f"idempotency_key: '1001' was used by invoice {first} with other content"
     assert str(invoice_of(database, first).price) == "10.50"
 
