@@ -17,6 +17,7 @@ RARE = {
     "a lease is over when the clock says so",
     "a lost lease settles the pair",
     "nobody notices that the clock was set back",
+    "with the database and the broker away a callback is answered all the same",
 }  #: bugs that take seconds to be found
 
 
