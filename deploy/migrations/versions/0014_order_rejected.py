@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from workers.store.online_index import create_index, drop_index
 
-revision = "0016"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
