@@ -68,7 +68,7 @@ async def outcomes(lookup, hosts):
 
 def test_forty_dead_names_leave_a_name_that_nobody_asked_before_its_answer(names) -> None:
     async def story():
-        with looking_up(timeout_seconds=0.05) as lookup:
+        with looking_up(timeout_seconds=1.0) as lookup:
             dead = await outcomes(lookup, [f"dead{n}.example" for n in range(40)])
             assert names.hanging == 40  # still: a question that was given up holds its thread
             return dead, await lookup("shop.example", 443)
@@ -79,7 +79,7 @@ def test_forty_dead_names_leave_a_name_that_nobody_asked_before_its_answer(names
 @pytest.mark.parametrize("good", ["shop.example", "gone.example"])
 def test_whatever_hangs_a_name_that_answered_quickly_is_asked_at_once(names, good) -> None:
     async def story():
-        with looking_up(timeout_seconds=0.05, threads=8, wait_seconds=0.05) as lookup:
+        with looking_up(timeout_seconds=1.0, threads=8, wait_seconds=0.05) as lookup:
             before = await outcomes(lookup, [good])
             await outcomes(lookup, [f"dead{n}.example" for n in range(100)])
             assert names.hanging == 7
