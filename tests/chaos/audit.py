@@ -13,6 +13,7 @@ from typing import Any
 from tests.acceptance.system import ENDED, INTAKE_QUEUE, System, follows
 from tests.chaos.callers import Told, unkept, unpaid
 from tests.chaos.doubts import Causes, early, unexplained
+from tests.chaos.markers import Markers, undone_marks
 from tests.chaos.plan import CANCEL, CREATE, HOLD_ACCOUNT
 from tests.chaos.receivers import BAD_ENDPOINTS, dropped, untold
 from tests.chaos.restored import Before, periods
@@ -145,7 +146,9 @@ def answered_cancellations(system: System) -> set[str]:
     return _cancelled(system) | _turned_away(system).keys()
 
 
-def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes: Causes, told: Told) -> list[Finding]:
+def audit(
+    system: System, sent: Sent, lost: set[str], untaken: set[str], causes: Causes, told: Told, people: Markers
+) -> list[Finding]:
     """Every breach. ``lost``, ``untaken``: as things stood before all was published again."""
     checks: dict[str, Callable[[], Iterator[str]]] = {
         "no order lost": lambda: _lost(system, sent, lost),
@@ -159,7 +162,8 @@ def audit(system: System, sent: Sent, lost: set[str], untaken: set[str], causes:
         "what was told as paid is paid": lambda: unpaid(system, told, sent.forgetful(), MONITOR_SECONDS, sent.gone()),
         "no doubt without a fault": lambda: unexplained(system, causes),
         "nothing expires early": lambda: early(system, _made(system), causes.slack_seconds),
-        "the truth of the provider": lambda: _contradicting(system),
+        "the truth of the provider": lambda: _contradicting(system, people.asked),
+        "what was marked stays so": lambda: undone_marks(system, people, [before.at for before in sent.restores]),
         "no gap in the log": lambda: _gaps(system),
         "no webhook missing or out of order": lambda: untold(system, sent.undone_events()),
         "nothing dropped that waits for a bad receiver": lambda: dropped(system),
@@ -258,8 +262,8 @@ def _repeated(system: System, sent: Sent) -> Iterator[str]:
                 yield f"{order} ({row['account']}): {made} creates with {why}"
 
 
-def _contradicting(system: System) -> Iterator[str]:
-    """Paid there is paid here, for the invoice that is bound; and nobody else's invoice is bound."""
+def _contradicting(system: System, marked: set[str]) -> Iterator[str]:
+    """Paid there is paid here, for the invoice that is bound, unless people decided; and nobody else's is bound."""
     made = _made(system)
     bound: Counter[tuple[str, str]] = Counter()
     for order_id, row in system.invoices().items():
@@ -275,6 +279,7 @@ def _contradicting(system: System) -> Iterator[str]:
             yield f"{order_id}: bound to the invoice of {there['order_id']}"
         elif (
             provider == "zeroxhost"
+            and order_id not in marked
             and row["status"] != "cancelled"
             and (there["status"] == "paid") != (row["status"] == "paid")
         ):

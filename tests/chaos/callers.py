@@ -27,6 +27,7 @@ class Told:
     """What providers were answered. Times are epoch seconds."""
 
     paid: dict[str, float] = field(default_factory=dict)  #: order id -> when a callback about it was answered 200
+    lies: dict[str, float] = field(default_factory=dict)  #: the same where nobody had paid
     digests: dict[str, float] = field(default_factory=dict)  #: of their bodies, and when
     answers: dict[int, int] = field(default_factory=dict)  #: how often each status was answered
     forged_taken: int = 0  #: callbacks without a right signature that were answered 200
@@ -45,42 +46,64 @@ class Callers:
     def run(self, began: float) -> None:
         """Until all is told, or it is stopped. ``began``: the monotonic start of the run."""
         waiting = sorted(self._payments, key=lambda one: one.at)
-        telling: list[bytes] = []
-        orders: dict[bytes, str] = {}
+        telling: list[_Telling] = []
         while (waiting or telling) and not self._stopping.is_set():
             now = time.monotonic() - began
             for one in [one for one in waiting if one.at <= now]:
-                found = self._pay(one.order_id)
+                found = self._invoice_of(one)
                 if found is not None:
-                    body = nebulox_callback(one.order_id, trackingCode=found["number"], amount=found["pay_amount"])
-                    orders[body] = one.order_id
-                    telling.append(body)
+                    telling.append(_telling(one, found))
                 if found is not None or now - one.at > PATIENCE_SECONDS:
                     waiting.remove(one)
-            telling = [body for body in telling if not self._tell(orders[body], body)]
+            telling = [left for one in telling if (left := self._tell(one))]
             self._stopping.wait(AGAIN_SECONDS if telling or not waiting else 0.05)
 
     def stop(self) -> None:
         """Tell nothing more."""
         self._stopping.set()
 
-    def _pay(self, order_id: str) -> Mapping[str, Any] | None:
+    def _invoice_of(self, payment: Payment) -> Mapping[str, Any] | None:
+        """The provider's invoice, which is paid now, or said to be."""
+        if payment.kind == "lying":
+            there = self._system.control("invoices?limit=0")["invoices"]
+            of_order = (one for one in there if one["provider"] == "nebulox" and one["order_id"] == payment.order_id)
+            return next(of_order, None)
         with contextlib.suppress(AssertionError):  # the provider has no such invoice yet
-            found: Mapping[str, Any] = self._system.control("pay", {"provider": "nebulox", "order_id": order_id})
+            found: Mapping[str, Any] = self._system.control(
+                "pay", {"provider": "nebulox", "order_id": payment.order_id}
+            )
             return found
         return None
 
-    def _tell(self, order_id: str, body: bytes) -> bool:
+    def _tell(self, one: _Telling) -> _Telling | None:
+        """What is left to be told of it."""
+        body = one.bodies[0]
         with contextlib.suppress(OSError, http.client.HTTPException):  # killed amid it, or not started again yet
             if post(self._url, body.replace(b"COMPLETED", b"FORGED"), [("X-Hash", FORGED)])[0] == 200:
                 self.told.forged_taken += 1
             status, _ = post(self._url, body)
             self.told.answers[status] = self.told.answers.get(status, 0) + 1
             if status == 200:
-                self.told.paid[order_id] = time.time()
+                (self.told.lies if one.is_lie else self.told.paid).setdefault(one.order_id, time.time())
                 self.told.digests[hashlib.sha256(body).hexdigest()] = time.time()
-            return status == 200
-        return False
+                return _Telling(one.order_id, one.bodies[1:], one.is_lie) if one.bodies[1:] else None
+        return one
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Bodies that the provider has still to send, one after the other."""
+
+    order_id: str
+    bodies: tuple[bytes, ...]
+    is_lie: bool
+
+
+def _telling(payment: Payment, invoice: Mapping[str, Any]) -> _Telling:
+    said = {"trackingCode": invoice["number"], "amount": invoice["pay_amount"]}
+    paid = nebulox_callback(payment.order_id, **said)
+    more = {"twice": (paid,), "reordered": (nebulox_callback(payment.order_id, "PENDING", **said),)}
+    return _Telling(payment.order_id, (paid, *more.get(payment.kind, ())), payment.kind == "lying")
 
 
 def unkept(system: System, told: Told, excused: list[tuple[float, float]]) -> Iterator[str]:
@@ -111,7 +134,10 @@ def unpaid(
     yield from (
         f"{order}: paid, and nobody told of a payment"
         for order, row in sorted(rows.items())
-        if row["status"] == "paid" and order not in told.paid
+        if row["status"] == "paid"
+        and order not in told.paid
+        # A signed lie may decide where no look-up was to be had for the whole grace: that is the rule.
+        and not (order in told.lies and "stood alone" in (row["reason"] or ""))
     )
 
 

@@ -19,6 +19,7 @@ from tests.chaos.crew import Crew, Deaths
 from tests.chaos.doubts import Causes
 from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
+from tests.chaos.markers import Markers
 from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan, PlannedMessage
 
 TICK_SECONDS = 0.02
@@ -66,6 +67,7 @@ class _Run:
         self._sent = Sent()
         self._faults = Faults(grounds, self._crew, self._sent)
         self._callers = Callers(grounds.system, plan.payments(), grounds.web_url)
+        self._markers = Markers(grounds.system, plan.marks())
         self._parked = 0
 
     def go(self) -> Result:
@@ -75,10 +77,14 @@ class _Run:
         sender.start()
         caller = threading.Thread(target=self._callers.run, args=(time.monotonic(),), daemon=True)
         caller.start()
+        marker = threading.Thread(target=self._markers.run, args=(time.monotonic(),), daemon=True)
+        marker.start()
         self._let_faults_happen(time.monotonic())
         self._faults.end()
         sender.join(60)
         assert not sender.is_alive(), "the sender could not publish its last messages"
+        self._markers.stop()
+        marker.join(60)
         flow_seconds = time.monotonic() - began
         drained = self._drain("drain")
         if self._redrive_parked():
@@ -90,7 +96,8 @@ class _Run:
         healed += self._drain("heal")
         self._callers.stop()
         caller.join(60)
-        findings = audit(self._system, self._sent, lost, untaken, self._causes(), self._callers.told)
+        people = self._markers
+        findings = audit(self._system, self._sent, lost, untaken, self._causes(), self._callers.told, people)
         figures = {
             "flow_seconds": round(flow_seconds),
             "drain_seconds": round(drained),
@@ -199,6 +206,8 @@ class _Run:
             "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
             "cancellations": len(self._sent.cancellations),
             "callbacks_answered": len(self._callers.told.paid),
+            "lies_answered": len(self._callers.told.lies),
+            "marks": len(self._markers.done),
             "parked": self._parked,
             "clock": self._clock,
             "cold_starts": self._crew.deaths.cold_starts,

@@ -29,6 +29,10 @@ POINTLESS_SHARE = 0.35
 CANCELLED_SHARE = 0.08
 #: Of Nebulox's orders so many are paid, these seconds after they were sent.
 PAID_SHARE, PAID_SECONDS = 0.5, (1.0, 7.0)
+#: How payments are told, and how often: once; again though it was answered; an older word afterwards; by a signed
+#: callback although nobody has paid.
+PAYMENTS = {"once": 0.55, "twice": 0.15, "reordered": 0.15, "lying": 0.15}
+MARK_SECONDS = 10.0  #: between two marks, on average
 #: How far the south's clock is ahead, by seed. Receivers refuse a webhook whose time is 5 minutes off.
 CLOCK_SHIFTS = (0, 240, -240)
 #: Between two kills at random instants.
@@ -113,10 +117,20 @@ class PlannedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """An order that its customer pays, and when."""
+    """An order that its customer pays, and when; ``kind``: how it is told, of PAYMENTS."""
 
     at: float
     order_id: str
+    kind: str = "once"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMark:
+    """An order that an operator will say is paid."""
+
+    at: float
+    order_id: str
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +195,17 @@ class Plan:
         dice = random.Random(f"{self.seed}/payments")
         orders = [order for order in self.orders() if order.fields["account"] == "nebulox" and self.hosts == 1]
         paid = [order for order in orders if dice.random() < PAID_SHARE]
-        return [Payment(order.at + dice.uniform(*PAID_SECONDS), order.order_id) for order in paid]
+        told = [Payment(order.at + dice.uniform(*PAID_SECONDS), order.order_id) for order in paid]
+        kinds = random.Random(f"{self.seed}/kinds")
+        return [replace(payment, kind=kinds.choices(*zip(*PAYMENTS.items(), strict=True))[0]) for payment in told]
+
+    def marks(self) -> list[PlannedMark]:
+        """Some of 0xhost's orders, now and then: a command takes a second of the machine."""
+        dice = random.Random(f"{self.seed}/marks")
+        orders = [order for order in self.orders() if order.fields["account"] == "zeroxhost"]
+        chosen = dice.sample(orders, min(len(orders), int(self.seconds / MARK_SECONDS)))
+        marks = [PlannedMark(one.at + dice.uniform(1, 10), one.order_id, one.fields["account"]) for one in chosen]
+        return sorted(marks, key=lambda mark: mark.at)
 
     def messages(self) -> list[PlannedMessage]:
         """Orders and cancellations, by time."""
