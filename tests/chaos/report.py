@@ -1,4 +1,4 @@
-"""What a campaign came to: JSON, a table on the console, and the tables of deploy/RELIABILITY.md."""
+"""What a campaign came to: JSON, a table on the console, and the tables of deploy/chaos/README.md."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def show(results: Sequence[Result], console: Console) -> None:
 
 
 def markdown(kept: Mapping[str, Any]) -> str:
-    """Kept results as the tables of deploy/RELIABILITY.md."""
+    """Kept results as the tables of deploy/chaos/README.md."""
     total = {
         **kept["totals"],
         "seed": "all",

@@ -262,11 +262,5 @@ def test_the_examples_are_short(name):
 
 
 @pytest.mark.parametrize("name", ["receiver.py", "receiver.mjs"])
-def test_the_readme_shows_the_examples_as_they_stand(name):
-    readme = ROOT / "README.md"
-    text = readme.read_text() if readme.exists() else ""
-    if f"<!-- {name} -->" not in text:
-        pytest.skip(f"the README has no block of {name} yet")
-    block = re.search(rf"<!-- {re.escape(name)} -->\s*```[a-z]*\n(.*?)```", text, re.DOTALL)
-    assert block is not None, f"no code block follows the marker of {name}"
-    assert block[1] == (RECEIVERS / name).read_text()
+def test_the_readme_leads_to_the_examples(name):
+    assert f"(deploy/receivers/{name})" in (ROOT / "README.md").read_text()
