@@ -103,7 +103,8 @@ def test_a_server_that_another_command_had_started_ends_with_it_too(home):
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_closed_terminal_ends_the_processes_as_ctrl_c_does(number):
     code = (
-        "import sys; from workers.embedded.supervisor import ProcessSpec, supervise\n"
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # nohup's children ignore it
+        "from workers.embedded.supervisor import ProcessSpec, supervise\n"
         "child = \"import time, os; print('ready', os.getpid(), flush=True); time.sleep(600)\"\n"
         "sys.exit(supervise([ProcessSpec('child', (sys.executable, '-c', child))]))"
     )
