@@ -30,6 +30,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+#: An account with a budget has lanes called NAME:watched and the like, and a lane's column holds 64 characters.
+MAX_BUDGETED_NAME = 56
+
+
 class VerifyNames(BaseModel):
     """Nebulox's look-up, whose names survived in no document: what an account may set once they are known."""
 
@@ -116,6 +120,9 @@ class Account(BaseModel):
     @field_validator("look_ups_per_second")
     @classmethod
     def _leaves_room_for_creates(cls, value: float | None, info: ValidationInfo) -> float | None:
+        name = info.data.get("name", "")
+        if value is not None and len(name) > MAX_BUDGETED_NAME:
+            raise ValueError(f"takes account names of at most {MAX_BUDGETED_NAME} characters, and this has {len(name)}")
         rate: float | None = info.data.get("rate_per_second")
         if value is not None and rate is not None and value >= rate:
             raise ValueError(f"must be less than rate_per_second ({rate:g}), which creates are made by too")

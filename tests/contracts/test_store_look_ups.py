@@ -176,3 +176,16 @@ def test_where_the_budget_is_gone_all_look_ups_are_in_one_lane_again(database, s
     without.gather_look_ups()
     assert set(lanes(database).values()) == {ACCOUNT}
     assert agenda_of(database, held.subject)["check"].lease_token == held.token
+
+
+def test_look_ups_that_a_process_of_other_settings_plans_later_are_found_too(database, store, monkeypatch):
+    (one,) = pend(store, 1, expires_at=now(database) + LATE)
+    without = open_store(database)
+    without.gather_look_ups()
+    change(database, AGENDA, AGENDA.c.subject == one, AGENDA.c.stage == "check", lane=lane_of(ACCOUNT, Look.WATCHED))
+
+    without.next_due([(Stage.CHECK, ACCOUNT)])
+    assert lanes(database)[one] == lane_of(ACCOUNT, Look.WATCHED)  # not so soon
+    monkeypatch.setattr("workers.store.lanes.GATHER_SECONDS", 0.0)
+    without.next_due([(Stage.CHECK, ACCOUNT)])
+    assert lanes(database)[one] == ACCOUNT

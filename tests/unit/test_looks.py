@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.account import Account
+from domain.account import MAX_BUDGETED_NAME, Account
 from domain.decision import Stage
 from domain.evidence import CalledBack, ClockRanOut, RecheckRequested, Seen
 from domain.lifecycle import decide
@@ -14,6 +14,7 @@ from domain.looks import Look, account_of, doorbell_of, lane_of, lanes_of, look_
 from domain.schedule import JITTER_SHARE, SLOWEST_POLL
 from domain.status import Status
 from tests.invoice_world import START, new_invoice, new_policy
+from workers.store.agenda import AGENDA
 
 SAME = Seen(status=Status.PENDING, word="waiting", asked_at=START)
 SOON = START + timedelta(minutes=1)
@@ -93,3 +94,13 @@ def test_money_on_its_way_and_a_first_look_wait_for_no_turn():
 def test_the_end_of_an_invoice_is_never_passed_by():
     soon = START + timedelta(minutes=2)
     assert next_look(invoice(expires_at=soon), look_gap_seconds=10_000.0) == 120
+
+
+def test_an_account_with_a_budget_has_a_name_that_its_lanes_have_room_for():
+    fields = {"provider": "nebulox", "base_url": "http://h", "api_key": "k-123456"}
+    longest = Account(name="a" * MAX_BUDGETED_NAME, look_ups_per_second=1, **fields)
+
+    assert max(len(lane_of(longest.name, look)) for look in Look) <= AGENDA.c.lane.type.length
+    Account(name="a" * (MAX_BUDGETED_NAME + 1), **fields)
+    with pytest.raises(ValueError, match=r"at most 56 characters, and this has 57"):
+        Account(name="a" * (MAX_BUDGETED_NAME + 1), look_ups_per_second=1, **fields)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from domain.account import Account
 from domain.decision import Stage
-from domain.evidence import Evidence
+from domain.evidence import Evidence, Seen
 from domain.looks import Look, account_of, lane_of
 from domain.ports import ListReader, Provider
+from domain.status import Status
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.store.agenda import Claim
@@ -155,11 +156,11 @@ class Turns:
     def left(
         self, account: str, turns: Sequence[Turn], refs: Mapping[str, Sequence[str]], found: Mapping[str, Evidence]
     ) -> list[Turn]:
-        """Those that the calls did not cover: nobody was asked about them."""
+        """Those that the calls did not cover: nobody was asked about them, or not about all of their references."""
         if account not in self._reach:
             return []
         asked = ((turn, refs[turn.claim.subject]) for turn in turns)
-        return [turn for turn, some in asked if some and found.keys().isdisjoint(some)]
+        return [turn for turn, some in asked if some and not _is_covered(some, found)]
 
     async def settle(self, lane: str, turns: Sequence[Turn], made: int, left: int) -> None:
         """So many calls were made for these; ``left``: that nobody was asked about."""
@@ -176,3 +177,9 @@ class Turns:
             await self._budget.settle(account, granted, made)
         await self._rate.spend(account, made - granted)
         await self._rate.give_back(account, granted - made)
+
+
+def _is_covered(references: Sequence[str], found: Mapping[str, Evidence]) -> bool:
+    """Whether there is nothing more to be asked: each reference is answered, or one of them is paid."""
+    answers = [found.get(reference) for reference in references]
+    return all(answers) or any(isinstance(one, Seen) and one.status is Status.PAID for one in answers)

@@ -31,6 +31,8 @@ ORPHANED = Policy(
 
 #: So often lanes are searched for what lies too far away.
 FAR_SECONDS = 10.0
+#: So often look-ups are gathered that a process with other settings planned for a budget that is gone.
+GATHER_SECONDS = 60.0
 #: So often the open invoices of an account with a budget for look-ups are counted.
 COUNT_SECONDS = 10.0
 
@@ -52,6 +54,7 @@ class Lanes:
         self._policies = dict(policies)
         self._counted_at: dict[str, float] = {}  #: accounts with a budget, by ``lease_clock``
         self._searched_at = -FAR_SECONDS
+        self._gathered_at = lease_clock()
 
     def policy_of(self, account: str) -> Policy:
         """How an account's invoices are judged."""
@@ -65,6 +68,8 @@ class Lanes:
         """When each lane has work; the stream's lane counts only while there are unpublished events."""
         lanes = [one for lane in lanes for one in self._parts(lane)]
         self._search(lanes)
+        if lease_clock() - self._gathered_at >= GATHER_SECONDS:
+            self.gather_look_ups()
         with self._database.glancing() as connection:
             found = agenda.next_due(connection, self._database, lanes)
             if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
@@ -122,6 +127,7 @@ class Lanes:
 
     def gather_look_ups(self) -> None:
         """Where an account has no budget any more, its look-ups are due in the order of their times again."""
+        self._gathered_at = lease_clock()
         budgeted = [name for name, policy in self._policies.items() if policy.look_ups_per_second is not None]
         with self._database.reading() as connection:
             strays = look_ups.strays(connection, budgeted)
