@@ -52,6 +52,15 @@ class Asked(Protocol):
     twins: str | None
 
 
+class Due(Protocol):
+    """What has to be paid, as far as it is known."""
+
+    @property
+    def pay_amount(self) -> Decimal | None: ...
+    @property
+    def pay_currency(self) -> str | None: ...
+
+
 class Claim(Protocol):
     """What a callback claims was paid."""
 
@@ -95,7 +104,7 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
     return None
 
 
-def objection(asked: Asked, claim: Claim, tolerance_percent: Decimal = Decimal(0)) -> str | None:
+def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0)) -> str | None:
     """Why a callback's own claim can't pay this invoice, where it can be compared; None: nothing speaks against it."""
     if _other_word(asked.pay_currency, claim.called_currency):
         return f"coin: the callback's is {claim.called_currency}"

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from domain.decision import Decision, Policy, Stage, Verdict
 from domain.evidence import Evidence
-from domain.lifecycle import decide
+from domain.lifecycle import decide, dropped, tell_owed
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -100,6 +100,7 @@ class World:
     now: datetime = START
     agenda: dict[Stage, Row] = field(default_factory=dict)
     told: list[tuple[datetime, str, int]] = field(default_factory=list)  #: (when, event, sequence)
+    against: list[str] = field(default_factory=list)  #: the contradictions that are kept, in words
 
     def __post_init__(self) -> None:
         """A queued order has what intake writes: CREATE at once, and CLOCK where it must not be late."""
@@ -122,18 +123,30 @@ class World:
 
         Asserts what holds for every decision: its verdict exists, made again it is the same, and it touches nothing.
         """
+        decision, unheard = self._judge(evidence, held, jitter)
+        if unheard is not None:
+            self._judge(unheard, None, jitter)
+        while (owed := tell_owed(self.invoice, 0)) is not None:
+            vars(self.invoice).update(owed.changes)
+            self.told.append((self.now, str(owed.event), self.invoice.sequence))
+        return decision
+
+    def _judge(self, evidence: Evidence, held: Stage | None, jitter: float) -> tuple[Decision, Evidence | None]:
         before = deepcopy(vars(self.invoice))
         decision = decide(self.invoice, evidence, self.policy, self.now, jitter)
         assert vars(self.invoice) == before, "decide changed its input"
         assert decision.verdict in get_args(Verdict)
         assert decide(self.invoice, evidence, self.policy, self.now, jitter) == decision, "decide is not deterministic"
+        unheard = dropped(self.invoice, decision)
         for name, value in decision.changes.items():
             assert hasattr(self.invoice, name), f"{name} is no column"
             setattr(self.invoice, name, value)
         self._plan(decision, held)
         if decision.event is not None:
             self.told.append((self.now, decision.event, self.invoice.sequence))
-        return decision
+        if decision.verdict == "contradiction":
+            self.against.append(decision.note or "")
+        return decision, unheard
 
     def _plan(self, decision: Decision, held: Stage | None) -> None:
         """A held row that is not named is done; a row that somebody else holds keeps its time, unless it is deleted."""

@@ -5,9 +5,10 @@ No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` 
 schedules it. ``judges`` names the function for each kind of evidence.
 """
 
+from domain.lifecycle.callbacks import dropped
 from domain.lifecycle.case import LAST_LOOKS
 from domain.lifecycle.creates import REFUSED_REASONS
 from domain.lifecycle.judges import contradicted, decide, tell_owed
 from domain.lifecycle.searches import is_to_be_sought
 
-__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "contradicted", "decide", "is_to_be_sought", "tell_owed"]
+__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "contradicted", "decide", "dropped", "is_to_be_sought", "tell_owed"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 from domain.asking import references_of
 from domain.callbacks import CLAIMS, is_news, objection, reading
-from domain.decision import Agenda, Decision, Stage
+from domain.decision import Agenda, Decision, InvoiceView, Stage
 from domain.evidence import (
     CalledBack,
 )
@@ -67,11 +68,15 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
     changes = {**changes, **({} if expires_at is None else {"expires_at": expires_at})}
     if not told.called_only:
         return _unmade_or_noted(case, changes, expires_at)
-    why = objection(case.invoice, told, case.policy.underpaid_tolerance_percent)
+    target = Status(told.called_status)
+    if target not in CLAIMS:
+        return _unmade_or_noted(case, changes, expires_at)
+    why = objection(_due(case, changes), told, case.policy.underpaid_tolerance_percent)
+    if why is not None and expires_at is not None:  # made all the same; what was called is judged again (``dropped``)
+        return _unmade_or_noted(case, {**changes, **NOT_CALLED}, expires_at)
     if why is not None:
         return Decision("contradiction", {**changes, **NOT_CALLED}, note=why)
-    target = Status(told.called_status)
-    if target not in CLAIMS or target not in TRANSITIONS[case.status]:
+    if target not in TRANSITIONS[case.status]:
         return _unmade_or_noted(case, changes, expires_at)
     word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
     paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
@@ -79,6 +84,30 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
     in_time = case.invoice.expires_at is None or came <= case.invoice.expires_at
     anomaly = None if case.invoice.first_open or in_time else Anomaly.LATE
     return step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})
+
+
+def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
+    """The callback that a move forgets although it says more than the move does: it is judged again right after it, so
+    that it is told; None: there is none. ``invoice`` is as it was before the decision."""
+    called, target = invoice.called_status, decision.changes.get("status")
+    if not called or target is None or decision.changes.get("called_status", called) is not None:
+        return None
+    word = Status(called)
+    if word not in CLAIMS or not is_news(Status(target), word):
+        return None
+    return CalledBack(
+        status=word,
+        word=invoice.called_word or called,
+        paid_amount=invoice.called_amount,
+        pay_currency=invoice.called_currency,
+        only=bool(invoice.called_only),
+    )
+
+
+def _due(case: Case, changes: Mapping[str, Any]) -> SimpleNamespace:
+    """What has to be paid, by what the decision is about to write too."""
+    names = ("pay_amount", "pay_currency")
+    return SimpleNamespace(**{name: changes.get(name, getattr(case.invoice, name)) for name in names})
 
 
 def _unmade_or_noted(case: Case, changes: dict[str, Any], expires_at: datetime | None) -> Decision:

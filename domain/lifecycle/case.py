@@ -55,9 +55,15 @@ def end_of(case: Case) -> datetime | None:
 def is_monitored(case: Case) -> bool:
     """Whether a late payment still counts; what a callback says is looked into first, however late the clock comes."""
     until = case.invoice.monitor_until
-    if until is not None and case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
+    if until is not None and is_claimed(case):
         until = max(until, settled_by(case))
     return until is not None and case.now < until
+
+
+def is_claimed(case: Case) -> bool:
+    """Whether a callback speaks of a payment that no look-up has confirmed yet."""
+    called = case.invoice.called_status
+    return bool(called and Status(called) in CLAIMS)
 
 
 def settled_by(case: Case) -> datetime:

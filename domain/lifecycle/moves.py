@@ -8,7 +8,17 @@ from typing import Any
 
 from domain.callbacks import LOOK_AGAIN_SECONDS, is_news
 from domain.decision import Agenda, Decision, Stage
-from domain.lifecycle.case import AFTER_PROVIDER_END, Case, end_of, is_askable, next_poll, next_refund_look, span
+from domain.lifecycle.case import (
+    AFTER_PROVIDER_END,
+    Case,
+    end_of,
+    is_askable,
+    is_claimed,
+    next_poll,
+    next_refund_look,
+    settled_by,
+    span,
+)
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
@@ -16,6 +26,9 @@ from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
     ("called_status", "called_word", "called_amount", "called_currency", "called_only", "called_at", "called_looks")
 )
+
+#: Nobody looks at these any more: what a callback says that is still unconfirmed is told at once (``dropped``).
+_GIVEN_UP = frozenset({Status.CANCELLED, Status.FAILED})
 
 
 class IllegalMoveError(AssertionError):
@@ -32,7 +45,7 @@ def move(case: Case, target: Status, reason: str | None, changes: Mapping[str, A
     if target not in OPEN:
         fields["first_open"] = 0
     called = case.invoice.called_status
-    if called and not is_news(target, Status(called)):
+    if called and (target in _GIVEN_UP or not is_news(target, Status(called))):
         fields |= NOT_CALLED
     elif called:
         agenda, fields = _still_called(case, agenda, fields)
@@ -77,6 +90,10 @@ def expire(
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
     agenda = nothing_due()
+    if is_claimed(case):  # looked into before the watch ends; the clock tells what nobody confirmed
+        until = max(until, settled_by(case)) if is_askable(case) else until
+        agenda[Stage.CLOCK] = until
+        changes["monitor_until"] = until
     if is_askable(case) and until > case.now:
         agenda |= {Stage.CHECK: next_poll(case, 0, until, expired=True), Stage.CLOCK: until}
     return move(case, Status.EXPIRED, word or over, changes, agenda)
@@ -117,9 +134,9 @@ def contradict(case: Case, *, agrees: bool = False) -> Decision:
 
 
 def at_rest(case: Case) -> Agenda:
-    """Nothing is due; the clock goes on ordering looks for a refund of what is paid."""
+    """Nothing is due; the clock orders looks for a refund of what is paid, and tells what nobody confirmed."""
     agenda = nothing_due()
-    if case.status is Status.PAID:
+    if case.status is Status.PAID or is_claimed(case):
         del agenda[Stage.CLOCK]
     return agenda
 

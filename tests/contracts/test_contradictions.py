@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from domain.evidence import CancelRequested, Marked
+from domain.decision import Stage
+from domain.evidence import CalledBack, CancelRequested, Marked, OrderRefused
 from domain.status import Status
 from tests.contracts.store_cases import (
+    SILENT_ACCOUNT,
+    agenda_of,
+    claim_one,
+    created,
     events_of,
     evidence_of,
     invoice_of,
     judge,
     open_store,
     pend,
+    queue,
     rows,
     seen,
     subscribe,
@@ -24,6 +31,7 @@ from workers.cli.doctor.messages import check_messages
 from workers.store.deliveries import Try
 from workers.store.intake import INVOICE
 from workers.store.judging import EVIDENCE
+from workers.store.judging.payments import PAYMENT
 from workers.store.reads.contradictions import list_contradictions
 
 OLD = timedelta(days=90)
@@ -95,6 +103,81 @@ def test_an_old_one_stays_until_somebody_has_marked_the_invoice(database, store)
     while store.remove_finished(OLD):
         pass
     assert rows(database, EVIDENCE) == []
+
+
+CALLED = CalledBack(status=Status.PAID, word="COMPLETED")
+
+
+def told(database, invoice):
+    return [(event.sequence, event.type) for event in events_of(database, invoice)]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [
+        (CancelRequested(reason="gone"), "cancelled"),
+        (Marked(status=Status.CANCELLED, reason="gone", by="bob"), "cancelled"),
+        (Marked(status=Status.FAILED, reason="broken", by="bob"), "failed"),
+        (seen("failed"), "failed"),
+    ],
+)
+@pytest.mark.parametrize("look", [None, "pending", "paid"])
+def test_what_a_callback_said_is_listed_and_told_after_the_event_that_closes_its_invoice(
+    database, store, evidence, status, look
+):
+    (invoice,) = pend(store)
+    judge(store, invoice, CALLED)
+    claim = claim_one(store, Stage.CHECK)
+    judge(store, invoice, evidence)
+    if look is not None:  # it was under way meanwhile
+        judge(store, invoice, seen(look), claim)
+
+    assert told(database, invoice) == [
+        (1, "invoice.pending"),
+        (2, f"invoice.{status}"),
+        (3, "invoice.contradiction"),
+    ]
+    data = json.loads(events_of(database, invoice)[-1].body)["data"]
+    assert (data["kind"], data["status"], data["previous_status"]) == ("status", status, status)
+    assert data["words"] == "the callback says COMPLETED"
+    listed = [row.note for row in list_contradictions(database) if row.source == "callback"]
+    assert listed == ["status: the callback says COMPLETED"]
+    row = invoice_of(database, invoice)
+    assert (row.status, row.sequence, row.called_status) == (status, 3, None)
+
+
+def test_a_payment_that_is_listed_against_a_cancelled_invoice_is_one_row_of_its_payments(database, store):
+    (invoice,) = pend(store)
+    judge(store, invoice, CalledBack(status=Status.PAID, word="COMPLETED", reference="100061", tx_hash="ab"))
+    before = rows(database, PAYMENT)
+    judge(store, invoice, CancelRequested(reason="gone"))
+    assert [(row.key, row.status) for row in rows(database, PAYMENT)] == [(row.key, row.status) for row in before]
+
+
+def test_an_order_that_its_provider_refuses_though_a_callback_said_paid_is_told_with_that(database, store):
+    invoice = queue(store)
+    judge(store, invoice, CALLED)
+    judge(store, invoice, OrderRefused(reason="no such coin"), claim_one(store, Stage.CREATE))
+
+    assert told(database, invoice) == [(1, "invoice.failed"), (2, "invoice.contradiction")]
+    assert [row.note for row in list_contradictions(database)] == ["status: the callback says COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind"),
+    [({"pay_currency": "BITCOIN"}, "coin"), ({"pay_currency": "BTC", "paid_amount": Decimal("0.1")}, "amount")],
+)
+def test_an_order_is_made_though_its_callback_came_first_and_names_something_else(database, store, claim, kind):
+    invoice = queue(store, SILENT_ACCOUNT, pay_currency="BTC")
+    lease = claim_one(store, Stage.CREATE, SILENT_ACCOUNT)
+    judge(store, invoice, CalledBack(status=Status.PAID, word="COMPLETED", **claim))
+    judge(store, invoice, created(pay_amount=Decimal(1), payment_url="https://pay.example/1"), lease)
+
+    row = invoice_of(database, invoice)
+    assert (row.status, row.payment_url, row.called_status) == ("pending", "https://pay.example/1", None)
+    assert set(agenda_of(database, invoice)) == {"clock"}
+    assert told(database, invoice) == [(1, "invoice.pending"), (2, "invoice.contradiction")]
+    assert [row.note.partition(":")[0] for row in list_contradictions(database)] == [kind]
 
 
 def age(database):

@@ -147,7 +147,11 @@ def check_move(before: dict[str, Any], decision: Decision, world: World) -> None
         assert decision.event is None or decision.verdict == "contradiction"
         waits_for = {None, *REFUSED_REASONS.values()} if new is Status.QUEUED else {before["reason"]}
         assert world.invoice.reason in waits_for
-    assert world.invoice.sequence == before["sequence"] + (decision.event is not None)
+    told = [sequence for *_, sequence in world.told if sequence > before["sequence"]]
+    assert told == list(range(before["sequence"] + 1, world.invoice.sequence + 1))
+    owed = len((before["contradicted"] or "").split())  # told with the first event that anybody sees
+    assert bool(told) == (decision.event is not None)
+    assert len(told) <= 1 + owed
     if old in FINAL:
         assert new is old or (old, new) == (Status.PAID, Status.REFUNDED)
         if new is old:

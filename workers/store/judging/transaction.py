@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, select
 from domain.against import CONTRADICTION
 from domain.decision import Decision, Policy, Stage
 from domain.event import envelope, new_id
-from domain.evidence import Evidence
-from domain.lifecycle import decide, tell_owed
+from domain.evidence import CalledBack, Evidence
+from domain.lifecycle import decide, dropped, tell_owed
 from workers.store.agenda import Room, lease_clock
 from workers.store.bulk import Locks, insert_rows, update_rows
 from workers.store.database import Database
@@ -71,7 +71,11 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     policy, decision = policy_of(invoice.provider_account), set_aside(work, judgement, evidence)
     if decision is None:
         decision = decide(invoice, evidence, policy, work.now, random.random(), work.epoch)  # noqa: S311
+    unheard = dropped(invoice, decision)
     _apply(work, invoice, evidence, decision, before, judgement)
+    if unheard is not None:
+        _tell_unheard(work, invoice, unheard, policy)
+    _tell_owed(work, invoice)
     place_look_up(work, invoice, evidence, decision, policy)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
@@ -93,18 +97,32 @@ def _apply(
     judgement: Judgement,
 ) -> None:
     keep_evidence(work, invoice, evidence, decision, judgement)
+    _change(work, invoice, decision)
+    event_id = None if decision.event is None else new_id("evt")
+    keep_payments(work, invoice, evidence, decision, event_id)
+    if event_id is not None:
+        _tell(work, invoice, decision, before, event_id)
+
+
+def _change(work: Work, invoice: SimpleNamespace, decision: Decision) -> None:
     if decision.changes:
         vars(invoice).update(decision.changes)
         work.changes[invoice.id].update(decision.changes)
     for stage, due_at in decision.agenda.items():
         work.agenda[stage.value, invoice.id] = due_at
-    event_id = None if decision.event is None else new_id("evt")
-    keep_payments(work, invoice, evidence, decision, event_id)
-    if event_id is not None:
-        _tell(work, invoice, decision, before, event_id)
+
+
+def _tell_unheard(work: Work, invoice: SimpleNamespace, unheard: CalledBack, policy: Policy) -> None:
+    """A callback that the change before forgot: evidence of its own, after it. Its payment was kept when it came."""
+    decision = decide(invoice, unheard, policy, work.now, epoch=work.epoch)
+    keep_evidence(work, invoice, unheard, decision, Judgement(invoice.id, unheard))
+    _change(work, invoice, decision)
+    _tell(work, invoice, decision, invoice.status, new_id("evt"))
+
+
+def _tell_owed(work: Work, invoice: SimpleNamespace) -> None:
     while (owed := tell_owed(invoice, work.epoch)) is not None:
-        vars(invoice).update(owed.changes)
-        work.changes[invoice.id].update(owed.changes)
+        _change(work, invoice, owed)
         _tell(work, invoice, owed, invoice.status, new_id("evt"))
 
 
