@@ -97,6 +97,15 @@ class Unreachable(Said):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent(Said):
+    """This worker did not begin the call in time: says nothing of the order, nor of its account."""
+
+    source = Source.CREATE
+
+    after_lost: bool = False  #: it took over a search whose worker was lost; see ``NotFound``
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt(Said):
     """The request was perhaps received and its answer is lost: time-out, reset, 5xx, a body that can't be read."""
 
@@ -213,6 +222,8 @@ class Found(Created):
     source = Source.SEARCH
 
     twins: str | None = None  #: JSON list: references of the order's other invoices, made by repeated creates
+    #: The next best, best first: one of them is taken where this one turns out to be another order's.
+    instead: tuple[Found, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from domain.evidence import Created
 from domain.order import MAX_LIFETIME_MINUTES
@@ -12,8 +13,10 @@ from domain.order import MAX_LIFETIME_MINUTES
 TOLERANCE = timedelta(minutes=1)
 LONGEST = timedelta(minutes=MAX_LIFETIME_MINUTES)
 
+Made = TypeVar("Made", bound=Created)
 
-def settle_times(made: Created, asked_at: datetime, answered_at: datetime) -> Created:
+
+def settle_times(made: Made, asked_at: datetime, answered_at: datetime) -> Made:
     """The answer with an expiry that holds by our clock: ``asked_at`` and ``answered_at`` are the database's.
 
     Where the provider's ``date`` lies outside the call by more than TOLERANCE its clock is off, or ours. Where it is

@@ -13,6 +13,7 @@ from domain.evidence import (
     CredentialsRefused,
     Evidence,
     InDoubt,
+    NotSent,
     OrderRefused,
     ProviderRefused,
     RateLimited,
@@ -116,6 +117,14 @@ def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
         agenda[Stage.CLOCK] = case.invoice.create_before
         changes["reason"] = None  # it no longer waits for a refusal to end
     return Decision("noted", changes, agenda=agenda)
+
+
+def not_sent(case: Case, evidence: NotSent) -> Decision:
+    """Due again at once, as it was: no try of the account's, no search that failed, and no reason to end either."""
+    if case.status not in UNMADE:
+        return not_seen(case, evidence)
+    changes = {"doubted_at": case.now} if evidence.after_lost and case.status is Status.IN_DOUBT else {}
+    return Decision("noted", changes, agenda={Stage.CREATE: case.now})
 
 
 def in_doubt(case: Case, evidence: InDoubt) -> Decision:

@@ -20,6 +20,7 @@ from domain.evidence import (
     InDoubt,
     Marked,
     NotFound,
+    NotSent,
     OrderRefused,
     ProviderRefused,
     RateLimited,
@@ -33,7 +34,15 @@ from domain.evidence import (
 from domain.lifecycle.callbacks import called_back
 from domain.lifecycle.case import Case
 from domain.lifecycle.clock import clock_ran_out
-from domain.lifecycle.creates import account_refused, again_later, created, in_doubt, order_refused, retry_requested
+from domain.lifecycle.creates import (
+    account_refused,
+    again_later,
+    created,
+    in_doubt,
+    not_sent,
+    order_refused,
+    retry_requested,
+)
 from domain.lifecycle.look_ups import not_seen, seen
 from domain.lifecycle.people import cancel_requested, marked, recheck_requested
 from domain.lifecycle.searches import found, not_found, search_failed
@@ -90,6 +99,7 @@ _JUDGES: dict[type[Evidence], Callable[[Case, Any], Decision]] = {
     ProviderRefused: account_refused,
     Unreachable: again_later,
     RateLimited: again_later,
+    NotSent: not_sent,
     InDoubt: in_doubt,
     Found: found,
     NotFound: not_found,

@@ -64,7 +64,7 @@ def created(draw: st.DrawFn) -> Created:
 
 
 refusals = st.sampled_from(
-    [said.OrderRefused, said.CredentialsRefused, said.ProviderRefused, said.Unreachable, said.InDoubt]
+    [said.OrderRefused, said.CredentialsRefused, said.ProviderRefused, said.Unreachable, said.NotSent, said.InDoubt]
 ).map(lambda kind: kind(reason="no"))
 limited = st.builds(said.RateLimited, reason=st.just("slow down"), retry_after_seconds=waits)
 seen = st.builds(

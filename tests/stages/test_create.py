@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from domain.account import Account
 from domain.decision import Stage
-from domain.evidence import Created, InDoubt, ProviderRefused, Unreachable
+from domain.evidence import Created, InDoubt, NotSent, ProviderRefused
 from workers.coordination.rate_limit import RateLimit
 from workers.stages import ProviderStages
 from workers.stages.provider import COMMIT_MARGIN_SECONDS, LEASE_MARGIN_SECONDS
@@ -99,7 +99,7 @@ def test_what_a_create_brings_is_never_the_last_look_at_a_payment(lost):
 def test_a_worker_that_was_held_up_until_its_lease_can_not_cover_the_call_and_its_commit_does_not_call(seconds):
     """Stopped, or its claim's answer was: another may count the call as lost, call again, and bill twice."""
     evidence, calls = create(held_up_seconds=seconds)
-    assert (type(evidence), calls) == (Unreachable, 0)
+    assert (type(evidence), calls) == (NotSent, 0)
     assert "nothing was sent" in evidence.reason
 
 
@@ -115,7 +115,7 @@ def test_a_worker_whose_host_was_suspended_meanwhile_does_not_call(monkeypatch):
     evidence, calls = create(
         after_claim=lambda: monkeypatch.setattr(time, "clock_gettime", lambda one: before(one) + suspended.get(one, 0))
     )
-    assert (type(evidence), calls) == (Unreachable, 0)
+    assert (type(evidence), calls) == (NotSent, 0)
 
 
 class Firewall:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -13,7 +14,17 @@ import pytest
 
 from domain.account import Account
 from domain.decision import Stage
-from domain.evidence import Created, CredentialsRefused, Found, InDoubt, NotFound, RateLimited, SearchFailed, Seen
+from domain.evidence import (
+    Created,
+    CredentialsRefused,
+    Found,
+    InDoubt,
+    NotFound,
+    NotSent,
+    RateLimited,
+    SearchFailed,
+    Seen,
+)
 from domain.status import Status
 from tests.stages.test_create import INVOICE, LEASE_SECONDS, TIMEOUT_SECONDS
 from workers.coordination.rate_limit import RateLimit
@@ -62,11 +73,13 @@ def account(**fields: Any) -> Account:
     return Account.model_validate({"timeout_seconds": TIMEOUT_SECONDS} | usual | fields)
 
 
-def perform(shop: Shop, stage: int = 0, *, lost: bool = False, fields: Any = DOUBTED, **settings: Any) -> Any:
+def perform(
+    shop: Shop, stage: int = 0, *, lost: bool = False, fields: Any = DOUBTED, held_up: float = 0.0, **settings: Any
+) -> Any:
     """What a claim on the order brings."""
     invoice = SimpleNamespace(**(vars(INVOICE) | {"provider_ref": None, "twins": None} | fields))
     lease = settings.get("timeout_seconds", TIMEOUT_SECONDS) - TIMEOUT_SECONDS + LEASE_SECONDS
-    claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, CLAIMED_AT, lease_clock() + lease)
+    claim = Claim(Stage.CREATE, "shop", "inv_1", "t", lost, CLAIMED_AT, lease_clock() + lease - held_up)
 
     async def story() -> Any:
         rate = RateLimit(fakeredis.FakeAsyncRedis(), {"shop": settings.get("rate_per_second")})
@@ -111,6 +124,22 @@ def test_a_worker_that_was_lost_while_it_created_again_leaves_a_doubt():
     shop = Shop()
     assert isinstance(perform(shop, lost=True, fields=DOUBTED | {"sought": 1}), InDoubt)
     assert shop.asked == []
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_worker_that_was_held_up_before_its_search_sends_nothing_and_says_nothing_of_the_order(lost):
+    shop = Shop(Found(provider_ref="r-7"))
+    evidence = perform(shop, lost=lost, held_up=LEASE_SECONDS, fields=DOUBTED | {"create_before": CLAIMED_AT})
+    assert (type(evidence), evidence.after_lost, shop.asked) == (NotSent, lost, [])
+
+
+def test_the_next_best_that_a_search_brings_have_their_times_held_against_our_clock_as_well():
+    long_ago = CLAIMED_AT - timedelta(days=1)
+    dead = Found(provider_ref="r-6", expires_at=long_ago, lifetime_minutes=Decimal(60))
+    evidence = perform(Shop(Found(provider_ref="r-7", instead=(dead,))))
+    (other,) = evidence.instead
+    assert other.expires_at > CLAIMED_AT
+    assert other.disbelieved_expires_at == long_ago
 
 
 def test_an_order_that_is_too_late_is_still_searched_for():

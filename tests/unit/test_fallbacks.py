@@ -248,3 +248,25 @@ def test_what_is_kept_holds_every_digit_and_all_that_each_is_asked_for():
 @pytest.mark.parametrize("listed", [None, []])
 def test_an_order_without_other_accounts_keeps_nothing(listed):
     assert write_fallbacks(parse_order(ORDER | {"fallback_accounts": listed})) is None
+
+
+# ---------------------------------------------------------------- a worker that was held up
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["it was reached so far", "it could not be reached before"])
+def test_a_worker_that_was_held_up_is_no_reason_to_leave_an_account(before):
+    world = queued("second")
+    for _ in range(before):
+        world.take(UNREACHABLE, Stage.CREATE)
+    for _ in range(5):
+        world.take(said.NotSent(reason="held up"), Stage.CREATE)
+        world.pass_time(1)
+    assert (account_of(world), world.invoice.create_tries, world.due(Stage.CREATE)) == ("first", before, -1)
+    assert world.take(MADE, Stage.CREATE).verdict == "applied"
+
+
+def test_a_worker_that_was_held_up_sets_back_no_count_of_an_account_that_is_down():
+    world = queued("second")
+    for evidence in (UNREACHABLE, said.NotSent(reason="held up"), UNREACHABLE):
+        world.take(evidence, Stage.CREATE)
+    assert account_of(world) == "second"

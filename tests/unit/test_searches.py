@@ -10,7 +10,7 @@ import pytest
 from domain import schedule
 from domain.asking import twins_of
 from domain.decision import Stage
-from domain.evidence import Created, Found, InDoubt, NotFound, RetryRequested, SearchFailed
+from domain.evidence import Created, Found, InDoubt, NotFound, NotSent, RetryRequested, SearchFailed
 from domain.lifecycle import is_to_be_sought
 from tests.invoice_world import START, World, new_invoice, new_policy
 
@@ -184,3 +184,20 @@ def test_a_search_changes_nothing_of_an_order_that_was_given_up():
         assert world.take(evidence, Stage.CREATE).verdict == "ignored"
     assert world.take(Found(provider_ref="r-1")).verdict == "contradiction"
     assert world.invoice.provider_ref is None
+
+
+def test_a_worker_that_was_held_up_before_its_search_costs_nothing_though_create_before_has_passed():
+    world = doubted(invoice={"create_before": START + timedelta(seconds=1)})
+    world.pass_time(10)
+    world.take(NotSent(reason="held up"), Stage.CREATE)
+    assert (world.due(Stage.CREATE), world.invoice.search_failures) == (0, 0)
+    assert is_to_be_sought(world.invoice)
+    assert world.take(Found(provider_ref="r-1"), Stage.CREATE).verdict == "applied"
+
+
+def test_a_worker_that_is_held_up_after_one_was_lost_keeps_in_mind_that_the_lost_one_may_have_created():
+    world = doubted()
+    world.pass_time(GRACE)
+    world.take(NotSent(reason="held up", after_lost=True), Stage.CREATE)
+    look(world, NotFound())
+    assert is_to_be_sought(world.invoice)

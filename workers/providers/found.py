@@ -16,6 +16,8 @@ from domain.status import Status
 #: An invoice that was made longer before the order came is an earlier order's of the same id; clocks may differ so far.
 TOLERANCE = timedelta(minutes=1)
 
+MOST_CANDIDATES = 20  #: Of those that can be paid; each may turn out to be another order's.
+
 #: Nobody can pay these any more, and nobody was shown them.
 _OVER = frozenset({Status.EXPIRED, Status.FAILED, Status.CANCELLED})
 
@@ -60,10 +62,14 @@ def conclude(candidates: Sequence[Candidate], since: datetime) -> Found | NotFou
     alive = [one for one in recent if one.status not in _OVER]
     if not alive:
         return NotFound(lapsed=_list([one.ref for one in recent]))
-    chosen = max(alive, key=lambda one: (one.status is Status.PAID, one.made_at is not None, one.made_at or since))
-    others = [one.ref for one in recent if one.ref != chosen.ref]
-    told = {field.name: getattr(chosen.made, field.name) for field in dataclasses.fields(Created)}
-    return Found(**told, twins=_list(others))
+    alive.sort(key=lambda one: (one.status is Status.PAID, one.made_at is not None, one.made_at or since), reverse=True)
+    chosen, *instead = (_found(one, recent) for one in alive[:MOST_CANDIDATES])
+    return dataclasses.replace(chosen, instead=tuple(instead))
+
+
+def _found(one: Candidate, recent: Sequence[Candidate]) -> Found:
+    told = {field.name: getattr(one.made, field.name) for field in dataclasses.fields(Created)}
+    return Found(**told, twins=_list([other.ref for other in recent if other.ref != one.ref]))
 
 
 def _list(refs: Sequence[str]) -> str | None:

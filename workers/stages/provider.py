@@ -6,13 +6,14 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from domain import schedule
 from domain.account import Account
+from domain.answers import weight
 from domain.asking import asks_by
 from domain.decision import InvoiceView, Stage
 from domain.evidence import (
@@ -20,14 +21,15 @@ from domain.evidence import (
     Created,
     CredentialsRefused,
     Evidence,
+    Found,
     InDoubt,
     NotFound,
+    NotSent,
     ProviderRefused,
     RateLimited,
     Said,
     SearchFailed,
     Seen,
-    Unreachable,
     Unreadable,
 )
 from domain.exact_json import read_json
@@ -175,7 +177,10 @@ class ProviderStages:
             return dataclasses.replace(refused[1], raw=None)
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
             # By the time its answer is kept another worker may have counted it as lost, and called again.
-            return Unreachable(reason="this worker was held up until its lease was nearly over; nothing was sent")
+            return NotSent(
+                reason="this worker was held up until its lease was nearly over; nothing was sent",
+                after_lost=claim.lost,
+            )
         evidence: Evidence
         if sought:
             evidence = await search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
@@ -186,10 +191,19 @@ class ProviderStages:
         if isinstance(evidence, Created):
             # A repeat may be answered with what an earlier call made: any time since the order came is right then.
             asked_at = claim.claimed_at if invoice.doubts == 0 and not sought else invoice.created_at
-            passed = max(lease_clock() - (claim.over_at - self._lease(account.name, 1)), 0.0)
-            evidence = settle_times(evidence, asked_at, claim.claimed_at + timedelta(seconds=passed))
-            self._tell_clock(account.name, evidence.clock_off_seconds)
+            evidence = self._with_times(evidence, claim, account.name, asked_at)
         return as_search(evidence) if sought else evidence
+
+    def _with_times(self, made: Created, claim: Claim, account: str, asked_at: datetime) -> Created:
+        """The answer, and the next best of a search, with their times held against our clock."""
+        passed = max(lease_clock() - (claim.over_at - self._lease(account, 1)), 0.0)
+        answered_at = claim.claimed_at + timedelta(seconds=passed)
+        made = settle_times(made, asked_at, answered_at)
+        if isinstance(made, Found):
+            instead = tuple(settle_times(one, asked_at, answered_at) for one in made.instead)
+            made = dataclasses.replace(made, instead=instead)
+        self._tell_clock(account, made.clock_off_seconds)
+        return made
 
     async def _next_call(self, account: str) -> None:
         """Wait until the account's limits allow one more call."""
@@ -300,7 +314,7 @@ def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Seq
     if invoice is None or not refs:
         return ClockRanOut()
     answers = [_named(found[ref], ref, invoice) for ref in refs if ref in found]
-    answer = max(answers, key=_weight, default=None)
+    answer = max(answers, key=weight, default=None)
     if answer is None:
         return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
     if isinstance(answer, Seen):
@@ -314,14 +328,6 @@ def _named(answer: Evidence, ref: str, invoice: InvoiceView) -> Evidence:
     if not isinstance(answer, Seen) or ref == invoice.provider_ref:
         return answer
     return dataclasses.replace(answer, reference=ref)
-
-
-def _weight(answer: Evidence) -> int:
-    """How much an answer about one of several references says: a payment most, no answer least."""
-    if not isinstance(answer, Seen) or answer.status is None:
-        return 0
-    order = (Status.EXPIRED, Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID, Status.REFUNDED)
-    return order.index(answer.status) + 1 if answer.status in order else 1
 
 
 def _request(invoice: Any) -> CreateRequest:

@@ -14,6 +14,7 @@ from domain.evidence import (
     Evidence,
     InDoubt,
     NotFound,
+    NotSent,
     OrderRefused,
     ProviderRefused,
     RateLimited,
@@ -27,7 +28,7 @@ from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
 
 #: What a create may bring that says something of that call only.
-_OF_ONE_CALL = (CredentialsRefused, InDoubt, NotFound, ProviderRefused, RateLimited, SearchFailed, Unreachable)
+_OF_ONE_CALL = (CredentialsRefused, InDoubt, NotFound, NotSent, ProviderRefused, RateLimited, SearchFailed, Unreachable)
 
 
 def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, owners: Owners) -> Evidence:

@@ -33,6 +33,8 @@ MAX_NOTE = 1000  #: characters of what is wrong
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
 #: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
 FAILED_LOOK_UP = "!"
+#: Fields of evidence that its detail leaves out, or writes in its own way.
+_NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead"})
 
 
 def source_of(judgement: Judgement) -> Source:
@@ -94,7 +96,7 @@ def _fails(invoice: SimpleNamespace) -> bool:
 
 
 def _told(evidence: Evidence) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(evidence) if field.name not in {"raw", "asked_at", "others"}]
+    names = [field.name for field in dataclasses.fields(evidence) if field.name not in _NOT_TOLD]
     told = {name: _plain(value) for name in names if (value := getattr(evidence, name)) is not None}
     if isinstance(evidence, Seen) and evidence.others:
         told["others"] = [_told(one) for one in evidence.others]
