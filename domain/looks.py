@@ -52,13 +52,21 @@ def lane_of(account: str, look: Look) -> str:
 
 
 def account_of(lane: str) -> str:
-    """The account that a lane of look-ups belongs to."""
+    """The account that a lane of look-ups or creates belongs to."""
     return lane.partition(SEPARATOR)[0]
 
 
 def lanes_of(account: str) -> tuple[str, ...]:
     """All lanes of an account's look-ups."""
     return tuple(lane_of(account, look) for look in Look)
+
+
+def search_lane_of(account: str) -> str:
+    """The agenda's lane of creates that are searches, and must never become creates by themselves.
+
+    Workers of a release that does not search would call the create: they don't know this lane.
+    """
+    return f"{account}{SEPARATOR}search"
 
 
 def doorbell_of(lane: str) -> str:

@@ -9,6 +9,15 @@ from domain.lifecycle.callbacks import dropped
 from domain.lifecycle.case import LAST_LOOKS
 from domain.lifecycle.creates import REFUSED_REASONS
 from domain.lifecycle.judges import contradicted, decide, tell_owed
-from domain.lifecycle.searches import is_to_be_sought
+from domain.lifecycle.searches import is_only_sought, is_to_be_sought
 
-__all__ = ["LAST_LOOKS", "REFUSED_REASONS", "contradicted", "decide", "dropped", "is_to_be_sought", "tell_owed"]
+__all__ = [
+    "LAST_LOOKS",
+    "REFUSED_REASONS",
+    "contradicted",
+    "decide",
+    "dropped",
+    "is_only_sought",
+    "is_to_be_sought",
+    "tell_owed",
+]

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain import schedule
 from domain.asking import twins_of
-from domain.decision import Decision, InvoiceView, Stage
+from domain.decision import Decision, InvoiceView, Policy, Stage
 from domain.evidence import Found, NotFound, SearchFailed
 from domain.exact_json import read_json, write_json
 from domain.lifecycle.callbacks import MAX_REFERENCES
@@ -24,6 +24,12 @@ HELD = "it waits for a person: it is not created again by itself"
 def is_to_be_sought(invoice: InvoiceView) -> bool:
     """Whether the next call for this order, at a provider that can be searched, is a search and no create."""
     return bool(invoice.status == Status.IN_DOUBT and invoice.sought != invoice.doubts)
+
+
+def is_only_sought(invoice: InvoiceView, policy: Policy, now: datetime) -> bool:
+    """Whether this order is searched for, and is not created again by itself whatever the search brings."""
+    sought = policy.searchable and is_to_be_sought(invoice)
+    return sought and not _may_repeat(Case(invoice, Status(invoice.status), policy, now, 0.0, 0))
 
 
 def found(case: Case, evidence: Found) -> Decision:

@@ -22,6 +22,7 @@ from domain import evidence as kinds
 from domain.decision import Stage
 from domain.evidence import Created, Evidence, Seen
 from domain.exact_json import read_json, write_json
+from domain.looks import account_of
 from domain.models import KeptAnswer, UtcTime
 from domain.status import Status
 from workers.store.agenda import AGENDA, Claim, Lost, claim_invoices
@@ -172,10 +173,17 @@ def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
 
 
 def claim_creates(
-    connection: Connection, database: Database, lane: str, limit: int, lease_seconds: float, lost: Lost
+    connection: Connection, database: Database, lanes: Sequence[str], limit: int, lease_seconds: float, lost: Lost
 ) -> list[tuple[Claim, Any, Kept | None]]:
-    """Lease due creates, each with its invoice and what an earlier call brought that could not be committed yet."""
-    claimed = claim_invoices(connection, database, Stage.CREATE, lane, limit, lease_seconds, lost)
+    """Lease due creates of an account, each with its invoice and what an earlier call brought that could not be
+    committed yet. After a row whose holder was lost it goes no further: that one may have to be taken alone."""
+    claimed: list[tuple[Claim, Any]] = []
+    for lane in lanes:
+        room = limit - len(claimed)
+        found = claim_invoices(connection, database, Stage.CREATE, lane, room, lease_seconds, lost)
+        claimed += [(claim._replace(lane=account_of(lane)), invoice) for claim, invoice in found]
+        if len(claimed) >= limit or any(claim.lost for claim, _ in claimed):
+            break
     again = {
         claim.subject: claim.lost_token
         for claim, invoice in claimed

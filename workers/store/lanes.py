@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from domain.decision import Policy, Stage
-from domain.looks import Look, account_of, doorbell_of, lanes_of
+from domain.looks import Look, account_of, doorbell_of, lanes_of, search_lane_of
 from domain.schedule import longest_wait
 from workers.store import agenda, look_ups, outbox
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, lease_clock
@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 def doorbell(stage: Stage, lane: str) -> str:
     """The lane whose runner takes up what this lane of the agenda has."""
+    if stage is Stage.CREATE:
+        return account_of(lane)
     return doorbell_of(lane) if stage is Stage.CHECK else lane
 
 
@@ -54,6 +56,7 @@ class Lanes:
         self._policies = dict(policies)
         self._counted_at: dict[str, float] = {}  #: accounts with a budget, by ``lease_clock``
         self._searched_at = -FAR_SECONDS
+        self._searches_first = False
         self._gathered_at = lease_clock()
 
     def policy_of(self, account: str) -> Policy:
@@ -79,6 +82,8 @@ class Lanes:
     def _parts(self, lane: Lane) -> list[Lane]:
         """The agenda's lanes behind a lane of the pump."""
         stage, name = lane
+        if stage is Stage.CREATE:
+            return [(stage, part) for part in self._create_lanes(name)]
         if stage is not Stage.CHECK or self.policy_of(account_of(name)).look_ups_per_second is None:
             return [lane]
         return [(stage, part) for part in lanes_of(account_of(name)) if doorbell_of(part) == name]
@@ -101,7 +106,16 @@ class Lanes:
 
     def _poll_seconds(self, lane: Lane) -> float:
         stage, name = lane
-        return self.policy_of(account_of(name) if stage is Stage.CHECK else name).poll_seconds
+        return self.policy_of(account_of(name) if stage in {Stage.CHECK, Stage.CREATE} else name).poll_seconds
+
+    def _create_lanes(self, account: str) -> list[str]:
+        return [account, search_lane_of(account)] if self.policy_of(account).searchable else [account]
+
+    def next_create_lanes(self, account: str) -> list[str]:
+        """The agenda's lanes of an account's creates: the one that is claimed first is the other one the next time."""
+        self._searches_first = not self._searches_first
+        lanes = self._create_lanes(account)
+        return lanes[::-1] if self._searches_first else lanes
 
     def claim_look_ups(
         self,

@@ -196,7 +196,7 @@ def _end_leases(connection: Connection, now: datetime, policy_of: Callable[[str]
     connection.execute(update(AGENDA).where(leased, create, AGENDA.c.due_at <= now).values(**free))
     lanes = connection.execute(select(AGENDA.c.lane).where(leased, create).distinct()).scalars().all()
     for lane in sorted(lanes):
-        end = now + timedelta(seconds=policy_of(lane).timeout_seconds) + LEASE_MARGIN
+        end = now + timedelta(seconds=policy_of(account_of(lane)).timeout_seconds) + LEASE_MARGIN
         rows = leased, create, AGENDA.c.lane == lane, AGENDA.c.due_at > end
         connection.execute(update(AGENDA).where(*rows).values(due_at=end))
 

@@ -148,8 +148,9 @@ class Store:
     def claim_creates(self, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any, Kept | None]]:
         """Lease due creates, each with its invoice and, before a call is made again or given up, what an earlier one
         brought that could not be committed yet."""
+        lanes = self._lanes.next_create_lanes(lane)
         return self._leases.take(
-            lambda connection, lost: kept.claim_creates(connection, self.database, lane, limit, lease_seconds, lost)
+            lambda connection, lost: kept.claim_creates(connection, self.database, lanes, limit, lease_seconds, lost)
         )
 
     def keep(self, judgements: Sequence[Judgement], seconds: float) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, delete, update
 
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
-from domain.looks import lane_of, look_of
+from domain.lifecycle import is_only_sought
+from domain.looks import lane_of, look_of, search_lane_of
 from workers.store.agenda import AGENDA, CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
@@ -46,7 +47,7 @@ def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
             poked.append(key)
         else:
             lane = _lane(work, key)
-            elsewhere = {} if lane == row.lane else {"lane": lane}  # the order goes on to another account
+            elsewhere = {} if lane == row.lane else {"lane": lane}  # its account is another now, or its kind
             moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
         if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
@@ -59,6 +60,15 @@ def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, deci
     due_at = decision.agenda.get(Stage.CHECK)
     if due_at is not None and policy.look_ups_per_second is not None:
         work.look_lanes[invoice.id] = lane_of(invoice.provider_account, look_of(invoice, evidence, due_at))
+
+
+def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, policy: Policy) -> None:
+    """The lane of the create that was planned: its account's, or that of searches which must not become creates."""
+    if decision.agenda.get(Stage.CREATE) is not None:
+        account: str = invoice.provider_account
+        work.create_lanes[invoice.id] = (
+            search_lane_of(account) if is_only_sought(invoice, policy, work.now) else account
+        )
 
 
 def _execute_agenda(
@@ -99,4 +109,6 @@ def _lane(work: Work, key: tuple[str, str]) -> str:
     account: str = work.invoices[invoice_id].provider_account
     if stage == Stage.CHECK.value:
         return work.look_lanes.get(invoice_id, account)
+    if stage == Stage.CREATE.value:
+        return work.create_lanes.get(invoice_id, account)
     return CLOCK_LANE if stage == Stage.CLOCK.value else account

@@ -22,7 +22,7 @@ from workers.store.database import Database
 from workers.store.intake import INVOICE
 from workers.store.invoice_locks import lock_invoices
 from workers.store.judging.admission import admitted, set_aside
-from workers.store.judging.due import place_look_up, write_agenda
+from workers.store.judging.due import place_create, place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
 from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
@@ -77,6 +77,7 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
         _tell_unheard(work, invoice, unheard, policy)
     _tell_owed(work, invoice)
     place_look_up(work, invoice, evidence, decision, policy)
+    place_create(work, invoice, decision, policy)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 

@@ -65,6 +65,7 @@ class Work:
     changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     look_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice, where its account has a budget for look-ups
+    create_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice
     events: list[NewEvent] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment

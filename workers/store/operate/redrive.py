@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, select, update
 
 from domain.decision import Stage
+from domain.looks import account_of
 from workers.store.acts import Act, Actor, Deed, record
 from workers.store.agenda import AGENDA
 from workers.store.database import Database
@@ -104,7 +105,7 @@ def _unparked(row: StoredRow) -> Deed:
         act=Act.UNPARK,
         invoice_id=row.subject if row.stage in STAGES else delivered or None,
         endpoint_id=endpoint_id,
-        account=row.lane if row.stage in {Stage.CREATE, Stage.CHECK, Stage.CALLBACK} else None,
+        account=account_of(row.lane) if row.stage in {Stage.CREATE, Stage.CHECK, Stage.CALLBACK} else None,
         callback_id=int(row.subject) if row.stage == Stage.CALLBACK else None,
         before={"stage": row.stage, "parked": True, "claims": row.claims},
         after={"parked": False},
