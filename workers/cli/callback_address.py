@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workers.cli.sandbox_callbacks import is_at_sandbox, local_web_url
+
 if TYPE_CHECKING:
     from config.settings import Settings
 
 
 def callback_url(config: Settings, account: str) -> str | None:
-    """The public address; None where none is set."""
-    return None if config.public_url is None else f"{config.public_url}/callbacks/{account}"
+    """The public address; None where none is set, unless the account is at the sandbox, which needs none."""
+    if config.public_url is not None:
+        return f"{config.public_url}/callbacks/{account}"
+    found = config.accounts.get(account)
+    web = local_web_url(config) if found is not None and is_at_sandbox(found, config) else None
+    return None if web is None else f"{web}/callbacks/{account}"
 
 
 def callback_place(config: Settings, account: str) -> str:

@@ -213,7 +213,8 @@ def _send_file(path: str, config: Settings, patience: float, as_json: bool, *, w
         stored = sum(one.outcome == "stored" for one in verdicts.values())
         known = f"; stored: {stored}" if verdicts else ""
         click.echo(f"queued {batches.sent} orders{known}" + (f"; {bad} lines were left out" if bad else ""))
-    return 1 if bad else _tell_refused(verdicts)
+    refused = _tell_refused(verdicts)
+    return 1 if bad else refused
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:

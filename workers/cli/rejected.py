@@ -19,7 +19,7 @@ def rejected_command(waiting: bool, only_count: bool, limit: int, as_json: bool)
 
     with open_database() as database:
         if only_count:
-            count = database.read(count_rejected)
+            count = database.read(count_rejected, waiting=waiting)
             print_json({"rejected": count}) if as_json else click.echo(count)
             return
         rows = list_rejected(database, limit=limit, waiting=waiting)

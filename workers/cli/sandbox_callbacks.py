@@ -38,13 +38,19 @@ def callback_paths(config: Settings) -> dict[str, str]:
     return {provider: f"/callbacks/{quote(name, safe='')}" for provider, name in first.items()}
 
 
-def callback_urls(config: Settings) -> dict[str, str]:
-    """The whole addresses, as far as the settings tell them: not with a free port."""
+def local_web_url(config: Settings) -> str | None:
+    """Where the web process is reached from this machine; None with a free port, which the settings don't tell."""
     if not config.web_port:
-        return {}
+        return None
     host = _EVERYWHERE.get(config.web_host, config.web_host)
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return {name: f"http://{shown}:{config.web_port}{path}" for name, path in callback_paths(config).items()}
+    return f"http://{shown}:{config.web_port}"
+
+
+def callback_urls(config: Settings) -> dict[str, str]:
+    """The whole addresses, as far as the settings tell them."""
+    web = local_web_url(config)
+    return {} if web is None else {name: f"{web}{path}" for name, path in callback_paths(config).items()}
 
 
 def read_listening(line: str) -> str | None:

@@ -28,6 +28,8 @@ AGENDA: Table = SQLModel.metadata.tables["agenda"]
 
 #: What an endpoint can ask for; what is for all it gets anyway.
 EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}
+#: All of an invoice's: what an endpoint gets that names none.
+ALL_OF_INVOICES = "invoice.*"
 
 #: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
 MAX_IN_FLIGHT = 100
@@ -86,15 +88,19 @@ def add_endpoint(
     Everything that happens from now on is sent to it once the caller has committed this and then waited for
     ``writers.wait_for_writers``.
     """
-    unknown = sorted(set(events or ()) - EVENT_TYPES)
+    named = set(events or ())
+    if ALL_OF_INVOICES in named:
+        named = (named - {ALL_OF_INVOICES}) | INVOICE_TYPES
+    unknown = sorted(named - EVENT_TYPES)
     if unknown:
-        raise ValueError(f"events: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
+        there = ", ".join([ALL_OF_INVOICES, *sorted(EVENT_TYPES)])
+        raise ValueError(f"events: there is no {', '.join(unknown)}; there are {there}")
     connection.execute(
         insert(ENDPOINT).values(
             id=endpoint_id,
             url=url,
             secrets=sealed_secret,
-            events=",".join(sorted(set(events))) if events else None,
+            events=",".join(sorted(named)) if named else None,
             headers="{}",  # values in the clear are read, and no longer written
             sealed_headers=sealed_headers,
             max_in_flight=max_in_flight,

@@ -222,9 +222,12 @@ def mark_redriven(connection: Connection, rejected_id: int, now: datetime) -> No
     connection.execute(update(REJECTED).where(REJECTED.c.id == rejected_id).values(redriven_at=now))
 
 
-def count_rejected(connection: Connection) -> int:
-    """How many messages were turned away."""
-    return int(connection.execute(select(func.count()).select_from(REJECTED)).scalar_one())
+def count_rejected(connection: Connection, *, waiting: bool = False) -> int:
+    """How many messages were turned away; ``waiting``: only those that were not sent again yet."""
+    query = select(func.count()).select_from(REJECTED)
+    if waiting:
+        query = query.where(REJECTED.c.redriven_at.is_(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def parked_rows(connection: Connection, limit: int) -> Sequence[Row[Any]]:
