@@ -17,6 +17,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Protocol
 
+from domain.answers import weight
 from domain.echo import echoes
 from domain.evidence import CalledBack, Seen
 from domain.exact_json import read_json
@@ -102,6 +103,12 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
     if seen.status is Status.PAID and _short(seen.paid_amount, seen.pay_amount or asked.pay_amount, tolerance_percent):
         return f"amount: {seen.paid_amount} was paid"
     return None
+
+
+def own_answer(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) -> Seen | None:
+    """Of the answers under an invoice's other references, the one that says most and is bound to it; None: none is."""
+    bound = [one for one in seen.others if mismatch(asked, one, tolerance_percent) is None]
+    return max(bound, key=weight, default=None)
 
 
 def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0)) -> str | None:

@@ -58,7 +58,8 @@ class InvoiceView(Protocol):
     called_amount: Decimal | None
     called_currency: str | None
     called_only: int | None
-    called_at: datetime | None
+    called_at: datetime | None  #: when that came
+    called_answered_at: datetime | None  #: when a look-up last answered since
     called_looks: int | None
     contradicted: str | None  #: kinds of contradictions that were told, with spaces between
     provider_account: str

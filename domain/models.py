@@ -143,6 +143,7 @@ class Invoice(SQLModel, table=True):
     called_currency: str | None = Field(default=None, sa_type=String(64))
     called_only: int | None = Field(default=None)  #: 1: it fits no other invoice of the order
     called_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    called_answered_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when a look-up last answered since
     called_looks: int | None = Field(default=None)  #: look-ups since then
     contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
     fallbacks: str | None = Field(default=None, sa_type=Text)  #: JSON list: the other accounts left to try

@@ -128,9 +128,8 @@ def sightings(invoice: Payable, evidence: Evidence, decision: Decision, now: dat
     at = min(evidence.asked_at or now, now)
     match evidence:
         case Seen():
-            top = [] if (decision.note or "").partition(":")[0] in NOT_OURS else [evidence]
-            others = [one for one in evidence.others if _is_ours(invoice, one)]
-            return [_sighted(one, word, at) for one in (*top, *others) if (word := _word(one)) is not None]
+            ours = [one for one in (evidence, *evidence.others) if _is_ours(invoice, one)]
+            return [_sighted(one, word, at) for one in ours if (word := _word(one)) is not None]
         case CalledBack(only=True) if (word := _word(evidence)) is not None:
             return [_sighted(evidence, word, at)]
         case Marked() if decision.verdict == "applied" and evidence.status in {Status.PAID, Status.REFUNDED}:

@@ -75,6 +75,7 @@ def new_invoice(**given: Any) -> SimpleNamespace:
         "called_currency": None,
         "called_only": None,
         "called_at": None,
+        "called_answered_at": None,
         "called_looks": None,
         "contradicted": None,
     }

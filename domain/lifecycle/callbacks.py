@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,9 @@ from domain.evidence import (
     CalledBack,
 )
 from domain.exact_json import write_json
-from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, span
+from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_in_time, is_monitored, span
 from domain.lifecycle.moves import NOT_CALLED, move, step
-from domain.status import FINAL, TRANSITIONS, Anomaly, Status
+from domain.status import FINAL, TRANSITIONS, UNMADE, Anomaly, Status
 
 MAX_REFERENCES = 20  #: of one invoice; a provider that goes on giving new ones is not followed
 
@@ -30,8 +31,7 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
     remembered = case.invoice.called_status
     news = is_news(Status(remembered) if remembered else case.status, evidence.status)
     if news:
-        since = case.invoice.called_at or evidence.asked_at or case.now
-        changes |= reading(evidence) | {"called_at": since, "called_looks": 0}
+        changes |= reading(evidence) | {"called_at": evidence.asked_at or case.now, "called_looks": 0}
     elif not changes:
         return Decision("ignored")
     if case.status is Status.QUEUED:  # the answer to its create is still to come
@@ -80,10 +80,18 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
         return _unmade_or_noted(case, changes, expires_at)
     word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
     paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
-    came = case.invoice.called_at or case.now
-    in_time = case.invoice.expires_at is None or came <= case.invoice.expires_at
-    anomaly = None if case.invoice.first_open or in_time else Anomaly.LATE
-    return step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})
+    came = changes.get("called_at") or case.invoice.called_at or case.now
+    anomaly = None if case.invoice.first_open or is_in_time(case.invoice, came) else Anomaly.LATE
+    if case.status in UNMADE and expires_at is None:
+        changes |= _lifetime(case)
+    decision = step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})
+    return replace(decision, agenda={Stage.CREATE: None, **decision.agenda}) if case.status in UNMADE else decision
+
+
+def _lifetime(case: Case) -> dict[str, Any]:
+    """What an invoice has from the answer to its create, where that was lost: no other answer may ever tell its end."""
+    minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
+    return {"lifetime_minutes": minutes, "expires_at": case.now + span(minutes)}
 
 
 def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
@@ -101,6 +109,7 @@ def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
         paid_amount=invoice.called_amount,
         pay_currency=invoice.called_currency,
         only=bool(invoice.called_only),
+        asked_at=invoice.called_at,
     )
 
 

@@ -66,10 +66,20 @@ def is_claimed(case: Case) -> bool:
     return bool(called and Status(called) in CLAIMS)
 
 
+def is_in_time(invoice: InvoiceView, came: datetime) -> bool:
+    """Whether what came then came before the invoice's time was over."""
+    return invoice.expires_at is None or came <= invoice.expires_at
+
+
+def grace_since(case: Case) -> datetime:
+    """Since when no answer was to be had about what a callback says: since it came, or the last answer after that."""
+    came, answered = case.invoice.called_at or case.now, case.invoice.called_answered_at
+    return came if answered is None else max(came, answered)
+
+
 def settled_by(case: Case) -> datetime:
     """Until when a callback's word is looked into at least, whenever the watch would end otherwise."""
-    since = case.invoice.called_at or case.now
-    return since + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
+    return grace_since(case) + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
 
 
 def past_create_before(case: Case) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch
+from domain.against import against
+from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news, mismatch, own_answer
 from domain.decision import Agenda, Decision, Stage, Verdict
 from domain.evidence import (
     Evidence,
@@ -18,7 +19,9 @@ from domain.lifecycle.case import (
     Case,
     asked_wait,
     end_of,
+    grace_since,
     is_askable,
+    is_in_time,
     is_last_call,
     is_monitored,
     learnt,
@@ -37,9 +40,27 @@ JUST_AFTER = timedelta(seconds=1)
 
 def seen(case: Case, evidence: Seen) -> Decision:
     wrong = mismatch(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
-    if wrong is not None:
+    if wrong is None:
+        return _heard(case, evidence, _bound(case, evidence))
+    own = own_answer(case.invoice, evidence, case.policy.underpaid_tolerance_percent)
+    if own is None:
         return _unbound(case, evidence, wrong)
-    return _heard(case, evidence, _bound(case, evidence))
+    return _beside(case, replace(own, asked_at=evidence.asked_at), wrong)
+
+
+def _beside(case: Case, own: Seen, wrong: str) -> Decision:
+    """The invoice's own answer is judged, whatever is about something else. A callback that waits may have been about
+    that: it is forgotten, or, where this answer moves the invoice, stands alone no more. Something of this invoice that
+    does not fit is told, unless there is better news."""
+    decision = _bound(case, own)
+    if decision.verdict == "contradiction":
+        return replace(decision, note=decision.note or f"{against(own)}, and it is {case.status}")
+    changes = decision.changes
+    if changes.get("called_status", case.invoice.called_status) is not None:
+        changes = {**changes, **({"called_only": 0} if "status" in changes else NOT_CALLED)}
+    decision = replace(decision, changes=changes, note=decision.note or wrong)
+    is_foreign = wrong.partition(":")[0] in {"reference", "order"}
+    return decision if is_foreign or decision.event else replace(decision, verdict="contradiction")
 
 
 def _heard(case: Case, evidence: Seen, decision: Decision) -> Decision:
@@ -49,7 +70,7 @@ def _heard(case: Case, evidence: Seen, decision: Decision) -> Decision:
     over = case.invoice.expires_at is None or case.now >= case.invoice.expires_at + span(case.policy.monitor_minutes)
     if not waits or evidence.status is None or over:
         return decision
-    return replace(decision, changes={**decision.changes, "called_at": case.now})
+    return replace(decision, changes={**decision.changes, "called_answered_at": case.now})
 
 
 def _bound(case: Case, evidence: Seen) -> Decision:
@@ -79,7 +100,7 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
     anything else; then the provider's own word counts, then the amounts that it tells."""
     if target is Status.REFUNDED:
         return evidence.anomaly or case.invoice.anomaly
-    if not case.invoice.first_open:
+    if _is_late(case, target):
         return Anomaly.LATE
     asked = evidence.pay_amount or case.invoice.pay_amount
     if evidence.anomaly is not None or target is not Status.PAID or asked is None or evidence.paid_amount is None:
@@ -87,6 +108,15 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
     if evidence.paid_amount == asked:
         return None
     return Anomaly.UNDERPAID if evidence.paid_amount < asked else Anomaly.OVERPAID
+
+
+def _is_late(case: Case, target: Status) -> bool:
+    """It was closed before, and no callback had told in time of a payment that came as far as this."""
+    invoice = case.invoice
+    if invoice.first_open or (case.status is Status.CONFIRMING and invoice.anomaly != Anomaly.LATE):
+        return False
+    told = None if invoice.called_status is None or not invoice.called_only else Status(invoice.called_status)
+    return told not in CLAIMS or is_news(told, target) or not is_in_time(invoice, invoice.called_at or case.now)
 
 
 def _grown(case: Case, evidence: Seen) -> bool:
@@ -139,8 +169,7 @@ def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
 
 def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
     """No look-up has confirmed yet what a callback says: soon again; where none is to be had, the callback decides."""
-    since = case.invoice.called_at or case.now
-    ends = since + span(case.policy.callback_grace_minutes)
+    ends = grace_since(case) + span(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
     if not answered and ends <= case.now:
         decision = alone(case, case.invoice, {})
@@ -174,6 +203,8 @@ def _adopt(case: Case, evidence: Seen) -> Decision:
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     end = provider_end(case, evidence) or case.now + span(minutes)
     made = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
+    if target is Status.CONFIRMING:
+        made["monitor_until"] = end + span(case.policy.monitor_minutes)
     changes = {**made, "refused_since": None, **learnt(case, evidence)}
     word = f"the provider says {evidence.word}"
     if target is Status.PAID:

@@ -24,7 +24,16 @@ from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
 #: What an invoice forgets of its callbacks once they are confirmed, or found to be wrong.
 NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
-    ("called_status", "called_word", "called_amount", "called_currency", "called_only", "called_at", "called_looks")
+    (
+        "called_status",
+        "called_word",
+        "called_amount",
+        "called_currency",
+        "called_only",
+        "called_at",
+        "called_answered_at",
+        "called_looks",
+    )
 )
 
 #: Nobody looks at these any more: what a callback says that is still unconfirmed is told at once (``dropped``).
@@ -107,7 +116,7 @@ def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Deci
         return pay(case, word, changes)
     if target not in OPEN:
         return close(case, target, word, changes)
-    end = case.invoice.expires_at or case.now
+    end = changes.get("expires_at") or case.invoice.expires_at or case.now
     if target is Status.CONFIRMING:
         end = case.invoice.monitor_until or max(end, case.now) + span(case.policy.monitor_minutes)
         changes["monitor_until"] = end

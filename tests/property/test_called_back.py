@@ -107,7 +107,8 @@ def may_stand_alone(world, evidence):
         askable = invoice.asked_by is not None or evidence.reference is not None
         right = evidence.status is Status.PAID and evidence.only and evidence.pay_currency in {None, "BTC"}
         return right and not askable
-    waited = invoice.called_at is not None and world.now - invoice.called_at >= timedelta(minutes=float(GRACE))
+    since = max(invoice.called_at or world.now, invoice.called_answered_at or START)
+    waited = world.now - since >= timedelta(minutes=float(GRACE))
     right = invoice.called_status == "paid" and invoice.called_only == 1 and invoice.called_currency in {None, "BTC"}
     return right and waited and not (isinstance(evidence, Seen) and evidence.status is not None)
 

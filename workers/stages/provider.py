@@ -309,7 +309,8 @@ def _name(judgement: Judgement) -> Mapping[str, Any]:
 def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
     """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look.
 
-    Of several references, twins that our own repeated create made, the one that is paid counts.
+    Of several references, twins that our own repeated create made, the one that is paid counts. Whether it is about
+    this invoice at all shows in the judging transaction: the other answers go along.
     """
     if invoice is None or not refs:
         return ClockRanOut()

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from domain.asking import Known, asks_by, can_be_asked
+from domain.asking import Known, can_be_asked, references_of, twins_of
 from domain.decision import Policy, Stage
 from domain.evidence import CalledBack
 from domain.exact_json import write_json
@@ -177,18 +177,51 @@ def _match(
     evidence = dataclasses.replace(evidence, asked_at=row.at)
     if row.invoice_id is not None:  # linked by hand
         return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
-    fitting = _fitting(candidates.get((row.account, row.order_id or ""), ()))
+    found, policy = candidates.get((row.account, row.order_id or ""), ()), policy_of(row.account)
+    named = _named(found, evidence.reference, policy)
+    if named:
+        return _rung(claim, row, [one.id for one in named], _only(evidence, len(named) == 1))
     owner = owners.get((row.account, row.reference or ""))
-    policy = policy_of(row.account)
-    fitting = [one for one in fitting if one.id == owner or evidence.reference in asks_by(one, policy)] or fitting
+    if owner is not None:
+        return _rung(claim, row, [owner], _only(evidence, not _rivals(found, [owner])))
+    fitting = _holders(found, evidence.reference) or _fitting(found)
     if not fitting:
         return Match(claim, row.id, (), "no invoice of this account has its order id")
-    if len(fitting) > 1 and not all(_can_be_asked(one, evidence, policy) for one in fitting):
-        return Match(
-            claim, row.id, (), f"{len(fitting)} invoices have its order id, and nobody can be asked which it is"
-        )
-    said = [_only(evidence, len(fitting) == 1) for _ in fitting]
-    return Match(claim, row.id, [Judgement(one.id, each) for one, each in zip(fitting, said, strict=True)])
+    ids = [one.id for one in fitting]
+    rivals = _rivals(found, ids)
+    if _nobody_can_tell(fitting, rivals, evidence, policy):
+        many = len(fitting) + len(rivals)
+        return Match(claim, row.id, (), f"{many} invoices have its order id, and nobody can be asked which it is")
+    return _rung(claim, row, ids, _only(evidence, len(fitting) == 1 and not rivals))
+
+
+def _rung(claim: Claim, row: Any, ids: Sequence[str], evidence: CalledBack) -> Match:
+    return Match(claim, row.id, [Judgement(invoice_id, evidence) for invoice_id in ids])
+
+
+def _named(found: Sequence[Any], reference: str | None, policy: Policy) -> list[Any]:
+    """Those that a callback names by the provider's own id. Tracking codes are none: callbacks brought them, too."""
+    if reference is None or policy.asked_by_reference:
+        return []
+    return [one for one in found if reference == one.provider_ref or reference in twins_of(one)]
+
+
+def _holders(found: Sequence[Any], reference: str | None) -> list[Any]:
+    """Those that an earlier callback gave the same reference to, closed ones too: a repeat is about no other."""
+    return [] if reference is None else [one for one in found if reference in references_of(one)]
+
+
+def _rivals(found: Sequence[Any], ids: Sequence[str]) -> list[Any]:
+    """Other invoices of the order that the provider has or may have: a payment to one of those, closed or not, calls
+    back with the same order id."""
+    return [one for one in found if one.id not in ids and (one.provider_ref is not None or one.doubts > 0)]
+
+
+def _nobody_can_tell(fitting: Sequence[Any], rivals: Sequence[Any], evidence: CalledBack, policy: Policy) -> bool:
+    """Nothing is decided about an invoice that is closed: there it need not be told apart."""
+    waiting = [one for one in fitting if one.status not in FINAL]
+    several = len(fitting) > 1 or (bool(waiting) and bool(rivals))
+    return several and not all(_can_be_asked(one, evidence, policy) for one in fitting)
 
 
 def _can_be_asked(invoice: Any, evidence: CalledBack, policy: Policy) -> bool:
@@ -219,13 +252,16 @@ def _candidates(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, 
 
 
 def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], str]:
-    """The invoice that an earlier callback with the same reference was matched with."""
+    """The invoice that the first callback with the same reference was matched with."""
     keys = sorted({(row.account, row.reference) for row in rows if row.reference is not None})
     if not keys:
         return {}
     found = execute_keyed(connection, _of_references, ("account", "reference"), keys).all()
-    matched = [one for one in found if one.state == MATCHED and one.invoice_id is not None]
-    return {(one.account, one.reference): one.invoice_id for one in matched}
+    owners: dict[tuple[str, str], str] = {}
+    for one in found:
+        if one.state == MATCHED and one.invoice_id is not None:
+            owners.setdefault((one.account, one.reference), one.invoice_id)
+    return owners
 
 
 @functools.cache
@@ -258,7 +294,8 @@ def _by_id(dialect: str) -> Any:
 def _of_orders(dialect: str) -> Any:
     # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
     key = INVOICE.c.provider_account, INVOICE.c.order_id
-    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
+    asking = INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
+    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, *asking
     return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 
