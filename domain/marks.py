@@ -1,17 +1,19 @@
 """What an operator may mark an invoice as. Pure; the lifecycle decides.
 
 An open invoice: paid, failed or cancelled. An expired one: paid, at any time. A paid one: refunded. Nothing else leaves
-a final status: that money is said to have come for a cancelled or failed one is a contradiction.
+a final status: a mark against one is a contradiction, and a mark that says the same confirms it.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from domain.status import OPEN, Anomaly, Status
+from domain.status import FINAL, OPEN, Anomaly, Status
 
 #: What may be marked at all.
 MARKS = (Status.PAID, Status.FAILED, Status.REFUNDED, Status.CANCELLED)
+#: How the note of a mark begins that says what an invoice is already: what was said against it is settled.
+CONFIRMED = "confirmed"
 _OF_OPEN = frozenset({Status.PAID, Status.FAILED, Status.CANCELLED})
 
 
@@ -23,8 +25,8 @@ def may_mark(status: Status, target: Status) -> bool:
 
 
 def is_contradiction(status: Status, target: Status) -> bool:
-    """Money is said to have moved for an invoice that was closed without any."""
-    return target in {Status.PAID, Status.REFUNDED} and status in {Status.CANCELLED, Status.FAILED}
+    """Whether the mark says something else than what is final."""
+    return status in FINAL and target is not status
 
 
 def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:

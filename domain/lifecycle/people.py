@@ -13,7 +13,7 @@ from domain.evidence import (
 )
 from domain.lifecycle.case import Case, is_askable
 from domain.lifecycle.moves import close, contradict
-from domain.marks import anomaly_of, is_contradiction, may_mark
+from domain.marks import CONFIRMED, anomaly_of, is_contradiction, may_mark
 from domain.status import OPEN, Anomaly, Status
 
 
@@ -26,7 +26,7 @@ def cancel_requested(case: Case, evidence: CancelRequested) -> Decision:
 def marked(case: Case, evidence: Marked) -> Decision:
     target = evidence.status
     if target is case.status:
-        return Decision("ignored", note=f"it is {target} already")
+        return Decision("noted", note=f"{CONFIRMED}: it is {target}, says {evidence.by}")
     if not may_mark(case.status, target):
         verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
         return Decision(verdict, note=f"mark: marked as {target} by {evidence.by}, and it is {case.status}")

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 
 @click.command("contradictions")
+@click.option("--all", "settled_too", is_flag=True, help="Those that are settled too.")
+@click.option("--account", help="Of this account only.")
 @limit_option
 @json_option
-def contradictions_command(limit: int, as_json: bool) -> None:
+def contradictions_command(settled_too: bool, account: str | None, limit: int, as_json: bool) -> None:
     """List what was said against what is known of an invoice, newest first. It is kept, and changed nothing.
 
-    Look at the provider which is right; `invoices mark` says so, and settles what was said before.
+    Look at the provider which is right, and say so by `invoices mark`: that settles what was said before. A mark as
+    what the invoice is already does so too.
     """
     from workers.store.reads.contradictions import list_contradictions
 
     with open_database() as database:
-        rows = list_contradictions(database, limit=limit)
+        rows = list_contradictions(database, limit=limit, settled_too=settled_too, account=account)
         if as_json:
             for row in rows:
                 print_json(_fields(row))

@@ -69,7 +69,9 @@ def mark_command(
         print_json({**told, "marked": act.done, "by": who.name, "reason": who.reason, "why": act.why})
     if not act.done:
         raise CommandFailed(f"{row.id} can't be marked as {status}: {act.why}")
-    if not as_json:
+    if not as_json and act.status == act.status_before:
+        click.echo(f"{row.id} (order {row.order_id}) is {act.status}, as you say; what was said against it is settled")
+    elif not as_json:
         click.echo(f"marked {row.id} (order {row.order_id}), which was {act.status_before}, as {act.status}")
     return 0
 

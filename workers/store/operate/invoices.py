@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from domain.evidence import CancelRequested, Evidence, Marked, RecheckRequested, RetryRequested
+from domain.marks import CONFIRMED
 from domain.status import Status
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.judging import Judgement, Outcome
@@ -46,7 +47,8 @@ def mark(store: Store, actor: Actor, invoice_id: str, request: Mark) -> Done | N
     evidence = Marked(status=request.status, reason=reason, by=actor.name, paid_amount=request.amount)
     said: Values = {"marked_as": request.status.value, "amount": request.amount}
     outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, said)
-    return _done(outcome, outcome.verdict == "applied", f"it is {outcome.status}")
+    confirmed = outcome.verdict == "noted" and (outcome.note or "").startswith(CONFIRMED)
+    return _done(outcome, outcome.verdict == "applied" or confirmed, f"it is {outcome.status}")
 
 
 def cancel(store: Store, actor: Actor, invoice_id: str) -> Done | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Row, exists, select
 
+from domain.marks import CONFIRMED
 from workers.store.database import Database
 from workers.store.judging import EVIDENCE
 from workers.store.queries import INVOICE, newest_first
@@ -15,17 +16,24 @@ AGAINST = "contradiction"
 
 
 def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
-    """An operator has marked the invoice since."""
+    """An operator has marked the invoice since, or confirmed what it is."""
     later = EVIDENCE.alias("later")
-    marked = later.c.kind == "Marked", later.c.verdict == "applied"
+    decided = (later.c.verdict == "applied") | later.c.note.startswith(f"{CONFIRMED}:")
+    marked = later.c.kind == "Marked", decided
     return exists().where(later.c.invoice_id == evidence.c.invoice_id, later.c.id > evidence.c.id, *marked)
 
 
-def list_contradictions(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:
+def list_contradictions(
+    database: Database, *, limit: int = 50, settled_too: bool = True, account: str | None = None
+) -> Iterator[Row[Any]]:
     """Newest first, with the invoice's order and account; ``limit`` 0: all of them."""
     query = (
         select(EVIDENCE, INVOICE.c.order_id, INVOICE.c.account, INVOICE.c.status, settled().label("settled"))
         .join(INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
         .where(EVIDENCE.c.verdict == AGAINST)
     )
+    if not settled_too:
+        query = query.where(~settled())
+    if account is not None:
+        query = query.where(INVOICE.c.account == account)
     return newest_first(database, query, "id", limit)
