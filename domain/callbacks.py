@@ -36,6 +36,8 @@ _RANK = {
     Status.PAID: 4,
     Status.REFUNDED: 5,
 }
+#: Coins that providers also write out.
+_SYMBOLS = {"bitcoin": "BTC", "litecoin": "LTC", "ethereum": "ETH", "tron": "TRX", "dogecoin": "DOGE", "tether": "USDT"}
 #: Words that speak of money.
 CLAIMS = frozenset({Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID})
 
@@ -98,7 +100,7 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
         return f"price: the answer's is {seen.price}"
     if _other_word(asked.currency, seen.currency):
         return f"currency: the answer's is {seen.currency}"
-    if _other_word(asked.pay_currency, seen.pay_currency):
+    if _other_coin(asked.pay_currency, seen.pay_currency):
         return f"coin: the answer's is {seen.pay_currency}"
     if seen.status is Status.PAID and _short(seen.paid_amount, seen.pay_amount or asked.pay_amount, tolerance_percent):
         return f"amount: {seen.paid_amount} was paid"
@@ -113,8 +115,10 @@ def own_answer(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)
 
 def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0)) -> str | None:
     """Why a callback's own claim can't pay this invoice, where it can be compared; None: nothing speaks against it."""
-    if _other_word(asked.pay_currency, claim.called_currency):
+    if _other_coin(asked.pay_currency, claim.called_currency):
         return f"coin: the callback's is {claim.called_currency}"
+    if claim.called_amount is not None and claim.called_amount <= 0:
+        return f"amount: the callback's is {claim.called_amount}"
     comparable = asked.pay_currency is None or claim.called_currency is not None
     if comparable and _short(claim.called_amount, asked.pay_amount, tolerance_percent):
         return f"amount: the callback's is {claim.called_amount}"
@@ -138,6 +142,14 @@ def _differ(one: Decimal | None, other: Decimal | None) -> bool:
 
 def _other_word(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one.strip().casefold() != other.strip().casefold()
+
+
+def _other_coin(one: str | None, other: str | None) -> bool:
+    return _other_word(_symbol(one), _symbol(other))
+
+
+def _symbol(coin: str | None) -> str | None:
+    return None if coin is None else _SYMBOLS.get(coin.strip().casefold(), coin)
 
 
 def _short(paid: Decimal | None, asked: Decimal | None, tolerance_percent: Decimal) -> bool:

@@ -41,8 +41,16 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
         if over:  # it came while somebody watched, and is judged late: watched again until it is settled
             end = case.now + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
             changes["monitor_until"] = agenda[Stage.CLOCK] = end
-        return Decision("noted", changes, agenda=agenda)
+        why = _objection(case, evidence) if news else None
+        return Decision("noted" if why is None else "contradiction", changes, note=why, agenda=agenda)
     return alone(case, evidence, changes) if news else Decision("noted", changes)
+
+
+def _objection(case: Case, evidence: CalledBack) -> str | None:
+    """Why a claim of money can't be about this invoice; a look-up is asked all the same."""
+    if evidence.status not in CLAIMS:
+        return None
+    return objection(case.invoice, SimpleNamespace(**reading(evidence)), case.policy.underpaid_tolerance_percent)
 
 
 def _came_in_time(case: Case, evidence: CalledBack) -> bool:

@@ -29,6 +29,7 @@ from workers.store.intake import INVOICE
 from workers.store.operate.callbacks import link
 from workers.store.store import Store
 
+PAID = CalledBack(status=Status.PAID, word="COMPLETED", order_id="1", reference="900")
 CODES = "nebulox"  #: asked by the tracking codes that callbacks bring
 
 
@@ -166,3 +167,14 @@ def test_the_only_invoice_of_an_order_is_paid_by_a_callback_alone_as_ever(databa
     call_back(store, "100")
     change(database, INVOICE, INVOICE.c.id == only, called_at=invoice_of(database, only).created_at.replace(year=2020))
     assert judge(store, only, Unreadable(reason="404")).status == "paid"
+
+
+def test_a_callback_that_came_before_the_order_was_taken_is_about_another_one(database, store):
+    """One with the same id that was there before, or that a restore forgot: a person links it, or nobody."""
+    call_back(store, "900")
+    invoice = make(store, "later", "r-1")
+    store.judge_callbacks(store.claim(Stage.CALLBACK, CODES, 10, 60), lambda *_: PAID)
+
+    assert is_untouched(database, invoice)
+    (kept,) = rows(database, CALLBACK)
+    assert (kept.state, kept.invoice_id) == ("unmatched", None)

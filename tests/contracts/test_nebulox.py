@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -11,6 +12,7 @@ from domain.order import OrderError, parse_order
 from domain.status import Status
 from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited, look_up_recorded
 from workers.providers.nebulox.adapter import Nebulox
+from workers.providers.nebulox.callbacks import read_callback
 
 CASE = CASES["nebulox"]
 
@@ -190,3 +192,14 @@ def test_an_account_may_name_its_path_and_fields():
 
     assert requests[0].url.path == "/v2/check"
     assert json.loads(requests[0].content) == {"key": PLAIN_KEY, "code": "A-7"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [('"6.9"', "6.9"), ('"0"', "0"), ("-5", "0"), ('"-0.1"', "0"), ("null", None), ('"much"', None)],
+)
+def test_an_amount_that_no_payment_has_speaks_against_the_payment(written, read):
+    said = read_callback(f'{{"orderId":"A","status":"COMPLETED","amount":{written}}}'.encode())
+
+    assert said is not None
+    assert said.paid_amount == (None if read is None else Decimal(read))

@@ -375,3 +375,25 @@ def test_where_a_callback_may_not_stand_alone_polling_goes_on(claim):
 
     assert world.due(Stage.CHECK) == 30
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "kind"),
+    [
+        ({"pay_currency": "BTC"}, {"pay_currency": "DOGE"}, "coin"),
+        ({"pay_amount": Decimal(1)}, {"paid_amount": Decimal("0.01")}, "amount"),
+        ({}, {"paid_amount": Decimal(0)}, "amount"),
+    ],
+)
+def test_a_claim_that_can_t_be_right_is_told_at_once_and_looked_into_all_the_same(asked, told, kind):
+    world = made(**asked)
+
+    decision = world.take(called(**told))
+
+    assert (decision.verdict, (decision.note or "").partition(":")[0]) == ("contradiction", kind)
+    assert (world.invoice.status, world.due(Stage.CHECK)) == ("pending", 0)
+
+
+@pytest.mark.parametrize(("asked", "told"), [("BTC", "Bitcoin"), ("btc", "BTC"), ("USDT", "tether")])
+def test_a_coin_that_is_written_out_is_the_same_coin(asked, told):
+    assert made(pay_currency=asked).take(called(pay_currency=told)).verdict == "noted"

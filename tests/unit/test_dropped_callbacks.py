@@ -179,11 +179,11 @@ def test_an_answer_after_the_watch_leaves_the_clock_to_tell_what_nobody_confirme
 @pytest.mark.parametrize(
     ("claim", "kind"),
     [
-        ({"pay_currency": "BITCOIN"}, "coin"),
+        ({"pay_currency": "DOGE"}, "coin"),
         ({"pay_currency": "LTC", "paid_amount": Decimal(1)}, "coin"),
         ({"pay_currency": "BTC", "paid_amount": Decimal("0.5")}, "amount"),
-        ({"pay_currency": "BITCOIN", "status": Status.PARTIALLY_PAID}, "coin"),
-        ({"pay_currency": "BITCOIN", "status": Status.CONFIRMING}, "coin"),
+        ({"pay_currency": "DOGE", "status": Status.PARTIALLY_PAID}, "coin"),
+        ({"pay_currency": "DOGE", "status": Status.CONFIRMING}, "coin"),
     ],
 )
 @pytest.mark.parametrize("answer", [Created, Found])
@@ -212,9 +212,9 @@ def test_what_the_answer_says_is_to_be_paid_counts_against_a_callback_that_came_
 @pytest.mark.parametrize("status", [Status.PENDING, Status.EXPIRED, Status.FAILED, Status.REFUNDED])
 def test_a_word_that_can_t_pay_is_not_objected_to(status):
     world = queued({"asked_by_reference": True}, pay_currency="BTC")
-    world.take(called(status, "Word", pay_currency="BITCOIN"))
+    world.take(called(status, "Word", pay_currency="DOGE"))
     world.take(Created(provider_ref="9a1c"), held=Stage.CREATE)
-    world.take(called(status, "Word", pay_currency="BITCOIN"))
+    world.take(called(status, "Word", pay_currency="DOGE"))
 
     assert (events(world), world.against) == (["invoice.pending"], [])
     assert world.due(Stage.CLOCK) == 3600

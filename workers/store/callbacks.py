@@ -177,7 +177,9 @@ def _match(
     evidence = dataclasses.replace(evidence, asked_at=row.at)
     if row.invoice_id is not None:  # linked by hand
         return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
-    found, policy = candidates.get((row.account, row.order_id or ""), ()), policy_of(row.account)
+    # What came before an order was taken is about an earlier one with the same id, or about one that a restore forgot.
+    found = [one for one in candidates.get((row.account, row.order_id or ""), ()) if one.created_at <= row.at]
+    policy = policy_of(row.account)
     named = _named(found, evidence.reference, policy)
     if named:
         return _rung(claim, row, [one.id for one in named], _only(evidence, len(named) == 1))
@@ -295,7 +297,7 @@ def _of_orders(dialect: str) -> Any:
     # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
     key = INVOICE.c.provider_account, INVOICE.c.order_id
     asking = INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
-    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, *asking
+    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, INVOICE.c.created_at, *asking
     return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 

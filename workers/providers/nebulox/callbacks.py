@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from decimal import Decimal
 
 from domain.account import Account
 from domain.evidence import CalledBack
@@ -64,9 +65,20 @@ def read_callback(body: bytes) -> CalledBack | None:
         word=shown,
         order_id=order_id,
         reference=read_text(fields.get("trackingCode"), MAX_REF),
-        paid_amount=read_amount(paid) if status in {Status.PARTIALLY_PAID, Status.PAID} else None,
+        paid_amount=_read_paid(paid) if status in {Status.PARTIALLY_PAID, Status.PAID} else None,
         pay_currency=read_currency(coin, MAX_WORD),
         network=read_text(fields.get("network"), MAX_WORD),
         tx_hash=read_text(fields.get("txId"), MAX_URL),
         raw=body.decode("utf-8", "replace"),
     )
+
+
+def _read_paid(value: object) -> Decimal | None:
+    """What was paid; 0 for a number that no payment has, which then speaks against it. None: it is not told."""
+    amount = read_amount(value)
+    if amount is not None or not isinstance(value, (str, int, Decimal)):
+        return amount
+    try:
+        return Decimal(0) if Decimal(value) <= 0 else None
+    except ArithmeticError:
+        return None
