@@ -314,10 +314,11 @@ def test_a_callback_that_can_not_be_right_is_forgotten():
 
 
 @pytest.mark.parametrize("status", [Status.PAID, Status.FAILED, Status.CANCELLED])
-def test_a_mark_that_says_what_is_so_already_is_no_news(status):
+def test_a_mark_that_says_what_is_so_already_confirms_it(status):
     world = World(new_invoice(status=status.value, provider_ref="1"), new_policy())
     decision = world.take(Marked(status=status, reason="sure", by="bob"))
-    assert (decision.verdict, decision.note, decision.changes) == ("ignored", f"it is {status} already", {})
+    said = ("noted", f"confirmed: it is {status}, says bob")
+    assert (decision.verdict, decision.note, decision.changes, decision.event) == (*said, {}, None)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
