@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from domain.decision import Decision
 from domain.evidence import CalledBack, Seen
-from domain.lifecycle import callbacks, clock, judges, look_ups, people
+from domain.lifecycle import callbacks, case, clock, judges, look_ups, moves, people
 from domain.status import Status
 from tests.simulation.mutations import planted
 from workers.web.callbacks import CallbackDesk
@@ -73,7 +74,10 @@ def a_look_up_that_says_not_yet_counts_as_none() -> Any:
 
 @planted("callbacks", "payment missed")
 def the_watch_ends_though_a_callback_waits_to_be_confirmed() -> Any:
-    return patch.object(clock, "settled_by", lambda case: case.now)
+    stack = ExitStack()
+    for module in (case, clock, moves):
+        stack.enter_context(patch.object(module, "settled_by", lambda one: one.now))
+    return stack
 
 
 @planted("callbacks", "payment missed|stuck")
