@@ -50,7 +50,12 @@ def _objection(case: Case, evidence: CalledBack) -> str | None:
     """Why a claim of money can't be about this invoice; a look-up is asked all the same."""
     if evidence.status not in CLAIMS:
         return None
-    return objection(case.invoice, SimpleNamespace(**reading(evidence)), case.policy.underpaid_tolerance_percent)
+    return objection(case.invoice, _remembered(evidence), case.policy.underpaid_tolerance_percent)
+
+
+def _remembered(evidence: CalledBack) -> SimpleNamespace:
+    """A callback in the fields by which an invoice remembers one."""
+    return SimpleNamespace(**reading(evidence))
 
 
 def _came_in_time(case: Case, evidence: CalledBack) -> bool:
@@ -72,7 +77,7 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
 
 def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime | None = None) -> Decision:
     """Nobody can be asked: the callback's own word counts, where nothing speaks against it."""
-    told = called if not isinstance(called, CalledBack) else SimpleNamespace(**reading(called))
+    told = _remembered(called) if isinstance(called, CalledBack) else called
     changes = {**changes, **({} if expires_at is None else {"expires_at": expires_at})}
     if not told.called_only:
         return _unmade_or_noted(case, changes, expires_at)

@@ -117,7 +117,7 @@ def unfinished(system: System) -> dict[str, int]:
     """What still waits for something, by kind; empty at rest."""
     client = system.redis
     counts = {
-        "agenda": sum(row["due_at"] is not None for row in _agenda(system)),
+        "agenda": _count(system, f"agenda WHERE due_at IS NOT NULL AND {ENDING}"),
         "untold": _count(system, "event WHERE published_at IS NULL"),
         "deliveries": _count(system, f"delivery WHERE state = 'due' AND {TO_DELIVER}"),
         "messages": sum(client.llen(key) for name in QUEUES for key in client.keys(f"{name}*")),
@@ -125,18 +125,6 @@ def unfinished(system: System) -> dict[str, int]:
         "unacknowledged": sum(INTAKE_QUEUE.encode() in record for record in client.hvals(UNACKED)),
     }
     return {name: count for name, count in counts.items() if count}
-
-
-def _agenda(system: System) -> list[dict[str, Any]]:
-    """What is planned, but for expired invoices that are watched until the provider's own, later expiry."""
-    expired = system.rows("SELECT id, expires_at, monitor_until FROM invoice WHERE status = 'expired'")
-    longer = timedelta(seconds=MONITOR_SECONDS + 60)
-    watched = {
-        row["id"]
-        for row in expired
-        if row["monitor_until"] is not None and as_time(row["monitor_until"]) - as_time(row["expires_at"]) > longer
-    }
-    return [row for row in system.rows(f"SELECT * FROM agenda WHERE {ENDING}") if row["subject"] not in watched]
 
 
 def parked(system: System) -> int:
@@ -235,7 +223,7 @@ def _turned_away(system: System) -> dict[str, list[tuple[str, datetime]]]:
 
 
 def _stuck(system: System) -> Iterator[str]:
-    for row in _agenda(system):
+    for row in system.rows(f"SELECT * FROM agenda WHERE {ENDING}"):
         yield f"{row['stage']} {row['subject']}: due {row['due_at']}, claims {row['claims']}"
     for order_id, row in system.invoices().items():
         held = row["status"] == "in_doubt" and row["account"] == HOLD_ACCOUNT

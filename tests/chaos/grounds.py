@@ -22,6 +22,9 @@ from tests.chaos.postgres import run_mortal_postgres
 from tests.chaos.receivers import DEAD_NAME, add_receivers
 from tests.servers import free_port
 
+#: What the providers say of an invoice that names no lifetime. An expired one is watched until a minute after that, and
+#: one in doubt whose callback lied is open until then: the campaign waits for both.
+LIFETIME_SECONDS = 45
 MONITOR_MINUTES = "0.2"
 #: Its lease, 10 s more, is still over long before an outsider's lock is.
 CALM_TIMEOUT_SECONDS = 15
@@ -72,7 +75,11 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         doors = {name: Door(host=address) for name in DOORS}
         accounts = make_accounts(plan)
         if plan.engine == "sqlite":
-            database_clock, postgres, system = None, None, System(folder, accounts=accounts)
+            database_clock, postgres, system = (
+                None,
+                None,
+                System(folder, accounts=accounts, lifetime_seconds=LIFETIME_SECONDS),
+            )
         else:
             database_clock = _settable_clock(stack) if plan.step_seconds else None
             url, postgres = stack.enter_context(run_mortal_postgres(database_clock))
@@ -84,6 +91,7 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
                 database_url=through.render_as_string(hide_password=False),
                 direct_database_url=url,
                 accounts=accounts,
+                lifetime_seconds=LIFETIME_SECONDS,
             )
         stack.enter_context(system)
         put_doors_before(stack, system, doors)

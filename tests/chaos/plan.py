@@ -31,8 +31,7 @@ CANCELLED_SHARE = 0.08
 PAID_SHARE, PAID_SECONDS = 0.5, (1.0, 7.0)
 #: How payments are told, and how often: once; again though it was answered; an older word afterwards; by a signed
 #: callback although nobody has paid.
-#: Not "lying" (``callers`` can): an order in doubt whose callback lied is open until its provider's own expiry.
-PAYMENTS = {"once": 0.6, "twice": 0.2, "reordered": 0.2}
+PAYMENTS = {"once": 0.55, "twice": 0.15, "reordered": 0.15, "lying": 0.15}
 MARK_SECONDS = 10.0  #: between two marks, on average
 #: How far the south's clock is ahead, by seed. Receivers refuse a webhook whose time is 5 minutes off.
 CLOCK_SHIFTS = (0, 240, -240)

@@ -16,8 +16,6 @@ BURST = 1000
 PER_SECOND = 10.0
 #: While some are left out, the log says so this often.
 REMIND_SECONDS = 60.0
-#: Accounts that are kept in mind; an intake knows a few dozen.
-MAX_ACCOUNTS = 10_000
 
 
 @dataclass(slots=True)
@@ -29,7 +27,7 @@ class _Allowance:
 
 
 class Telling:
-    """A bucket of events for each account. Used from any thread."""
+    """A bucket of events for each configured account. Used from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,8 +38,6 @@ class Telling:
         """Whether one more refused order of this account is told; what is left out is only listed, and logged."""
         with self._lock:
             now = self._clock()
-            if account not in self._allowances and len(self._allowances) >= MAX_ACCOUNTS:
-                self._allowances.clear()
             allowance = self._allowances.setdefault(account, _Allowance(BURST, now))
             allowance.left = min(BURST, allowance.left + (now - allowance.at) * PER_SECOND)
             allowance.at = now

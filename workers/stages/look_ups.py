@@ -182,4 +182,4 @@ class Turns:
 def _is_covered(references: Sequence[str], found: Mapping[str, Evidence]) -> bool:
     """Whether there is nothing more to be asked: each reference is answered, or one of them is paid."""
     answers = [found.get(reference) for reference in references]
-    return all(answers) or any(isinstance(one, Seen) and one.status is Status.PAID for one in answers)
+    return None not in answers or any(isinstance(one, Seen) and one.status is Status.PAID for one in answers)

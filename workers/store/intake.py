@@ -101,21 +101,19 @@ def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection
         }
         for r in sorted(rejections, key=lambda rejection: rejection.message_key)
     ]
-    orders = {r.message_key: r for r in rejections if r.order is not None}
+    orders = {r.message_key: (r.order, r.reason) for r in rejections if r.order is not None}
     if not orders:
         insert_rows(connection, REJECTED, rows, conflict="skip")
         return set()
     new = insert_rows(connection, REJECTED, rows, conflict="skip", returning=("message_key",))
-    told = [_notice(orders[row.message_key], now) for row in new if row.message_key in orders]
+    told = [_notice(*orders[row.message_key], now) for row in new if row.message_key in orders]
     endpoints, _ = add_events(connection, told, now)
     return {(Stage.DELIVER, endpoint) for endpoint in endpoints} | ({(Stage.PUBLISH, PUBLISH_LANE)} if told else set())
 
 
-def _notice(rejection: Rejection, now: datetime) -> NewEvent:
-    if rejection.order is None:
-        raise ValueError("a rejection without an order tells nobody")
+def _notice(order: RefusedOrder, reason: str, now: datetime) -> NewEvent:
     event_id = new_id("evt")
-    body = rejection.order.told(event_id, storable(rejection.reason)[:1000], now)
+    body = order.told(event_id, storable(reason)[:1000], now)
     return NewEvent.of_no_invoice(event_id, ORDER_REJECTED, body)
 
 
