@@ -183,7 +183,7 @@ def _check_forged(posted: dict[str, Any], kept: Counter[str]) -> Check:
     taken = [one for one in forged if one["digest"] in kept or one["status"] != 401]
     holds = posted["forged"] == posted["forged_refused"] == len(forged) and not taken
     detail = f"{posted['forged']} forged, {posted['forged_refused']} refused"
-    return Check("forged callbacks were refused, none is kept", holds, detail)
+    return Check("forged callbacks were refused, none counted", holds, detail)
 
 
 def _read_stream(config: Settings) -> set[str]:
