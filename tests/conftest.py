@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 
 import hypothesis
 import pytest
 import redis
+import structlog
 
+from config.logging import QUIET
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 from workers.engine.loop import new_loop
@@ -21,6 +24,22 @@ asyncio.events.new_event_loop = new_loop
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """Whatever a test configures of logging, a command say, is undone after it: the next one's log lines count too."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in QUIET}
+    structlog.reset_defaults()
+    yield
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    root.handlers[:] = before
+    root.setLevel(level)
+    for name, former in levels.items():
+        logging.getLogger(name).setLevel(former)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,8 @@ class Grounds:
 def make_accounts(plan: Plan) -> dict[str, dict[str, Any]]:
     """The account that holds what is in doubt, beside the usual two. In a calm run a busy machine must not be what a
     call times out for."""
-    patience: dict[str, Any] = {"refund_watch_days": "0.0001"}  # nine seconds: a campaign waits until nothing is due
+    # Nine seconds, and eighteen: a campaign waits until nothing is due, and a lie is looked into for the whole grace.
+    patience: dict[str, Any] = {"refund_watch_days": "0.0001", "callback_grace_minutes": "0.3"}
     patience |= {"timeout_seconds": CALM_TIMEOUT_SECONDS} if plan.calm else {}
     holding = {"provider": "zeroxhost", "on_doubt": "hold"}
     return {"nebulox": patience, "zeroxhost": patience, HOLD_ACCOUNT: holding | patience}
@@ -75,11 +76,8 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Grounds]:
         doors = {name: Door(host=address) for name in DOORS}
         accounts = make_accounts(plan)
         if plan.engine == "sqlite":
-            database_clock, postgres, system = (
-                None,
-                None,
-                System(folder, accounts=accounts, lifetime_seconds=LIFETIME_SECONDS),
-            )
+            database_clock = postgres = None
+            system = System(folder, accounts=accounts, lifetime_seconds=LIFETIME_SECONDS)
         else:
             database_clock = _settable_clock(stack) if plan.step_seconds else None
             url, postgres = stack.enter_context(run_mortal_postgres(database_clock))

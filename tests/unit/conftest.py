@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 import pytest
-import structlog
 
-from config.logging import QUIET
 from config.settings import load_settings
 from domain.order import parse_order
 from tests.unit.cli_runner import Invoices
 from workers.bootstrap import open_store
-
-
-@pytest.fixture
-def own_logging():
-    """Whoever configures logging here: the test run's is put back afterwards."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in QUIET}
-    structlog.reset_defaults()
-    yield
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
-    root.handlers[:] = before
-    root.setLevel(level)
-    for name, former in levels.items():
-        logging.getLogger(name).setLevel(former)
 
 
 @pytest.fixture
