@@ -15,7 +15,7 @@ from domain.evidence import (
     CalledBack,
 )
 from domain.exact_json import write_json
-from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_in_time, is_monitored, span
+from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, span
 from domain.lifecycle.moves import NOT_CALLED, move, step
 from domain.status import FINAL, TRANSITIONS, UNMADE, Anomaly, Status
 
@@ -93,8 +93,7 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
         return _unmade_or_noted(case, changes, expires_at)
     word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
     paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
-    came = changes.get("called_at") or case.invoice.called_at or case.now
-    anomaly = None if case.invoice.first_open or is_in_time(case.invoice, came) else Anomaly.LATE
+    anomaly = None if case.invoice.first_open else Anomaly.LATE
     if case.status in UNMADE and expires_at is None:
         changes |= _lifetime(case)
     decision = step(case, target, word, {**changes, "anomaly": anomaly, "quiet_polls": 0, **paid})

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from domain.against import against
-from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news, mismatch, own_answer
+from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch, own_answer
 from domain.decision import Agenda, Decision, Stage, Verdict
 from domain.evidence import (
     Evidence,
@@ -21,7 +21,6 @@ from domain.lifecycle.case import (
     end_of,
     grace_since,
     is_askable,
-    is_in_time,
     is_last_call,
     is_monitored,
     learnt,
@@ -100,7 +99,7 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
     anything else; then the provider's own word counts, then the amounts that it tells."""
     if target is Status.REFUNDED:
         return evidence.anomaly or case.invoice.anomaly
-    if _is_late(case, target):
+    if _is_late(case):
         return Anomaly.LATE
     asked = evidence.pay_amount or case.invoice.pay_amount
     if evidence.anomaly is not None or target is not Status.PAID or asked is None or evidence.paid_amount is None:
@@ -110,13 +109,10 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
     return Anomaly.UNDERPAID if evidence.paid_amount < asked else Anomaly.OVERPAID
 
 
-def _is_late(case: Case, target: Status) -> bool:
-    """It was closed before, and no callback had told in time of a payment that came as far as this."""
+def _is_late(case: Case) -> bool:
+    """It was closed before: the shop was told that it expired."""
     invoice = case.invoice
-    if invoice.first_open or (case.status is Status.CONFIRMING and invoice.anomaly != Anomaly.LATE):
-        return False
-    told = None if invoice.called_status is None or not invoice.called_only else Status(invoice.called_status)
-    return told not in CLAIMS or is_news(told, target) or not is_in_time(invoice, invoice.called_at or case.now)
+    return not invoice.first_open and (case.status is not Status.CONFIRMING or invoice.anomaly == Anomaly.LATE)
 
 
 def _grown(case: Case, evidence: Seen) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from domain.callbacks import LOOK_AGAIN_SECONDS, is_news
+from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news
 from domain.decision import Agenda, Decision, Stage
 from domain.lifecycle.case import (
     AFTER_PROVIDER_END,
@@ -14,6 +14,7 @@ from domain.lifecycle.case import (
     end_of,
     is_askable,
     is_claimed,
+    is_in_time,
     next_poll,
     next_refund_look,
     settled_by,
@@ -110,7 +111,8 @@ def expire(
 
 def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Decision:
     """A step forward (or back from confirming) that the provider reports."""
-    if case.status is Status.EXPIRED and case.policy.late_payment == "hold" and changes.get("anomaly") is not None:
+    is_late = case.status is Status.EXPIRED and changes.get("anomaly") is not None
+    if is_late and case.policy.late_payment == "hold" and not _was_told_in_time(case, target, changes):
         return _hold(case, target, word, changes)
     if target is Status.PAID:
         return pay(case, word, changes)
@@ -121,6 +123,18 @@ def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Deci
         end = case.invoice.monitor_until or max(end, case.now) + span(case.policy.monitor_minutes)
         changes["monitor_until"] = end
     return move(case, target, word, changes, {Stage.CHECK: next_poll(case, 0, end), Stage.CLOCK: end})
+
+
+def _was_told_in_time(case: Case, target: Status, changes: Mapping[str, Any]) -> bool:
+    """A callback told of this payment before the invoice's time was over: only its confirmation came late."""
+    invoice = case.invoice
+    if changes.get("called_status") is not None:  # a callback of this moment
+        told, only, came = changes["called_status"], changes["called_only"], changes["called_at"]
+    else:
+        told, only, came = invoice.called_status, invoice.called_only, invoice.called_at
+    if told is None or not only or came is None:
+        return False
+    return Status(told) in CLAIMS and not is_news(Status(told), target) and is_in_time(invoice, came)
 
 
 def _hold(case: Case, target: Status, word: str, changes: Mapping[str, Any]) -> Decision:
