@@ -18,14 +18,13 @@ RARE = {
     "a lost lease settles the pair",
     "nobody notices that the clock was set back",
     "with the database and the broker away a callback is answered all the same",
-}  #: bugs that take seconds to be found
+}  #: bugs that take seconds to be found, up to a minute alone on a machine; what bounds them is MOST_HISTORIES
+SLOW = [pytest.mark.engines, pytest.mark.timeout(1200)]
 
 
 def _planted_each():
     assert {one.name for one in MUTATIONS} >= RARE
-    return [
-        pytest.param(one, id=one.name, marks=[pytest.mark.engines] if one.name in RARE else []) for one in MUTATIONS
-    ]
+    return [pytest.param(one, id=one.name, marks=SLOW if one.name in RARE else []) for one in MUTATIONS]
 
 
 @pytest.mark.parametrize("mutation", _planted_each())

@@ -7,7 +7,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +30,9 @@ CALLBACK: Any = Callback.__table__  # type: ignore[attr-defined]
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
 #: Invoices of one order that a callback may be about; more are looked at by nobody.
 MOST_CANDIDATES = 50
+#: A callback that came no longer than this before its order was taken counts like any other: after a failover that lost
+#: commits, messages are taken again. What came earlier may be about an earlier order with the same id.
+SHORTLY = timedelta(hours=1)
 
 #: Reads a kept callback as evidence: (account, body). None: the account is not configured any more.
 Read = Callable[[str, bytes], CalledBack | None]
@@ -177,24 +180,25 @@ def _match(
     evidence = dataclasses.replace(evidence, asked_at=row.at)
     if row.invoice_id is not None:  # linked by hand
         return Match(claim, row.id, [Judgement(row.invoice_id, evidence)], row.reason)
-    # What came before an order was taken is about an earlier one with the same id, or about one that a restore forgot.
-    found = [one for one in candidates.get((row.account, row.order_id or ""), ()) if one.created_at <= row.at]
-    policy = policy_of(row.account)
+    found, policy = candidates.get((row.account, row.order_id or ""), ()), policy_of(row.account)
     named = _named(found, evidence.reference, policy)
     if named:
         return _rung(claim, row, [one.id for one in named], _only(evidence, len(named) == 1))
     owner = owners.get((row.account, row.reference or ""))
     if owner is not None:
         return _rung(claim, row, [owner], _only(evidence, not _rivals(found, [owner])))
-    fitting = _holders(found, evidence.reference) or _fitting(found)
+    there = [one for one in found if one.created_at - SHORTLY <= row.at]
+    fitting = _holders(found, evidence.reference) or _fitting(there or found)
     if not fitting:
         return Match(claim, row.id, (), "no invoice of this account has its order id")
+    if not there and not _can_be_asked(fitting[0], evidence, policy):
+        return Match(claim, row.id, (), "it came long before its order was taken, and nobody can be asked about it")
     ids = [one.id for one in fitting]
     rivals = _rivals(found, ids)
     if _nobody_can_tell(fitting, rivals, evidence, policy):
         many = len(fitting) + len(rivals)
         return Match(claim, row.id, (), f"{many} invoices have its order id, and nobody can be asked which it is")
-    return _rung(claim, row, ids, _only(evidence, len(fitting) == 1 and not rivals))
+    return _rung(claim, row, ids, _only(evidence, bool(there) and len(fitting) == 1 and not rivals))
 
 
 def _rung(claim: Claim, row: Any, ids: Sequence[str], evidence: CalledBack) -> Match:
