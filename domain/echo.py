@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,9 @@ SHORTEST_CUT = 32
 #: Characters of an echo that are looked at: an id has 128, escaped and decomposed some times as many. Composing much
 #: longer texts can take very long.
 MAX_ECHO = 4096
+
+#: Longer numbers are not looked for in other spellings: a double stands for too many of them.
+MOST_DIGITS = 18
 
 #: A number as JSON, PHP or JavaScript writes it. Python would take more: underscores, other scripts' digits.
 _NUMBER = re.compile(r"[+-]?\d{1,128}(\.\d{0,128})?(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
@@ -36,6 +40,32 @@ def names(ref: str, echo: Any) -> bool:
         return False
     text = str(echo).strip()
     return text == ref.strip() or _same_number(ref.strip(), text)
+
+
+def ids_meant_by(echo: str) -> list[str]:
+    """Ids of ours that a number in a provider's own message may stand for: with zeros before it, or any whole number
+    that a double makes the same of. None for what isn't a number, or is too long to tell.
+    """
+    value = _whole(echo)
+    if value is None:
+        return []
+    double = float(value)
+    gap = max(1, int(math.ulp(double)))
+    same = [n for n in range(value - gap, value + gap + 1) if n == value or float(n) == double] if gap > 1 else [value]
+    return [str(n).zfill(width) for n in same for width in range(len(str(n)), MOST_DIGITS + 1)]
+
+
+def numbers_made_of(sent: str) -> list[str]:
+    """What a system that takes ids for numbers makes of ours; nothing where that is the id itself."""
+    value = _whole(sent)
+    return [] if value is None else sorted({str(value), str(int(float(value)))} - {sent})
+
+
+def _whole(text: str) -> int | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = Decimal(text)
+    return int(value) if 0 <= value < 10**MOST_DIGITS and value == value.to_integral_value() else None
 
 
 def _same_text(sent: str, echo: str) -> bool:

@@ -193,3 +193,35 @@ def test_what_came_long_before_its_order_pays_it_only_if_a_look_up_says_so(
 
     (kept,) = rows(database, CALLBACK)
     assert (kept.state, invoice_of(database, invoice).called_only) == (state, alone)
+
+
+@pytest.mark.parametrize(("code", "state", "alone"), [("900", "matched", 0), (None, "unmatched", None)])
+def test_an_order_id_that_came_as_a_number_is_found_and_a_look_up_decides(database, store, code, state, alone):
+    """ "0012" is called 12; whether it was another shop's order 12 only a look-up can tell."""
+    (invoice,) = take(store, order("0012", account=CODES))
+    judge(store, invoice, created(provider_ref="r-1"))
+    call_back(store, code, order_id="12")
+
+    (kept,) = rows(database, CALLBACK)
+    assert (kept.state, invoice_of(database, invoice).called_only) == (state, alone)
+
+
+def test_a_number_that_came_before_its_order_is_found_again(database, store):
+    call_back(store, "900", order_id="12")
+    (invoice,) = take(store, order("0012", account=CODES))
+    judge(store, invoice, created(provider_ref="r-1"))
+    said = CalledBack(status=Status.PAID, word="COMPLETED", order_id="12", reference="900")
+    store.judge_callbacks(store.claim(Stage.CALLBACK, CODES, 10, 60), lambda *_: said)
+
+    assert invoice_of(database, invoice).called_status == "paid"
+
+
+def test_the_very_id_goes_before_the_same_number(database, store):
+    (padded,) = take(store, order("0012", account=CODES))
+    judge(store, padded, created(provider_ref="r-1"))
+    (exact,) = take(store, order("12", account=CODES))
+    judge(store, exact, created(provider_ref="r-2"))
+    call_back(store, "900", order_id="12")
+
+    assert is_untouched(database, padded)
+    assert invoice_of(database, exact).called_only == 1

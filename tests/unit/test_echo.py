@@ -6,8 +6,10 @@ import unicodedata
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from domain.echo import echoes, names
+from domain.echo import echoes, ids_meant_by, names, numbers_made_of
 from domain.exact_json import read_json
 
 LONG = "ORDER-2026-11-29-0000000000000000000000000000000000000000000000000017"
@@ -104,3 +106,30 @@ def test_an_answer_names_a_reference_as_text_or_number(echo):
 )
 def test_what_binds_a_payment_is_not_read_loosely(ref, echo):
     assert not names(ref, echo)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("0012", "12"),
+        ("12", "12.0"),
+        ("0", "0"),
+        ("20261129123456789", "20261129123456788"),
+        ("000000000000000012", "12"),
+    ],
+)
+def test_a_number_is_looked_for_as_every_id_that_it_may_stand_for(ours, theirs):
+    assert ours in ids_meant_by(theirs)
+    assert len(ids_meant_by(theirs)) <= 300
+
+
+@pytest.mark.parametrize("theirs", ["A-12", "-12", "12.5", "", "1e18", "1" * 19, "1e999", "0x12", "١٢"])
+def test_what_is_no_whole_number_of_a_bounded_length_is_looked_for_as_itself_only(theirs):
+    assert ids_meant_by(theirs) == []
+
+
+@given(st.integers(0, 10**18 - 65), st.integers(0, 4))
+def test_whatever_a_system_makes_of_an_id_means_that_id(number, zeros):
+    ours = ("0" * zeros + str(number))[-18:]
+    for theirs in numbers_made_of(ours):
+        assert ours in ids_meant_by(theirs)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from domain.asking import Known, can_be_asked, references_of, twins_of
 from domain.decision import Policy, Stage
+from domain.echo import ids_meant_by, numbers_made_of
 from domain.evidence import CalledBack
 from domain.exact_json import write_json
 from domain.models import Callback
@@ -113,10 +113,10 @@ def settle(connection: Connection, matches: Sequence[Match]) -> None:
 
 def recall(connection: Connection, database: Database, orders: Sequence[tuple[str, str]]) -> bool:
     """Put callbacks that matched nothing on the agenda again: an invoice of their (account, order id) is there now."""
-    asked = sorted(set(orders))
+    asked = {(account, one) for account, order_id in orders for one in (order_id, *numbers_made_of(order_id))}
     if not asked:
         return False
-    rows = execute_keyed(connection, _of_order_ids, ("account", "order_id"), asked).all()
+    rows = execute_keyed(connection, _of_order_ids, ("account", "order_id"), sorted(asked)).all()
     found = [(row.id, row.account) for row in rows if row.state == UNMATCHED]
     return _again(connection, database, found, "an invoice of its order was made")
 
@@ -187,18 +187,31 @@ def _match(
     owner = owners.get((row.account, row.reference or ""))
     if owner is not None:
         return _rung(claim, row, [owner], _only(evidence, not _rivals(found, [owner])))
+    return _match_order(claim, row, found, evidence, policy)
+
+
+def _match_order(claim: Claim, row: Any, found: Sequence[Any], evidence: CalledBack, policy: Policy) -> Match:
+    """What a callback is about that names no invoice, only its order."""
     there = [one for one in found if one.created_at - SHORTLY <= row.at]
     fitting = _holders(found, evidence.reference) or _fitting(there or found)
     if not fitting:
         return Match(claim, row.id, (), "no invoice of this account has its order id")
-    if not there and not _can_be_asked(fitting[0], evidence, policy):
-        return Match(claim, row.id, (), "it came long before its order was taken, and nobody can be asked about it")
+    doubt = _doubt(row, fitting, there)
+    if doubt and not _can_be_asked(fitting[0], evidence, policy):
+        return Match(claim, row.id, (), f"{doubt}, and nobody can be asked about it")
     ids = [one.id for one in fitting]
     rivals = _rivals(found, ids)
     if _nobody_can_tell(fitting, rivals, evidence, policy):
         many = len(fitting) + len(rivals)
         return Match(claim, row.id, (), f"{many} invoices have its order id, and nobody can be asked which it is")
-    return _rung(claim, row, ids, _only(evidence, bool(there) and len(fitting) == 1 and not rivals))
+    return _rung(claim, row, ids, _only(evidence, doubt is None and len(fitting) == 1 and not rivals))
+
+
+def _doubt(row: Any, fitting: Sequence[Any], there: Sequence[Any]) -> str | None:
+    """Why a look-up has to say that a callback is about these."""
+    if not there:
+        return "it came long before its order was taken"
+    return None if fitting[0].order_id == row.order_id else f"it says {row.order_id} of the order {fitting[0].order_id}"
 
 
 def _rung(claim: Claim, row: Any, ids: Sequence[str], evidence: CalledBack) -> Match:
@@ -247,13 +260,27 @@ def _fitting(found: Sequence[Any]) -> list[Any]:
 
 
 def _candidates(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
-    """Invoices by (provider account, order id), newest first."""
-    keys = sorted({(row.account, row.order_id) for row in rows if row.order_id is not None})
-    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    if keys:
-        for one in execute_keyed(connection, _of_orders, ("provider_account", "order_id"), keys).all():
-            if len(found[one.provider_account, one.order_id]) < MOST_CANDIDATES:
-                found[one.provider_account, one.order_id].append(one)
+    """Invoices by a callback's (account, order id), newest first. One that takes order ids for numbers says 12 of
+    "0012": that is looked for where nothing has the very id."""
+    said = {(row.account, row.order_id) for row in rows if row.order_id is not None}
+    found = _invoices_of(connection, said)
+    meant = {
+        (account, one): (account, order_id)
+        for account, order_id in said - found.keys()
+        for one in ids_meant_by(order_id)
+    }
+    for key, invoices in _invoices_of(connection, meant.keys()).items():
+        found.setdefault(meant[key], []).extend(invoices)
+    return {key: sorted(some, key=lambda one: str(one.id), reverse=True) for key, some in found.items()}
+
+
+def _invoices_of(connection: Connection, orders: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Any]]:
+    found: dict[tuple[str, str], list[Any]] = {}
+    if orders:
+        for one in execute_keyed(connection, _of_orders, ("provider_account", "order_id"), sorted(orders)).all():
+            some = found.setdefault((one.provider_account, one.order_id), [])
+            if len(some) < MOST_CANDIDATES:
+                some.append(one)
     return found
 
 
