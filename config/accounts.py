@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from domain.account import Account, MissingKey
 from domain.exact_json import JsonError, read_json
-from domain.order import explain
+from domain.findings import explain
 
 MAX_KEY_FILE_BYTES = 4096
 

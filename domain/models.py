@@ -240,6 +240,7 @@ class Endpoint(SQLModel, table=True):
     url: str = Field(sa_type=Text)
     secrets: str = Field(sa_type=Text)  #: encrypted; newest first, comma-separated
     events: str | None = Field(default=None, sa_type=Text)  #: comma-separated types; NULL: all
+    accounts: str | None = Field(default=None, sa_type=Text)  #: JSON list: only these accounts' events; NULL: all
     headers: str = Field(default="{}", sa_type=Text)  #: as the release before kept them: JSON, values in the clear
     sealed_headers: str | None = Field(default=None, sa_type=Text)  #: JSON, names with encrypted values
     max_in_flight: int = Field(sa_column_kwargs={"server_default": "50"})  #: per worker process; always given

@@ -23,6 +23,7 @@ from pydantic import (
 from domain.account import Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
+from domain.findings import Finding, explain, find, read_line
 from domain.money import parse_amount, plain_value
 from domain.visible import why_meaningless
 
@@ -38,6 +39,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class OrderError(ValueError):
     """An order that can't be taken. One line that names the field: ``price: must be greater than 0``."""
+
+    def __init__(self, line: str, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(line)
+        self.findings = tuple(findings) or (read_line(line),)
 
 
 def _tagged(value: Any, kind: str) -> Any:
@@ -286,55 +291,4 @@ def _parse(model: type[Model], fields: Any) -> Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise OrderError(explain(error)) from None
-
-
-#: pydantic's findings in our words, by its names for them.
-WORDING = {
-    "missing": "is required",
-    "extra_forbidden": "unknown field",
-    "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-    "string_too_long": "must be at most {max_length} characters",
-    "too_long": "must have at most {max_length} entries",
-    "string_pattern_mismatch": "must match {pattern}",
-    "dict_type": "must be an object",
-    "model_type": "must be an account or an object",
-    "tuple_type": "must be a list",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "literal_error": "must be {expected}",
-    "timezone_aware": "must have a time zone, such as the Z of 2026-11-21T20:19:00Z",
-    "datetime_type": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
-    "datetime_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
-    "datetime_from_date_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
-}
-
-
-def explain(error: ValidationError) -> str:
-    """One line for pydantic's findings, each with its field and without the value it found."""
-    lines = []
-    model = error.title.lower()
-    findings = error.errors(include_url=False, include_input=False)
-    # The key's default waits for a valid order_id; its own finding then says nothing new.
-    for finding in [found for found in findings if found["type"] != "default_factory_not_called"][:5]:
-        field = _one_line(".".join(str(part) for part in finding["loc"]))
-        wording = WORDING.get(finding["type"])
-        message = wording.format(**finding.get("ctx", {})) if wording else finding["msg"].removeprefix("Value error, ")
-        if not field and finding["type"] != "value_error":  # our own findings name their field themselves
-            field = model
-        lines.append(f"{field}: {message}" if field else message)
-    return "; ".join(lines)[:500]
-
-
-def _one_line(name: str) -> str:
-    """A field's name, which may be anything a producer made up."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name[:128])
+        raise OrderError(explain(error), find(error)) from None

@@ -12,7 +12,9 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import workers.store.acts  # noqa: F401 - both fill the metadata
+import workers.store.acts
+import workers.store.replay_jobs
+import workers.store.tokens  # noqa: F401 - they fill the metadata
 
 
 def _leave_alembics_own_table(_object: Any, name: str | None, kind: str, *_: Any) -> bool:

@@ -21,9 +21,11 @@ TABLES = {
     "EVENT",
     "EVIDENCE",
     "INVOICE",
+    "JOB",
     "KEPT",
     "REJECTED",
     "RESTORATION",
+    "TOKEN",
 }
 
 

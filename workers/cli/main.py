@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
+    "tokens": ("workers.cli.tokens", "Add, list and revoke tokens of the HTTP interface."),
     "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
     "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),

@@ -204,21 +204,27 @@ class _Good:
     letter: Letter
 
 
+def check_order(desk: Desk, fields: Any) -> tuple[Order, str]:
+    """The order in these fields, and its provider's name. Raises OrderError."""
+    order = parse_order(fields)
+    account = desk.accounts.get(order.account)
+    if account is None:
+        raise OrderError(_no_account(order.account))
+    check_price(order, account)
+    desk.providers[account.provider].check_order(order, account)
+    check_fallbacks(order, desk.accounts, lambda one, at: desk.providers[at.provider].check_order(one, at))
+    return order, account.provider
+
+
 def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
     try:
-        order = parse_order(fields)
-        account = desk.accounts.get(order.account)
-        if account is None:
-            raise OrderError(_no_account(order.account))
-        check_price(order, account)
-        desk.providers[account.provider].check_order(order, account)
-        check_fallbacks(order, desk.accounts, lambda one, at: desk.providers[at.provider].check_order(one, at))
+        order, provider = check_order(desk, fields)
     except OrderError as error:
         return _rejection(letter, str(error), desk.told(read_refused(fields)))
     except Exception as error:
         log.log(desk.bug_level, "intake.bug", exc_info=True, traceback=True)
         return internal_error(desk, letter, error)
-    return _Good(_hurried(order, letter.expires), account.provider, letter)
+    return _Good(_hurried(order, letter.expires), provider, letter)
 
 
 def _hurried(order: Order, expires: datetime | None) -> Order:

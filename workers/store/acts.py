@@ -78,6 +78,8 @@ class Act(StrEnum):
     LINK = "callback.link"
     DISMISS = "callback.dismiss"
     RESTORED = "database.restored"
+    ADD_TOKEN = "token.add"  # noqa: S105 - the name of an act
+    REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an act
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from workers.web.bodies import BodyRefused
 from workers.web.health import Health
 from workers.web.metrics import Metrics, MetricsPage
-from workers.web.problems import problem
+from workers.web.problems import Problem, problem
 from workers.web.surroundings import AccessLog, AllowedHosts, Forwarded, host_of
 
 
@@ -59,7 +59,12 @@ def build_application(
             *routes,
         ],
         lifespan=lifespan,
-        exception_handlers={HTTPException: _answer_http, BodyRefused: _answer_body, Exception: _answer_bug},
+        exception_handlers={
+            HTTPException: _answer_http,
+            BodyRefused: _answer_body,
+            Problem: _answer_problem,
+            Exception: _answer_bug,
+        },
     )
     application = AllowedHosts(application, surroundings.hosts())
     return Forwarded(AccessLog(application, metrics.observe), surroundings.trusted_proxies)
@@ -74,6 +79,11 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 async def _answer_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, BodyRefused)  # noqa: S101 - what it is registered for
     return problem(error.status, error.detail, headers={"connection": "close"})  # part of it may be unread
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - what it is registered for
+    return error.answer()
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

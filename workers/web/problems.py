@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
+
+#: Before the name of a kind of problem that clients may want to tell apart.
+TYPE_PREFIX = "urn:invoices:problem:"
+
+
+class Problem(Exception):  # noqa: N818 - reads as what is answered
+    """What is answered instead of what was asked for.
+
+    ``kind``: a name for ``type``, where the status alone does not say what happened. ``errors``: parts of the request
+    that are wrong, each with a ``detail`` and a ``pointer``. ``more`` are further members.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+        self._type = "about:blank" if kind is None else f"{TYPE_PREFIX}{kind}"
+        self._title = title or HTTPStatus(status).phrase
+        self._detail = detail
+        self._more = more | ({"errors": list(errors)} if errors else {})
+
+    def content(self) -> dict[str, Any]:
+        """The document."""
+        document = {"type": self._type, "title": self._title, "status": self.status, "detail": self._detail}
+        return document | self._more
+
+    def answer(self) -> Response:
+        """The response."""
+        return _answer(self.content(), self.headers)
 
 
 def problem(status: int, detail: str = "", headers: dict[str, str] | None = None, **more: Any) -> Response:
@@ -14,5 +54,9 @@ def problem(status: int, detail: str = "", headers: dict[str, str] | None = None
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     if detail:
         content["detail"] = detail
-    body = json.dumps(content | more, separators=(",", ":"))
-    return Response(body, status, headers, media_type="application/problem+json")
+    return _answer(content | more, headers)
+
+
+def _answer(content: Mapping[str, Any], headers: Mapping[str, str] | None) -> Response:
+    body = json.dumps(content, separators=(",", ":"))
+    return Response(body, content["status"], headers, media_type="application/problem+json")

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
+from starlette.routing import BaseRoute
+
 from config.settings import Settings
 from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded, warn_of_plain_http
+from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.schema import require_schema
 from workers.transport import install
+from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
 from workers.web.forged import ForgedSample
@@ -42,7 +46,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
     )
     health = Health(threads, lambda: require_schema(store.database), redis.ping)
-    routes = []
+    routes: list[BaseRoute] = []
     if "callbacks" in settings.web_serve:
         from workers.app import app  # not at the top: importing it reads the settings
 
@@ -57,4 +61,6 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         emptying.start()
         sampling.start()
         on_end += [forged.write_waiting, forged.wake, shelf.wake, stopping.set]
+    if "api" in settings.web_serve:
+        routes += build_api(store, Desk(store, settings.accounts, runtime.providers), threads)
     serve(build_application(surroundings, health, metrics, routes, end), bound, tell)

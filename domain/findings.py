@@ -1,0 +1,96 @@
+"""What is wrong with an order, in our words: each finding with the field that it is about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+#: Findings of one order that are told one by one, and those that are told in a line.
+MOST_FINDINGS, MOST_IN_A_LINE = 50, 5
+LONGEST_LINE, LONGEST_NAME = 500, 128
+
+#: pydantic's findings in our words, by its names for them.
+WORDING = {
+    "missing": "is required",
+    "extra_forbidden": "unknown field",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
+    "string_pattern_mismatch": "must match {pattern}",
+    "dict_type": "must be an object",
+    "model_type": "must be an account or an object",
+    "tuple_type": "must be a list",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "literal_error": "must be {expected}",
+    "timezone_aware": "must have a time zone, such as the Z of 2026-11-21T20:19:00Z",
+    "datetime_type": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+    "datetime_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+    "datetime_from_date_parsing": "must be an RFC 3339 time such as 2026-11-21T20:19:00Z",
+}
+
+_FIELD = re.compile(r"(?P<path>[A-Za-z_][A-Za-z0-9_]*(?:\.[^.:\s]+)*): (?P<message>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``path``: names and places from the outside in, empty where it is about the whole."""
+
+    path: tuple[str, ...]
+    message: str
+
+    @property
+    def pointer(self) -> str:
+        """The field as a JSON Pointer in a fragment: ``#/fallback_accounts/0/price``."""
+        return "".join(["#", *("/" + part.replace("~", "~0").replace("/", "~1") for part in self.path)])
+
+    @property
+    def line(self) -> str:
+        """Field and message in one line."""
+        return f"{'.'.join(self.path)[:LONGEST_NAME]}: {self.message}" if self.path else self.message
+
+
+def read_line(line: str) -> Finding:
+    """``price: must be greater than 0`` as a finding; what names no field is about the whole."""
+    found = _FIELD.fullmatch(line)
+    return Finding(tuple(found["path"].split(".")), found["message"]) if found else Finding((), line)
+
+
+def find(error: ValidationError) -> list[Finding]:
+    """pydantic's findings, each with its field and without the value it found."""
+    findings = error.errors(include_url=False, include_input=False)
+    # The key's default waits for a valid order_id; its own finding then says nothing new.
+    counted = [found for found in findings if found["type"] != "default_factory_not_called"]
+    return [_finding(one, error.title.lower()) for one in counted[:MOST_FINDINGS]]
+
+
+def explain(error: ValidationError) -> str:
+    """The first of them in one line."""
+    return "; ".join(finding.line for finding in find(error)[:MOST_IN_A_LINE])[:LONGEST_LINE]
+
+
+def _finding(given: ErrorDetails, model: str) -> Finding:
+    wording = WORDING.get(given["type"])
+    message = wording.format(**given.get("ctx", {})) if wording else given["msg"].removeprefix("Value error, ")
+    path = tuple(_one_line(str(part)) for part in given["loc"])
+    if path:
+        return Finding(path, message)
+    # Our own findings about several fields name theirs themselves.
+    return read_line(message) if given["type"] == "value_error" else Finding((), f"{model}: {message}")
+
+
+def _one_line(name: str) -> str:
+    """A field's name, which may be anything a producer made up."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name[:128])

@@ -1,0 +1,152 @@
+"""Who asks, and whether they may: ``Authorization: Bearer <token>``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+import structlog
+from starlette.requests import Request
+
+from domain.permissions import Action, may, sees
+from workers.store.acts import Actor
+from workers.store.database import UNAVAILABLE
+from workers.store.tokens import Token
+from workers.web.api.limits import Limits
+from workers.web.gathering import Gathering
+from workers.web.problems import Problem
+from workers.web.threads import Overloaded, StoreThreads
+
+log = structlog.get_logger()
+
+#: Tokens read in one statement, and requests that may wait to be read.
+MOST_TOKENS, MOST_WAITING = 200, 2000
+READ_SECONDS = 5.0
+#: When a token was used is noted this often at most, by this process.
+NOTE_SECONDS = 60.0
+CHALLENGE = 'Bearer realm="invoices"'
+_TOKEN = re.compile(r"(tok_[0-9a-f]{32})\.([A-Za-z0-9_-]{16,100})")
+
+#: The database's time, and the tokens with these ids.
+Find = Callable[[Sequence[str]], tuple[datetime, dict[str, Token]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A service whose token is right."""
+
+    token: Token
+    address: str
+
+    @property
+    def accounts(self) -> frozenset[str] | None:
+        """What it sees; None: every account."""
+        return self.token.accounts
+
+    def may(self, action: Action) -> bool:
+        """Whether its scopes allow this."""
+        return may(self.token.scopes, action)
+
+    def sees(self, account: str) -> bool:
+        """Whether this account's things are shown to it."""
+        return sees(self.accounts, account)
+
+    def require_account(self, account: str) -> None:
+        """Raise Problem 403 for an account that is not its own."""
+        if not self.sees(account):
+            raise Problem(403, f"this token is not for the account {account!r}")
+
+    def acting(self, reason: str | None) -> Actor:
+        """As the one who does something, for the log of acts."""
+        return Actor(self.token.name, f"api {self.token.id} {self.address}", reason)
+
+
+class Access:
+    """Finds the caller of a request. Used on one event loop."""
+
+    def __init__(
+        self,
+        threads: StoreThreads,
+        find: Find,
+        note_use: Callable[[Sequence[str]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find = find
+        self._threads = threads
+        self._note_use = note_use
+        self._clock = clock
+        self._reading: Gathering[str, tuple[datetime, Token | None]] = Gathering(
+            threads, self._read, most=MOST_TOKENS, most_waiting=MOST_WAITING, seconds=READ_SECONDS
+        )
+        self._limits = Limits(clock)
+        self._noted: dict[str, float] = {}  #: by token, by ``clock``
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def require(self, request: Request, action: Action) -> Caller:
+        """The caller, who may do this. Raises Problem: 401, 403, 429, 503."""
+        token = await self._authenticate(request)
+        if not may(token.scopes, action):
+            scopes = ", ".join(token.scopes)
+            refused = f'{CHALLENGE}, error="insufficient_scope"'
+            detail = f"this token ({scopes}) is not for this: {action.value}"
+            raise Problem(403, detail, headers={"www-authenticate": refused})
+        self.charge(token, 1)
+        return Caller(token, request.client.host if request.client else "")
+
+    def charge(self, token: Token, requests: int) -> None:
+        """Count requests, orders of a list say, against the token's limit. Raises Problem 429."""
+        if token.per_second is None:
+            return
+        wait = self._limits.take(token.id, token.per_second, requests)
+        if wait > 0:
+            detail = f"this token may ask {token.per_second} times a second"
+            raise Problem(429, detail, headers={"retry-after": str(max(1, round(wait)))})
+
+    async def _authenticate(self, request: Request) -> Token:
+        given = request.headers.getlist("authorization")
+        if not given:
+            _refuse("a token is needed: Authorization: Bearer TOKEN", "")
+        scheme, _, value = given[0].partition(" ")
+        found = _TOKEN.fullmatch(value.strip())
+        if len(given) > 1 or scheme.lower() != "bearer" or found is None:
+            _refuse("the token is not right", "invalid_token")
+        try:
+            now, token = await self._reading.ask(found[1])
+        except (Overloaded, *UNAVAILABLE) as error:
+            log.warning("api.store_away", error=type(error).__name__)
+            raise Problem(503, "the database is away or busy", headers={"retry-after": "2"}) from None
+        if token is None or not token.has_secret(found[2]) or not token.is_live(now):
+            _refuse("the token is not right, revoked or expired", "invalid_token")
+        self._note(token.id)
+        return token
+
+    def _read(self, ids: Sequence[str]) -> list[tuple[datetime, Token | None]]:
+        now, tokens = self._find(ids)
+        return [(now, tokens.get(one)) for one in ids]
+
+    def _note(self, token_id: str) -> None:
+        """That it was used; nobody waits for it, and nothing rests on it."""
+        now = self._clock()
+        if now - self._noted.get(token_id, float("-inf")) < NOTE_SECONDS:
+            return
+        self._noted[token_id] = now
+        noting = asyncio.create_task(self._write_note(token_id))
+        self._notes.add(noting)
+        noting.add_done_callback(self._notes.discard)
+
+    async def _write_note(self, token_id: str) -> None:
+        try:
+            await self._threads.run(self._note_use, [token_id], seconds=READ_SECONDS)
+        except (Overloaded, *UNAVAILABLE) as error:
+            self._noted.pop(token_id, None)  # with the next request then
+            log.info("api.use_not_noted", token=token_id, error=type(error).__name__)
+
+
+def _refuse(detail: str, error: str) -> NoReturn:
+    challenge = f'{CHALLENGE}, error="{error}"' if error else CHALLENGE
+    raise Problem(401, detail, headers={"www-authenticate": challenge})

@@ -1,0 +1,112 @@
+"""What every part of ``/v1`` works with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.exact_json import JsonError, read_strict_json, write_json
+from domain.json_size import holds_more_values
+from domain.visible import escape
+from workers.store.database import UNAVAILABLE
+from workers.store.store import Store
+from workers.web.api.access import Access
+from workers.web.bodies import BodyRefused, read_body
+from workers.web.problems import Problem
+from workers.web.threads import Overloaded, StoreThreads
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+#: What a read or a write of the store may take. The database gives up waiting for a lock before that.
+STORE_SECONDS = 15.0
+BODY_BYTES = 64 * 1024
+BODY_SECONDS = 15.0
+MOST_VALUES = 10_000
+RETRY_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The store, its threads, and who may use them."""
+
+    store: Store
+    threads: StoreThreads
+    access: Access
+
+    async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What a function of the store gives. Raises Problem 503 while the database is away or overloaded."""
+        try:
+            return await self.threads.run(function, *arguments, seconds=STORE_SECONDS)
+        except (Overloaded, *UNAVAILABLE) as error:
+            raise away(error) from None
+
+
+def away(error: Exception) -> Problem:
+    """The database is away: it is for the client to come again."""
+    log.warning("api.store_away", error=type(error).__name__)
+    return Problem(503, "the database is away or busy; try again", headers={"retry-after": str(RETRY_SECONDS)})
+
+
+def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer; numbers keep their digits."""
+    body = escape(write_json(content)).encode()
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type=JSON)
+
+
+def media_type(request: Request) -> str:
+    """What the body is said to be, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_document(request: Request, limit: int = BODY_BYTES) -> Any:
+    """The JSON of a body, with every digit. Raises Problem: 400, 408, 413, 415."""
+    if media_type(request) != JSON:
+        raise Problem(415, f"the body must be {JSON}")
+    return parse_document(await read_bytes(request, limit))
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """A body, counted as it is read. Raises Problem: 400, 408, 413, 415."""
+    try:
+        return await read_body(request, limit, BODY_SECONDS)
+    except BodyRefused as refused:
+        raise Problem(refused.status, refused.detail, headers={"connection": "close"}) from None
+
+
+def parse_document(body: bytes) -> Any:
+    """JSON as it stands in the bytes. Raises Problem 400."""
+    if holds_more_values(body, MOST_VALUES):
+        raise Problem(400, f"the body holds more than {MOST_VALUES} values")
+    try:
+        return read_strict_json(body)
+    except JsonError as error:
+        raise Problem(400, f"the body {error}") from None
+
+
+def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:
+    """The query's parameters, each once. Raises Problem 400: a misspelled filter must not find everything."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            there = ", ".join(sorted(allowed)) or "none"
+            raise Problem(400, f"there is no query parameter {name[:60]!r}; there are: {there}")
+        if name in given:
+            raise Problem(400, f"the query parameter {name} is there twice")
+        given[name] = value
+    return given
+
+
+def whole(name: str, text: str, low: int, high: int) -> int:
+    """A whole number of the query's. Raises Problem 400."""
+    if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) or not low <= int(text) <= high:
+        raise Problem(400, f"{name}: must be a whole number from {low} to {high}")
+    return int(text)

@@ -1,0 +1,64 @@
+"""One call of the store for many requests: what comes while a call is under way goes into the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from workers.web.threads import Overloaded, StoreThreads
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Gathering(Generic[Item, Result]):
+    """Hands items to ``function`` together, which gives a result for each. Used on one event loop.
+
+    An item never joins a call that has begun: what it is told was read, or written, after it came.
+    """
+
+    def __init__(
+        self,
+        threads: StoreThreads,
+        function: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        most: int,
+        most_waiting: int,
+        seconds: float,
+    ) -> None:
+        self._threads = threads
+        self._function = function
+        self._most = most  #: items of one call
+        self._most_waiting = most_waiting
+        self._seconds = seconds
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def ask(self, item: Item) -> Result:
+        """The item's result. Raises what the function raised, and Overloaded."""
+        if len(self._waiting) >= self._most_waiting:
+            raise Overloaded(f"{len(self._waiting)} requests wait")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            await self._call(batch)
+        self._working = None
+
+    async def _call(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._threads.run(self._function, [item for item, _ in batch], seconds=self._seconds)
+        except Exception as error:  # noqa: BLE001 - handed to those whose items they were
+            for _, future in batch:
+                if not future.done():  # whoever asked may have left
+                    future.set_exception(error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
