@@ -14,6 +14,7 @@ import uuid_utils
 from domain.exact_json import number, raw, write_json
 from domain.money import format_amount
 from domain.network import network_id, payment_uri
+from domain.status import SILENT, Status
 from domain.visible import escape
 
 _ORDER = ("id", "account", "provider", "provider_account", "order_id", "idempotency_key")
@@ -27,6 +28,10 @@ ORDER_REJECTED = "order.rejected"
 FOR_ALL = frozenset({RESTORED})
 #: What an endpoint without a filter gets: every change of an invoice.
 INVOICE_EVENTS = "invoice."
+#: Their types. ``invoice.contradiction`` tells of evidence against a closed one.
+INVOICE_TYPES = frozenset(
+    {f"{INVOICE_EVENTS}{status}" for status in Status if status not in SILENT} | {f"{INVOICE_EVENTS}contradiction"}
+)
 
 
 def wants(chosen: Collection[str] | None, event_type: str) -> bool:

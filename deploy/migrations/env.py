@@ -12,8 +12,8 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import workers.store.acts
 import workers.store.replay_jobs
+import workers.store.tables
 import workers.store.tokens  # noqa: F401 - they fill the metadata
 
 

@@ -30,8 +30,8 @@ from workers.queue.lifespan import keep_what_is_loaded
 from workers.stages import DeliverStage, ProviderStages
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
-from workers.store.outbox import EVENT
 from workers.store.store import Store
+from workers.store.tables import EVENT
 
 Opener = Callable[[AsyncExitStack], Awaitable[Work]]
 

@@ -9,12 +9,12 @@ from domain.decision import Stage
 from domain.evidence import InDoubt
 from tests.contracts.store_cases import ACCOUNT, change, judge, pend, queue, rows
 from workers.store.acts import Actor
-from workers.store.agenda import AGENDA, park
-from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.agenda import park
+from workers.store.callbacks import NewCallback
 from workers.store.deliveries import Try
 from workers.store.intake import Rejection
-from workers.store.queries import REJECTED
 from workers.store.reads.acts import act_fields, list_acts
+from workers.store.tables import AGENDA, CALLBACK, REJECTED
 
 BOB = Actor("bob", "cli deploy@host7", "the shop asked for it")
 #: None of these is ever kept with an act.

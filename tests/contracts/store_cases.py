@@ -17,15 +17,13 @@ from domain.evidence import Created, Seen
 from domain.order import Order, parse_order
 from domain.status import Status
 from workers.store.acts import Actor
-from workers.store.agenda import AGENDA, Claim
+from workers.store.agenda import Claim
 from workers.store.database import Database
-from workers.store.deliveries import ATTEMPT
 from workers.store.endpoints import add_endpoint
-from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE, Judgement, Outcome
+from workers.store.judging import Judgement, Outcome
 from workers.store.operate import endpoints as operated
-from workers.store.outbox import DELIVERY, EVENT
 from workers.store.store import Store
+from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE
 
 #: Who does by hand what a test does by hand.
 OPERATOR = Actor("alice", "tests", "to see what happens")

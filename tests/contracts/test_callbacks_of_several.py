@@ -19,7 +19,8 @@ from tests.contracts.store_cases import (
     seen,
     take,
 )
-from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.callbacks import NewCallback
+from workers.store.tables import CALLBACK
 
 
 @pytest.fixture

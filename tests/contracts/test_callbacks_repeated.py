@@ -26,10 +26,10 @@ from tests.contracts.store_cases import (
     seen,
     take,
 )
-from workers.store.callbacks import CALLBACK, NewCallback
-from workers.store.intake import INVOICE
+from workers.store.callbacks import NewCallback
 from workers.store.operate.callbacks import link
 from workers.store.store import Store
+from workers.store.tables import CALLBACK, INVOICE
 
 CODES = "nebulox"  #: asked by the tracking codes that callbacks bring
 

@@ -30,10 +30,10 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from workers.store import leases, step_repair, timekeeper
-from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
-from workers.store.clock import CLOCK
+from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.database import Database
 from workers.store.deliveries import Try
+from workers.store.tables import AGENDA, CLOCK
 
 HOUR = 3600
 STREAM = Stage.PUBLISH, PUBLISH_LANE

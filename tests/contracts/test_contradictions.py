@@ -29,10 +29,8 @@ from tests.contracts.store_cases import (
 )
 from workers.cli.doctor.messages import check_messages
 from workers.store.deliveries import Try
-from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE
-from workers.store.judging.payments import PAYMENT
 from workers.store.reads.contradictions import list_contradictions
+from workers.store.tables import EVIDENCE, INVOICE, PAYMENT
 
 OLD = timedelta(days=90)
 

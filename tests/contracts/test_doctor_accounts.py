@@ -21,8 +21,7 @@ from tests.contracts.store_cases import (
     seen,
 )
 from workers.cli.doctor.orders import check_orders
-from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE
+from workers.store.tables import EVIDENCE, INVOICE
 
 TIMED_OUT = InDoubt(reason="no answer within 10 s")
 

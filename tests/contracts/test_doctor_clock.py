@@ -11,8 +11,8 @@ from tests.contracts.doctor_cases import by_cause, settings, wrong
 from tests.contracts.store_cases import change, now, open_store, pend, subscribe
 from workers.cli.doctor.steps import check_steps
 from workers.cli.doctor.stream import check_stream
-from workers.store.agenda import AGENDA
-from workers.store.clock import CLOCK, lock_clock, write_clock
+from workers.store.clock import lock_clock, write_clock
+from workers.store.tables import AGENDA, CLOCK
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -23,8 +23,8 @@ from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
 from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import SecretBox
-from workers.store.deliveries import ATTEMPT, Try
-from workers.store.outbox import DELIVERY, ENDPOINT
+from workers.store.deliveries import Try
+from workers.store.tables import ATTEMPT, DELIVERY, ENDPOINT
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.contracts.doctor_cases import settings, wrong
 from tests.contracts.store_cases import OPERATOR, now, open_store, pend
 from workers.cli.doctor.restored import check_restored
 from workers.store.operate.restoration import restore
-from workers.store.outbox import EVENT
+from workers.store.tables import EVENT
 
 STREAM = "invoices:events"
 

@@ -35,10 +35,10 @@ from workers.cli.doctor.orders import check_orders
 from workers.cli.doctor.stream import check_stream
 from workers.coordination.look_up_budget import key_of as budget_key_of
 from workers.coordination.rate_limit import key_of
-from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
+from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.intake import Rejection
-from workers.store.outbox import EVENT
 from workers.store.store import Store
+from workers.store.tables import AGENDA, EVENT
 
 
 @pytest.fixture

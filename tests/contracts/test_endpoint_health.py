@@ -39,12 +39,12 @@ from workers.delivery.webhook import WebhookSender, signed_headers
 from workers.http.address import AddressGuard
 from workers.stages.deliver import DeliverStage
 from workers.store import endpoints
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import HOPELESS_AFTER, Try
 from workers.store.health import health_of
 from workers.store.operate import endpoints as operated
 from workers.store.operate.secrets import Rotation, reseal, rotate
-from workers.store.outbox import DELIVERY, ENDPOINT, NewEvent, add_events
+from workers.store.outbox import NewEvent, add_events
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 
 LEASE = 60.0
 

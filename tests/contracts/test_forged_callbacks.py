@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.contracts.store_cases import open_store
-from workers.store.forged import FORGED, MOST_KEPT, Forged, forged, keep_forged
+from workers.store.forged import MOST_KEPT, Forged, forged, keep_forged
+from workers.store.tables import FORGED
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.contracts.store_cases import (
 )
 from tests.engines import new_postgres_database
 from workers.store.database import Database
-from workers.store.kept import KEPT
+from workers.store.tables import KEPT
 
 PLENTY = 3  #: leases that the lock is held for
 

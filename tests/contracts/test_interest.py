@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from domain.decision import Stage
-from domain.event import new_id
-from domain.models import INVOICE_TYPES
+from domain.event import INVOICE_TYPES, new_id
 from tests.contracts.store_cases import (
     Background,
     deliveries_of,
@@ -25,11 +24,11 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from tests.contracts.test_store_plans import assert_by_index, explained
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
 from workers.store.operate import endpoints as operated
-from workers.store.outbox import DELIVERY, ENDPOINT, NewEvent, add_events, interested_in
+from workers.store.outbox import NewEvent, add_events, interested_in
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 from workers.store.writers import wait_for_writers
 
 IDLE = 3000  #: endpoints that want something else

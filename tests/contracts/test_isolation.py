@@ -24,8 +24,7 @@ from workers.http.address import AddressGuard
 from workers.http.name_lookup import SystemLookup
 from workers.stages import DeliverStage
 from workers.store.database import Database
-from workers.store.deliveries import ATTEMPT
-from workers.store.outbox import DELIVERY, ENDPOINT
+from workers.store.tables import ATTEMPT, DELIVERY, ENDPOINT
 
 EVENTS = 12
 IN_FLIGHT = 10

@@ -32,9 +32,9 @@ from tests.contracts.store_cases import (
     rows,
     seen,
 )
-from workers.store.agenda import AGENDA
 from workers.store.judging import Judgement
-from workers.store.kept import KEPT, find_kept, keep
+from workers.store.kept import find_kept, keep
+from workers.store.tables import AGENDA, KEPT
 
 LEASE = 60.0
 LOST = InDoubt(reason="the worker that made the call was lost")

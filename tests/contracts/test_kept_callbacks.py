@@ -26,12 +26,11 @@ from tests.contracts.store_cases import (
 )
 from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
-from workers.store.agenda import AGENDA
-from workers.store.callbacks import CALLBACK, NewCallback, unmatched
+from workers.store.callbacks import NewCallback, unmatched
 from workers.store.forged import Forged, keep_forged
-from workers.store.intake import INVOICE
 from workers.store.operate.callbacks import dismiss
 from workers.store.queries import earliest_id
+from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 OLD, DAYS = timedelta(days=90), timedelta(days=3)
 

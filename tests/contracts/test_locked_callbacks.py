@@ -24,10 +24,10 @@ from tests.contracts.store_cases import (
 )
 from tests.contracts.test_locked_rows import commit_all
 from workers.stages.callbacks import callbacks
-from workers.store.agenda import AGENDA
-from workers.store.callbacks import CALLBACK, NewCallback
+from workers.store.callbacks import NewCallback
 from workers.store.database import Database
 from workers.store.schema import upgrade
+from workers.store.tables import AGENDA, CALLBACK
 
 #: As an operator's session may hold them, by hand.
 HELD = {

@@ -24,12 +24,11 @@ from tests.contracts.store_cases import (
 from workers.engine import Slots, Work
 from workers.engine.commits import Commits, StoreCalls
 from workers.stages.judging import judge
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
 from workers.store.deliveries import Try
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.schema import upgrade
+from workers.store.tables import AGENDA, INVOICE
 
 
 async def commit_all(work, results):

@@ -26,11 +26,10 @@ from tests.contracts.test_look_up_budget import Driven
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.stages.look_ups import Turns
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.store import Store
+from workers.store.tables import AGENDA, INVOICE
 
 START = datetime(2026, 11, 29, tzinfo=UTC)
 CALLED = lane_of(ACCOUNT, Look.CALLED)

@@ -25,11 +25,10 @@ from workers.engine import Pump
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.stages import ProviderStages, callbacks
-from workers.store.agenda import AGENDA
-from workers.store.callbacks import CALLBACK, NewCallback
-from workers.store.intake import INVOICE
+from workers.store.callbacks import NewCallback
 from workers.store.judging import Judgement
 from workers.store.store import Store
+from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 SHOP, RATE, WAITING = "nebulox", 5.0, 5000
 PAID_CODE = "777"

@@ -34,8 +34,8 @@ from workers.providers.call import Call, open_client
 from workers.queue.fault_points import STEPS
 from workers.stages import ProviderStages
 from workers.stages.callbacks import callbacks
-from workers.store.callbacks import CALLBACK
 from workers.store.store import Store
+from workers.store.tables import CALLBACK
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
 from workers.web.forged import ForgedSample

@@ -41,14 +41,12 @@ from tests.contracts.store_cases import (
     rows,
     take,
 )
-from workers.store.acts import ACT, Actor, bare_url
+from workers.store.acts import Actor, bare_url
 from workers.store.agenda import park
-from workers.store.callbacks import CALLBACK
 from workers.store.deliveries import Try
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
-from workers.store.queries import REJECTED
 from workers.store.reads.acts import acts_of, list_acts
+from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJECTED
 
 
 @pytest.fixture

@@ -23,12 +23,8 @@ from tests.contracts.operator_cases import (
     unmatched,
 )
 from tests.contracts.store_cases import change, invoice_of, judge, now, open_store, pend, queue, rows
-from workers.store.acts import ACT
-from workers.store.agenda import AGENDA
-from workers.store.callbacks import CALLBACK
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
-from workers.store.outbox import DELIVERY, ENDPOINT
-from workers.store.restoration import RESTORATION
+from workers.store.tables import ACT, AGENDA, CALLBACK, DELIVERY, ENDPOINT, RESTORATION
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from domain.decision import Stage
 from domain.refused_order import RefusedOrder
 from tests.contracts.store_cases import open_store, rows, subscribe
-from workers.store.agenda import AGENDA, PUBLISH_LANE
+from workers.store.agenda import PUBLISH_LANE
 from workers.store.intake import Rejection
-from workers.store.outbox import DELIVERY, EVENT
+from workers.store.tables import AGENDA, DELIVERY, EVENT
 
 
 @pytest.fixture

@@ -23,11 +23,10 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from workers.store import replay
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
-from workers.store.outbox import DELIVERY, EVENT
 from workers.store.seek import first_number
+from workers.store.tables import AGENDA, DELIVERY, EVENT
 
 LEASE = 60.0
 

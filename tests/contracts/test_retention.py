@@ -23,11 +23,10 @@ from tests.contracts.store_cases import (
 )
 from workers.stages.retain import RETAIN_PAUSE_SECONDS, RETAIN_SECONDS, retain
 from workers.store import replay, retention
-from workers.store.agenda import AGENDA, RETAIN_LANE
-from workers.store.deliveries import ATTEMPT, Try
-from workers.store.intake import INVOICE, REJECTED, Rejection
-from workers.store.judging import EVIDENCE
-from workers.store.outbox import DELIVERY, EVENT
+from workers.store.agenda import RETAIN_LANE
+from workers.store.deliveries import Try
+from workers.store.intake import Rejection
+from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 
 OLD = timedelta(days=90)
 

@@ -17,7 +17,7 @@ from workers.delivery.webhook import WebhookSender
 from workers.http.address import AddressGuard
 from workers.stages import DeliverStage
 from workers.store.operate import endpoints, secrets
-from workers.store.outbox import ENDPOINT
+from workers.store.tables import ENDPOINT
 
 TOKEN = "Bearer t0ken-0f-the-sh0p"
 

@@ -24,10 +24,9 @@ from tests.contracts.store_cases import (
     policy,
     queue,
 )
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.store import Store
+from workers.store.tables import AGENDA, INVOICE
 
 LOST = InDoubt(reason="no whole answer within the time-out")
 

@@ -24,7 +24,8 @@ from tests.contracts.store_cases import (
     take,
 )
 from workers.store import agenda
-from workers.store.agenda import AGENDA, CLOCK_LANE, MAX_CLAIMS, PUBLISH_LANE, STANDING, SUSPECT_CLAIMS
+from workers.store.agenda import CLOCK_LANE, MAX_CLAIMS, PUBLISH_LANE, STANDING, SUSPECT_CLAIMS
+from workers.store.tables import AGENDA
 
 LEASE = 60.0
 

@@ -26,10 +26,9 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
 from workers.store.judging import Judgement
-from workers.store.outbox import DELIVERY, ENDPOINT
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 
 LEASE = 60.0
 

@@ -28,8 +28,8 @@ from tests.contracts.store_cases import (
     take,
     utc,
 )
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
+from workers.store.tables import AGENDA
 
 #: One database for all examples of a test: each takes rows of its own.
 TOGETHER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)

@@ -25,8 +25,8 @@ from tests.contracts.store_cases import (
     queue,
     take,
 )
-from workers.store.agenda import AGENDA
 from workers.store.store import Store
+from workers.store.tables import AGENDA
 
 THIRD = "third"
 PROVIDERS = {ACCOUNT: "zeroxhost", SILENT_ACCOUNT: "nebulox", THIRD: "nebulox"}

@@ -28,9 +28,9 @@ from tests.contracts.store_cases import (
     wait_until_blocked,
 )
 from workers.store import intake
-from workers.store.agenda import AGENDA
 from workers.store.database import UNAVAILABLE
-from workers.store.intake import EXCERPT_CHARACTERS, INVOICE, REJECTED, Rejection
+from workers.store.intake import EXCERPT_CHARACTERS, Rejection
+from workers.store.tables import AGENDA, INVOICE, REJECTED
 
 
 def add(store, *orders):

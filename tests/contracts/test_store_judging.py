@@ -41,9 +41,8 @@ from tests.contracts.store_cases import (
     utc,
 )
 from workers.store.agenda import CLOCK_LANE
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
-from workers.store.outbox import EVENT
+from workers.store.tables import EVENT, INVOICE
 
 # ---------------------------------------------------------------- one change, its event, its agenda
 

@@ -27,11 +27,9 @@ from tests.contracts.store_cases import (
     wait_until_blocked,
 )
 from workers.store import judging
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
-from workers.store.outbox import DELIVERY, EVENT
+from workers.store.tables import AGENDA, DELIVERY, EVENT, INVOICE
 
 WRITERS = 3
 TURNS = 12

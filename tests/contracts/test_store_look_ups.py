@@ -25,8 +25,8 @@ from tests.contracts.store_cases import (
     seen,
 )
 from workers.store import look_ups
-from workers.store.agenda import AGENDA
 from workers.store.store import Store
+from workers.store.tables import AGENDA
 
 LEASE = 60.0
 IN_ORDER = (Look.NEAR, Look.OPEN, Look.WATCHED)

@@ -34,9 +34,9 @@ from tests.contracts.store_cases import (
     open_store,
     queue,
 )
-from workers.store.agenda import AGENDA, SUSPECT_CLAIMS, park
-from workers.store.intake import INVOICE
+from workers.store.agenda import SUSPECT_CLAIMS, park
 from workers.store.operate.redrive import unpark
+from workers.store.tables import AGENDA, INVOICE
 
 HELD, RETRIED = SILENT_ACCOUNT, ACCOUNT  #: by their policies in doubt
 

@@ -22,9 +22,9 @@ from tests.contracts.store_cases import (
     seen,
 )
 from workers.store.judging import Judgement
-from workers.store.judging.payments import PAYMENT
 from workers.store.reads.payments import invoices_of_transaction, payments_of
 from workers.store.retention import remove_finished
+from workers.store.tables import PAYMENT
 
 TX = "0xCf2e" + "ab12" * 15
 ASKED = Decimal("0.0358619204")

@@ -13,6 +13,7 @@ from domain.exact_json import write_json
 from tests.contracts.store_cases import OPERATOR, enable_endpoint, open_store, remove_endpoint
 from workers.store import endpoints, queries
 from workers.store.operate.redrive import unpark
+from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT, INVOICE, REJECTED
 from workers.store.tail import GAP_SECONDS, EventTail
 
 NOW = datetime(2026, 11, 21, 20, 19, 0, 123456, tzinfo=UTC)
@@ -39,7 +40,7 @@ def add_invoice(database, order_id="1001", **fields):
         "quiet_polls": 0,
     } | fields
     with database.transaction() as connection:
-        connection.execute(insert(queries.INVOICE).values(**values))
+        connection.execute(insert(INVOICE).values(**values))
     return values["id"]
 
 
@@ -53,7 +54,7 @@ def add_event(database, invoice_id, sequence, **fields):
         "created_at": NOW,
     } | fields
     with database.transaction() as connection:
-        inserted = connection.execute(insert(queries.EVENT).values(**values).returning(queries.EVENT.c.number))
+        inserted = connection.execute(insert(EVENT).values(**values).returning(EVENT.c.number))
         return inserted.scalar_one()
 
 
@@ -68,14 +69,14 @@ def add_delivery(database, endpoint_id, invoice_id, event_number, **fields):
         "created_at": NOW,
     } | fields
     with database.transaction() as connection:
-        inserted = connection.execute(insert(queries.DELIVERY).values(**values).returning(queries.DELIVERY.c.id))
+        inserted = connection.execute(insert(DELIVERY).values(**values).returning(DELIVERY.c.id))
         return inserted.scalar_one()
 
 
 def add_agenda(database, stage, subject, lane, due_at, **fields):
     values = {"stage": stage, "subject": subject, "lane": lane, "due_at": due_at, "claims": 0, "pokes": 0} | fields
     with database.transaction() as connection:
-        connection.execute(insert(queries.AGENDA).values(**values))
+        connection.execute(insert(AGENDA).values(**values))
 
 
 def add_endpoint(database, **fields):
@@ -185,7 +186,7 @@ def test_deliveries_come_with_their_attempts_and_wait_for_a_disabled_endpoint(da
     with database.transaction() as connection:
         for outcome in ("failed", "delivered"):
             attempt = {"delivery_id": second, "at": NOW, "outcome": outcome, "latency_ms": 5}
-            connection.execute(insert(queries.ATTEMPT).values(**attempt))
+            connection.execute(insert(ATTEMPT).values(**attempt))
 
     def listed(**given):
         return [(row.id, row.shown_state, [a.outcome for a in tries])
@@ -205,7 +206,7 @@ def test_rejected_messages_are_listed_counted_and_picked(database):
     with database.transaction() as connection:
         for key in ("a", "b"):
             message = {"message_key": key, "at": NOW, "reason": "not JSON", "excerpt": "{", "complete": True}
-            connection.execute(insert(queries.REJECTED).values(**message))
+            connection.execute(insert(REJECTED).values(**message))
     newest, oldest = queries.list_rejected(database, limit=0)
 
     assert (newest.message_key, oldest.message_key) == ("b", "a")
@@ -221,7 +222,7 @@ def test_parked_rows_fall_due_again_and_stay_marked_as_lost(database):
     began = database.time()
     assert unpark(open_store(database), OPERATOR) == 2
 
-    rows = read(database, lambda connection: connection.execute(select(queries.AGENDA)).all())
+    rows = read(database, lambda connection: connection.execute(select(AGENDA)).all())
     told = {row.stage: (row.due_at, row.claims) for row in rows}
     assert told["check"] == (later, 1)
     assert [told[stage][1] for stage in ("create", "deliver")] == [1, 0]
@@ -278,13 +279,13 @@ def test_removing_an_endpoint_removes_what_was_meant_for_it_and_nothing_else(dat
             delivery = add_delivery(database, endpoint, invoice, number)
             with database.transaction() as connection:
                 attempt = {"delivery_id": delivery, "at": NOW, "outcome": "failed", "latency_ms": 5}
-                connection.execute(insert(queries.ATTEMPT).values(**attempt))
+                connection.execute(insert(ATTEMPT).values(**attempt))
     for endpoint in (removed, kept):
         add_agenda(database, "deliver", f"{endpoint}/{invoice}", endpoint, NOW)
 
     assert remove_endpoint(database, removed) == 5
     assert remove_endpoint(database, removed) is None
-    tables = (queries.DELIVERY, queries.ATTEMPT, queries.AGENDA, queries.ENDPOINT)
+    tables = (DELIVERY, ATTEMPT, AGENDA, ENDPOINT)
     counts = [
         read(database, lambda c, t=table: c.execute(select(func.count()).select_from(t)).scalar_one())
         for table in tables

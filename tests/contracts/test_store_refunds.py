@@ -23,10 +23,10 @@ from tests.contracts.store_cases import (
 )
 from workers.providers.zeroxhost.statuses import STATUSES
 from workers.store.agenda import CLOCK_LANE
-from workers.store.intake import INVOICE
 from workers.store.reads.payments import payments_of
 from workers.store.retention import remove_finished
 from workers.store.store import Store
+from workers.store.tables import INVOICE
 
 
 def watching_store(database):

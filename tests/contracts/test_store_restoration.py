@@ -38,15 +38,13 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until_blocked,
 )
-from workers.store.agenda import AGENDA
 from workers.store.deliveries import Try
-from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE, Judgement
+from workers.store.judging import Judgement
 from workers.store.operate import restoration
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
 from workers.store.queries import changed_invoices
 from workers.store.replay import choose, replay
-from workers.store.restoration import DOUBT, RESTORATION, EpochsUsedUp
+from workers.store.restoration import DOUBT, EpochsUsedUp
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, RESTORATION
 
 TABLES = INVOICE, AGENDA, EVENT, DELIVERY, ENDPOINT, EVIDENCE, RESTORATION
 

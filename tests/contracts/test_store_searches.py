@@ -27,9 +27,9 @@ from tests.contracts.store_cases import (
     queue,
 )
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.store import Store
+from workers.store.tables import INVOICE
 
 LOST = InDoubt(reason="no whole answer within the time-out")
 SEARCHED = {ACCOUNT: policy(searchable=True)}

@@ -22,7 +22,7 @@ from tests.contracts.store_cases import (
 from workers.store import judging
 from workers.store.agenda import PUBLISH_LANE
 from workers.store.judging import Judgement
-from workers.store.outbox import EVENT
+from workers.store.tables import EVENT
 
 
 def read(event):

@@ -20,9 +20,10 @@ from domain.decision import Stage
 from tests.contracts.store_cases import HandClock, change, judge, now, open_store, pend, rows, seen, wait_until
 from workers.delivery.stream import MAX_FENCE, EventStream, StaleFence, read_kept
 from workers.stages import publish
-from workers.store.agenda import AGENDA, PUBLISH_LANE
+from workers.store.agenda import PUBLISH_LANE
 from workers.store.database import Database
 from workers.store.fence import GREATEST_FENCE, next_fence
+from workers.store.tables import AGENDA
 
 NOW = datetime(2026, 11, 21, 20, 19, tzinfo=UTC)
 MICROSECONDS = 1_795_292_340_000_000  #: of NOW

@@ -28,9 +28,9 @@ from tests.contracts.store_cases import (
 )
 from workers.providers.found import Candidate, conclude
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement
 from workers.store.store import Store
+from workers.store.tables import INVOICE
 
 ORDER_ID = "1001"
 

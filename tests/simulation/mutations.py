@@ -23,12 +23,12 @@ from workers.bootstrap import Runtime
 from workers.queue import tasks
 from workers.stages.provider import ProviderStages
 from workers.store import agenda, deliveries, fence, intake, outbox, timekeeper
-from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim
+from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
 from workers.store.judging import transaction
 from workers.store.judging.work import Work
-from workers.store.outbox import DELIVERY
 from workers.store.store import Store
+from workers.store.tables import AGENDA, DELIVERY
 
 #: Its package has a function of the same name.
 publish = import_module("workers.stages.publish")

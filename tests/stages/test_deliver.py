@@ -35,8 +35,8 @@ from workers.stages import DeliverStage
 from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, REST_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
 from workers.store.database import Database
-from workers.store.outbox import ENDPOINT
 from workers.store.schema import upgrade
+from workers.store.tables import ENDPOINT
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from domain.evidence import CancelRequested, InDoubt
 from workers.store.judging import Judgement
-from workers.store.queries import AGENDA, ENDPOINT
 from workers.store.schema import revisions
+from workers.store.tables import AGENDA, ENDPOINT
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from workers.store.deliveries import Try
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
 from workers.store.operate import replay as jobs
-from workers.store.outbox import ENDPOINT, EVENT
+from workers.store.tables import ENDPOINT, EVENT
 
 ANSWER = b"<h1>Busy</h1>\nsee you\x07" + b"." * 2000
 WEEK_AGO = "7d"

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from domain.evidence import CancelRequested, Created
-from workers.store.judging import EVIDENCE, Judgement
-from workers.store.queries import AGENDA
+from workers.store.judging import Judgement
+from workers.store.tables import AGENDA, EVIDENCE
 
 
 @pytest.fixture

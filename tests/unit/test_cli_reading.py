@@ -10,8 +10,9 @@ import pytest
 from domain.evidence import CalledBack, CancelRequested, Created
 from domain.order import OrderError, parse_order
 from domain.status import Status
-from workers.store.intake import INVOICE, Rejection
+from workers.store.intake import Rejection
 from workers.store.judging import Judgement
+from workers.store.tables import INVOICE
 
 
 def test_list_prints_json_lines_newest_first(invoices, add_order):

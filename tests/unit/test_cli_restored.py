@@ -10,7 +10,7 @@ from domain.sequence import MAX_EPOCH
 from domain.status import Status
 from workers.delivery.secretbox import new_key
 from workers.store.judging import Judgement
-from workers.store.restoration import RESTORATION
+from workers.store.tables import RESTORATION
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.status import Status
-from workers.store.callbacks import CALLBACK, NewCallback
-from workers.store.intake import INVOICE
+from workers.store.callbacks import NewCallback
+from workers.store.tables import CALLBACK, INVOICE
 
 BODY = b'{"orderId": "lost-1", "status": "COMPLETED", "amount": "0.10", "trackingCode": 7}'
 

@@ -13,8 +13,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from domain.event import envelope, format_time, invoice_fields, new_id
 from domain.exact_json import write_json
-from domain.models import Invoice
 from domain.visible import escape
+from workers.store.tables.invoices import Invoice
 
 MOMENT = datetime(2026, 11, 21, 20, 19, 0, 123_999, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from domain.looks import Look, account_of, doorbell_of, lane_of, lanes_of, look_
 from domain.schedule import JITTER_SHARE, SLOWEST_POLL
 from domain.status import Status
 from tests.invoice_world import START, new_invoice, new_policy
-from workers.store.agenda import AGENDA
+from workers.store.tables import AGENDA
 
 SAME = Seen(status=Status.PENDING, word="waiting", asked_at=START)
 SOON = START + timedelta(minutes=1)

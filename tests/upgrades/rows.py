@@ -24,13 +24,13 @@ from domain.status import Anomaly
 from tests.acceptance.system import SECRET_KEY, nebulox_order, zeroxhost_order
 from tests.contracts.store_cases import judge, make_due, open_store, seen
 from workers.delivery.secretbox import SecretBox
-from workers.store.agenda import AGENDA, park
+from workers.store.agenda import park
 from workers.store.database import Database
 from workers.store.deliveries import Try
 from workers.store.endpoints import add_endpoint
 from workers.store.intake import Rejection
-from workers.store.outbox import ENDPOINT
 from workers.store.store import Store
+from workers.store.tables import AGENDA, ENDPOINT
 
 #: Stands for the address of the test's receiver, which changes from run to run.
 RECEIVER = "http://receiver.invalid/hook"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Literal
 
 from domain.event import RESTORED, envelope, format_time, new_id, notice
-from domain.models import Invoice
 from workers.delivery.attempt import Outgoing
 from workers.delivery.signature import new_secret, sign
 from workers.delivery.webhook import signed_headers
@@ -95,16 +95,17 @@ class Scene:
         """Signed rightly, for now or some seconds before or after it."""
         return signed_headers(event, int(self.clock()) + shift_seconds)
 
-    def _invoice(self, letter: str, sequence: int, metadata: str, moment: datetime) -> Invoice:
-        return Invoice(
+    def _invoice(self, letter: str, sequence: int, metadata: str, moment: datetime) -> SimpleNamespace:
+        return SimpleNamespace(
             id=self.invoice_id(letter),
             account=ACCOUNT,
             provider_account=ACCOUNT,
             provider=ACCOUNT,
             order_id=f"{ACCOUNT}-{self.run}{letter}",
             idempotency_key=f"{ACCOUNT}-{self.run}{letter}",
-            digest="",
             status=STATUSES[sequence],
+            anomaly=None,
+            reason=None,
             sequence=sequence,
             price=Decimal("100.10"),
             currency="EUR",
@@ -113,6 +114,9 @@ class Scene:
             paid_amount=Decimal("0.01") if sequence > 1 else None,
             network="Bitcoin",
             address="receiver-check-no-address",
+            payment_url=None,
+            qr_code=None,
+            provider_ref=None,
             lifetime_minutes=Decimal(60),
             metadata_json=metadata,
             created_at=moment,

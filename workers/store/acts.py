@@ -14,48 +14,21 @@ from decimal import Decimal
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from sqlalchemy import Connection, Index, String, Table, Text, insert
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Connection, insert
 
 from domain.event import format_time
 from domain.exact_json import write_json
-from domain.models import RowNumber, UtcTime
 from domain.money import format_amount
 from workers.store.database import Database
 from workers.store.intake import storable
+from workers.store.tables import ACT
+from workers.store.tables.acts import LONGEST_NAME, LONGEST_ORIGIN
 
-LONGEST_NAME, LONGEST_ORIGIN, LONGEST_REASON = 100, 200, 1000
+LONGEST_REASON = 1000
 MASK = "***"
 
 Value = str | int | bool | Decimal | datetime | Sequence[str] | None
 Values = Mapping[str, Value]
-
-
-class OperatorAct(SQLModel, table=True):
-    """One act of an operator. Append-only."""
-
-    __tablename__ = "operator_act"
-    __table_args__ = (
-        Index("ix_operator_act_invoice", "invoice_id", "id"),
-        Index("ix_operator_act_endpoint", "endpoint_id", "id"),
-    )
-
-    id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
-    at: datetime = Field(sa_type=UtcTime)  #: the database's clock
-    by: str = Field(sa_type=String(LONGEST_NAME))
-    origin: str = Field(sa_type=String(LONGEST_ORIGIN))  #: the way in, and the host and user, or session, at its end
-    act: str = Field(sa_type=String(32))
-    invoice_id: str | None = Field(default=None, sa_type=String(40))
-    endpoint_id: str | None = Field(default=None, sa_type=String(40))
-    account: str | None = Field(default=None, sa_type=String(64))
-    callback_id: int | None = Field(default=None, sa_type=RowNumber)
-    message_id: int | None = Field(default=None, sa_type=RowNumber)  #: of a rejected message
-    reason: str | None = Field(default=None, sa_type=Text)
-    before: str | None = Field(default=None, sa_type=Text)  #: JSON text; nothing secret
-    after: str | None = Field(default=None, sa_type=Text)
-
-
-ACT: Table = SQLModel.metadata.tables["operator_act"]
 
 
 class Act(StrEnum):

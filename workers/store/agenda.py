@@ -26,15 +26,13 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
-from domain.models import Agenda, Invoice, UtcTime
 from domain.schedule import STANDING_WAITS
 from workers.store import claim_sql
 from workers.store.bulk import execute_keyed, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
-
-AGENDA: Any = Agenda.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
-_INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
+from workers.store.tables import AGENDA, INVOICE
+from workers.store.tables.columns import UtcTime
 
 #: Claims without a completion before a row is parked: it kills whoever takes it up.
 MAX_CLAIMS = 5
@@ -165,7 +163,7 @@ def claim_invoices(
 
 @functools.cache
 def _invoices(dialect: str) -> Any:
-    return select(_INVOICE).where(keyed(dialect, _INVOICE.c.id))
+    return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
 
 
 def _claim(

@@ -17,15 +17,13 @@ from domain.decision import Policy, Stage
 from domain.echo import ids_meant_by, numbers_made_of
 from domain.evidence import CalledBack
 from domain.exact_json import write_json
-from domain.models import Callback
 from domain.status import FINAL
-from workers.store.agenda import AGENDA, Claim, insert_into
+from workers.store.agenda import Claim, insert_into
 from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, keyed, locking, numbered
 from workers.store.database import Database
-from workers.store.intake import INVOICE, storable
+from workers.store.intake import storable
 from workers.store.judging import Judgement
-
-CALLBACK: Any = Callback.__table__  # type: ignore[attr-defined]
+from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
 #: Invoices of one order that a callback may be about; more are looked at by nobody.

@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import DateTime, Integer, Interval, String, bindparam, column, select, text
 
-from domain.models import Invoice, UtcTime
-
-_INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
+from workers.store.tables import INVOICE
+from workers.store.tables.columns import UtcTime
 
 # MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
 # PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
@@ -56,7 +55,7 @@ def _claim_invoices_postgresql(free: str) -> Any:
         column("lost_token", String),
     )
     claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
-    return select(claimed, _INVOICE).outerjoin_from(claimed, _INVOICE, _INVOICE.c.id == claimed.c.subject)
+    return select(claimed, INVOICE).outerjoin_from(claimed, INVOICE, INVOICE.c.id == claimed.c.subject)
 
 
 def _claim_sqlite(free: str) -> Any:

@@ -10,11 +10,10 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from domain.models import DatabaseClock
 from domain.timekeeping import TRUSTED_SECONDS
 from workers.store.database import Database
+from workers.store.tables import CLOCK
 
-CLOCK: Any = DatabaseClock.__table__  # type: ignore[attr-defined]  # SQLModel adds it to every table class
 NAME = "database"
 
 _ROW = select(CLOCK).where(CLOCK.c.name == NAME)

@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Connection, func, literal_column, select, update
 
 from domain.decision import Stage
-from domain.models import DeliveryAttempt
 from workers.store import agenda
-from workers.store.agenda import AGENDA, Claim, Lost, delete_rows, lanes_of
+from workers.store.agenda import Claim, Lost, delete_rows, lanes_of
 from workers.store.bulk import (
     SHORT_WAIT,
     Locks,
@@ -28,8 +27,9 @@ from workers.store.bulk import (
 )
 from workers.store.database import BINARY, Database
 from workers.store.intake import storable
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, Parcel, held_pairs
+from workers.store.outbox import Parcel, held_pairs
 from workers.store.patience import Patience
+from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
@@ -44,7 +44,6 @@ DEAD: Any = literal_column("'dead'")
 _PAIR = ("endpoint_id", "invoice_id")
 _DELIVER = Stage.DELIVER.value
 
-ATTEMPT: Any = DeliveryAttempt.__table__  # type: ignore[attr-defined]
 
 FEW_RECEIVERS = 200  #: up to so many endpoints are all looked at each second
 _ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))

@@ -10,21 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, case, delete, func, insert, select, update
-from sqlmodel import SQLModel
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
-from domain.event import FOR_ALL, ORDER_REJECTED, wants
+from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED, wants
 from domain.exact_json import read_json
-from domain.models import INVOICE_TYPES
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE
-
-ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
-DELIVERY: Table = SQLModel.metadata.tables["delivery"]
-ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
-AGENDA: Table = SQLModel.metadata.tables["agenda"]
+from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
 #: What an endpoint can ask for; what is for all it gets anyway.
 EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}

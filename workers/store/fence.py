@@ -13,8 +13,9 @@ from sqlalchemy import Connection, select, update
 
 from domain.decision import Stage
 from domain.schedule import STANDING_WAITS
-from workers.store.agenda import AGENDA, PUBLISH_LANE, Claim, Lost, bring_near, claim
+from workers.store.agenda import PUBLISH_LANE, Claim, Lost, bring_near, claim
 from workers.store.database import Database
+from workers.store.tables import AGENDA
 
 #: Beyond this a number is nobody's fence; the microseconds come here in the year 2112. Lua tells numbers apart up to
 #: twice as many: so often can it be raised by one.

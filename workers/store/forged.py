@@ -10,13 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from domain.models import ForgedCallback
 from workers.store.bulk import insert_rows
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.rows import StoredRow
-
-FORGED: Any = ForgedCallback.__table__  # type: ignore[attr-defined]
+from workers.store.tables import FORGED
 
 #: Kept in all. The oldest of the account with the most give way: a flood to one hides nothing of another's.
 MOST_KEPT = 100

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from workers.store.deliveries import DEAD, DUE
-from workers.store.outbox import DELIVERY
+from workers.store.tables import DELIVERY
 
 #: The last success is looked for among so many of the newest events that an endpoint took.
 NEWEST = 100

@@ -15,16 +15,13 @@ from domain.decision import Stage
 from domain.event import ORDER_REJECTED, new_id
 from domain.exact_json import write_json
 from domain.fallbacks import write_fallbacks
-from domain.models import Invoice, RejectedMessage
 from domain.order import Order
 from domain.refused_order import RefusedOrder
 from domain.status import Status
-from workers.store.agenda import AGENDA, CLOCK_LANE, PUBLISH_LANE
+from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.outbox import NewEvent, add_events
-
-INVOICE: Any = Invoice.__table__  # type: ignore[attr-defined]
-REJECTED: Any = RejectedMessage.__table__  # type: ignore[attr-defined]
+from workers.store.tables import AGENDA, INVOICE, REJECTED
 
 EXCERPT_CHARACTERS = 2048
 

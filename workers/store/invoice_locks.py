@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, literal_column, select
 
 from domain.decision import Stage
-from workers.store.agenda import AGENDA
 from workers.store.bulk import SHORT_WAIT, Locks, execute_keyed, keyed, locking
 from workers.store.database import BINARY
-from workers.store.intake import INVOICE
+from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
 #: Written out: a bound list is made into another text with each execution.

@@ -23,14 +23,13 @@ from domain.decision import Stage
 from domain.evidence import Created, Evidence, Seen
 from domain.exact_json import read_json, write_json
 from domain.looks import account_of
-from domain.models import KeptAnswer, UtcTime
 from domain.status import Status
-from workers.store.agenda import AGENDA, Claim, Lost, claim_invoices
+from workers.store.agenda import Claim, Lost, claim_invoices
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.database import Database
 from workers.store.intake import storable
-
-KEPT: Any = KeptAnswer.__table__  # type: ignore[attr-defined]
+from workers.store.tables import AGENDA, KEPT
+from workers.store.tables.columns import UtcTime
 
 RAW_CHARACTERS = 16_384
 _KEY = ("invoice_id", "token")

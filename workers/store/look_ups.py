@@ -10,9 +10,10 @@ from sqlalchemy import Connection, func, select, update
 
 from domain.decision import Stage
 from domain.looks import SEPARATOR, Look, account_of, lane_of
-from workers.store.agenda import AGENDA, Claim, Lost, claim_invoices, release
+from workers.store.agenda import Claim, Lost, claim_invoices, release
 from workers.store.agenda import lanes_of as lanes_of_stage
 from workers.store.database import Database
+from workers.store.tables import AGENDA
 
 #: Given back unasked, a look-up goes before all that are due: it has had its turn.
 HEAD_OF_THE_QUEUE = timedelta(days=1)

@@ -12,8 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
 from domain.event import FOR_ALL, wants
-from domain.models import Delivery, Endpoint, Event, interest
-from workers.store.agenda import AGENDA, Claim, Room
+from workers.store.agenda import Claim, Room
 from workers.store.bulk import (
     execute_keyed,
     execute_numbered,
@@ -25,10 +24,8 @@ from workers.store.bulk import (
     numbers_of,
 )
 from workers.store.database import BINARY, Database, is_locked_out
-
-EVENT: Any = Event.__table__  # type: ignore[attr-defined]
-ENDPOINT: Any = Endpoint.__table__  # type: ignore[attr-defined]
-DELIVERY: Any = Delivery.__table__  # type: ignore[attr-defined]
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT
+from workers.store.tables.events import interest
 
 #: What a delivery's row is known by again.
 _SENT = ("id", "endpoint_id", "invoice_id", "event_number")

@@ -1,6 +1,6 @@
 """What people ask the database: invoices, events, deliveries, rejected messages, counts.
 
-Rows are SQLAlchemy rows with the columns of ``domain/models.py`` as attributes, amounts as Decimal and times in UTC.
+Rows have the columns of ``workers/store/tables`` as attributes, amounts as Decimal and times in UTC.
 What may be long is read in pages, each in a transaction of its own: a slow reader (a pager, a pipe) neither keeps
 old row versions alive nor holds a connection.
 """
@@ -11,21 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select, update
-from sqlmodel import SQLModel
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, select, update
 
-import domain.models  # noqa: F401 - fills the metadata
 from workers.store.database import Database
-
-INVOICE: Table = SQLModel.metadata.tables["invoice"]
-AGENDA: Table = SQLModel.metadata.tables["agenda"]
-EVENT: Table = SQLModel.metadata.tables["event"]
-ENDPOINT: Table = SQLModel.metadata.tables["endpoint"]
-DELIVERY: Table = SQLModel.metadata.tables["delivery"]
-ATTEMPT: Table = SQLModel.metadata.tables["delivery_attempt"]
-EVIDENCE: Table = SQLModel.metadata.tables["evidence"]
-CALLBACK: Table = SQLModel.metadata.tables["callback"]
-REJECTED: Table = SQLModel.metadata.tables["rejected_message"]
+from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
 
 Item = TypeVar("Item")
 

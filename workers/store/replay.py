@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from domain.event import FOR_ALL, INVOICE_EVENTS
-from domain.models import UtcTime
 from workers.store.agenda import insert_into
 from workers.store.database import Database
 from workers.store.deliveries import DEAD, lock_pairs, point_at_next
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT, poke_pairs
+from workers.store.outbox import poke_pairs
 from workers.store.seek import first_number
+from workers.store.tables import DELIVERY, ENDPOINT, EVENT
+from workers.store.tables.columns import UtcTime
 
 #: Events per transaction: workers and writers of events wait no longer than that takes.
 BATCH = 200

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, String, Table, Text
 from sqlmodel import Field, SQLModel
 
-from domain.models import UtcTime
+from workers.store.tables.columns import UtcTime
 
 
 class ReplayJob(SQLModel, table=True):

@@ -13,17 +13,13 @@ from domain.decision import Policy, Stage
 from domain.event import RESTORED, format_time, new_id, notice
 from domain.evidence import InDoubt
 from domain.looks import account_of
-from domain.models import Restoration
 from domain.sequence import MAX_EPOCH
 from domain.status import Status
-from workers.store.agenda import AGENDA
 from workers.store.bulk import update_rows
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.judging import Judgement, judge
-from workers.store.outbox import ENDPOINT, EVENT, NewEvent, add_events
-
-RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
+from workers.store.outbox import NewEvent, add_events
+from workers.store.tables import AGENDA, ENDPOINT, EVENT, INVOICE, RESTORATION
 
 #: Invoices judged at a time.
 BATCH = 500

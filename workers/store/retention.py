@@ -15,15 +15,10 @@ from sqlalchemy import Connection, delete, exists, select
 
 from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
-from workers.store.callbacks import CALLBACK, DISMISSED, MATCHED
-from workers.store.deliveries import ATTEMPT
-from workers.store.forged import FORGED
-from workers.store.intake import INVOICE, REJECTED
-from workers.store.judging import EVIDENCE
-from workers.store.kept import KEPT
-from workers.store.outbox import DELIVERY, ENDPOINT, EVENT
+from workers.store.callbacks import DISMISSED, MATCHED
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.seek import first_number
+from workers.store.tables import ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, FORGED, INVOICE, KEPT, REJECTED
 
 #: Rows per transaction: short enough that nobody waits for it.
 BATCH = 500

@@ -15,10 +15,9 @@ from sqlalchemy import Connection, select, tuple_
 
 from domain.decision import Stage
 from domain.timekeeping import moved
-from workers.store.agenda import AGENDA
 from workers.store.bulk import execute_keyed, key_rows, update_rows
 from workers.store.clock import ClockState, write_clock
-from workers.store.outbox import DELIVERY
+from workers.store.tables import AGENDA, DELIVERY
 
 PAGE = 2000
 

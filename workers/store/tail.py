@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from workers.store.queries import EVENT, last_event_number
+from workers.store.queries import last_event_number
+from workers.store.tables import EVENT
 
 #: Event numbers are drawn before the commit, so a lower one may appear after a higher one. A number that did not
 #: appear for so long belongs to a transaction that was taken back (they end after 60 s at the latest).

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, String, Table, Text, select, update
 from sqlmodel import Field, SQLModel
 
 from domain.exact_json import read_json
-from domain.models import ExactAmount, UtcTime
 from domain.permissions import Scope
 from workers.store.database import Database
 from workers.store.rows import StoredRow
+from workers.store.tables.columns import ExactAmount, UtcTime
 
 LONGEST_NAME = 100
 #: When a token was last used is written this often at most.

@@ -1,4 +1,4 @@
-"""The first tables: what ``domain/models.py`` says, and how PostgreSQL is to keep the agenda."""
+"""The first tables: what ``workers/store/tables`` said, and how PostgreSQL is to keep the agenda."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 ``transaction.judge`` is the way in; the other modules are its parts.
 """
 
-from workers.store.judging.records import EVIDENCE, FAILED_LOOK_UP
+from workers.store.judging.records import FAILED_LOOK_UP
 from workers.store.judging.transaction import judge
-from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome
+from workers.store.judging.work import Judged, Judgement, Outcome
 
-__all__ = ["EVIDENCE", "FAILED_LOOK_UP", "RESTORATION", "Judged", "Judgement", "Outcome", "judge"]
+__all__ = ["FAILED_LOOK_UP", "Judged", "Judgement", "Outcome", "judge"]

@@ -14,10 +14,11 @@ from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
 from domain.looks import lane_of, look_of, search_lane_of
-from workers.store.agenda import AGENDA, CLOCK_LANE
+from workers.store.agenda import CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
 from workers.store.judging.work import Work
+from workers.store.tables import AGENDA
 
 #: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
 SOON = timedelta(seconds=2)

@@ -20,7 +20,7 @@ from domain.asking import twins_of
 from domain.evidence import Created, Evidence, Found, InDoubt, SearchFailed, Seen, Unreadable
 from domain.exact_json import read_json, write_json
 from workers.store.bulk import execute_keyed, keyed
-from workers.store.intake import INVOICE
+from workers.store.tables import INVOICE
 
 Said = Sequence[tuple[SimpleNamespace, Evidence]]  #: invoices, each with what was said of it
 

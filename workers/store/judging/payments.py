@@ -8,19 +8,18 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
 from domain.decision import Decision
 from domain.evidence import Evidence
 from domain.ledger import Ledger
-from domain.models import PaymentRow
 from domain.payments import Payment, may_tell_of_payments, sightings
 from domain.status import Status
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.judging.work import Judgement, Work
 from workers.store.rows import StoredRow
+from workers.store.tables import PAYMENT
 
-PAYMENT: Table = PaymentRow.__table__  # type: ignore[attr-defined]
 _FIELDS = [field.name for field in dataclasses.fields(Payment)]
 
 

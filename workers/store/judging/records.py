@@ -21,11 +21,8 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.exact_json import write_json
-from domain.models import EvidenceRecord
 from workers.store.intake import storable
 from workers.store.judging.work import Judgement, Work
-
-EVIDENCE: Any = EvidenceRecord.__table__  # type: ignore[attr-defined]
 
 RAW_CHARACTERS = 16_384
 MAX_NOTE = 1000  #: characters of what is wrong

@@ -19,15 +19,15 @@ from domain.lifecycle import decide, dropped, tell_owed
 from workers.store.agenda import Room, lease_clock
 from workers.store.bulk import Locks, insert_rows, update_rows
 from workers.store.database import Database
-from workers.store.intake import INVOICE
 from workers.store.invoice_locks import lock_invoices
 from workers.store.judging.admission import admitted, set_aside
 from workers.store.judging.due import place_create, place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
-from workers.store.judging.records import EVIDENCE, bounded_note, keep_evidence
-from workers.store.judging.work import RESTORATION, Judged, Judgement, Outcome, Work
+from workers.store.judging.records import bounded_note, keep_evidence
+from workers.store.judging.work import Judged, Judgement, Outcome, Work
 from workers.store.outbox import NewEvent, add_events
+from workers.store.tables import EVIDENCE, INVOICE, RESTORATION
 
 _EPOCH = select(func.coalesce(func.max(RESTORATION.c.epoch), 0))
 

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 from domain.decision import Stage, Verdict
 from domain.evidence import Evidence
 from domain.ledger import Ledger
-from domain.models import Restoration
 from workers.store.agenda import Claim
 from workers.store.outbox import NewEvent, Parcel
-
-RESTORATION: Any = Restoration.__table__  # type: ignore[attr-defined]
 
 
 class Judgement(NamedTuple):

@@ -9,12 +9,10 @@ from sqlalchemy import Connection, delete, select, update
 
 from domain.event import new_id
 from workers.store.acts import MASK, Act, Actor, Deed, Values, bare_url, record
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
 from workers.store.deliveries import lock_pairs, point_at_next
 from workers.store.endpoints import (
     DELIVER,
-    ENDPOINT,
     MAX_IN_FLIGHT,
     Endpoint,
     add_endpoint,
@@ -24,6 +22,7 @@ from workers.store.endpoints import (
     remove_deliveries,
 )
 from workers.store.store import Store
+from workers.store.tables import AGENDA, ENDPOINT
 from workers.store.writers import wait_for_writers
 
 ENABLING_BATCH = 200  #: pairs a transaction: others wait no longer than that takes

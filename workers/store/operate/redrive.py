@@ -10,12 +10,12 @@ from sqlalchemy import Connection, case, select, update
 from domain.decision import Stage
 from domain.looks import account_of
 from workers.store.acts import Act, Actor, Deed, record
-from workers.store.agenda import AGENDA
 from workers.store.database import Database
 from workers.store.invoice_locks import STAGES
 from workers.store.queries import list_rejected, mark_redriven, rejected_by_id
 from workers.store.rows import StoredRow
 from workers.store.store import Store
+from workers.store.tables import AGENDA
 
 INTAKE_TASKS = ("invoices.create", "invoices.create_many", "invoices.cancel")
 PARKED_BATCH = 500  #: rows a transaction

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select, update
 from workers.store.acts import Act, Actor, Deed, record
 from workers.store.database import Database
 from workers.store.deliveries import live_secrets
-from workers.store.outbox import ENDPOINT
 from workers.store.store import Store
+from workers.store.tables import ENDPOINT
 
 #: Of the secrets that sign at the same time; a receiver reads as many signatures with each webhook.
 MOST_SECRETS = 5

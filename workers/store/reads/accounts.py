@@ -14,11 +14,10 @@ from domain.decision import Stage
 from domain.evidence import Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
-from domain.models import UtcTime
 from domain.status import OPEN, UNMADE, Status
-from workers.store.agenda import AGENDA
-from workers.store.intake import INVOICE
-from workers.store.judging import EVIDENCE, FAILED_LOOK_UP
+from workers.store.judging import FAILED_LOOK_UP
+from workers.store.tables import AGENDA, EVIDENCE, INVOICE
+from workers.store.tables.columns import UtcTime
 
 #: Rows of evidence in which an account's newest answer is looked for: who made nothing since has no news of its clock.
 RECENT_EVIDENCE = 20_000

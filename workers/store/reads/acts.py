@@ -9,11 +9,11 @@ from sqlalchemy import Connection, select
 
 from domain.event import format_time
 from domain.exact_json import read_json
-from workers.store.acts import ACT
 from workers.store.database import Database
 from workers.store.queries import newest_first
 from workers.store.rows import StoredRow
 from workers.store.seek import first_number
+from workers.store.tables import ACT
 
 #: Rows stand nearly in the order of their times: transactions side by side, and a clock that was set.
 SLACK = timedelta(days=1)

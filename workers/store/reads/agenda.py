@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from domain.models import UtcTime
-from workers.store.agenda import AGENDA
+from workers.store.tables import AGENDA
+from workers.store.tables.columns import UtcTime
 
 
 @dataclass(frozen=True, slots=True)

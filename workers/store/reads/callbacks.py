@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from domain.models import UtcTime
-from workers.store.callbacks import CALLBACK, UNMATCHED, newest_at
-from workers.store.forged import FORGED
-from workers.store.intake import INVOICE
+from workers.store.callbacks import UNMATCHED, newest_at
 from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
+from workers.store.tables import CALLBACK, FORGED, INVOICE
+from workers.store.tables.columns import UtcTime
 
 #: Invoices made longer ago than this tell nothing of whether callbacks come today.
 LOOK_BACK = timedelta(days=30)

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, FromClause, Row, exists, select
 
 from domain.marks import CONFIRMED
 from workers.store.database import Database
-from workers.store.judging import EVIDENCE
-from workers.store.queries import INVOICE, newest_first
+from workers.store.queries import newest_first
+from workers.store.tables import EVIDENCE, INVOICE
 
 AGAINST = "contradiction"
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from workers.store.queries import INVOICE
 from workers.store.rows import StoredRow
+from workers.store.tables import INVOICE
 
 
 def invoices_by_id(connection: Connection, ids: Collection[str]) -> dict[str, StoredRow]:

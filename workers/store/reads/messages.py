@@ -7,10 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from domain.models import UtcTime
-from workers.store.judging import EVIDENCE
-from workers.store.queries import REJECTED
 from workers.store.reads.contradictions import AGAINST, settled
+from workers.store.tables import EVIDENCE, REJECTED
+from workers.store.tables.columns import UtcTime
 
 #: Contradictions are looked for among so much of the newest evidence: nothing is indexed for it.
 NEWEST_EVIDENCE = 20_000

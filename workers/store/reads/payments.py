@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select
 
 from domain.ledger import shown
 from domain.payments import Payment, transaction_key
-from workers.store.judging.payments import PAYMENT, read_payment
-from workers.store.queries import INVOICE
+from workers.store.judging.payments import read_payment
 from workers.store.rows import StoredRow
+from workers.store.tables import INVOICE, PAYMENT
 
 
 def payments_of(connection: Connection, invoice_id: str) -> list[Payment]:

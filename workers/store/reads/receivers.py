@@ -8,10 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, func, select
 
-from domain.models import UtcTime
-from workers.store.deliveries import ATTEMPT, DEAD, DUE
+from workers.store.deliveries import DEAD, DUE
 from workers.store.health import last_success
-from workers.store.outbox import DELIVERY
+from workers.store.tables import ATTEMPT, DELIVERY
+from workers.store.tables.columns import UtcTime
 
 #: Failing deliveries of an endpoint whose tries are looked at.
 SAMPLE = 100

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text, update
 
 from domain.decision import Stage
-from workers.store.agenda import AGENDA, RETAIN_LANE
+from workers.store.agenda import RETAIN_LANE
 from workers.store.database import Database
+from workers.store.tables import AGENDA
 
 _SERVER = text("""
 SELECT pg_is_in_recovery() AS is_standby,

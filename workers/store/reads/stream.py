@@ -8,9 +8,8 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from domain.decision import Stage
-from workers.store.agenda import AGENDA, PUBLISH_LANE
-from workers.store.judging import RESTORATION
-from workers.store.outbox import EVENT
+from workers.store.agenda import PUBLISH_LANE
+from workers.store.tables import AGENDA, EVENT, RESTORATION
 
 #: So many are counted; more are told as "at least".
 COUNTED = 10_000

@@ -9,7 +9,8 @@ from typing import Literal
 from sqlalchemy import Connection, func, select
 
 from domain.order import Order
-from workers.store.intake import EXCERPT_CHARACTERS, REJECTED, with_keys
+from workers.store.intake import EXCERPT_CHARACTERS, with_keys
+from workers.store.tables import REJECTED
 
 Key = tuple[str, str]  #: account and idempotency key
 
