@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     FromClause,
-    Row,
     Select,
     String,
     any_,
@@ -32,6 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from workers.store.rows import StoredRow
 
 #: What becomes of a row whose key is taken: an error, nothing, or one more poke (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
@@ -130,7 +131,7 @@ def insert_rows(
     *,
     conflict: Conflict = "error",
     returning: tuple[str, ...] = (),
-) -> Sequence[Row[Any]]:
+) -> Sequence[StoredRow]:
     """Insert rows that all have the same columns, in their order; ``returning`` columns of those that were written."""
     if not rows:
         return []

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
 from domain.asking import Known, can_be_asked, references_of, twins_of
 from domain.decision import Policy, Stage
@@ -23,6 +23,7 @@ from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, inse
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.judging import Judgement
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
@@ -119,7 +120,7 @@ def recall(connection: Connection, database: Database, orders: Sequence[tuple[st
     return _again(connection, database, found, "an invoice of its order was made")
 
 
-def unmatched(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+def unmatched(connection: Connection, limit: int) -> Sequence[StoredRow]:
     """Callbacks that no invoice is known for, newest first."""
     query = select(CALLBACK).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id.desc())
     return connection.execute(query.limit(limit) if limit else query).all()

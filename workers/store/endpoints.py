@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED, wants
 from domain.exact_json import read_json
@@ -18,6 +18,7 @@ from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
 #: What an endpoint can ask for; what is for all it gets anyway.
@@ -176,7 +177,7 @@ def _remove_batch(connection: Connection, endpoint_id: str) -> int:
     return len(deliveries)
 
 
-def _endpoint(row: Row[Any]) -> Endpoint:
+def _endpoint(row: StoredRow) -> Endpoint:
     return Endpoint(
         id=row.id,
         url=row.url,

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
 
 from workers.store.database import Database
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
 
 Item = TypeVar("Item")
@@ -41,7 +42,7 @@ def list_invoices(
     account: str | None = None,
     since: datetime | None = None,
     limit: int = 50,
-) -> Iterator[Row[Any]]:
+) -> Iterator[StoredRow]:
     """Invoices, newest first; ``limit`` 0 means all of them. ``since`` is compared with ``created_at``."""
     query = select(INVOICE)
     if status is not None:
@@ -53,7 +54,7 @@ def list_invoices(
     return newest_first(database, query, "id", limit)
 
 
-def find_invoice(connection: Connection, name: str, account: str | None = None) -> Row[Any] | None:
+def find_invoice(connection: Connection, name: str, account: str | None = None) -> StoredRow | None:
     """The invoice with this id, else the newest one with this order id (of that account, where one is given)."""
     found = connection.execute(select(INVOICE).where(INVOICE.c.id == name)).one_or_none()
     if found is not None:
@@ -70,17 +71,17 @@ def accounts_of_order(connection: Connection, order_id: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def events_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
+def events_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
     """An invoice's events in their order."""
     return connection.execute(select(EVENT).where(EVENT.c.invoice_id == invoice_id).order_by(EVENT.c.sequence)).all()
 
 
-def list_events(database: Database, *, limit: int = 50) -> Iterator[Row[Any]]:
+def list_events(database: Database, *, limit: int = 50) -> Iterator[StoredRow]:
     """Events of all invoices, newest first; ``limit`` 0 means all of them."""
     return newest_first(database, select(EVENT), "number", limit)
 
 
-def evidence_of(connection: Connection, invoice_id: str) -> Sequence[Row[Any]]:
+def evidence_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
     """What was said about an invoice, oldest first."""
     return connection.execute(select(EVIDENCE).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id)).all()
 
@@ -100,7 +101,7 @@ def count_events(connection: Connection) -> tuple[int, int]:
     return written, unpublished + due
 
 
-def every_invoice(connection: Connection) -> Sequence[Row[Any]]:
+def every_invoice(connection: Connection) -> Sequence[StoredRow]:
     """All of them, at once: for small databases such as a demo's."""
     return connection.execute(select(INVOICE)).all()
 
@@ -110,12 +111,12 @@ def callback_digests(connection: Connection) -> Sequence[str]:
     return connection.execute(select(CALLBACK.c.digest)).scalars().all()
 
 
-def every_event(connection: Connection) -> Sequence[Row[Any]]:
+def every_event(connection: Connection) -> Sequence[StoredRow]:
     """All of them in the order they were written, at once: for small databases such as a demo's."""
     return connection.execute(select(EVENT).order_by(EVENT.c.number)).all()
 
 
-def changed_invoices(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+def changed_invoices(connection: Connection, limit: int) -> Sequence[StoredRow]:
     """The invoices with the newest events (several events of one count once), newest first.
 
     Through the events' key, so that it costs the same for any number of invoices; the newest events, ten for
@@ -152,7 +153,7 @@ def list_deliveries(
     invoice: str | None = None,
     state: str | None = None,
     limit: int = 50,
-) -> Iterator[tuple[Row[Any], Sequence[Row[Any]]]]:
+) -> Iterator[tuple[StoredRow, Sequence[StoredRow]]]:
     """Deliveries with their attempts (oldest first), newest delivery first; ``limit`` 0 means all.
 
     ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead.
@@ -167,7 +168,7 @@ def list_deliveries(
     return _pages(database, query, DELIVERY.c.id, limit, _with_attempts)
 
 
-def find_deliveries(connection: Connection, name: str) -> list[tuple[Row[Any], Sequence[Row[Any]]]]:
+def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
     """The delivery of this number, or every delivery of the event with this id, with their attempts, oldest first."""
     query = _deliveries.where(EVENT.c.id == name)
     if name.isascii() and name.isdecimal() and len(name) < 19:
@@ -175,25 +176,25 @@ def find_deliveries(connection: Connection, name: str) -> list[tuple[Row[Any], S
     return _with_attempts(connection, connection.execute(query.order_by(DELIVERY.c.id)).all())
 
 
-def delivery_before(connection: Connection, delivery: Row[Any]) -> Row[Any] | None:
+def delivery_before(connection: Connection, delivery: StoredRow) -> StoredRow | None:
     """The older delivery that an unfinished one waits for: the first unfinished of the same endpoint and invoice."""
     same = (DELIVERY.c.endpoint_id == delivery.endpoint_id) & (DELIVERY.c.invoice_id == delivery.invoice_id)
     older = select(DELIVERY).where(same, DELIVERY.c.state == "due", DELIVERY.c.sequence < delivery.sequence)
     return connection.execute(older.order_by(DELIVERY.c.sequence).limit(1)).one_or_none()
 
 
-def _with_attempts(connection: Connection, page: Sequence[Row[Any]]) -> list[tuple[Row[Any], Sequence[Row[Any]]]]:
+def _with_attempts(connection: Connection, page: Sequence[StoredRow]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
     ids = [row.id for row in page]
     attempts = connection.execute(
         select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)).order_by(ATTEMPT.c.delivery_id, ATTEMPT.c.id)
     ).all()
-    of: dict[int, list[Row[Any]]] = {}
+    of: dict[int, list[StoredRow]] = {}
     for attempt in attempts:
         of.setdefault(attempt.delivery_id, []).append(attempt)
     return [(row, of.get(row.id, [])) for row in page]
 
 
-def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False) -> Iterator[Row[Any]]:
+def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False) -> Iterator[StoredRow]:
     """Messages that were turned away, newest first; ``waiting``: only those that were not sent again yet."""
     query = select(REJECTED)
     if waiting:
@@ -201,7 +202,7 @@ def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False)
     return newest_first(database, query, "id", limit)
 
 
-def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
+def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[StoredRow]:
     """The rejected messages with these numbers, oldest first; unknown numbers are left out."""
     return connection.execute(select(REJECTED).where(REJECTED.c.id.in_(ids)).order_by(REJECTED.c.id)).all()
 
@@ -219,7 +220,7 @@ def count_rejected(connection: Connection, *, waiting: bool = False) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def parked_rows(connection: Connection, limit: int) -> Sequence[Row[Any]]:
+def parked_rows(connection: Connection, limit: int) -> Sequence[StoredRow]:
     """Agenda rows that wait for a person, in the order of their keys."""
     query = select(AGENDA).where(AGENDA.c.due_at.is_(None)).order_by(AGENDA.c.stage, AGENDA.c.subject).limit(limit)
     return connection.execute(query).all()
@@ -230,7 +231,7 @@ def earliest_id(time: datetime) -> str:
     return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
 
 
-def newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[Row[Any]]:
+def newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[StoredRow]:
     """The rows of ``query`` by the falling column ``key``; ``limit`` 0: all of them."""
     return _pages(database, query, query.selected_columns[key], limit, lambda _, page: page)
 
@@ -240,7 +241,7 @@ def _pages(
     query: Select[Any],
     key: Any,
     limit: int,
-    complete: Callable[[Connection, Sequence[Row[Any]]], Sequence[Item]],
+    complete: Callable[[Connection, Sequence[StoredRow]], Sequence[Item]],
 ) -> Iterator[Item]:
     """The rows of ``query`` by falling ``key`` (a selected column), a page a transaction, each through ``complete``."""
     left = limit or None

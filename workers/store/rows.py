@@ -7,4 +7,4 @@ from typing import Any, TypeAlias
 from sqlalchemy import Row
 
 #: A row as it was read: the table's columns as attributes, amounts as Decimal, times in UTC.
-StoredRow: TypeAlias = Row[Any]
+StoredRow: TypeAlias = Row[*tuple[Any, ...]]

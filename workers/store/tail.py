@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from workers.store.queries import last_event_number
+from workers.store.rows import StoredRow
 from workers.store.tables import EVENT
 
 #: Event numbers are drawn before the commit, so a lower one may appear after a higher one. A number that did not
@@ -31,7 +31,7 @@ class EventTail:
         """Begin after the newest event there is now."""
         self._floor = last_event_number(connection)
 
-    def poll(self, connection: Connection) -> Sequence[Row[Any]]:
+    def poll(self, connection: Connection) -> Sequence[StoredRow]:
         """The events that were committed since the last poll, in the order of their numbers."""
         if self._floor is None:
             self.start(connection)

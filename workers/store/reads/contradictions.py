@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, exists, select
+from sqlalchemy import ColumnElement, FromClause, exists, select
 
 from domain.marks import CONFIRMED
 from workers.store.database import Database
 from workers.store.queries import newest_first
+from workers.store.rows import StoredRow
 from workers.store.tables import EVIDENCE, INVOICE
 
 AGAINST = "contradiction"
@@ -25,7 +25,7 @@ def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
 
 def list_contradictions(
     database: Database, *, limit: int = 50, settled_too: bool = True, account: str | None = None
-) -> Iterator[Row[Any]]:
+) -> Iterator[StoredRow]:
     """Newest first, with the invoice's order and account; ``limit`` 0: all of them."""
     query = (
         select(EVIDENCE, INVOICE.c.order_id, INVOICE.c.account, INVOICE.c.status, settled().label("settled"))
