@@ -37,7 +37,7 @@ UNACKED = "invoices.unacked"
 #: What must be empty at rest: orders, what could be neither stored nor listed, callbacks.
 QUEUES = (INTAKE_QUEUE, "invoices.unstored", "invoices.callbacks")
 #: How long an expired invoice is watched in a campaign.
-MONITOR_SECONDS = 12.0
+MONITOR_SECONDS = 60.0
 #: A callback may wait in the broker, or a commit be under way, for so long before what kept it is gone.
 UNDER_WAY_SECONDS = 60.0
 
@@ -263,7 +263,8 @@ def _repeated(system: System, sent: Sent) -> Iterator[str]:
 
 
 def _contradicting(system: System, marked: set[str]) -> Iterator[str]:
-    """Paid there is paid here, for the invoice that is bound, unless people decided; and nobody else's is bound."""
+    """Paid there is paid here, or a person was told that it came after the watch, for the invoice that is bound, unless
+    people decided; and nobody else's is bound."""
     made = _made(system)
     bound: Counter[tuple[str, str]] = Counter()
     for order_id, row in system.invoices().items():
@@ -281,6 +282,7 @@ def _contradicting(system: System, marked: set[str]) -> Iterator[str]:
             provider == "zeroxhost"
             and order_id not in marked
             and row["status"] != "cancelled"
+            and not (row["status"] == "expired" and "status" in (row["contradicted"] or ""))
             and (there["status"] == "paid") != (row["status"] == "paid")
         ):
             yield f"{order_id}: {row['status']} here, {there['status']} there"
