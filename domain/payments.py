@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from domain.callbacks import CLAIMS, mismatch
+from domain.callbacks import CLAIMS, Asked, mismatch
 from domain.decision import Decision
 from domain.event import format_time
 from domain.evidence import CalledBack, Evidence, Marked, Seen
@@ -29,17 +29,9 @@ MAX_KEY = 140  #: characters of what is kept in a key as it is
 _HEX = re.compile(r"(0x)?[0-9a-f]+", re.IGNORECASE)
 
 
-class Payable(Protocol):
+class Payable(Asked, Protocol):
     """What payments are reckoned against."""
 
-    order_id: str
-    provider_ref: str | None
-    price: Decimal | None
-    currency: str | None
-    pay_amount: Decimal | None
-    pay_currency: str | None
-    doubts: int
-    twins: str | None
     called_status: str | None
 
 
