@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pkgutil import iter_modules
-from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
@@ -28,7 +27,7 @@ def find_providers() -> tuple[str, ...]:
 PROVIDERS = find_providers()
 
 
-def read_accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Account]:
+def read_accounts(value: object, environ: Mapping[str, str]) -> Mapping[str, Account]:
     """Accounts by name, from a JSON text or a table of TOML. Raises ValueError that names the field."""
     if isinstance(value, str):
         try:
@@ -40,7 +39,7 @@ def read_accounts(value: Any, environ: Mapping[str, str]) -> Mapping[str, Accoun
     return {name: _account(name, fields, environ) for name, fields in value.items()}
 
 
-def _account(name: str, fields: Any, environ: Mapping[str, str]) -> Account:
+def _account(name: str, fields: object, environ: Mapping[str, str]) -> Account:
     if not isinstance(fields, dict):
         raise ValueError(f"{name}: must be an object with provider, base_url and api_key")
     if "name" in fields:

@@ -40,7 +40,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _broker(settings: Settings) -> dict[str, Any]:
+def _broker(settings: Settings) -> dict[str, object]:
     url = verified(settings.broker_url)
     options, tls = REDIS_OPTIONS, None
     if url.startswith("amqp"):
@@ -65,7 +65,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
 
 
-REDIS_OPTIONS: dict[str, Any] = {
+REDIS_OPTIONS: dict[str, object] = {
     "visibility_timeout": VISIBILITY_SECONDS,
     "unacked_restore_interval": 5,  # leases are renewed, and a killed worker's messages looked for, so often ...
     "unacked_restore_throttle": 1 if ATOMIC_CLAIMS else 6,  # ... by kombu's own transport every so many times
@@ -89,7 +89,7 @@ REDIS_OPTIONS: dict[str, Any] = {
 #: A sentinel that is away is passed over after so long.
 SENTINEL_TIMEOUTS = {"socket_timeout": 2, "socket_connect_timeout": 2}
 
-AMQP_OPTIONS: dict[str, Any] = {
+AMQP_OPTIONS: dict[str, object] = {
     "confirm_publish": True,  # a publish that returns has reached the broker, on most of its nodes
     "read_timeout": 30,  # a broker that says nothing any more: without it a publish waits for its answer for ever
     "write_timeout": 30,
@@ -108,7 +108,7 @@ def _queue(name: str, arguments: dict[str, str] | None) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
-QUEUES: dict[str, Any] = {
+QUEUES: dict[str, object] = {
     "task_default_queue": INTAKE_QUEUE,  # a name nobody routed is refused there and listed, not lost in "celery"
     "task_create_missing_queues": False,  # a mistyped -Q stops the worker instead of reading an empty queue
     "task_routes": {
@@ -118,7 +118,7 @@ QUEUES: dict[str, Any] = {
     },
 }
 
-MESSAGES: dict[str, Any] = {
+MESSAGES: dict[str, object] = {
     "task_serializer": "json",
     "accept_content": ["json"],
     "task_protocol": 2,
@@ -130,7 +130,7 @@ MESSAGES: dict[str, Any] = {
     "timezone": "UTC",
 }
 
-WORKER: dict[str, Any] = {
+WORKER: dict[str, object] = {
     "worker_consumer": "workers.queue.consumer:GuardedConsumer",  # turns foreign messages away before Celery reads them
     "worker_prefetch_multiplier": 1,  # while the database is away, messages wait in the broker, not here
     "worker_soft_shutdown_timeout": 30,  # time to finish or release what is in hand

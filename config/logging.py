@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 import structlog
 from pydantic import SecretBytes, SecretStr
@@ -137,7 +137,7 @@ class ErrorRenderer:
     def __init__(self, *, tracebacks: bool) -> None:
         self._tracebacks = tracebacks
 
-    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def __call__(self, logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         wanted = bool(event.pop("traceback", False)) or self._tracebacks or event.get("level") == "critical"
         found = _exception(event.pop("exc_info", None))
         if found is None:
@@ -152,17 +152,17 @@ class ErrorRenderer:
         return event
 
 
-def _stamp(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _stamp(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     event["at"] = f"{datetime.now(UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"
     return event
 
 
-def redact(logger: Any, method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
+def redact(logger: object, method: str, event: structlog.typing.EventDict) -> Mapping[str, object]:
     """Rebuild the event out of plain values with every secret replaced by ``***``."""
-    return event if _is_harmless(event) else cast("Mapping[str, Any]", _clean(dict(event), 0))
+    return event if _is_harmless(event) else cast("Mapping[str, object]", _clean(dict(event), 0))
 
 
-def redact_value(value: Any) -> Any:
+def redact_value(value: object) -> object:
     """A copy made of JSON's own types with every secret replaced by ``***``."""
     return _clean(value, 0)
 
@@ -207,7 +207,7 @@ def _is_harmless(event: structlog.typing.EventDict) -> bool:
     return not (may_need_redaction(text) or _REGISTER.finds(text))
 
 
-def _clean(value: Any, depth: int) -> Any:
+def _clean(value: object, depth: int) -> object:
     """A copy made of JSON's own types. Whatever else was in it stands there as text, redacted like any text."""
     if isinstance(value, str):  # first, because nearly all are
         return hide_secrets(str(value))
@@ -223,7 +223,7 @@ def _clean(value: Any, depth: int) -> Any:
     return hide_secrets(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
-def _entry(key: Any, content: Any, depth: int) -> Any:
+def _entry(key: object, content: object, depth: int) -> object:
     return HIDDEN if content is not None and _names_secret(str(key)) else _clean(content, depth + 1)
 
 
@@ -247,14 +247,14 @@ def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor
     return lambda _logger, _method, event: escape(_ENCODER.encode(event))
 
 
-def _visible(value: Any) -> Any:
+def _visible(value: object) -> object:
     """A console's value: colours are the renderer's own, whatever else could move a terminal is escaped."""
     if isinstance(value, str):
         return escape_all(value)
     return value if value is None or isinstance(value, (bool, int, float)) else escape_all(repr(value))
 
 
-def _exception(exc_info: Any) -> BaseException | None:
+def _exception(exc_info: object) -> BaseException | None:
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):

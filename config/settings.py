@@ -142,7 +142,7 @@ def _require_keys(accounts: Mapping[str, Account], given: Given | None) -> None:
 class Given:
     """A value as it was found, and the name it goes by in an error."""
 
-    value: Any
+    value: object
     label: str
 
 
@@ -209,14 +209,14 @@ def _parse(name: str, given: Given | None, environ: Mapping[str, str]) -> Any:
 # --- one parser a kind; each raises ValueError saying what is allowed ---------------------------------------------
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value or any(ord(character) < 32 for character in value):
         raise ValueError("must be a text without control characters")
     os.fsencode(value)  # a UnicodeEncodeError is a ValueError: half of a surrogate pair is no text
     return value
 
 
-def _home(value: Any, environ: Mapping[str, str]) -> Path:
+def _home(value: object, environ: Mapping[str, str]) -> Path:
     text = _text(value)
     if "?" in text:
         raise ValueError("must be a folder without ? in its path")
@@ -226,15 +226,15 @@ def _home(value: Any, environ: Mapping[str, str]) -> Path:
         raise ValueError("must be a folder: nobody knows where its ~ is") from None
 
 
-def _url(check: Callable[[str], str]) -> Callable[[Any, Mapping[str, str]], str]:
-    def parse(value: Any, environ: Mapping[str, str]) -> str:
+def _url(check: Callable[[str], str]) -> Callable[[object, Mapping[str, str]], str]:
+    def parse(value: object, environ: Mapping[str, str]) -> str:
         return check(_text(value))
 
     return parse
 
 
-def _whole(low: int, high: int) -> Callable[[Any, Mapping[str, str]], int]:
-    def parse(value: Any, environ: Mapping[str, str]) -> int:
+def _whole(low: int, high: int) -> Callable[[object, Mapping[str, str]], int]:
+    def parse(value: object, environ: Mapping[str, str]) -> int:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
@@ -243,7 +243,7 @@ def _whole(low: int, high: int) -> Callable[[Any, Mapping[str, str]], int]:
     return parse
 
 
-def _minutes(value: Any, environ: Mapping[str, str]) -> Decimal:
+def _minutes(value: object, environ: Mapping[str, str]) -> Decimal:
     try:
         minutes = parse_amount(value)
     except AmountError:
@@ -253,8 +253,8 @@ def _minutes(value: Any, environ: Mapping[str, str]) -> Decimal:
     return minutes
 
 
-def _one_of(*words: str) -> Callable[[Any, Mapping[str, str]], str]:
-    def parse(value: Any, environ: Mapping[str, str]) -> str:
+def _one_of(*words: str) -> Callable[[object, Mapping[str, str]], str]:
+    def parse(value: object, environ: Mapping[str, str]) -> str:
         if not isinstance(value, str) or value.lower() not in words:
             raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
         return value.lower()
@@ -262,28 +262,28 @@ def _one_of(*words: str) -> Callable[[Any, Mapping[str, str]], str]:
     return parse
 
 
-def _stream(value: Any, environ: Mapping[str, str]) -> str:
+def _stream(value: object, environ: Mapping[str, str]) -> str:
     if len(_text(value)) > 200:
         raise ValueError("must be at most 200 characters")
     return str(value)
 
 
-def _keys(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _keys(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise ValueError("must be a text: 32 bytes in URL-safe base64 (comma-separated, the newest first)")
     return check_keys(value) if value else ()
 
 
-def _checked(check: Callable[[Any], Any]) -> Callable[[Any, Mapping[str, str]], Any]:
+def _checked(check: Callable[[object], object]) -> Callable[[object, Mapping[str, str]], object]:
     """A parser of ``config.web``'s; none of them reads the environment."""
     return lambda value, _environ: check(value)
 
 
-def _public_url(value: Any, environ: Mapping[str, str]) -> str:
+def _public_url(value: object, environ: Mapping[str, str]) -> str:
     return read_public_url(_text(value))
 
 
-def _allowed(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _allowed(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
     return check_allowed(value)
 
 
@@ -291,8 +291,8 @@ def _allowed(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
 class Knob:
     """How a setting is read, and what it is when nobody gave it (None: decided from the others)."""
 
-    parse: Callable[[Any, Mapping[str, str]], Any]
-    default: Any = None
+    parse: Callable[[object, Mapping[str, str]], object]
+    default: object = None
 
 
 KNOBS: Mapping[str, Knob] = {

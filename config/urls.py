@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
@@ -153,10 +152,10 @@ def _verified(part: str) -> str:
     return f"{part}{'&' if '?' in part else '?'}ssl_cert_reqs=required"
 
 
-def amqp_tls(url: str) -> dict[str, Any]:
+def amqp_tls(url: str) -> dict[str, object]:
     """What py-amqp is told about certificates; by itself it does not compare a certificate's name with the host's."""
     given = dict(parse_qsl(urlsplit(url).query))
-    said: dict[str, Any] = {name.removeprefix("ssl_"): given[name] for name in TLS_FILES if name in given}
+    said: dict[str, object] = {name.removeprefix("ssl_"): given[name] for name in TLS_FILES if name in given}
     if given.get("ssl_check_hostname") != "false" and given.get("ssl_cert_reqs") != "none":
         said |= {"server_hostname": None}  # None: the host of the address
     return said | {"cert_reqs": ssl.VerifyMode[f"CERT_{given.get('ssl_cert_reqs', 'required').upper()}"]}

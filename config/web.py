@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 SERVICES = ("callbacks", "api", "console")
@@ -15,12 +14,12 @@ _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
 
 
-def read_networks(value: Any) -> tuple[str, ...]:
+def read_networks(value: object) -> tuple[str, ...]:
     """Addresses and CIDRs of a comma-separated text or a list. Raises ValueError saying what is allowed."""
     return tuple(str(_network(item)) for item in _items(value, "addresses or CIDRs"))
 
 
-def read_listen_host(value: Any) -> str:
+def read_listen_host(value: object) -> str:
     """An address to listen on, or a host's name. Raises ValueError."""
     items = _items(value, "one address or name")
     if len(items) != 1:
@@ -28,12 +27,12 @@ def read_listen_host(value: Any) -> str:
     return _host(items[0].strip("[]"))
 
 
-def read_hosts(value: Any) -> tuple[str, ...]:
+def read_hosts(value: object) -> tuple[str, ...]:
     """Names and addresses, without ports, in lower case. Raises ValueError."""
     return tuple(_host(item.strip("[]")).lower() for item in _items(value, "host names"))
 
 
-def read_services(value: Any) -> tuple[str, ...]:
+def read_services(value: object) -> tuple[str, ...]:
     """Which of SERVICES, each once. Raises ValueError."""
     found = tuple(dict.fromkeys(item.lower() for item in _items(value, ", ".join(SERVICES))))
     if not found or not set(found) <= set(SERVICES):
@@ -56,7 +55,7 @@ def read_public_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _items(value: Any, what: str) -> list[str]:
+def _items(value: object, what: str) -> list[str]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a comma-separated list of {what}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
 
 from config.urls import redact_url
 
@@ -15,7 +14,7 @@ _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0[xX][0-9A-Fa-f]*)$
 _PORT_PART = re.compile(r"(\]|^[^:]+):[^:]*$")
 
 
-def check_allowed(value: Any) -> tuple[str, ...]:
+def check_allowed(value: object) -> tuple[str, ...]:
     """The items of a comma-separated text or of a list. Raises ValueError saying what is allowed."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
@@ -15,7 +15,7 @@ from domain.money import MAX_DECIMALS, parse_amount
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def _minutes(value: Any) -> Decimal:
+def _minutes(value: object) -> Decimal:
     return parse_amount(str(value) if isinstance(value, float) else value)
 
 

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from domain.answers import weight
+from domain.decision import Changes
 from domain.echo import echoes
 from domain.evidence import CalledBack, Seen
 from domain.exact_json import read_json
@@ -69,6 +70,14 @@ class Claim(Protocol):
 
     called_amount: Decimal | None
     called_currency: str | None
+
+
+class Called(Claim, Protocol):
+    """A callback as an invoice remembers it."""
+
+    called_status: str | None
+    called_word: str | None
+    called_only: int | None
 
 
 def is_news(status: Status, told: Status | None) -> bool:
@@ -125,7 +134,7 @@ def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0))
     return None
 
 
-def reading(evidence: CalledBack) -> dict[str, object]:
+def reading(evidence: CalledBack) -> Changes:
     """What the invoice remembers of a callback until a look-up has confirmed it."""
     return {
         "called_status": None if evidence.status is None else evidence.status.value,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 
 class Stage(StrEnum):
@@ -25,8 +25,8 @@ class Stage(StrEnum):
 class InvoiceView(Protocol):
     """The fields of an invoice that decisions read: the table's row and a plain query row both have them."""
 
-    status: Any
-    anomaly: Any
+    status: str
+    anomaly: str | None
     reason: str | None
     expires_at: datetime | None
     create_before: datetime | None
@@ -100,6 +100,55 @@ Agenda = dict[Stage, datetime | None]
 Verdict = Literal["applied", "noted", "ignored", "contradiction"]
 
 
+class Changes(TypedDict, total=False):
+    """The fields of an invoice that a decision writes; the others stay as they are."""
+
+    status: str
+    anomaly: str | None
+    reason: str | None
+    sequence: int
+    first_open: int
+    provider_account: str
+    provider: str
+    provider_ref: str | None
+    params: str
+    fallbacks: str | None
+    price: Decimal | None
+    currency: str | None
+    pay_amount: Decimal | None
+    pay_currency: str | None
+    paid_amount: Decimal | None
+    network: str | None
+    address: str | None
+    payment_url: str | None
+    qr_code: str | None
+    lifetime_minutes: Decimal | None
+    updated_at: datetime
+    expires_at: datetime | None
+    final_look_at: datetime | None
+    monitor_until: datetime | None
+    refused_since: datetime | None
+    create_tries: int
+    doubts: int
+    doubted_at: datetime | None
+    searches: int | None
+    search_failures: int | None
+    sought: int | None
+    twins: str | None
+    quiet_polls: int
+    asked_by: str | None
+    called_status: str | None
+    called_word: str | None
+    called_amount: Decimal | None
+    called_currency: str | None
+    called_only: int | None
+    called_at: datetime | None
+    called_answered_at: datetime | None
+    called_looks: int | None
+    contradicted: str | None
+    evidence_digest: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of an invoice: the fields to write, the event to tell, and when each stage is due next.
@@ -108,7 +157,7 @@ class Decision:
     """
 
     verdict: Verdict
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
     event: str | None = None
     agenda: Agenda = field(default_factory=dict)
     note: str | None = None  #: what is wrong, for a contradiction (``kind: words``); which account comes next

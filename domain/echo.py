@@ -7,7 +7,6 @@ import math
 import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 #: What a database's column leaves of an id: no provider here documents its width, and nobody keeps ids in fewer
 #: characters than a UUID's digits.
@@ -24,7 +23,7 @@ MOST_DIGITS = 18
 _NUMBER = re.compile(r"[+-]?\d{1,128}(\.\d{0,128})?(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 
 
-def echoes(sent: str, echo: Any) -> bool:
+def echoes(sent: str, echo: object) -> bool:
     """Whether ``echo`` is ``sent`` come back: as text, as a number, escaped for HTML, composed otherwise, or cut.
 
     It is enough that it fits, because it answers the request that named ``sent``: that "12" and "0012" can both be
@@ -34,7 +33,7 @@ def echoes(sent: str, echo: Any) -> bool:
     return names(sent, echo) or (isinstance(echo, str) and len(echo) <= MAX_ECHO and _same_text(sent, echo))
 
 
-def names(ref: str, echo: Any) -> bool:
+def names(ref: str, echo: object) -> bool:
     """Whether an answer names the provider's own id: the same text, or the same number. Nothing looser binds money."""
     if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
         return False

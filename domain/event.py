@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring as quoted
-from typing import Any
+from typing import Protocol
 
 import uuid_utils
 
@@ -34,6 +34,36 @@ INVOICE_TYPES = frozenset(
 )
 
 
+class Told(Protocol):
+    """What an event tells of an invoice; a row of its table has it."""
+
+    id: str
+    account: str
+    provider: str
+    provider_account: str
+    order_id: str
+    idempotency_key: str
+    status: str
+    anomaly: str | None
+    price: Decimal | None
+    currency: str | None
+    pay_amount: Decimal | None
+    pay_currency: str | None
+    network: str | None
+    address: str | None
+    payment_url: str | None
+    qr_code: str | None
+    provider_ref: str | None
+    paid_amount: Decimal | None
+    lifetime_minutes: Decimal | None
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    sequence: int
+    metadata_json: str  #: the order's own JSON, byte for byte
+    reason: str | None
+
+
 def wants(chosen: Collection[str] | None, event_type: str) -> bool:
     """Whether an endpoint that chose these types (None: it chose nothing) is sent an event of this one."""
     if event_type in FOR_ALL:
@@ -56,7 +86,7 @@ def _utc_text(time: datetime) -> str:
     return f"{time.isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
-def invoice_fields(invoice: Any) -> dict[str, Any]:
+def invoice_fields(invoice: Told) -> dict[str, object]:
     """An invoice as ``invoices show --json`` prints it and as every event carries it.
 
     Amounts are strings with every digit, times RFC 3339 UTC with milliseconds, ``lifetime_minutes`` a number,
@@ -87,7 +117,7 @@ def invoice_fields(invoice: Any) -> dict[str, Any]:
 
 
 def envelope(
-    invoice: Any,
+    invoice: Told,
     *,
     event_id: str,
     event_type: str,
@@ -113,7 +143,7 @@ def envelope(
 
 
 def notice(
-    event_id: str, event_type: str, time: datetime, data: Mapping[str, Any], *, subject: str | None = None
+    event_id: str, event_type: str, time: datetime, data: Mapping[str, object], *, subject: str | None = None
 ) -> bytes:
     """The bytes of an event that is no invoice's: no ``sequence``, so that it is handled once by its ``id``."""
     moment = format_time(time)
@@ -123,7 +153,7 @@ def notice(
     return escape(write_json({**head, **times, "data": dict(data)})).encode()
 
 
-def _order(invoice: Any) -> str:
+def _order(invoice: Told) -> str:
     return (
         f'"id":{quoted(invoice.id)},"account":{quoted(invoice.account)},"provider":{quoted(invoice.provider)}'
         f',"provider_account":{quoted(invoice.provider_account)},"order_id":{quoted(invoice.order_id)}'
@@ -132,7 +162,7 @@ def _order(invoice: Any) -> str:
     )
 
 
-def _payment(invoice: Any) -> str:
+def _payment(invoice: Told) -> str:
     network, currency, address, amount = invoice.network, invoice.pay_currency, invoice.address, invoice.pay_amount
     return (
         f'"pay_amount":{_amount(amount)},"pay_currency":{_quoted(currency)},"network":{_quoted(network)}'
@@ -143,7 +173,7 @@ def _payment(invoice: Any) -> str:
     )
 
 
-def _course(invoice: Any) -> str:
+def _course(invoice: Told) -> str:
     minutes = "null" if invoice.lifetime_minutes is None else format_amount(invoice.lifetime_minutes)
     return (
         f'"lifetime_minutes":{minutes},"expires_at":{_quoted(_time(invoice.expires_at))}'

@@ -47,21 +47,21 @@ def read_strict_json(text: bytes) -> Any:
         raise JsonError(f"is not JSON: {str(error)[:120]}") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in an object")
     return found
 
 
-def _refuse_constant(word: str) -> Any:
+def _refuse_constant(word: str) -> object:
     raise ValueError("NaN and Infinity are no numbers")
 
 
 _STRICT_READER = simplejson.JSONDecoder(parse_float=Decimal, object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
-def write_json(value: Any, *, sort_keys: bool = False) -> str:
+def write_json(value: object, *, sort_keys: bool = False) -> str:
     """Serialise compactly; a Decimal becomes a JSON number with exactly its digits."""
     return (_SORTING_WRITER if sort_keys else _WRITER).encode(value)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.account import Account
-from domain.decision import InvoiceView, Policy
+from domain.decision import Changes, InvoiceView, Policy
 from domain.exact_json import read_json, write_json
 from domain.money import format_amount
 from domain.order import Order, OrderError, check_price
@@ -19,7 +19,7 @@ from domain.order import Order, OrderError, check_price
 class Turn(NamedTuple):
     """The next account of an order, as what its invoice says from now on, and those that were passed over."""
 
-    changes: dict[str, Any] | None  #: None: there is no other account to try
+    changes: Changes | None  #: None: there is no other account to try
     skipped: Sequence[str]  #: no longer configured
 
 
@@ -79,7 +79,7 @@ def next_turn(invoice: InvoiceView, policy: Policy) -> Turn:
         if account not in policy.providers:
             skipped.append(account)
             continue
-        changes = {
+        changes: Changes = {
             "provider_account": account,
             "provider": policy.providers[account],
             "price": None if entry["price"] is None else Decimal(entry["price"]),

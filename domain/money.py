@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 #: ETH has 18 decimals, the most of any coin the providers name; the rest is room for fiat sums in base units.
 MAX_DECIMALS = 30
@@ -14,7 +13,7 @@ class AmountError(ValueError):
     """A value that is no usable amount; the message says why."""
 
 
-def parse_amount(value: Any) -> Decimal:
+def parse_amount(value: object) -> Decimal:
     """Turn a decimal's text, an int or a Decimal into a Decimal with every digit kept (trailing zeros included).
 
     Raises AmountError for floats, booleans, NaN, infinities, and for more digits than any money has.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from domain.account import Account
 from domain.currency import too_fine
@@ -45,19 +46,19 @@ class OrderError(ValueError):
         self.findings = tuple(findings) or (read_line(line),)
 
 
-def _tagged(value: Any, kind: str) -> Any:
+def _tagged(value: object, kind: str) -> object:
     """kombu writes a Python producer's Decimal and datetime as ``{"__type__": …, "__value__": …}``."""
     if isinstance(value, dict) and set(value) == {"__type__", "__value__"} and value["__type__"] == kind:
         return value["__value__"]
     return value
 
 
-def _price(value: Any) -> Decimal | None:
+def _price(value: object) -> Decimal | None:
     value = _tagged(value, "decimal")
     return None if value is None else parse_amount(value)
 
 
-def _time(value: Any) -> Any:
+def _time(value: object) -> object:
     value = _tagged(value, "datetime")
     if value is not None and not isinstance(value, (str, datetime)):
         raise ValueError("must be an RFC 3339 time such as 2026-11-21T20:19:00Z")
@@ -80,7 +81,7 @@ def _printable(value: str) -> str:
     return value
 
 
-def _object(value: dict[str, Any]) -> dict[str, Any]:
+def _object(value: dict[str, object]) -> dict[str, object]:
     if _nested_deeper(value, MAX_NESTING):
         raise ValueError(f"must not be nested deeper than {MAX_NESTING} levels")
     try:
@@ -92,21 +93,21 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _nested_deeper(value: Any, levels: int) -> bool:
+def _nested_deeper(value: object, levels: int) -> bool:
     if not isinstance(value, (dict, list)):
         return False
     parts = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_nested_deeper(part, levels - 1) for part in parts)
 
 
-def _decimal_schema(description: str, **limits: Any) -> WithJsonSchema:
+def _decimal_schema(description: str, **limits: object) -> WithJsonSchema:
     text = {"type": "string", "pattern": r"^(?=[^eE]*[1-9])\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?$"}
     return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
 
 
-def _nullable(schema: dict[str, Any]) -> None:
+def _nullable(schema: JsonDict) -> None:
     """The schema of a field whose null means "not given"."""
-    described: dict[str, Any] = {name: schema.pop(name) for name in ("title", "description") if name in schema}
+    described: JsonDict = {name: schema.pop(name) for name in ("title", "description") if name in schema}
     kept = dict(schema)
     schema.clear()
     schema.update(described, anyOf=[kept, {"type": "null"}])
@@ -123,11 +124,11 @@ Minutes = Annotated[
     _decimal_schema("minutes, > 0", exclusiveMinimum=0, maximum=MAX_LIFETIME_MINUTES),
 ]
 Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
-JsonObject = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_object)]
+JsonObject = Annotated[dict[str, object], Field(strict=True), AfterValidator(_object)]
 
 
 #: In the words of JSON Schema; a null price is none.
-PRICE_NEEDS_CURRENCY: dict[str, Any] = {
+PRICE_NEEDS_CURRENCY: JsonDict = {
     "if": {"required": ["price"], "properties": {"price": {"not": {"type": "null"}}}},
     "then": {"required": ["currency"], "properties": {"currency": {"type": "string"}}},
 }
@@ -145,14 +146,14 @@ class Fallback(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _written_short(cls, data: Any) -> Any:
+    def _written_short(cls, data: object) -> object:
         """The account alone may be written; currencies are kept upper-case."""
         if isinstance(data, str):
             return {"account": data}
         return _upper(data, "currency")
 
 
-def _upper(data: Any, *names: str) -> Any:
+def _upper(data: object, *names: str) -> object:
     """Without nulls, which mean "not given", and with these texts in upper case."""
     if not isinstance(data, dict):
         return data
@@ -163,11 +164,13 @@ def _upper(data: Any, *names: str) -> Any:
     return given
 
 
-def _fallbacks_schema(schema: dict[str, Any]) -> None:
+def _fallbacks_schema(schema: JsonDict) -> None:
     """An entry is an account's name or an object; what a validator of its own says is said here."""
-    listed = next(one for one in schema["anyOf"] if one.get("type") == "array")
-    name = {"type": "string", "minLength": 1, "maxLength": 64}
-    listed["items"] = {"anyOf": [name, listed["items"]]}
+    name: JsonDict = {"type": "string", "minLength": 1, "maxLength": 64}
+    choices = schema["anyOf"]
+    for one in choices if isinstance(choices, list) else ():
+        if isinstance(one, dict) and one.get("type") == "array":
+            one["items"] = {"anyOf": [name, one["items"]]}
 
 
 class Order(BaseModel):
@@ -209,7 +212,7 @@ class Order(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, data: Any) -> Any:
+    def _defaults(cls, data: object) -> object:
         """A null means "not given"; currencies are kept upper-case."""
         return _upper(data, "currency", "pay_currency")
 
@@ -265,17 +268,17 @@ class Cancellation(BaseModel):
         return self
 
 
-def parse_order(fields: Any) -> Order:
+def parse_order(fields: object) -> Order:
     """Validate one order's fields. Raises OrderError."""
     return _parse(Order, fields)
 
 
-def parse_cancellation(fields: Any) -> Cancellation:
+def parse_cancellation(fields: object) -> Cancellation:
     """Validate a cancellation. Raises OrderError."""
     return _parse(Cancellation, fields)
 
 
-def parse_orders(fields: Any) -> Sequence[Any]:
+def parse_orders(fields: object) -> Sequence[object]:
     """The ``orders`` of a create_many, each still to be validated alone. Raises OrderError."""
     if not isinstance(fields, dict) or set(fields) != {"orders"}:
         raise OrderError("orders: invoices.create_many takes exactly one field, orders")
@@ -285,7 +288,7 @@ def parse_orders(fields: Any) -> Sequence[Any]:
     return orders
 
 
-def _parse(model: type[Model], fields: Any) -> Model:
+def _parse(model: type[Model], fields: object) -> Model:
     if not isinstance(fields, dict):
         raise OrderError(f"{model.__name__.lower()}: must be an object, not {type(fields).__name__}")
     try:

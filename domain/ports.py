@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from domain.account import Account
 from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer, SearchAnswer
@@ -31,7 +31,7 @@ class CreateRequest:
     currency: str | None = None
     pay_currency: str | None = None
     network: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
 
 
 class CallbackUnreadable(ValueError):  # noqa: N818 - reads as what is the matter

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from domain.event import ORDER_REJECTED, notice
 
@@ -44,7 +44,7 @@ class RefusedOrder:
         return notice(event_id, ORDER_REJECTED, time, data, subject=f"{self.account}/{self.idempotency_key or ''}")
 
 
-def read_refused(fields: Any) -> RefusedOrder | None:
+def read_refused(fields: object) -> RefusedOrder | None:
     """The order that an object with an order's fields is about; None where it names no account."""
     if not isinstance(fields, Mapping):
         return None
@@ -55,6 +55,5 @@ def read_refused(fields: Any) -> RefusedOrder | None:
     return RefusedOrder(account, order_id, _text(fields.get("idempotency_key"), MAX_KEY) or order_id)
 
 
-def _text(value: Any, longest: int) -> str | None:
-    usable = isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
-    return value if usable else None
+def _text(value: object, longest: int) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable() else None

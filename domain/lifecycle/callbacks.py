@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
 
 from domain.asking import references_of
-from domain.callbacks import CLAIMS, is_news, objection, reading
-from domain.decision import Agenda, Decision, InvoiceView, Stage
+from domain.callbacks import CLAIMS, Called, is_news, objection, reading
+from domain.decision import Agenda, Changes, Decision, InvoiceView, Stage
 from domain.evidence import (
     CalledBack,
 )
@@ -53,7 +51,7 @@ def _objection(case: Case, evidence: CalledBack) -> str | None:
     return objection(case.invoice, _remembered(evidence), case.policy.underpaid_tolerance_percent)
 
 
-def _remembered(evidence: CalledBack) -> SimpleNamespace:
+def _remembered(evidence: CalledBack) -> Called:
     """A callback in the fields by which an invoice remembers one."""
     return SimpleNamespace(**reading(evidence))
 
@@ -75,11 +73,11 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
     return Decision("ignored")
 
 
-def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime | None = None) -> Decision:
+def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at: datetime | None = None) -> Decision:
     """Nobody can be asked: the callback's own word counts, where nothing speaks against it."""
     told = _remembered(called) if isinstance(called, CalledBack) else called
-    changes = {**changes, **({} if expires_at is None else {"expires_at": expires_at})}
-    if not told.called_only:
+    changes = changes if expires_at is None else {**changes, "expires_at": expires_at}
+    if not told.called_only or told.called_status is None:
         return _unmade_or_noted(case, changes, expires_at)
     target = Status(told.called_status)
     if target not in CLAIMS:
@@ -92,7 +90,7 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
     if target not in TRANSITIONS[case.status]:
         return _unmade_or_noted(case, changes, expires_at)
     word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
-    paid = {} if told.called_amount is None else {"paid_amount": told.called_amount}
+    paid: Changes = {} if told.called_amount is None else {"paid_amount": told.called_amount}
     anomaly = None if case.invoice.first_open else Anomaly.LATE
     if case.status in UNMADE and expires_at is None:
         changes |= _lifetime(case)
@@ -100,7 +98,7 @@ def alone(case: Case, called: Any, changes: dict[str, Any], expires_at: datetime
     return replace(decision, agenda={Stage.CREATE: None, **decision.agenda}) if case.status in UNMADE else decision
 
 
-def _lifetime(case: Case) -> dict[str, Any]:
+def _lifetime(case: Case) -> Changes:
     """What an invoice has from the answer to its create, where that was lost: no other answer may ever tell its end."""
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     return {"lifetime_minutes": minutes, "expires_at": case.now + span(minutes)}
@@ -125,19 +123,19 @@ def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
     )
 
 
-def _due(case: Case, changes: Mapping[str, Any]) -> SimpleNamespace:
+def _due(case: Case, changes: Changes) -> SimpleNamespace:
     """What has to be paid, by what the decision is about to write too."""
     names = ("pay_amount", "pay_currency")
     return SimpleNamespace(**{name: changes.get(name, getattr(case.invoice, name)) for name in names})
 
 
-def _unmade_or_noted(case: Case, changes: dict[str, Any], expires_at: datetime | None) -> Decision:
+def _unmade_or_noted(case: Case, changes: Changes, expires_at: datetime | None) -> Decision:
     if expires_at is None:
         return Decision("noted", changes)
     return move(case, Status.PENDING, None, changes, {Stage.CREATE: None, Stage.CHECK: None, Stage.CLOCK: expires_at})
 
 
-def _add_reference(case: Case, reference: str | None) -> dict[str, Any]:
+def _add_reference(case: Case, reference: str | None) -> Changes:
     known = references_of(case.invoice)
     if reference is None or reference in known or len(known) >= MAX_REFERENCES:
         return {}

@@ -6,12 +6,11 @@ import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from domain import schedule
 from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
-from domain.decision import InvoiceView, Policy
+from domain.decision import Changes, InvoiceView, Policy
 from domain.evidence import Evidence, RateLimited, Seen
 from domain.looks import least_wait
 from domain.order import MAX_LIFETIME_MINUTES
@@ -133,14 +132,16 @@ def asked_wait(evidence: Evidence) -> float:
     return schedule.bounded_wait(evidence.retry_after_seconds) if isinstance(evidence, RateLimited) else 0.0
 
 
-def learnt(case: Case, evidence: Evidence) -> dict[str, Any]:
+def learnt(case: Case, evidence: Evidence) -> Changes:
     """What a look-up tells of the payment beside its status."""
     if not isinstance(evidence, Seen):
         return {}
-    found = {"paid_amount": evidence.paid_amount}
-    if case.invoice.pay_amount is None:
+    found: Changes = {}
+    if evidence.paid_amount is not None:
+        found["paid_amount"] = evidence.paid_amount
+    if case.invoice.pay_amount is None and evidence.pay_amount is not None:
         found["pay_amount"] = evidence.pay_amount
-    return {name: value for name, value in found.items() if value is not None}
+    return found
 
 
 @functools.lru_cache(1024)  # the policies' own, nearly always

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import cast
 
 from domain import schedule
-from domain.decision import Agenda, Decision, Stage
+from domain.decision import Agenda, Changes, Decision, Stage
 from domain.evidence import (
     Created,
     CredentialsRefused,
@@ -48,7 +48,7 @@ def created(case: Case, evidence: Created) -> Decision:
     if case.status not in UNMADE:
         return contradict(case, agrees=evidence.provider_ref == case.invoice.provider_ref)
     gift = ("price", "currency", "pay_amount", "pay_currency", "network", "address", "payment_url", "qr_code")
-    changes: dict[str, Any] = {name: value for name in gift if (value := getattr(evidence, name)) is not None}
+    changes = cast("Changes", {name: value for name in gift if (value := getattr(evidence, name)) is not None})
     minutes = usable(evidence.lifetime_minutes) or case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     expires_at = evidence.expires_at or case.now + span(minutes)
     if expires_at > case.now + LONGEST_LIFETIME:  # nobody meant that, and times beyond year 9999 can't be kept
@@ -86,7 +86,7 @@ def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) 
     reason = REFUSED_REASONS[type(evidence)]
     if case.status is Status.QUEUED and end <= case.now:
         return close(case, Status.FAILED, reason)
-    changes: dict[str, Any] = {"create_tries": tries, "refused_since": since}
+    changes: Changes = {"create_tries": tries, "refused_since": since}
     probe = case.after(schedule.step(schedule.PROBE_SECONDS, tries))
     last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # what was mended meanwhile saves the order
     agenda: Agenda = {Stage.CREATE: min(probe, last) if last > case.now else probe}
@@ -111,7 +111,7 @@ def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
         if passed_on is not None:
             return passed_on
     wait = max(schedule.step(schedule.CREATE_RETRY_SECONDS, tries), asked_wait(evidence))
-    changes: dict[str, Any] = {"create_tries": -tries if put_off else tries, "refused_since": None}
+    changes: Changes = {"create_tries": -tries if put_off else tries, "refused_since": None}
     agenda: Agenda = {Stage.CREATE: case.after(wait)}
     if queued:
         agenda[Stage.CLOCK] = case.invoice.create_before
@@ -123,7 +123,7 @@ def not_sent(case: Case, evidence: NotSent) -> Decision:
     """Due again at once, as it was: no try of the account's, no search that failed, and no reason to end either."""
     if case.status not in UNMADE:
         return not_seen(case, evidence)
-    changes = {"doubted_at": case.now} if evidence.after_lost and case.status is Status.IN_DOUBT else {}
+    changes: Changes = {"doubted_at": case.now} if evidence.after_lost and case.status is Status.IN_DOUBT else {}
     return Decision("noted", changes, agenda={Stage.CREATE: case.now})
 
 
@@ -131,7 +131,7 @@ def in_doubt(case: Case, evidence: InDoubt) -> Decision:
     if case.status not in UNMADE:
         return not_seen(case, evidence)
     doubts = case.invoice.doubts + 1
-    changes: dict[str, Any] = {"doubts": doubts, "refused_since": None}
+    changes: Changes = {"doubts": doubts, "refused_since": None}
     if case.policy.searchable:
         return _look_for_it(case, evidence, changes)
     repeat = case.policy.on_doubt == "retry" and doubts <= len(schedule.DOUBT_RETRY_SECONDS)
@@ -142,7 +142,7 @@ def in_doubt(case: Case, evidence: InDoubt) -> Decision:
     return move(case, Status.IN_DOUBT, evidence.reason, changes, agenda)
 
 
-def _look_for_it(case: Case, evidence: InDoubt, changes: dict[str, Any]) -> Decision:
+def _look_for_it(case: Case, evidence: InDoubt, changes: Changes) -> Decision:
     """The provider is searched before anything else is decided, whatever ``on_doubt`` says: a search makes nothing."""
     changes |= {"doubted_at": case.now, "searches": 0, "search_failures": 0}
     agenda: Agenda = {Stage.CREATE: case.after(schedule.SEARCH_SECONDS[0]), Stage.CLOCK: None}
@@ -173,5 +173,5 @@ def _pass_on(case: Case, why: str) -> Decision | None:
 def retry_requested(case: Case, evidence: RetryRequested) -> Decision:
     if case.status is not Status.IN_DOUBT:
         return Decision("ignored")
-    again = {"doubts": 0, "sought": None, "search_failures": 0}
+    again: Changes = {"doubts": 0, "sought": None, "search_failures": 0}
     return Decision("noted", again, agenda={Stage.CREATE: case.now})

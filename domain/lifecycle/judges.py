@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.against import CONTRADICTION, against
-from domain.decision import Decision, InvoiceView, Policy
+from domain.decision import Changes, Decision, InvoiceView, Policy
 from domain.evidence import (
     CalledBack,
     CancelRequested,
@@ -70,7 +70,7 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
     if kind in kinds or OWED + kind in kinds:
         return replace(decision, note=note)
     if invoice.status in SILENT:
-        changes = {**decision.changes, "contradicted": " ".join([*kinds, OWED + kind])}
+        changes: Changes = {**decision.changes, "contradicted": " ".join([*kinds, OWED + kind])}
         return replace(decision, note=note, changes=changes)
     changes = {**decision.changes, **_told(invoice, [*kinds, kind], epoch)}
     return replace(decision, note=note, changes=changes, event=CONTRADICTION)
@@ -88,7 +88,7 @@ def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
     return Decision("contradiction", changes, CONTRADICTION, note=note)
 
 
-def _told(invoice: InvoiceView, kinds: list[str], epoch: int) -> dict[str, Any]:
+def _told(invoice: InvoiceView, kinds: list[str], epoch: int) -> Changes:
     return {"sequence": next_sequence(invoice.sequence, epoch), "contradicted": " ".join(kinds)}
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from domain.against import against
 from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch, own_answer
-from domain.decision import Agenda, Decision, Stage, Verdict
+from domain.decision import Agenda, Changes, Decision, Stage, Verdict
 from domain.evidence import (
     Evidence,
     Seen,
@@ -56,7 +55,8 @@ def _beside(case: Case, own: Seen, wrong: str) -> Decision:
         return replace(decision, note=decision.note or f"{against(own)}, and it is {case.status}")
     changes = decision.changes
     if changes.get("called_status", case.invoice.called_status) is not None:
-        changes = {**changes, **({"called_only": 0} if "status" in changes else NOT_CALLED)}
+        alone_no_more: Changes = {"called_only": 0}
+        changes = {**changes, **(alone_no_more if "status" in changes else NOT_CALLED)}
     decision = replace(decision, changes=changes, note=decision.note or wrong)
     is_foreign = wrong.partition(":")[0] in {"reference", "order"}
     return decision if is_foreign or decision.event else replace(decision, verdict="contradiction")
@@ -141,12 +141,13 @@ def _look_later(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
     """The next poll, as the provider's own expiry wants it: right after it where that is before ours; an expired
     invoice is watched until then."""
     end, ends = end_of(case), provider_end(case, evidence)
-    changes: dict[str, Any] = {"quiet_polls": case.invoice.quiet_polls + 1, **learnt(case, evidence)}
+    quiet = case.invoice.quiet_polls + 1
+    changes: Changes = {"quiet_polls": quiet, **learnt(case, evidence)}
     agenda: Agenda = {}
     if ends is not None and case.status is Status.EXPIRED and end is not None and end < ends + AFTER_PROVIDER_END:
         verdict, end = "noted", ends + AFTER_PROVIDER_END
         changes["monitor_until"] = agenda[Stage.CLOCK] = end
-    due = next_poll(case, changes["quiet_polls"], end)
+    due = next_poll(case, quiet, end)
     if due is not None and ends is not None and end is not None and ends < end:
         due = min(due, ends + JUST_AFTER)
     if due is not None:
@@ -198,10 +199,10 @@ def _adopt(case: Case, evidence: Seen) -> Decision:
     target = evidence.status or Status.PENDING
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     end = provider_end(case, evidence) or case.now + span(minutes)
-    made = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
+    made: Changes = {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": end}
     if target is Status.CONFIRMING:
         made["monitor_until"] = end + span(case.policy.monitor_minutes)
-    changes = {**made, "refused_since": None, **learnt(case, evidence)}
+    changes: Changes = {**made, "refused_since": None, **learnt(case, evidence)}
     word = f"the provider says {evidence.word}"
     if target is Status.PAID:
         return pay(case, word, changes)

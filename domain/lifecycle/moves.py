@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from domain.callbacks import CLAIMS, LOOK_AGAIN_SECONDS, is_news
-from domain.decision import Agenda, Decision, Stage
+from domain.decision import Agenda, Changes, Decision, Stage
 from domain.lifecycle.case import (
     AFTER_PROVIDER_END,
     Case,
@@ -24,18 +22,16 @@ from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
 #: What an invoice forgets of its callbacks once they are confirmed, or found to be wrong.
-NOT_CALLED: Mapping[str, Any] = dict.fromkeys(
-    (
-        "called_status",
-        "called_word",
-        "called_amount",
-        "called_currency",
-        "called_only",
-        "called_at",
-        "called_answered_at",
-        "called_looks",
-    )
-)
+NOT_CALLED: Changes = {
+    "called_status": None,
+    "called_word": None,
+    "called_amount": None,
+    "called_currency": None,
+    "called_only": None,
+    "called_at": None,
+    "called_answered_at": None,
+    "called_looks": None,
+}
 
 #: Nobody looks at these any more: what a callback says that is still unconfirmed is told at once (``dropped``).
 _GIVEN_UP = frozenset({Status.CANCELLED, Status.FAILED})
@@ -45,11 +41,11 @@ class IllegalMoveError(AssertionError):
     """A bug in this package: a move that is not in TRANSITIONS. Nothing is written."""
 
 
-def move(case: Case, target: Status, reason: str | None, changes: Mapping[str, Any], agenda: Agenda) -> Decision:
+def move(case: Case, target: Status, reason: str | None, changes: Changes, agenda: Agenda) -> Decision:
     if target not in TRANSITIONS[case.status]:
         raise IllegalMoveError(f"{case.status} -> {target}")
     told = target not in SILENT
-    fields = {**changes, "status": target.value, "reason": reason, "updated_at": case.now}
+    fields: Changes = {**changes, "status": target.value, "reason": reason, "updated_at": case.now}
     if told:
         fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
     if target not in OPEN:
@@ -64,7 +60,7 @@ def move(case: Case, target: Status, reason: str | None, changes: Mapping[str, A
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
 
 
-def _still_called(case: Case, agenda: Agenda, fields: dict[str, Any]) -> tuple[Agenda, dict[str, Any]]:
+def _still_called(case: Case, agenda: Agenda, fields: Changes) -> tuple[Agenda, Changes]:
     """A callback says more than the move that is made: the look-up lagged, so it is looked again soon."""
     due, soon = agenda.get(Stage.CHECK), case.after(LOOK_AGAIN_SECONDS[0])
     if due is None or due <= soon:
@@ -72,11 +68,11 @@ def _still_called(case: Case, agenda: Agenda, fields: dict[str, Any]) -> tuple[A
     return {**agenda, Stage.CHECK: soon}, {**fields, "called_looks": 1}
 
 
-def close(case: Case, target: Status, reason: str, changes: Mapping[str, Any] | None = None) -> Decision:
+def close(case: Case, target: Status, reason: str, changes: Changes | None = None) -> Decision:
     return move(case, target, reason, changes or {}, nothing_due())
 
 
-def pay(case: Case, word: str, changes: Mapping[str, Any]) -> Decision:
+def pay(case: Case, word: str, changes: Changes) -> Decision:
     """Paid by the provider's word: looked at now and then while a refund can come."""
     agenda = nothing_due()
     if is_askable(case, changes.get("provider_ref")):
@@ -88,7 +84,7 @@ def expire(
     case: Case,
     word: str = "",
     anomaly: Anomaly | None = None,
-    paid: Mapping[str, Any] = {},
+    paid: Changes | None = None,
     provider_ends: datetime | None = None,
 ) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends, and no
@@ -98,7 +94,7 @@ def expire(
     if provider_ends is not None:
         until = max(until, provider_ends + AFTER_PROVIDER_END)
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
-    changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **paid}
+    changes: Changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **(paid or {})}
     agenda = nothing_due()
     if is_claimed(case):  # looked into before the watch ends; the clock tells what nobody confirmed
         until = max(until, settled_by(case)) if is_askable(case) else until
@@ -109,7 +105,7 @@ def expire(
     return move(case, Status.EXPIRED, word or over, changes, agenda)
 
 
-def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Decision:
+def step(case: Case, target: Status, word: str, changes: Changes) -> Decision:
     """A step forward (or back from confirming) that the provider reports."""
     is_late = case.status is Status.EXPIRED and changes.get("anomaly") is not None
     if is_late and case.policy.late_payment == "hold" and not _was_told_in_time(case, target, changes):
@@ -125,7 +121,7 @@ def step(case: Case, target: Status, word: str, changes: dict[str, Any]) -> Deci
     return move(case, target, word, changes, {Stage.CHECK: next_poll(case, 0, end), Stage.CLOCK: end})
 
 
-def _was_told_in_time(case: Case, target: Status, changes: Mapping[str, Any]) -> bool:
+def _was_told_in_time(case: Case, target: Status, changes: Changes) -> bool:
     """A callback told of this payment before the invoice's time was over: only its confirmation came late."""
     invoice = case.invoice
     if changes.get("called_status") is not None:  # a callback of this moment
@@ -137,10 +133,10 @@ def _was_told_in_time(case: Case, target: Status, changes: Mapping[str, Any]) ->
     return Status(told) in CLAIMS and not is_news(Status(told), target) and is_in_time(invoice, came)
 
 
-def _hold(case: Case, target: Status, word: str, changes: Mapping[str, Any]) -> Decision:
+def _hold(case: Case, target: Status, word: str, changes: Changes) -> Decision:
     """A late payment waits for a person's mark: the invoice stays expired. Watched on until the payment is certain."""
     why = f"late_payment: {word}, after it expired"
-    fields: dict[str, Any] = {**changes, "anomaly": Anomaly.LATE}
+    fields: Changes = {**changes, "anomaly": Anomaly.LATE}
     if case.invoice.anomaly != Anomaly.LATE:
         fields["updated_at"] = case.now
     if target is Status.PAID:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from domain.asking import waits_for_callback
-from domain.decision import Decision, Stage, Verdict
+from domain.decision import Changes, Decision, Stage, Verdict
 from domain.evidence import (
     CancelRequested,
     Marked,
@@ -30,7 +28,7 @@ def marked(case: Case, evidence: Marked) -> Decision:
     if not may_mark(case.status, target):
         verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
         return Decision(verdict, note=f"mark: marked as {target} by {evidence.by}, and it is {case.status}")
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     if target is Status.PAID:
         told = anomaly_of(evidence.paid_amount, case.invoice.pay_amount)
         changes["anomaly"] = told if case.invoice.first_open else Anomaly.LATE

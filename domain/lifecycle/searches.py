@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from domain import schedule
 from domain.asking import twins_of
-from domain.decision import Decision, InvoiceView, Policy, Stage
+from domain.decision import Changes, Decision, InvoiceView, Policy, Stage
 from domain.evidence import Found, NotFound, SearchFailed
 from domain.exact_json import read_json, write_json
 from domain.lifecycle.callbacks import MAX_REFERENCES
@@ -38,7 +37,9 @@ def found(case: Case, evidence: Found) -> Decision:
     if case.status not in UNMADE:
         return _found_late(case, [evidence.provider_ref, *others])
     decision = created(case, evidence)
-    changes = {**decision.changes, **({"twins": write_json(others[:MAX_REFERENCES])} if others else {})}
+    changes: Changes = {**decision.changes}
+    if others:
+        changes["twins"] = write_json(others[:MAX_REFERENCES])
     soon = {Stage.CHECK: case.now} if decision.agenda.get(Stage.CHECK) is not None else {}
     return replace(decision, changes=changes, agenda={**decision.agenda, **soon})
 
@@ -57,7 +58,7 @@ def not_found(case: Case, evidence: NotFound) -> Decision:
     if case.status is not Status.IN_DOUBT:
         return _not_in_doubt(case)
     looks = (case.invoice.searches or 0) + 1
-    changes: dict[str, Any] = {"searches": looks, "search_failures": 0, "refused_since": None}
+    changes: Changes = {"searches": looks, "search_failures": 0, "refused_since": None}
     since = case.invoice.doubted_at
     if since is None or since > case.now or evidence.after_lost:  # when the last call was, nobody knows
         since = changes["doubted_at"] = case.now
@@ -73,7 +74,7 @@ def search_failed(case: Case, evidence: SearchFailed) -> Decision:
     if case.status is not Status.IN_DOUBT:
         return _not_in_doubt(case)
     failures = (case.invoice.search_failures or 0) + 1
-    changes: dict[str, Any] = {"search_failures": failures}
+    changes: Changes = {"search_failures": failures}
     wait = max(
         schedule.step(schedule.SEARCH_RETRY_SECONDS, failures), schedule.bounded_wait(evidence.retry_after_seconds)
     )
@@ -89,7 +90,7 @@ def _not_in_doubt(case: Case) -> Decision:
     return Decision("ignored", agenda={Stage.CREATE: case.now} if case.status is Status.QUEUED else {})
 
 
-def _settle(case: Case, changes: dict[str, Any], why: str) -> Decision:
+def _settle(case: Case, changes: Changes, why: str) -> Decision:
     if not _may_repeat(case):
         return Decision("noted", changes, agenda={Stage.CREATE: None}, note=f"{why}; {HELD}")
     changes["sought"] = case.invoice.doubts
