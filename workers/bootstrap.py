@@ -35,7 +35,7 @@ from workers.delivery.stream import EventStream
 from workers.delivery.webhook import WebhookSender
 from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
-from workers.engine import Pump, Work
+from workers.engine import AnyWork, Pump
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import SystemLookup
 from workers.http.open_files import webhook_connections
@@ -77,7 +77,7 @@ class Runtime:
 
     def wake(self, stage: str, lane: str) -> None:
         """A bell was heard."""
-        if self.pump is not None and self.pump.put_off((Stage(stage), lane)):
+        if self.pump is not None and self.pump.leave_pending((Stage(stage), lane)):
             self.bell.put_off(stage, lane)
             return
         self.bell.clear(stage, lane)
@@ -209,7 +209,7 @@ def start_pump() -> None:
         current.pump.start()
 
 
-async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[Work]:
+async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWork]:
     """Every stage of this process, on the pump's loop."""
     settings, store = current.settings, current.store
     client = open_async_redis(settings.redis_url)

@@ -54,7 +54,7 @@ def run_stage(
             if left[0] <= 0:
                 done.set()
 
-        return [dataclasses.replace(work, commit=commit, feeds=None)]  # its webhooks are sent by nobody here
+        return [dataclasses.replace(work, commit=commit, feeding=None)]  # its webhooks are sent by nobody here
 
     keep_what_is_loaded()  # as a worker does when it starts
     pump = Pump(open_works, store.next_due, store.release, lambda _: None)

@@ -29,9 +29,9 @@ def shorten_leases(monkeypatch, doubt_seconds=1.0):
     monkeypatch.setattr("domain.schedule.DOUBT_RETRY_SECONDS", (doubt_seconds,) * 5)
     monkeypatch.setattr("workers.stages.provider.LEASE_MARGIN_SECONDS", LEASE_SECONDS - TIMEOUT_SECONDS)
     monkeypatch.setattr("workers.stages.provider.COMMIT_MARGIN_SECONDS", 0.0)
-    monkeypatch.setattr("workers.engine.commits.KEEP_AFTER_SECONDS", 0.2)
-    monkeypatch.setattr("workers.engine.commits.KEEP_TICK_SECONDS", 0.1)
-    monkeypatch.setattr("workers.engine.commits.KEPT_LEASE_SECONDS", 1.5)
+    monkeypatch.setattr("workers.engine.keeper.KEEP_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("workers.engine.keeper.KEEP_TICK_SECONDS", 0.1)
+    monkeypatch.setattr("workers.engine.keeper.KEPT_LEASE_SECONDS", 1.5)
 
 
 class Provider:

@@ -21,8 +21,9 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until,
 )
-from workers.engine import Slots, Work
-from workers.engine.commits import Commits, StoreCalls
+from workers.engine import EngineLog, Slots, Work
+from workers.engine.commits import Commits
+from workers.engine.store_calls import StoreCalls
 from workers.stages.judging import judge
 from workers.store.database import Database
 from workers.store.deliveries import Try
@@ -38,7 +39,7 @@ async def commit_all(work, results):
     async def write(batch):
         return await calls.run(work.commit, batch)
 
-    commits = Commits(work, calls, write, lambda _: None)
+    commits = Commits(work, calls, write, lambda _: None, EngineLog())
     runner = asyncio.create_task(commits.run())
     for result in results:
         commits.add(result)

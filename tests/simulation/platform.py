@@ -19,9 +19,8 @@ import structlog
 import uuid_utils
 
 from tests.simulation.loop import Loop
-from workers.engine import Pump
+from workers.engine import engine, timers
 
-pump = sys.modules[Pump.__module__]
 publish = import_module("workers.stages.publish")
 callbacks = import_module("workers.web.callbacks")
 
@@ -38,8 +37,8 @@ def standing_on(loop: Loop, seed: int, errors: list[str]) -> Iterator[None]:
         stack.enter_context(patch.object(uuid_utils, "uuid7", lambda: SimpleNamespace(hex=f"{next(count):032x}")))
         stack.enter_context(patch.object(secrets, "token_hex", lambda size=8: f"{next(count):0{2 * size}x}"))
         # Thrice as seldom as in truth: most of a quiet second would be sweeps. A lost bell is seen better.
-        stack.enter_context(patch.object(pump, "SWEEP_SECONDS", 3.0))
-        stack.enter_context(patch.object(pump, "LOOK_AHEAD_SECONDS", 3.5))
+        stack.enter_context(patch.object(engine, "SWEEP_SECONDS", 3.0))
+        stack.enter_context(patch.object(timers, "LOOK_AHEAD_SECONDS", 3.5))
         stack.enter_context(patch.object(publish, "PUBLISH_BATCH", 2))  # so that there is more than one
         random.seed(seed)
         structlog.configure(

@@ -28,7 +28,7 @@ from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits, r
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.delivery.signature import new_secret
 from workers.delivery.webhook import WebhookSender
-from workers.engine.work import Runner
+from workers.engine.lane import LaneState
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import LookupPutOff
 from workers.stages import DeliverStage
@@ -75,7 +75,7 @@ def test_a_lane_that_was_woken_while_its_endpoint_was_disabled_asks_again_when_i
     endpoint = subscribe(database)
     breaker, box = Breaker(fakeredis.FakeAsyncRedis()), SecretBox([new_key()])
     work = DeliverStage(open_store(database), WebhookSender(AddressGuard(())), breaker, lambda: box).work()
-    lane = Runner(work, endpoint)
+    lane = LaneState(work, endpoint)
 
     def look(disabled_at):
         change(database, ENDPOINT, disabled_at=disabled_at)
@@ -84,11 +84,11 @@ def test_a_lane_that_was_woken_while_its_endpoint_was_disabled_asks_again_when_i
 
     async def enable() -> None:
         slots = look(now(database))
-        assert slots.free_for(work) <= 0
-        slots.waiting.append(lane)
+        assert lane.free(slots) <= 0
+        slots.waiting.add(lane)
         slots.offer()
         assert not slots.offered
-        assert look(None).free_for(work) > 0
+        assert lane.free(look(None)) > 0
         await asyncio.wait_for(lane.wake.wait(), 20)
 
     asyncio.run(enable())
@@ -127,19 +127,19 @@ def deliver(database, count, waited_seconds=0.0, answer_seconds=0.4, total_secon
             work = stage.work()
             work.lanes()
             assert work.perform is not None
-            assert work.admit is not None
-            assert work.passes is not None
-            assert (await work.admit(endpoint, 5))[0] == 5
+            assert work.admission is not None
+            assert work.admission.passes is not None
+            assert (await work.admission.admit(endpoint, 5))[0] == 5
             claimed = work.claim(endpoint, count)
             over_at = lease_clock() + DELIVER_LEASE_SECONDS - waited_seconds
             parcels = [one._replace(claim=one.claim._replace(over_at=over_at)) for one in claimed]
             sending = [asyncio.ensure_future(work.perform(endpoint, [parcel])) for parcel in parcels]
             await receiver.asked.wait()
-            assert (await work.admit(endpoint, 5))[0] == 0
-            assert not work.passes(endpoint)
+            assert (await work.admission.admit(endpoint, 5))[0] == 0
+            assert not work.admission.passes(endpoint)
             for tried in await asyncio.gather(*sending):
                 work.commit(tried)
-            assert (await work.admit(endpoint, 5))[0] == 5
+            assert (await work.admission.admit(endpoint, 5))[0] == 5
 
     asyncio.run(story())
     return [deliveries_of(database, invoice_id)[0] for invoice_id in ids], slow
@@ -231,20 +231,20 @@ def test_what_could_not_be_begun_is_no_try_and_comes_again_in_its_order(database
             breaker = Breaker(fakeredis.FakeAsyncRedis(server=server), BreakerLimits(least_tries=1))
             work = DeliverStage(store, sender, breaker, lambda: box).work()
             work.lanes()
-            assert work.admit is not None
             assert work.perform is not None
-            assert work.passes is not None
+            assert work.admission is not None
+            assert work.admission.passes is not None
             limits = [work.slots(endpoint).limit]
             for _ in range(2):
                 (parcel,) = work.claim(endpoint, 10)
                 assert (parcel.tries, json.loads(parcel.body)["sequence"]) == (0, "000000000001")
                 work.commit(await work.perform(endpoint, [parcel]))
-                allowed, wait_seconds = await work.admit(endpoint, 5)
-                assert (allowed, 0 < wait_seconds <= REST_SECONDS, work.passes(endpoint)) == (0, True, False)
+                allowed, wait_seconds = await work.admission.admit(endpoint, 5)
+                assert (allowed, 0 < wait_seconds <= REST_SECONDS, work.admission.passes(endpoint)) == (0, True, False)
                 limits.append(work.slots(endpoint).limit)
             await asyncio.sleep(wait_seconds)
             for _ in range(2):
-                assert (await work.admit(endpoint, 1))[0] == 1
+                assert (await work.admission.admit(endpoint, 1))[0] == 1
                 (parcel,) = work.claim(endpoint, 10)
                 work.commit(await work.perform(endpoint, [parcel]))
                 limits.append(work.slots(endpoint).limit)

@@ -103,10 +103,10 @@ def test_an_account_that_a_look_up_was_told_to_leave_alone_is_left_alone(asked_f
     async def story() -> tuple[int, float, int]:
         provider = Provider(lambda: RateLimited(reason="HTTP 429", retry_after_seconds=asked_for))
         work = check_work(provider)
-        assert work.admit is not None
-        before, _ = await work.admit("shop", 3)
+        assert work.admission is not None
+        before, _ = await work.admission.admit("shop", 3)
         await look_up(work, "1")
-        granted, wait = await work.admit("shop", 3)
+        granted, wait = await work.admission.admit("shop", 3)
         return before, wait, granted
 
     before, wait, granted = asyncio.run(story())
@@ -117,8 +117,8 @@ def test_a_payment_seen_by_a_look_up_leaves_the_account_as_it_was():
     async def story() -> tuple[list[Evidence], int]:
         work = check_work(Provider(lambda: Seen(status=Status.PAID, word="Paid")))
         found = await look_up(work, "1", None)
-        assert work.admit is not None
-        return found, (await work.admit("shop", 3))[0]
+        assert work.admission is not None
+        return found, (await work.admission.admit("shop", 3))[0]
 
     (paid, unasked), granted = asyncio.run(story())
     assert isinstance(paid, Seen)

@@ -9,7 +9,7 @@ from typing import Any
 from domain.decision import Stage
 from domain.evidence import Seen, Unreadable
 from domain.status import Status
-from workers.stages.provider import _answer
+from workers.stages.answers import answer_about
 from workers.store.agenda import Claim
 
 AT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -23,13 +23,13 @@ def seen(status):
 
 def test_the_answer_that_says_most_counts_and_the_others_payments_come_with_it():
     found = {"100": seen(Status.PENDING), "101": seen(Status.PAID), "102": Unreadable(reason="404")}
-    answer = _answer(found, CLAIM, INVOICE, ["100", "101", "102"])
+    answer = answer_about(found, CLAIM, INVOICE, ["100", "101", "102"])
     assert isinstance(answer, Seen)
     assert (answer.status, answer.reference) == (Status.PAID, "101")
     assert [(one.status, one.reference) for one in answer.others] == [(Status.PENDING, "100")]
 
 
 def test_what_is_asked_by_the_providers_own_id_names_no_reference():
-    answer = _answer({"9a1c": seen(Status.PAID)}, CLAIM, INVOICE, ["9a1c"])
+    answer = answer_about({"9a1c": seen(Status.PAID)}, CLAIM, INVOICE, ["9a1c"])
     assert isinstance(answer, Seen)
     assert (answer.reference, answer.others) == (None, ())

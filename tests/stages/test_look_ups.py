@@ -112,13 +112,12 @@ class Worker:
         self.judged = 0
 
     async def turn(self, lane: str = SHOP, room: int = 100) -> int:
-        assert self.work.admit
-        assert self.work.refund
+        assert self.work.admission is not None
         assert self.work.perform
-        allowed, _ = await self.work.admit(lane, room)
+        allowed, _ = await self.work.admission.admit(lane, room)
         items = self.work.claim(lane, allowed) if allowed else []
         if allowed > len(items):
-            await self.work.refund(lane, allowed - len(items))
+            await self.work.admission.refund(lane, allowed - len(items))
         judged = await self.work.perform(lane, items) if items else []
         self.judged += len(judged)
         return len(judged)

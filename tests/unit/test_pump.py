@@ -11,7 +11,7 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
-from workers.engine import Pump, Slots, Work, commits
+from workers.engine import Admission, EngineLog, Pace, Pump, Slots, Work, commits, store_calls
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "busy")
@@ -32,6 +32,9 @@ class Limited:
         self.first_asked.set()
         return (asked, 0.0) if self.open else (0, WAIT_SECONDS)
 
+    async def refund(self, lane, unused):
+        """Its tokens are not counted."""
+
     def claim(self, lane, limit):
         self.claimed.set()
         return []
@@ -44,8 +47,7 @@ class Limited:
             claim=self.claim,
             claim_of=lambda item: Claim(*LANE, item, "t", False, datetime.now(UTC)),
             commit=lambda _: None,
-            admit=self.admit,
-            shared_limit=self.shared_limit,
+            admission=Admission(self.admit, self.refund, is_shared=self.shared_limit),
         )
 
 
@@ -101,14 +103,14 @@ def test_the_bell_of_a_lane_at_its_rate_is_put_off_where_no_other_process_could_
     pump = Pump(open_works, lambda _: [], lambda _: None, lambda _: None, steps.append)
     pump.start()
     try:
-        assert not pump.put_off((Stage.CREATE, "nobody"))
+        assert not pump.leave_pending((Stage.CREATE, "nobody"))
         while not limited.first_asked.wait(0.01):
-            assert not pump.put_off(LANE)  # it has not asked yet
+            assert not pump.leave_pending(LANE)  # it has not asked yet
             pump.wake(LANE)
         until = time.monotonic() + PATIENCE_SECONDS
-        while shared and not pump.put_off(LANE):
+        while shared and not pump.leave_pending(LANE):
             assert time.monotonic() < until
-        assert pump.put_off(LANE) == shared
+        assert pump.leave_pending(LANE) == shared
         assert steps == []
         limited.open = True
         assert limited.claimed.wait(PATIENCE_SECONDS)
@@ -188,8 +190,7 @@ def test_what_falls_due_soon_after_a_claim_is_claimed_together():
                 claim=claim,
                 claim_of=lambda item: Claim(Stage.CLOCK, LANE[1], item, "t", False, datetime.now(UTC)),
                 commit=lambda _: None,
-                timed=True,
-                rest_seconds=0.5,
+                pace=Pace(timed=True, rest_seconds=0.5),
             )
         ]
 
@@ -214,12 +215,12 @@ def plain_commits(work, calls):
     async def write(batch):
         return await calls.run(work.commit, batch)
 
-    return commits.Commits(work, calls, write, lambda _: None)
+    return commits.Commits(work, calls, write, lambda _: None, EngineLog())
 
 
 @pytest.mark.parametrize("poison", [[], [5], [0, 7]])
 def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_alone(poison, monkeypatch):
-    monkeypatch.setattr(commits, "BACK_OFF_SECONDS", (0.0,))
+    monkeypatch.setattr(store_calls, "BACK_OFF_SECONDS", (0.0,))
     committed, tries = [], []
 
     def commit(batch):
@@ -229,7 +230,7 @@ def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_
         committed.extend(batch)
 
     async def run():
-        calls = commits.StoreCalls()
+        calls = store_calls.StoreCalls()
         work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit)
         await plain_commits(work, calls).commit_group(list(range(8)))
         calls.close()
@@ -243,7 +244,7 @@ def test_a_batch_that_always_takes_too_long_is_halved_until_what_makes_it_so_is_
 
 def test_what_a_create_brought_is_kept_however_long_the_database_takes_and_goes_behind_the_others(monkeypatch):
     """The call can't be made again: given up, its answer would be a doubt, and perhaps a second bill."""
-    monkeypatch.setattr(commits, "BACK_OFF_SECONDS", (0.0,))
+    monkeypatch.setattr(store_calls, "BACK_OFF_SECONDS", (0.0,))
     committed, tries = [], []
 
     def commit(batch):
@@ -253,7 +254,7 @@ def test_what_a_create_brought_is_kept_however_long_the_database_takes_and_goes_
         committed.extend(batch)
 
     async def run():
-        calls = commits.StoreCalls()
+        calls = store_calls.StoreCalls()
         work = Work(Stage.CREATE, list, lambda _: Slots(1), lambda *_: [], lambda item: item, commit, repeatable=False)
         queue = plain_commits(work, calls)
         runner = asyncio.create_task(queue.run())

@@ -10,19 +10,21 @@ import pytest
 
 from domain.decision import Stage
 from tests.servers import wait_until
-from workers.engine import Pump, Slots, Work, work
+from workers.engine import Pump, ReadAhead, Slots, Work
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.DELIVER, "ep")
 LIMIT = 4
 ROWS = 200
 PATIENCE_SECONDS = 20
+QUICK = ReadAhead(quick_seconds=60.0)  #: calls are quick even where the host stands still for a moment
 
 
 class Hooks:
     """Webhooks that are due, and how many are claimed and not yet ended: the most at once."""
 
-    def __init__(self):
+    def __init__(self, read_ahead=QUICK):
+        self.read_ahead = read_ahead
         self.due, self.claimed, self.sent, self.released = list(range(ROWS)), [], [], []
         self.slots, self.slow = Slots(LIMIT), set()
         self.begun = self.under_way = self.most_under_way = self.most_claimed = 0
@@ -42,7 +44,7 @@ class Hooks:
         if self.begun >= self.wait_at:
             await asyncio.to_thread(self.go_on.wait)
         else:
-            await asyncio.sleep(2 * work.QUICK_SECONDS if rows[0] in self.slow else 0.002)
+            await asyncio.sleep(2 * self.read_ahead.quick_seconds if rows[0] in self.slow else 0.002)
         self.under_way -= 1
         self.sent += rows
         return rows
@@ -56,15 +58,9 @@ class Hooks:
             claim_of=lambda row: Claim(*LANE, str(row), "t", False, datetime.now(UTC)),
             commit=lambda _: None,
             perform=self.send,
-            ahead=True,
+            read_ahead=self.read_ahead,
         )
         return [hooks]
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Calls are quick even where the host stands still for a moment."""
-    monkeypatch.setattr(work, "QUICK_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -87,7 +83,6 @@ def run():
         one.stop(2)
 
 
-@pytest.mark.usefixtures("quick")
 def test_the_next_rows_are_claimed_while_quick_calls_are_under_way_and_each_is_sent_once(run):
     hooks = Hooks()
     run(hooks)
@@ -96,9 +91,8 @@ def test_the_next_rows_are_claimed_while_quick_calls_are_under_way_and_each_is_s
     assert hooks.most_under_way <= LIMIT < hooks.most_claimed <= 3 * LIMIT
 
 
-def test_slow_calls_are_waited_for_before_more_is_claimed(run, monkeypatch):
-    monkeypatch.setattr(work, "QUICK_SECONDS", 0.0)
-    hooks = Hooks()
+def test_slow_calls_are_waited_for_before_more_is_claimed(run):
+    hooks = Hooks(ReadAhead(quick_seconds=0.0))
     run(hooks)
     wait_until(lambda: len(hooks.sent) == ROWS, "all are sent", PATIENCE_SECONDS)
     assert hooks.most_claimed <= LIMIT
@@ -106,7 +100,7 @@ def test_slow_calls_are_waited_for_before_more_is_claimed(run, monkeypatch):
 
 def test_one_slow_call_among_quick_ones_is_enough_to_claim_nothing_ahead_for_a_while(run):
     """Others may hang by now, and what is ready would wait for them while another worker could send it."""
-    hooks = Hooks()
+    hooks = Hooks(ReadAhead())
     hooks.slow.add(0)
     hooks.wait_at = 3 * ROWS  # none
     run(hooks)
@@ -117,7 +111,6 @@ def test_one_slow_call_among_quick_ones_is_enough_to_claim_nothing_ahead_for_a_w
     assert hooks.most_claimed <= LIMIT
 
 
-@pytest.mark.usefixtures("quick")
 def test_at_the_end_what_was_claimed_and_not_begun_is_given_back(run):
     hooks = Hooks()
     hooks.wait_at = 20
@@ -132,7 +125,6 @@ def test_at_the_end_what_was_claimed_and_not_begun_is_given_back(run):
     assert sorted(hooks.released + hooks.sent) == sorted(hooks.claimed)
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_is_ready_for_an_endpoint_that_is_closed_is_told_so_instead_of_being_kept(run):
     hooks = Hooks()
     hooks.wait_at = 20

@@ -15,8 +15,20 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from domain.decision import Stage
-from workers.engine import Pump, Slots, Work, commits, results
-from workers.engine.work import Runner
+from workers.engine import (
+    Batching,
+    EngineLog,
+    Keeping,
+    Pump,
+    Slots,
+    Work,
+    commits,
+    keeper,
+    results,
+    store_calls,
+    uncommitted,
+)
+from workers.engine.lane import LaneState
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "account")
@@ -145,7 +157,7 @@ def commits_of(work, calls, written):
         written.append(list(batch))
         return await calls.run(work.commit, batch)
 
-    return commits.Commits(work, calls, write, lambda _: None)
+    return commits.Commits(work, calls, write, lambda _: None, EngineLog())
 
 
 def test_the_first_result_is_committed_at_once_and_what_comes_soon_after_it_together():
@@ -153,8 +165,8 @@ def test_the_first_result_is_committed_at_once_and_what_comes_soon_after_it_toge
     first = threading.Event()
 
     async def run():
-        calls = commits.StoreCalls()
-        work = dataclasses.replace(Away().work(), commit=lambda _: first.set(), gather_seconds=0.5)
+        calls = store_calls.StoreCalls()
+        work = dataclasses.replace(Away().work(), commit=lambda _: first.set(), batching=Batching(gather_seconds=0.5))
         queue = commits_of(work, calls, written)
         runner = asyncio.create_task(queue.run())
         queue.add(0)
@@ -181,11 +193,13 @@ class Line:
         self.written: list[list[int]] = []
         self.committed: list[int] = []
         self.tries: list[list[int]] = []
-        self.calls = commits.StoreCalls()
+        self.calls = store_calls.StoreCalls()
         self.commit = commit
-        self.work = dataclasses.replace(Away().work(), commit=self._commit, gather_seconds=0.0, **work)
+        self.work = dataclasses.replace(
+            Away().work(), commit=self._commit, batching=Batching(gather_seconds=0.0), **work
+        )
         self.queue = commits_of(self.work, self.calls, self.written)
-        self.runner = Runner(self.work, LANE[1])
+        self.runner = LaneState(self.work, LANE[1])
 
     def _commit(self, batch):
         self.tries.append(list(batch))
@@ -271,7 +285,7 @@ def test_a_stage_of_which_nothing_can_be_written_claims_nothing_more_until_it_ca
         async with Line(commit) as line:
             for result in range(results.BARRED_LIMIT + 1):
                 line.queue.add(result)
-            await line.until(lambda: line.queue.hold_up(line.runner) and line.queue._aside.barred)
+            await line.until(lambda: line.queue.hold_up(line.runner) and line.queue.results.aside.barred)
             locked[0] = False
             await line.queue.join()
             await asyncio.wait_for(line.runner.wake.wait(), PATIENCE_SECONDS)
@@ -281,9 +295,9 @@ def test_a_stage_of_which_nothing_can_be_written_claims_nothing_more_until_it_ca
 
 
 def test_what_waits_for_long_is_kept_and_its_lease_goes_on_and_what_was_committed_meanwhile_is_forgotten(monkeypatch):
-    monkeypatch.setattr(commits, "KEEP_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(commits, "KEEP_TICK_SECONDS", 0.01)
-    monkeypatch.setattr(commits, "KEPT_LEASE_SECONDS", 0.06)
+    monkeypatch.setattr(keeper, "KEEP_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(keeper, "KEEP_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(keeper, "KEPT_LEASE_SECONDS", 0.06)
     locked, slow = {1}, threading.Event()
     kept: list[list[int]] = []
     forgotten: list[int] = []
@@ -297,7 +311,7 @@ def test_what_waits_for_long_is_kept_and_its_lease_goes_on_and_what_was_committe
 
     async def run():
         commit = lambda batch: [result for result in batch if result in locked]  # noqa: E731
-        async with Line(commit, keep=keep, forget=forgotten.extend, repeatable=False) as line:
+        async with Line(commit, keeping=Keeping(keep, forgotten.extend), repeatable=False) as line:
             line.queue.add(1)
             await line.until(lambda: 1 in line.committed)
             slow.set()
@@ -314,15 +328,15 @@ def test_of_what_waits_for_locks_only_so_much_stays_in_memory_and_nothing_that_o
 ):
     monkeypatch.setattr(results, "ASIDE_LIMIT", 10)
     monkeypatch.setattr(results, "ASIDE_SECONDS", (60.0,))  # what is tried again just now is not counted
-    monkeypatch.setattr(commits, "UNCOMMITTED_LIMIT", 12)
+    monkeypatch.setattr(uncommitted, "UNCOMMITTED_LIMIT", 12)
 
     async def run():
         async with Line(list, repeatable=repeatable) as line:
             for result in range(30):
                 line.queue.add(result)
-                await line.until(line.queue._queue.empty)
-            await line.until(lambda: not line.queue._main)
-            return len(line.queue._open), line.queue.hold_up(line.runner)
+                await line.until(line.queue.results.queue.empty)
+            await line.until(lambda: not line.queue.results.in_line)
+            return len(line.queue.results.all), line.queue.hold_up(line.runner)
 
     assert asyncio.run(run()) == ((10, False) if repeatable else (30, True))
 
@@ -338,11 +352,11 @@ def test_after_a_database_that_was_away_nothing_is_claimed_while_any_result_of_b
         assert go[batch[0]].wait(PATIENCE_SECONDS)
 
     async def run():
-        loop, calls = asyncio.get_running_loop(), commits.StoreCalls()
+        loop, calls = asyncio.get_running_loop(), store_calls.StoreCalls()
         time_before = loop.time
         monkeypatch.setattr(loop, "time", lambda: time_before() + away_seconds[0])
         queue = commits_of(dataclasses.replace(Away().work(), commit=commit), calls, [])
-        runner, lane = asyncio.create_task(queue.run()), Runner(Away().work(), LANE[1])
+        runner, lane = asyncio.create_task(queue.run()), LaneState(Away().work(), LANE[1])
         for result in range(2):
             queue.add(result)
         assert await asyncio.to_thread(begun[0].wait, PATIENCE_SECONDS)

@@ -11,15 +11,23 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.decision import Stage
-from workers.engine import Pump, Slots, Work
-from workers.engine.places import hold_places
-from workers.engine.work import Runner
+from workers.engine import Admission, Feeding, Pace, Pump, Slots, Work
+from workers.engine.lane import Backlog, LaneState, Phase
+from workers.engine.reservations import reserve
 from workers.store.agenda import Claim, Due
 
 ORDERS = (Stage.CREATE, "shop")
 HOOKS = (Stage.DELIVER, "ep")
 PATIENCE_SECONDS = 20
 LIMIT = 3  #: deliveries side by side
+
+
+async def admit_all(_lane, asked):
+    return asked, 0.0
+
+
+async def refund_none(_lane, _unused):
+    """Nothing is counted."""
 
 
 def claim_of(item):
@@ -98,9 +106,8 @@ class Shop:
             claim=self.claim_orders,
             claim_of=claim_of,
             commit=self.commit_orders,
-            commit_and_take=self.commit_and_take,
-            feeds=HOOKS[0],
-            flows=True,
+            feeding=Feeding(HOOKS[0], self.commit_and_take),
+            pace=Pace(flows=True),
             perform=self.make,
         )
         hooks = Work(
@@ -111,7 +118,7 @@ class Shop:
             claim_of=claim_of,
             commit=lambda _: None,
             perform=self.send,
-            passes=lambda _: self.passes,
+            admission=Admission(admit_all, refund_none, lambda _: self.passes),
         )
         return [orders, hooks]
 
@@ -130,7 +137,7 @@ def run():
         pump = Pump(shop.open_works, shop.due, shop.released.extend, lambda _: None, shop.cleared.append)
         pump.start()
         pumps.append(pump)
-        until(lambda: pump._runners)
+        until(lambda: pump._lanes)
         pump.wake(ORDERS)
         return pump
 
@@ -237,7 +244,7 @@ def test_a_commit_that_fails_gives_its_places_back(run):
 
 def test_what_was_taken_when_the_process_stops_is_given_back(run):
     shop = Shop(["1"])
-    shop.before_taking = lambda: until(lambda: pump._stopping)
+    shop.before_taking = lambda: until(lambda: pump._shared.stopping)
     pump = run(shop)
     until(lambda: shop.under_way)
     pump.stop(5)
@@ -245,40 +252,37 @@ def test_what_was_taken_when_the_process_stops_is_given_back(run):
     assert shop.sent == []
 
 
-def held(runners, wanted=10):
-    with hold_places(runners, wanted) as places:
-        return {lane: place.held for lane, place in places.items()}
+def held(lanes, wanted=10):
+    with reserve(lanes, wanted) as reserved:
+        return {lane: one.count for lane, one in reserved.items()}
 
 
-def runner(slots, lane="ep", **state):
-    work = Work(Stage.DELIVER, list, lambda _: slots, lambda *_: [], claim_of, lambda _: None)
-    found = Runner(work, lane)
-    for name, value in state.items():
-        setattr(found, name, value)
-    return found
+def lane_of(slots, lane="ep", **state):
+    work: Work[str, str] = Work(Stage.DELIVER, list, lambda _: slots, lambda *_: [], claim_of, lambda _: None)
+    return LaneState(work, lane, **state)
 
 
 def test_only_free_slots_of_lanes_that_are_not_behind_and_not_held_are_places():
     lanes = [
-        runner(Slots(5, used=2), "some"),
-        runner(Slots(50), "many"),
-        runner(Slots(5, used=5), "full"),
-        runner(Slots(0), "disabled"),
-        runner(Slots(5), "behind", behind=True),
-        runner(Slots(5), "limited", held=True),
-        runner(Slots(5), "waits", waits=True),
+        lane_of(Slots(5, used=2), "some"),
+        lane_of(Slots(50), "many"),
+        lane_of(Slots(5, used=5), "full"),
+        lane_of(Slots(0), "disabled"),
+        lane_of(Slots(5), "behind", backlog=Backlog.MORE),
+        lane_of(Slots(5), "limited", phase=Phase.THROTTLED),
+        lane_of(Slots(5), "waits", phase=Phase.FULL),
     ]
     assert held(lanes) == {"some": 2, "many": 10}
 
 
 def test_places_are_slots_in_use_until_they_are_given_back():
     slots = Slots(8, used=1)
-    waiting = runner(slots)
+    waiting = lane_of(slots)
 
     async def hold():
-        with hold_places([runner(slots)], 3):
+        with reserve([lane_of(slots)], 3):
             assert slots.used == 4
-            slots.waiting.append(waiting)
+            slots.waiting.add(waiting)
         assert slots.used == 1
         await asyncio.wait_for(waiting.wake.wait(), PATIENCE_SECONDS)
 
@@ -293,16 +297,16 @@ def test_a_lane_that_flows_is_claimed_again_without_bells_until_nothing_comes_an
     looks = shop.looks
     pump.wake(ORDERS)
     until(lambda: "hook of 2" in shop.sent)
-    until(lambda: not pump._runners[ORDERS].flowing)
+    until(lambda: pump._lanes[ORDERS].backlog is not Backlog.FLOWING)
     assert shop.looks >= looks + 2  # one that found it, one that found nothing
-    assert not pump.put_off(ORDERS)
+    assert not pump.leave_pending(ORDERS)
 
 
 def test_the_bell_of_a_lane_that_flows_is_put_off_and_cleared_at_its_end(run):
     shop = Shop([])
     shop.endless = True
     pump = run(shop)
-    until(lambda: pump.put_off(ORDERS))
+    until(lambda: pump.leave_pending(ORDERS))
     assert shop.cleared == []
     shop.endless = False
     until(lambda: shop.cleared)

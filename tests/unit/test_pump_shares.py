@@ -11,7 +11,7 @@ import pytest
 
 from domain.decision import Stage
 from tests.servers import wait_until
-from workers.engine import Pump, Slots, Work
+from workers.engine import Batching, Feeding, Pace, Pump, Slots, SlotUse, Work
 from workers.store.agenda import Claim, Due
 
 PATIENCE_SECONDS = 20
@@ -81,8 +81,8 @@ def run():
 @pytest.mark.parametrize("limit", [1, 2, 10])
 def test_orders_and_look_ups_of_an_account_take_turns_however_many_of_both_wait(run, limit):
     backlog, slots = Backlog(), Slots(limit)
-    create = backlog.work(Stage.CREATE, slots, flows=True, reserve=1)
-    check = backlog.work(Stage.CHECK, slots, group=100, reserve=1)
+    create = backlog.work(Stage.CREATE, slots, pace=Pace(flows=True), slot_use=SlotUse(spare=1))
+    check = backlog.work(Stage.CHECK, slots, batching=Batching(group=100), slot_use=SlotUse(spare=1))
     pump = run(create, check)
 
     def turns():
@@ -109,10 +109,9 @@ def test_what_is_due_at_an_endpoint_with_one_slot_is_claimed_while_commits_come_
     create = backlog.work(
         Stage.CREATE,
         Slots(1000),
-        flows=True,
-        feeds=Stage.DELIVER,
+        pace=Pace(flows=True),
         commit=lambda batch: commit_and_take(batch, {})[1],
-        commit_and_take=commit_and_take,
+        feeding=Feeding(Stage.DELIVER, commit_and_take),
     )
     pump = run(create, backlog.work(Stage.DELIVER, Slots(1), claim=claim))
     wait_until(lambda: len(committed) > TURNS, "commits come one after the other", PATIENCE_SECONDS)

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from workers.engine.commits import first_line
 from workers.engine.engine import Pump
-from workers.engine.work import Lane, Slots, Work
+from workers.engine.observer import EngineLog, Failure, Observer, Trouble, first_line
+from workers.engine.slots import Slots
+from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, Lane, Pace, ReadAhead, SlotUse, Work
 
-__all__ = ["Lane", "Pump", "Slots", "Work", "first_line"]
+__all__ = [
+    "Admission",
+    "AnyWork",
+    "Batching",
+    "EngineLog",
+    "Failure",
+    "Feeding",
+    "Keeping",
+    "Lane",
+    "Observer",
+    "Pace",
+    "Pump",
+    "ReadAhead",
+    "SlotUse",
+    "Slots",
+    "Trouble",
+    "Work",
+    "first_line",
+]

@@ -1,51 +1,52 @@
-"""Results that wait for their commit, and those that were set aside because somebody else holds what they change."""
+"""Results that wait for their commit, and those that were set aside because somebody else has their rows locked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic
 
-from workers.engine.work import Slots
+from workers.engine.slots import Slots
+from workers.engine.work import Outcome
 
 #: Between tries of what was set aside: our own transactions are over in a moment, an outsider's may take minutes.
 ASIDE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 ASIDE_LIMIT = 2000  #: results in memory; beyond, the oldest are left to their leases, or to where they are kept
-BARRED_LIMIT = 20  #: with more results that are locked out, nothing of the stage can be written, it seems
+BARRED_LIMIT = 20  #: with more results that are locked out, it seems that nothing of the stage can be written
 
 
 @dataclass(slots=True, eq=False)
-class Result:
-    """What a stage's I/O has brought. Touched on the loop only."""
+class Result(Generic[Outcome]):
+    """What a stage's I/O has brought. Used on the loop only."""
 
-    value: Any
+    value: Outcome
     added_at: float  #: by the loop's time
-    held: Slots | None = None  #: a slot that is free once it is committed, or set aside
+    held: Slots | None = None  #: a slot that is free once the result is committed, or set aside
     kept_at: float | None = None  #: its lease was renewed, and what can't be had again is kept
 
 
 @dataclass(slots=True)
-class Group:
+class Group(Generic[Outcome]):
     """Results that are tried again together."""
 
-    results: list[Result]
-    barred: bool  #: they were locked out together: a table, a key. Tried by themselves, in ever smaller groups
+    results: list[Result[Outcome]]
+    barred: bool  #: locked out together, by a table or a key: tried by themselves, in ever smaller groups
     due_at: float
     tries: int = 0
 
 
 @dataclass(slots=True)
-class Aside:
+class Aside(Generic[Outcome]):
     """What was set aside, in groups."""
 
-    groups: list[Group] = field(default_factory=list)
+    groups: list[Group[Outcome]] = field(default_factory=list)
 
-    def add(self, results: Sequence[Result], now: float, *, barred: bool, tries: int = 0) -> None:
+    def add(self, results: Sequence[Result[Outcome]], now: float, *, barred: bool, tries: int = 0) -> None:
         """Have them tried again, after a wait that grows with the tries."""
         wait = ASIDE_SECONDS[min(tries, len(ASIDE_SECONDS) - 1)]
         self.groups.append(Group(list(results), barred, now + wait, tries))
 
-    def take(self, now: float, limit: int) -> Group | None:
+    def take(self, now: float, limit: int) -> Group[Outcome] | None:
         """What is due: a barred group by itself, of the others as many as a transaction takes."""
         due = sorted((group for group in self.groups if group.due_at <= now), key=lambda group: group.due_at)
         if not due:
@@ -78,8 +79,8 @@ class Aside:
         """How many of them only this memory has."""
         return sum(result.kept_at is None for group in self.groups for result in group.results)
 
-    def drop_oldest(self, repeatable: bool) -> list[Result]:
-        """What is too much of it and can be had again: it is kept elsewhere, or its work is simply done again."""
+    def drop_oldest(self, repeatable: bool) -> list[Result[Outcome]]:
+        """Remove the oldest of what is too much, where it can be had again: it is kept, or its work is done again."""
         too_many = self.size - ASIDE_LIMIT
         if too_many <= 0:
             return []

@@ -1,167 +1,117 @@
-"""A stage of work as values, the slots its I/O takes, and the state of each of its lanes."""
+"""A stage as values: what it claims, performs and commits, and its options, grouped by purpose."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from domain.decision import Stage
+from workers.engine.slots import Slots
 from workers.store.agenda import Claim
 
 Lane = tuple[Stage, str]
-
-REFILL_SECONDS = 0.01  #: freed slots are gathered for so long before the next claim
-QUICK_SECONDS = 0.5  #: while calls are shorter, what is claimed ahead of them does not wait for long
-SLOW_SECONDS = 15.0  #: after one that was not, nothing is claimed ahead for so long: others may hang by now
-
-
-@dataclass(slots=True)
-class Slots:
-    """How much I/O may be under way, and is or is about to be; lanes of one account share it. Touched on the loop only.
-
-    A slot is in use from the claim of what it is for, or from the commit that may bring it, until its I/O has ended.
-    """
-
-    limit: int
-    used: int = 0
-    used_by: Counter[Stage] = field(default_factory=Counter)
-    waiting: list[Runner] = field(default_factory=list)  #: lanes that were woken when no slot was free, in their order
-    offered: bool = False  #: those who wait are woken in a moment
-
-    def take(self, stage: Stage, count: int) -> None:
-        """So many more are in use; negative: fewer."""
-        self.used += count
-        self.used_by[stage] += count
-
-    def free(self, stage: Stage) -> None:
-        """One less is in use, and offered."""
-        self.take(stage, -1)
-        self.offer()
-
-    def offer(self) -> None:
-        """Have the lanes that wait for a slot ask again, in their order. Freed slots of one row each are gathered for a
-        moment, so that a claim fetches several; and for all alike, or who may go at once would always be first."""
-        if self.waiting and self.used < self.limit and not self.offered:
-            self.offered = True
-            gather = any(runner.work.group == 1 for runner in self.waiting)
-            asyncio.get_running_loop().call_later(REFILL_SECONDS if gather else 0.0, self._wake_waiting)
-
-    def _wake_waiting(self) -> None:
-        self.offered = False
-        waiting, self.waiting = self.waiting, []
-        for runner in waiting:
-            runner.wake.set()
-
-    def free_for(self, work: Work) -> int:
-        """How many a stage may take: all that are free but what it leaves to those that share them; of a single shared
-        one, none while it is offered to who waits."""
-        if self.offered and work.reserve >= self.limit:
-            return 0
-        reserve = min(work.reserve, self.limit - 1)
-        return min(self.limit - self.used, self.limit - reserve - self.used_by[work.stage])
+Item = TypeVar("Item")  #: what a claim brings for each row
+Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be committed
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A stage, as values. ``claim`` and ``commit`` are synchronous store calls; ``perform`` is the I/O of one group.
+class Batching:
+    """How many rows go together."""
 
-    ``perform`` gives a result for each item and must not raise; None: the items are their own results (no I/O), and a
-    group of them is committed as it is.
+    claim: int = 100  #: rows per claim
+    group: int = 1  #: rows per ``perform``; a group takes one slot
+    #: After a commit, results are gathered for this long before the next one: a commit costs nearly the same for one
+    #: row as for twenty. After a pause the first result is committed at once.
+    gather_seconds: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When a lane is claimed again without a doorbell."""
+
+    flows: bool = False  #: rows come in a stream: after a claim that found some it claims again
+    timed: bool = False  #: each row is met at its own moment, not at the next sweep
+    rest_seconds: float = (
+        0.02  #: after a claim that found fewer rows than it asked for; it costs nearly as much as a full one
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """What a stage does with its slots."""
+
+    spare: int = 0  #: slots that it leaves to the other stages that share them
+    until_committed: bool = False  #: a slot is free only when its result is committed, not when its I/O has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A limit that a lane asks before it claims."""
+
+    admit: Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n rows now, and the seconds until more
+    refund: Callable[[str, int], Awaitable[None]]  #: gives back what was admitted and found no row
+    passes: Callable[[str], bool] | None = (
+        None  #: whether ``admit`` would let all through, as far as this process knows
+    )
+    #: All processes share the limit, so while it lets nothing through none of them needs a doorbell. A provider's 429
+    #: is learnt by each process for itself, and meant for all of them.
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping(Generic[Outcome]):
+    """What happens to results whose commit is held up."""
+
+    #: Lets their leases last this many seconds more, and keeps what can't be had again in a table where no lock is
+    #: waited for. Called again and again.
+    keep: Callable[[Sequence[Outcome], float], None]
+    forget: Callable[[Sequence[Outcome]], None] | None = None  #: they were committed while they were being kept
+
+
+@dataclass(frozen=True, slots=True)
+class Feeding(Generic[Outcome]):
+    """The stage that has work when this one commits."""
+
+    stage: Stage
+    #: Commits, with so many reserved slots in each lane of that stage. Returns the rows it leased for them, by lane,
+    #: and the results it left because somebody else has their rows locked.
+    commit: Callable[[Sequence[Outcome], Mapping[str, int]], tuple[Mapping[str, Sequence[Any]], Sequence[Outcome]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """While a lane with more due makes quick calls, its next rows are claimed before slots are free for them.
+
+    Otherwise all slots would be idle for as long as a claim takes.
     """
+
+    quick_seconds: float = 0.5  #: a call that takes longer is slow
+    slow_seconds: float = 15.0  #: after a slow call nothing is claimed ahead for this long: others may hang too
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Item, Outcome]):
+    """A stage. ``claim`` and ``commit`` are synchronous calls of the store; ``perform`` is the I/O of one group."""
 
     stage: Stage
     lanes: Callable[[], Sequence[str]]
     slots: Callable[[str], Slots]
-    claim: Callable[[str, int], Sequence[Any]]
-    claim_of: Callable[[Any], Claim]
-    commit: Callable[[Sequence[Any]], Sequence[Any] | None]  #: returns what it left: somebody else has it locked
-    perform: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]] | None = None
-    batch: int = 100  #: rows per claim
-    group: int = 1  #: rows per ``perform``; a group takes one slot
-    repeatable: bool = True  #: an item that was cut short may simply be given back; a create may not
-    reserve: int = 0  #: slots that it never uses itself: they are the other stages' that share them
-    timed: bool = False  #: its rows are met to the moment, or after the rest that was begun, not within a second
-    feeds: Stage | None = None  #: what its commits bring is this stage's work
-    #: ``commit`` with so many places in the lanes it feeds: what it leased of that work, by lane, to be begun at once,
-    #: and what it left
-    commit_and_take: (
-        Callable[[Sequence[Any], Mapping[str, int]], tuple[Mapping[str, Sequence[Any]], Sequence[Any]]] | None
-    ) = None
-    #: While a commit is held up: lets the leases of its results last so many seconds more, and keeps what can't be had
-    #: again where no lock is waited for. Called again and again.
-    keep: Callable[[Sequence[Any], float], None] | None = None
-    forget: Callable[[Sequence[Any]], None] | None = None  #: these were committed while they were being kept
-    #: While a lane with more due makes quick calls, its next claim doesn't wait for them: what it brings is ready when
-    #: slots come free, which would be idle else for as long as a claim takes.
-    ahead: bool = False
-    hold_slot: bool = False  #: a slot is free again only when its result is committed
-    admit: Callable[[str, int], Awaitable[tuple[int, float]]] | None = None  #: how many of n now; else seconds to wait
-    passes: Callable[[str], bool] | None = None  #: whether ``admit`` would let all through, as far as is known here
-    refund: Callable[[str, int], Awaitable[None]] | None = None  #: gives back what was let through and not used
-    name_of: Callable[[Any], Mapping[str, Any]] = lambda _: {}  #: what the log says of a result that is given up
-    flows: bool = False  #: where there is some, more comes in: it is claimed again without waiting for bells
-    rest_seconds: float = 0.02  #: after a claim that found less than it could have; it cost nearly what a full one does
-    #: After a commit, results are gathered for so long before the next; after an idle time the first is committed at
-    #: once. A commit costs nearly the same for one row as for twenty: under load, rows come in between.
-    gather_seconds: float = 0.02
-    #: What ``admit`` does not let through here needs no other process rung for it: all share the rate; a provider's 429
-    #: each learns by itself, and it is meant for all of them.
-    shared_limit: bool = False
+    claim: Callable[[str, int], Sequence[Item]]
+    claim_of: Callable[[Item], Claim]
+    commit: Callable[[Sequence[Outcome]], Sequence[Outcome] | None]  #: returns results whose rows somebody has locked
+    #: Gives a result for each item and must not raise. None: there is no I/O, the items are their own results, and a
+    #: group of them is committed as it is.
+    perform: Callable[[str, Sequence[Item]], Awaitable[Sequence[Outcome]]] | None = None
+    name_of: Callable[[Outcome], Mapping[str, Any]] = lambda _: {}  #: what the log says of a result that is given up
+    repeatable: bool = True  #: a row that was cut short may simply be given back; a create may not
+    batching: Batching = field(default_factory=Batching)
+    pace: Pace = field(default_factory=Pace)
+    slot_use: SlotUse = field(default_factory=SlotUse)
+    admission: Admission | None = None
+    keeping: Keeping[Outcome] | None = None
+    feeding: Feeding[Outcome] | None = None
+    read_ahead: ReadAhead | None = None
 
 
-@dataclass(slots=True)
-class Runner:
-    """One lane's state, touched on the loop only."""
-
-    work: Work
-    lane: str
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    held: bool = False  #: let through no more (``Work.admit``) until its timer has run out, however often it is woken
-    flowing: bool = False  #: the last claim found rows of a stage that ``flows``
-    put_off: bool = False  #: a bell was heard meanwhile and not cleared
-    behind: bool = False  #: the last claim left rows behind: they are older than what is new
-    waits: bool = False  #: it found no slot free: what it was woken for may be older than what is new
-    quick: bool = False  #: its calls take less than QUICK_SECONDS
-    slow_at: float = -math.inf  #: when the last one ended that took longer, by the monotonic clock
-    ready: deque[Any] = field(default_factory=deque)  #: items claimed ahead, not begun
-
-    def hold(self, seconds: float) -> None:
-        """Let nothing through for so long."""
-        self.held = True
-        asyncio.get_running_loop().call_later(seconds, self._let_go)
-
-    def _let_go(self) -> None:
-        self.held = False
-        self.wake.set()
-
-    def note(self, begun_at: float) -> None:
-        """A call has ended."""
-        now = time.monotonic()
-        if now - begun_at >= QUICK_SECONDS:
-            self.slow_at = now
-        self.quick = now - self.slow_at >= SLOW_SECONDS
-
-    def ahead(self, slots: Slots) -> int:
-        """Rows that it may claim though no slot is free: as many as slots, so that none waits for more than a round or
-        two of calls, and as soon as half of the last ones are begun, so that they are there in time."""
-        count = min(self.work.batch, slots.limit)
-        due = self.work.ahead and self.behind and self.quick
-        return count if due and len(self.ready) <= count // 2 else 0
-
-    @property
-    def goes_on(self) -> bool:
-        """It is claimed again soon, whether it is woken or not."""
-        busy = self.flowing or (self.behind and self.work.flows)
-        return busy or (self.held and self.work.shared_limit)
-
-
-def wait_in(waiting: list[Runner], runner: Runner) -> None:
-    """Have a lane woken when what it waits for is there, once however often it asks."""
-    if runner not in waiting:
-        waiting.append(runner)
+AnyWork = Work[Any, Any]

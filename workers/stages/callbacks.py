@@ -12,7 +12,7 @@ from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.masking import mask
 from domain.ports import CallbackUnreadable, Provider
-from workers.engine import Slots, Work
+from workers.engine import Batching, Keeping, Slots, SlotUse, Work
 from workers.stages.judging import tell_all
 from workers.store.agenda import Claim
 from workers.store.callbacks import Read
@@ -24,7 +24,7 @@ CALLBACK_BATCH = 100
 CALLBACK_LEASE_SECONDS = 10.0
 
 
-def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Work:
+def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Work[Claim, Claim]:
     """The stage as a value."""
     slots = {name: Slots(1) for name in accounts}
 
@@ -45,11 +45,10 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
         claim=lambda lane, limit: store.claim(Stage.CALLBACK, lane, limit, CALLBACK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         commit=lambda claims: _judge(store, claims, read),
-        keep=store.renew,
         name_of=lambda claim: {"callback": claim.subject, "account": claim.lane},
-        batch=CALLBACK_BATCH,
-        group=CALLBACK_BATCH,
-        hold_slot=True,
+        batching=Batching(claim=CALLBACK_BATCH, group=CALLBACK_BATCH),
+        slot_use=SlotUse(until_committed=True),
+        keeping=Keeping(store.renew),
     )
 
 

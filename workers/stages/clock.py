@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
-from workers.engine import Slots, Work
-from workers.stages.judging import judge, judge_and_take
+from workers.engine import Batching, Feeding, Keeping, Pace, Slots, Work
+from workers.stages.judging import Leased, judge, judge_and_take
 from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
@@ -22,13 +21,13 @@ CLOCK_REST_SECONDS = 0.1
 RAN_OUT = ClockRanOut()
 
 
-def clock(store: Store) -> Work:
+def clock(store: Store) -> Work[Claim, Claim]:
     """The stage as a value."""
     slots = Slots(CLOCK_SIDE_BY_SIDE)
 
-    def judge_and_take_places(claims: Sequence[Claim], places: Mapping[str, int]) -> tuple[Any, list[Claim]]:
-        taken, left = judge_and_take(store, _judgements(claims), places)
-        return taken, _claims(left)
+    def judge_and_lease(claims: Sequence[Claim], reserved: Mapping[str, int]) -> tuple[Leased, list[Claim]]:
+        leased, left = judge_and_take(store, _judgements(claims), reserved)
+        return leased, _claims(left)
 
     return Work(
         stage=Stage.CLOCK,
@@ -37,14 +36,11 @@ def clock(store: Store) -> Work:
         claim=lambda lane, limit: store.claim(Stage.CLOCK, lane, limit, CLOCK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         commit=lambda claims: _claims(judge(store, _judgements(claims))),
-        commit_and_take=judge_and_take_places,
-        keep=store.renew,
-        feeds=Stage.DELIVER,
         name_of=lambda claim: {"invoice_id": claim.subject},
-        batch=CLOCK_BATCH,
-        group=CLOCK_BATCH,
-        timed=True,
-        rest_seconds=CLOCK_REST_SECONDS,
+        batching=Batching(claim=CLOCK_BATCH, group=CLOCK_BATCH),
+        pace=Pace(timed=True, rest_seconds=CLOCK_REST_SECONDS),
+        keeping=Keeping(store.renew),
+        feeding=Feeding(Stage.DELIVER, judge_and_lease),
     )
 
 

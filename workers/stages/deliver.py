@@ -16,7 +16,7 @@ from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
 from workers.delivery.webhook import WebhookSender
-from workers.engine import Slots, Work, first_line
+from workers.engine import Admission, Batching, Keeping, ReadAhead, Slots, Work, first_line
 from workers.http.connections import Connections
 from workers.http.open_files import WEBHOOKS
 from workers.store.agenda import lease_clock
@@ -73,7 +73,7 @@ class DeliverStage:
         self._slots: dict[str, Slots] = {}
         self._opened: dict[tuple[str, str | None, str], _Opened] = {}  #: by the sealed; opening costs as a post does
 
-    def work(self) -> Work:
+    def work(self) -> Work[Parcel, Try]:
         """The stage as a value."""
         return Work(
             stage=Stage.DELIVER,
@@ -83,13 +83,11 @@ class DeliverStage:
             claim_of=lambda parcel: parcel.claim,
             perform=self._send,
             commit=self._store.settle_free,
-            keep=lambda tries, seconds: self._store.renew([tried.parcel.claim for tried in tries], seconds),
-            gather_seconds=SETTLE_SECONDS,
-            ahead=True,
-            admit=self._admit,
-            passes=self._passes,
-            refund=self._breaker.give_back,
             name_of=lambda tried: {"endpoint": tried.parcel.claim.lane, "event_id": tried.parcel.event_id},
+            batching=Batching(gather_seconds=SETTLE_SECONDS),
+            admission=Admission(self._admit, self._breaker.give_back, self._passes),
+            keeping=Keeping(self._renew),
+            read_ahead=ReadAhead(),
         )
 
     def _lanes(self) -> Sequence[str]:
@@ -122,6 +120,9 @@ class DeliverStage:
         if lane not in self._receivers:
             return []  # disabled or removed since: its deliveries wait
         return self._store.claim_parcels(lane, limit, DELIVER_LEASE_SECONDS)
+
+    def _renew(self, tries: Sequence[Try], seconds: float) -> None:
+        self._store.renew([tried.parcel.claim for tried in tries], seconds)
 
     async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
         wait = self._resting.get(lane, 0.0) - time.monotonic()

@@ -17,9 +17,8 @@ from workers.store.store import Store
 
 log = structlog.get_logger()
 
-
-#: What is taken of the work that a commit brings, by lane, and what it left: somebody else has it locked.
-Committed = tuple[Mapping[str, Sequence[Parcel]], Sequence[Judgement]]
+#: The webhooks that a commit leased, by endpoint.
+Leased = Mapping[str, Sequence[Parcel]]
 
 
 def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
@@ -29,9 +28,11 @@ def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
     return left
 
 
-def judge_and_take(store: Store, judgements: Sequence[Judgement], places: Mapping[str, int]) -> Committed:
-    """The same. The webhooks it brings are leased as far as their endpoints have places: these, by endpoint."""
-    outcomes, parcels, left = store.judge_and_take(judgements, Room(places, DELIVER_LEASE_SECONDS))
+def judge_and_take(
+    store: Store, judgements: Sequence[Judgement], reserved: Mapping[str, int]
+) -> tuple[Leased, Sequence[Judgement]]:
+    """The same, and the webhooks it brings are leased as far as their endpoints have reserved slots."""
+    outcomes, parcels, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
     tell_all(outcomes)
     taken: dict[str, list[Parcel]] = defaultdict(list)
     for parcel in parcels:

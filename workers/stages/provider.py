@@ -7,15 +7,14 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from domain import schedule
 from domain.account import Account
-from domain.answers import weight
 from domain.asking import asks_by
-from domain.decision import InvoiceView, Stage
+from domain.decision import Stage
 from domain.evidence import (
     ClockRanOut,
     Created,
@@ -29,8 +28,6 @@ from domain.evidence import (
     RateLimited,
     Said,
     SearchFailed,
-    Seen,
-    Unreadable,
 )
 from domain.exact_json import read_json
 from domain.lifecycle import is_to_be_sought
@@ -40,8 +37,9 @@ from domain.provider_clock import settle_times
 from domain.status import Status
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
-from workers.engine import Slots, Work, first_line
+from workers.engine import Admission, Batching, Feeding, Keeping, Pace, Slots, SlotUse, Work, first_line
 from workers.providers.call import counting_calls
+from workers.stages.answers import answer_about
 from workers.stages.judging import judge, judge_and_take
 from workers.stages.look_ups import Turn, Turns
 from workers.stages.search import as_search, search
@@ -62,7 +60,8 @@ TURNED_AWAY = 3  #: orders turned away in a row before that is the account's tro
 RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
 
 Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
-Perform = Callable[[str, Sequence[Any]], Awaitable[Sequence[Judgement]]]
+ToCreate = tuple[Claim, Any, Kept | None]  #: with its invoice, and the answer that was kept of a call before
+Row = TypeVar("Row", bound=tuple[Claim, Any, Any])
 
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
@@ -96,47 +95,55 @@ class ProviderStages:
         self._clocks_off: set[str] = set()  #: accounts whose provider's last ``date`` was off
         self._paused: dict[str, float] = {}  #: rate-limited by the provider until
 
-    def works(self) -> list[Work]:
+    def works(self) -> list[Work[Any, Judgement]]:
         """The two stages as values."""
         askable = [name for name, account in self._accounts.items() if self._providers[account.provider].can_be_asked]
         create = self._work(
             Stage.CREATE,
             list(self._accounts),
+            lambda lane, limit: self._store.claim_creates(lane, limit, self._lease(lane, 1)),
             self._create,
-            claim=lambda lane, limit: self._store.claim_creates(lane, limit, self._lease(lane, 1)),
-            admit=lambda lane, asked: self._admit(lane, asked, self._rate.take),
+            take=self._rate.take,
             refund=self._rate.give_back,
-            repeatable=False,
-            flows=True,
-            rest_seconds=0.01,  # an order waits for this longer than for any other step
         )
         check = self._work(
             Stage.CHECK,
             self._turns.lanes(askable),
+            lambda lane, limit: self._turns.claim(lane, limit, self._lease(account_of(lane), LOOK_UP_PATIENCE)),
             self._look_up,
-            claim=lambda lane, limit: self._turns.claim(lane, limit, self._lease(account_of(lane), LOOK_UP_PATIENCE)),
-            admit=lambda lane, asked: self._admit(lane, asked, self._turns.admit),
+            take=self._turns.admit,
             refund=self._turns.refund,
-            group=100,
         )
-        return [create, check]
+        hasty = Pace(flows=True, rest_seconds=0.01)  # an order waits for this longer than for any other step
+        return [
+            dataclasses.replace(create, repeatable=False, pace=hasty),
+            dataclasses.replace(check, batching=Batching(group=100)),
+        ]
 
-    def _work(self, stage: Stage, lanes: Sequence[str], perform: Perform, **options: Any) -> Work:
+    def _work(
+        self,
+        stage: Stage,
+        lanes: Sequence[str],
+        claim: Callable[[str, int], Sequence[Row]],
+        perform: Callable[[str, Sequence[Row]], Awaitable[Sequence[Judgement]]],
+        *,
+        take: Take,
+        refund: Callable[[str, int], Awaitable[None]],
+    ) -> Work[Row, Judgement]:
         return Work(
             stage=stage,
             lanes=lambda: lanes,
             slots=lambda lane: self._slots[account_of(lane)],
-            claim_of=lambda item: item[0],
-            perform=perform,
+            claim=claim,
+            claim_of=lambda row: row[0],
             commit=lambda judgements: judge(self._store, judgements),
-            commit_and_take=lambda judgements, places: judge_and_take(self._store, judgements, places),
-            keep=self._store.keep,
-            forget=self._store.forget,
-            feeds=Stage.DELIVER,
-            shared_limit=True,
+            perform=perform,
             name_of=_name,
-            reserve=1,  # a backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting
-            **options,
+            # A backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting.
+            slot_use=SlotUse(spare=1),
+            admission=Admission(lambda lane, asked: self._admit(lane, asked, take), refund, is_shared=True),
+            keeping=Keeping(self._store.keep, self._store.forget),
+            feeding=Feeding(Stage.DELIVER, lambda results, reserved: judge_and_take(self._store, results, reserved)),
         )
 
     def _lease(self, lane: str, calls: int) -> float:
@@ -150,7 +157,7 @@ class ProviderStages:
         granted, wait = await take(lane, asked)
         return granted, max(wait, RATE_WAIT_SECONDS)
 
-    async def _create(self, lane: str, items: Sequence[tuple[Claim, Any, Kept | None]]) -> Sequence[Judgement]:
+    async def _create(self, lane: str, items: Sequence[ToCreate]) -> Sequence[Judgement]:
         (claim, invoice, kept), account = items[0], self._accounts[lane]
         structlog.contextvars.bind_contextvars(  # never unbound: this task is the item's own, and so is its context
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
@@ -241,7 +248,7 @@ class ProviderStages:
             event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")
             log.warning(event, account=account, reason=evidence.reason)
 
-    async def _look_up(self, lane: str, items: Sequence[tuple[Claim, Any] | Turn]) -> Sequence[Judgement]:
+    async def _look_up(self, lane: str, items: Sequence[Turn]) -> Sequence[Judgement]:
         account, turns = self._accounts[account_of(lane)], [Turn(*item) for item in items]
         asks = self._asks_by(account.name)
         refs = {turn.claim.subject: asks(turn.invoice) if turn.invoice is not None else () for turn in turns}
@@ -258,7 +265,7 @@ class ProviderStages:
         await self._put_back([turn.claim for turn in left])
         unasked = {turn.claim.subject for turn in left}
         return [
-            Judgement(claim.subject, _answer(found, claim, invoice, refs[claim.subject]), claim)
+            Judgement(claim.subject, answer_about(found, claim, invoice, refs[claim.subject]), claim)
             for claim, invoice, _ in turns
             if claim.subject not in unasked
         ]
@@ -304,31 +311,6 @@ def _name(judgement: Judgement) -> Mapping[str, Any]:
     evidence = judgement.evidence
     ref = getattr(evidence, "provider_ref", None)
     return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}
-
-
-def _answer(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
-    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look.
-
-    Of several references, twins that our own repeated create made, the one that is paid counts. Whether it is about
-    this invoice at all shows in the judging transaction: the other answers go along.
-    """
-    if invoice is None or not refs:
-        return ClockRanOut()
-    answers = [_named(found[ref], ref, invoice) for ref in refs if ref in found]
-    answer = max(answers, key=weight, default=None)
-    if answer is None:
-        return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
-    if isinstance(answer, Seen):
-        others = tuple(one for one in answers if one is not answer and isinstance(one, Seen))
-        answer = dataclasses.replace(answer, others=others)
-    return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
-
-
-def _named(answer: Evidence, ref: str, invoice: InvoiceView) -> Evidence:
-    """The answer with what it was asked by, where that is not the invoice's own id: payments are told apart by it."""
-    if not isinstance(answer, Seen) or ref == invoice.provider_ref:
-        return answer
-    return dataclasses.replace(answer, reference=ref)
 
 
 def _request(invoice: Any) -> CreateRequest:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
 from domain.decision import Stage
 from workers.delivery.stream import EventStream, StaleFence
-from workers.engine import Slots, Work, first_line
+from workers.engine import Batching, Pace, Slots, SlotUse, Work, first_line
 from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.database import UNAVAILABLE
 from workers.store.outbox import Unpublished
@@ -28,11 +27,11 @@ PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the 
 LIFTS = 3  #: of the fence in a row; who writes there again and again is not ours to fight
 
 
-def publish(store: Store, stream: EventStream) -> Work:
+def publish(store: Store, stream: EventStream) -> Work[Claim, tuple[Claim, float]]:
     """The stage as a value."""
     slots = Slots(1)
 
-    async def tell(lane: str, claims: Sequence[Claim]) -> Sequence[Any]:
+    async def tell(lane: str, claims: Sequence[Claim]) -> Sequence[tuple[Claim, float]]:
         claim = claims[0]
         wait_seconds = 0.0
         try:
@@ -52,9 +51,9 @@ def publish(store: Store, stream: EventStream) -> Work:
         claim_of=lambda claim: claim,
         perform=tell,
         commit=lambda results: _finish(store, results),
-        batch=1,
-        rest_seconds=GATHER_SECONDS,
-        hold_slot=True,  # a bell that rings before the row is free again must find it free
+        batching=Batching(claim=1),
+        pace=Pace(rest_seconds=GATHER_SECONDS),
+        slot_use=SlotUse(until_committed=True),  # a doorbell that rings before the row is free again must find it free
     )
 
 

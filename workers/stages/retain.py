@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from domain.decision import Stage
-from workers.engine import Slots, Work
+from workers.engine import Batching, Slots, Work
 from workers.store.agenda import RETAIN_LANE, Claim
 from workers.store.store import Store
 
@@ -19,7 +19,7 @@ RETAIN_SECONDS = 600.0  #: between looks for what has become old
 RETAIN_PAUSE_SECONDS = 0.5  #: between batches: everybody else's transactions come first
 
 
-def retain(store: Store, days: int) -> list[Work]:
+def retain(store: Store, days: int) -> list[Work[Claim, Claim]]:
     """RETAIN: what is finished and older than ``days`` goes, in small batches; 0 keeps everything."""
     slots = Slots(1)
 
@@ -40,6 +40,6 @@ def retain(store: Store, days: int) -> list[Work]:
         claim=lambda lane, limit: store.claim(Stage.RETAIN, lane, limit, RETAIN_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         commit=remove,
-        batch=1,
+        batching=Batching(claim=1),
     )
     return [work] if days else []

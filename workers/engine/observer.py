@@ -1,0 +1,139 @@
+"""What happens in the engine, told step by step. Logging is one listener; metrics may be another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from domain.decision import Stage
+
+log = structlog.get_logger()
+
+
+class Trouble(StrEnum):
+    """What can go wrong, by its name in the log."""
+
+    STORE_AWAY = "store.unavailable"
+    LANE_FAILED = "pump.lane_failed"
+    WORK_FAILED = "pump.work_failed"
+    COMMIT_FAILED = "pump.commit_failed"
+    COMMIT_TOO_SLOW = "pump.commit_too_slow"
+    RESULTS_WAIT = "pump.results_wait"  #: for a row that somebody else has locked
+    GIVEN_UP = "pump.result_given_up"
+    LEFT_TO_ITS_LEASE = "pump.result_left_to_its_lease"  #: given up here, but kept in the database
+    NOT_KEPT = "pump.results_not_kept"
+    KEEPING_FAILED = "pump.keeping_failed"
+    CUT_SHORT = "pump.cut_short"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that went wrong."""
+
+    trouble: Trouble
+    stage: Stage | None = None
+    error: BaseException | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)  #: for the log: how many rows, which one
+
+
+class Observer:
+    """Hears of each step, on the event loop: must return at once. Override what is of interest."""
+
+    def started(self, stages: Sequence[Stage]) -> None:
+        """The engine claims from now on."""
+
+    def stopped(self) -> None:
+        """Nothing is under way any more."""
+
+    def claimed(self, stage: Stage, lane: str, asked: int, rows: int) -> None:
+        """A claim of up to ``asked`` rows found ``rows``."""
+
+    def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
+        """The lane's limit lets nothing more through; it is asked again after so long."""
+
+    def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
+        """The I/O of a group of rows has ended, well or not."""
+
+    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
+        """A transaction wrote ``results``; another ``left`` wait for rows that are locked."""
+
+    def failed(self, failure: Failure) -> None:
+        """Something went wrong. The engine goes on."""
+
+
+#: Bugs, logged with their traceback.
+_BUGS = {Trouble.LANE_FAILED, Trouble.WORK_FAILED, Trouble.COMMIT_FAILED, Trouble.KEEPING_FAILED}
+_LEVELS = dict.fromkeys((*_BUGS, Trouble.GIVEN_UP, Trouble.LEFT_TO_ITS_LEASE), "error") | {Trouble.NOT_KEPT: "info"}
+
+
+class EngineLog(Observer):
+    """Logs the start, the end and what goes wrong. The steps themselves are the stages' to log."""
+
+    def started(self, stages: Sequence[Stage]) -> None:
+        """Who waits for a worker to be ready waits for this line."""
+        log.info("pump.started", stages=[stage.value for stage in stages])
+
+    def stopped(self) -> None:
+        """The last line of a worker's engine."""
+        log.info("pump.stopped")
+
+    def failed(self, failure: Failure) -> None:
+        """A warning, unless it is a bug or loses a result."""
+        fields = dict(failure.fields)
+        if failure.stage is not None:
+            fields["stage"] = failure.stage.value
+        if failure.trouble in _BUGS:
+            fields["exc_info"] = failure.error
+        elif failure.error is not None:
+            fields["error"] = first_line(failure.error)
+        getattr(log, _LEVELS.get(failure.trouble, "warning"))(failure.trouble.value, **fields)
+
+
+class Observers(Observer):
+    """Tells several listeners. A listener that fails is logged and holds up nothing."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def started(self, stages: Sequence[Stage]) -> None:
+        """See ``Observer``, as for all others."""
+        self._tell("started", stages)
+
+    def stopped(self) -> None:
+        """Once."""
+        self._tell("stopped")
+
+    def claimed(self, stage: Stage, lane: str, asked: int, rows: int) -> None:
+        """For each claim."""
+        self._tell("claimed", stage, lane, asked, rows)
+
+    def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
+        """For each wait."""
+        self._tell("throttled", stage, lane, seconds)
+
+    def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
+        """For each group."""
+        self._tell("performed", stage, lane, rows, seconds)
+
+    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
+        """For each transaction."""
+        self._tell("committed", stage, results, left, seconds)
+
+    def failed(self, failure: Failure) -> None:
+        """For each failure."""
+        self._tell("failed", failure)
+
+    def _tell(self, step: str, *what: object) -> None:
+        for observer in self._observers:
+            try:
+                getattr(observer, step)(*what)
+            except Exception:
+                log.exception("pump.observer_failed", step=step)
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one bounded line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

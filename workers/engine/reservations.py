@@ -1,0 +1,47 @@
+"""Reservations: slots that are held while a commit of another stage may bring work for them.
+
+A change makes webhooks due, mostly at once. The process that commits the change leases them in the same transaction, as
+far as it has slots free, and starts them right after it: no doorbell, no claim. If it dies in between, the leases run
+out, as after a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from workers.engine.lane import AnyLane
+from workers.engine.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Some slots of one lane. Used on the loop only."""
+
+    lane: AnyLane
+    slots: Slots
+    count: int
+
+
+@contextmanager
+def reserve(lanes: Iterable[AnyLane], wanted: int) -> Iterator[Mapping[str, Reservation]]:
+    """Hold up to ``wanted`` slots of each lane that may start new rows.
+
+    No more than half of its free slots (of one, that one): the commit may take long, and bring nothing.
+    """
+    reserved: dict[str, Reservation] = {}
+    with ExitStack() as held:
+        for lane in lanes:
+            slots = lane.work.slots(lane.name)
+            count = min(wanted, (lane.free(slots) + 1) // 2)
+            if count > 0 and lane.takes_new_rows and _passes(lane):
+                held.enter_context(slots.hold(lane.work.stage, count))
+                reserved[lane.name] = Reservation(lane, slots, count)
+        yield reserved
+
+
+def _passes(lane: AnyLane) -> bool:
+    """As far as is known here, its limit would let all through."""
+    admission = lane.work.admission
+    return admission is None or admission.passes is None or admission.passes(lane.name)

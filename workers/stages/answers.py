@@ -1,0 +1,37 @@
+"""What a look-up's answers say of one invoice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.answers import weight
+from domain.decision import InvoiceView
+from domain.evidence import ClockRanOut, Evidence, Seen, Unreadable
+from workers.store.agenda import Claim
+
+
+def answer_about(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
+    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look.
+
+    Of several references, twins that our own repeated create made, the one that is paid counts. Whether it is about
+    this invoice at all shows in the judging transaction: the other answers go along.
+    """
+    if invoice is None or not refs:
+        return ClockRanOut()
+    answers = [_named(found[ref], ref, invoice) for ref in refs if ref in found]
+    answer = max(answers, key=weight, default=None)
+    if answer is None:
+        return Unreadable(reason="no answer to the look-up within its time", asked_at=claim.claimed_at)
+    if isinstance(answer, Seen):
+        others = tuple(one for one in answers if one is not answer and isinstance(one, Seen))
+        answer = dataclasses.replace(answer, others=others)
+    return answer if answer.asked_at is None else dataclasses.replace(answer, asked_at=claim.claimed_at)
+
+
+def _named(answer: Evidence, ref: str, invoice: InvoiceView) -> Evidence:
+    """The answer with what it was asked by, where that is not the invoice's own id: payments are told apart by it."""
+    if not isinstance(answer, Seen) or ref == invoice.provider_ref:
+        return answer
+    return dataclasses.replace(answer, reference=ref)
