@@ -36,6 +36,7 @@ class Added:
     outcome: Literal["accepted", "repeated", "refused"]
     invoice_id: str | None = None  #: for a refused one: the invoice that is in its way
     reason: str | None = None
+    conflict: Literal["key", "order"] | None = None  #: refused for what it has in common with that invoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +194,14 @@ def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, s
         return Added(order.order_id, "repeated", before.id)
     if before is not None:
         reason = f"idempotency_key: {order.idempotency_key!r} was used by invoice {before.id} with other content"
-        return Added(order.order_id, "refused", before.id, reason)
+        return Added(order.order_id, "refused", before.id, reason, "key")
     other = connection.execute(
         select(INVOICE.c.id).where(
             INVOICE.c.account == order.account, INVOICE.c.order_id == order.order_id, INVOICE.c.first_open == 1
         )
     ).scalar_one_or_none()
     place = f"invoice {other} of this order is still open" if other else "another invoice of this order was open"
-    return Added(order.order_id, "refused", other, f"order_id: {place}")
+    return Added(order.order_id, "refused", other, f"order_id: {place}", "order")
 
 
 def take_in(

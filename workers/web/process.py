@@ -47,6 +47,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     )
     health = Health(threads, lambda: require_schema(store.database), redis.ping)
     routes: list[BaseRoute] = []
+    on_stop: list[Callable[[], None]] = []
     if "callbacks" in settings.web_serve:
         from workers.app import app  # not at the top: importing it reads the settings
 
@@ -62,5 +63,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         sampling.start()
         on_end += [forged.write_waiting, forged.wake, shelf.wake, stopping.set]
     if "api" in settings.web_serve:
-        routes += build_api(store, Desk(store, settings.accounts, runtime.providers), threads)
-    serve(build_application(surroundings, health, metrics, routes, end), bound, tell)
+        served = build_api(store, Desk(store, settings.accounts, runtime.providers), threads)
+        routes += served.routes
+        on_stop.append(served.on_stop)
+    application = build_application(surroundings, health, metrics, routes, end)
+    serve(application, bound, tell, on_stop)

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -104,8 +104,16 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(application: ASGIApp, bound: socket.socket, tell: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; ``tell`` gets the address once requests are taken. From the main thread."""
+def serve(
+    application: ASGIApp,
+    bound: socket.socket,
+    tell: Callable[[str], None],
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; ``tell`` gets the address once requests are taken. From the main thread.
+
+    ``on_stop`` is called on the loop when the stop begins: for requests that would wait for longer than it may take.
+    """
     config = Config(
         application,
         http=PatientProtocol,
@@ -125,17 +133,20 @@ def serve(application: ASGIApp, bound: socket.socket, tell: Callable[[str], None
     former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_Server(config, tell, url_of(bound)).serve(sockets=[bound]))
+            runner.run(_Server(config, tell, url_of(bound), on_stop).serve(sockets=[bound]))
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens when it does."""
+    """Says where it listens when it does, and that it is going to stop before it waits for the requests under way."""
 
-    def __init__(self, config: Config, tell: Callable[[str], None], url: str) -> None:
+    def __init__(
+        self, config: Config, tell: Callable[[str], None], url: str, on_stop: Sequence[Callable[[], None]]
+    ) -> None:
         super().__init__(config)
+        self._on_stop = on_stop
         self._tell = tell
         self._url = url
 
@@ -144,3 +155,9 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         log.info("web.listening", url=self._url)
         self._tell(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        for stop in self._on_stop:
+            stop()
+        await super().shutdown(sockets)

@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 
+from workers.store.bulk import execute_keyed, keyed
+from workers.store.database import Database
+from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
 from workers.store.rows import StoredRow
 from workers.store.tables import INVOICE
 
 
-def invoices_by_id(connection: Connection, ids: Collection[str]) -> dict[str, StoredRow]:
+def invoices_by_id(database: Database, ids: Collection[str]) -> dict[str, StoredRow]:
     """The invoices with these ids; unknown ones are left out."""
-    rows = connection.execute(select(INVOICE).where(INVOICE.c.id.in_(sorted(set(ids))))).all()
-    return {row.id: row for row in rows}
+    with database.glancing() as connection:
+        rows = execute_keyed(connection, _by_id, ("id",), [(one,) for one in sorted(set(ids))])
+        return {row.id: row for row in rows.all()}
+
+
+def sequences_of(database: Database, ids: Collection[str]) -> dict[str, int]:
+    """How far each of these invoices is; unknown ones are left out."""
+    with database.glancing() as connection:
+        rows = execute_keyed(connection, _sequences, ("id",), [(one,) for one in sorted(set(ids))])
+        return {row.id: row.sequence for row in rows.all()}
+
+
+def page_of_invoices(
+    connection: Connection,
+    *,
+    accounts: Collection[str] | None = None,
+    order_id: str | None = None,
+    status: str | None = None,
+    since: datetime | None = None,
+    before: str | None = None,
+    limit: int,
+) -> Sequence[StoredRow]:
+    """Invoices, newest first, from the one before the id ``before`` on; ``accounts`` None: of all."""
+    query = select(INVOICE).order_by(INVOICE.c.id.desc()).limit(limit)
+    if accounts is not None:
+        query = query.where(INVOICE.c.account.in_(sorted(accounts)))
+    for column, wanted in ((INVOICE.c.order_id, order_id), (INVOICE.c.status, status)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if since is not None:
+        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
+    if before is not None:
+        query = query.where(INVOICE.c.id < before)
+    return connection.execute(query).all()
+
+
+@functools.cache
+def _by_id(dialect: str) -> Any:
+    return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
+
+
+@functools.cache
+def _sequences(dialect: str) -> Any:
+    return select(INVOICE.c.id, INVOICE.c.sequence).where(keyed(dialect, INVOICE.c.id))

@@ -1,6 +1,11 @@
-"""``GET /v1/invoices/{id}``: one invoice as it is now."""
+"""``GET /v1/invoices`` and ``/v1/invoices/{id}``: pages of them, and one as it is now or as soon as it changes."""
 
 from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,33 +13,101 @@ from starlette.routing import Route
 
 from domain.event import invoice_fields
 from domain.permissions import Action
-from workers.store.reads.invoices import invoices_by_id
-from workers.store.rows import StoredRow
+from domain.status import Status
+from workers.store.reads.invoices import page_of_invoices
 from workers.web.api.access import Caller
-from workers.web.api.api import Api, answer, read_query
+from workers.web.api.api import Api, answer, read_query, whole
+from workers.web.api.headers import MAX_WAIT_SECONDS, entity_tag, matches
+from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.problems import Problem
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+MAX_SEQUENCE = 10**15
+FILTERS = ("account", "order_id", "status", "since", "limit", "cursor")
+_ID = re.compile(r"inv_[0-9a-f]{32}")
 
 
 class Invoices:
     """Reads invoices."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, reads: InvoiceReads) -> None:
         self._api = api
+        self._reads = reads
 
     def routes(self) -> list[Route]:
         """What the application serves of it."""
-        return [Route("/v1/invoices/{id}", self.show, methods=["GET"])]
+        return [
+            Route("/v1/invoices", self.list, methods=["GET"]),
+            Route("/v1/invoices/{id}", self.show, methods=["GET"]),
+        ]
 
     async def show(self, request: Request) -> Response:
-        """One invoice."""
+        """One invoice; with ``wait`` as soon as its sequence is higher than ``after``."""
         caller = await self._api.access.require(request, Action.READ)
-        read_query(request, ())
-        row = await self.find(caller, request.path_params["id"])
-        return answer(invoice_fields(row), headers={"etag": f'"{row.sequence}"'})
+        query = read_query(request, ("wait", "after"))
+        row = await self._reads.find(caller, request.path_params["id"])
+        if "wait" in query:
+            seconds = whole("wait", query["wait"], 0, MAX_WAIT_SECONDS)
+            after = whole("after", query["after"], 0, MAX_SEQUENCE) if "after" in query else row.sequence
+            row = await self._reads.wait(row, after, seconds)
+        tag = {"etag": entity_tag(row.sequence)}
+        if matches(request.headers.get("if-none-match", ""), row.sequence):
+            return Response(status_code=304, headers=tag)
+        return answer(invoice_fields(row), headers=tag)
 
-    async def find(self, caller: Caller, invoice_id: str) -> StoredRow:
-        """An invoice that the caller sees. Raises Problem 404: nobody learns of others'."""
-        rows: dict[str, StoredRow] = await self._api.ask(self._api.store.database.read, invoices_by_id, [invoice_id])
-        if invoice_id not in rows or not caller.sees(rows[invoice_id].account):
-            raise Problem(404, "there is no such invoice")
-        return rows[invoice_id]
+    async def list(self, request: Request) -> Response:
+        """Invoices, newest first, a page at a time."""
+        caller = await self._api.access.require(request, Action.READ)
+        query = read_query(request, FILTERS)
+        limit = whole("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
+        find = partial(
+            page_of_invoices,
+            accounts=_accounts(caller, query),
+            order_id=query.get("order_id"),
+            status=_status(query),
+            since=read_time("since", query["since"]) if "since" in query else None,
+            before=_cursor(query),
+            limit=limit + 1,
+        )
+        rows = await self._api.ask(self._api.store.database.read, find)
+        page, following = rows[:limit], None
+        headers = {}
+        if len(rows) > limit:
+            following = page[-1].id
+            headers["link"] = f'</v1/invoices?{urlencode(query | {"cursor": following})}>; rel="next"'
+        return answer({"invoices": [invoice_fields(row) for row in page], "next": following}, headers=headers)
+
+
+def _accounts(caller: Caller, query: dict[str, str]) -> frozenset[str] | None:
+    if "account" not in query:
+        return caller.accounts
+    caller.require_account(query["account"])
+    return frozenset({query["account"]})
+
+
+def _status(query: dict[str, str]) -> str | None:
+    status = query.get("status")
+    if status is not None and status not in set(Status):
+        raise Problem(400, f"status: must be one of {', '.join(Status)}")
+    return status
+
+
+def _cursor(query: dict[str, str]) -> str | None:
+    cursor = query.get("cursor")
+    if cursor is not None and not _ID.fullmatch(cursor):
+        raise Problem(400, "cursor: must be the one that came with the page before")
+    return cursor
+
+
+def read_time(name: str, text: str) -> datetime:
+    """An RFC 3339 time of the query's; a plus that was not escaped came as a space. Raises Problem 400."""
+    try:
+        time = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else "")
+    except ValueError:
+        raise Problem(400, f"{name}: must be an RFC 3339 time such as 2026-11-21T20:19:00Z") from None
+    if time.tzinfo is None:
+        raise Problem(400, f"{name}: must have a time zone, such as the Z of 2026-11-21T20:19:00Z")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise Problem(400, f"{name}: is outside the years 1 to 9999 in UTC") from None

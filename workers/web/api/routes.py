@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.routing import BaseRoute
@@ -11,13 +13,25 @@ from workers.store.store import Store
 from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
 from workers.web.api.api import Api
+from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
+from workers.web.api.orders import Orders
 from workers.web.threads import StoreThreads
 
 
-def build_api(store: Store, desk: Desk, threads: StoreThreads) -> list[BaseRoute]:
-    """The routes."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The routes, and what ends requests that wait for something when the process is told to stop."""
+
+    routes: Sequence[BaseRoute]
+    on_stop: Callable[[], None]
+
+
+def build_api(store: Store, desk: Desk, threads: StoreThreads) -> Served:
+    """All of it."""
     database = store.database
     access = Access(threads, partial(find_tokens, database), partial(note_use, database))
     api = Api(store, threads, access)
-    return [*Invoices(api).routes()]
+    reads = InvoiceReads(api)
+    parts = (Orders(api, desk, reads), Invoices(api, reads))
+    return Served([route for part in parts for route in part.routes()], reads.waiting.end)

@@ -1,0 +1,60 @@
+"""Orders whose sender waits for the answer: checked and stored as those that come by message. One that can't be taken
+is only answered: it is not listed, and no event tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from domain.order import Order
+from workers.intake.orders import EVENTS, Desk
+from workers.store.database import UNAVAILABLE, may_be_its_own
+from workers.store.intake import Added
+from workers.store.rows import StoredRow
+
+log = structlog.get_logger()
+
+#: The invoices with these ids.
+Find = Callable[[Sequence[str]], Mapping[str, StoredRow]]
+
+
+class Stored(NamedTuple):
+    """What became of an order, and its invoice as it is after that; None for one that was refused."""
+
+    added: Added
+    invoice: StoredRow | None
+
+
+def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) -> list[Stored | Exception]:
+    """Store checked orders in one transaction. Raises ``UNAVAILABLE``: then none of them is stored, or may be.
+
+    What one alone is the reason of is that one's result. When this returns, nothing loses them.
+    """
+    added = _add(desk, orders)
+    kept = [one for one in added if isinstance(one, Added) and one.outcome != "refused"]
+    for one in kept:
+        log.info(EVENTS[one.outcome], order_id=one.order_id, invoice_id=one.invoice_id, way="http")
+    invoices = find([one.invoice_id for one in kept if one.invoice_id]) if kept else {}
+    return [one if isinstance(one, Exception) else Stored(one, invoices.get(one.invoice_id or "")) for one in added]
+
+
+def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Exception]:
+    try:
+        return list(desk.store.add_orders(orders))
+    except UNAVAILABLE as error:
+        if len(orders) == 1 or not may_be_its_own(error):
+            raise
+    except Exception:
+        log.exception("intake.bug", orders=len(orders), traceback=True)
+        if len(orders) == 1:
+            raise
+    return [_add_alone(desk, one) for one in orders]
+
+
+def _add_alone(desk: Desk, order: tuple[Order, str]) -> Added | Exception:
+    try:
+        return desk.store.add_orders([order])[0]
+    except Exception as error:  # noqa: BLE001 - handed to whoever sent this one
+        return error

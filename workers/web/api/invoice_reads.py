@@ -1,0 +1,52 @@
+"""Invoices for requests: those that ask at once share a statement, those that wait share a look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from workers.store.database import UNAVAILABLE
+from workers.store.reads.invoices import invoices_by_id, sequences_of
+from workers.store.rows import StoredRow
+from workers.web.api.access import Caller
+from workers.web.api.api import STORE_SECONDS, Api, away
+from workers.web.api.waiting import Waiting
+from workers.web.gathering import Gathering
+from workers.web.problems import Problem
+from workers.web.threads import Overloaded
+
+MOST_TOGETHER, MOST_WAITING = 500, 5000
+
+
+class InvoiceReads:
+    """Finds invoices by their ids. Used on one event loop."""
+
+    def __init__(self, api: Api) -> None:
+        self._read = partial(invoices_by_id, api.store.database)
+        self._reading: Gathering[str, StoredRow | None] = Gathering(
+            api.threads, self._read_all, most=MOST_TOGETHER, most_waiting=MOST_WAITING, seconds=STORE_SECONDS
+        )
+        self.waiting = Waiting(api.threads, partial(sequences_of, api.store.database))
+
+    async def find(self, caller: Caller, invoice_id: str) -> StoredRow:
+        """An invoice that the caller sees. Raises Problem: 404 (nobody learns of others' invoices), 503."""
+        row = await self._find(invoice_id)
+        if row is None or not caller.sees(row.account):
+            raise Problem(404, "there is no such invoice")
+        return row
+
+    async def wait(self, row: StoredRow, after: int, seconds: float) -> StoredRow:
+        """The invoice as soon as its sequence is higher than ``after``, or as it is when the time is up."""
+        if row.sequence > after or not await self.waiting.until_after(row.id, after, seconds):
+            return row
+        return await self._find(row.id) or row
+
+    async def _find(self, invoice_id: str) -> StoredRow | None:
+        try:
+            return await self._reading.ask(invoice_id)
+        except (Overloaded, *UNAVAILABLE) as error:
+            raise away(error) from None
+
+    def _read_all(self, ids: Sequence[str]) -> list[StoredRow | None]:
+        found = self._read(ids)
+        return [found.get(one) for one in ids]

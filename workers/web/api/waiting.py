@@ -1,0 +1,102 @@
+"""Requests that wait for an invoice to change: one look at the database for all of them, several times a second.
+
+No thread and no connection is held for one that waits: it is a future in a table. The look asks for the sequences of
+all invoices that somebody waits for, in one statement; so two thousand that wait send what one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from workers.store.database import UNAVAILABLE
+from workers.web.threads import Overloaded, StoreThreads
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.1  #: between two looks
+ANSWER_SECONDS = 5.0
+
+#: The sequences of these invoices; of those that are there.
+Look = Callable[[Sequence[str]], Mapping[str, int]]
+
+
+class Waiting:
+    """Those who wait, by invoice. Used on one event loop."""
+
+    def __init__(self, threads: StoreThreads, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
+        self._threads = threads
+        self._look = look
+        self._look_seconds = look_seconds
+        self._waiting: dict[str, set[_Waiter]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._is_over = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    async def until_after(self, invoice_id: str, sequence: int, seconds: float) -> bool:
+        """Wait until the invoice's sequence is higher than this; False: it is not, within ``seconds``."""
+        if self._is_over:
+            return False
+        waiter = _Waiter(sequence)
+        self._waiting.setdefault(invoice_id, set()).add(waiter)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on())
+        try:
+            async with asyncio.timeout(seconds):
+                return await waiter.told
+        except TimeoutError:
+            return False
+        finally:
+            self._forget(invoice_id, waiter)
+
+    def end(self) -> None:
+        """The process stops: nobody waits any longer."""
+        self._is_over = True
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.tell(False)
+
+    def _forget(self, invoice_id: str, waiter: _Waiter) -> None:
+        waiters = self._waiting[invoice_id]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiting[invoice_id]
+
+    async def _look_on(self) -> None:
+        """Until nobody waits."""
+        while self._waiting:
+            try:
+                found = await self._threads.run(self._look, list(self._waiting), seconds=ANSWER_SECONDS)
+            except (Overloaded, *UNAVAILABLE) as error:
+                log.warning("api.store_away", error=type(error).__name__, waiting=len(self))
+                found = {}
+            except Exception:  # a bug: they wait until their time is up
+                log.exception("api.bug", waiting=len(self), traceback=True)
+                found = {}
+            for invoice_id, sequence in found.items():
+                for waiter in self._waiting.get(invoice_id, ()):
+                    waiter.tell_if_after(sequence)
+            await asyncio.sleep(self._look_seconds)
+        self._looking = None
+
+
+class _Waiter:
+    """One request, and what it waits for."""
+
+    def __init__(self, sequence: int) -> None:
+        self._sequence = sequence
+        self.told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def tell_if_after(self, sequence: int) -> None:
+        """The invoice is there now."""
+        if sequence > self._sequence:
+            self.tell(True)
+
+    def tell(self, is_after: bool) -> None:
+        """It need not wait any longer."""
+        if not self.told.done():
+            self.told.set_result(is_after)
