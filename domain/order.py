@@ -290,7 +290,8 @@ def parse_orders(fields: object) -> Sequence[object]:
 
 def _parse(model: type[Model], fields: object) -> Model:
     if not isinstance(fields, dict):
-        raise OrderError(f"{model.__name__.lower()}: must be an object, not {type(fields).__name__}")
+        line = f"{model.__name__.lower()}: must be an object, not {type(fields).__name__}"
+        raise OrderError(line, [Finding((), line)])
     try:
         return model.model_validate(fields)
     except ValidationError as error:

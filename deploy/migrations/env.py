@@ -12,9 +12,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import workers.store.replay_jobs
-import workers.store.tables
-import workers.store.tokens  # noqa: F401 - they fill the metadata
+import workers.store.tables  # noqa: F401 - fills the metadata
 
 
 def _leave_alembics_own_table(_object: Any, name: str | None, kind: str, *_: Any) -> bool:

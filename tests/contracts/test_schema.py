@@ -10,9 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-import workers.store.acts
-import workers.store.replay_jobs
-import workers.store.tokens  # noqa: F401 - they fill the metadata
+import workers.store.tables  # noqa: F401 - fills the metadata
 from workers.store import schema
 from workers.store.database import Database
 

@@ -12,7 +12,8 @@ from domain.permissions import Scope
 from tests.contracts.operator_cases import BOB, told
 from tests.contracts.store_cases import open_store, rows
 from workers.store.operate.tokens import NewToken, add, revoke
-from workers.store.tokens import TOKEN, find_tokens, list_tokens, note_use
+from workers.store.tables import TOKEN
+from workers.store.tokens import find_tokens, list_tokens, note_use
 
 
 @pytest.fixture

@@ -37,7 +37,11 @@ def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) ->
     for one in kept:
         log.info(EVENTS[one.outcome], order_id=one.order_id, invoice_id=one.invoice_id, way="http")
     invoices = find([one.invoice_id for one in kept if one.invoice_id]) if kept else {}
-    return [one if isinstance(one, Exception) else Stored(one, invoices.get(one.invoice_id or "")) for one in added]
+    return [one if isinstance(one, Exception) else _stored(one, invoices) for one in added]
+
+
+def _stored(added: Added, invoices: Mapping[str, StoredRow]) -> Stored:
+    return Stored(added, None if added.outcome == "refused" else invoices[str(added.invoice_id)])
 
 
 def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Exception]:

@@ -10,38 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, String, Table, Text, select, update
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Connection, select, update
 
 from domain.exact_json import read_json
 from domain.permissions import Scope
 from workers.store.database import Database
 from workers.store.rows import StoredRow
-from workers.store.tables.columns import ExactAmount, UtcTime
+from workers.store.tables import TOKEN
 
-LONGEST_NAME = 100
 #: When a token was last used is written this often at most.
 NOTE_EVERY = timedelta(minutes=1)
-
-
-class AccessToken(SQLModel, table=True):
-    """A token of the HTTP interface."""
-
-    __tablename__ = "access_token"
-
-    id: str = Field(primary_key=True, max_length=40)  #: ``tok_`` + uuid7 hex: the part before the token's point
-    name: str = Field(sa_type=String(LONGEST_NAME))
-    scopes: str = Field(sa_type=String(100))  #: comma-separated
-    accounts: str | None = Field(default=None, sa_type=Text)  #: JSON list; NULL: all
-    hash: str = Field(sa_type=String(64))  #: SHA-256 of the secret, hex
-    per_second: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: requests; NULL: as many as come
-    created_at: datetime = Field(sa_type=UtcTime)
-    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: to the minute
-
-
-TOKEN: Table = SQLModel.metadata.tables["access_token"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
@@ -16,12 +17,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from workers.http.open_files import raise_limit
+
 log = structlog.get_logger()
 
 HEADER_SECONDS = 10.0  #: a request's line and headers must be there within this time
 IDLE_SECONDS = 15  #: a kept connection without a request is closed
 STOP_SECONDS = 20  #: what is under way may go on for this long after SIGTERM
-MOST_CONNECTIONS = 1000  #: beyond that a request is answered 503
+MOST_CONNECTIONS = 3500  #: beyond that a request is answered 503; those that wait for an invoice are among them
+SPARE_FILES = 200  #: of those that this process may open: databases, the broker, logs
 HEADER_BYTES = 32 * 1024
 BACKLOG = 1024
 
@@ -125,7 +129,7 @@ def serve(
         proxy_headers=False,  # ours knows whom to believe
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=_most_connections(),
         h11_max_incomplete_event_size=HEADER_BYTES,
         backlog=BACKLOG,
     )
@@ -137,6 +141,12 @@ def serve(
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _most_connections() -> int:
+    raise_limit()
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, soft - SPARE_FILES))
 
 
 class _Server(uvicorn.Server):

@@ -15,7 +15,8 @@ from domain.exact_json import write_json
 from domain.permissions import Scope
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.store import Store
-from workers.store.tokens import TOKEN, hash_of
+from workers.store.tables import TOKEN
+from workers.store.tokens import hash_of
 
 SECRET_BYTES = 32
 

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
+from workers.store.tables.access import AccessToken, ReplayJob
 from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
 from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event
@@ -35,3 +36,5 @@ CALLBACK: Final = table_of(Callback)
 FORGED: Final = table_of(ForgedCallback)
 REJECTED: Final = table_of(RejectedMessage)
 ACT: Final = table_of(OperatorAct)
+TOKEN: Final = table_of(AccessToken)
+JOB: Final = table_of(ReplayJob)

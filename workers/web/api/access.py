@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -95,17 +96,19 @@ class Access:
             refused = f'{CHALLENGE}, error="insufficient_scope"'
             detail = f"this token ({scopes}) is not for this: {action.value}"
             raise Problem(403, detail, headers={"www-authenticate": refused})
-        self.charge(token, 1)
+        self._limit(token)
         return Caller(token, request.client.host if request.client else "")
 
-    def charge(self, token: Token, requests: int) -> None:
-        """Count requests, orders of a list say, against the token's limit. Raises Problem 429."""
-        if token.per_second is None:
-            return
-        wait = self._limits.take(token.id, token.per_second, requests)
+    def spend(self, caller: Caller, more: int) -> None:
+        """Its request is worth so many more, a list of orders say; they count against its limit."""
+        if caller.token.per_second is not None:
+            self._limits.spend(caller.token.id, caller.token.per_second, more)
+
+    def _limit(self, token: Token) -> None:
+        wait = 0.0 if token.per_second is None else self._limits.take(token.id, token.per_second)
         if wait > 0:
             detail = f"this token may ask {token.per_second} times a second"
-            raise Problem(429, detail, headers={"retry-after": str(max(1, round(wait)))})
+            raise Problem(429, detail, headers={"retry-after": str(math.ceil(wait))})
 
     async def _authenticate(self, request: Request) -> Token:
         given = request.headers.getlist("authorization")

@@ -20,17 +20,22 @@ class Limits:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 
-    def take(self, token_id: str, per_second: Decimal, asked: int) -> float:
-        """0 where the request may go on; else the seconds to wait.
+    def take(self, token_id: str, per_second: Decimal) -> float:
+        """0 where a request may go on; else the seconds to wait."""
+        rate, bucket = float(per_second), self._fill(token_id, per_second)
+        if bucket.left < 1:
+            return (1 - bucket.left) / rate
+        bucket.left -= 1
+        return 0.0
 
-        A list of many goes on where one would, and those after it wait for all of it.
-        """
+    def spend(self, token_id: str, per_second: Decimal, more: int) -> None:
+        """A request that goes on is worth so many more: those after it wait for all of them."""
+        self._fill(token_id, per_second).left -= more
+
+    def _fill(self, token_id: str, per_second: Decimal) -> _Bucket:
         rate, now = float(per_second), self._clock()
         size = max(1.0, rate)
         bucket = self._buckets.setdefault(token_id, _Bucket(size, now))
         bucket.left = min(size, bucket.left + (now - bucket.at) * rate)
         bucket.at = now
-        if bucket.left < 1:
-            return (1 - bucket.left) / rate
-        bucket.left -= asked
-        return 0.0
+        return bucket

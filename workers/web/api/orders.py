@@ -50,7 +50,7 @@ class Orders:
         caller = await self._api.access.require(request, Action.CREATE)
         if media_type(request) == NDJSON:
             lines = await read_lines(request)
-            self._api.access.charge(caller.token, len(lines) - 1)
+            self._api.access.spend(caller, len(lines) - 1)
             body = await self._api.ask(take_lines, self._desk, caller, self._store_all, lines)
             return Response(body, headers={"cache-control": "no-store"}, media_type=NDJSON)
         if media_type(request) != JSON:

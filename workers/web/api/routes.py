@@ -24,6 +24,7 @@ class Served:
     """The routes, and what ends requests that wait for something when the process is told to stop."""
 
     routes: Sequence[BaseRoute]
+    reads: InvoiceReads
     on_stop: Callable[[], None]
 
 
@@ -34,4 +35,4 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads) -> Served:
     api = Api(store, threads, access)
     reads = InvoiceReads(api)
     parts = (Orders(api, desk, reads), Invoices(api, reads))
-    return Served([route for part in parts for route in part.routes()], reads.waiting.end)
+    return Served([route for part in parts for route in part.routes()], reads, reads.waiting.end)

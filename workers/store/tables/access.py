@@ -1,13 +1,33 @@
-"""Replays as jobs: what is to be sent once more, how far it is, and who works on it."""
+"""What came with the HTTP interface: tokens, and replays as jobs."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import BigInteger, String, Table, Text
+from sqlalchemy import BigInteger, String, Text
 from sqlmodel import Field, SQLModel
 
-from workers.store.tables.columns import UtcTime
+from workers.store.tables.columns import ExactAmount, UtcTime
+
+LONGEST_NAME = 100
+
+
+class AccessToken(SQLModel, table=True):
+    """A token of the HTTP interface."""
+
+    __tablename__ = "access_token"
+
+    id: str = Field(primary_key=True, max_length=40)  #: ``tok_`` + uuid7 hex: the part before the token's point
+    name: str = Field(sa_type=String(LONGEST_NAME))
+    scopes: str = Field(sa_type=String(100))  #: comma-separated
+    accounts: str | None = Field(default=None, sa_type=Text)  #: JSON list; NULL: all
+    hash: str = Field(sa_type=String(64))  #: SHA-256 of the secret, hex
+    per_second: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: requests; NULL: as many as come
+    created_at: datetime = Field(sa_type=UtcTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: to the minute
 
 
 class ReplayJob(SQLModel, table=True):
@@ -31,6 +51,3 @@ class ReplayJob(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcTime)
     leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: whoever works on it may do so until then
     finished_at: datetime | None = Field(default=None, sa_type=UtcTime)
-
-
-JOB: Table = SQLModel.metadata.tables["replay_job"]
