@@ -62,7 +62,7 @@ def test_a_lost_answer_costs_no_twin_whatever_on_doubt_says(system):
     system.wait_until_told()
     shown = show(system, "held-reset")
     assert "search" in shown
-    assert "Found" in shown
+    assert "found as" in shown
     system.check_history()
     assert system.errors() == []
 

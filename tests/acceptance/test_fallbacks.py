@@ -72,7 +72,7 @@ def test_the_next_account_makes_what_the_one_before_certainly_did_not_and_only_t
     assert sorted(made) in (["nebulox", "zeroxhost", "zeroxhost"], ["nebulox", "nebulox", "zeroxhost", "zeroxhost"])
     assert max(system.creates().values()) <= 2  # each account once
     assert "next: zeroxhost" in show(system, "refused~fault:refused~")
-    assert '"account":"down"' in show(system, "unreachable")
+    assert "down: can't be reached" in show(system, "unreachable")
     system.check_history()
     assert system.errors() == []
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.context import open_database
-from workers.cli.invoices import Moment, check_span, require_invoice
+from workers.cli.invoices import Moment, check_span
 from workers.cli.output import json_option, limit_option, print_json, print_table
+from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
@@ -23,7 +24,7 @@ LONGEST_CELL = 120
 @click.command("audit")
 @click.option("--since", type=Moment(), help="From then on: a time, or an age such as 30m, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Before then.")
-@click.option("--invoice", metavar="ID|ORDER_ID", help="Only what was done with this invoice.")
+@click.option("--invoice", metavar=NAME, help="Only what was done with this invoice.")
 @click.option("--endpoint", metavar="ID", help="Only what was done with this endpoint, a removed one included.")
 @click.option("--by", help="Only what this person did.")
 @limit_option

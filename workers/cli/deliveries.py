@@ -10,13 +10,26 @@ import click
 from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
 from workers.cli.errors import CommandFailed
-from workers.cli.invoices import require_invoice
 from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table, shown
 from workers.cli.replay import replay
+from workers.cli.table import YEAR, Column
+from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
+
 STATES = ("due", "parked", "delivered", "dead")
+COLUMNS = (
+    Column("ID"),
+    Column("INVOICE"),
+    Column("", rank=5),
+    Column("EVENT", rank=1),
+    Column("STATE"),
+    Column("TRIES", rank=2),
+    Column("NEXT TRY", lead=YEAR, rank=3),
+    Column("LAST", text=12, rank=4),
+    Column("ENDPOINT", rank=6),
+)
 
 
 @click.group("deliveries")
@@ -29,13 +42,14 @@ deliveries_command.add_command(replay)
 
 @deliveries_command.command("list")
 @click.option("--endpoint", help="Only to this endpoint.")
-@click.option("--invoice", metavar="ID|ORDER_ID", help="Only of this invoice.")
+@click.option("--invoice", metavar=NAME, help="Only of this invoice.")
 @click.option("--state", type=click.Choice(STATES), help="Only in this state; parked: its endpoint is disabled.")
 @limit_option
 @json_option
 def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List deliveries, newest first."""
     from workers.store.queries import list_deliveries
+    from workers.store.reads.parts import delivery_fields
 
     with open_database() as database:
         if invoice is not None:
@@ -45,35 +59,14 @@ def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: i
             for row, tries in found:
                 print_json(delivery_fields(row, tries))
             return
-        columns = ("ID", "ENDPOINT", "INVOICE", "", "EVENT", "STATE", "TRIES", "LAST", "NEXT TRY")
-        print_table(columns, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
-
-
-def delivery_fields(row: StoredRow, tries: Sequence[StoredRow]) -> dict[str, Any]:
-    """A delivery as JSON: what it carries, where it stands, and every try."""
-    invoice_id, sequence = about(row)
-    fields = {"id": row.id, "endpoint_id": row.endpoint_id, "invoice_id": invoice_id, "event_id": row.event_id}
-    attempts = [
-        {name: plain(value) for name, value in attempt._mapping.items() if name not in {"id", "delivery_id"}}
-        for attempt in tries
-    ]
-    return fields | {
-        "type": row.type,
-        "sequence": sequence,
-        "state": row.shown_state,
-        "tries": row.tries,
-        "next_try_at": plain(row.next_try_at),
-        "created_at": plain(row.created_at),
-        "finished_at": plain(row.finished_at),
-        "attempts": attempts,
-    }
+        print_table(COLUMNS, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
 
 
 def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[Any, ...]:
     last = tries[-1] if tries else None
     said = "" if last is None else (last.error or f"{last.status} in {last.latency_ms} ms")
     waits = row.next_try_at if row.shown_state == "due" else None
-    return (row.id, row.endpoint_id, *about(row), row.type, row.shown_state, row.tries, said, waits)
+    return (row.id, *about(row), row.type, row.shown_state, row.tries, waits, said, row.endpoint_id)
 
 
 @deliveries_command.command("show")
@@ -82,6 +75,7 @@ def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[Any, ...]:
 def show(name: str, as_json: bool) -> None:
     """Show a delivery by its number, or every delivery of an event by the event's id: each try, and what came back."""
     from workers.store.queries import delivery_before, find_deliveries
+    from workers.store.reads.parts import delivery_fields
 
     with open_database() as database:
         found = database.read(find_deliveries, name)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.cli.context import open_database
-from workers.cli.invoices import require_invoice
+from workers.cli.invoices import Moment, check_span
 from workers.cli.output import about, json_option, limit_option, print_bytes, print_table, shown
+from workers.cli.table import YEAR, Column
+from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from workers.store.database import Database
     from workers.store.rows import StoredRow
@@ -20,36 +23,82 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 
 
+COLUMNS = (
+    Column("AT", lead=YEAR),
+    Column("ORDER", key=8),
+    Column("EVENT"),
+    Column("", rank=3),
+    Column("INVOICE", rank=2),
+    Column("ACCOUNT", rank=4),
+    Column("PUBLISHED", lead=YEAR, rank=5),
+)
+
+
 @click.command("events")
-@click.argument("name", metavar="[ID|ORDER_ID]", required=False)
-@click.option("--account", help="Whose order; the newest of any account otherwise.")
+@click.argument("name", metavar=f"[{NAME}]", required=False)
+@click.option("--account", help="Only of this account.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only of this type; may be repeated.")
+@click.option("--since", type=Moment(), help="From then on: a time, or an age such as 30m, 12h, 7d.")
+@click.option("--until", type=Moment(), help="Before then.")
 @click.option("--follow", is_flag=True, help="Go on with new events of all invoices as they come, until Ctrl-C.")
 @limit_option
 @json_option
-def events_command(name: str | None, account: str | None, follow: bool, limit: int, as_json: bool) -> None:
+def events_command(
+    name: str | None,
+    account: str | None,
+    types: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    follow: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
     """Show the events of an invoice in their order, or the newest of all invoices.
 
     With --json each line is the very envelope that endpoints and the stream get.
     """
-    if name is not None and follow:
-        raise click.UsageError("--follow tells of all invoices: leave the id out")
-    from workers.store.queries import events_of, list_events
+    if follow and (name is not None or since is not None or until is not None):
+        raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
+    from workers.store.queries import events_of
+    from workers.store.reads.events import Wanted, list_events
 
+    check_span(since, until)
+    _check_types(types)
+    wanted = Wanted(types=types, account=account, since=since, until=until)
     with open_database() as database:
         if follow:
             for row in follow_events(database, None):
-                _print_live(row, as_json)
+                if wanted.takes(row):
+                    _print_live(row, as_json)
             return
-        if name is not None:
-            found: Any = database.read(events_of, require_invoice(database, name, account).id)
-        else:
-            found = list_events(database, limit=limit)
-        if as_json:
-            for row in found:
-                print_bytes(row.body)
+        if name is None:
+            _print(list_events(database, wanted, limit=limit), as_json)
             return
-        rows = ((row.created_at, *about(row), row.type, row.published_at) for row in found)
-        print_table(("AT", "INVOICE", "", "EVENT", "PUBLISHED"), rows, empty="there are no events")
+        found = database.read(events_of, require_invoice(database, name, account).id)
+        _print((row for row in found if wanted.takes(row)), as_json)
+
+
+def _check_types(types: tuple[str, ...]) -> None:
+    from workers.store.endpoints import EVENT_TYPES
+
+    unknown = [one for one in types if one not in EVENT_TYPES]
+    if unknown:
+        raise click.UsageError(f"--type: there is no {unknown[0]!r}; types are {', '.join(sorted(EVENT_TYPES))}")
+
+
+def _print(rows: Iterable[StoredRow], as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print_bytes(row.body)
+        return
+    print_table(COLUMNS, map(_line, rows), empty="there are no such events")
+
+
+def _line(row: StoredRow) -> tuple[Any, ...]:
+    from workers.store.reads.events import told_of
+
+    (account, order_id), (invoice_id, sequence) = told_of(row), about(row)
+    return row.created_at, order_id, row.type, sequence, invoice_id, account, row.published_at
 
 
 def follow_events(database: Database, seconds: float | None) -> Iterator[StoredRow]:
@@ -73,5 +122,5 @@ def _print_live(row: StoredRow, as_json: bool) -> None:
     if as_json:
         print_bytes(row.body)
     else:
-        invoice_id, sequence = about(row)
-        click.echo(f"{shown(row.created_at)}  {invoice_id or '':36}  {shown(sequence):>3}  {row.type}")
+        at, order_id, event_type, sequence, invoice_id, *_ = map(shown, _line(row))
+        click.echo(f"{at}  {event_type:22}  {sequence:>3}  {order_id}  {invoice_id}")

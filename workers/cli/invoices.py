@@ -1,4 +1,4 @@
-"""`invoices list` and `show`."""
+"""`invoices list`, and what other commands that choose by time share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.context import open_database, settings
-from workers.cli.errors import CommandFailed
-from workers.cli.output import json_option, limit_option, plain, print_json, print_table, shown, status_text
+from workers.cli.context import open_database
+from workers.cli.output import json_option, limit_option, money, print_json, print_table, status_cell
+from workers.cli.table import YEAR, Column
 
 if TYPE_CHECKING:
-    from config.settings import Settings
-    from workers.store.database import Database
     from workers.store.rows import StoredRow
 
 STATUSES = ("queued", "in_doubt", "pending", "partially_paid", "confirming", "paid", "expired", "failed", "cancelled",
@@ -45,149 +43,61 @@ def check_span(since: datetime | None, until: datetime | None) -> None:
         raise click.UsageError("--until must be later than --since")
 
 
+COLUMNS = (
+    Column("INVOICE"),
+    Column("ORDER", key=8),
+    Column("STATUS"),
+    Column("ACCOUNT", rank=2),
+    Column("TO PAY", rank=5),
+    Column("PRICE", rank=3),
+    Column("CREATED", lead=YEAR, rank=4),
+    Column("EXPIRES", lead=YEAR, rank=6),
+    Column("REASON", text=12, rank=7),
+)
+
+
 @click.command("list")
-@click.option("--status", type=click.Choice(STATUSES), help="Only these.")
+@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
 @click.option("--account", help="Only of this account.")
+@click.option("--order", "order_id", metavar="ORDER_ID", help="Only of this order id.")
 @click.option("--since", type=Moment(), help="Made since then: a time, or an age such as 30m, 12h, 7d.")
+@click.option("--until", type=Moment(), help="Made before then.")
 @limit_option
 @json_option
-def list_command(status: str | None, account: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+def list_command(
+    statuses: tuple[str, ...],
+    account: str | None,
+    order_id: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List invoices, newest first."""
     from workers.store.queries import list_invoices
 
+    check_span(since, until)
+    chosen: dict[str, Any] = {"account": account, "order_id": order_id, "since": since, "until": until}
     with open_database() as database:
-        rows = list_invoices(database, status=status, account=account, since=since, limit=limit)
+        rows = list_invoices(database, statuses=statuses, limit=limit, **chosen)
         if as_json:
             from domain.event import invoice_fields
 
             for row in rows:
                 print_json(invoice_fields(row))
             return
-        columns = ("INVOICE", "ORDER", "ACCOUNT", "STATUS", "PRICE", "TO PAY", "CREATED", "EXPIRES", "REASON")
-        print_table(columns, (_line(row) for row in rows), empty="there are no such invoices")
+        print_table(COLUMNS, (_line(row) for row in rows), empty="there are no such invoices")
 
 
 def _line(row: StoredRow) -> tuple[Any, ...]:
     return (
         row.id,
         row.order_id,
+        status_cell(row.status, row.anomaly),
         row.account,
-        status_text(row.status, row.anomaly),
-        money(row.price, row.currency),
         money(row.pay_amount, row.pay_currency),
+        money(row.price, row.currency),
         row.created_at,
         row.expires_at,
-        (row.reason or "")[:80],
+        row.reason,
     )
-
-
-def money(amount: Any, currency: str | None) -> str:
-    """An amount with every digit, and what it is in."""
-    from domain.money import format_amount
-
-    return " ".join(part for part in (None if amount is None else format_amount(amount), currency) if part)
-
-
-def require_invoice(database: Database, name: str, account: str | None = None) -> StoredRow:
-    """The invoice of this id or order id. Raises CommandFailed."""
-    from workers.store.queries import find_invoice
-
-    found = database.read(find_invoice, name, account)
-    if found is None:
-        of = f" of account {account}" if account else ""
-        raise CommandFailed(f"there is no invoice or order {name!r}{of} (see: invoices list, invoices rejected)")
-    return found
-
-
-def _invoice_or_payer(database: Database, name: str, account: str | None) -> StoredRow:
-    """The invoice of this id or order id, otherwise the newest that this transaction was seen for."""
-    from workers.store.queries import find_invoice
-    from workers.store.reads.payments import invoices_of_transaction
-
-    if database.read(find_invoice, name, account) is None:
-        paid = database.read(invoices_of_transaction, name)
-        chosen = [row for row in paid if account is None or row.account == account]
-        if chosen:
-            return chosen[0]
-    return require_invoice(database, name, account)
-
-
-@click.command("show")
-@click.argument("name", metavar="ID|ORDER_ID|TRANSACTION")
-@click.option("--account", help="Whose order; the newest of any account otherwise.")
-@json_option
-def show_command(name: str, account: str | None, as_json: bool) -> None:
-    """Show one invoice: by its id, the newest of an order id, or the newest that a transaction was seen for."""
-    from domain.event import invoice_fields
-    from workers.cli.audit import ACT_COLUMNS, act_line
-    from workers.cli.payments import payment_lines, print_payments
-    from workers.store.queries import events_of, evidence_of
-    from workers.store.reads.acts import act_fields, acts_of
-    from workers.store.reads.payments import payments_of
-
-    config = settings()
-    with open_database(config) as database:
-        row = _invoice_or_payer(database, name, account)
-        payments = database.read(payments_of, row.id)
-        events = database.read(events_of, row.id)
-        evidence, acts = database.read(evidence_of, row.id), database.read(acts_of, row.id)
-        waits = _callback_missing(database, config, row)
-        if as_json:
-            done = {"acts": [act_fields(act) for act in acts]}
-            print_json(invoice_fields(row) | payment_lines(row, payments) | done)
-            return
-    _print_fields(row)
-    print_payments(row, payments)
-    print_table(("", "EVENT", "AT"), ((e.sequence, e.type, e.created_at) for e in events), empty="no event yet")
-    if evidence:
-        click.echo()
-        said = ((e.at, e.source, e.kind, e.verdict, e.note, e.detail[:200]) for e in evidence)
-        print_table(("WHEN", "WHO", "WHAT WAS SAID", "CAME OF IT", "NOTE", "DETAIL"), said, empty="")
-    if acts:
-        click.echo()
-        print_table(ACT_COLUMNS, map(act_line, acts), empty="")
-    if waits is not None:
-        click.echo(f"\n{waits}")
-
-
-def _callback_missing(database: Database, config: Settings, row: StoredRow) -> str | None:
-    """Why nobody can be asked about an invoice that may still be paid, where only a callback brings what to ask by."""
-    from domain.asking import waits_for_callback
-    from domain.status import WATCHED
-    from workers.bootstrap import policies
-    from workers.cli.callback_address import callback_place
-    from workers.store.callbacks import newest_at
-
-    name = row.provider_account
-    account = config.accounts.get(name)
-    if account is None or not waits_for_callback(row, policies(config)[name]):
-        return None
-    if row.status not in {*WATCHED, "expired"}:
-        return None
-    last_at = database.read(newest_at, name)
-    came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
-    return (
-        "It can't be asked about until a callback brings what to ask by; "
-        f"{came}. Callbacks go to {callback_place(config, name)}"
-    )
-
-
-def _print_fields(row: StoredRow) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from domain.event import invoice_fields
-    from domain.exact_json import write_json
-    from workers.cli.output import console
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in invoice_fields(row).items():
-        if value is None or (name == "metadata" and row.metadata_json == "{}"):
-            continue
-        if name == "status":
-            table.add_row(name, status_text(row.status))
-            continue
-        is_text = isinstance(value, (str, int))
-        table.add_row(Text(name, style="bold"), Text(shown(plain(value)) if is_text else write_json(value)))
-    console().print(table)
-    click.echo()

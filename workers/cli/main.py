@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "web": ("workers.cli.web", "Serve providers' callbacks, health and metrics over HTTP."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),
-    "show": ("workers.cli.invoices", "Show one invoice by its id, or the newest of an order id."),
+    "show": ("workers.cli.show", "Show one invoice and all that happened to it: by its id, order, transaction, …"),
     "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.operators", "Give an order up."),
@@ -103,6 +103,9 @@ def _run(arguments: list[str]) -> int:
         return 1
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
         _tell(_usage_line(error))
         return error.exit_code

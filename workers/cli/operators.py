@@ -11,8 +11,8 @@ import click
 from workers.cli.actor import actor, by_option
 from workers.cli.context import open_store, settings
 from workers.cli.errors import CommandFailed
-from workers.cli.invoices import require_invoice
 from workers.cli.output import json_option, print_json
+from workers.cli.which import NAME, choose_invoice
 
 if TYPE_CHECKING:
     from workers.store.operate.invoices import Done
@@ -43,7 +43,7 @@ class Amount(click.ParamType[Decimal]):
 
 
 @click.command("mark")
-@click.argument("name", metavar="ID|ORDER_ID")
+@click.argument("name", metavar=NAME)
 @click.argument("status", type=click.Choice(MARKS))
 @click.option("--reason", required=True, help="Why; told in the event and kept.")
 @click.option("--amount", type=Amount(), help="What was paid, in the currency of the payment.")
@@ -63,7 +63,7 @@ def mark_command(
     if amount is not None and status not in OF_MONEY:
         raise click.UsageError(f"--amount: nothing is paid where an invoice is {status}")
     who, request = actor(by, reason), Mark(Status(status), amount)
-    row, act = operate(name, account, lambda store, invoice_id: mark(store, who, invoice_id, request))
+    row, act = operate(name, account, lambda store, invoice_id: mark(store, who, invoice_id, request), ask=not as_json)
     if as_json:
         told = {"id": row.id, "order_id": row.order_id, "status": act.status, "previous_status": act.status_before}
         print_json({**told, "marked": act.done, "by": who.name, "reason": who.reason, "why": act.why})
@@ -77,7 +77,7 @@ def mark_command(
 
 
 @click.command("cancel")
-@click.argument("name", metavar="ID|ORDER_ID")
+@click.argument("name", metavar=NAME)
 @click.option("--reason", default="cancelled by hand", show_default=True, help="Why; told in the event and kept.")
 @by_option
 @account_option
@@ -87,7 +87,7 @@ def cancel_command(name: str, reason: str, by: str | None, account: str | None, 
     from workers.store.operate.invoices import cancel
 
     who = actor(by, reason)
-    row, act = operate(name, account, lambda store, invoice_id: cancel(store, who, invoice_id))
+    row, act = operate(name, account, lambda store, invoice_id: cancel(store, who, invoice_id), ask=not as_json)
     if as_json:
         print_json({"id": row.id, "order_id": row.order_id, "status": act.status, "cancelled": act.done})
     if not act.done:
@@ -98,7 +98,7 @@ def cancel_command(name: str, reason: str, by: str | None, account: str | None, 
 
 
 @click.command("recheck")
-@click.argument("name", metavar="ID|ORDER_ID")
+@click.argument("name", metavar=NAME)
 @click.option("--reason", default="asked for by hand", show_default=True, help="Why; kept.")
 @by_option
 @account_option
@@ -108,7 +108,7 @@ def recheck_command(name: str, reason: str, by: str | None, account: str | None,
     from workers.store.operate.invoices import recheck
 
     who = actor(by, reason)
-    row, act = operate(name, account, lambda store, invoice_id: recheck(store, who, invoice_id))
+    row, act = operate(name, account, lambda store, invoice_id: recheck(store, who, invoice_id), ask=not as_json)
     if as_json:
         told = {"id": row.id, "order_id": row.order_id, "status": act.status}
         print_json({**told, "rechecked": act.done, "why": act.why})
@@ -119,15 +119,13 @@ def recheck_command(name: str, reason: str, by: str | None, account: str | None,
     return 0
 
 
-def operate(name: str, account: str | None, do: Callable[[Store, str], Done | None]) -> tuple[StoredRow, Done]:
-    """Do something with the one invoice of this id or order id. Raises CommandFailed."""
-    from workers.store.queries import accounts_of_order
-
+def operate(
+    name: str, account: str | None, do: Callable[[Store, str], Done | None], *, ask: bool
+) -> tuple[StoredRow, Done]:
+    """Do something with the one invoice that is meant; ``ask``: which one, where there are several. Raises
+    CommandFailed."""
     with open_store(settings()) as store:
-        row = require_invoice(store.database, name, account)
-        accounts = store.database.read(accounts_of_order, name)
-        if account is None and row.id != name and len(accounts) > 1:
-            raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(accounts)}", 2)
+        row = choose_invoice(store.database, name, account, ask=ask)
         act = do(store, row.id)
     if act is None:
         raise CommandFailed(f"there is no invoice {row.id} any more")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +17,8 @@ from domain.visible import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from workers.cli.table import Cell, Column
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines and nothing else.")
 limit_option = click.option(
@@ -71,26 +75,40 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    if not made.is_terminal:
+    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
         made.width = PIPE_WIDTH
     return made
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> int:
-    """A table; ``empty`` is what is said (on standard error) where there is no row. Returns the number of rows."""
-    from rich.table import Table
-    from rich.text import Text
+def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[Any]], *, empty: str) -> int:
+    """A table, a row a line; ``empty`` is what is said (on standard error) where there is no row. Returns the number
+    of rows. A column that is given by its name alone is never cut."""
+    from workers.cli.table import GAP, Column, lay_out, output_width
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
-    if not table.row_count:
+    named = [Column(one) if isinstance(one, str) else one for one in columns]
+    laid = lay_out(named, rows, output_width())
+    if not laid.lines:
         click.echo(empty, err=True)
-    else:
-        console().print(table)
-    return table.row_count
+        return 0
+    coloured = has_colours()
+    click.echo(_styled(GAP.join(laid.heading).rstrip(), "bold" if coloured else ""))
+    for line in laid.lines:
+        click.echo(GAP.join(_styled(cell.text, cell.style if coloured else "") for cell in line).rstrip())
+    if laid.left_out:
+        left = ", ".join(name for name in laid.left_out if name)
+        click.echo(f"no room for {left}: a wider terminal, a pipe and --json have them", err=True)
+    return len(laid.lines)
+
+
+def has_colours() -> bool:
+    """Whether standard output takes colours, and whoever reads it wants them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _styled(text: str, style: str) -> str:
+    if not style:
+        return text
+    return click.style(text, **({style: True} if style in {"bold", "dim"} else {"fg": style}))
 
 
 def shown(value: Any) -> str:
@@ -102,8 +120,15 @@ def shown(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
 
 
-def status_text(status: str, anomaly: str | None = None) -> Any:
+def status_cell(status: str, anomaly: str | None = None) -> Cell:
     """A status in its colour, with its anomaly."""
-    from rich.text import Text
+    from workers.cli.table import Cell
 
-    return Text(f"{status} ({anomaly})" if anomaly else status, style=STATUS_STYLES.get(status, ""))
+    return Cell(f"{status} ({anomaly})" if anomaly else status, STATUS_STYLES.get(status, ""))
+
+
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """An amount with every digit, and what it is in."""
+    from domain.money import format_amount
+
+    return " ".join(part for part in (None if amount is None else format_amount(amount), currency) if part)

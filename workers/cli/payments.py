@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
+from workers.cli.output import money, shown
 
 if TYPE_CHECKING:
     from domain.payments import Payment
@@ -23,32 +23,13 @@ def payment_lines(row: StoredRow, payments: Sequence[Payment]) -> dict[str, obje
     return {"payments": lines} if why is None else {"payments": lines, "payments_note": why}
 
 
-def print_payments(row: StoredRow, payments: Sequence[Payment]) -> None:
-    """A table of them; nothing where there is none to be expected."""
-    from workers.cli.output import print_table
-
-    told = payment_lines(row, payments)
-    if "payments_note" in told:
-        click.echo(f"{told['payments_note']}\n")
-    if not payments:
-        return
-    columns = ("KIND", "AMOUNT", "TRANSACTION", "STATUS", "TOLD BY", "FIRST SEEN", "LAST SEEN", "BECAME", "BY")
-    print_table(columns, (_line(one, row.pay_currency) for one in payments), empty="")
-    click.echo()
-
-
-def _line(payment: Payment, asset: str | None) -> tuple[object, ...]:
-    from workers.cli.invoices import money
-
-    amount = money(payment.amount, payment.asset or asset) if payment.amount is not None else ""
-    return (
-        payment.kind,
-        amount if payment.amount_told or not amount else f"{amount} (not told)",
-        payment.tx_hash or payment.reference or "",
-        payment.status.value,
-        payment.source,
-        payment.first_seen_at,
-        payment.last_seen_at,
-        payment.settled_status or "nothing yet",
-        payment.settled_by or "",
-    )
+def describe_payment(payment: Payment, asset: str | None) -> str:
+    """A payment on one line. ``asset``: the invoice's, for what no source has told."""
+    amount = "" if payment.amount is None else f" {money(payment.amount, payment.asset or asset)}"
+    untold = " (not told: what was asked for)" if amount and not payment.amount_told else ""
+    named = payment.tx_hash or payment.reference
+    became = f", made it {payment.settled_status} (by {payment.settled_by})" if payment.settled_status else ""
+    by = f", {payment.status.value} by {payment.source}" + (f", {named}" if named else "")
+    seen = f", seen {shown(payment.first_seen_at)}"
+    again = f" to {shown(payment.last_seen_at)}" if payment.last_seen_at != payment.first_seen_at else ""
+    return f"{payment.kind}{amount}{untold}{by}{became}{seen}{again}"

@@ -11,8 +11,8 @@ from workers.cli.actor import acting, actor
 from workers.cli.context import open_store, settings
 from workers.cli.enqueue import open_publisher
 from workers.cli.errors import CommandFailed
-from workers.cli.invoices import require_invoice
 from workers.cli.output import json_option, print_json
+from workers.cli.which import require_invoice
 
 all_option = click.option("--all", "everything", is_flag=True, help="All that wait.")
 
@@ -59,7 +59,7 @@ def _tell(as_json: bool, told: dict[str, Any]) -> None:
 
 
 @redrive_command.command("doubt")
-@click.argument("names", metavar="[ID|ORDER_ID]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @all_option
 @acting
 @json_option

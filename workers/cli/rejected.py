@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from workers.cli.context import open_database
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+from workers.cli.table import CUT, YEAR, Column
+
+if TYPE_CHECKING:
+    from workers.store.rows import StoredRow
+
+COLUMNS = (
+    Column("ID"),
+    Column("AT", lead=YEAR, rank=2),
+    Column("REASON", text=38),
+    Column("TASK", rank=4),
+    Column("SENT AGAIN", lead=YEAR, rank=3),
+    Column("MESSAGE", text=16, rank=1),
+)
 
 
 @click.command("rejected")
@@ -27,5 +42,10 @@ def rejected_command(waiting: bool, only_count: bool, limit: int, as_json: bool)
             for row in rows:
                 print_json({name: plain(value) for name, value in row._mapping.items()})
             return
-        lines = ((r.id, r.at, r.task, r.reason, r.excerpt[:80], r.redriven_at) for r in rows)
-        print_table(("ID", "AT", "TASK", "REASON", "MESSAGE", "SENT AGAIN"), lines, empty="no message was turned away")
+        lines = ((r.id, r.at, r.reason, r.task, r.redriven_at, _message(r)) for r in rows)
+        print_table(COLUMNS, lines, empty="no message was turned away")
+
+
+def _message(row: StoredRow) -> str:
+    """Its beginning is kept; what is not there any more is marked."""
+    return str(row.excerpt) if row.complete else f"{row.excerpt}{CUT}"

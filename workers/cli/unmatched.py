@@ -10,12 +10,25 @@ from domain.masking import mask
 from workers.cli.actor import actor, by_option
 from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed
-from workers.cli.invoices import money, require_invoice
-from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+from workers.cli.output import json_option, limit_option, money, plain, print_json, print_table
+from workers.cli.table import YEAR, Column
+from workers.cli.which import require_invoice
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
+
 reason_option = click.option("--reason", required=True, help="Why; kept with the callback.")
+
+COLUMNS = (
+    Column("ID"),
+    Column("ORDER", key=8),
+    Column("REFERENCE", key=8),
+    Column("STATUS"),
+    Column("AMOUNT"),
+    Column("ACCOUNT", rank=2),
+    Column("AT", lead=YEAR, rank=1),
+    Column("WHY", text=20, rank=3),
+)
 
 
 @click.group("unmatched")
@@ -37,11 +50,10 @@ def list_unmatched(limit: int, as_json: bool) -> None:
             for row in rows:
                 print_json(_fields(row, config.secrets()))
             return
-        columns = ("ID", "ACCOUNT", "AT", "ORDER", "REFERENCE", "STATUS", "AMOUNT", "WHY")
         lines = (
-            (r.id, r.account, r.at, r.order_id, r.reference, r.word, money(r.amount, None), r.reason) for r in rows
+            (r.id, r.order_id, r.reference, r.word, money(r.amount, None), r.account, r.at, r.reason) for r in rows
         )
-        print_table(columns, lines, empty="every callback belongs to an invoice")
+        print_table(COLUMNS, lines, empty="every callback belongs to an invoice")
 
 
 def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, Any]:
 
 @unmatched_command.command("link")
 @click.argument("callback_id", metavar="ID", type=click.IntRange(1))
-@click.argument("invoice", metavar="INVOICE|ORDER_ID")
+@click.argument("invoice", metavar="INVOICE")
 @reason_option
 @by_option
 @json_option

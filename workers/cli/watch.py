@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.cli.context import open_database
 from workers.cli.events import follow_events
-from workers.cli.invoices import STATUSES, money
-from workers.cli.output import STATUS_STYLES, console, json_option, print_bytes, shown, status_text
+from workers.cli.invoices import STATUSES
+from workers.cli.output import STATUS_STYLES, console, json_option, money, print_bytes, status_cell
+from workers.cli.table import GAP, Column, lay_out
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from workers.store.database import Database
     from workers.store.rows import StoredRow
@@ -25,8 +27,14 @@ REFRESH_SECONDS = 0.5
 REST_FACTOR = 9
 RATE_WINDOW_SECONDS = 10.0
 NEWEST = 12
-#: What each column needs at least, in a narrow terminal.
-NEWEST_COLUMNS = {"CHANGED": 8, "ORDER": 10, "ACCOUNT": 9, "STATUS": 9, "TO PAY": 10, "REASON": 8}
+NEWEST_COLUMNS = (
+    Column("CHANGED", rank=1),
+    Column("ORDER", key=8),
+    Column("ACCOUNT", rank=3),
+    Column("STATUS"),
+    Column("TO PAY", rank=2),
+    Column("REASON", text=8, rank=4),
+)
 
 
 @dataclass(slots=True)
@@ -125,19 +133,34 @@ def draw_counts(counts: dict[str, int]) -> RenderableType:
 
 
 def draw_newest(rows: list[StoredRow]) -> RenderableType:
-    """The invoices that changed last."""
-    from rich.table import Table
-    from rich.text import Text
+    """The invoices that changed last, a line each."""
+    return _Newest([_line(row) for row in rows])
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, width in NEWEST_COLUMNS.items():
-        table.add_column(name, min_width=width, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        cells = (f"{row.updated_at:%H:%M:%S}", row.order_id, row.account)
-        table.add_row(
-            *(Text(shown(cell)) for cell in cells),
-            status_text(row.status, row.anomaly),
-            Text(money(row.pay_amount, row.pay_currency)),
-            Text(shown(row.reason)[:60]),
-        )
-    return table
+
+class _Newest:
+    """Laid out by rich as wide as there is room."""
+
+    def __init__(self, lines: Sequence[Sequence[Any]]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        laid = lay_out(NEWEST_COLUMNS, self._lines, options.max_width)
+        yield Text(GAP.join(laid.heading), style="bold", no_wrap=True, overflow="ellipsis")
+        for cells in laid.lines:
+            line = Text(no_wrap=True, overflow="ellipsis")
+            for number, cell in enumerate(cells):
+                line.append(GAP if number else "").append(cell.text, style=cell.style)
+            yield line
+
+
+def _line(row: StoredRow) -> tuple[Any, ...]:
+    return (
+        f"{row.updated_at:%H:%M:%S}",
+        row.order_id,
+        row.account,
+        status_cell(row.status, row.anomaly),
+        money(row.pay_amount, row.pay_currency),
+        row.reason,
+    )

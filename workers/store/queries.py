@@ -7,7 +7,7 @@ old row versions alive nor holds a connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -38,19 +38,26 @@ _deliveries = (
 def list_invoices(
     database: Database,
     *,
-    status: str | None = None,
+    statuses: Collection[str] = (),
     account: str | None = None,
+    order_id: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     limit: int = 50,
 ) -> Iterator[StoredRow]:
-    """Invoices, newest first; ``limit`` 0 means all of them. ``since`` is compared with ``created_at``."""
+    """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first; ``limit`` 0 means all of them, and no
+    ``statuses`` each of them."""
     query = select(INVOICE)
-    if status is not None:
-        query = query.where(INVOICE.c.status == status)
+    if statuses:
+        query = query.where(INVOICE.c.status.in_(sorted(statuses)))
     if account is not None:
         query = query.where(INVOICE.c.account == account)
+    if order_id is not None:
+        query = query.where(INVOICE.c.order_id == order_id)
     if since is not None:
         query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
+    if until is not None:
+        query = query.where(INVOICE.c.created_at < until, INVOICE.c.id < earliest_id(until + HOST_CLOCK_SLACK))
     return newest_first(database, query, "id", limit)
 
 
@@ -74,11 +81,6 @@ def accounts_of_order(connection: Connection, order_id: str) -> list[str]:
 def events_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
     """An invoice's events in their order."""
     return connection.execute(select(EVENT).where(EVENT.c.invoice_id == invoice_id).order_by(EVENT.c.sequence)).all()
-
-
-def list_events(database: Database, *, limit: int = 50) -> Iterator[StoredRow]:
-    """Events of all invoices, newest first; ``limit`` 0 means all of them."""
-    return newest_first(database, select(EVENT), "number", limit)
 
 
 def evidence_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
@@ -174,6 +176,13 @@ def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, 
     if name.isascii() and name.isdecimal() and len(name) < 19:
         query = _deliveries.where(DELIVERY.c.id == int(name))
     return _with_attempts(connection, connection.execute(query.order_by(DELIVERY.c.id)).all())
+
+
+def deliveries_of_events(connection: Connection, numbers: Sequence[int]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
+    """The deliveries of these events with their attempts, oldest first; by the index that begins with the endpoint."""
+    of_endpoints = DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id))
+    query = _deliveries.where(of_endpoints, DELIVERY.c.event_number.in_(numbers)).order_by(DELIVERY.c.id)
+    return _with_attempts(connection, connection.execute(query).all())
 
 
 def delivery_before(connection: Connection, delivery: StoredRow) -> StoredRow | None:

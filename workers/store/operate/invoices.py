@@ -76,7 +76,7 @@ def create_again(store: Store, actor: Actor, invoice_id: str) -> Done | None:
 def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | None = None) -> Iterator[Done]:
     """The same for each of these, or for all that are in doubt, one after the other."""
     if invoice_ids is None:
-        invoice_ids = [row.id for row in list_invoices(store.database, status=Status.IN_DOUBT.value, limit=0)]
+        invoice_ids = [row.id for row in list_invoices(store.database, statuses=[Status.IN_DOUBT], limit=0)]
     for invoice_id in invoice_ids:
         if (done := create_again(store, actor, invoice_id)) is not None:
             yield done

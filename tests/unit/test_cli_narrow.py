@@ -1,0 +1,88 @@
+"""On 80 columns ids can be copied and a row is a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.evidence import Created
+from workers.cli.watch import draw_newest
+from workers.store.callbacks import NewCallback
+from workers.store.intake import Rejection
+from workers.store.judging import Judgement
+
+ORDERS = [f"shop-2026-{number:05}" for number in range(3)]
+LONG = "price: must be greater than 0, and this is a reason that goes on for longer than a line can be"
+
+
+@pytest.fixture
+def narrow(invoices, add_order, store, monkeypatch):
+    """The command on a terminal of 80 columns, with rows of every kind in which all is long; their invoices' ids."""
+    monkeypatch.setenv("INVOICES_WEBHOOK_ALLOW", "127.0.0.1:9")
+    assert invoices("endpoints", "add", "http://127.0.0.1:9/hook").code == 0
+    ids = [add_order(order, account="zeroxhost") for order in ORDERS]
+    store.judge([Judgement(one, Created(provider_ref=one[-9:], address="0x" + "7" * 40)) for one in ids])
+    store.reject([Rejection(str(n), "invoices.create", LONG, '{"account": "zeroxhost"}' * 9, True) for n in range(3)])
+    monkeypatch.setenv("COLUMNS", "80")
+    return ids
+
+
+@pytest.mark.parametrize("command", [("list",), ("events",), ("rejected",), ("deliveries", "list")])
+def test_a_row_is_a_line_that_fits(narrow, invoices, command):
+    ran = invoices(*command)
+    heading, *rows = ran.out.splitlines()
+    assert len(rows) == 3, ran.out
+    assert max(map(len, [heading, *rows])) <= 80, ran.out
+    assert "no room for" in ran.err
+
+
+def test_ids_are_whole(narrow, invoices):
+    for row, invoice_id, order in zip(invoices("list").out.splitlines()[1:], narrow[::-1], ORDERS[::-1], strict=True):
+        assert invoice_id in row
+        assert order in row
+    for command in (("events",), ("deliveries", "list")):
+        out = invoices(*command).out
+        whole = ORDERS if command == ("events",) else narrow
+        assert [one for one in whole if one not in out] == []
+
+
+def test_in_a_pipe_nothing_is_cut(narrow, invoices, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    ran = invoices("rejected")
+    assert (ran.err, ran.out.count(LONG), len(ran.out.splitlines())) == ("", 3, 4)
+    assert '{"account": "zeroxhost"}' * 9 in ran.out
+
+
+def test_unmatched_callbacks_too(narrow, invoices, store):
+    told: Any = {"order_id": "no-such-order-0001", "reference": "100061", "word": "COMPLETED", "amount": None}
+    store.keep_callbacks([NewCallback(account="nebulox", digest="d", body=b"{}", headers="{}", **told)])
+    with store.database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE callback SET state = 'unmatched', reason = 'nobody knows the order'")
+    heading, row = invoices("unmatched", "list").out.splitlines()
+    assert len(row) <= 80
+    assert "no-such-order-0001" in row
+    assert heading.startswith("ID")
+
+
+def test_the_live_view_has_a_line_for_each_invoice_with_its_order_whole(narrow, invoices):
+    out = invoices("watch", "--seconds", "0").out
+    assert max(map(len, out.splitlines())) <= 80
+    for order in ORDERS:
+        (line,) = [line for line in out.splitlines() if order in line]
+        assert "pending" in line
+
+
+def test_the_live_view_of_nothing_has_its_heading(capsys):
+    from rich.console import Console
+
+    Console(width=80).print(draw_newest([]))
+    assert "ORDER" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("group", ["unmatched", "deliveries", "endpoints", "callbacks", "redrive"])
+def test_a_group_alone_prints_its_help_as_it_is_laid_out(invoices, group):
+    ran = invoices(group)
+    assert ran.code == 2
+    assert ran.err.startswith(f"Usage: invoices {group} ")
+    assert "\nCommands:\n" in ran.err

@@ -1,0 +1,73 @@
+"""All that is kept of one invoice, read by index: what ``show``, the timeline and the next steps are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, or_, select
+
+from domain.asking import references_of
+from domain.payments import Payment
+from workers.store.database import Database
+from workers.store.queries import deliveries_of_events, events_of, evidence_of
+from workers.store.reads.acts import acts_of
+from workers.store.reads.payments import payments_of
+from workers.store.rows import StoredRow
+from workers.store.tables import AGENDA, CALLBACK, ENDPOINT, INVOICE
+
+#: Callbacks of one order that are shown; a shop that uses an order id again and again may have more.
+MOST_CALLBACKS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One invoice as it stands at ``now``, by the database's clock, and all that happened to it. Oldest first."""
+
+    invoice: StoredRow
+    now: datetime
+    evidence: Sequence[StoredRow]
+    events: Sequence[StoredRow]
+    deliveries: Sequence[tuple[StoredRow, Sequence[StoredRow]]]  #: with the tries of each
+    callbacks: Sequence[StoredRow]  #: its own, and those of its order that nobody could match
+    payments: Sequence[Payment]
+    acts: Sequence[StoredRow]
+    agenda: Sequence[StoredRow]  #: what is due next
+    disabled: frozenset[str]  #: endpoints among those of the deliveries
+
+
+def read_record(connection: Connection, database: Database, invoice_id: str) -> Record | None:
+    """None where there is no such invoice."""
+    invoice = connection.execute(select(INVOICE).where(INVOICE.c.id == invoice_id)).one_or_none()
+    if invoice is None:
+        return None
+    events = events_of(connection, invoice_id)
+    deliveries = deliveries_of_events(connection, [event.number for event in events])
+    endpoints = sorted({delivery.endpoint_id for delivery, _ in deliveries})
+    return Record(
+        invoice=invoice,
+        now=database.now(connection),
+        evidence=evidence_of(connection, invoice_id),
+        events=events,
+        deliveries=deliveries,
+        callbacks=_callbacks_of(connection, invoice),
+        payments=payments_of(connection, invoice_id),
+        acts=acts_of(connection, invoice_id),
+        agenda=connection.execute(select(AGENDA).where(AGENDA.c.subject == invoice_id)).all(),
+        disabled=_disabled(connection, endpoints),
+    )
+
+
+def _callbacks_of(connection: Connection, invoice: StoredRow) -> Sequence[StoredRow]:
+    """By the account with the order id, or with what it is asked by: no index knows the invoice itself."""
+    references = [one for one in (invoice.provider_ref, *references_of(invoice)) if one]
+    named = or_(CALLBACK.c.order_id == invoice.order_id, CALLBACK.c.reference.in_(references))
+    ours = or_(CALLBACK.c.invoice_id == invoice.id, CALLBACK.c.invoice_id.is_(None))
+    query = select(CALLBACK).where(CALLBACK.c.account == invoice.provider_account, named, ours)
+    return connection.execute(query.order_by(CALLBACK.c.id.desc()).limit(MOST_CALLBACKS)).all()[::-1]
+
+
+def _disabled(connection: Connection, endpoints: Sequence[str]) -> frozenset[str]:
+    query = select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(endpoints), ENDPOINT.c.disabled_at.is_not(None))
+    return frozenset(connection.execute(query).scalars())

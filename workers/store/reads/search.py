@@ -1,0 +1,110 @@
+"""Which invoices a name means: an id, an order, an event, a key, a reference, a transaction, an address. By index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Select, select
+
+from domain.payments import reference_key, transaction_key
+from workers.store.rows import StoredRow
+from workers.store.tables import CALLBACK, EVENT, INVOICE, PAYMENT
+
+Kind = Literal["id", "order", "event", "idempotency key", "reference", "transaction", "address"]
+
+#: Invoices of one name that are looked at; more are told as more.
+MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The invoices that a name means as ``kind``, newest first; ``more``: there are others, older than these."""
+
+    kind: Kind
+    rows: Sequence[StoredRow]
+    more: bool = False
+
+    @property
+    def newest(self) -> StoredRow:
+        return self.rows[0]
+
+
+def search(connection: Connection, name: str, account: str | None = None) -> Found | None:
+    """What the name means first, in the order of ``Kind``; of this account only, where one is given."""
+    for kind, select_by in _WAYS:
+        query = select_by(connection, name)
+        if query is None:
+            continue
+        if account is not None and kind != "id":
+            query = query.where(INVOICE.c.account == account)
+        rows = connection.execute(query.order_by(INVOICE.c.id.desc()).limit(MOST + 1)).all()
+        if rows:
+            return Found(kind, rows[:MOST], len(rows) > MOST)
+    return None
+
+
+def siblings_of(connection: Connection, invoice: StoredRow) -> Found:
+    """The other invoices of its order id, whichever their accounts, newest first."""
+    query = select(INVOICE).where(INVOICE.c.order_id == invoice.order_id, INVOICE.c.id != invoice.id)
+    rows = connection.execute(query.order_by(INVOICE.c.id.desc()).limit(MOST + 1)).all()
+    return Found("order", rows[:MOST], len(rows) > MOST)
+
+
+def _by_id(connection: Connection, name: str) -> Select[Any]:
+    return select(INVOICE).where(INVOICE.c.id == name)
+
+
+def _by_order(connection: Connection, name: str) -> Select[Any]:
+    return select(INVOICE).where(INVOICE.c.order_id == name)
+
+
+def _by_event(connection: Connection, name: str) -> Select[Any]:
+    return select(INVOICE).where(INVOICE.c.id.in_(select(EVENT.c.invoice_id).where(EVENT.c.id == name)))
+
+
+def _by_key(connection: Connection, name: str) -> Select[Any]:
+    accounts = _each(connection, INVOICE.c.account)
+    return select(INVOICE).where(INVOICE.c.account.in_(accounts), INVOICE.c.idempotency_key == name)
+
+
+def _by_reference(connection: Connection, name: str) -> Select[Any] | None:
+    """The provider's own id, or what callbacks brought to ask it by."""
+    accounts = _each(connection, INVOICE.c.provider_account, INVOICE.c.provider_ref.is_not(None))
+    made = select(INVOICE.c.id).where(INVOICE.c.provider_account.in_(accounts), INVOICE.c.provider_ref == name)
+    callers = _each(connection, CALLBACK.c.account)
+    called = select(CALLBACK.c.invoice_id).where(CALLBACK.c.account.in_(callers), CALLBACK.c.reference == name)
+    told = select(PAYMENT.c.invoice_id).where(PAYMENT.c.key == reference_key(name))
+    return _among(connection, made, called, told)
+
+
+def _by_transaction(connection: Connection, name: str) -> Select[Any] | None:
+    return _among(connection, select(PAYMENT.c.invoice_id).where(PAYMENT.c.key == transaction_key(name)))
+
+
+def _among(connection: Connection, *queries: Select[Any]) -> Select[Any] | None:
+    ids = {found for query in queries for found in connection.execute(query.limit(MOST + 1)).scalars() if found}
+    return select(INVOICE).where(INVOICE.c.id.in_(sorted(ids))) if ids else None
+
+
+def _each(connection: Connection, column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
+    """The accounts that have invoices: from each to the next one in the index that begins with the account."""
+    accounts: list[str] = []
+    while True:
+        later = [column > accounts[-1]] if accounts else []
+        following = select(column).where(*conditions, *later).order_by(column).limit(1)
+        account = connection.execute(following).scalar_one_or_none()
+        if account is None:
+            return accounts
+        accounts.append(account)
+
+
+_WAYS: tuple[tuple[Kind, Callable[[Connection, str], Select[Any] | None]], ...] = (
+    ("id", _by_id),
+    ("order", _by_order),
+    ("event", _by_event),
+    ("idempotency key", _by_key),
+    ("reference", _by_reference),
+    ("transaction", _by_transaction),
+)
