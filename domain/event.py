@@ -22,6 +22,8 @@ from domain.visible import escape
 RESTORED = "system.restored"
 #: An order that came by message and was refused; for endpoints that name it.
 ORDER_REJECTED = "order.rejected"
+#: Sent by hand to see whether a receiver is there; in no log.
+TEST_TYPE = "invoices.test"
 #: What every endpoint gets, whatever its filter says.
 FOR_ALL = frozenset({RESTORED})
 #: What an endpoint without a filter gets: every change of an invoice.
@@ -102,7 +104,7 @@ def _time_text(time: datetime) -> str:
 
 
 TEXT = Kind(str, quoted, {"type": "string"})
-AMOUNT = Kind(format_amount, _amount_text, {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"})
+AMOUNT = Kind(format_amount, _amount_text, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"})
 TIME = Kind(format_time, _time_text, {"type": "string", "format": "date-time"})
 NUMBER = Kind(number, format_amount, {"type": "number"})
 WHOLE = Kind(int, int.__repr__, {"type": "integer", "minimum": 0})

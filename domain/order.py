@@ -101,7 +101,7 @@ def _nested_deeper(value: object, levels: int) -> bool:
 
 
 def _decimal_schema(description: str, **limits: object) -> WithJsonSchema:
-    text = {"type": "string", "pattern": r"^(?=[^eE]*[1-9])\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?$"}
+    text = {"type": "string", "pattern": r"^(?=[^eE]*[1-9])[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"}
     return WithJsonSchema({"anyOf": [text, {"type": "number", **limits}], "description": description})
 
 

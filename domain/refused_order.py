@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from domain.event import ORDER_REJECTED, notice
 
@@ -16,6 +16,7 @@ MAX_ORDER_ID = 128
 MAX_KEY = 255
 
 Kind = Literal["invalid", "conflict"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

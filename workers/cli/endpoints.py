@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from workers.store.endpoints import Endpoint
     from workers.store.health import Health
 
-TEST_TYPE = "invoices.test"
 
 
 @click.group("endpoints")
@@ -280,7 +279,7 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
 
 
 async def _send(endpoint: Endpoint, config: Settings, now: datetime) -> Attempt:
-    from domain.event import new_id, notice
+    from domain.event import TEST_TYPE, new_id, notice
     from workers.delivery.attempt import Outgoing
     from workers.delivery.webhook import WebhookSender
     from workers.http.address import AddressGuard
