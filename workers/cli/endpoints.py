@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from workers.store.health import Health
 
 
-
 @click.group("endpoints")
 def endpoints_command() -> None:
     """Add, list, test and remove receivers of webhooks."""

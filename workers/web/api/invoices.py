@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from domain.event import invoice_fields
 from domain.permissions import Action
@@ -19,10 +19,10 @@ from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, read_query, whole
 from workers.web.api.headers import MAX_WAIT_SECONDS, entity_tag, matches
 from workers.web.api.invoice_reads import InvoiceReads
+from workers.web.api.schema.invoices import DEFAULT_LIMIT, LIST_INVOICES, MAX_LIMIT, MAX_SEQUENCE, SHOW_INVOICE
+from workers.web.api.schema.operation import route
 from workers.web.problems import Problem
 
-DEFAULT_LIMIT, MAX_LIMIT = 50, 500
-MAX_SEQUENCE = 10**15
 FILTERS = ("account", "order_id", "status", "since", "limit", "cursor")
 _ID = re.compile(r"inv_[0-9a-f]{32}")
 
@@ -34,11 +34,11 @@ class Invoices:
         self._api = api
         self._reads = reads
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
-            Route("/v1/invoices", self.list, methods=["GET"]),
-            Route("/v1/invoices/{id}", self.show, methods=["GET"]),
+            route(LIST_INVOICES, self.list),
+            route(SHOW_INVOICE, self.show),
         ]
 
     async def show(self, request: Request) -> Response:

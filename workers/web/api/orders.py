@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from domain.event import invoice_fields
 from domain.order import Order
@@ -22,6 +22,8 @@ from workers.web.api.bulk import read_lines, take_lines
 from workers.web.api.headers import entity_tag, idempotency_key, preferred_wait
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.order_check import check, refused, with_key
+from workers.web.api.schema.operation import route
+from workers.web.api.schema.orders import TAKE_ORDERS
 from workers.web.gathering import Gathering
 from workers.web.problems import Problem
 from workers.web.threads import Overloaded
@@ -41,9 +43,9 @@ class Orders:
             api.threads, self._store_all, most=MOST_TOGETHER, most_waiting=MOST_WAITING, seconds=STORE_SECONDS
         )
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
-        return [Route("/v1/orders", self.take, methods=["POST"])]
+        return [route(TAKE_ORDERS, self.take)]
 
     async def take(self, request: Request) -> Response:
         """An order, or many."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 
 from starlette.routing import BaseRoute
 
@@ -13,6 +14,7 @@ from workers.store.store import Store
 from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
 from workers.web.api.api import Api
+from workers.web.api.documents import Documents
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
@@ -35,4 +37,5 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads) -> Served:
     api = Api(store, threads, access)
     reads = InvoiceReads(api)
     parts = (Orders(api, desk, reads), Invoices(api, reads))
-    return Served([route for part in parts for route in part.routes()], reads, reads.waiting.end)
+    routes = [route for part in parts for route in part.routes()]
+    return Served([*routes, *Documents(routes, version("invoices")).routes()], reads, reads.waiting.end)

@@ -1,0 +1,55 @@
+"""``GET /v1/invoices`` and one of them."""
+
+from __future__ import annotations
+
+from domain.permissions import Action
+from domain.schemas import STATUS, TEXT, TIME, Schema, or_null, record, ref
+from workers.web.api.schema.operation import Answer, Operation, header, json_answer, query
+from workers.web.api.schema.parts import ETAG, INVOICE_ID, NEXT_PAGE, WAIT, an_id, limit
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+MAX_SEQUENCE = 10**15
+
+#: By name; what only these operations have.
+SCHEMAS: dict[str, Schema] = {
+    "InvoicePage": record(
+        {"invoices": {"type": "array", "items": ref("Invoice")}, "next": or_null(an_id("inv"))},
+        "Newest first. `next` is the `cursor` of the following page; null: there is none.",
+    )
+}
+
+LIST_INVOICES = Operation(
+    "GET",
+    "/v1/invoices",
+    "listInvoices",
+    "List invoices, newest first",
+    {200: json_answer("A page.", ref("InvoicePage"), {"Link": NEXT_PAGE})},
+    action=Action.READ,
+    parameters=(
+        query("account", TEXT, "of this account only"),
+        query("order_id", TEXT, "of this order only"),
+        query("status", STATUS, "in this status only"),
+        query("since", TIME, "taken at this time or later"),
+        limit(DEFAULT_LIMIT, MAX_LIMIT),
+        query("cursor", an_id("inv"), "`next` of the page before"),
+    ),
+)
+
+SHOW_INVOICE = Operation(
+    "GET",
+    "/v1/invoices/{id}",
+    "showInvoice",
+    "Show an invoice, now or as soon as it changes",
+    {
+        200: json_answer("The invoice.", ref("Invoice"), {"ETag": ETAG}),
+        304: Answer("It is what `If-None-Match` names.", headers={"ETag": ETAG}),
+    },
+    action=Action.READ,
+    parameters=(
+        INVOICE_ID,
+        query("wait", WAIT, "seconds to wait for a sequence higher than `after`"),
+        query("after", {"type": "integer", "minimum": 0, "maximum": MAX_SEQUENCE}, "default: what it is now"),
+        header("If-None-Match", TEXT, "the `ETag` of an answer before"),
+    ),
+    problems=(404,),
+)

@@ -1,0 +1,122 @@
+"""One operation of ``/v1``: what it takes and answers, from which its route and its entry in OpenAPI are made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from domain.permissions import Action
+from domain.schemas import Schema
+from workers.web.api.api import JSON
+
+PROBLEM = "application/problem+json"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+#: What anybody with a token may be answered: no token, not for this, too often, the store is away.
+WITH_TOKEN = (401, 403, 429, 503)
+#: What a body may be answered: not readable, too slow, too large, of another type.
+WITH_BODY = (400, 408, 413, 415)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A part of the request beside its body."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    schema: Schema
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of an answer. Not ``always``: only where there is something to say."""
+
+    about: str
+    schema: Schema = field(default_factory=lambda: {"type": "string"})
+    always: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where an answer leads: another operation, and its parameters by runtime expressions."""
+
+    operation: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is no problem. ``content``: schema by media type; none: there is no body."""
+
+    about: str
+    content: Mapping[str, Schema] = field(default_factory=dict)
+    headers: Mapping[str, Header] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``action``: what the token must allow; None: no token is needed. ``problems``: beside those that follow from the
+    rest."""
+
+    method: Literal["GET", "POST", "DELETE", "PATCH", "PUT"]
+    path: str
+    name: str
+    summary: str
+    answers: Mapping[int, Answer]
+    action: Action | None = None
+    about: str = ""
+    parameters: Sequence[Parameter] = ()
+    body: Mapping[str, Schema] = field(default_factory=dict)
+    problems: Sequence[int] = ()
+
+    def refusals(self) -> list[int]:
+        """Every status of a problem that may be answered, in order."""
+        found = {421, *self.problems}
+        found |= set(WITH_TOKEN if self.action else ()) | set(WITH_BODY if self.body else ())
+        if any(parameter.where == "query" for parameter in self.parameters):
+            found.add(400)
+        return sorted(found)
+
+
+class DescribedRoute(Route):
+    """A route that was made from its description."""
+
+    def __init__(self, operation: Operation, endpoint: Endpoint) -> None:
+        super().__init__(operation.path, endpoint, methods=[operation.method])
+        self.operation = operation
+
+
+def route(operation: Operation, endpoint: Endpoint) -> DescribedRoute:
+    """What serves the operation."""
+    return DescribedRoute(operation, endpoint)
+
+
+def phrase(status: int) -> str:
+    """HTTP's own words."""
+    return HTTPStatus(status).phrase
+
+
+def json_answer(
+    about: str, schema: Schema, headers: Mapping[str, Header] | None = None, links: Mapping[str, Link] | None = None
+) -> Answer:
+    """An answer whose body is JSON."""
+    return Answer(about, {JSON: schema}, dict(headers or {}), dict(links or {}))
+
+
+def query(name: str, schema: Mapping[str, Any], about: str) -> Parameter:
+    """A parameter of the query."""
+    return Parameter(name, "query", dict(schema), about)
+
+
+def header(name: str, schema: Mapping[str, Any], about: str) -> Parameter:
+    """A header of the request."""
+    return Parameter(name, "header", dict(schema), about)
