@@ -9,6 +9,7 @@ import httpx
 
 from domain.account import Account
 from domain.permissions import Scope
+from tests.contracts.api_answers import Answers
 from tests.contracts.store_cases import created, judge, open_store
 from workers.intake.orders import Desk
 from workers.providers.call import Call
@@ -42,6 +43,7 @@ class Service:
         self.threads = StoreThreads()
         desk = Desk(self.store, ACCOUNTS, build_providers(Call(httpx.AsyncClient())))
         self.served = build_api(self.store, desk, self.threads)
+        self.answers = Answers(self.served.routes)
         health = Health(self.threads, lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), None)
         self.application = build_application(surroundings, health, Metrics("1"), list(self.served.routes))
@@ -69,9 +71,9 @@ class Service:
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers, timeout=60)
 
     async def ask(self, method, path, *, token=None, **options):
-        """One request."""
+        """One request; its answer is one that the OpenAPI document tells of."""
         async with self.client(token) as client:
-            return await client.request(method, path, **options)
+            return self.answers.check(await client.request(method, path, **options))
 
     async def send(self, fields, *, token=None, headers=None):
         """An order; what is no bytes is sent as JSON."""
