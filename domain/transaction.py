@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 #: Bitcoin, Litecoin, Tron, Monero, XRP, TON: 32 bytes as hex. Ethereum and its kin write 0x before it; some of them
 #: (Starknet, Aptos) leave out leading zeros.
@@ -16,7 +17,7 @@ _JOINTS = re.compile(r"[_/+-]")
 _FEWEST_DIFFERENT = 8
 
 
-def looks_like_transaction(value: object) -> bool:
+def looks_like_transaction(value: object) -> TypeGuard[str]:
     """Whether a provider's field holds a transaction's hash.
 
     Only a text can: numbers, booleans, lists, and words such as "null", "pending" or "0x0" stand for "none yet".

@@ -58,6 +58,7 @@ def search(store: Store, invoice_id: str) -> Any:
     """The claim of this release."""
     make_due(store.database, invoice_id, Stage.CREATE)
     ((claim, invoice, _),) = store.claim_creates(ACCOUNT, 10, 60.0)
+    assert invoice is not None
     assert (claim.subject, claim.lane, invoice.id) == (invoice_id, ACCOUNT, invoice_id)
     return claim
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import redis
 import structlog
@@ -37,7 +37,7 @@ class BreakerLimits:
     probe_seconds: float = 20  #: a probe whose worker died is given up after this, longer than a webhook may take
     ask_seconds: float = 0.5  #: so old a worker's knowledge that a breaker is closed may be
 
-    def milliseconds(self) -> list[Any]:
+    def milliseconds(self) -> list[int | float]:
         """As the scripts take them, from ARGV[4] on."""
         bucket = max(1, int(self.window_seconds * 1000 / self.buckets))
         window = int(self.window_seconds * 1000)
@@ -189,7 +189,8 @@ class Breaker:
     async def _tell(self, endpoint: str, noted: _Seen) -> None:
         if time.monotonic() < self._away_until:
             return
-        now, arguments = time.monotonic(), [noted.tries, noted.failures, int(noted.last_succeeded)]
+        now = time.monotonic()
+        arguments: list[int | float] = [noted.tries, noted.failures, int(noted.last_succeeded)]
         try:
             answer = int(await self._record(keys=[key_of(endpoint)], args=arguments + self._limits.milliseconds()))
         except (RedisError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from redis import Redis
 
@@ -24,7 +24,7 @@ class EpochMark:
 
     def read(self) -> int:
         """The highest epoch that was begun; 0 for none, and for what is no number."""
-        kept: Any = self._client.get(self._mark)
+        kept = cast("bytes | None", self._client.get(self._mark))
         return int(kept) if kept is not None and kept.isdigit() else 0
 
     def raise_to(self, epoch: int) -> None:

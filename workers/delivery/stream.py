@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -82,7 +81,7 @@ class EventStream:
             raise ValueError(f"fence: {fence} is outside 1..2**53")
         for start in range(0, len(events), CHUNK):
             bodies = [body for _, body in events[start : start + CHUNK]]
-            kept: Any = await self._append(keys=self._keys, args=[fence, self._maxlen, *bodies])
+            kept: object = await self._append(keys=self._keys, args=[fence, self._maxlen, *bodies])
             if kept != 0:
                 raise StaleFence(fence, kept, start)
 

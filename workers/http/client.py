@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
 import aiohttp
 import httpx
@@ -29,7 +28,7 @@ class LeanClient(httpx.AsyncClient):
         super().__init__(transport=transport, trust_env=False, follow_redirects=False, timeout=None)
         self._wire = transport
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_: object) -> httpx.Response:
         """The transport's answer. Raises what the transport lets through."""
         if self.is_closed:
             raise RuntimeError("the client is closed")

@@ -6,12 +6,13 @@ import asyncio
 import functools
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -93,8 +94,8 @@ class GuardedResolver(NameResolver):
         return addresses
 
 
-def _socket_factory(guard: AddressGuard) -> Any:
-    def make(address_info: Any) -> socket.socket:
+def _socket_factory(guard: AddressGuard) -> Callable[[AddrInfoType], socket.socket]:
+    def make(address_info: AddrInfoType) -> socket.socket:
         # IP literals never reach the resolver; everything reaches this.
         family, kind, protocol, _, sockaddr = address_info
         guard.vet(_aimed_at(sockaddr[1]), [sockaddr[0]])

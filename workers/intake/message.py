@@ -50,11 +50,11 @@ _DEEP = re.compile(rb"(?:\s*[\[{]){%d}" % (MAX_DEPTH + 1))
 _ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
 #: What can be said of a call without the accounts, where it would else be a task and an acknowledgement of its own just
 #: to be refused: what is turned away goes with its neighbours. Orders do anyway, and are judged there.
-_CHECKS: Mapping[str, Callable[[Any], object]] = {CREATE_MANY: parse_orders, CANCEL: parse_cancellation}
+_CHECKS: Mapping[str, Callable[[object], object]] = {CREATE_MANY: parse_orders, CANCEL: parse_cancellation}
 STAGES = frozenset(stage.value for stage in Stage)
 _BELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 #: What Celery may look for in the headers; everything a sender wrote beyond id and task is left behind.
-_HEADERS: Mapping[str, Any] = {
+_HEADERS: Mapping[str, object] = {
     "lang": "py",
     "parent_id": None,
     "group": None,
@@ -114,7 +114,7 @@ class _Parts:
 
 
 def inspect(
-    headers: Any, properties: Any, body: Any, content_type: Any, content_encoding: Any, *, now: datetime
+    headers: object, properties: object, body: object, content_type: object, content_encoding: object, *, now: datetime
 ) -> Accepted | TurnedAway:
     """Judge a message of Celery protocol 1 or 2. ``now`` (aware) is what an ``eta`` is compared with."""
     headers = headers if isinstance(headers, dict) else {}
@@ -130,7 +130,7 @@ def inspect(
 
 
 def turn_away(
-    body: Any, reason: str, message_key: str, *, task: str | None = None, fields: str | None = None
+    body: object, reason: str, message_key: str, *, task: str | None = None, fields: str | None = None
 ) -> TurnedAway:
     """A refusal with the first 2 KiB of the message: of the fields where they could be read, else of the body."""
     whole = fields if fields is not None else _body_text(body)
@@ -160,7 +160,7 @@ def give_up(message: Accepted, deliveries: int) -> TurnedAway:
     return _about_an_order(turn_away(text, reason, key, task=message.task, fields=text), text)
 
 
-def message_key(headers: Any, properties: Any, body: Any) -> str:
+def message_key(headers: object, properties: object, body: object) -> str:
     """The same for every delivery of a message: over its body and the tag its sender gave it (SHA-256, hex)."""
     tags = []
     for place, names in ((properties, ("delivery_tag", "message_id", "correlation_id")), (headers, ("id",))):
@@ -171,7 +171,7 @@ def message_key(headers: Any, properties: Any, body: Any) -> str:
     return digest.hexdigest()
 
 
-def task_headers(task: str, task_id: str) -> dict[str, Any]:
+def task_headers(task: str, task_id: str) -> dict[str, object]:
     """The headers of a protocol-2 message as Celery wants them, made from scratch."""
     return {**_HEADERS, "task": task, "id": task_id, "root_id": task_id}
 
@@ -185,10 +185,10 @@ def clean(text: str) -> str:
 
 
 def _read(
-    headers: dict[str, Any],
-    body: Any,
-    content_type: Any,
-    content_encoding: Any,
+    headers: dict[str, object],
+    body: object,
+    content_type: object,
+    content_encoding: object,
     key: str,
     now: datetime,
     parts: _Parts,
@@ -215,7 +215,7 @@ def _read(
     return Accepted(task, task_id, [parts.fields, key, expires])
 
 
-def _check_call(task: str, kwargs: dict[str, Any]) -> None:
+def _check_call(task: str, kwargs: dict[str, object]) -> None:
     if task in _CHECKS:
         try:
             _CHECKS[task](kwargs)
@@ -223,7 +223,7 @@ def _check_call(task: str, kwargs: dict[str, Any]) -> None:
             raise _Unusable(str(error)) from None
 
 
-def _name(task: Any) -> str:
+def _name(task: object) -> str:
     if not isinstance(task, str) or not task:
         raise _Unusable("task: must be the task's name")
     return task
@@ -235,7 +235,7 @@ def _check_task(task: str | None) -> None:
         raise _Unusable(f"task: there is no task {shown!r}; orders go to {CREATE}, {CREATE_MANY} or {CANCEL}")
 
 
-def _check_content(content_type: Any, content_encoding: Any) -> None:
+def _check_content(content_type: object, content_encoding: object) -> None:
     if not isinstance(content_type, str) or content_type.partition(";")[0].strip().lower() != "application/json":
         shown = clean(content_type)[:60] if isinstance(content_type, str) else "nothing"
         raise _Unusable(f"content-type: must be application/json, not {shown}")
@@ -245,7 +245,7 @@ def _check_content(content_type: Any, content_encoding: Any) -> None:
         raise _Unusable("content-encoding: must be utf-8")
 
 
-def _parse_body(body: Any, task: str | None) -> Any:
+def _parse_body(body: object, task: str | None) -> object:
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     if not isinstance(body, bytes):
@@ -281,7 +281,7 @@ def _check_values(body: bytes, limit: int) -> None:
     raise _Unusable(f"body: holds more than {limit} values")
 
 
-def _check_depth(document: Any) -> None:
+def _check_depth(document: object) -> None:
     level, depth = [document], 0
     while level:
         depth += 1
@@ -302,7 +302,7 @@ def _check_text(text: str) -> None:
         raise _Unusable("body: holds half of a surrogate pair, which is no text") from None
 
 
-def _protocol_2(document: Any) -> tuple[list[Any], dict[str, Any]]:
+def _protocol_2(document: object) -> tuple[list[object], dict[str, object]]:
     if not isinstance(document, list) or len(document) != 3:
         raise _Unusable("body: must be [args, kwargs, embed]")
     args, kwargs, embed = document
@@ -311,14 +311,14 @@ def _protocol_2(document: Any) -> tuple[list[Any], dict[str, Any]]:
     return _arguments(args, kwargs)
 
 
-def _protocol_1(document: Any, parts: _Parts) -> tuple[Mapping[str, Any], list[Any], dict[str, Any]]:
+def _protocol_1(document: object, parts: _Parts) -> tuple[Mapping[str, object], list[object], dict[str, object]]:
     if not isinstance(document, dict) or "task" not in document:
         raise _Unusable("task: neither headers (protocol 2) nor body (protocol 1) name a task")
     parts.task = _name(document["task"])
     return document, *_arguments(document.get("args"), document.get("kwargs"))
 
 
-def _arguments(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(args: object, kwargs: object) -> tuple[list[object], dict[str, object]]:
     """Some clients write null for "none" (gocelery does)."""
     args = [] if args is None else args
     kwargs = {} if kwargs is None else kwargs
@@ -329,16 +329,17 @@ def _arguments(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
-def _task_id(about: Mapping[str, Any]) -> str:
+def _task_id(about: Mapping[str, object]) -> str:
     """The sender's id; one that is no usable text is replaced, only a missing one makes the message unusable."""
     found = about.get("id")
     if found is None:
         raise _Unusable("id: is missing (Celery's header `id`, in protocol 1 the field `id`)")
-    usable = isinstance(found, str) and 0 < len(found) <= MAX_ID_LENGTH and found.isprintable()
-    return found if usable else str(uuid.uuid4())
+    if isinstance(found, str) and 0 < len(found) <= MAX_ID_LENGTH and found.isprintable():
+        return found
+    return str(uuid.uuid4())
 
 
-def _bell(task: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+def _bell(task: str, args: list[object], kwargs: dict[str, object]) -> list[object]:
     wanted = ["stage", "lane"] if task == RUN else []
     words = all(isinstance(word, str) and _BELL_WORD.fullmatch(word) for word in args)
     if kwargs or len(args) != len(wanted) or not words or (args and args[0] not in STAGES):
@@ -346,17 +347,17 @@ def _bell(task: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
     return args
 
 
-def _check_eta(eta: Any, now: datetime) -> None:
+def _check_eta(eta: object, now: datetime) -> None:
     """A message that is to wait would be delivered again and again; a nearer eta is as good as none."""
     if eta is not None and _time("eta", eta) > now + MAX_ETA:
         raise _Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
 
 
-def _expires(expires: Any) -> str | None:
+def _expires(expires: object) -> str | None:
     return None if expires is None else _time("expires", expires).isoformat()
 
 
-def _time(name: str, value: Any) -> datetime:
+def _time(name: str, value: object) -> datetime:
     """An ISO time (UTC where it names no zone, as Celery means it) or epoch seconds."""
     try:
         if isinstance(value, str):
@@ -369,7 +370,7 @@ def _time(name: str, value: Any) -> datetime:
     raise _Unusable(f"{name}: must be an ISO 8601 time or epoch seconds")
 
 
-def _body_text(body: Any) -> str:
+def _body_text(body: object) -> str:
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body).decode("utf-8", "replace")
     if isinstance(body, str):

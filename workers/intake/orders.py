@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -187,7 +187,7 @@ def split(letter: Letter) -> list[Letter]:
     return [part for _, part in _split(letter)]
 
 
-def _split(letter: Letter) -> list[tuple[Any, Letter]]:
+def _split(letter: Letter) -> list[tuple[object, Letter]]:
     return [
         (fields, Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires, letter.task_id))
         for place, fields in enumerate(parse_orders(_fields(letter.text)))
@@ -204,7 +204,7 @@ class _Good:
     letter: Letter
 
 
-def check_order(desk: Desk, fields: Any) -> tuple[Order, str]:
+def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
     """The order in these fields, and its provider's name. Raises OrderError."""
     order = parse_order(fields)
     account = desk.accounts.get(order.account)
@@ -216,7 +216,7 @@ def check_order(desk: Desk, fields: Any) -> tuple[Order, str]:
     return order, account.provider
 
 
-def _judge(desk: Desk, fields: Any, letter: Letter) -> _Good | Rejection:
+def _judge(desk: Desk, fields: object, letter: Letter) -> _Good | Rejection:
     try:
         order, provider = check_order(desk, fields)
     except OrderError as error:
@@ -322,7 +322,7 @@ def _named(cancellation: Cancellation) -> str:
 # --- small things -------------------------------------------------------------------------------------------------
 
 
-def _fields(text: str) -> Any:
+def _fields(text: str) -> object:
     try:
         return read_json(text)
     except JsonError:  # the guard read this very text; whoever else calls gets the same answer as for no object

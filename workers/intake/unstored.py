@@ -15,10 +15,10 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import redis
 import structlog
@@ -28,6 +28,12 @@ from workers.intake.message import REJECT, Accepted, TurnedAway, inspect, turn_a
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.transport.message import UNREADABLE
 from workers.transport.message_limits import KIB, MAX_MANY_BODY_BYTES
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Connection
+    from kombu.message import Message
+    from kombu.transport.virtual import Channel
 
 log = structlog.get_logger()
 
@@ -44,7 +50,7 @@ LOOK_SECONDS = 10.0
 #: After so many failures a round ends; the next one begins behind them.
 FAILURES = 100
 #: A publish that found its connection closed.
-_RETRY: Mapping[str, Any] = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.4}
+_RETRY: Mapping[str, object] = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.4}
 
 
 #: On RabbitMQ a worker reads no more of a message than a body of many orders may have.
@@ -71,7 +77,7 @@ class Kept:
     tries: int
     why: str
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, object]:
         """As JSON has it; read by every later release. Raises TooLong for what no worker would read."""
         packed = base64.b64encode(zlib.compress(json.dumps(self.call.arguments).encode(), 1)).decode()
         if len(packed) > MAX_PACKED_BYTES:
@@ -94,12 +100,12 @@ class Round:
 class Unstored:
     """The queue, for one process. Safe to share between threads, but for ``run``."""
 
-    def __init__(self, app: Any, open_redis: Callable[[], redis.Redis]) -> None:
+    def __init__(self, app: Celery, open_redis: Callable[[], redis.Redis]) -> None:
         self._app = app
         self._open_redis = open_redis
         self._redis: redis.Redis | None = None
         self._kept = threading.Event()
-        self._connection: Any = None
+        self._connection: Connection | None = None
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -207,7 +213,7 @@ class Unstored:
         return done
 
     @contextlib.contextmanager
-    def _channel(self) -> Any:
+    def _channel(self) -> Iterator[Channel]:
         if self._connection is None:
             self._connection = self._app.connection_for_read(heartbeat=0)  # nobody would send one between two looks
         channel = self._connection.channel()
@@ -249,7 +255,7 @@ class Unstored:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def _read(message: Any) -> Kept:
+def _read(message: Message) -> Kept:
     """What ``fields`` wrote; whatever else somebody put into the queue is listed like any nonsense."""
     try:
         found = message.decode()
@@ -273,7 +279,7 @@ def _unpack(packed: bytes) -> bytes:
     return text
 
 
-def wrap(message: Any) -> Accepted:
+def wrap(message: Message) -> Accepted:
     """A message as it came in, kombu's, to be judged later."""
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode("utf-8", "surrogatepass")
     told = json.loads(json.dumps([message.headers, message.properties], default=str))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from domain.evidence import InDoubt
 from domain.exact_json import JsonError, read_json
@@ -61,7 +60,7 @@ class Answer:
         """Any 2xx."""
         return 200 <= self.status < 300
 
-    def json(self) -> Any:
+    def json(self) -> object:
         """The body, numbers digit for digit; None where it is no JSON."""
         try:
             return read_json(self.body.decode(self._encoding()))
@@ -111,7 +110,7 @@ def one_line(text: str) -> str:
     return " ".join(printable.split())[:MAX_REASON]
 
 
-def read_message(payload: Any) -> str:
+def read_message(payload: object) -> str:
     """The provider's own words: ``message`` or ``error``, a text or a list of texts; empty when there are none."""
     if not isinstance(payload, dict):
         return ""

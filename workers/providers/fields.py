@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 from domain.money import AmountError, parse_amount
@@ -22,14 +21,14 @@ MAX_EPOCH_SECONDS = 221_845_392_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_single(value: Any) -> dict[str, Any] | None:
+def read_single(value: object) -> dict[str, object] | None:
     """An object, or the only one of a list: the providers document "object/array" for both."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, dict) else None
 
 
-def read_text(value: Any, limit: int) -> str | None:
+def read_text(value: object, limit: int) -> str | None:
     """A text (or a whole number, as text) of 1 to ``limit`` printable characters.
 
     A changed address or id would be a wrong one, so a text that does not fit is None, never cut or cleaned.
@@ -41,13 +40,13 @@ def read_text(value: Any, limit: int) -> str | None:
     return value
 
 
-def read_currency(value: Any, limit: int = MAX_CURRENCY) -> str | None:
+def read_currency(value: object, limit: int = MAX_CURRENCY) -> str | None:
     """A currency's or a coin's symbol, upper-case (0xhost writes ``EUR`` in one answer and ``eur`` in another)."""
     text = read_text(value, limit)
     return None if text is None else read_text(text.upper(), limit)
 
 
-def read_url(value: Any) -> str | None:
+def read_url(value: object) -> str | None:
     """An http or https address that a customer can be sent to."""
     text = read_text(value, MAX_URL)
     try:
@@ -58,7 +57,7 @@ def read_url(value: Any) -> str | None:
     return text if usable else None
 
 
-def read_amount(value: Any) -> Decimal | None:
+def read_amount(value: object) -> Decimal | None:
     """An amount greater than zero with every digit it was written with."""
     try:
         amount = parse_amount(value)
@@ -67,7 +66,7 @@ def read_amount(value: Any) -> Decimal | None:
     return amount if amount > 0 else None
 
 
-def read_epoch(value: Any) -> datetime | None:
+def read_epoch(value: object) -> datetime | None:
     """Epoch seconds as a UTC time; None for what is no number or lies outside 1970 to 9000."""
     seconds = read_amount(value)
     if seconds is None or seconds > MAX_EPOCH_SECONDS:
@@ -76,7 +75,7 @@ def read_epoch(value: Any) -> datetime | None:
     return _EPOCH + timedelta(seconds=whole, microseconds=int((seconds - whole) * 1_000_000))
 
 
-def read_instant(value: Any) -> datetime | None:
+def read_instant(value: object) -> datetime | None:
     """A time in RFC 3339 as UTC; None for what is none, names no zone, or lies outside 1970 to 9000."""
     if not isinstance(value, str) or len(value) > MAX_INSTANT:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from domain.evidence import (
     CreateAnswer,
@@ -56,7 +55,7 @@ class Refusals:
     """A provider's own table. ``is_own``: the decoded body has the documented shape of its refusals."""
 
     key_statuses: frozenset[int]  #: by these it refuses the account's key
-    is_own: Callable[[dict[str, Any]], bool]
+    is_own: Callable[[dict[str, object]], bool]
 
 
 def read_create(
@@ -106,7 +105,7 @@ def read_refused_account(answer: Answer, refusals: Refusals) -> CredentialsRefus
     return CredentialsRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw())
 
 
-def _speaks_of_the_key(answer: Answer, payload: Any) -> bool:
+def _speaks_of_the_key(answer: Answer, payload: object) -> bool:
     """401 is HTTP's own word for it, but for a page or a log-in that a proxy asks for. 403 and the rest mean many
     things: only with a message in JSON do they mean the key."""
     if is_challenge(answer) or is_page(answer):
@@ -119,7 +118,7 @@ def _speaks_of_the_key(answer: Answer, payload: Any) -> bool:
     return isinstance(payload, dict) and not problem and bool(read_message({"message": payload.get("message")}))
 
 
-def refuse_order(answer: Answer, payload: Any) -> OrderRefused:
+def refuse_order(answer: Answer, payload: object) -> OrderRefused:
     """The provider read the order and does not want it."""
     reason = answer.reason(read_message(payload) or "the order was refused")
     return OrderRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw())
@@ -141,7 +140,7 @@ def is_challenge(answer: Answer) -> bool:
     return words is not None and is_page(answer) and words.search(answer.text()[:_LOOKED_AT]) is not None
 
 
-def describe(answer: Answer, payload: Any) -> str:
+def describe(answer: Answer, payload: object) -> str:
     """What the body is, in a few words: never quoted but for a page's title and a JSON's message."""
     title = _TITLE.search(answer.text()[:_LOOKED_AT])
     shown = f' "{title[1].strip()}"' if title else ""

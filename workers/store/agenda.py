@@ -6,14 +6,16 @@ import functools
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
-    Row,
+    Executable,
+    Table,
     bindparam,
     delete,
     func,
@@ -31,6 +33,7 @@ from workers.store import claim_sql
 from workers.store.bulk import execute_keyed, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
+from workers.store.rows import Insert, StoredRow
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -110,13 +113,13 @@ class Due:
     in_seconds: float
 
 
-def insert_into(database: Database, table: Any) -> Any:
+def insert_into(database: Database, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT, for the database at hand."""
     return postgresql_insert(table) if database.is_postgresql else sqlite_insert(table)
 
 
 @functools.cache
-def delete_rows(dialect: str) -> Any:
+def delete_rows(dialect: str) -> Executable:
     """Takes rows off the agenda, by stage and subject."""
     return delete(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
 
@@ -148,7 +151,7 @@ def claim_invoices(
     limit: int,
     lease_seconds: float,
     lost: Lost = "ask",
-) -> list[tuple[Claim, Any]]:
+) -> list[tuple[Claim, StoredRow | None]]:
     """The same, each with its invoice; one that is gone comes as None."""
     statement = claim_sql.CLAIM_FREE_INVOICES_POSTGRESQL if lost == "leave" else claim_sql.CLAIM_INVOICES_POSTGRESQL
     claimed = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
@@ -162,7 +165,7 @@ def claim_invoices(
 
 
 @functools.cache
-def _invoices(dialect: str) -> Any:
+def _invoices(dialect: str) -> Executable:
     return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
 
 
@@ -173,12 +176,12 @@ def _claim(
     lane: str,
     limit: int,
     lease_seconds: float,
-    on_postgresql: Any,
+    on_postgresql: Executable,
     lost: Lost,
-) -> list[tuple[Claim, Any]]:
+) -> list[tuple[Claim, StoredRow]]:
     """Claims and the rows that they came with: subject, claims, claimed_at and what else the statement asks for."""
     token, over_at = secrets.token_hex(8), lease_clock() + lease_seconds
-    keys: dict[str, Any] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
+    keys: dict[str, object] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     lease = timedelta(seconds=lease_seconds)
     if database.is_postgresql:
         rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
@@ -201,8 +204,8 @@ def _claim(
 
 
 def _claim_on_sqlite(
-    connection: Connection, database: Database, keys: dict[str, Any], lease: timedelta, lost: Lost
-) -> tuple[Sequence[Row[*tuple[Any, ...]]], dict[str, str | None]]:
+    connection: Connection, database: Database, keys: dict[str, object], lease: timedelta, lost: Lost
+) -> tuple[Sequence[StoredRow], dict[str, str | None]]:
     """The claimed rows, and under which token each was held before."""
     now = database.now(connection)
     lost_tokens: dict[str, str | None] = {}
@@ -212,7 +215,7 @@ def _claim_on_sqlite(
     return connection.execute(statement, keys | {"now": now, "lease_end": now + lease}).all(), lost_tokens
 
 
-def _park_killers(connection: Connection, stage: Stage, rows: Sequence[Row[*tuple[Any, ...]]]) -> set[str]:
+def _park_killers(connection: Connection, stage: Stage, rows: Sequence[StoredRow]) -> set[str]:
     """Rows that have ended too many of their holders wait for a person from now on."""
     killers = {row[0] for row in rows if _is_mortal(stage, row[0]) and row[1] > MAX_CLAIMS}
     if killers:
@@ -294,16 +297,16 @@ def _wait(stage: Stage, wait: timedelta) -> float:
 
 
 @functools.cache
-def _earliest(dialect: str) -> Any:
+def _earliest(dialect: str) -> Executable:
     return _ends(dialect, func.min)
 
 
 @functools.cache
-def _latest(dialect: str) -> Any:
+def _latest(dialect: str) -> Executable:
     return _ends(dialect, func.max)
 
 
-def _ends(dialect: str, end: Any) -> Any:
+def _ends(dialect: str, end: Callable[..., ColumnElement[datetime]]) -> Executable:
     asked = key_rows(dialect, ("stage", "lane"))
     due_at = (
         select(end(AGENDA.c.due_at, type_=UtcTime))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from itertools import chain
 from types import NoneType
-from typing import Any
+from typing import cast
 
 from psycopg.abc import Buffer
 from psycopg.types.array import ListBinaryDumper
@@ -18,11 +18,11 @@ class FlatListDumper(ListBinaryDumper):
     """The driver writes an array item by item in Python, as text and quoted or, at a sixth, in binary. A list without
     NULLs and lists inside is written here all at once, at a fraction of that; any other is left to the driver."""
 
-    def dump(self, obj: list[Any]) -> Buffer | None:
+    def dump(self, obj: list[object]) -> Buffer | None:
         """The array as PostgreSQL's ``array_recv`` reads it."""
         if self.sub_dumper is None or not obj or not {list, NoneType}.isdisjoint(map(type, obj)):
             return super().dump(obj)
-        items: list[Any] = list(map(self.sub_dumper.dump, obj))
+        items = cast("list[bytes]", list(map(self.sub_dumper.dump, obj)))
         head = _HEAD.pack(1, 0, self.sub_dumper.oid, len(items), 1)
         lengths = list(map(len, items))
         if lengths.count(lengths[0]) == len(lengths):  # ids, times, numbers

@@ -4,16 +4,18 @@ transaction."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from domain.decision import Stage
+from domain.order import Order
 from workers.store import callbacks, intake
 from workers.store.callbacks import NewCallback
 from workers.store.database import Database
 from workers.store.group import GroupCommit
-from workers.store.intake import Added
+from workers.store.intake import Added, Rejection
 from workers.store.lanes import Lane
 
+#: An order and its provider's name, or what was turned away.
+Item = tuple[Order, str] | Rejection
 Ring = Callable[[set[Lane]], None]
 
 
@@ -26,7 +28,7 @@ class Arrivals:
         self._intake = GroupCommit(self._take_in)
         self._callbacks = GroupCommit(self.write_callbacks)
 
-    def take_in(self, items: Sequence[Any]) -> list[Any]:
+    def take_in(self, items: Sequence[Item]) -> list[Added | None]:
         """What came of (order, provider name) pairs; None for each rejection among them."""
         return self._intake.add(items)
 
@@ -34,7 +36,7 @@ class Arrivals:
         """Whether each is new."""
         return self._callbacks.add(found)
 
-    def _take_in(self, items: Sequence[Any]) -> list[Added | None]:
+    def _take_in(self, items: Sequence[Item]) -> list[Added | None]:
         with self._database.transaction() as connection:
             results, lanes = intake.take_in(connection, self._database.now(connection), items)
         self._ring(lanes)

@@ -9,17 +9,18 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Literal, TypedDict
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
-    CursorResult,
+    Executable,
     FromClause,
-    Select,
     String,
+    Table,
     any_,
     bindparam,
     column,
@@ -32,14 +33,23 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from workers.store.rows import StoredRow
+from workers.store.rows import Insert, Query, Rows, StoredRow
 
 #: What becomes of a row whose key is taken: an error, nothing, or one more poke (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
 
 #: What becomes of a row that somebody else has locked: it is waited for, it is an error at once, it is left out.
 Locks = Literal["wait", "at once", "skip"]
-_HOW: Mapping[Locks, Mapping[str, bool]] = {"wait": {}, "at once": {"nowait": True}, "skip": {"skip_locked": True}}
+
+
+class How(TypedDict, total=False):
+    """The same as ``with_for_update`` takes it."""
+
+    nowait: bool
+    skip_locked: bool
+
+
+_HOW: Mapping[Locks, How] = {"wait": {}, "at once": {"nowait": True}, "skip": {"skip_locked": True}}
 
 #: PostgreSQL, while rows are skipped: for locks that only show when they are waited for, of tables, or of keys that
 #: somebody has just taken.
@@ -59,14 +69,14 @@ def key_rows(dialect: str, names: Sequence[str]) -> FromClause:
     return select(*texts).subquery()
 
 
-def keys_of(dialect: str, names: Sequence[str], keys: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+def keys_of(dialect: str, names: Sequence[str], keys: Sequence[tuple[str, ...]]) -> dict[str, object]:
     """The values of ``key_rows``."""
     if dialect == "postgresql":
         return {f"key_{name}": [key[place] for key in keys] for place, name in enumerate(names)}
     return {"keys": json.dumps(keys)}
 
 
-def keyed(dialect: str, *columns: Any) -> ColumnElement[bool]:
+def keyed(dialect: str, *columns: Column[object]) -> ColumnElement[bool]:
     """``(a, b) IN keys``, each looked up in the index on these columns.
 
     A plain list of pairs makes SQLite scan the whole table; PostgreSQL does so too for a hundred of them, until the
@@ -74,50 +84,50 @@ def keyed(dialect: str, *columns: Any) -> ColumnElement[bool]:
     through the index, for a third of what it costs to look up each by itself.
     """
     if dialect == "postgresql" and len(columns) == 1:
-        return cast("ColumnElement[bool]", columns[0] == any_(bindparam(f"key_{columns[0].name}", type_=ARRAY(String))))
+        return columns[0] == any_(bindparam(f"key_{columns[0].name}", type_=ARRAY(String)))
     return tuple_(*columns).in_(select(key_rows(dialect, [column.name for column in columns])))
 
 
 def execute_keyed(
     connection: Connection,
-    statement: Callable[[str], Any],
+    statement: Callable[[str], Executable],
     names: Sequence[str],
     keys: Sequence[tuple[str, ...]],
-    **more: Any,
-) -> CursorResult[Any]:
+    **more: object,
+) -> Rows:
     """Execute what ``statement(dialect)`` makes for these keys. It is best cached: making costs more than executing.
     ``more`` are its other parameters."""
     dialect = connection.dialect.name
     return connection.execute(statement(dialect), keys_of(dialect, names, keys) | more)
 
 
-def locking(statement: Callable[..., Any], locks: Locks) -> Callable[[str], Any]:
+def locking(statement: Callable[..., Executable], locks: Locks) -> Callable[[str], Executable]:
     """``statement(dialect)`` with its FOR UPDATE in this manner; it takes that as ``with_for_update`` does."""
     return functools.partial(statement, **_HOW[locks])
 
 
-def number_rows(dialect: str, name: str) -> Select[Any]:
+def number_rows(dialect: str, name: str) -> Query:
     """Whole numbers to look for in; ``numbers_of`` gives the value of the parameter ``name``."""
     if dialect == "postgresql":
         return select(func.unnest(bindparam(name, type_=ARRAY(BigInteger))))
     return select(func.json_each(bindparam(name, type_=String)).table_valued("value").c.value)
 
 
-def numbers_of(dialect: str, numbers: Collection[int]) -> Any:
+def numbers_of(dialect: str, numbers: Collection[int]) -> list[int] | str:
     """The value that a parameter of ``number_rows`` or ``numbered`` takes."""
     return sorted(numbers) if dialect == "postgresql" else json.dumps(sorted(numbers))
 
 
-def numbered(dialect: str, column: Any) -> ColumnElement[bool]:
+def numbered(dialect: str, column: ColumnElement[object]) -> ColumnElement[bool]:
     """``column IN numbers``, whole numbers; ``execute_numbered`` gives them to the execution."""
     if dialect == "postgresql":
-        return cast("ColumnElement[bool]", column == any_(bindparam("numbers", type_=ARRAY(BigInteger))))
-    return cast("ColumnElement[bool]", column.in_(number_rows(dialect, "numbers")))
+        return column == any_(bindparam("numbers", type_=ARRAY(BigInteger)))
+    return column.in_(number_rows(dialect, "numbers"))
 
 
 def execute_numbered(
-    connection: Connection, statement: Callable[[str], Any], numbers: Collection[int], **more: Any
-) -> CursorResult[Any]:
+    connection: Connection, statement: Callable[[str], Executable], numbers: Collection[int], **more: object
+) -> Rows:
     """Execute what ``statement(dialect)`` makes for rows with these numbers; best cached, as with ``execute_keyed``.
     ``more`` are its other parameters."""
     dialect = connection.dialect.name
@@ -126,8 +136,8 @@ def execute_numbered(
 
 def insert_rows(
     connection: Connection,
-    table: Any,
-    rows: Sequence[Mapping[str, Any]],
+    table: Table,
+    rows: Sequence[Mapping[str, object]],
     *,
     conflict: Conflict = "error",
     returning: tuple[str, ...] = (),
@@ -144,7 +154,9 @@ def insert_rows(
     return done.all() if returning else []
 
 
-def update_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+def update_rows(
+    connection: Connection, table: Table, key: tuple[str, ...], rows: Sequence[Mapping[str, object]]
+) -> None:
     """Set the other columns of the rows with these keys. Rows all have the same columns; they are sorted by key.
 
     On PostgreSQL the rows are locked in whatever order they are found: who calls holds their locks already.
@@ -165,11 +177,11 @@ def update_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: 
 
 
 def _columns(
-    names: Sequence[str], rows: Sequence[Mapping[str, Any]], never_same: Sequence[str] = ()
-) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    names: Sequence[str], rows: Sequence[Mapping[str, object]], never_same: Sequence[str] = ()
+) -> tuple[dict[str, list[object]], dict[str, object]]:
     """Columns with a value a row, and those with one for all: that is sent once, not written out for each."""
-    arrays: dict[str, list[Any]] = {}
-    same: dict[str, Any] = {}
+    arrays: dict[str, list[object]] = {}
+    same: dict[str, object] = {}
     for name in names:
         values = [row[name] for row in rows]
         if len(values) > 1 and name not in never_same and values.count(values[0]) == len(values):
@@ -182,28 +194,28 @@ def _columns(
     return arrays, same
 
 
-def _parameters(arrays: Mapping[str, list[Any]], same: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(arrays: Mapping[str, list[object]], same: Mapping[str, object]) -> dict[str, object]:
     return {f"all_{name}": values for name, values in arrays.items()} | {
         f"same_{name}": value for name, value in same.items()
     }
 
 
-def _given(table: Any, names: Sequence[str]) -> FromClause:
+def _given(table: Table, names: Sequence[str]) -> FromClause:
     """Arrays as rows to select from."""
     arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names]
     columns = [column(name, table.c[name].type) for name in names]
     return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
 
 
-def _once(table: Any, names: Sequence[str]) -> dict[str, Any]:
+def _once(table: Table, names: Sequence[str]) -> dict[str, object]:
     """Values that hold for all rows."""
     return {name: bindparam(f"same_{name}", type_=table.c[name].type) for name in names}
 
 
 @functools.lru_cache(STATEMENTS)
 def _insert_arrays(
-    table: Any, names: tuple[str, ...], same: tuple[str, ...], conflict: Conflict, returning: tuple[str, ...]
-) -> Any:
+    table: Table, names: tuple[str, ...], same: tuple[str, ...], conflict: Conflict, returning: tuple[str, ...]
+) -> Executable:
     given = _given(table, names)
     values = select(*(given.c[name] for name in names), *_once(table, same).values())
     statement = postgresql_insert(table).from_select([*names, *same], values)
@@ -211,11 +223,11 @@ def _insert_arrays(
 
 
 @functools.cache
-def _insert_each(table: Any, conflict: Conflict, returning: tuple[str, ...]) -> Any:
+def _insert_each(table: Table, conflict: Conflict, returning: tuple[str, ...]) -> Executable:
     return _finished(sqlite_insert(table), table, conflict, returning)
 
 
-def _finished(statement: Any, table: Any, conflict: Conflict, returning: tuple[str, ...]) -> Any:
+def _finished(statement: Insert, table: Table, conflict: Conflict, returning: tuple[str, ...]) -> Executable:
     if conflict == "skip":
         statement = statement.on_conflict_do_nothing()
     elif conflict == "poke":
@@ -226,7 +238,9 @@ def _finished(statement: Any, table: Any, conflict: Conflict, returning: tuple[s
 
 
 @functools.lru_cache(STATEMENTS)
-def _update_from_arrays(table: Any, key: tuple[str, ...], names: tuple[str, ...], same: tuple[str, ...]) -> Any:
+def _update_from_arrays(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], same: tuple[str, ...]
+) -> Executable:
     given = _given(table, names)
     matches = [table.c[name] == given.c[name] for name in key]
     each = {name: given.c[name] for name in names if name not in key}
@@ -234,13 +248,13 @@ def _update_from_arrays(table: Any, key: tuple[str, ...], names: tuple[str, ...]
 
 
 @functools.lru_cache(STATEMENTS)
-def _update_alike(table: Any, key: str, same: tuple[str, ...]) -> Any:
+def _update_alike(table: Table, key: str, same: tuple[str, ...]) -> Executable:
     keys = bindparam(f"all_{key}", type_=ARRAY(table.c[key].type))
     return update(table).where(table.c[key] == any_(keys)).values(_once(table, same))
 
 
 @functools.cache
-def _update_each(table: Any, key: tuple[str, ...], names: tuple[str, ...]) -> Any:
+def _update_each(table: Table, key: tuple[str, ...], names: tuple[str, ...]) -> Executable:
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     same = [table.c[name] == new[name] for name in key]
     return update(table).where(*same).values({name: new[name] for name in names if name not in key})

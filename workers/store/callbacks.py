@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -18,12 +16,13 @@ from domain.echo import ids_meant_by, numbers_made_of
 from domain.evidence import CalledBack
 from domain.exact_json import write_json
 from domain.status import FINAL
+from workers.store import callback_sql as sql
 from workers.store.agenda import Claim, insert_into
-from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, keyed, locking, numbered
+from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, locking
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.judging import Judgement
-from workers.store.rows import StoredRow
+from workers.store.rows import Candidate, StoredRow
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
@@ -77,10 +76,10 @@ def free_claims(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
     but shortly. What is gone is free."""
     connection.execute(SHORT_WAIT)
     numbers, subjects = {int(claim.subject) for claim in claims}, [(claim.subject,) for claim in claims]
-    held = {str(number) for number in execute_numbered(connection, _ids, numbers).scalars()}
-    held -= {str(number) for number in execute_numbered(connection, locking(_locked_ids, "skip"), numbers).scalars()}
-    lines = set(execute_keyed(connection, _lines, ("subject",), subjects).scalars())
-    held |= lines - set(execute_keyed(connection, locking(_locked_lines, "skip"), ("subject",), subjects).scalars())
+    held = {str(number) for number in execute_numbered(connection, sql.ids, numbers).scalars()}
+    held -= {str(number) for number in execute_numbered(connection, locking(sql.locked_ids, "skip"), numbers).scalars()}
+    lines = set(execute_keyed(connection, sql.lines, ("subject",), subjects).scalars())
+    held |= lines - set(execute_keyed(connection, locking(sql.locked_lines, "skip"), ("subject",), subjects).scalars())
     return [claim for claim in claims if claim.subject not in held]
 
 
@@ -89,7 +88,7 @@ def match(
 ) -> list[Match]:
     """What each claimed callback is evidence of. Reads only: the judging transaction locks the invoices."""
     numbers = {int(claim.subject): claim for claim in claims}
-    rows = execute_numbered(connection, _by_id, numbers).all()
+    rows = execute_numbered(connection, sql.by_id, numbers).all()
     candidates = _candidates(connection, rows)
     owners = _owners(connection, rows)
     matches = [_match(numbers[row.id], row, candidates, owners, policy_of, read) for row in rows]
@@ -115,7 +114,7 @@ def recall(connection: Connection, database: Database, orders: Sequence[tuple[st
     asked = {(account, one) for account, order_id in orders for one in (order_id, *numbers_made_of(order_id))}
     if not asked:
         return False
-    rows = execute_keyed(connection, _of_order_ids, ("account", "order_id"), sorted(asked)).all()
+    rows = execute_keyed(connection, sql.of_order_ids, ("account", "order_id"), sorted(asked)).all()
     found = [(row.id, row.account) for row in rows if row.state == UNMATCHED]
     return _again(connection, database, found, "an invoice of its order was made")
 
@@ -167,8 +166,8 @@ def _again(connection: Connection, database: Database, found: Sequence[tuple[int
 
 def _match(
     claim: Claim,
-    row: Any,
-    candidates: Mapping[tuple[str, str], Sequence[Any]],
+    row: StoredRow,
+    candidates: Mapping[tuple[str, str], Sequence[Candidate]],
     owners: Mapping[tuple[str, str], str],
     policy_of: Callable[[str], Policy],
     read: Read,
@@ -189,7 +188,9 @@ def _match(
     return _match_order(claim, row, found, evidence, policy)
 
 
-def _match_order(claim: Claim, row: Any, found: Sequence[Any], evidence: CalledBack, policy: Policy) -> Match:
+def _match_order(
+    claim: Claim, row: StoredRow, found: Sequence[Candidate], evidence: CalledBack, policy: Policy
+) -> Match:
     """What a callback is about that names no invoice, only its order."""
     there = [one for one in found if one.created_at - SHORTLY <= row.at]
     fitting = _holders(found, evidence.reference) or _fitting(there or found)
@@ -206,43 +207,45 @@ def _match_order(claim: Claim, row: Any, found: Sequence[Any], evidence: CalledB
     return _rung(claim, row, ids, _only(evidence, doubt is None and len(fitting) == 1 and not rivals))
 
 
-def _doubt(row: Any, fitting: Sequence[Any], there: Sequence[Any]) -> str | None:
+def _doubt(row: StoredRow, fitting: Sequence[Candidate], there: Sequence[Candidate]) -> str | None:
     """Why a look-up has to say that a callback is about these."""
     if not there:
         return "it came long before its order was taken"
     return None if fitting[0].order_id == row.order_id else f"it says {row.order_id} of the order {fitting[0].order_id}"
 
 
-def _rung(claim: Claim, row: Any, ids: Sequence[str], evidence: CalledBack) -> Match:
+def _rung(claim: Claim, row: StoredRow, ids: Sequence[str], evidence: CalledBack) -> Match:
     return Match(claim, row.id, [Judgement(invoice_id, evidence) for invoice_id in ids])
 
 
-def _named(found: Sequence[Any], reference: str | None, policy: Policy) -> list[Any]:
+def _named(found: Sequence[Candidate], reference: str | None, policy: Policy) -> list[Candidate]:
     """Those that a callback names by the provider's own id. Tracking codes are none: callbacks brought them, too."""
     if reference is None or policy.asked_by_reference:
         return []
     return [one for one in found if reference == one.provider_ref or reference in twins_of(one)]
 
 
-def _holders(found: Sequence[Any], reference: str | None) -> list[Any]:
+def _holders(found: Sequence[Candidate], reference: str | None) -> list[Candidate]:
     """Those that an earlier callback gave the same reference to, closed ones too: a repeat is about no other."""
     return [] if reference is None else [one for one in found if reference in references_of(one)]
 
 
-def _rivals(found: Sequence[Any], ids: Sequence[str]) -> list[Any]:
+def _rivals(found: Sequence[Candidate], ids: Sequence[str]) -> list[Candidate]:
     """Other invoices of the order that the provider has or may have: a payment to one of those, closed or not, calls
     back with the same order id."""
     return [one for one in found if one.id not in ids and (one.provider_ref is not None or one.doubts > 0)]
 
 
-def _nobody_can_tell(fitting: Sequence[Any], rivals: Sequence[Any], evidence: CalledBack, policy: Policy) -> bool:
+def _nobody_can_tell(
+    fitting: Sequence[Candidate], rivals: Sequence[Candidate], evidence: CalledBack, policy: Policy
+) -> bool:
     """Nothing is decided about an invoice that is closed: there it need not be told apart."""
     waiting = [one for one in fitting if one.status not in FINAL]
     several = len(fitting) > 1 or (bool(waiting) and bool(rivals))
     return several and not all(_can_be_asked(one, evidence, policy) for one in fitting)
 
 
-def _can_be_asked(invoice: Any, evidence: CalledBack, policy: Policy) -> bool:
+def _can_be_asked(invoice: Candidate, evidence: CalledBack, policy: Policy) -> bool:
     """Whether a look-up can tell if it is this invoice, also by what the callback brings."""
     brought = None if evidence.reference is None else write_json([evidence.reference])
     return can_be_asked(Known(invoice.provider_ref, brought or invoice.asked_by), policy)
@@ -252,13 +255,13 @@ def _only(evidence: CalledBack, only: bool) -> CalledBack:
     return evidence if evidence.only is only else dataclasses.replace(evidence, only=only)
 
 
-def _fitting(found: Sequence[Any]) -> list[Any]:
+def _fitting(found: Sequence[Candidate]) -> list[Candidate]:
     """Those that wait for a payment; where none does, the newest: what it says may be no news, or a contradiction."""
     waiting = [one for one in found if one.status not in FINAL]
     return waiting or list(found[:1])
 
 
-def _candidates(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
+def _candidates(connection: Connection, rows: Sequence[StoredRow]) -> dict[tuple[str, str], list[Candidate]]:
     """Invoices by a callback's (account, order id), newest first. One that takes order ids for numbers says 12 of
     "0012": that is looked for where nothing has the very id."""
     said = {(row.account, row.order_id) for row in rows if row.order_id is not None}
@@ -270,25 +273,25 @@ def _candidates(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, 
     }
     for key, invoices in _invoices_of(connection, meant.keys()).items():
         found.setdefault(meant[key], []).extend(invoices)
-    return {key: sorted(some, key=lambda one: str(one.id), reverse=True) for key, some in found.items()}
+    return {key: sorted(some, key=lambda one: one.id, reverse=True) for key, some in found.items()}
 
 
-def _invoices_of(connection: Connection, orders: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Any]]:
-    found: dict[tuple[str, str], list[Any]] = {}
+def _invoices_of(connection: Connection, orders: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Candidate]]:
+    found: dict[tuple[str, str], list[Candidate]] = {}
     if orders:
-        for one in execute_keyed(connection, _of_orders, ("provider_account", "order_id"), sorted(orders)).all():
+        for one in execute_keyed(connection, sql.of_orders, ("provider_account", "order_id"), sorted(orders)).all():
             some = found.setdefault((one.provider_account, one.order_id), [])
             if len(some) < MOST_CANDIDATES:
                 some.append(one)
     return found
 
 
-def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str], str]:
+def _owners(connection: Connection, rows: Sequence[StoredRow]) -> dict[tuple[str, str], str]:
     """The invoice that the first callback with the same reference was matched with."""
     keys = sorted({(row.account, row.reference) for row in rows if row.reference is not None})
     if not keys:
         return {}
-    found = execute_keyed(connection, _of_references, ("account", "reference"), keys).all()
+    found = execute_keyed(connection, sql.of_references, ("account", "reference"), keys).all()
     owners: dict[tuple[str, str], str] = {}
     for one in found:
         if one.state == MATCHED and one.invoice_id is not None:
@@ -296,55 +299,7 @@ def _owners(connection: Connection, rows: Sequence[Any]) -> dict[tuple[str, str]
     return owners
 
 
-@functools.cache
-def _ids(dialect: str) -> Any:
-    return select(CALLBACK.c.id).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
-
-
-@functools.cache
-def _locked_ids(dialect: str, **how: Any) -> Any:
-    return _ids(dialect).with_for_update(**how)
-
-
-@functools.cache
-def _lines(dialect: str) -> Any:
-    rows = AGENDA.c.stage == Stage.CALLBACK.value, keyed(dialect, AGENDA.c.subject)
-    return select(AGENDA.c.subject).where(*rows).order_by(AGENDA.c.subject)
-
-
-@functools.cache
-def _locked_lines(dialect: str, **how: Any) -> Any:
-    return _lines(dialect).with_for_update(**how)
-
-
-@functools.cache
-def _by_id(dialect: str) -> Any:
-    return select(CALLBACK).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
-
-
-@functools.cache
-def _of_orders(dialect: str) -> Any:
-    # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
-    key = INVOICE.c.provider_account, INVOICE.c.order_id
-    asking = INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
-    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, INVOICE.c.created_at, *asking
-    return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
-
-
-# Without a condition on the state: SQLite would go by the index on that, through all callbacks that are in it.
-@functools.cache
-def _of_references(dialect: str) -> Any:
-    key = CALLBACK.c.account, CALLBACK.c.reference
-    return select(CALLBACK.c.state, CALLBACK.c.invoice_id, *key).where(keyed(dialect, *key)).order_by(CALLBACK.c.id)
-
-
-@functools.cache
-def _of_order_ids(dialect: str) -> Any:
-    key = CALLBACK.c.account, CALLBACK.c.order_id
-    return select(CALLBACK.c.id, CALLBACK.c.account, CALLBACK.c.state).where(keyed(dialect, *key))
-
-
-def _row(one: NewCallback, now: datetime) -> dict[str, Any]:
+def _row(one: NewCallback, now: datetime) -> dict[str, object]:
     return {
         "account": one.account,
         "at": now,
@@ -359,6 +314,6 @@ def _row(one: NewCallback, now: datetime) -> dict[str, Any]:
     }
 
 
-def _line(number: int, account: str, now: datetime) -> dict[str, Any]:
+def _line(number: int, account: str, now: datetime) -> dict[str, object]:
     line = {"stage": Stage.CALLBACK.value, "subject": str(number), "lane": account, "due_at": now}
     return line | {"claims": 0, "pokes": 0}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import DateTime, Integer, Interval, String, bindparam, column, select, text
+from sqlalchemy import DateTime, Executable, Integer, Interval, String, TextClause, bindparam, column, select, text
 
 from workers.store.tables import INVOICE
 from workers.store.tables.columns import UtcTime
@@ -29,7 +27,7 @@ RETURNING subject, claims, {now} AS claimed_at{lost}
 _FREE = " AND lease_token IS NULL"
 
 
-def _claim_postgresql(free: str) -> Any:
+def _claim_postgresql(free: str) -> TextClause:
     return text(
         _CLAIM.format(
             key="ctid",
@@ -45,7 +43,7 @@ def _claim_postgresql(free: str) -> Any:
     ).bindparams(bindparam("lease", type_=Interval))
 
 
-def _claim_invoices_postgresql(free: str) -> Any:
+def _claim_invoices_postgresql(free: str) -> Executable:
     """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
     agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
     columns = (
@@ -58,7 +56,7 @@ def _claim_invoices_postgresql(free: str) -> Any:
     return select(claimed, INVOICE).outerjoin_from(claimed, INVOICE, INVOICE.c.id == claimed.c.subject)
 
 
-def _claim_sqlite(free: str) -> Any:
+def _claim_sqlite(free: str) -> Executable:
     return (
         text(
             _CLAIM.format(

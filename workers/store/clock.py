@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -12,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.timekeeping import TRUSTED_SECONDS
 from workers.store.database import Database
+from workers.store.rows import Insert, StoredRow
 from workers.store.tables import CLOCK
 
 NAME = "database"
@@ -50,7 +50,7 @@ def lock_clock(connection: Connection, database: Database, now: datetime) -> Clo
     return _state(row)
 
 
-def write_clock(connection: Connection, **values: Any) -> None:
+def write_clock(connection: Connection, **values: object) -> None:
     """Change the row; time spans are kept as microseconds."""
     kept = {name: _microseconds(value) if isinstance(value, timedelta) else value for name, value in values.items()}
     connection.execute(update(CLOCK).where(CLOCK.c.name == NAME).values(**kept))
@@ -66,11 +66,11 @@ def is_trusted(connection: Connection, at: datetime) -> bool:
     return seen_at is None or timedelta(0) <= at - seen_at <= _TRUSTED
 
 
-def _insert(database: Database) -> Any:
+def _insert(database: Database) -> Insert:
     return postgresql_insert(CLOCK) if database.is_postgresql else sqlite_insert(CLOCK)
 
 
-def _state(row: Any) -> ClockState | None:
+def _state(row: StoredRow | None) -> ClockState | None:
     if row is None:
         return None
     stage, _, subject = (row.moved_to or "").partition("/")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
+from psycopg import Cursor
 from psycopg.errors import (
     DuplicatePreparedStatement,
     InsufficientPrivilege,
@@ -22,8 +24,10 @@ from psycopg.errors import (
     UndefinedTable,
 )
 from psycopg.pq import Format
-from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
+from psycopg.rows import TupleRow
+from sqlalchemy import Connection, Dialect, Engine, Executable, Select, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -31,6 +35,7 @@ from domain.ports import Clock
 from workers.store import session
 from workers.store.arrays import FlatListDumper
 from workers.store.private_files import make_private
+from workers.store.rows import Query
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
@@ -65,7 +70,7 @@ _NOW = select(func.clock_timestamp())  #: made once: making it costs as much as 
 
 
 @functools.cache
-def _now_and(found: Select[Any]) -> Any:
+def _now_and(found: Query) -> Executable:
     return select(func.clock_timestamp(), found.scalar_subquery())
 
 
@@ -150,7 +155,7 @@ class Database:
             return time.astimezone(UTC)
         return self._clock.now()
 
-    def now_and(self, connection: Connection, found: Select[Any]) -> tuple[datetime, Any]:
+    def now_and(self, connection: Connection, found: Select[Found]) -> tuple[datetime, Found]:
         """The same, and the one value that a statement finds; where the time is asked for too, in one go with it."""
         if self.is_postgresql:
             time, value = connection.execute(_now_and(found)).one()
@@ -185,21 +190,26 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _connect(dialect: Any, _record: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    return session.connect(functools.partial(dialect.connect, *arguments), named)
+def _connect(
+    dialect: Dialect, _record: object, arguments: tuple[object, ...], named: dict[str, object]
+) -> session.Session:
+    open_one = cast("Callable[..., session.Session]", dialect.connect)
+    return session.connect(functools.partial(open_one, *arguments), named)
 
 
-def _prepare_again(connection: Any, _record: Any, _proxy: Any) -> None:
+def _prepare_again(connection: session.Session, _record: object, _proxy: object) -> None:
     """After RESET ALL, or by a pooler between, a session is as it was found."""
     if not session.is_prepared(connection):
         session.prepare(connection)
 
 
-def _register_dumpers(connection: Any, _record: Any) -> None:
+def _register_dumpers(connection: session.Session, _record: object) -> None:
     connection.adapters.register_dumper(list, FlatListDumper)
 
 
-def _choose_format(_: Any, cursor: Any, _statement: Any, _given: Any, context: Any, _many: bool) -> None:
+def _choose_format(
+    _: object, cursor: Cursor[TupleRow], _statement: object, _given: object, context: ExecutionContext, _many: bool
+) -> None:
     if BINARY in context.execution_options:
         cursor.format = Format.BINARY
 
@@ -226,7 +236,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
             make_private(Path(arguments[0]))
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")

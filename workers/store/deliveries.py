@@ -6,15 +6,16 @@ import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
-from sqlalchemy import Connection, func, literal_column, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Executable, func, literal_column, select, update
 
 from domain.decision import Stage
 from workers.store import agenda
 from workers.store.agenda import Claim, Lost, delete_rows, lanes_of
 from workers.store.bulk import (
     SHORT_WAIT,
+    How,
     Locks,
     execute_keyed,
     execute_numbered,
@@ -29,6 +30,7 @@ from workers.store.database import BINARY, Database
 from workers.store.intake import storable
 from workers.store.outbox import Parcel, held_pairs
 from workers.store.patience import Patience
+from workers.store.rows import PairRow, Query, StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
@@ -38,8 +40,8 @@ HOPELESS_AFTER = timedelta(hours=120)
 BY_ITSELF = ("no success for ", "status: 410", "gone")
 
 #: Written out, not bound: there are indexes of these rows only, and a planner has to see that they will do.
-DUE: Any = literal_column("'due'")
-DEAD: Any = literal_column("'dead'")
+DUE: ColumnElement[str] = literal_column("'due'")
+DEAD: ColumnElement[str] = literal_column("'dead'")
 
 _PAIR = ("endpoint_id", "invoice_id")
 _DELIVER = Stage.DELIVER.value
@@ -89,18 +91,18 @@ def receivers_in_use(connection: Connection, database: Database, used: Collectio
 
 
 @functools.cache
-def _chosen(dialect: str) -> Any:
+def _chosen(dialect: str) -> Executable:
     return select(ENDPOINT).where(keyed(dialect, ENDPOINT.c.id)).order_by(ENDPOINT.c.id)
 
 
-def _receivers(rows: Sequence[Any], now: datetime) -> list[Receiver]:
+def _receivers(rows: Sequence[StoredRow], now: datetime) -> list[Receiver]:
     return [
         Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
         for row in rows
     ]
 
 
-def live_secrets(endpoint: Any, now: datetime) -> str:
+def live_secrets(endpoint: StoredRow, now: datetime) -> str:
     """The sealed secrets that sign now: the newest, and the older ones while a rotation lasts."""
     sealed: str = endpoint.secrets
     rotating = endpoint.rotated_until is not None and endpoint.rotated_until > now
@@ -109,7 +111,7 @@ def live_secrets(endpoint: Any, now: datetime) -> str:
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    rows: Any = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims]).all()
+    rows = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
         f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
     }
@@ -117,18 +119,18 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
 
 
 @functools.cache
-def _parcels(dialect: str) -> Any:
+def _parcels(dialect: str) -> Executable:
     delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries
     query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
     return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number).execution_options(**{BINARY: True})
 
 
 @functools.cache
-def _next_tries(dialect: str) -> Any:
+def _next_tries(dialect: str) -> Executable:
     return _oldest(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.next_try_at)
 
 
-def _oldest(dialect: str, *columns: Any) -> Any:
+def _oldest(dialect: str, *columns: Column[object]) -> Query:
     """Columns of the oldest unfinished delivery of each pair: two looks into ix_delivery_next a pair, however many of
     its events wait."""
     pair = key_rows(dialect, _PAIR)
@@ -178,13 +180,13 @@ def free_tries(connection: Connection, tries: Sequence[Try]) -> list[Try]:
 
 
 @functools.cache
-def _delivery_ids(dialect: str) -> Any:
+def _delivery_ids(dialect: str) -> Executable:
     return select(DELIVERY.c.id).where(numbered(dialect, DELIVERY.c.id))
 
 
 def lock_pairs(
     connection: Connection, database: Database, subjects: Collection[str], locks: Locks = "wait"
-) -> dict[str, Any]:
+) -> dict[str, PairRow]:
     """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out.
 
     Of each its ``lease_token``, and whether it is ``parked``.
@@ -195,7 +197,7 @@ def lock_pairs(
 
 
 @functools.cache
-def _locked_rows(dialect: str, **how: Any) -> Any:
+def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     parked = AGENDA.c.due_at.is_(None).label("parked")
     rows = select(AGENDA.c.subject, AGENDA.c.lease_token, parked)
     rows = rows.where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
@@ -207,8 +209,8 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime, lo
     if not sent:
         return
     found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent}, locks)
-    attempts: list[dict[str, Any]] = []
-    changed: dict[int, dict[str, Any]] = {}
+    attempts: list[dict[str, object]] = []
+    changed: dict[int, dict[str, object]] = {}
     for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
         next_try_at = _next_try_at(attempt, now)
         attempts.append(
@@ -240,12 +242,12 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime, lo
 
 def _lock_deliveries(connection: Connection, ids: Collection[int], locks: Locks) -> dict[int, tuple[str, int]]:
     """State and tries of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
-    rows: Any = execute_numbered(connection, locking(_locked_deliveries, locks), ids).all()
+    rows = execute_numbered(connection, locking(_locked_deliveries, locks), ids).all()
     return {number: (state, tries) for number, state, tries in rows}
 
 
 @functools.cache
-def _locked_deliveries(dialect: str, **how: Any) -> Any:
+def _locked_deliveries(dialect: str, **how: Unpack[How]) -> Executable:
     columns = select(DELIVERY.c.id, DELIVERY.c.state, DELIVERY.c.tries)
     return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update(**how)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
 from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED, wants
 from domain.exact_json import read_json
@@ -140,7 +139,7 @@ def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: da
     """What waits for these (endpoint, invoice) pairs is due, with all its tries. The caller holds the pairs' locks."""
     pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in subjects)]
 
-    def due_at_once(dialect: str) -> Any:
+    def due_at_once(dialect: str) -> Executable:
         of_pairs = keyed(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
         return update(DELIVERY).where(of_pairs, DELIVERY.c.state == DUE).values(tries=0, next_try_at=now)
 

@@ -7,7 +7,6 @@ counts on by itself where the clock was set back.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -24,7 +23,7 @@ GREATEST_FENCE = 2**52
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROW = AGENDA.c.stage == Stage.PUBLISH.value, AGENDA.c.subject == PUBLISH_LANE
 _FENCE = select(AGENDA.c.fence).where(*_ROW)
-_HELD: Any = select(AGENDA.c.fence, AGENDA.c.lease_token).where(*_ROW).with_for_update()
+_HELD = select(AGENDA.c.fence, AGENDA.c.lease_token).where(*_ROW).with_for_update()
 
 
 def next_fence(kept: int | None, at: datetime) -> int:

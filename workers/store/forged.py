@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -56,7 +55,7 @@ def forged(connection: Connection, limit: int) -> Sequence[StoredRow]:
     return connection.execute(select(FORGED).order_by(FORGED.c.id.desc()).limit(limit or MOST_KEPT)).all()
 
 
-def _row(one: Forged, now: datetime) -> dict[str, Any]:
+def _row(one: Forged, now: datetime) -> dict[str, object]:
     return {
         "at": now,
         "account": one.account,

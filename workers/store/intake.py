@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Executable, select
 
 from domain.decision import Stage
 from domain.event import ORDER_REJECTED, new_id
@@ -21,6 +21,7 @@ from domain.status import Status
 from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.outbox import NewEvent, add_events
+from workers.store.rows import KeyedInvoice
 from workers.store.tables import AGENDA, INVOICE, REJECTED
 
 EXCERPT_CHARACTERS = 2048
@@ -165,7 +166,7 @@ def _row(order: Order, provider: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+def _agenda(row: dict[str, object], now: datetime) -> list[dict[str, object]]:
     line = {"subject": row["id"], "claims": 0, "pokes": 0}
     lines = [line | {"stage": Stage.CREATE.value, "lane": row["provider_account"], "due_at": now}]
     if row["create_before"] is not None:
@@ -173,22 +174,22 @@ def _agenda(row: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
     return lines
 
 
-def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], Any]:
+def _known(connection: Connection, orders: Sequence[Order]) -> dict[tuple[str, str], KeyedInvoice]:
     return {(row.account, row.idempotency_key): row for row in with_keys(connection, map(_key, orders))}
 
 
-def with_keys(connection: Connection, keys: Iterable[tuple[str, str]]) -> Sequence[Any]:
+def with_keys(connection: Connection, keys: Iterable[tuple[str, str]]) -> Sequence[KeyedInvoice]:
     """Id, account, idempotency key and digest of the invoices with these accounts and keys."""
     return execute_keyed(connection, _with_keys, ("account", "idempotency_key"), sorted(set(keys))).all()
 
 
 @functools.cache
-def _with_keys(dialect: str) -> Any:
+def _with_keys(dialect: str) -> Executable:
     key = INVOICE.c.account, INVOICE.c.idempotency_key
     return select(INVOICE.c.id, *key, INVOICE.c.digest).where(keyed(dialect, *key))
 
 
-def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], Any]) -> Added:
+def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], KeyedInvoice]) -> Added:
     before = known.get(_key(order))
     if before is not None and before.digest == order.digest():
         return Added(order.order_id, "repeated", before.id)

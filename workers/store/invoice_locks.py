@@ -5,23 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Unpack
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Executable, literal_column, select
 
 from domain.decision import Stage
-from workers.store.bulk import SHORT_WAIT, Locks, execute_keyed, keyed, locking
+from workers.store.bulk import SHORT_WAIT, How, Locks, execute_keyed, keyed, locking
 from workers.store.database import BINARY
+from workers.store.rows import LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
 #: Written out: a bound list is made into another text with each execution.
-_STAGES: list[Any] = [literal_column(f"'{stage.value}'") for stage in STAGES]
+_STAGES: list[ColumnElement[str]] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 
 
 def lock_invoices(
     connection: Connection, ids: Sequence[str], locks: Locks
-) -> tuple[dict[str, SimpleNamespace], dict[tuple[str, str], Any], frozenset[str]]:
+) -> tuple[dict[str, SimpleNamespace], dict[tuple[str, str], LockedRow], frozenset[str]]:
     """Lock invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out.
 
     Returns the invoices by id, their rows by (stage, id), and with ``skip`` the ids that somebody else holds.
@@ -34,7 +35,7 @@ def lock_invoices(
     skipped = _skipped(connection, [key for key in ids if key not in found]) if locks == "skip" else set()
     keys = [(key,) for key in ids if key not in skipped]
     rows = execute_keyed(connection, locking(_locked_rows, locks), ("subject",), keys).all()
-    agenda = {(row.stage, row.subject): row for row in rows}
+    agenda: dict[tuple[str, str], LockedRow] = {(row.stage, row.subject): row for row in rows}
     if locks == "skip":  # no row comes or goes without its invoice's lock
         planned = execute_keyed(connection, _known_rows, ("subject",), keys).all()
         skipped |= {row.subject for row in planned if (row.stage, row.subject) not in agenda}
@@ -49,24 +50,24 @@ def _skipped(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 @functools.cache
-def _locked_invoices(dialect: str, **how: Any) -> Any:
+def _locked_invoices(dialect: str, **how: Unpack[How]) -> Executable:
     found = select(INVOICE).where(keyed(dialect, INVOICE.c.id)).order_by(INVOICE.c.id)
     return found.with_for_update(**how).execution_options(**{BINARY: True})
 
 
 @functools.cache
-def _locked_rows(dialect: str, **how: Any) -> Any:
+def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lane, AGENDA.c.claims, AGENDA.c.lease_token
     rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update(**how)
 
 
 @functools.cache
-def _known_invoices(dialect: str) -> Any:
+def _known_invoices(dialect: str) -> Executable:
     return select(INVOICE.c.id).where(keyed(dialect, INVOICE.c.id))
 
 
 @functools.cache
-def _known_rows(dialect: str) -> Any:
+def _known_rows(dialect: str) -> Executable:
     rows = select(AGENDA.c.stage, AGENDA.c.subject)
     return rows.where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))

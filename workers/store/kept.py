@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, Executable, bindparam, delete, select, tuple_, update
 
 from domain import evidence as kinds
 from domain.decision import Stage
@@ -28,6 +28,7 @@ from workers.store.agenda import Claim, Lost, claim_invoices
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.database import Database
 from workers.store.intake import storable
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, KEPT
 from workers.store.tables.columns import UtcTime
 
@@ -87,17 +88,17 @@ def renew(connection: Connection, claims: Sequence[Claim], now: datetime, second
 
 
 @functools.cache
-def _removal(dialect: str) -> Any:
+def _removal(dialect: str) -> Executable:
     return delete(KEPT).where(keyed(dialect, KEPT.c.invoice_id, KEPT.c.token))
 
 
 @functools.cache
-def _answers(dialect: str) -> Any:
+def _answers(dialect: str) -> Executable:
     return select(KEPT).where(keyed(dialect, KEPT.c.invoice_id)).order_by(KEPT.c.kept_at)
 
 
 @functools.cache
-def _renewal(dialect: str) -> Any:
+def _renewal(dialect: str) -> Executable:
     until = bindparam("until", type_=UtcTime)
     held = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lease_token)
     rows = select(AGENDA.c.stage, AGENDA.c.subject).where(held, AGENDA.c.due_at < until)
@@ -113,13 +114,13 @@ def _write(evidence: Evidence) -> str:
     return write_json(_fields(evidence))
 
 
-def _fields(evidence: Evidence) -> dict[str, Any]:
+def _fields(evidence: Evidence) -> dict[str, object]:
     told = [field for field in dataclasses.fields(evidence) if field.name not in _NOT_KEPT]
     said = [field for field in told if getattr(evidence, field.name) != field.default]
     return {field.name: _plain(getattr(evidence, field.name)) for field in said}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_fields(one) for one in value]
     if isinstance(value, datetime):
@@ -129,7 +130,7 @@ def _plain(value: Any) -> Any:
     return storable(value) if isinstance(value, str) else value
 
 
-def _read(row: Any) -> Evidence | None:
+def _read(row: StoredRow) -> Evidence | None:
     """None for what another release wrote and this one does not know."""
     kind = getattr(kinds, row.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, Evidence) and dataclasses.is_dataclass(kind)):
@@ -140,14 +141,14 @@ def _read(row: Any) -> Evidence | None:
         return None
 
 
-def _build(kind: type[Evidence], given: Mapping[str, Any], raw: str | None = None) -> Evidence:
+def _build(kind: type[Evidence], given: Mapping[str, object], raw: str | None = None) -> Evidence:
     """Raises KeyError for a field that this release does not know."""
     known = _types(kind.__name__)
     return kind(**{name: _typed(known[name], value) for name, value in given.items()}, raw=raw)
 
 
 @functools.cache
-def _types(kind: str) -> dict[str, tuple[Any, ...]]:
+def _types(kind: str) -> dict[str, tuple[object, ...]]:
     """The types that each field of a kind of evidence may have."""
     hints = typing.get_type_hints(getattr(kinds, kind))
     return {
@@ -156,7 +157,7 @@ def _types(kind: str) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
+def _typed(allowed: tuple[object, ...], value: Any) -> Any:
     if value is None:
         return None
     if any(typing.get_origin(one) is tuple for one in allowed):
@@ -173,10 +174,10 @@ def _typed(allowed: tuple[Any, ...], value: Any) -> Any:
 
 def claim_creates(
     connection: Connection, database: Database, lanes: Sequence[str], limit: int, lease_seconds: float, lost: Lost
-) -> list[tuple[Claim, Any, Kept | None]]:
+) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
     """Lease due creates of an account, each with its invoice and what an earlier call brought that could not be
     committed yet. After a row whose holder was lost it goes no further: that one may have to be taken alone."""
-    claimed: list[tuple[Claim, Any]] = []
+    claimed: list[tuple[Claim, StoredRow | None]] = []
     for lane in lanes:
         room = limit - len(claimed)
         found = claim_invoices(connection, database, Stage.CREATE, lane, room, lease_seconds, lost)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -17,6 +16,7 @@ from domain.schedule import longest_wait
 from workers.store import agenda, look_ups, outbox
 from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, lease_clock
 from workers.store.database import Database
+from workers.store.rows import StoredRow
 
 #: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
 ORPHANED = Policy(
@@ -125,7 +125,7 @@ class Lanes:
         limit: int,
         lease_seconds: float,
         lost: Lost,
-    ) -> list[tuple[Claim, Any]]:
+    ) -> list[tuple[Claim, StoredRow | None]]:
         """Lease due look-ups of an account with a budget, with their invoices: one kind after the other."""
         self._count_open(connection, account)
         return look_ups.claim(connection, self._database, account, looks, limit, lease_seconds, lost)

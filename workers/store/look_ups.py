@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
@@ -13,6 +12,7 @@ from domain.looks import SEPARATOR, Look, account_of, lane_of
 from workers.store.agenda import Claim, Lost, claim_invoices, release
 from workers.store.agenda import lanes_of as lanes_of_stage
 from workers.store.database import Database
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA
 
 #: Given back unasked, a look-up goes before all that are due: it has had its turn.
@@ -28,12 +28,12 @@ def claim(
     limit: int,
     lease_seconds: float,
     lost: Lost,
-) -> list[tuple[Claim, Any]]:
+) -> list[tuple[Claim, StoredRow | None]]:
     """Lease up to ``limit`` due look-ups with their invoices: all of the first kind before any of the next.
 
     After a row whose holder was lost it goes no further: that one may have to be taken alone.
     """
-    found: list[tuple[Claim, Any]] = []
+    found: list[tuple[Claim, StoredRow | None]] = []
     for look in looks:
         lane, room = lane_of(account, look), limit - len(found)
         found += claim_invoices(connection, database, Stage.CHECK, lane, room, lease_seconds, lost)

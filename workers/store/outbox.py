@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
-from sqlalchemy import Connection, bindparam, exists, literal_column, select, text, union_all, update
+from sqlalchemy import Connection, Executable, Label, bindparam, exists, literal_column, select, text, union_all, update
 from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
 from domain.event import FOR_ALL, wants
 from workers.store.agenda import Claim, Room
 from workers.store.bulk import (
+    How,
     execute_keyed,
     execute_numbered,
     insert_rows,
@@ -24,6 +25,7 @@ from workers.store.bulk import (
     numbers_of,
 )
 from workers.store.database import BINARY, Database, is_locked_out
+from workers.store.rows import Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT
 from workers.store.tables.events import interest
 
@@ -118,7 +120,7 @@ def add_events(
 
 
 def _parcels(
-    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[Any]
+    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow]
 ) -> list[Parcel]:
     """The first event of each pair that was taken; what came before it is finished: the pair had no row any more."""
     parcels: dict[tuple[str, str], Parcel] = {}
@@ -146,11 +148,11 @@ def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Seque
 
 
 @functools.lru_cache(512)
-def _interested(types: tuple[str, ...]) -> Any:
+def _interested(types: tuple[str, ...]) -> Executable:
     """Each type's condition is written out as its index has it; that of a type without an index finds them too."""
     looks = []
     for one in types:
-        name: Any = literal_column("'" + one.replace("'", "''") + "'").label("type")
+        name: Label[str] = literal_column("'" + one.replace("'", "''") + "'").label("type")
         look = select(name, ENDPOINT.c.id, ENDPOINT.c.events)
         looks.append(look if one in FOR_ALL else look.where(text(f"({interest(one)})")))
     return looks[0].order_by("id") if len(looks) == 1 else union_all(*looks).order_by("id")
@@ -171,12 +173,12 @@ def held_pairs(connection: Connection, pairs: Collection[tuple[str, str]]) -> se
 
 
 @functools.cache
-def _pairs(dialect: str) -> Any:
+def _pairs(dialect: str) -> Query:
     return select(AGENDA.c.subject).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
 
 
 @functools.cache
-def _locked_pairs(dialect: str, **how: Any) -> Any:
+def _locked_pairs(dialect: str, **how: Unpack[How]) -> Executable:
     return _pairs(dialect).order_by(AGENDA.c.subject).with_for_update(**how)
 
 
@@ -226,7 +228,7 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
 
 
 @functools.cache
-def _unpublished(dialect: str) -> Any:
+def _unpublished(dialect: str) -> Executable:
     # A subquery, even of an array: that is hashed, where PostgreSQL goes through all of an array for each row.
     others = EVENT.c.number.not_in(number_rows(dialect, "without"))
     query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body).where(EVENT.c.published_at.is_(None), others)
@@ -249,13 +251,13 @@ def unlocked_events(connection: Connection, numbers: Sequence[int]) -> list[int]
 
 
 @functools.cache
-def _unlocked(dialect: str) -> Any:
+def _unlocked(dialect: str) -> Executable:
     found = select(EVENT.c.number).where(numbered(dialect, EVENT.c.number)).order_by(EVENT.c.number)
     return found.with_for_update(skip_locked=True)
 
 
 @functools.cache
-def _mark(dialect: str) -> Any:
+def _mark(dialect: str) -> Executable:
     new = bindparam("now", type_=EVENT.c.published_at.type)
     return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(published_at=new)
 

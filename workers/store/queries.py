@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from workers.store.database import Database
-from workers.store.rows import StoredRow
+from workers.store.rows import Query, StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
 
 Item = TypeVar("Item")
@@ -167,7 +167,7 @@ def list_deliveries(
         query = query.where(DELIVERY.c.invoice_id == invoice)
     if state is not None:
         query = query.where(_delivery_state == state)
-    return _pages(database, query, DELIVERY.c.id, limit, _with_attempts)
+    return _pages(database, query, "id", limit, _with_attempts)
 
 
 def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
@@ -240,29 +240,29 @@ def earliest_id(time: datetime) -> str:
     return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
 
 
-def newest_first(database: Database, query: Select[Any], key: str, limit: int) -> Iterator[StoredRow]:
+def newest_first(database: Database, query: Query, key: str, limit: int) -> Iterator[StoredRow]:
     """The rows of ``query`` by the falling column ``key``; ``limit`` 0: all of them."""
-    return _pages(database, query, query.selected_columns[key], limit, lambda _, page: page)
+    return _pages(database, query, key, limit, lambda _, page: page)
 
 
 def _pages(
     database: Database,
-    query: Select[Any],
-    key: Any,
+    query: Query,
+    key: str,
     limit: int,
     complete: Callable[[Connection, Sequence[StoredRow]], Sequence[Item]],
 ) -> Iterator[Item]:
-    """The rows of ``query`` by falling ``key`` (a selected column), a page a transaction, each through ``complete``."""
-    left = limit or None
-    last: Any = None
+    """The rows of ``query`` by the falling column ``key``, a page a transaction, each through ``complete``."""
+    left, column = limit or None, query.selected_columns[key]
+    last: object = None
     while left is None or left > 0:
         size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
-        paged = query if last is None else query.where(key < last)
+        paged = query if last is None else query.where(column < last)
         with database.reading() as connection:
-            page = connection.execute(paged.order_by(key.desc()).limit(size)).all()
+            page = connection.execute(paged.order_by(column.desc()).limit(size)).all()
             items = complete(connection, page) if page else ()
         yield from items
         if len(page) < size:
             return
-        last = getattr(page[-1], key.name)
+        last = getattr(page[-1], key)
         left = None if left is None else left - size

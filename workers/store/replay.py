@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from domain.event import FOR_ALL, INVOICE_EVENTS
 from workers.store.agenda import insert_into
@@ -61,7 +60,7 @@ def choose(
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
 
 
-def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[Any]:
+def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
     """``since`` ≤ time < ``until``, with bounds of the numbers that an index can use."""
     number, at, conditions = EVENT.c.number, EVENT.c.created_at, []
     if since is not None:
@@ -109,7 +108,7 @@ def replay(
     return count
 
 
-def _wanted(connection: Connection, endpoint_id: str) -> Any:
+def _wanted(connection: Connection, endpoint_id: str) -> ColumnElement[bool]:
     """What ``domain.event.wants`` says, as a condition."""
     text = connection.execute(select(ENDPOINT.c.events).where(ENDPOINT.c.id == endpoint_id)).scalar_one_or_none()
     if text is None:
@@ -134,7 +133,7 @@ def _lock(connection: Connection, database: Database, endpoint_id: str, events: 
 def _make_due(
     connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen], now: datetime
 ) -> None:
-    fresh: dict[str, Any] = {"state": "due", "tries": 0, "next_try_at": now}
+    fresh: dict[str, object] = {"state": "due", "tries": 0, "next_try_at": now}
     rows = [
         {"endpoint_id": endpoint_id, "event_number": event.number, "invoice_id": event.invoice_id, "created_at": now}
         | {"sequence": event.sequence}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, func, null, select, text, update
 
@@ -19,6 +18,7 @@ from workers.store.bulk import update_rows
 from workers.store.database import Database
 from workers.store.judging import Judgement, judge
 from workers.store.outbox import NewEvent, add_events
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ENDPOINT, EVENT, INVOICE, RESTORATION
 
 #: Invoices judged at a time.
@@ -54,9 +54,9 @@ class Survey:
     now: datetime
     known_until: datetime | None  #: the newest order or event that this database knows of
     epoch: int
-    uncertain: Sequence[Any]  #: id, provider_account: the create may have been made since the backup
+    uncertain: Sequence[StoredRow]  #: id, provider_account: the create may have been made since the backup
     held: int  #: of these, so many wait for a person then; the others are created again
-    look_ups: Mapping[str, Sequence[Any]]  #: by account: agenda rows (subject, due_at), the next due first
+    look_ups: Mapping[str, Sequence[StoredRow]]  #: by account: agenda rows (subject, due_at), the next due first
     unaskable: Mapping[str, int]  #: by account: invoices that wait for a payment nobody can ask for
     leases: int
     endpoints: int
@@ -97,7 +97,7 @@ def _known_until(connection: Connection) -> datetime | None:
     return max(times, default=None)
 
 
-def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> list[Any]:
+def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> list[StoredRow]:
     """Queued ones; and those in doubt that may have been created again since: where somebody told so and doubt is held,
     or where a search had found nothing.
 
@@ -119,19 +119,19 @@ def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> li
     ]
 
 
-def _is_held(row: Any, policy_of: Callable[[str], Policy], now: datetime) -> bool:
+def _is_held(row: StoredRow, policy_of: Callable[[str], Policy], now: datetime) -> bool:
     """As ``lifecycle`` will judge it."""
     too_late = row.create_before is not None and row.create_before <= now
     return too_late or policy_of(row.provider_account).on_doubt == "hold"
 
 
-def _look_ups(connection: Connection) -> dict[str, list[Any]]:
+def _look_ups(connection: Connection) -> dict[str, list[StoredRow]]:
     rows = (
         select(AGENDA.c.lane, AGENDA.c.subject, AGENDA.c.due_at)
         .where(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.due_at.is_not(None))
         .order_by(AGENDA.c.due_at, AGENDA.c.subject)
     )
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[StoredRow]] = {}
     for row in connection.execute(rows):
         found.setdefault(account_of(row.lane), []).append(row)
     return found
@@ -198,7 +198,7 @@ def _end_leases(connection: Connection, now: datetime, policy_of: Callable[[str]
 
 
 def _doubt(
-    connection: Connection, database: Database, policy_of: Callable[[str], Policy], uncertain: Sequence[Any]
+    connection: Connection, database: Database, policy_of: Callable[[str], Policy], uncertain: Sequence[StoredRow]
 ) -> None:
     """A second create would perhaps bill twice: the account's policy decides, as after any answer that was lost."""
     for start in range(0, len(uncertain), BATCH):

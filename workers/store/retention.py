@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import functools
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Executable, delete, exists, select
 
 from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
@@ -52,28 +51,28 @@ def _remove_events(connection: Connection, before: datetime) -> int:
     return sum(execute_numbered(connection, removal, finished).rowcount for removal in removals)
 
 
-def _deliveries_of(dialect: str) -> Any:
+def _deliveries_of(dialect: str) -> ColumnElement[bool]:
     """The deliveries of events with these numbers, read by the index that begins with the endpoint."""
     return DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id)) & numbered(dialect, DELIVERY.c.event_number)
 
 
 @functools.cache
-def _due(dialect: str) -> Any:
+def _due(dialect: str) -> Executable:
     return select(DELIVERY.c.event_number).where(_deliveries_of(dialect), DELIVERY.c.state == "due")
 
 
 @functools.cache
-def _attempts(dialect: str) -> Any:
+def _attempts(dialect: str) -> Executable:
     return delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(select(DELIVERY.c.id).where(_deliveries_of(dialect))))
 
 
 @functools.cache
-def _deliveries(dialect: str) -> Any:
+def _deliveries(dialect: str) -> Executable:
     return delete(DELIVERY).where(_deliveries_of(dialect))
 
 
 @functools.cache
-def _events(dialect: str) -> Any:
+def _events(dialect: str) -> Executable:
     return delete(EVENT).where(numbered(dialect, EVENT.c.number))
 
 

@@ -1,10 +1,60 @@
-"""What a row is called outside the store."""
+"""Rows as they are read. The library knows no types of columns looked up by name, so what is read is said here."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import Row
+from sqlalchemy import CursorResult, Row, Select
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 #: A row as it was read: the table's columns as attributes, amounts as Decimal, times in UTC.
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]
+#: What an execution brings.
+Rows: TypeAlias = CursorResult[*tuple[Any, ...]]
+#: A SELECT that is still being built.
+Query: TypeAlias = Select[*tuple[Any, ...]]
+#: An INSERT that knows ON CONFLICT.
+Insert: TypeAlias = PostgresqlInsert | SqliteInsert
+
+
+class LockedRow(Protocol):
+    """An agenda row that is locked."""
+
+    stage: str
+    subject: str
+    lane: str
+    claims: int
+    lease_token: str | None
+
+
+class PairRow(Protocol):
+    """The agenda row of a pair, locked."""
+
+    subject: str
+    lease_token: str | None
+    parked: bool
+
+
+class Candidate(Protocol):
+    """An invoice that a callback may be about."""
+
+    id: str
+    order_id: str
+    provider_account: str
+    status: str
+    doubts: int
+    created_at: datetime
+    provider_ref: str | None
+    asked_by: str | None
+    twins: str | None
+
+
+class KeyedInvoice(Protocol):
+    """An invoice as its key and its content tell it from others."""
+
+    id: str
+    account: str
+    idempotency_key: str
+    digest: str

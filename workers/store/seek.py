@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 
-def first_number(connection: Connection, number: Any, at: Any, since: datetime) -> int:
+def first_number(
+    connection: Connection, number: ColumnElement[int], at: ColumnElement[datetime], since: datetime
+) -> int:
     """The number of the first row with ``at`` ≥ ``since``; one more than the last number where there is none.
 
     ``number`` and ``at`` are columns of one table; ``number`` is its key, and may have gaps. Rows that were written

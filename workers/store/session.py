@@ -8,11 +8,15 @@ done is lost with the server's power.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.rows import TupleRow
 from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from workers.store.database import Database
 
 #: PostgreSQL, for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
 #: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
@@ -87,11 +91,15 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(coalesce(
 """
 
 
+#: The driver's connection.
+Session: TypeAlias = psycopg.Connection[TupleRow]
+
+
 class UnfitDatabase(psycopg.OperationalError):
     """The database, or what this role may set there, is not fit for orders, and waiting does not mend it."""
 
 
-def connect(open_one: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def connect(open_one: Callable[..., Session], arguments: Mapping[str, object]) -> Session:
     """A connection as the rest of the store expects it. Raises psycopg's errors, UnfitDatabase among them.
 
     ``open_one`` takes psycopg's ``arguments``, those of the URL among them: its own ``options`` come before ours.
@@ -117,7 +125,7 @@ def connect(open_one: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     return connection
 
 
-def prepare(connection: Any) -> None:
+def prepare(connection: Session) -> None:
     """Set all that is relied on. The connection must not be in a transaction. Raises UnfitDatabase."""
     require_encoding(connection)
     wanted = {**_settings(), **_LATER}
@@ -137,13 +145,13 @@ def prepare(connection: Any) -> None:
     connection.deferrable = False
 
 
-def is_prepared(connection: Any) -> bool:
+def is_prepared(connection: Session) -> bool:
     """Whether it still is: RESET ALL shows in the name. Costs nothing, the server tells of changes by itself."""
     reported = connection.info.parameter_status
     return all(reported(name) == value for name, value in _TOLD.items())
 
 
-def is_pooled(database: Any) -> bool:
+def is_pooled(database: Database) -> bool:
     """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
     ask = text("SELECT pg_catalog.pg_backend_pid()")
     with database.engine.connect() as first, database.engine.connect() as second:
@@ -152,7 +160,7 @@ def is_pooled(database: Any) -> bool:
         return bool(second.execute(ask).scalar_one() == session)
 
 
-def require_encoding(connection: Any) -> None:
+def require_encoding(connection: Session) -> None:
     """Raise UnfitDatabase for a database whose encoding can't hold every text."""
     found = connection.info.parameter_status("server_encoding")
     if found != "UTF8":

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, Executable, select, tuple_
 
 from domain.decision import Stage
 from domain.timekeeping import moved
 from workers.store.bulk import execute_keyed, key_rows, update_rows
 from workers.store.clock import ClockState, write_clock
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, DELIVERY
 
 PAGE = 2000
@@ -62,7 +62,7 @@ def move_page(connection: Connection, state: ClockState, now: datetime, lease: t
     return len(changed)
 
 
-def _move(connection: Connection, rows: Sequence[tuple[Any, datetime]]) -> None:
+def _move(connection: Connection, rows: Sequence[tuple[StoredRow, datetime]]) -> None:
     new = [{"stage": row.stage, "subject": row.subject, "due_at": due_at} for row, due_at in rows]
     update_rows(connection, AGENDA, ("stage", "subject"), new)
 
@@ -76,7 +76,7 @@ def _move_tries(connection: Connection, pairs: Sequence[tuple[str, ...]], by: ti
     update_rows(connection, DELIVERY, ("id",), new)
 
 
-def _tries(dialect: str) -> Any:
+def _tries(dialect: str) -> Executable:
     pair = key_rows(dialect, ("endpoint_id", "invoice_id"))
     same = (DELIVERY.c.endpoint_id == pair.c.endpoint_id) & (DELIVERY.c.invoice_id == pair.c.invoice_id)
     rows = select(DELIVERY.c.id, DELIVERY.c.next_try_at).select_from(pair.join(DELIVERY, same))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.decision import Policy, Stage
 from domain.looks import Look
+from domain.order import Order
 from domain.ports import Clock
 from workers.store import agenda, deliveries, endpoints, fence, intake, kept, look_ups, outbox, retention
 from workers.store.agenda import Claim, Due, Room
@@ -23,6 +24,7 @@ from workers.store.lanes import Lane, Lanes, doorbell
 from workers.store.leases import Leases
 from workers.store.outbox import Parcel, Unpublished
 from workers.store.patience import Patience
+from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
 
 #: No lease lasts longer than so many time-outs of its account and the rest, or than this.
@@ -65,12 +67,12 @@ class Store:
 
     # ------------------------------------------------------------ orders in
 
-    def add_orders(self, orders: Sequence[tuple[Any, str]], rejections: Sequence[Rejection] = ()) -> list[Added]:
+    def add_orders(self, orders: Sequence[tuple[Order, str]], rejections: Sequence[Rejection] = ()) -> list[Added]:
         """Write queued invoices for (order, provider name) pairs, and what came with them and was turned away.
 
         One transaction; what several threads bring shares it.
         """
-        return self._arrivals.take_in([*orders, *rejections])[: len(orders)]
+        return [added for added in self._arrivals.take_in([*orders, *rejections]) if added is not None]
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         """Keep messages that were turned away; what several threads bring shares a transaction."""
@@ -120,7 +122,9 @@ class Store:
             lambda connection, lost: agenda.claim(connection, self.database, stage, lane, limit, lease_seconds, lost)
         )
 
-    def claim_invoices(self, stage: Stage, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any]]:
+    def claim_invoices(
+        self, stage: Stage, lane: str, limit: int, lease_seconds: float
+    ) -> list[tuple[Claim, StoredRow | None]]:
         """Lease due rows together with their invoices; an invoice that is gone comes as None."""
         return self._leases.take(
             lambda connection, lost: agenda.claim_invoices(
@@ -130,7 +134,7 @@ class Store:
 
     def claim_look_ups(
         self, account: str, looks: Sequence[Look], limit: int, lease_seconds: float
-    ) -> list[tuple[Claim, Any]]:
+    ) -> list[tuple[Claim, StoredRow | None]]:
         """Lease due look-ups of an account with a budget, with their invoices: one kind after the other."""
         return self._leases.take(
             lambda connection, lost: self._lanes.claim_look_ups(connection, account, looks, limit, lease_seconds, lost)
@@ -145,7 +149,9 @@ class Store:
         """Where an account has no budget any more, its look-ups are due in the order of their times again."""
         self._lanes.gather_look_ups()
 
-    def claim_creates(self, lane: str, limit: int, lease_seconds: float) -> list[tuple[Claim, Any, Kept | None]]:
+    def claim_creates(
+        self, lane: str, limit: int, lease_seconds: float
+    ) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
         """Lease due creates, each with its invoice and, before a call is made again or given up, what an earlier one
         brought that could not be committed yet."""
         lanes = self._lanes.next_create_lanes(lane)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -81,10 +80,10 @@ class CallbackControl:
             raise InputError(f"{name}: no such invoice", 404)
         return {"callbacks": [one.view() for one in courier.send(invoice, word, asked)]}
 
-    def _courier_of(self, fields: Mapping[str, Any]) -> Courier:
+    def _courier_of(self, fields: Mapping[str, object]) -> Courier:
         return self._couriers[self._name_of(fields)]
 
-    def _name_of(self, fields: Mapping[str, Any]) -> str:
+    def _name_of(self, fields: Mapping[str, object]) -> str:
         """Of the provider that is meant; it need not be named where only one calls back. Raises InputError."""
         names = tuple(self._couriers)
         return names[0] if len(names) == 1 and "provider" not in fields else take_choice(fields, "provider", names)
@@ -94,7 +93,7 @@ def _written_at(callback: Callback) -> float:
     return callback.at
 
 
-def _state(couriers: Mapping[str, Courier]) -> Mapping[str, Any]:
+def _state(couriers: Mapping[str, Courier]) -> Mapping[str, object]:
     """Where callbacks go, by provider (``url``: where there is one alone), and how many there were."""
     urls = {name: courier.url for name, courier in couriers.items()}
     return {

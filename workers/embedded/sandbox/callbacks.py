@@ -11,7 +11,6 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -56,10 +55,10 @@ class Callback:
     headers: Mapping[str, str]
     forged: bool = False
     ended: str = "waiting"
-    tries: list[dict[str, Any]] = field(default_factory=list)
+    tries: list[dict[str, object]] = field(default_factory=list)
     tried: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         """As the control address shows it."""
         return {
             "provider": self.provider,
@@ -232,7 +231,7 @@ class Courier:
     async def _call(self, callback: Callback) -> int | None:
         """One try: the status that came back; None for none."""
         status: int | None = None
-        found: dict[str, Any] = {"at": time.time(), "status": None, "error": None}
+        found: dict[str, object] = {"at": time.time(), "status": None, "error": None}
         callback.tries.append(found)
         headers = {**callback.headers, "Content-Type": "application/json"}
         if self._session is None or self.url is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from aiohttp import web
 
@@ -181,7 +180,7 @@ class Control:
             return self._providers
         return (take_choice({"provider": provider}, "provider", self._providers),)
 
-    def _find(self, fields: Mapping[str, Any]) -> Invoice:
+    def _find(self, fields: Mapping[str, object]) -> Invoice:
         """The invoice named by `ref`, or the newest of `order_id`. Raises InputError (404 when there is none)."""
         invoices = self._invoices[take_choice(fields, "provider", self._providers)]
         name = "ref" if "ref" in fields else "order_id"
@@ -192,7 +191,7 @@ class Control:
             raise InputError(f"{name}: no such invoice at {fields['provider']}", 404)
         return invoice
 
-    def _apply(self, invoice: Invoice, step: str) -> dict[str, Any]:
+    def _apply(self, invoice: Invoice, step: str) -> dict[str, object]:
         self._invoices[invoice.provider].apply(invoice, step, time.time())
         return invoice.view()
 

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
@@ -33,7 +32,7 @@ class Call:
     status: int | None = None
     ended: str = "open"
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         return {
             "provider": self.provider,
             "operation": self.operation,
@@ -75,11 +74,11 @@ class Dialect:
 
 
 #: Reads a request's fields; raises InputError.
-Read = Callable[[web.Request], Awaitable[Mapping[str, Any]]]
+Read = Callable[[web.Request], Awaitable[Mapping[str, object]]]
 #: The (order id, subject) of a request's fields, as far as they can be told.
-Identify = Callable[[Mapping[str, Any]], tuple[str | None, str]]
+Identify = Callable[[Mapping[str, object]], tuple[str | None, str]]
 #: Does what was asked and answers; raises InputError.
-Act = Callable[[web.Request, Mapping[str, Any], Call], Answer]
+Act = Callable[[web.Request, Mapping[str, object], Call], Answer]
 
 #: Waits for what goes before the answer about the invoice with this reference.
 Settle = Callable[[str | None], Awaitable[None]]

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote
 
 from aiohttp import web
@@ -168,7 +168,7 @@ async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
 async def play_clock_off(turn: Turn) -> web.StreamResponse | None:
     """The provider's clock shows another time, and expiries are by it: in epoch seconds or as instants."""
     answer = turn.act()
-    document = cast("dict[str, Any]", answer.payload)
+    document = cast("dict[str, object]", answer.payload)
     for told in (document, *(part for part in document.values() if isinstance(part, dict))):
         for field in told.keys() & TIME_FIELDS:
             told[field] = _move(told[field], int(turn.argument))

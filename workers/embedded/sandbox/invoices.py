@@ -39,8 +39,8 @@ class Invoice:
     number: int
     order_id: str
     subject: str
-    request: dict[str, Any]
-    detail: dict[str, Any]
+    request: dict[str, object]
+    detail: dict[str, Any]  #: the provider's own fields
     created_at: float
     expires_at: int
     pay_amount: str
@@ -54,7 +54,7 @@ class Invoice:
     callbacks: int = 0  #: how many it has had
     told: bool = False  #: its create was answered as it should be
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         """The invoice as the control address shows it."""
         return {
             "provider": self.provider,

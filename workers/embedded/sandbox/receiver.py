@@ -11,7 +11,6 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
@@ -48,7 +47,7 @@ class ReceiverFault:
     retry_after: int | None
     keep: bool
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in ("status", "times", "delay_seconds", "retry_after", "keep")}
 
 
@@ -79,7 +78,7 @@ class Inbox:
     out_of_order: int = 0
     gaps: int = 0
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         counts = ("received", "faulted", "valid", "invalid", "unique", "duplicates", "out_of_order", "gaps")
         return {
             **{name: getattr(self, name) for name in counts},
@@ -89,7 +88,7 @@ class Inbox:
             "notes": self.notes,
         }
 
-    def keep(self, webhook_id: str, body: bytes, envelope: Mapping[str, Any]) -> None:
+    def keep(self, webhook_id: str, body: bytes, envelope: Mapping[str, object]) -> None:
         """Count a verified event; one that is new is kept and its sequence compared."""
         self.valid += 1
         if webhook_id in self.ids:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from workers.embedded.sandbox.faults import Fault, find_fault
 from workers.embedded.sandbox.markers import MarkedFault, read_markers
@@ -27,7 +26,7 @@ class Rule:
     match: str | None
     fired: int = 0
 
-    def view(self) -> dict[str, Any]:
+    def view(self) -> dict[str, object]:
         return {
             "id": self.id,
             "provider": self.provider,
@@ -59,10 +58,20 @@ class Script:
         self._calls_of_marked: dict[tuple[str, str, str], int] = {}
         self._last_id = 0
 
-    def add(self, **fields: Any) -> Rule:
-        """A new rule, after the others; `fields` are those of Rule."""
+    def add(
+        self,
+        *,
+        provider: str,
+        operation: str,
+        name: str,
+        argument: float,
+        times: int | None,
+        probability: float,
+        match: str | None,
+    ) -> Rule:
+        """A new rule, after the others."""
         self._last_id += 1
-        rule = Rule(id=self._last_id, **fields)
+        rule = Rule(self._last_id, provider, operation, name, argument, times, probability, match)
         self.rules.append(rule)
         return rule
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -61,10 +61,10 @@ class StandIn(ABC):
             await self.courier.settle(ref)
 
     @staticmethod
-    def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, Any]:
+    def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, object]:
         """The demo's order as the shop queues it; the sandbox has to find ``kind.markers`` in one of its ids."""
         price = f"{5 + number % 90}.{number % 100:02d}"
-        fields: dict[str, Any] = {"order_id": name + kind.markers, "price": price, "currency": "EUR"}
+        fields: dict[str, object] = {"order_id": name + kind.markers, "price": price, "currency": "EUR"}
         return fields if kind.minutes is None else fields | {"lifetime_minutes": kind.minutes}
 
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import simplejson
 from aiohttp import web
@@ -62,7 +61,7 @@ def write_json(payload: object) -> str:
     return text
 
 
-async def read_object(request: web.Request, *, optional: bool = False) -> dict[str, Any]:
+async def read_object(request: web.Request, *, optional: bool = False) -> dict[str, object]:
     """The request's body as a dict; fractions become `Digits`. Raises InputError (400, or 413 when too large).
 
     An empty body is `{}` when `optional`.
@@ -81,7 +80,7 @@ async def read_bytes(request: web.Request) -> bytes:
         raise InputError(f"body: is larger than {MAX_BODY_BYTES} bytes", 413) from None
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, object]:
     """A JSON object's fields. Raises InputError when it is anything else."""
     try:
         value = simplejson.loads(raw.decode("utf-8"), parse_float=Digits)
@@ -97,7 +96,7 @@ def is_number(text: str) -> bool:
     return len(text) <= 100 and _NUMBER.fullmatch(text) is not None
 
 
-def take_text(fields: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
+def take_text(fields: Mapping[str, object], name: str, *, default: str | None = None) -> str:
     """A text field. Raises InputError when it is missing (and has no default), empty, or no text."""
     value = fields.get(name, default)
     if value is None:
@@ -109,7 +108,7 @@ def take_text(fields: Mapping[str, Any], name: str, *, default: str | None = Non
     return value
 
 
-def take_choice(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+def take_choice(fields: Mapping[str, object], name: str, allowed: tuple[str, ...]) -> str:
     """A text field that holds one of a few words. Raises InputError."""
     value = take_text(fields, name)
     if value not in allowed:
@@ -117,7 +116,9 @@ def take_choice(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...]) 
     return value
 
 
-def take_number(fields: Mapping[str, Any], name: str, low: float, high: float, default: float | None = None) -> float:
+def take_number(
+    fields: Mapping[str, object], name: str, low: float, high: float, default: float | None = None
+) -> float:
     """A number (never of money: it becomes a float) within [low, high]. Raises InputError."""
     value = fields.get(name)
     if value is None:
@@ -133,7 +134,7 @@ def take_number(fields: Mapping[str, Any], name: str, low: float, high: float, d
     return float(number)
 
 
-def take_whole(fields: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
+def take_whole(fields: Mapping[str, object], name: str, low: int, high: int, default: int | None = None) -> int:
     """A whole number within [low, high]. Raises InputError."""
     number = take_number(fields, name, low, high, default)
     if number != int(number):
@@ -141,7 +142,7 @@ def take_whole(fields: Mapping[str, Any], name: str, low: int, high: int, defaul
     return int(number)
 
 
-def take_flag(fields: Mapping[str, Any], name: str) -> bool:
+def take_flag(fields: Mapping[str, object], name: str) -> bool:
     """true or false; false when missing. Raises InputError."""
     value = fields.get(name, False)
     if not isinstance(value, bool):
@@ -149,7 +150,7 @@ def take_flag(fields: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def keep_fields(request: web.Request, fields: Mapping[str, Any], *secret: str) -> dict[str, Any]:
+def keep_fields(request: web.Request, fields: Mapping[str, object], *secret: str) -> dict[str, object]:
     """A request's fields to remember and show, numbers digit for digit, without the secret ones; `{}` when large."""
     if (request.content_length or MAX_BODY_BYTES) > MAX_KEPT_BYTES:
         return {}
@@ -160,7 +161,7 @@ def keep_fields(request: web.Request, fields: Mapping[str, Any], *secret: str) -
     }
 
 
-def refuse_unknown(fields: Mapping[str, Any], *known: str) -> None:
+def refuse_unknown(fields: Mapping[str, object], *known: str) -> None:
     """Raises InputError when there is a field that nobody would look at."""
     for name in fields:
         if name not in known:

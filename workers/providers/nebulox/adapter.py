@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from simplejson import RawJSON
 
 from domain.account import Account
 from domain.echo import echoes
@@ -96,14 +97,14 @@ class Nebulox(Unsearchable):
         return sample_callback(account)
 
 
-def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, Any]:
+def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, str | RawJSON]:
     """The body without the key. Raises OrderError."""
     if order.price is None:
         raise OrderError("price: is required, nebulox invoices are made for a price")
     if order.params:
         raise OrderError(f"params.{min(order.params)[:64]}: unknown field, nebulox takes no params")
     currency = _choose("currency", order.currency, account.currencies or CURRENCIES)
-    fields = {
+    fields: dict[str, str | RawJSON | None] = {
         "price": number(order.price),
         "orderId": order.order_id,
         "baseCurrency": None if currency is None else currency.lower(),

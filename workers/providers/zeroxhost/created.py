@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import structlog
 
@@ -53,7 +52,7 @@ def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer
     return build_created(answer, data, invoice_id, sent)
 
 
-def name_unusable(data: Mapping[str, Any]) -> str:
+def name_unusable(data: Mapping[str, object]) -> str:
     """What an invoice has to have and this one lacks, or has in no form that can be used; empty: nothing."""
     needed = {
         "track_id": read_text(data.get("track_id"), MAX_REF),
@@ -64,7 +63,7 @@ def name_unusable(data: Mapping[str, Any]) -> str:
     return ", ".join(name for name, value in needed.items() if value is None)
 
 
-def build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str, sent: str | None) -> Created:
+def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, sent: str | None) -> Created:
     """Of usable ``data``: an answer's, or a row's of the list."""
     told = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
@@ -87,7 +86,7 @@ def build_created(answer: Answer, data: Mapping[str, Any], invoice_id: str, sent
 
 
 def _read_expiry(
-    data: Mapping[str, Any], asked_at: datetime, invoice_id: str
+    data: Mapping[str, object], asked_at: datetime, invoice_id: str
 ) -> tuple[datetime | None, Decimal | None]:
     """(expires_at, lifetime in minutes). ``expired_at`` is the truth; ``lifetime``, counted from ``date``, stands in.
 

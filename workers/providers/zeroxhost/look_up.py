@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -56,8 +55,9 @@ class Inquiry:
         if not isinstance(outcome, Answer):
             return outcome
         payload = outcome.json()
-        row = read_single(payload.get("data")) if isinstance(payload, dict) and outcome.succeeded else None
-        if not row or denies(payload.get("success")) or payload.get("error"):
+        said_of_it = payload if isinstance(payload, dict) else {}
+        row = read_single(said_of_it.get("data")) if outcome.succeeded else None
+        if not row or denies(said_of_it.get("success")) or said_of_it.get("error"):
             said = describe(outcome, payload) if is_page(outcome) else read_message(payload)
             return _unreadable(outcome, said or "the answer holds no invoice")
         if row.get("track_id") is None:  # whose payment it tells of, nobody knows
@@ -93,7 +93,7 @@ class Inquiry:
                 break
         return answers
 
-    async def get(self, path: str, **query: Any) -> Answer | CredentialsRefused | RateLimited | Unreachable:
+    async def get(self, path: str, **query: object) -> Answer | CredentialsRefused | RateLimited | Unreachable:
         """An answer to read, or what is to be said for every invoice asked about.
 
         A look-up may always be repeated, so a lost answer and a 5xx count as unreachable here.
@@ -115,7 +115,7 @@ class Inquiry:
             return Unreachable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
         return read_refused_account(outcome, REFUSALS) or outcome
 
-    def read_row(self, row: Mapping[str, Any], answer: Answer) -> LookUpAnswer:
+    def read_row(self, row: Mapping[str, object], answer: Answer) -> LookUpAnswer:
         """What a row says of its invoice's payment."""
         raw = keep_row(row, answer)
         word = row.get("status")
@@ -123,7 +123,8 @@ class Inquiry:
             return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
         shown = one_line(word)[:MAX_WORD]
         status, anomaly = STATUSES.get(shown.casefold(), (None, None))
-        tx_hash = row.get("tx_hash") if looks_like_transaction(row.get("tx_hash")) else None
+        found = row.get("tx_hash")
+        tx_hash = found if looks_like_transaction(found) else None
         if shown.casefold() == UNPROVEN and tx_hash is None:
             status = Status.PENDING
         if status is None:
@@ -146,7 +147,7 @@ class Inquiry:
             _log.warning("provider.unknown_status", provider="zeroxhost", account=self._account.name, word=word)
 
 
-def keep_row(row: Mapping[str, Any], answer: Answer) -> str:
+def keep_row(row: Mapping[str, object], answer: Answer) -> str:
     """Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded."""
     return answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
 
@@ -155,7 +156,7 @@ def _unreadable(answer: Answer, words: str) -> Unreadable:
     return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw())
 
 
-def _read_rows(answer: Answer) -> list[dict[str, Any]]:
+def _read_rows(answer: Answer) -> list[dict[str, object]]:
     """The rows of a page; none where it can't be read (what is missing is then asked one by one)."""
     payload = answer.json() if answer.succeeded else None
     rows = payload.get("data") if isinstance(payload, dict) else None

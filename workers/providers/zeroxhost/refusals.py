@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from workers.providers.refusal import Refusals
 
 
-def denies(success: Any) -> bool:
+def denies(success: object) -> bool:
     """``false`` or the number 0. Texts and null are nobody's documented "no": what they come with decides."""
     return isinstance(success, (bool, int, Decimal)) and success == 0
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from domain.echo import names
 from domain.evidence import CredentialsRefused, Found, RateLimited, SearchAnswer, SearchFailed, Seen
@@ -62,7 +61,7 @@ class Search:
                 return SearchFailed(reason=f"the list: page {page} repeats the ones before", asked_at=outcome.asked_at)
         return SearchFailed(reason=f"the list: more than {MAX_PAGES} pages since the order came")
 
-    def _note(self, row: Mapping[str, Any]) -> bool:
+    def _note(self, row: Mapping[str, object]) -> bool:
         """Whether the row is new."""
         ref = read_text(row.get("track_id"), MAX_REF)
         if ref is None or ref in self._known:
@@ -70,7 +69,7 @@ class Search:
         self._known.add(ref)
         return True
 
-    def _read(self, row: Mapping[str, Any], answer: Answer) -> str | None:
+    def _read(self, row: Mapping[str, object], answer: Answer) -> str | None:
         """Remember the row if it is the order's; why nobody can tell."""
         sent, echo = self._body["order_id"], row.get("order_id")
         if str(echo).strip() != sent.strip():
@@ -88,17 +87,17 @@ class Search:
         self._found[ref] = Candidate(ref, read_epoch(row.get("date")), made, status, self._differs(row))
         return None
 
-    def _differs(self, row: Mapping[str, Any]) -> str:
+    def _differs(self, row: Mapping[str, object]) -> str:
         wanted = {name: self._body[name] for name in ("currency", "pay_currency")}
         told = {name: read_currency(row.get(name), MAX_WORD) for name in wanted}
         return ", ".join(name for name, word in told.items() if word is not None and word != wanted[name].upper())
 
-    def _is_past(self, row: Mapping[str, Any]) -> bool:
+    def _is_past(self, row: Mapping[str, object]) -> bool:
         made_at = read_epoch(row.get("date"))
         return made_at is not None and made_at < self._since - TOLERANCE
 
 
-def _read_rows(answer: Answer) -> list[dict[str, Any]] | str:
+def _read_rows(answer: Answer) -> list[dict[str, object]] | str:
     """The rows of a page, or why it proves nothing."""
     payload = answer.json()
     if not answer.succeeded or not isinstance(payload, dict) or denies(payload.get("success")) or payload.get("error"):

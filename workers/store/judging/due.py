@@ -6,9 +6,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, Executable, delete, update
 
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
@@ -29,9 +28,9 @@ _IDENTITY = ("stage", "subject")
 def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
     """Set what is due next. A row leased by somebody else keeps its ``due_at``; it is poked, and its holder decides."""
     gone: list[tuple[str, str]] = []
-    moved: list[dict[str, Any]] = []
+    moved: list[dict[str, object]] = []
     poked: list[tuple[str, str]] = []
-    added: list[dict[str, Any]] = []
+    added: list[dict[str, object]] = []
     lanes: set[tuple[Stage, str]] = set()
     due = {key for key, due_at in work.agenda.items() if due_at is not None}
     for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
@@ -75,9 +74,9 @@ def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, polic
 def _execute_agenda(
     connection: Connection,
     gone: Sequence[tuple[str, str]],
-    moved: Sequence[Mapping[str, Any]],
+    moved: Sequence[Mapping[str, object]],
     poked: Sequence[tuple[str, str]],
-    added: Sequence[Mapping[str, Any]],
+    added: Sequence[Mapping[str, object]],
 ) -> None:
     for stage in STAGES:
         subjects = [(subject,) for its_stage, subject in gone if its_stage == stage]
@@ -91,17 +90,17 @@ def _execute_agenda(
 
 
 @functools.cache
-def _remove(stage: Stage, dialect: str) -> Any:
+def _remove(stage: Stage, dialect: str) -> Executable:
     return delete(AGENDA).where(AGENDA.c.stage == stage.value, keyed(dialect, AGENDA.c.subject))
 
 
 @functools.cache
-def _poke(dialect: str) -> Any:
+def _poke(dialect: str) -> Executable:
     rows = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject)
     return update(AGENDA).where(rows).values(pokes=AGENDA.c.pokes + 1)
 
 
-def _row(key: tuple[str, str], due_at: datetime) -> dict[str, Any]:
+def _row(key: tuple[str, str], due_at: datetime) -> dict[str, object]:
     return {"stage": key[0], "subject": key[1], "due_at": due_at, "claims": 0, "pokes": 0}
 
 

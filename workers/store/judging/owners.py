@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, Executable, select
 
 from domain.answers import weight
 from domain.asking import twins_of
@@ -95,7 +94,7 @@ def _twins(connection: Connection, said: Said) -> dict[tuple[str, str], set[str]
 
 
 @functools.cache
-def _twins_of_orders(dialect: str) -> Any:
+def _twins_of_orders(dialect: str) -> Executable:
     keys = INVOICE.c.provider_account, INVOICE.c.order_id
     found = select(
         INVOICE.c.id, INVOICE.c.provider_account, INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
@@ -104,7 +103,7 @@ def _twins_of_orders(dialect: str) -> Any:
 
 
 def _ids(
-    connection: Connection, statement: Any, names: tuple[str, str], keys: set[tuple[str, str]]
+    connection: Connection, statement: Callable[[str], Executable], names: tuple[str, str], keys: set[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
     if not keys:
         return {}
@@ -113,16 +112,16 @@ def _ids(
 
 
 @functools.cache
-def _bound_refs(dialect: str) -> Any:
+def _bound_refs(dialect: str) -> Executable:
     return _named(dialect, INVOICE.c.provider_ref)
 
 
 @functools.cache
-def _known_orders(dialect: str) -> Any:
+def _known_orders(dialect: str) -> Executable:
     return _named(dialect, INVOICE.c.order_id)
 
 
-def _named(dialect: str, name: Any) -> Any:
+def _named(dialect: str, name: Column[object]) -> Executable:
     account = INVOICE.c.provider_account
     found = select(INVOICE.c.id, account.label("account"), name.label("name"))
     return found.where(keyed(dialect, account, name))

@@ -6,9 +6,8 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Executable, select
 
 from domain.decision import Decision
 from domain.evidence import Evidence
@@ -71,5 +70,5 @@ def write_payments(connection: Connection, ledgers: Mapping[str, Ledger]) -> Non
 
 
 @functools.cache
-def _payments(dialect: str) -> Any:
+def _payments(dialect: str) -> Executable:
     return select(PAYMENT).where(keyed(dialect, PAYMENT.c.invoice_id)).order_by(PAYMENT.c.id)

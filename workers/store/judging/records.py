@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
 
 from domain.decision import Decision, Stage
 from domain.evidence import (
@@ -92,7 +91,7 @@ def _fails(invoice: SimpleNamespace) -> bool:
     return bool(invoice.evidence_digest) and str(invoice.evidence_digest).startswith(FAILED_LOOK_UP)
 
 
-def _told(evidence: Evidence) -> dict[str, Any]:
+def _told(evidence: Evidence) -> dict[str, object]:
     names = [field.name for field in dataclasses.fields(evidence) if field.name not in _NOT_TOLD]
     told = {name: _plain(value) for name in names if (value := getattr(evidence, name)) is not None}
     if isinstance(evidence, Seen) and evidence.others:
@@ -100,5 +99,5 @@ def _told(evidence: Evidence) -> dict[str, Any]:
     return told
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value

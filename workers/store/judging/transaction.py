@@ -7,7 +7,6 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -151,7 +150,7 @@ def _contradiction(decision: Decision) -> dict[str, str] | None:
 
 def _write_invoices(connection: Connection, work: Work) -> None:
     """One statement per set of changed columns, its rows sorted by key."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[dict[str, object]]] = defaultdict(list)
     for invoice_id, changes in sorted(work.changes.items()):
         groups[tuple(sorted(changes))].append({"id": invoice_id, **changes})
     for rows in groups.values():

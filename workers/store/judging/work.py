@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.decision import Stage, Verdict
 from domain.evidence import Evidence
 from domain.ledger import Ledger
 from workers.store.agenda import Claim
 from workers.store.outbox import NewEvent, Parcel
+from workers.store.rows import LockedRow
 
 
 class Judgement(NamedTuple):
@@ -56,15 +57,15 @@ class Work:
     epoch: int
     leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
-    rows: dict[tuple[str, str], Any]  #: (stage, invoice id) -> agenda row, locked
+    rows: dict[tuple[str, str], LockedRow]  #: (stage, invoice id) -> agenda row, locked
     left: frozenset[str] = frozenset()  #: invoices that are there, and not locked: somebody else holds them
     held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
-    changes: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    changes: dict[str, dict[str, object]] = field(default_factory=lambda: defaultdict(dict))
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     look_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice, where its account has a budget for look-ups
     create_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice
     events: list[NewEvent] = field(default_factory=list)
-    evidence: list[dict[str, Any]] = field(default_factory=list)
+    evidence: list[dict[str, object]] = field(default_factory=list)
     ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment
 
     def holds(self, key: tuple[str, str]) -> bool:

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from domain.decision import Stage
 from domain.evidence import Created, CredentialsRefused
@@ -144,7 +143,7 @@ def read_open(connection: Connection, without: Collection[str]) -> Mapping[str, 
     return found
 
 
-def _waiting(connection: Connection, stage: Stage, *conditions: Any) -> list[Waiting]:
+def _waiting(connection: Connection, stage: Stage, *conditions: ColumnElement[bool]) -> list[Waiting]:
     """Invoices by account and by the kind of the last evidence that was kept of each."""
     every = EVIDENCE.alias("every")
     last = select(func.max(every.c.id)).where(every.c.invoice_id == INVOICE.c.id).scalar_subquery()

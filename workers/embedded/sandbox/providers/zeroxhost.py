@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from aiohttp import web
@@ -86,7 +85,7 @@ def refuse(message: str) -> Answer:
     return fail(200, message)
 
 
-async def read_query(request: web.Request) -> Mapping[str, Any]:
+async def read_query(request: web.Request) -> Mapping[str, object]:
     return request.query
 
 
@@ -107,7 +106,7 @@ class Zeroxhost(StandIn):
         return Dialect(fail, self._refuse_key, lambda: refuse("Order refused"), self._tell_created)
 
     @staticmethod
-    def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, Any]:
+    def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, object]:
         """The provider sets the price; its markers go into the user's id."""
         return {"order_id": name, "params": {"user_id": name + kind.markers, "server_id": f"demo-{number}"}}
 
@@ -123,25 +122,25 @@ class Zeroxhost(StandIn):
             web.get(f"{prefix}/qr/{{track_id}}", self._show_code),
         ]
 
-    def _identify(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
+    def _identify(self, fields: Mapping[str, object]) -> tuple[str | None, str]:
         """The caller's own order id where it is sent (profile `order`), else the user's; all three ids to look in."""
         user, order, server = (fields.get(name) for name in ("user_id", "order_id", "server_id"))
         ids = [value for value in (user, order, server) if isinstance(value, str)]
         name = order if isinstance(order, str) else user
         return (name if isinstance(name, str) else None), " ".join(ids)
 
-    def _identify_tracked(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
-        invoice = self.invoices.find(fields.get("track_id", ""), time.time())
+    def _identify_tracked(self, fields: Mapping[str, object]) -> tuple[str | None, str]:
+        invoice = self.invoices.find(str(fields.get("track_id", "")), time.time())
         return (None, "") if invoice is None else (invoice.order_id, invoice.subject)
 
-    def _create(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+    def _create(self, request: web.Request, fields: Mapping[str, object], call: Call) -> Answer:
         if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
         other = "order_id" if "order_id" in fields else "server_id"
         problem = _find_bad_text(fields, "user_id", other)
         if problem is not None:
             return refuse(problem)
-        if fields["user_id"].startswith("refuse"):
+        if str(fields["user_id"]).startswith("refuse"):
             return refuse("User not found")
         currency, coin = "EUR", None
         if other == "order_id":
@@ -154,7 +153,7 @@ class Zeroxhost(StandIn):
         call.ref = invoice.ref
         return self._tell_created(invoice)
 
-    def _keep(self, request: web.Request, fields: Mapping[str, Any], currency: str, coin: Coin | None) -> Invoice:
+    def _keep(self, request: web.Request, fields: Mapping[str, object], currency: str, coin: Coin | None) -> Invoice:
         order_id, subject = self._identify(fields)
         markers = read_markers(subject)
         coin = coin or list(COINS.values())[len(self.invoices) % len(COINS)]
@@ -211,16 +210,16 @@ class Zeroxhost(StandIn):
         message = "Operation completed successfully!"
         return Answer(200, {"success": True, "transaction": transaction, "message": message, "data": data})
 
-    def _look_up(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+    def _look_up(self, request: web.Request, fields: Mapping[str, object], call: Call) -> Answer:
         if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
-        invoice = self.invoices.find(fields.get("track_id", ""), time.time())
+        invoice = self.invoices.find(str(fields.get("track_id", "")), time.time())
         if invoice is None:
             return Answer(404, {"error": "Transaction not found", "data": {}})
         call.ref = invoice.ref
         return Answer(200, {"success": True, "data": self._row(invoice)})
 
-    def _list(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+    def _list(self, request: web.Request, fields: Mapping[str, object], call: Call) -> Answer:
         if request.headers.get("x-api-key") != self.api_key:
             return self._refuse_key()
         per_page, page = _read_count(fields, "per_page", 10), _read_count(fields, "page", 1)
@@ -228,7 +227,7 @@ class Zeroxhost(StandIn):
         rows = self.invoices.newest((page - 1) * per_page, per_page, time.time())
         return Answer(200, {"success": True, "data": [self._row(invoice) for invoice in rows]})
 
-    def _row(self, invoice: Invoice) -> dict[str, Any]:
+    def _row(self, invoice: Invoice) -> dict[str, object]:
         """A row of look-up and list: amounts are texts here, the currency is in lower case."""
         detail = invoice.detail
         return {
@@ -289,7 +288,7 @@ def format_naive(epoch_seconds: float) -> str:
     return (datetime.fromtimestamp(math.floor(epoch_seconds), UTC) + LOCAL_OFFSET).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _find_bad_text(fields: Mapping[str, Any], *names: str) -> str | None:
+def _find_bad_text(fields: Mapping[str, object], *names: str) -> str | None:
     """What is wrong with the first bad one of these fields, as 0xhost would say it."""
     for name in names:
         try:
@@ -299,7 +298,7 @@ def _find_bad_text(fields: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def _read_count(fields: Mapping[str, Any], name: str, default: int) -> int:
+def _read_count(fields: Mapping[str, object], name: str, default: int) -> int:
     text = str(fields.get(name, default))
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise InputError(f"{name}: must be a whole number from 1")

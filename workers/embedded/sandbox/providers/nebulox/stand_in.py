@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from aiohttp import web
@@ -93,15 +92,15 @@ class Nebulox(StandIn):
             web.get(f"{prefix}/invoice/{{id}}", self._show_page),
         ]
 
-    def _identify(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
+    def _identify(self, fields: Mapping[str, object]) -> tuple[str | None, str]:
         order_id = fields.get("orderId")
         return (order_id, order_id) if isinstance(order_id, str) else (None, "")
 
-    def _identify_tracked(self, fields: Mapping[str, Any]) -> tuple[str | None, str]:
+    def _identify_tracked(self, fields: Mapping[str, object]) -> tuple[str | None, str]:
         invoice = self._find_tracked(str(fields.get("trackingCode")), time.time())
         return (None, "") if invoice is None else (invoice.order_id, invoice.subject)
 
-    def _create(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+    def _create(self, request: web.Request, fields: Mapping[str, object], call: Call) -> Answer:
         if fields.get("apiKey") != self.api_key:
             return self._refuse_key()
         order_id = take_text(fields, "orderId")
@@ -123,7 +122,15 @@ class Nebulox(StandIn):
         call.ref = invoice.ref
         return self._tell_created(invoice)
 
-    def _keep(self, order_id: str, **fields: Any) -> Invoice:
+    def _keep(
+        self,
+        order_id: str,
+        *,
+        pay_amount: str,
+        pay_currency: str,
+        request: dict[str, object],
+        detail: dict[str, str | None],
+    ) -> Invoice:
         markers = read_markers(order_id)
         read_quirks(markers, 1)
         now = time.time()
@@ -135,7 +142,10 @@ class Nebulox(StandIn):
             subject=order_id,
             created_at=now,
             expires_at=int(now) + (markers.lifetime_seconds or self.lifetime.seconds),
-            **fields,
+            pay_amount=pay_amount,
+            pay_currency=pay_currency,
+            request=request,
+            detail=detail,
         )
         self._next_number += 1
         for seconds, step in markers.steps:
@@ -164,7 +174,7 @@ class Nebulox(StandIn):
         }
         return Answer(201, {"message": "Operation was successful.", "result": result, "meta": {}})
 
-    def _verify(self, request: web.Request, fields: Mapping[str, Any], call: Call) -> Answer:
+    def _verify(self, request: web.Request, fields: Mapping[str, object], call: Call) -> Answer:
         if fields.get("apiKey") != self.api_key:
             return self._refuse_key()
         code = fields.get("trackingCode")
@@ -216,7 +226,7 @@ def format_instant(epoch_seconds: float) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
 
 
-def _read_money(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _read_money(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
     """(price, amount) as texts, exactly one of them given. The price may be a JSON number or a text of one."""
     price, amount = (fields.get(name) for name in ("price", "amount"))
     if price is not None and amount is not None:
@@ -241,7 +251,7 @@ def _read_positive(name: str, text: str) -> str:
     return text
 
 
-def _read_listed(fields: Mapping[str, Any], name: str, listed: tuple[str, ...]) -> str | None:
+def _read_listed(fields: Mapping[str, object], name: str, listed: tuple[str, ...]) -> str | None:
     value = fields.get(name)
     if value is not None and (not isinstance(value, str) or value not in listed):
         raise InputError(f"{name}: must be one of {', '.join(listed)}")

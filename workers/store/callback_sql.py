@@ -1,0 +1,61 @@
+"""Statements about kept callbacks and the invoices that they may be about."""
+
+from __future__ import annotations
+
+import functools
+from typing import Unpack
+
+from sqlalchemy import Executable, select
+
+from domain.decision import Stage
+from workers.store.bulk import How, keyed, numbered
+from workers.store.rows import Query
+from workers.store.tables import AGENDA, CALLBACK, INVOICE
+
+
+@functools.cache
+def ids(dialect: str) -> Query:
+    return select(CALLBACK.c.id).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def locked_ids(dialect: str, **how: Unpack[How]) -> Executable:
+    return ids(dialect).with_for_update(**how)
+
+
+@functools.cache
+def lines(dialect: str) -> Query:
+    rows = AGENDA.c.stage == Stage.CALLBACK.value, keyed(dialect, AGENDA.c.subject)
+    return select(AGENDA.c.subject).where(*rows).order_by(AGENDA.c.subject)
+
+
+@functools.cache
+def locked_lines(dialect: str, **how: Unpack[How]) -> Executable:
+    return lines(dialect).with_for_update(**how)
+
+
+@functools.cache
+def by_id(dialect: str) -> Executable:
+    return select(CALLBACK).where(numbered(dialect, CALLBACK.c.id)).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def of_orders(dialect: str) -> Executable:
+    # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
+    key = INVOICE.c.provider_account, INVOICE.c.order_id
+    asking = INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
+    found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, INVOICE.c.created_at, *asking
+    return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
+
+
+# Without a condition on the state: SQLite would go by the index on that, through all callbacks that are in it.
+@functools.cache
+def of_references(dialect: str) -> Executable:
+    key = CALLBACK.c.account, CALLBACK.c.reference
+    return select(CALLBACK.c.state, CALLBACK.c.invoice_id, *key).where(keyed(dialect, *key)).order_by(CALLBACK.c.id)
+
+
+@functools.cache
+def of_order_ids(dialect: str) -> Executable:
+    key = CALLBACK.c.account, CALLBACK.c.order_id
+    return select(CALLBACK.c.id, CALLBACK.c.account, CALLBACK.c.state).where(keyed(dialect, *key))
