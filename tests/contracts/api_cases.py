@@ -42,11 +42,12 @@ class Service:
         self.store = open_store(database)
         self.threads = StoreThreads()
         desk = Desk(self.store, ACCOUNTS, build_providers(Call(httpx.AsyncClient())))
-        self.served = build_api(self.store, desk, self.threads)
+        metrics = Metrics("1")
+        self.served = build_api(self.store, desk, self.threads, metrics)
         self.answers = Answers(self.served.routes)
         health = Health(self.threads, lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), None)
-        self.application = build_application(surroundings, health, Metrics("1"), list(self.served.routes))
+        self.application = build_application(surroundings, health, metrics, list(self.served.routes))
         self.token = self.add_token(*Scope)
         self.reads = self.served.reads
         self.looks = 0

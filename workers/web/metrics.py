@@ -43,6 +43,9 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.waiting = Gauge(
+            "invoices_api_waiting", "Requests that wait for an invoice to change.", registry=self.registry
+        )
         build = Gauge("invoices_build_info", "What runs here.", ("version",), registry=self.registry)
         build.labels(version).set(1)
 

@@ -63,7 +63,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         sampling.start()
         on_end += [forged.write_waiting, forged.wake, shelf.wake, stopping.set]
     if "api" in settings.web_serve:
-        served = build_api(store, Desk(store, settings.accounts, runtime.providers), threads)
+        served = build_api(store, Desk(store, settings.accounts, runtime.providers), threads, metrics)
         routes += served.routes
         on_stop.append(served.on_stop)
     application = build_application(surroundings, health, metrics, routes, end)

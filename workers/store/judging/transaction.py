@@ -66,7 +66,7 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     invoice = work.invoices.get(judgement.invoice_id)
     if invoice is None:
         return Outcome(judgement.invoice_id, "missing")
-    evidence, before = admitted(work, judgement, invoice, owners), invoice.status
+    evidence, before, sequence = admitted(work, judgement, invoice, owners), invoice.status, invoice.sequence
     policy, decision = policy_of(invoice.provider_account), set_aside(work, judgement, evidence)
     if decision is None:
         decision = decide(invoice, evidence, policy, work.now, random.random(), work.epoch)  # noqa: S311
@@ -77,7 +77,7 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     _tell_owed(work, invoice)
     place_look_up(work, invoice, evidence, decision, policy)
     place_create(work, invoice, decision, policy)
-    told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note
+    told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note, sequence
     return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
 
 

@@ -37,6 +37,7 @@ class Outcome(NamedTuple):
     order_id: str | None = None
     account: str | None = None
     note: str | None = None  #: the decision's
+    sequence_before: int | None = None
 
 
 class Judged(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -20,6 +20,18 @@ from workers.store.store import Store
 BY_HAND = "by hand"
 #: Of evidence that changed nothing there is nothing to tell.
 _IDLE = {"ignored", "missing"}
+
+
+#: The sequences in which something is to be done with an invoice; None: in any.
+Expected = Collection[int] | None
+
+
+class Moved(Exception):  # noqa: N818 - reads as what happened
+    """The invoice has changed since whoever acts saw it; nothing was done."""
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(f"its sequence is {sequence}")
+        self.sequence = sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +53,28 @@ class Mark:
     amount: Decimal | None = None
 
 
-def mark(store: Store, actor: Actor, invoice_id: str, request: Mark) -> Done | None:
-    """Mark an invoice as paid, failed, refunded or cancelled; None: there is no such invoice."""
+def mark(store: Store, actor: Actor, invoice_id: str, request: Mark, expected: Expected = None) -> Done | None:
+    """Mark an invoice as paid, failed, refunded or cancelled; None: there is no such invoice. Raises Moved."""
     reason = actor.reason or BY_HAND
     evidence = Marked(status=request.status, reason=reason, by=actor.name, paid_amount=request.amount)
     said: Values = {"marked_as": request.status.value, "amount": request.amount}
-    outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, said)
+    outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, expected, said)
     confirmed = outcome.verdict == "noted" and (outcome.note or "").startswith(CONFIRMED)
     return _done(outcome, outcome.verdict == "applied" or confirmed, f"it is {outcome.status}")
 
 
-def cancel(store: Store, actor: Actor, invoice_id: str) -> Done | None:
-    """Give an order up; None: there is no such invoice. The actor's reason is told in the event."""
+def cancel(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
+    """Give an order up; None: there is no such invoice. The actor's reason is told in the event. Raises Moved."""
     evidence = CancelRequested(reason=actor.reason or BY_HAND)
-    outcome = _judge(store, actor, Act.CANCEL, invoice_id, evidence)
+    outcome = _judge(store, actor, Act.CANCEL, invoice_id, evidence, expected)
     done = outcome.verdict == "applied" and outcome.status == Status.CANCELLED
     return _done(outcome, done, f"it is {outcome.status}")
 
 
-def recheck(store: Store, actor: Actor, invoice_id: str) -> Done | None:
-    """Have the provider asked about an invoice now; None: there is no such invoice."""
+def recheck(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
+    """Have the provider asked about an invoice now; None: there is no such invoice. Raises Moved."""
     evidence = RecheckRequested(reason=actor.reason or BY_HAND, by=actor.name)
-    outcome = _judge(store, actor, Act.RECHECK, invoice_id, evidence)
+    outcome = _judge(store, actor, Act.RECHECK, invoice_id, evidence, expected)
     return _done(outcome, outcome.verdict == "noted", outcome.note)
 
 
@@ -83,9 +95,18 @@ def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | No
 
 
 def _judge(
-    store: Store, actor: Actor, act: Act, invoice_id: str, evidence: Evidence, said: Values | None = None
+    store: Store,
+    actor: Actor,
+    act: Act,
+    invoice_id: str,
+    evidence: Evidence,
+    expected: Expected = None,
+    said: Values | None = None,
 ) -> Outcome:
     def beside(connection: Connection, outcomes: list[Outcome]) -> None:
+        for one in outcomes:
+            if expected is not None and one.sequence_before is not None and one.sequence_before not in expected:
+                raise Moved(one.sequence_before)  # what was judged is taken back
         deeds = [_deed(act, one, said or {}) for one in outcomes if one.verdict not in _IDLE]
         record(connection, store.database, actor, deeds)
 

@@ -12,6 +12,7 @@ MAX_WAIT_SECONDS = 30
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?", re.ASCII)
+_STRONG_TAG = re.compile(r'(?<!W/)"([^"]*)"')
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -50,3 +51,12 @@ def entity_tag(sequence: int) -> str:
 def matches(header: str, sequence: int) -> bool:
     """Whether ``If-Match`` or ``If-None-Match`` names this sequence."""
     return header.strip() == "*" or str(sequence) in _TAG.findall(header)
+
+
+def expected_sequences(request: Request) -> frozenset[int] | None:
+    """What ``If-Match`` names; None where any will do. A tag that is none of ours matches nothing."""
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return None
+    tags = _STRONG_TAG.findall(header)
+    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) < 19)

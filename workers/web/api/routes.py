@@ -13,11 +13,13 @@ from workers.intake.orders import Desk
 from workers.store.store import Store
 from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
+from workers.web.api.acts import Acts
 from workers.web.api.api import Api
 from workers.web.api.documents import Documents
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
+from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
 
 
@@ -30,12 +32,13 @@ class Served:
     on_stop: Callable[[], None]
 
 
-def build_api(store: Store, desk: Desk, threads: StoreThreads) -> Served:
+def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics) -> Served:
     """All of it."""
     database = store.database
     access = Access(threads, partial(find_tokens, database), partial(note_use, database))
     api = Api(store, threads, access)
     reads = InvoiceReads(api)
-    parts = (Orders(api, desk, reads), Invoices(api, reads))
+    metrics.waiting.set_function(lambda: len(reads.waiting))
+    parts = (Orders(api, desk, reads), Invoices(api, reads), Acts(api, reads))
     routes = [route for part in parts for route in part.routes()]
     return Served([*routes, *Documents(routes, version("invoices")).routes()], reads, reads.waiting.end)

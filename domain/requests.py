@@ -1,0 +1,113 @@
+"""What the HTTP interface is asked beside orders, validated: a model for each body, its schema the public one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+from domain.findings import Finding, find
+from domain.money import parse_amount
+from domain.order import Text, Time
+
+LONGEST_REASON = 500
+LONGEST_URL = 2000
+MAX_ACCOUNTS, MAX_TYPES, MAX_HEADERS = 100, 50, 20
+MAX_IN_FLIGHT = 1000
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class RequestError(ValueError):
+    """A body that can't be used."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("; ".join(finding.line for finding in findings[:5])[:LONGEST_REASON])
+        self.findings = findings
+
+
+def _amount(value: Any) -> Decimal | None:
+    return None if value is None else parse_amount(value)
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "description": "exact decimal"}),
+]
+Name = Annotated[Text, Field(min_length=1, max_length=255)]
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Reason(BaseModel):
+    """Why something is done: kept with who did it."""
+
+    model_config = _CONFIG
+
+    reason: Text = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class MarkRequest(Reason):
+    """What became of an invoice, as a person says."""
+
+    status: Literal["paid", "failed", "refunded", "cancelled"]
+    amount: Amount | None = Field(default=None, description="what was paid, in the currency of the payment")
+
+    @model_validator(mode="after")
+    def _of_money(self) -> MarkRequest:
+        if self.amount is not None and self.status not in {"paid", "refunded"}:
+            raise ValueError(f"amount: nothing is paid where an invoice is {self.status}")
+        return self
+
+
+class EndpointRequest(BaseModel):
+    """A receiver of webhooks to be added."""
+
+    model_config = _CONFIG
+
+    url: Text = Field(min_length=1, max_length=LONGEST_URL)
+    events: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_TYPES)
+    headers: dict[str, Text] = Field(default_factory=dict, max_length=MAX_HEADERS)
+    max_in_flight: int = Field(default=100, strict=True, ge=1, le=MAX_IN_FLIGHT)
+    accounts: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_ACCOUNTS)
+    reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
+
+
+class ReplayRequest(BaseModel):
+    """Events to be sent once more: one by its id, or an endpoint's by type and time."""
+
+    model_config = _CONFIG
+
+    endpoint: Name
+    event: Name | None = None
+    types: tuple[Name, ...] = Field(default=(), max_length=MAX_TYPES)
+    since: Time | None = None
+    until: Time | None = None
+    dead_only: bool = Field(default=False, strict=True)
+    reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ReplayRequest:
+        if self.event is not None and (self.types or self.since or self.until):
+            raise ValueError("event: types, since and until choose events of an endpoint, and here is one event's id")
+        if _are_reversed(self.since, self.until):
+            raise ValueError("until: must be later than since")
+        return self
+
+
+def _are_reversed(since: datetime | None, until: datetime | None) -> bool:
+    return since is not None and until is not None and until <= since
+
+
+def parse_request(model: type[Model], fields: Any) -> Model:
+    """Validate a body. Raises RequestError."""
+    if not isinstance(fields, dict):
+        raise RequestError([Finding((), f"the body must be an object, not {type(fields).__name__}")])
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RequestError(find(error)) from None
