@@ -57,7 +57,7 @@ def test_cancelling_again_is_well_and_another_end_is_409(service, post):
 
     assert post(one, "cancel").status_code == 200
     refused = post(other, "cancel")
-    assert (refused.status_code, refused.json()["invoice_status"]) == (409, "paid")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "it is paid")
 
 
 def test_a_mark_says_what_was_paid(service, post):

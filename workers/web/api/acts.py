@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from domain.event import invoice_fields
 from domain.permissions import Action
@@ -18,6 +18,8 @@ from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, read_query, read_request
 from workers.web.api.headers import entity_tag, expected_sequences
 from workers.web.api.invoice_reads import InvoiceReads
+from workers.web.api.schema.acts import CANCEL_INVOICE, MARK_INVOICE, RECHECK_INVOICE
+from workers.web.api.schema.operation import route
 from workers.web.problems import Problem
 
 #: An act on the invoice that it is given, in one of the expected sequences.
@@ -31,12 +33,12 @@ class Acts:
         self._api = api
         self._reads = reads
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
-            Route("/v1/invoices/{id}/cancel", self.cancel, methods=["POST"]),
-            Route("/v1/invoices/{id}/mark", self.mark, methods=["POST"]),
-            Route("/v1/invoices/{id}/recheck", self.recheck, methods=["POST"]),
+            route(CANCEL_INVOICE, self.cancel),
+            route(MARK_INVOICE, self.mark),
+            route(RECHECK_INVOICE, self.recheck),
         ]
 
     async def cancel(self, request: Request) -> Response:
@@ -71,5 +73,5 @@ class Acts:
         if done is None or not (done.done or done.status == wanted):
             why = "it is gone" if done is None else done.why or f"it is {done.status}"
             title = "The invoice does not allow it"
-            raise Problem(409, why, kind="not-allowed", title=title, invoice_status=str(row.status))
+            raise Problem(409, why, kind="not-allowed", title=title)
         return answer(invoice_fields(row), headers={"etag": entity_tag(row.sequence)})
