@@ -11,7 +11,7 @@ from tests.contracts.store_cases import ACCOUNT, change, judge, pend, queue, row
 from workers.store.acts import Actor
 from workers.store.agenda import park
 from workers.store.callbacks import NewCallback
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.intake import Rejection
 from workers.store.reads.acts import act_fields, list_acts
 from workers.store.tables import AGENDA, CALLBACK, REJECTED
@@ -68,8 +68,8 @@ def parked(store):
 def told_events(store, endpoint):
     """An endpoint that had every event of some invoices."""
     pend(store, 3)
-    for parcel in store.claim_parcels(endpoint, 100, 60):
-        store.settle([Try(parcel, "delivered", None, 204, 1, b"")])
+    for delivery in store.claim_deliveries(endpoint, 100, 60):
+        store.settle([DeliveryAttempt(delivery, "delivered", None, 204, 1, b"")])
 
 
 def keep_headers(sealed, clear):

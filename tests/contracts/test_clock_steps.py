@@ -32,7 +32,7 @@ from tests.contracts.store_cases import (
 from workers.store import leases, step_repair, timekeeper
 from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.database import Database
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.tables import AGENDA, CLOCK
 
 HOUR = 3600
@@ -207,8 +207,8 @@ def test_what_was_planned_by_a_clock_ahead_is_due_within_its_own_wait_once_it_is
     keeper = worker.timekeeper()
     keeper.look()
     paid, lost = pend(worker, expires_at=now(database) + timedelta(hours=9))[0], queue(worker)
-    (parcel,) = worker.claim_parcels(endpoint_id, 10, LEASE)
-    worker.settle([Try(parcel, "failed", "HTTP 503", 503, 7, b"busy", 30.0)])
+    (delivery,) = worker.claim_deliveries(endpoint_id, 10, LEASE)
+    worker.settle([DeliveryAttempt(delivery, "failed", "HTTP 503", 503, 7, b"busy", 30.0)])
     claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
     (publisher,) = worker.claim_publisher(1, 10.0)
     worker.finish(publisher, 1.0)

@@ -28,7 +28,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from workers.cli.doctor.messages import check_messages
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.reads.contradictions import list_contradictions
 from workers.store.tables import EVIDENCE, INVOICE, PAYMENT
 
@@ -59,9 +59,9 @@ def test_it_is_told_in_its_invoices_sequence_with_kind_and_words(database, store
     assert (data["kind"], data["words"]) == ("status", "the provider says paid, and it is cancelled")
     assert invoice_of(database, invoice).sequence == 3
     sent = []
-    while parcels := store.claim_parcels(endpoint, 10, 60):
-        sent += [json.loads(parcel.body)["type"] for parcel in parcels]
-        store.settle([Try(parcel, outcome="delivered") for parcel in parcels])
+    while deliveries := store.claim_deliveries(endpoint, 10, 60):
+        sent += [json.loads(delivery.body)["type"] for delivery in deliveries]
+        store.settle([DeliveryAttempt(delivery, outcome="delivered") for delivery in deliveries])
     assert sent == ["invoice.pending", "invoice.cancelled", "invoice.contradiction"]
 
 

@@ -23,7 +23,7 @@ from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.endpoints import check_endpoints
 from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import SecretBox
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.tables import ATTEMPT, DELIVERY, ENDPOINT
 
 
@@ -50,10 +50,10 @@ def endpoint(database):
 def answer(store, endpoint, status=500, outcome="failed", wait=3600.0):
     """Every webhook that is due is tried, and answered so."""
     error = None if outcome == "delivered" else f"status: {status}"
-    parcels = store.claim_parcels(endpoint, 100, 60.0)
+    deliveries = store.claim_deliveries(endpoint, 100, 60.0)
     waits = wait if outcome == "failed" else None
-    store.settle([Try(parcel, outcome, error, status, 5, b"", waits) for parcel in parcels])
-    return len(parcels)
+    store.settle([DeliveryAttempt(delivery, outcome, error, status, 5, b"", waits) for delivery in deliveries])
+    return len(deliveries)
 
 
 def make_all_due(database, endpoint, invoices):

@@ -39,7 +39,7 @@ from workers.delivery.webhook import WebhookSender, signed_headers
 from workers.http.address import AddressGuard
 from workers.stages.deliver import DeliverStage
 from workers.store import endpoints
-from workers.store.deliveries import HOPELESS_AFTER, Try
+from workers.store.deliveries import HOPELESS_AFTER, DeliveryAttempt
 from workers.store.health import health_of
 from workers.store.operate import endpoints as operated
 from workers.store.operate.secrets import Rotation, reseal, rotate
@@ -54,19 +54,19 @@ def store(database):
     return open_store(database)
 
 
-def parcels(store, endpoint_id):
-    return store.claim_parcels(endpoint_id, 1000, LEASE)
+def deliveries(store, endpoint_id):
+    return store.claim_deliveries(endpoint_id, 1000, LEASE)
 
 
 def exhaust(store, endpoint_id):
     """The oldest event that is due uses up its tries."""
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", None)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 503", 503, 1, b"", None)])
 
 
 def deliver(store, endpoint_id):
-    for parcel in parcels(store, endpoint_id):
-        store.settle([Try(parcel, "delivered", None, 204, 1, b"")])
+    for delivery in deliveries(store, endpoint_id):
+        store.settle([DeliveryAttempt(delivery, "delivered", None, 204, 1, b"")])
 
 
 def endpoint_of(database, endpoint_id):
@@ -107,8 +107,8 @@ def test_failures_that_are_not_the_last_try_disable_nobody(database, store):
     endpoint_id = subscribe(database)
     pend(store)
     change(database, ENDPOINT, created_at=now(database) - timedelta(days=30))
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", 5.0)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 503", 503, 1, b"", 5.0)])
     assert endpoint_of(database, endpoint_id).disabled_at is None
 
 
@@ -135,10 +135,10 @@ def test_the_fourth_failed_try_is_warned_about_and_no_other(database, store):
             work.lanes()
             for tries in range(12):
                 change(database, AGENDA, AGENDA.c.stage == "deliver", due_at=now(database), lease_token=None, claims=0)
-                (parcel,) = parcels(store, endpoint_id)
-                assert parcel.tries == tries
+                (delivery,) = deliveries(store, endpoint_id)
+                assert delivery.tries == tries
                 with capture_logs() as logs:
-                    store.settle(await work.perform(endpoint_id, [parcel]))
+                    store.settle(await work.perform(endpoint_id, [delivery]))
                 warned.extend(entry for entry in logs if entry["event"] == "webhook.keeps_failing")
 
     asyncio.run(try_all())
@@ -157,8 +157,8 @@ def test_an_endpoint_enabled_again_is_sent_what_waited_at_once_in_order_and_with
     monkeypatch.setattr(operated, "ENABLING_BATCH", 2)
     endpoint_id, other = subscribe(database), subscribe(database)
     ids = pend(store, 5)
-    for parcel in parcels(store, endpoint_id):
-        store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", 20 * 3600.0)])
+    for delivery in deliveries(store, endpoint_id):
+        store.settle([DeliveryAttempt(delivery, "failed", "status: 503", 503, 1, b"", 20 * 3600.0)])
     change(database, DELIVERY, DELIVERY.c.endpoint_id == endpoint_id, tries=11)
     disable_endpoint(database, endpoint_id)
     for invoice_id in ids:
@@ -166,20 +166,22 @@ def test_an_endpoint_enabled_again_is_sent_what_waited_at_once_in_order_and_with
 
     assert enable_endpoint(database, endpoint_id) == 5
 
-    first = parcels(store, endpoint_id)
-    assert [(json.loads(parcel.body)["sequence"], parcel.tries) for parcel in first] == [("000000000001", 0)] * 5
-    store.settle([Try(parcel, "delivered", None, 204, 1, b"") for parcel in first])
-    assert [json.loads(parcel.body)["sequence"] for parcel in parcels(store, endpoint_id)] == ["000000000002"] * 5
-    assert len(parcels(store, other)) == 5
+    first = deliveries(store, endpoint_id)
+    assert [(json.loads(delivery.body)["sequence"], delivery.tries) for delivery in first] == [("000000000001", 0)] * 5
+    store.settle([DeliveryAttempt(delivery, "delivered", None, 204, 1, b"") for delivery in first])
+    assert [json.loads(delivery.body)["sequence"] for delivery in deliveries(store, endpoint_id)] == [
+        "000000000002"
+    ] * 5
+    assert len(deliveries(store, other)) == 5
 
 
 def test_enabling_one_that_is_enabled_hurries_nothing(database, store):
     endpoint_id = subscribe(database)
     pend(store)
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "status: 503", 503, 1, b"", 3600.0)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 503", 503, 1, b"", 3600.0)])
     assert enable_endpoint(database, endpoint_id) == 0
-    assert parcels(store, endpoint_id) == []
+    assert deliveries(store, endpoint_id) == []
 
 
 def test_health_counts_what_waits_and_what_is_dead_and_knows_the_last_success(database, store):

@@ -24,7 +24,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from tests.contracts.test_store_plans import assert_by_index, explained
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.operate import endpoints as operated
 from workers.store.outbox import NewEvent, add_events, interested_in
@@ -132,7 +132,7 @@ def test_with_many_idle_endpoints_a_sweep_asks_for_the_lanes_that_have_work(data
 def test_of_many_endpoints_a_sweep_reads_those_that_have_work_or_had_some(database, store):
     busy, off, quiet = (subscribe(database) for _ in range(3))
     pend(store, 3)
-    store.settle([Try(parcel, "delivered") for parcel in store.claim_parcels(quiet, 10, 60)])
+    store.settle([DeliveryAttempt(delivery, "delivered") for delivery in store.claim_deliveries(quiet, 10, 60)])
     disable_endpoint(database, off)
     assert {one.id for one in store.receivers_in_use([])} == {busy, quiet}  # they are few
     add_idle(database)

@@ -26,7 +26,7 @@ from workers.engine.commits import Commits
 from workers.engine.store_calls import StoreCalls
 from workers.stages.judging import judge
 from workers.store.database import Database
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.schema import upgrade
 from workers.store.tables import AGENDA, INVOICE
@@ -116,7 +116,7 @@ def test_tries_of_deliveries_that_somebody_holds_are_left_and_all_others_are_set
     store, endpoint_id = open_store(database), subscribe(database)
     ids = sorted(pend(store, 12))
     locked = ids[::3]
-    tries = [Try(parcel, "delivered") for parcel in store.claim_parcels(endpoint_id, 100, 60)]
+    tries = [DeliveryAttempt(delivery, "delivered") for delivery in store.claim_deliveries(endpoint_id, 100, 60)]
     held = {
         "agenda": HELD["the pairs to be poked"],
         "delivery": "SELECT 1 FROM delivery WHERE invoice_id = ANY (:ids) FOR UPDATE",
@@ -124,7 +124,7 @@ def test_tries_of_deliveries_that_somebody_holds_are_left_and_all_others_are_set
     with database.transaction() as operator:
         operator.execute(text(held[table]), {"ids": locked})
         left = store.settle_free(tries)
-        assert sorted(tried.parcel.claim.subject.split("/")[1] for tried in left) == locked
+        assert sorted(tried.delivery.claim.subject.split("/")[1] for tried in left) == locked
     assert {row.state for one in set(ids) - set(locked) for row in deliveries_of(database, one)} == {"delivered"}
     assert store.settle_free(left) == []
     assert {row.state for one in ids for row in deliveries_of(database, one)} == {"delivered"}

@@ -43,7 +43,7 @@ from tests.contracts.store_cases import (
 )
 from workers.store.acts import Actor, bare_url
 from workers.store.agenda import park
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.reads.acts import acts_of, list_acts
 from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJECTED
@@ -154,8 +154,8 @@ def test_what_changes_nothing_leaves_no_row(database, store, endpoint):
 
 def test_what_happens_by_itself_is_no_operators_act(database, store, endpoint):
     (invoice_id,) = pend(store)
-    (parcel,) = store.claim_parcels(endpoint, 10, 60)
-    store.settle([Try(parcel, "gone", "status: 410", 410, 1, b"")])
+    (delivery,) = store.claim_deliveries(endpoint, 10, 60)
+    store.settle([DeliveryAttempt(delivery, "gone", "status: 410", 410, 1, b"")])
     assert rows(database, ENDPOINT)[0].disabled_reason == "status: 410"
     judge(store, invoice_id, CancelRequested(reason="the shop's own message"))
     assert told(store) == []

@@ -23,7 +23,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from workers.store import replay
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.seek import first_number
 from workers.store.tables import AGENDA, DELIVERY, EVENT
@@ -41,16 +41,20 @@ def grow(store, invoice_id, *statuses):
         judge(store, invoice_id, seen(status))
 
 
-def parcels(store, endpoint_id):
-    return store.claim_parcels(endpoint_id, 1000, LEASE)
+def deliveries(store, endpoint_id):
+    return store.claim_deliveries(endpoint_id, 1000, LEASE)
 
 
 def deliver_all(store, endpoint_id):
     """Every delivery that is due, in the order they were sent: (event id, sequence)."""
     sent = []
-    while batch := parcels(store, endpoint_id):
-        sent += [(parcel.event_id, int(json.loads(parcel.body)["sequence"])) for parcel in batch if parcel.delivery_id]
-        store.settle([Try(parcel, "delivered", None, 204, 1, b"") for parcel in batch])
+    while batch := deliveries(store, endpoint_id):
+        sent += [
+            (delivery.event_id, int(json.loads(delivery.body)["sequence"]))
+            for delivery in batch
+            if delivery.delivery_id
+        ]
+        store.settle([DeliveryAttempt(delivery, "delivered", None, 204, 1, b"") for delivery in batch])
     return sent
 
 
@@ -150,8 +154,8 @@ def test_dead_letters_alone_are_revived(database, store):
     endpoint_id = subscribe(database)
     (invoice_id,) = pend(store)
     grow(store, invoice_id, "paid")
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", None)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 500", 500, 1, b"", None)])
     assert len(deliver_all(store, endpoint_id)) == 1
 
     events = chosen(database, endpoint_id, dead_only=True)
@@ -159,7 +163,7 @@ def test_dead_letters_alone_are_revived(database, store):
     assert play(database, endpoint_id, chosen(database, endpoint_id), dead_only=True) == 1
     assert play(database, endpoint_id, events, dead_only=True) == 0  # alive again
     assert [row.state for row in deliveries_of(database, invoice_id)] == ["due", "delivered"]
-    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 1)]
+    assert deliver_all(store, endpoint_id) == [(delivery.event_id, 1)]
 
 
 def test_a_replayed_event_goes_before_a_newer_one_that_waits_for_its_next_try(database, store):
@@ -167,9 +171,9 @@ def test_a_replayed_event_goes_before_a_newer_one_that_waits_for_its_next_try(da
     (invoice_id,) = pend(store)
     deliver_all(store, endpoint_id)
     grow(store, invoice_id, "paid")
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", 3600.0)])
-    assert parcels(store, endpoint_id) == []
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 500", 500, 1, b"", 3600.0)])
+    assert deliveries(store, endpoint_id) == []
 
     first, second = chosen(database, endpoint_id)
     play(database, endpoint_id, [first])
@@ -177,7 +181,7 @@ def test_a_replayed_event_goes_before_a_newer_one_that_waits_for_its_next_try(da
     assert deliver_all(store, endpoint_id) == []  # the newer one still waits its hour
 
     play(database, endpoint_id, [second])
-    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 2)]
+    assert deliver_all(store, endpoint_id) == [(delivery.event_id, 2)]
 
 
 def test_an_event_that_is_being_sent_is_left_to_its_holder_and_its_tries_count_anew(database, store):
@@ -185,15 +189,15 @@ def test_an_event_that_is_being_sent_is_left_to_its_holder_and_its_tries_count_a
     (invoice_id,) = pend(store)
     with database.transaction() as connection:
         connection.execute(DELIVERY.update().values(tries=11))
-    (parcel,) = parcels(store, endpoint_id)
+    (delivery,) = deliveries(store, endpoint_id)
 
     play(database, endpoint_id, chosen(database, endpoint_id))
 
-    assert parcels(store, endpoint_id) == []  # nobody else may send it now
-    store.settle([Try(parcel, "failed", "status: 500", 500, 1, b"", None)])  # its last try, begun before
-    (delivery,) = deliveries_of(database, invoice_id)
-    assert (delivery.state, delivery.tries) == ("due", 0)
-    assert deliver_all(store, endpoint_id) == [(parcel.event_id, 1)]
+    assert deliveries(store, endpoint_id) == []  # nobody else may send it now
+    store.settle([DeliveryAttempt(delivery, "failed", "status: 500", 500, 1, b"", None)])  # its last try, begun before
+    (row,) = deliveries_of(database, invoice_id)
+    assert (row.state, row.tries) == ("due", 0)
+    assert deliver_all(store, endpoint_id) == [(delivery.event_id, 1)]
 
 
 def test_what_is_replayed_to_a_disabled_endpoint_waits_until_it_is_enabled(database, store):

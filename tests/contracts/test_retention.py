@@ -24,7 +24,7 @@ from tests.contracts.store_cases import (
 from workers.stages.retain import RETAIN_PAUSE_SECONDS, RETAIN_SECONDS, retain
 from workers.store import replay, retention
 from workers.store.agenda import RETAIN_LANE
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.intake import Rejection
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 
@@ -37,8 +37,8 @@ def store(database):
 
 
 def settle_all(store, endpoint_id, **outcome):
-    for parcel in store.claim_parcels(endpoint_id, 1000, 60):
-        store.settle([Try(parcel, **({"outcome": "delivered"} | outcome))])
+    for delivery in store.claim_deliveries(endpoint_id, 1000, 60):
+        store.settle([DeliveryAttempt(delivery, **({"outcome": "delivered"} | outcome))])
 
 
 def publish(store):

@@ -37,9 +37,9 @@ def sent_to(database, box, answers=None):
             change(database, ENDPOINT, url=receiver.url)
             work = DeliverStage(store, sender, Breaker(fakeredis.FakeAsyncRedis()), lambda: box).work()
             (endpoint,) = work.lanes()
-            (parcel,) = work.claim(endpoint, 10)
+            (delivery,) = work.claim(endpoint, 10)
             assert work.perform is not None
-            work.commit(await work.perform(endpoint, [parcel]))
+            work.commit(await work.perform(endpoint, [delivery]))
             return receiver.requests[0][1]
 
     headers = asyncio.run(story())

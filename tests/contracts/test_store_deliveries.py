@@ -26,29 +26,29 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 
 LEASE = 60.0
 
 
-def parcels(store, endpoint_id, lease_seconds=LEASE):
+def deliveries(store, endpoint_id, lease_seconds=LEASE):
     """What an endpoint's lane has to send now."""
-    return store.claim_parcels(endpoint_id, 100, lease_seconds)
+    return store.claim_deliveries(endpoint_id, 100, lease_seconds)
 
 
-def sent(parcel):
+def sent(delivery):
     """The event's sequence."""
-    return int(json.loads(parcel.body)["sequence"])
+    return int(json.loads(delivery.body)["sequence"])
 
 
-def delivered(parcel):
-    return Try(parcel, "delivered", None, 200, 12, b"ok")
+def delivered(delivery):
+    return DeliveryAttempt(delivery, "delivered", None, 200, 12, b"ok")
 
 
-def failed(parcel, wait_seconds=30.0):
-    return Try(parcel, "failed", "HTTP 503", 503, 7, b"busy", wait_seconds)
+def failed(delivery, wait_seconds=30.0):
+    return DeliveryAttempt(delivery, "failed", "HTTP 503", 503, 7, b"busy", wait_seconds)
 
 
 def states(database, invoice_id):
@@ -78,10 +78,10 @@ def test_a_pair_has_one_row_however_many_events_wait_and_they_go_in_order(databa
         judge(store, invoice_id, seen(word))
     assert len(rows(database, AGENDA, AGENDA.c.stage == "deliver")) == 1
     order = []
-    while batch := parcels(store, endpoint_id):
+    while batch := deliveries(store, endpoint_id):
         assert len(batch) == 1
         order.append(sent(batch[0]))
-        assert parcels(store, endpoint_id) == []
+        assert deliveries(store, endpoint_id) == []
         store.settle([delivered(batch[0])])
     assert order == [1, 2, 3, 4]
     assert states(database, invoice_id) == ["delivered"] * 4
@@ -97,20 +97,20 @@ def test_several_events_of_one_batch_are_numbered_in_their_order(database):
         found = deliveries_of(database, one)
         assert [row.sequence for row in found] == [1, 2, 3]
         assert [row.event_number for row in found] == sorted(row.event_number for row in found)
-    assert {sent(parcel) for parcel in parcels(store, endpoint_id)} == {1}
+    assert {sent(delivery) for delivery in deliveries(store, endpoint_id)} == {1}
 
 
 def test_endpoints_and_invoices_do_not_wait_for_each_other(database):
     store, slow, fast = open_store(database), subscribe(database), subscribe(database)
     first, second = pend(store, 2)
-    stuck = [parcel for parcel in parcels(store, slow) if parcel.claim.subject.endswith(first)]
+    stuck = [delivery for delivery in deliveries(store, slow) if delivery.claim.subject.endswith(first)]
     store.settle([failed(stuck[0], 3600.0)])
     judge(store, first, seen("paid"))
     judge(store, second, seen("paid"))
-    assert len(parcels(store, fast)) == 2
-    assert {parcel.claim.subject for parcel in parcels(store, slow)} == set()
+    assert len(deliveries(store, fast)) == 2
+    assert {delivery.claim.subject for delivery in deliveries(store, slow)} == set()
     make_due(database, f"{slow}/{second}")
-    assert [parcel.claim.subject for parcel in parcels(store, slow)] == [f"{slow}/{second}"]
+    assert [delivery.claim.subject for delivery in deliveries(store, slow)] == [f"{slow}/{second}"]
 
 
 def test_a_filter_lets_only_its_types_through(database):
@@ -120,35 +120,35 @@ def test_a_filter_lets_only_its_types_through(database):
     assert pair_row(database, endpoint_id, invoice_id) is None
     judge(store, invoice_id, seen("paid"))
     assert [row.sequence for row in deliveries_of(database, invoice_id)] == [3]
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [3]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [3]
 
 
 def test_a_failed_try_waits_its_time_and_later_events_wait_with_it(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([failed(parcel, 30.0)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([failed(delivery, 30.0)])
     judge(store, invoice_id, seen("paid"))
     row, planned = deliveries_of(database, invoice_id)[0], pair_row(database, endpoint_id, invoice_id)
     assert (row.state, row.tries) == ("due", 1)
     assert row.next_try_at == planned.due_at
     assert 20 < (planned.due_at - store.now()).total_seconds() <= 30
     assert (planned.lease_token, planned.claims) == (None, 0)
-    assert parcels(store, endpoint_id) == []
+    assert deliveries(store, endpoint_id) == []
     make_due(database, f"{endpoint_id}/{invoice_id}")
-    (again,) = parcels(store, endpoint_id)
-    assert (sent(again), again.tries, again.event_id) == (1, 1, parcel.event_id)
-    assert again.body == parcel.body
+    (again,) = deliveries(store, endpoint_id)
+    assert (sent(again), again.tries, again.event_id) == (1, 1, delivery.event_id)
+    assert again.body == delivery.body
     store.settle([delivered(again)])
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [2]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [2]
 
 
 def test_every_try_is_written_down(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    store.settle([failed(parcels(store, endpoint_id)[0])])
+    store.settle([failed(deliveries(store, endpoint_id)[0])])
     make_due(database, f"{endpoint_id}/{invoice_id}")
-    store.settle([delivered(parcels(store, endpoint_id)[0])])
+    store.settle([delivered(deliveries(store, endpoint_id)[0])])
     (row,) = deliveries_of(database, invoice_id)
     first, second = attempts_of(database, row.id)
     assert (first.outcome, first.status, first.latency_ms, first.answer) == ("failed", 503, 7, b"busy")
@@ -161,18 +161,18 @@ def test_an_exhausted_event_is_a_dead_letter_and_releases_the_next(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
     judge(store, invoice_id, seen("paid"))
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "failed", "HTTP 500", 500, 1, b"", None)])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "failed", "HTTP 500", 500, 1, b"", None)])
     assert states(database, invoice_id) == ["dead", "due"]
     assert deliveries_of(database, invoice_id)[0].finished_at is not None
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [2]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [2]
 
 
 def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "gone", "HTTP 410", 410, 3, b"")])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "gone", "HTTP 410", 410, 3, b"")])
     (row,) = rows(database, ENDPOINT)
     assert (row.disabled_reason, row.disabled_at is not None) == ("HTTP 410", True)
     assert store.receivers() == []
@@ -181,18 +181,18 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(dat
     assert len(attempts_of(database, deliveries_of(database, invoice_id)[0].id)) == 1
     assert enable_endpoint(database, endpoint_id) == 1
     assert [receiver.id for receiver in store.receivers()] == [endpoint_id]
-    (again,) = parcels(store, endpoint_id)
-    assert (sent(again), again.event_id) == (1, parcel.event_id)
+    (again,) = deliveries(store, endpoint_id)
+    assert (sent(again), again.event_id) == (1, delivery.event_id)
 
 
-def test_a_pair_with_nothing_left_gives_an_empty_parcel_that_completes_its_row(database):
+def test_a_pair_with_nothing_left_gives_an_empty_delivery_that_completes_its_row(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
     with database.transaction() as connection:
         connection.execute(update(DELIVERY).values(state="delivered"))
-    (parcel,) = parcels(store, endpoint_id)
-    assert parcel.delivery_id is None
-    store.settle([Try(parcel, "delivered")])
+    (delivery,) = deliveries(store, endpoint_id)
+    assert delivery.delivery_id is None
+    store.settle([DeliveryAttempt(delivery, "delivered")])
     assert pair_row(database, endpoint_id, invoice_id) is None
 
 
@@ -200,8 +200,8 @@ def test_a_try_under_a_lost_lease_counts_and_does_not_move_the_new_holders_row(d
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
     judge(store, invoice_id, seen("paid"))
-    (old,) = parcels(store, endpoint_id, lease_seconds=0)
-    (new,) = parcels(store, endpoint_id)
+    (old,) = deliveries(store, endpoint_id, lease_seconds=0)
+    (new,) = deliveries(store, endpoint_id)
     leased = pair_row(database, endpoint_id, invoice_id)
     store.settle([delivered(old)])
     assert states(database, invoice_id) == ["delivered", "due"]
@@ -209,15 +209,15 @@ def test_a_try_under_a_lost_lease_counts_and_does_not_move_the_new_holders_row(d
     store.settle([failed(new)])  # the same event, sent twice: what was delivered stays delivered
     row = deliveries_of(database, invoice_id)[0]
     assert (row.state, row.tries, len(attempts_of(database, row.id))) == ("delivered", 1, 2)
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [2]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [2]
 
 
 def test_an_event_delivered_by_a_late_holder_is_delivered_though_another_gave_it_up(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    (old,) = parcels(store, endpoint_id, lease_seconds=0)
-    (new,) = parcels(store, endpoint_id)
-    store.settle([Try(new, "failed", "HTTP 500", 500, 1, b"", None)])
+    (old,) = deliveries(store, endpoint_id, lease_seconds=0)
+    (new,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(new, "failed", "HTTP 500", 500, 1, b"", None)])
     assert states(database, invoice_id) == ["dead"]
     store.settle([delivered(old)])
     assert states(database, invoice_id) == ["delivered"]
@@ -227,11 +227,11 @@ def test_both_holders_of_a_pair_in_one_batch(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
     judge(store, invoice_id, seen("paid"))
-    (old,) = parcels(store, endpoint_id, lease_seconds=0)
-    (new,) = parcels(store, endpoint_id)
+    (old,) = deliveries(store, endpoint_id, lease_seconds=0)
+    (new,) = deliveries(store, endpoint_id)
     store.settle([delivered(new), failed(old)])
     assert states(database, invoice_id) == ["delivered", "due"]
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [2]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [2]
 
 
 def test_a_whole_batch_of_tries_is_settled_at_once(database):
@@ -240,10 +240,10 @@ def test_a_whole_batch_of_tries_is_settled_at_once(database):
     for one in ids[:30]:
         judge(store, one, seen("paid"))
     even = [one for one in ids if one[-1] in "02468ace"]
-    found = parcels(store, endpoint_id)
+    found = deliveries(store, endpoint_id)
     store.settle([delivered(one) if one.claim.subject.endswith(tuple(even)) else failed(one) for one in found])
     assert {row.invoice_id for row in rows(database, DELIVERY, DELIVERY.c.state == "delivered")} == set(even)
-    due_now = {parcel.claim.subject for parcel in parcels(store, endpoint_id)}
+    due_now = {delivery.claim.subject for delivery in deliveries(store, endpoint_id)}
     assert due_now == {f"{endpoint_id}/{one}" for one in even if one in ids[:30]}
     store.settle([])
 
@@ -251,8 +251,8 @@ def test_a_whole_batch_of_tries_is_settled_at_once(database):
 def test_odd_characters_of_a_receiver_are_kept_as_an_escape(database):
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    (parcel,) = parcels(store, endpoint_id)
-    store.settle([Try(parcel, "gone", "odd \x00 \ud800", 410, 1, b"\x00\xff")])
+    (delivery,) = deliveries(store, endpoint_id)
+    store.settle([DeliveryAttempt(delivery, "gone", "odd \x00 \ud800", 410, 1, b"\x00\xff")])
     (attempt,) = attempts_of(database, deliveries_of(database, invoice_id)[0].id)
     assert (attempt.error, attempt.answer) == ("odd \\x00 \\ud800", b"\x00\xff")
     assert rows(database, ENDPOINT)[0].disabled_reason == "odd \\x00 \\ud800"
@@ -264,4 +264,4 @@ def test_an_endpoint_that_is_added_later_is_told_from_then_on(database):
     endpoint_id = subscribe(database)
     judge(store, invoice_id, CancelRequested(reason="gave up"))
     assert invoice_of(database, invoice_id).status == "cancelled"
-    assert [sent(parcel) for parcel in parcels(store, endpoint_id)] == [2]
+    assert [sent(delivery) for delivery in deliveries(store, endpoint_id)] == [2]

@@ -31,28 +31,28 @@ from tests.contracts.store_cases import (
 )
 from workers.store import deliveries, judging
 from workers.store.database import Database
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 
 
 @pytest.fixture
 def pair(database):
-    """A store, an endpoint, an invoice, and its first event's parcel, claimed and being delivered."""
+    """A store, an endpoint, an invoice, and its first event's delivery, claimed and being delivered."""
     store, endpoint_id = open_store(database), subscribe(database)
     (invoice_id,) = pend(store)
-    (parcel,) = take_parcels(store, endpoint_id)
-    return store, endpoint_id, invoice_id, parcel
+    (delivery,) = take_deliveries(store, endpoint_id)
+    return store, endpoint_id, invoice_id, delivery
 
 
-def take_parcels(store, endpoint_id):
-    return store.claim_parcels(endpoint_id, 10, 60.0)
+def take_deliveries(store, endpoint_id):
+    return store.claim_deliveries(endpoint_id, 10, 60.0)
 
 
 def assert_next_is_due(store, endpoint_id, sequence):
     """The pair's row is free, due now, and points at the event of this number."""
-    (parcel,) = take_parcels(store, endpoint_id)
-    assert f'"sequence":"{sequence:012d}"'.encode() in parcel.body
-    assert parcel.claim.lost is False
+    (delivery,) = take_deliveries(store, endpoint_id)
+    assert f'"sequence":"{sequence:012d}"'.encode() in delivery.body
+    assert delivery.claim.lost is False
 
 
 @contextmanager
@@ -80,10 +80,10 @@ def judge_paid(store, connection, invoice_id):
 @pytest.mark.parametrize("wait_seconds", [None, 0.0])
 @pytest.mark.parametrize("outcome", ["delivered", "failed"])
 def test_the_writer_commits_before_the_completion_gets_the_lock(database, pair, outcome, wait_seconds):
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     with database.transaction() as connection:
         judge_paid(store, connection, invoice_id)
-        completion = Background(lambda: store.settle([Try(parcel, outcome, wait_seconds=wait_seconds)]))
+        completion = Background(lambda: store.settle([DeliveryAttempt(delivery, outcome, wait_seconds=wait_seconds)]))
         wait_until_blocked(database)
     completion.result()
     still_due = outcome == "failed" and wait_seconds is not None
@@ -91,9 +91,9 @@ def test_the_writer_commits_before_the_completion_gets_the_lock(database, pair, 
 
 
 def test_the_writer_waits_for_the_completions_lock(database, pair):
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     with database.transaction() as connection:
-        deliveries.settle(connection, database, [Try(parcel, "delivered")])
+        deliveries.settle(connection, database, [DeliveryAttempt(delivery, "delivered")])
         writer = Background(lambda: judge(store, invoice_id, seen("paid")))
         wait_until_blocked(database)
     assert writer.result().event_type == "invoice.paid"
@@ -101,9 +101,9 @@ def test_the_writer_waits_for_the_completions_lock(database, pair):
 
 
 def test_the_writer_waits_for_a_completion_that_keeps_the_row(database, pair):
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     with database.transaction() as connection:
-        deliveries.settle(connection, database, [Try(parcel, "failed", wait_seconds=0.0)])
+        deliveries.settle(connection, database, [DeliveryAttempt(delivery, "failed", wait_seconds=0.0)])
         writer = Background(lambda: judge(store, invoice_id, seen("paid")))
         wait_until_blocked(database)
     writer.result()
@@ -113,13 +113,13 @@ def test_the_writer_waits_for_a_completion_that_keeps_the_row(database, pair):
 
 def test_the_completion_comes_between_the_writers_delivery_and_its_poke(database, pair):
     """The completion can't see the delivery yet and takes the row away: the poke has to bring it back."""
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     other = Database(database.engine.url.render_as_string(hide_password=False))
     try:
         with held_before(other, "INSERT INTO agenda") as (reached, let_go):
             writer = Background(lambda: judge(open_store(other), invoice_id, seen("paid")))
             assert reached.wait(DEADLINE_SECONDS)
-            completion = Background(lambda: store.settle([Try(parcel, "delivered")]))
+            completion = Background(lambda: store.settle([DeliveryAttempt(delivery, "delivered")]))
             if database.is_postgresql:
                 completion.result()
                 assert agenda_of(database, f"{endpoint_id}/{invoice_id}") == {}
@@ -133,11 +133,11 @@ def test_the_completion_comes_between_the_writers_delivery_and_its_poke(database
 
 def test_the_writer_comes_between_the_completions_lock_and_its_look(database, pair):
     """The writer's delivery is there, its poke waits: the completion's look misses it, and the poke brings the row."""
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     other = Database(database.engine.url.render_as_string(hide_password=False))
     try:
         with held_before(other, "INSERT INTO delivery_attempt") as (reached, let_go):
-            completion = Background(lambda: open_store(other).settle([Try(parcel, "delivered")]))
+            completion = Background(lambda: open_store(other).settle([DeliveryAttempt(delivery, "delivered")]))
             assert reached.wait(DEADLINE_SECONDS)
             writer = Background(lambda: judge(store, invoice_id, seen("paid")))
             wait_until_blocked(database)
@@ -151,11 +151,11 @@ def test_the_writer_comes_between_the_completions_lock_and_its_look(database, pa
 
 def test_two_completions_of_one_pair_point_at_the_same_next_event(database, pair):
     """A lost lease's holder and the new one, at the same moment."""
-    store, endpoint_id, invoice_id, parcel = pair
+    store, endpoint_id, invoice_id, delivery = pair
     judge(store, invoice_id, seen("paid"))
     with database.transaction() as connection:
-        deliveries.settle(connection, database, [Try(parcel, "delivered")])
-        second = Background(lambda: store.settle([Try(parcel, "delivered")]))
+        deliveries.settle(connection, database, [DeliveryAttempt(delivery, "delivered")])
+        second = Background(lambda: store.settle([DeliveryAttempt(delivery, "delivered")]))
         wait_until_blocked(database)
     second.result()
     assert [row.state for row in deliveries_of(database, invoice_id)] == ["delivered", "due"]
@@ -176,10 +176,10 @@ def test_events_and_deliveries_side_by_side_end_with_everything_delivered_in_ord
     def deliver() -> None:
         def sweep() -> bool:
             finished = done.is_set()
-            parcels = take_parcels(open_store(database), endpoint_id)
-            told.extend((parcel.claim.subject.split("/")[1], parcel.delivery_id) for parcel in parcels)
-            store.settle([Try(parcel, "delivered") for parcel in parcels])
-            return finished and not parcels
+            deliveries = take_deliveries(open_store(database), endpoint_id)
+            told.extend((delivery.claim.subject.split("/")[1], delivery.delivery_id) for delivery in deliveries)
+            store.settle([DeliveryAttempt(delivery, "delivered") for delivery in deliveries])
+            return finished and not deliveries
 
         wait_until(sweep, "everything delivered")
 

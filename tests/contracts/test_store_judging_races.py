@@ -27,7 +27,7 @@ from tests.contracts.store_cases import (
     wait_until_blocked,
 )
 from workers.store import judging
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.tables import AGENDA, DELIVERY, EVENT, INVOICE
 
@@ -159,8 +159,8 @@ def test_overlapping_batches_in_any_order_lock_nobody_out_and_leave_no_gap(datab
         def deliver():
             for _ in range(TURNS):
                 for receiver in store.receivers():
-                    parcels = store.claim_parcels(receiver.id, 10, 60)
-                    tries = [Try(parcel, "failed", wait_seconds=0) for parcel in parcels]
+                    deliveries = store.claim_deliveries(receiver.id, 10, 60)
+                    tries = [DeliveryAttempt(delivery, "failed", wait_seconds=0) for delivery in deliveries]
                     dice.shuffle(tries)
                     store.settle(tries)
 

@@ -29,7 +29,7 @@ from tests.engines import new_postgres_database
 from workers.store import claim_sql
 from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
@@ -151,17 +151,17 @@ def test_a_judged_batch_reads_by_index(crowded):
 def test_a_settled_batch_reads_by_index(crowded):
     store, endpoint_id, ids = work(crowded)
     store.judge([Judgement(one, seen("confirming")) for one in ids])
-    parcels = store.claim_parcels(endpoint_id, 30, 60.0)
-    plan = explained(crowded, lambda: store.claim_parcels(endpoint_id, 30, 60.0), r"SELECT delivery")
+    deliveries = store.claim_deliveries(endpoint_id, 30, 60.0)
+    plan = explained(crowded, lambda: store.claim_deliveries(endpoint_id, 30, 60.0), r"SELECT delivery")
     assert "ix_delivery_next" in plan
-    tries = [Try(parcel, "delivered") for parcel in parcels]
+    tries = [DeliveryAttempt(delivery, "delivered") for delivery in deliveries]
     assert_by_index(explained(crowded, lambda: store.settle(tries), r"SELECT agenda"))
 
 
 def test_what_is_finished_and_old_is_removed_by_index(crowded):
     store, endpoint_id, ids = work(crowded)
     store.judge([Judgement(one, seen("confirming")) for one in ids])
-    store.settle([Try(parcel, "delivered") for parcel in store.claim_parcels(endpoint_id, 60, 60.0)])
+    store.settle([DeliveryAttempt(delivery, "delivered") for delivery in store.claim_deliveries(endpoint_id, 60, 60.0)])
     store.mark_published([event.number for event in store.unpublished(200)])
     with crowded.transaction() as connection:
         for statement in MORE if crowded.is_postgresql else ():  # there a few rows are best read whole

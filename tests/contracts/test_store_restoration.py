@@ -38,7 +38,7 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until_blocked,
 )
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.operate import restoration
 from workers.store.queries import changed_invoices
@@ -191,13 +191,15 @@ def test_all_other_leases_of_before_are_over(database):
     change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=1))
     claim_one(store, Stage.CHECK, lease_seconds=86_400)
     store.claim_publisher(1, 86_400)
-    assert store.claim_parcels(endpoint, 10, 86_400)
+    assert store.claim_deliveries(endpoint, 10, 86_400)
     found, _ = restore(store)
     assert found.leases == 3
     assert [row.subject for row in rows(database, AGENDA, AGENDA.c.lease_token.is_not(None))] == []
     assert claim_one(store, Stage.CHECK).subject == invoice
     assert len(store.claim_publisher(1, 10)) == 1
-    assert [parcel.claim.subject for parcel in store.claim_parcels(endpoint, 10, 60)][:1] == [f"{endpoint}/{invoice}"]
+    assert [delivery.claim.subject for delivery in store.claim_deliveries(endpoint, 10, 60)][:1] == [
+        f"{endpoint}/{invoice}"
+    ]
 
 
 def test_open_invoices_are_looked_up_one_after_the_other_and_none_later_than_it_would_have_been(database):
@@ -237,19 +239,19 @@ def test_every_endpoint_and_the_stream_are_told_whatever_the_filter_says(databas
     assert [waiting.id for waiting in store.unpublished(10)] == [event_id]
     assert [row.endpoint_id for row in deliveries_of(database, event_id)] == sorted([every, some, off])
     for endpoint in (every, some):
-        (parcel,) = store.claim_parcels(endpoint, 10, 60)
-        assert (parcel.event_id, parcel.body) == (event_id, event.body)
-        store.settle([Try(parcel, "delivered", status=200)])
+        (delivery,) = store.claim_deliveries(endpoint, 10, 60)
+        assert (delivery.event_id, delivery.body) == (event_id, event.body)
+        store.settle([DeliveryAttempt(delivery, "delivered", status=200)])
     assert {receiver.id for receiver in store.receivers()} == {every, some}
     assert enable_endpoint(database, off) == 1
-    assert [parcel.event_id for parcel in store.claim_parcels(off, 10, 60)] == [event_id]
+    assert [delivery.event_id for delivery in store.claim_deliveries(off, 10, 60)] == [event_id]
 
 
 def test_two_events_of_no_invoice_don_t_wait_for_each_other(database):
     store = open_store(database)
     endpoint = subscribe(database)
     ids = {restore(store)[1], restore(store)[1]}
-    assert {parcel.event_id for parcel in store.claim_parcels(endpoint, 10, 60)} == ids
+    assert {delivery.event_id for delivery in store.claim_deliveries(endpoint, 10, 60)} == ids
 
 
 def test_an_event_of_no_invoice_can_be_replayed_to_an_endpoint_that_came_later(database):
@@ -260,7 +262,7 @@ def test_an_event_of_no_invoice_can_be_replayed_to_an_endpoint_that_came_later(d
     with database.transaction() as connection:
         events = choose(connection, later, limit=10)
         assert replay(connection, database, later, events) == 1
-    assert [parcel.event_id for parcel in store.claim_parcels(later, 10, 60)] == [event_id]
+    assert [delivery.event_id for delivery in store.claim_deliveries(later, 10, 60)] == [event_id]
     with database.reading() as connection:
         assert len(choose(connection, later, types=[RESTORED], limit=10)) == 1
 
@@ -271,7 +273,9 @@ def test_an_event_of_no_invoice_is_removed_once_everybody_has_it(database):
     _, event_id = restore(store)
     store.mark_published([event.number for event in store.unpublished(10)])
     assert store.remove_finished(timedelta(seconds=-1)) == 0  # the endpoint waits for it
-    store.settle([Try(parcel, "delivered", status=200) for parcel in store.claim_parcels(endpoint, 10, 60)])
+    store.settle(
+        [DeliveryAttempt(delivery, "delivered", status=200) for delivery in store.claim_deliveries(endpoint, 10, 60)]
+    )
     assert store.remove_finished(timedelta(seconds=-1)) == 3  # with its delivery and its try
     assert events_of(database, event_id) == []
 

@@ -21,7 +21,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from workers.store.agenda import Room, lease_clock
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 
 LEASE_SECONDS = 25.0
@@ -39,8 +39,8 @@ def store(database, rung):
 
 def take(store, judgements, **places):
     """The webhooks that are taken where each endpoint has so many places."""
-    _, parcels, _ = store.judge_and_take(judgements, Room(places, LEASE_SECONDS))
-    return parcels
+    _, deliveries, _ = store.judge_and_take(judgements, Room(places, LEASE_SECONDS))
+    return deliveries
 
 
 def made(store, count=1):
@@ -48,12 +48,12 @@ def made(store, count=1):
     return [Judgement(queue(store), created()) for _ in range(count)]
 
 
-def delivered(parcel):
-    return Try(parcel, "delivered", None, 200, 12, b"ok")
+def delivered(delivery):
+    return DeliveryAttempt(delivery, "delivered", None, 200, 12, b"ok")
 
 
-def invoice_of(parcel):
-    return parcel.claim.subject.partition("/")[2]
+def invoice_of(delivery):
+    return delivery.claim.subject.partition("/")[2]
 
 
 def bells(rung, endpoint):
@@ -66,19 +66,20 @@ def test_what_is_taken_is_leased_and_nobody_is_woken_for_it(database, store, run
     rung.clear()
 
     before = lease_clock()
-    (parcel,) = take(store, [judgement], **{endpoint: 5})
+    (delivery,) = take(store, [judgement], **{endpoint: 5})
 
-    assert before <= parcel.claim.over_at - LEASE_SECONDS <= lease_clock()
+    assert before <= delivery.claim.over_at - LEASE_SECONDS <= lease_clock()
     (event,) = events_of(database, judgement.invoice_id)
-    (delivery,) = deliveries_of(database, judgement.invoice_id)
-    assert (parcel.delivery_id, parcel.event_id, parcel.body, parcel.tries) == (delivery.id, event.id, event.body, 0)
-    row = agenda_of(database, parcel.claim.subject)["deliver"]
-    assert (row.lane, row.lease_token, row.claims) == (endpoint, parcel.claim.token, 1)
+    (kept,) = deliveries_of(database, judgement.invoice_id)
+    told = delivery.delivery_id, delivery.event_id, delivery.body, delivery.tries
+    assert told == (kept.id, event.id, event.body, 0)
+    row = agenda_of(database, delivery.claim.subject)["deliver"]
+    assert (row.lane, row.lease_token, row.claims) == (endpoint, delivery.claim.token, 1)
     assert (row.due_at - event.created_at).total_seconds() == LEASE_SECONDS
     assert bells(rung, endpoint) == []
-    assert store.claim_parcels(endpoint, 10, LEASE_SECONDS) == []
-    store.settle([delivered(parcel)])
-    assert agenda_of(database, parcel.claim.subject) == {}
+    assert store.claim_deliveries(endpoint, 10, LEASE_SECONDS) == []
+    store.settle([delivered(delivery)])
+    assert agenda_of(database, delivery.claim.subject) == {}
     assert deliveries_of(database, judgement.invoice_id)[0].state == "delivered"
 
 
@@ -91,10 +92,10 @@ def test_no_more_is_taken_than_there_is_room_for_and_the_rest_is_due_at_once(dat
 
     assert len(taken) == 2
     assert bells(rung, endpoint) == [(Stage.DELIVER, endpoint)]
-    left = store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    left = store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     invoices = {judgement.invoice_id for judgement in judgements}
-    assert {invoice_of(parcel) for parcel in left} == invoices - {invoice_of(parcel) for parcel in taken}
-    assert not any(parcel.claim.lost for parcel in left)
+    assert {invoice_of(delivery) for delivery in left} == invoices - {invoice_of(delivery) for delivery in taken}
+    assert not any(delivery.claim.lost for delivery in left)
 
 
 def test_each_endpoint_has_its_own_room_and_its_own_filter(database, store, rung):
@@ -102,9 +103,9 @@ def test_each_endpoint_has_its_own_room_and_its_own_filter(database, store, rung
     (judgement,) = made(store)
     rung.clear()
 
-    (parcel,) = take(store, [judgement], **{with_room: 1, of_payments: 1, "ep_gone": 1})
+    (delivery,) = take(store, [judgement], **{with_room: 1, of_payments: 1, "ep_gone": 1})
 
-    assert parcel.claim.lane == with_room
+    assert delivery.claim.lane == with_room
     assert bells(rung, without) == [(Stage.DELIVER, without)]
     assert bells(rung, with_room) == bells(rung, of_payments) == []
 
@@ -113,16 +114,16 @@ def test_each_endpoint_has_its_own_room_and_its_own_filter(database, store, rung
 def test_an_event_with_an_older_one_before_it_is_not_taken(database, store, leased):
     endpoint = subscribe(database)
     (invoice_id,) = pend(store)
-    older = store.claim_parcels(endpoint, 10, LEASE_SECONDS) if leased else []
+    older = store.claim_deliveries(endpoint, 10, LEASE_SECONDS) if leased else []
 
     assert take(store, [Judgement(invoice_id, seen("paid"))], **{endpoint: 5}) == []
 
     row = agenda_of(database, f"{endpoint}/{invoice_id}")["deliver"]
     assert (row.pokes, row.claims) == (1, int(leased))
-    (first,) = older or store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    (first,) = older or store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     assert json.loads(first.body)["type"] == "invoice.pending"
     store.settle([delivered(first)])
-    (second,) = store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    (second,) = store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     assert json.loads(second.body)["type"] == "invoice.paid"
 
 
@@ -130,34 +131,34 @@ def test_of_several_events_of_an_invoice_the_first_is_taken_and_the_next_follows
     endpoint = subscribe(database)
     (judgement,) = made(store)
 
-    (parcel,) = take(store, [judgement, Judgement(judgement.invoice_id, seen("paid"))], **{endpoint: 5})
+    (delivery,) = take(store, [judgement, Judgement(judgement.invoice_id, seen("paid"))], **{endpoint: 5})
 
-    assert json.loads(parcel.body)["type"] == "invoice.pending"
-    assert store.claim_parcels(endpoint, 10, LEASE_SECONDS) == []
-    store.settle([delivered(parcel)])
-    (second,) = store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    assert json.loads(delivery.body)["type"] == "invoice.pending"
+    assert store.claim_deliveries(endpoint, 10, LEASE_SECONDS) == []
+    store.settle([delivered(delivery)])
+    (second,) = store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     assert json.loads(second.body)["type"] == "invoice.paid"
 
 
 def test_what_a_process_took_and_never_sent_is_due_when_its_lease_is_over(database, store):
     endpoint = subscribe(database)
-    (parcel,) = take(store, made(store), **{endpoint: 1})
-    assert store.claim_parcels(endpoint, 10, LEASE_SECONDS) == []
+    (delivery,) = take(store, made(store), **{endpoint: 1})
+    assert store.claim_deliveries(endpoint, 10, LEASE_SECONDS) == []
 
-    make_due(database, parcel.claim.subject)
+    make_due(database, delivery.claim.subject)
 
-    (again,) = store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    (again,) = store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     assert again.claim.lost
-    assert (again.delivery_id, again.event_id, again.body) == (parcel.delivery_id, parcel.event_id, parcel.body)
+    assert (again.delivery_id, again.event_id, again.body) == (delivery.delivery_id, delivery.event_id, delivery.body)
 
 
 def test_what_was_taken_and_not_begun_is_given_back_as_if_nobody_had_taken_it(database, store):
     endpoint = subscribe(database)
-    (parcel,) = take(store, made(store), **{endpoint: 1})
+    (delivery,) = take(store, made(store), **{endpoint: 1})
 
-    store.release([parcel.claim])
+    store.release([delivery.claim])
 
-    (again,) = store.claim_parcels(endpoint, 10, LEASE_SECONDS)
+    (again,) = store.claim_deliveries(endpoint, 10, LEASE_SECONDS)
     assert not again.claim.lost
 
 

@@ -79,9 +79,9 @@ def a_lost_lease_finishes_the_row() -> Any:
 @planted("long freezes", "somebody else")
 def a_lost_lease_settles_the_pair() -> Any:
     def settle(connection: Any, database: Any, tries: Sequence[Any], *_: Any) -> set[str]:
-        rows = deliveries.lock_pairs(connection, database, {one.parcel.claim.subject for one in tries})
+        rows = deliveries.lock_pairs(connection, database, {one.delivery.claim.subject for one in tries})
         now = database.now(connection)
-        deliveries._write_tries(connection, sorted(tries, key=lambda one: one.parcel.claim.subject), now)
+        deliveries._write_tries(connection, sorted(tries, key=lambda one: one.delivery.claim.subject), now)
         return deliveries.point_at_next(connection, set(rows), now)
 
     return patch.object(deliveries, "settle", settle)
@@ -259,7 +259,7 @@ def _both(*patches: AbstractContextManager[Any]) -> Iterator[None]:
 @contextmanager
 def _uncached(patched: AbstractContextManager[Any]) -> Iterator[None]:
     """Statements are made once; a changed one has to be made anew, and so has the right one afterwards."""
-    cached = (deliveries._parcels, deliveries._next_tries)
+    cached = (deliveries._claimed, deliveries._next_tries)
     with patched:
         for statement in cached:
             statement.cache_clear()

@@ -58,10 +58,10 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
         stage = DeliverStage(store, WebhookSender(AddressGuard(())), breaker, lambda: SecretBox([new_key()]))
         work = stage.work()
         assert list(work.lanes()) == [endpoint]
-        (parcel,) = work.claim(endpoint, 10)
-        assert parcel.claim.stage is Stage.DELIVER
+        (delivery,) = work.claim(endpoint, 10)
+        assert delivery.claim.stage is Stage.DELIVER
         assert work.perform is not None
-        work.commit(await work.perform(endpoint, [parcel]))
+        work.commit(await work.perform(endpoint, [delivery]))
 
     asyncio.run(deliver())
     (delivery,) = deliveries_of(database, invoice_id)
@@ -132,8 +132,8 @@ def deliver(database, count, waited_seconds=0.0, answer_seconds=0.4, total_secon
             assert (await work.admission.admit(endpoint, 5))[0] == 5
             claimed = work.claim(endpoint, count)
             over_at = lease_clock() + DELIVER_LEASE_SECONDS - waited_seconds
-            parcels = [one._replace(claim=one.claim._replace(over_at=over_at)) for one in claimed]
-            sending = [asyncio.ensure_future(work.perform(endpoint, [parcel])) for parcel in parcels]
+            deliveries = [one._replace(claim=one.claim._replace(over_at=over_at)) for one in claimed]
+            sending = [asyncio.ensure_future(work.perform(endpoint, [delivery])) for delivery in deliveries]
             await receiver.asked.wait()
             assert (await work.admission.admit(endpoint, 5))[0] == 0
             assert not work.admission.passes(endpoint)
@@ -172,13 +172,13 @@ def test_what_was_claimed_before_the_breaker_opened_is_not_sent_and_keeps_its_tr
         breaker, box = Breaker(fakeredis.FakeAsyncRedis()), SecretBox([new_key()])
         work = DeliverStage(store, WebhookSender(AddressGuard(())), breaker, lambda: box).work()
         work.lanes()
-        (parcel,) = work.claim(endpoint, 10)
+        (delivery,) = work.claim(endpoint, 10)
         for _ in range(20):
             breaker.note(endpoint, succeeded=False)
         while not breaker.stops(endpoint):  # noqa: ASYNC110 - it tells nobody when it has learnt
             await asyncio.sleep(0.01)
         assert work.perform is not None
-        work.commit(await work.perform(endpoint, [parcel]))
+        work.commit(await work.perform(endpoint, [delivery]))
 
     asyncio.run(asyncio.wait_for(deliver(), 20))
     (delivery,) = deliveries_of(database, invoice_id)
@@ -236,17 +236,17 @@ def test_what_could_not_be_begun_is_no_try_and_comes_again_in_its_order(database
             assert work.admission.passes is not None
             limits = [work.slots(endpoint).limit]
             for _ in range(2):
-                (parcel,) = work.claim(endpoint, 10)
-                assert (parcel.tries, json.loads(parcel.body)["sequence"]) == (0, "000000000001")
-                work.commit(await work.perform(endpoint, [parcel]))
+                (delivery,) = work.claim(endpoint, 10)
+                assert (delivery.tries, json.loads(delivery.body)["sequence"]) == (0, "000000000001")
+                work.commit(await work.perform(endpoint, [delivery]))
                 allowed, wait_seconds = await work.admission.admit(endpoint, 5)
                 assert (allowed, 0 < wait_seconds <= REST_SECONDS, work.admission.passes(endpoint)) == (0, True, False)
                 limits.append(work.slots(endpoint).limit)
             await asyncio.sleep(wait_seconds)
             for _ in range(2):
                 assert (await work.admission.admit(endpoint, 1))[0] == 1
-                (parcel,) = work.claim(endpoint, 10)
-                work.commit(await work.perform(endpoint, [parcel]))
+                (delivery,) = work.claim(endpoint, 10)
+                work.commit(await work.perform(endpoint, [delivery]))
                 limits.append(work.slots(endpoint).limit)
             await asyncio.sleep(2 * TELL_SECONDS)
             return limits, [json.loads(body)["sequence"] for _, _, body in receiver.requests]

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from domain.evidence import CancelRequested, Created
 from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import new_key
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement
 from workers.store.operate import replay as jobs
@@ -53,10 +53,10 @@ def settle(store):
     """What comes of the first delivery due at an endpoint."""
 
     def settle(endpoint_id, outcome="delivered", **fields):
-        parcel, *others = store.claim_parcels(endpoint_id, 100, 60)
+        delivery, *others = store.claim_deliveries(endpoint_id, 100, 60)
         store.release([other.claim for other in others])
-        store.settle([Try(parcel, outcome, **fields)])
-        return parcel
+        store.settle([DeliveryAttempt(delivery, outcome, **fields)])
+        return delivery
 
     return settle
 

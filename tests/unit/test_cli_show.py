@@ -10,7 +10,7 @@ import pytest
 from domain.evidence import CalledBack, CancelRequested, Created, InDoubt, Seen, Unreachable
 from domain.status import Status
 from workers.store.callbacks import NewCallback
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.tables import CALLBACK
 
@@ -111,8 +111,10 @@ def test_everything_stands_in_one_line_of_time(invoices, add_order, judge, store
     invoice = add_order("order-1", account="zeroxhost", params={"user_id": "u-1", "server_id": "s-1"})
     lost = InDoubt(reason="no answer within 10 s", raw="<html>")
     judge(invoice, Unreachable(reason="connect: refused"), lost, Created(provider_ref="77"))
-    (parcel,) = store.claim_parcels(endpoint["id"], 1, 60)
-    store.settle([Try(parcel, "failed", error="status: 503", status=503, latency_ms=12, wait_seconds=60.0)])
+    (delivery,) = store.claim_deliveries(endpoint["id"], 1, 60)
+    store.settle(
+        [DeliveryAttempt(delivery, "failed", error="status: 503", status=503, latency_ms=12, wait_seconds=60.0)]
+    )
     judge(invoice, Seen(status=Status.CONFIRMING, word="Paying", tx_hash=TRANSACTION))
     assert invoices("cancel", invoice, "--by", "bob", "--reason", "sold out").code == 0
 

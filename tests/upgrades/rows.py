@@ -26,7 +26,7 @@ from tests.contracts.store_cases import judge, make_due, open_store, seen
 from workers.delivery.secretbox import SecretBox
 from workers.store.agenda import park
 from workers.store.database import Database
-from workers.store.deliveries import Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.endpoints import add_endpoint
 from workers.store.intake import Rejection
 from workers.store.store import Store
@@ -203,12 +203,12 @@ def _leave_leases(case: Case) -> None:
 
 def _deliver_some(store: Store) -> None:
     """Of what waits for the endpoint: one delivered, one that failed once, one that is dead; the rest is untouched."""
-    delivered, failed, dead = store.claim_parcels(ENDPOINT_ID, 3, 60)
+    delivered, failed, dead = store.claim_deliveries(ENDPOINT_ID, 3, 60)
     store.settle(
         [
-            Try(delivered, "delivered", status=200, latency_ms=12, answer=b"ok \xff"),
-            Try(failed, "failed", error="503 Service Unavailable", status=503, wait_seconds=3),
-            Try(dead, "failed", error="timed out", wait_seconds=None),
+            DeliveryAttempt(delivered, "delivered", status=200, latency_ms=12, answer=b"ok \xff"),
+            DeliveryAttempt(failed, "failed", error="503 Service Unavailable", status=503, wait_seconds=3),
+            DeliveryAttempt(dead, "failed", error="timed out", wait_seconds=None),
         ]
     )
     store.mark_published([event.number for event in store.unpublished(4)])

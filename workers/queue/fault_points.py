@@ -63,7 +63,7 @@ STEPS: dict[str, Step] = {
     "publish.append": Step(("workers.delivery.stream:EventStream.append",)),
     "publish.commit": Step((f"{_STORE}.mark_published",)),
     "publish.finish": Step((f"{_STORE}.finish",)),
-    "deliver.claim": Step((f"{_STORE}.claim_parcels",)),
+    "deliver.claim": Step((f"{_STORE}.claim_deliveries",)),
     "deliver.call": Step(("workers.delivery.webhook:WebhookSender.send",)),
     "deliver.commit": Step((f"{_STORE}.settle_free",)),
 }

@@ -20,8 +20,9 @@ from workers.engine import Admission, Batching, Keeping, ReadAhead, Slots, Work,
 from workers.http.connections import Connections
 from workers.http.open_files import WEBHOOKS
 from workers.store.agenda import lease_clock
-from workers.store.deliveries import Receiver, Try
-from workers.store.outbox import Parcel
+from workers.store.deliveries import DeliveryAttempt
+from workers.store.outbox import ClaimedDelivery
+from workers.store.receivers import Receiver
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -73,17 +74,17 @@ class DeliverStage:
         self._slots: dict[str, Slots] = {}
         self._opened: dict[tuple[str, str | None, str], _Opened] = {}  #: by the sealed; opening costs as a post does
 
-    def work(self) -> Work[Parcel, Try]:
+    def work(self) -> Work[ClaimedDelivery, DeliveryAttempt]:
         """The stage as a value."""
         return Work(
             stage=Stage.DELIVER,
             lanes=self._lanes,
             slots=self._slots_of,
             claim=self._claim,
-            claim_of=lambda parcel: parcel.claim,
+            claim_of=lambda delivery: delivery.claim,
             perform=self._send,
             commit=self._store.settle_free,
-            name_of=lambda tried: {"endpoint": tried.parcel.claim.lane, "event_id": tried.parcel.event_id},
+            name_of=lambda tried: {"endpoint": tried.delivery.claim.lane, "event_id": tried.delivery.event_id},
             batching=Batching(gather_seconds=SETTLE_SECONDS),
             admission=Admission(self._admit, self._breaker.give_back, self._passes),
             keeping=Keeping(self._renew),
@@ -116,13 +117,13 @@ class DeliverStage:
             return 1
         return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id)))
 
-    def _claim(self, lane: str, limit: int) -> Sequence[Parcel]:
+    def _claim(self, lane: str, limit: int) -> Sequence[ClaimedDelivery]:
         if lane not in self._receivers:
             return []  # disabled or removed since: its deliveries wait
-        return self._store.claim_parcels(lane, limit, DELIVER_LEASE_SECONDS)
+        return self._store.claim_deliveries(lane, limit, DELIVER_LEASE_SECONDS)
 
-    def _renew(self, tries: Sequence[Try], seconds: float) -> None:
-        self._store.renew([tried.parcel.claim for tried in tries], seconds)
+    def _renew(self, tries: Sequence[DeliveryAttempt], seconds: float) -> None:
+        self._store.renew([tried.delivery.claim for tried in tries], seconds)
 
     async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
         wait = self._resting.get(lane, 0.0) - time.monotonic()
@@ -137,31 +138,31 @@ class DeliverStage:
     def _passes(self, lane: str) -> bool:
         return lane not in self._resting and self._connections.room(lane) > 0 and self._breaker.passes(lane)
 
-    async def _send(self, lane: str, parcels: Sequence[Parcel]) -> Sequence[Try]:
-        parcel = parcels[0]
-        if parcel.delivery_id is None:
-            return [await self._unsent(parcel)]
-        # Never unbound: this task is the parcel's own, and so is its context.
-        structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=parcel.event_id)
-        patience = _time_left(parcel)
+    async def _send(self, lane: str, deliveries: Sequence[ClaimedDelivery]) -> Sequence[DeliveryAttempt]:
+        delivery = deliveries[0]
+        if delivery.delivery_id is None:
+            return [await self._unsent(delivery)]
+        # Never unbound: this task is the delivery's own, and so is its context.
+        structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=delivery.event_id)
+        patience = _time_left(delivery)
         if patience <= 0 or not await self._connections.take(lane, patience):
-            return [await self._put_off(parcel, "its lease is nearly over: another worker would send it too")]
+            return [await self._put_off(delivery, "its lease is nearly over: another worker would send it too")]
         try:
             receiver = self._receivers.get(lane)
             if receiver is None or self._breaker.stops(lane):
-                return [await self._unsent(parcel)]
-            return [await self._try(receiver, parcel)]
+                return [await self._unsent(delivery)]
+            return [await self._try(receiver, delivery)]
         finally:
             self._connections.give(lane)
 
-    async def _put_off(self, parcel: Parcel, reason: str | None) -> Try:
+    async def _put_off(self, delivery: ClaimedDelivery, reason: str | None) -> DeliveryAttempt:
         log.info("webhook.put_off", reason=reason)
-        return await self._unsent(parcel)
+        return await self._unsent(delivery)
 
-    async def _unsent(self, parcel: Parcel) -> Try:
+    async def _unsent(self, delivery: ClaimedDelivery) -> DeliveryAttempt:
         """No try at all: its pair is pointed at what is next, this event if it still waits."""
-        await self._breaker.give_back(parcel.claim.lane, 1)
-        return Try(parcel._replace(delivery_id=None), "delivered")
+        await self._breaker.give_back(delivery.claim.lane, 1)
+        return DeliveryAttempt(delivery._replace(delivery_id=None), "delivered")
 
     def _open(self, receiver: Receiver) -> _Opened:
         """What signs for this endpoint, and its own headers. Raises ValueError and SecretUnreadable."""
@@ -172,45 +173,45 @@ class DeliverStage:
             self._opened[sealed] = _Opened(secrets, box.open_headers(receiver.sealed_headers, receiver.headers))
         return self._opened[sealed]
 
-    async def _try(self, receiver: Receiver, parcel: Parcel) -> Try:
+    async def _try(self, receiver: Receiver, delivery: ClaimedDelivery) -> DeliveryAttempt:
         try:
             opened = self._open(receiver)
         except (ValueError, SecretUnreadable) as error:
             # Sealed with a key that is no longer among ours: the operator's to mend, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
-            return _failed(parcel, "secret: can't be opened with INVOICES_SECRET_KEY", None)
-        outgoing = Outgoing(receiver.url, opened.secrets, parcel.event_id, parcel.body, opened.headers)
+            return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
+        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers)
         attempt = await self._sender.send(outgoing)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS
-            return await self._put_off(parcel, attempt.error)
+            return await self._put_off(delivery, attempt.error)
         self._resting.pop(receiver.id, None)
         self._connections.note(receiver.id, attempt.latency_ms / 1000)
         self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
-        return _judge_attempt(parcel, attempt)
+        return _judge_attempt(delivery, attempt)
 
 
-def _time_left(parcel: Parcel) -> float:
+def _time_left(delivery: ClaimedDelivery) -> float:
     """Seconds until a try that begins is no longer sure to be committed under its lease."""
-    return parcel.claim.over_at - lease_clock() - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
+    return delivery.claim.over_at - lease_clock() - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
 
 
-def _judge_attempt(parcel: Parcel, attempt: Attempt) -> Try:
+def _judge_attempt(delivery: ClaimedDelivery, attempt: Attempt) -> DeliveryAttempt:
     if attempt.outcome == "delivered":
-        return Try(parcel, "delivered", None, attempt.status, attempt.latency_ms, attempt.answer)
-    log.info("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=parcel.tries + 1)
-    if parcel.tries + 1 == WARN_AT_TRY:
-        log.warning("webhook.keeps_failing", error=attempt.error, tries=parcel.tries + 1)
+        return DeliveryAttempt(delivery, "delivered", None, attempt.status, attempt.latency_ms, attempt.answer)
+    log.info("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=delivery.tries + 1)
+    if delivery.tries + 1 == WARN_AT_TRY:
+        log.warning("webhook.keeps_failing", error=attempt.error, tries=delivery.tries + 1)
     if attempt.outcome == "gone":
-        return Try(parcel, "gone", attempt.error, attempt.status, attempt.latency_ms, attempt.answer)
-    return _failed(parcel, attempt.error, attempt)
+        return DeliveryAttempt(delivery, "gone", attempt.error, attempt.status, attempt.latency_ms, attempt.answer)
+    return _failed(delivery, attempt.error, attempt)
 
 
-def _failed(parcel: Parcel, error: str | None, attempt: Attempt | None) -> Try:
+def _failed(delivery: ClaimedDelivery, error: str | None, attempt: Attempt | None) -> DeliveryAttempt:
     asked = attempt.retry_after_seconds if attempt else None
-    wait = schedule.next_wait(parcel.tries + 1, random.random(), asked)  # noqa: S311 - jitter
-    return Try(
-        parcel,
+    wait = schedule.next_wait(delivery.tries + 1, random.random(), asked)  # noqa: S311 - jitter
+    return DeliveryAttempt(
+        delivery,
         "failed",
         error,
         attempt.status if attempt else None,

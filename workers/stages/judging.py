@@ -12,13 +12,13 @@ from domain.status import Status
 from workers.stages.deliver import DELIVER_LEASE_SECONDS
 from workers.store.agenda import Room
 from workers.store.judging import Judgement, Outcome
-from workers.store.outbox import Parcel
+from workers.store.outbox import ClaimedDelivery
 from workers.store.store import Store
 
 log = structlog.get_logger()
 
 #: The webhooks that a commit leased, by endpoint.
-Leased = Mapping[str, Sequence[Parcel]]
+Leased = Mapping[str, Sequence[ClaimedDelivery]]
 
 
 def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
@@ -32,11 +32,11 @@ def judge_and_take(
     store: Store, judgements: Sequence[Judgement], reserved: Mapping[str, int]
 ) -> tuple[Leased, Sequence[Judgement]]:
     """The same, and the webhooks it brings are leased as far as their endpoints have reserved slots."""
-    outcomes, parcels, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
+    outcomes, deliveries, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
     tell_all(outcomes)
-    taken: dict[str, list[Parcel]] = defaultdict(list)
-    for parcel in parcels:
-        taken[parcel.claim.lane].append(parcel)
+    taken: dict[str, list[ClaimedDelivery]] = defaultdict(list)
+    for delivery in deliveries:
+        taken[delivery.claim.lane].append(delivery)
     return taken, left
 
 

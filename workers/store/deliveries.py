@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Unpack
 
@@ -12,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Executable, func, lite
 
 from domain.decision import Stage
 from workers.store import agenda
-from workers.store.agenda import Claim, Lost, delete_rows, lanes_of
+from workers.store.agenda import Claim, Lost, delete_rows
 from workers.store.bulk import (
     SHORT_WAIT,
     How,
@@ -28,9 +27,9 @@ from workers.store.bulk import (
 )
 from workers.store.database import BINARY, Database
 from workers.store.intake import storable
-from workers.store.outbox import Parcel, held_pairs
+from workers.store.outbox import ClaimedDelivery, held_pairs
 from workers.store.patience import Patience
-from workers.store.rows import PairRow, Query, StoredRow
+from workers.store.rows import PairRow, Query
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
@@ -47,27 +46,10 @@ _PAIR = ("endpoint_id", "invoice_id")
 _DELIVER = Stage.DELIVER.value
 
 
-FEW_RECEIVERS = 200  #: up to so many endpoints are all looked at each second
-_ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
-_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_RECEIVERS + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """An endpoint as the sender needs it; its secrets still encrypted."""
-
-    id: str
-    url: str
-    secrets: str
-    headers: str  #: of the release before, not encrypted
-    sealed_headers: str | None
-    max_in_flight: int
-
-
-class Try(NamedTuple):
+class DeliveryAttempt(NamedTuple):
     """What came of one try. ``wait_seconds`` until the next one; None with outcome failed: the tries are used up."""
 
-    parcel: Parcel
+    delivery: ClaimedDelivery
     outcome: Literal["delivered", "failed", "gone"]
     error: str | None = None
     status: int | None = None
@@ -76,50 +58,20 @@ class Try(NamedTuple):
     wait_seconds: float | None = None
 
 
-def receivers(connection: Connection, database: Database) -> list[Receiver]:
-    """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
-    return _receivers(connection.execute(_ENABLED).all(), database.now(connection))
-
-
-def receivers_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[Receiver]:
-    """The same where they are few; of many those that have something to be sent, and those among ``used``."""
-    rows = connection.execute(_FIRST).all()
-    if len(rows) > FEW_RECEIVERS:
-        lanes = sorted({*used, *lanes_of(connection, _DELIVER)})
-        rows = execute_keyed(connection, _chosen, ("id",), [(lane,) for lane in lanes]).all()
-    return _receivers([row for row in rows if row.disabled_at is None], database.now(connection))
-
-
-@functools.cache
-def _chosen(dialect: str) -> Executable:
-    return select(ENDPOINT).where(keyed(dialect, ENDPOINT.c.id)).order_by(ENDPOINT.c.id)
-
-
-def _receivers(rows: Sequence[StoredRow], now: datetime) -> list[Receiver]:
-    return [
-        Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
-        for row in rows
-    ]
-
-
-def live_secrets(endpoint: StoredRow, now: datetime) -> str:
-    """The sealed secrets that sign now: the newest, and the older ones while a rotation lasts."""
-    sealed: str = endpoint.secrets
-    rotating = endpoint.rotated_until is not None and endpoint.rotated_until > now
-    return sealed if rotating else sealed.split(",", 1)[0]
-
-
-def load(connection: Connection, claims: Sequence[Claim]) -> list[Parcel]:
+def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDelivery]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    rows = execute_keyed(connection, _parcels, _PAIR, [_pair(claim.subject) for claim in claims]).all()
+    rows = execute_keyed(connection, _claimed, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
         f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
     }
-    return [Parcel(claim, *found[claim.subject]) if claim.subject in found else Parcel(claim, None) for claim in claims]
+    return [
+        ClaimedDelivery(claim, *found[claim.subject]) if claim.subject in found else ClaimedDelivery(claim, None)
+        for claim in claims
+    ]
 
 
 @functools.cache
-def _parcels(dialect: str) -> Executable:
+def _claimed(dialect: str) -> Executable:
     delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries
     query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
     return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number).execution_options(**{BINARY: True})
@@ -151,32 +103,36 @@ def _pair(subject: str) -> tuple[str, str]:
     return endpoint, invoice
 
 
-def settle(connection: Connection, database: Database, tries: Sequence[Try], locks: Locks = "wait") -> set[str]:
+def settle(
+    connection: Connection, database: Database, tries: Sequence[DeliveryAttempt], locks: Locks = "wait"
+) -> set[str]:
     """Write down what came of tries, and point each pair at its next delivery. Returns endpoints with work now.
 
     The agenda rows are locked first; what is next is looked for in a second statement, so that an event committed
     while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
     """
-    tries = sorted(tries, key=lambda attempt: attempt.parcel.claim.subject)
-    rows = lock_pairs(connection, database, {attempt.parcel.claim.subject for attempt in tries}, locks)
+    tries = sorted(tries, key=lambda attempt: attempt.delivery.claim.subject)
+    rows = lock_pairs(connection, database, {attempt.delivery.claim.subject for attempt in tries}, locks)
     now = database.now(connection)
     _write_tries(connection, tries, now, locks)
-    _disable(connection, {t.parcel.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
-    _disable(connection, _hopeless(connection, {t.parcel.claim.lane for t in tries if _exhausted(t)}, now), now)
-    held = [t for t in tries if (row := rows.get(t.parcel.claim.subject)) and row.lease_token == t.parcel.claim.token]
-    return point_at_next(connection, {attempt.parcel.claim.subject for attempt in held}, now)
+    _disable(connection, {t.delivery.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
+    _disable(connection, _hopeless(connection, {t.delivery.claim.lane for t in tries if _exhausted(t)}, now), now)
+    held = [
+        t for t in tries if (row := rows.get(t.delivery.claim.subject)) and row.lease_token == t.delivery.claim.token
+    ]
+    return point_at_next(connection, {attempt.delivery.claim.subject for attempt in held}, now)
 
 
-def free_tries(connection: Connection, tries: Sequence[Try]) -> list[Try]:
+def free_tries(connection: Connection, tries: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
     """Those of these tries that can be settled at once: nobody else holds a lock on what they change. It is ours from
     now on, and other locks are waited for but shortly."""
     connection.execute(SHORT_WAIT)
-    held = held_pairs(connection, {_pair(attempt.parcel.claim.subject) for attempt in tries})
-    tries = [attempt for attempt in tries if _pair(attempt.parcel.claim.subject) not in held]
-    ids = {attempt.parcel.delivery_id for attempt in tries if attempt.parcel.delivery_id is not None}
+    held = held_pairs(connection, {_pair(attempt.delivery.claim.subject) for attempt in tries})
+    tries = [attempt for attempt in tries if _pair(attempt.delivery.claim.subject) not in held]
+    ids = {attempt.delivery.delivery_id for attempt in tries if attempt.delivery.delivery_id is not None}
     there = set(execute_numbered(connection, _delivery_ids, ids).scalars())
     there -= _lock_deliveries(connection, ids, "skip").keys()
-    return [attempt for attempt in tries if attempt.parcel.delivery_id not in there]
+    return [attempt for attempt in tries if attempt.delivery.delivery_id not in there]
 
 
 @functools.cache
@@ -204,18 +160,20 @@ def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     return rows.order_by(AGENDA.c.subject).with_for_update(**how)
 
 
-def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime, locks: Locks = "wait") -> None:
-    sent = [attempt for attempt in tries if attempt.parcel.delivery_id is not None]
+def _write_tries(
+    connection: Connection, tries: Sequence[DeliveryAttempt], now: datetime, locks: Locks = "wait"
+) -> None:
+    sent = [attempt for attempt in tries if attempt.delivery.delivery_id is not None]
     if not sent:
         return
-    found = _lock_deliveries(connection, {attempt.parcel.delivery_id or 0 for attempt in sent}, locks)
+    found = _lock_deliveries(connection, {attempt.delivery.delivery_id or 0 for attempt in sent}, locks)
     attempts: list[dict[str, object]] = []
     changed: dict[int, dict[str, object]] = {}
-    for attempt in sorted(sent, key=lambda attempt: attempt.parcel.delivery_id or 0):
+    for attempt in sorted(sent, key=lambda attempt: attempt.delivery.delivery_id or 0):
         next_try_at = _next_try_at(attempt, now)
         attempts.append(
             {
-                "delivery_id": attempt.parcel.delivery_id,
+                "delivery_id": attempt.delivery.delivery_id,
                 "at": now,
                 "outcome": attempt.outcome,
                 "status": attempt.status,
@@ -225,7 +183,7 @@ def _write_tries(connection: Connection, tries: Sequence[Try], now: datetime, lo
                 "next_try_at": next_try_at,
             }
         )
-        number = attempt.parcel.delivery_id or 0
+        number = attempt.delivery.delivery_id or 0
         if number in found and _counts(attempt, *found[number]):
             state, tries_now = _state(attempt, next_try_at), found[number][1] + 1
             found[number] = state, tries_now
@@ -252,28 +210,28 @@ def _locked_deliveries(dialect: str, **how: Unpack[How]) -> Executable:
     return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update(**how)
 
 
-def _counts(attempt: Try, state: str, tries: int) -> bool:
+def _counts(attempt: DeliveryAttempt, state: str, tries: int) -> bool:
     """A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only where
     it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew."""
-    if state == "due" and tries == attempt.parcel.tries:
+    if state == "due" and tries == attempt.delivery.tries:
         return True
     return attempt.outcome == "delivered" and state != "delivered"
 
 
-def _next_try_at(attempt: Try, now: datetime) -> datetime | None:
+def _next_try_at(attempt: DeliveryAttempt, now: datetime) -> datetime | None:
     if attempt.outcome == "delivered" or attempt.wait_seconds is None:
         return None
     return now + timedelta(seconds=attempt.wait_seconds)
 
 
-def _state(attempt: Try, next_try_at: datetime | None) -> str:
+def _state(attempt: DeliveryAttempt, next_try_at: datetime | None) -> str:
     """An endpoint that is gone is disabled: its event stays due and waits until it is enabled again."""
     if attempt.outcome == "delivered":
         return "delivered"
     return "dead" if attempt.outcome == "failed" and next_try_at is None else "due"
 
 
-def _exhausted(attempt: Try) -> bool:
+def _exhausted(attempt: DeliveryAttempt) -> bool:
     return attempt.outcome == "failed" and attempt.wait_seconds is None
 
 
@@ -321,17 +279,19 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}
 
 
-def settle_free(database: Database, patience: Patience, tries: Sequence[Try]) -> tuple[set[str], list[Try]]:
+def settle_free(
+    database: Database, patience: Patience, tries: Sequence[DeliveryAttempt]
+) -> tuple[set[str], list[DeliveryAttempt]]:
     """Settle tries in a transaction of its own, but for those whose rows somebody else keeps locked.
 
     Returns the endpoints that have work now, and the tries that were left: they are to be brought again.
     """
 
-    def settle_all(locks: Locks) -> tuple[set[str], list[Try]]:
+    def settle_all(locks: Locks) -> tuple[set[str], list[DeliveryAttempt]]:
         with database.transaction() as connection:
             return settle(connection, database, tries, locks), []
 
-    def settle_some() -> tuple[set[str], list[Try]]:
+    def settle_some() -> tuple[set[str], list[DeliveryAttempt]]:
         with database.transaction() as connection:
             free = free_tries(connection, tries)
             endpoints = settle(connection, database, free)
@@ -343,7 +303,7 @@ def settle_free(database: Database, patience: Patience, tries: Sequence[Try]) ->
 
 def claim(
     connection: Connection, database: Database, endpoint: str, limit: int, lease_seconds: float, lost: Lost
-) -> list[Parcel]:
+) -> list[ClaimedDelivery]:
     """Lease due webhooks of an endpoint, with what is to be sent."""
     claims = agenda.claim(connection, database, Stage.DELIVER, endpoint, limit, lease_seconds, lost)
     return load(connection, claims) if claims else []

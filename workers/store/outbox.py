@@ -72,7 +72,7 @@ class Unpublished(NamedTuple):
     body: bytes
 
 
-class Parcel(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
 
     claim: Claim
@@ -89,7 +89,7 @@ def add_events(
     room: Room | None = None,
     *,
     careful: bool = False,
-) -> tuple[set[str], list[Parcel]]:
+) -> tuple[set[str], list[ClaimedDelivery]]:
     """Write events, a delivery for each endpoint that wants them, and each pair's agenda row.
 
     Returns the endpoints that have work now, and what ``room`` took of it: that is leased to who commits this. The
@@ -116,19 +116,19 @@ def add_events(
     written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
     taken = poke_pairs(connection, pairs, now, room)
     waiting = {endpoint for endpoint, _ in pairs - taken.keys()}
-    return waiting, _parcels(taken, dict(zip(numbers, events, strict=True)), written)
+    return waiting, _claimed(taken, dict(zip(numbers, events, strict=True)), written)
 
 
-def _parcels(
+def _claimed(
     taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow]
-) -> list[Parcel]:
+) -> list[ClaimedDelivery]:
     """The first event of each pair that was taken; what came before it is finished: the pair had no row any more."""
-    parcels: dict[tuple[str, str], Parcel] = {}
+    deliveries: dict[tuple[str, str], ClaimedDelivery] = {}
     for row in sorted(written, key=lambda row: row.event_number):
         event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
         if pair in taken:
-            parcels.setdefault(pair, Parcel(taken[pair], row.id, event.id, event.body))
-    return list(parcels.values())
+            deliveries.setdefault(pair, ClaimedDelivery(taken[pair], row.id, event.id, event.body))
+    return list(deliveries.values())
 
 
 def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:

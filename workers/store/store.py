@@ -10,20 +10,21 @@ from domain.decision import Policy, Stage
 from domain.looks import Look
 from domain.order import Order
 from domain.ports import Clock
-from workers.store import agenda, deliveries, endpoints, fence, intake, kept, look_ups, outbox, retention
+from workers.store import agenda, deliveries, endpoints, fence, intake, kept, look_ups, outbox, receivers, retention
 from workers.store.agenda import Claim, Due, Room
 from workers.store.arrivals import Arrivals
 from workers.store.callbacks import Match, NewCallback, Read
 from workers.store.database import Database
-from workers.store.deliveries import Receiver, Try
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.intake import Added, Rejection
 from workers.store.judge import Beside, Judge
 from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.kept import Kept
 from workers.store.lanes import Lane, Lanes, doorbell
 from workers.store.leases import Leases
-from workers.store.outbox import Parcel, Unpublished
+from workers.store.outbox import ClaimedDelivery, Unpublished
 from workers.store.patience import Patience
+from workers.store.receivers import Receiver
 from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
 
@@ -36,7 +37,7 @@ class Taken(NamedTuple):
     locked. That is to be brought again: it holds up no other."""
 
     outcomes: list[Outcome]
-    parcels: list[Parcel]
+    deliveries: list[ClaimedDelivery]
     left: list[Judgement]
 
 
@@ -107,7 +108,7 @@ class Store:
         """The same, and lease the webhooks that it brings as far as there is room: the caller sends them."""
         judged = self._judge.judge_and_take(judgements, room)
         left = [judgement for judgement in judgements if judgement.invoice_id in judged.left]
-        return Taken(self._told(judged), judged.parcels, left)
+        return Taken(self._told(judged), judged.deliveries, left)
 
     def _told(self, judged: Judged) -> list[Outcome]:
         """Ring for what it brings; its outcomes."""
@@ -229,26 +230,26 @@ class Store:
     def receivers(self) -> list[Receiver]:
         """The enabled endpoints."""
         with self.database.glancing() as connection:
-            return deliveries.receivers(connection, self.database)
+            return receivers.receivers(connection, self.database)
 
     def receivers_in_use(self, used: Collection[str]) -> list[Receiver]:
         """The same where they are few; of many those that have something to be sent, and those among ``used``."""
         with self.database.glancing() as connection:
-            return deliveries.receivers_in_use(connection, self.database, used)
+            return receivers.receivers_in_use(connection, self.database, used)
 
-    def claim_parcels(self, endpoint: str, limit: int, lease_seconds: float) -> list[Parcel]:
+    def claim_deliveries(self, endpoint: str, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
         """Lease due webhooks of an endpoint, with what is to be sent."""
         return self._leases.take(
             lambda connection, lost: deliveries.claim(connection, self.database, endpoint, limit, lease_seconds, lost)
         )
 
-    def settle(self, tries: Sequence[Try]) -> None:
+    def settle(self, tries: Sequence[DeliveryAttempt]) -> None:
         """Write down what came of tries and point each pair at its next delivery."""
         with self.database.transaction() as connection:
             endpoints = deliveries.settle(connection, self.database, tries)
         self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
 
-    def settle_free(self, tries: Sequence[Try]) -> list[Try]:
+    def settle_free(self, tries: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
         """The same, but for those whose rows somebody else keeps locked: they are left, and to be brought again."""
         endpoints, left = deliveries.settle_free(self.database, self._patience, tries)
         self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})

@@ -53,11 +53,11 @@ def judge(
     lanes = write_agenda(connection, work)
     if room is not None:
         room = dataclasses.replace(room, begun_at=work.leases_begin_at)
-    endpoints, parcels = add_events(connection, work.events, work.now, room, careful=locks == "skip")
+    endpoints, deliveries = add_events(connection, work.events, work.now, room, careful=locks == "skip")
     insert_rows(connection, EVIDENCE, work.evidence)
     write_payments(connection, work.ledgers)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
-    return Judged(outcomes, lanes, parcels, work.left)
+    return Judged(outcomes, lanes, deliveries, work.left)
 
 
 def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], owners: Owners) -> Outcome:

@@ -12,7 +12,7 @@ from domain.decision import Stage, Verdict
 from domain.evidence import Evidence
 from domain.ledger import Ledger
 from workers.store.agenda import Claim
-from workers.store.outbox import NewEvent, Parcel
+from workers.store.outbox import ClaimedDelivery, NewEvent
 from workers.store.rows import LockedRow
 
 
@@ -46,7 +46,7 @@ class Judged(NamedTuple):
 
     outcomes: list[Outcome]
     lanes: set[tuple[Stage, str]]
-    parcels: list[Parcel]
+    deliveries: list[ClaimedDelivery]
     left: frozenset[str] = frozenset()
 
 

@@ -1,0 +1,66 @@
+"""Endpoints as the sender needs them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Executable, select
+
+from domain.decision import Stage
+from workers.store.agenda import lanes_of
+from workers.store.bulk import execute_keyed, keyed
+from workers.store.database import Database
+from workers.store.rows import StoredRow
+from workers.store.tables import ENDPOINT
+
+FEW_RECEIVERS = 200  #: up to so many endpoints are all looked at each second
+_ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
+_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_RECEIVERS + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """An endpoint as the sender needs it; its secrets still encrypted."""
+
+    id: str
+    url: str
+    secrets: str
+    headers: str  #: of the release before, not encrypted
+    sealed_headers: str | None
+    max_in_flight: int
+
+
+def receivers(connection: Connection, database: Database) -> list[Receiver]:
+    """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
+    return _receivers(connection.execute(_ENABLED).all(), database.now(connection))
+
+
+def receivers_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[Receiver]:
+    """The same where they are few; of many those that have something to be sent, and those among ``used``."""
+    rows = connection.execute(_FIRST).all()
+    if len(rows) > FEW_RECEIVERS:
+        lanes = sorted({*used, *lanes_of(connection, Stage.DELIVER.value)})
+        rows = execute_keyed(connection, _chosen, ("id",), [(lane,) for lane in lanes]).all()
+    return _receivers([row for row in rows if row.disabled_at is None], database.now(connection))
+
+
+@functools.cache
+def _chosen(dialect: str) -> Executable:
+    return select(ENDPOINT).where(keyed(dialect, ENDPOINT.c.id)).order_by(ENDPOINT.c.id)
+
+
+def _receivers(rows: Sequence[StoredRow], now: datetime) -> list[Receiver]:
+    return [
+        Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
+        for row in rows
+    ]
+
+
+def live_secrets(endpoint: StoredRow, now: datetime) -> str:
+    """The sealed secrets that sign now: the newest, and the older ones while a rotation lasts."""
+    sealed: str = endpoint.secrets
+    rotating = endpoint.rotated_until is not None and endpoint.rotated_until > now
+    return sealed if rotating else sealed.split(",", 1)[0]
