@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
@@ -31,7 +29,7 @@ app = Celery(
 
 
 @celeryd_init.connect(weak=False)
-def _claim_atomically(**_: Any) -> None:
+def _claim_atomically(**_: object) -> None:
     """Worker processes only, before they connect; whoever sends keeps kombu's own transport."""
     if ATOMIC_CLAIMS:
         from workers.transport import MissingHookError, install
@@ -43,7 +41,7 @@ def _claim_atomically(**_: Any) -> None:
 
 
 @celeryd_init.connect(weak=False)
-def _limit_remote_control(**_: Any) -> None:
+def _limit_remote_control(**_: object) -> None:
     """Worker processes only: they are who takes commands."""
     from workers.transport.remote_control import limit_remote_control
 
@@ -51,6 +49,6 @@ def _limit_remote_control(**_: Any) -> None:
 
 
 @setup_logging.connect(weak=False)
-def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
+def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
     """Celery's own processes log as ours do; INVOICES_LOG_LEVEL counts, not ``-l``."""
     configure_logging(settings.log_format, settings.log_level)

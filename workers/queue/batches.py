@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from kombu.message import Message
@@ -28,7 +28,7 @@ CLAIM_SECONDS = 0.002
 
 
 #: A message of kombu's, and what it asks for.
-Part = tuple[Any, Accepted]
+Part = tuple[Message, Accepted]
 #: Keeps messages that Celery could not take, or whose task failed, elsewhere, acknowledges them, then calls the last.
 SetAside = Callable[[Sequence[Part], Callable[[], None]], None]
 
@@ -49,7 +49,7 @@ class Bundle(Message):
         never comes with others gets its arguments as they are.
         """
         first, judged = parts[0]
-        lists: dict[str, list[list[Any]]] = {}
+        lists: dict[str, list[list[object]]] = {}
         for _, accepted in parts:
             lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
         super().__init__(
@@ -101,16 +101,22 @@ class Bundle(Message):
         on_end(self.size)
 
 
+class Planned(Protocol):
+    """An entry in a timer."""
+
+    def cancel(self) -> None: ...
+
+
 class Timer(Protocol):
     """What is needed of a consumer's timer: ``function`` is called on its loop; the answer can be cancelled."""
 
-    def call_after(self, seconds: float, function: Callable[[], None]) -> Any: ...
+    def call_after(self, seconds: float, function: Callable[[], None]) -> Planned: ...
 
 
 class Gathering:
     """Messages of one connection on their way into bundles. Used on the consumer's loop only."""
 
-    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], Any], in_hand: int, set_aside: SetAside) -> None:
+    def __init__(self, timer: Timer, hand_over: Callable[[Bundle], object], in_hand: int, set_aside: SetAside) -> None:
         """``in_hand``: how many messages there may be at a time. Up to half of them nothing waits for anything."""
         self._timer = timer
         self._hand_over = hand_over
@@ -118,9 +124,9 @@ class Gathering:
         self._few = max(1, in_hand // 2)
         self._parts: list[Part] = []
         self._under_way = 0  #: messages handed over and not handled yet
-        self._planned: tuple[float, Any] | None = None  #: the wait until the next one, and its entry in the timer
+        self._planned: tuple[float, Planned] | None = None  #: the wait until the next one, and its entry in the timer
 
-    def add(self, message: Any, call: Accepted) -> None:
+    def add(self, message: Message, call: Accepted) -> None:
         """Take a message in: it is handed over with all that comes in at this moment, or meanwhile."""
         self._parts.append((message, call))
         if self._under_way < self._few:
@@ -151,7 +157,7 @@ class Gathering:
             self._under_way += len(parts)
             self._hand(parts, self._ended)
 
-    def hand_over_alone(self, message: Any, call: Accepted) -> None:
+    def hand_over_alone(self, message: Message, call: Accepted) -> None:
         """A message that is not to be gathered with others."""
         self._hand([(message, call)], lambda _: None)
 

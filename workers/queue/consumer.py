@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import structlog
 from celery.worker.consumer import Consumer
@@ -40,6 +40,9 @@ from workers.queue.batches import TOGETHER, Bundle, Gathering, Part
 from workers.queue.suspects import RedisCounter, Suspects
 from workers.transport.message_limits import MAX_DEATHS
 from workers.transport.private import replace_body
+
+if TYPE_CHECKING:
+    from kombu.message import Message
 
 log = structlog.get_logger()
 
@@ -85,7 +88,7 @@ class GuardedConsumer(Consumer):
 
     _suspects: Suspects | None = None  #: on RabbitMQ
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         # Tasks that another worker says are revoked would be dropped, and anybody can say so.
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._gathering: Gathering | None = None
@@ -100,7 +103,7 @@ class GuardedConsumer(Consumer):
             maybe_shutdown()
             time.sleep(STEP_SECONDS)
 
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+    def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """Celery's handler behind the guard; called anew for each connection."""
         self._hand_over = super().create_task_handler(*args, **kwargs)
         if self._gathering is not None:
@@ -112,7 +115,7 @@ class GuardedConsumer(Consumer):
         self._suspects = Suspects(self.timer, self._deaths, self._take_in) if by_amqp else None
         return self._on_message
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
         """A message that kombu could not even unpack: Celery would acknowledge and forget it."""
         if isinstance(message, Bundle):  # our own words: a bug
             message.reject()
@@ -120,21 +123,21 @@ class GuardedConsumer(Consumer):
         key = message_key(message.headers, message.properties, message.body)
         self._take(message, turn_away(message.body, f"body: {_why(exc)}", key))
 
-    def _on_message(self, message: Any) -> None:
+    def _on_message(self, message: Message) -> None:
         if self._suspects is not None and message.delivery_info.get("redelivered"):
             key = message_key(message.headers, message.properties, message.body)
             self._suspects.add(message, key)
         else:
             self._take_in(message, getattr(message, "deaths", 0))
 
-    def _take_in(self, message: Any, deaths: int) -> None:
+    def _take_in(self, message: Message, deaths: int) -> None:
         try:
             self._judge(message, deaths)
         except Exception:
             log.exception("message.not_judged", traceback=True)
             self._set_aside([(message, wrap(message))], lambda: None)
 
-    def _judge(self, message: Any, deaths: int) -> None:
+    def _judge(self, message: Message, deaths: int) -> None:
         judged = inspect(
             message.headers,
             message.properties,
@@ -150,7 +153,7 @@ class GuardedConsumer(Consumer):
         else:
             self._take(message, judged)
 
-    def _take(self, message: Any, judged: Accepted | TurnedAway) -> None:
+    def _take(self, message: Message, judged: Accepted | TurnedAway) -> None:
         call = judged if isinstance(judged, Accepted) else _call_of_refusal(judged)
         if self._gathering is None or call.task in BELLS:
             rewrite(message, call)
@@ -186,7 +189,7 @@ class GuardedConsumer(Consumer):
             self.timer.call_after(LONGEST_WAIT_SECONDS, lambda: self._set_aside(parts, end))
 
 
-def _is_nobodys_reply(message: Any, judged: Accepted | TurnedAway) -> bool:
+def _is_nobodys_reply(message: Message, judged: Accepted | TurnedAway) -> bool:
     """A message with a task is an order, whatever exchange its sender wrote into it."""
     to_inspect = message.delivery_info.get("exchange") == REPLY_EXCHANGE
     return to_inspect and isinstance(judged, TurnedAway) and judged.task is None
@@ -203,7 +206,7 @@ def _open_redis() -> Redis:
     return bootstrap.open_redis(settings.redis_url, bootstrap.ONE_TRY)
 
 
-def rewrite(message: Any, call: Accepted) -> None:
+def rewrite(message: Message, call: Accepted) -> None:
     """Replace what is in a kombu message by a call of ours; its delivery tag stays, so it can be acknowledged."""
     replace_body(message, call.arguments)
     message.headers = task_headers(call.task, call.id)
@@ -220,7 +223,7 @@ def refuse_compression() -> None:
         compression.register(compression.get_encoder(kind)[0], _refuse, kind)
 
 
-def _refuse(body: Any) -> bytes:
+def _refuse(body: object) -> bytes:
     raise ValueError(NOT_TAKEN)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING
 
 import structlog
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
@@ -20,6 +20,9 @@ from workers.store.database import UNAVAILABLE, Database
 from workers.store.schema import SchemaTooOld, require_schema
 from workers.store.session import UnfitDatabase
 
+if TYPE_CHECKING:
+    from celery.worker import WorkController
+
 log = structlog.get_logger()
 
 #: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
@@ -32,7 +35,7 @@ OLDER_AT = 5
 
 
 @celeryd_init.connect(weak=False)
-def prepare_worker(**_: Any) -> None:
+def prepare_worker(**_: object) -> None:
     """Before anything connects: what is embedded runs, and the database is not of an earlier release."""
     raise_limit()
     prepare()
@@ -43,7 +46,7 @@ def prepare_worker(**_: Any) -> None:
 
 
 @beat_init.connect(weak=False)
-def prepare(**_: Any) -> None:
+def prepare(**_: object) -> None:
     """Make sure that what is embedded runs."""
     settings = load_settings()
     arm(os.environ.get(VARIABLE, ""))
@@ -76,7 +79,7 @@ def _check_schema(settings: Settings) -> None:
 
 
 @worker_ready.connect(weak=False)
-def start(sender: Any = None, **_: Any) -> None:
+def start(sender: WorkController, **_: object) -> None:
     """A worker that reads the work queue has a pump; an intake worker has none."""
     keep_what_is_loaded()
     if WORK_QUEUE in sender.app.amqp.queues.consume_from:
@@ -98,7 +101,7 @@ def keep_what_is_loaded() -> None:
 
 
 @worker_shutting_down.connect(weak=False)
-def begin_to_stop(**_: Any) -> None:
+def begin_to_stop(**_: object) -> None:
     """Called inside the signal handler: only say it, in a thread of its own, and let the pump drain meanwhile."""
     current = running()
     if current is None:
@@ -109,7 +112,7 @@ def begin_to_stop(**_: Any) -> None:
 
 
 @worker_shutdown.connect(weak=False)
-def wait_for_the_end(**_: Any) -> None:
+def wait_for_the_end(**_: object) -> None:
     """The process ends after this: what was under way is committed or given back by now."""
     current = running()
     if current is None:

@@ -5,9 +5,12 @@ While all workers are down beat would queue one sweep a second without end, and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from celery import beat
+
+if TYPE_CHECKING:
+    from kombu import Producer
 
 
 class Scheduler(beat.Scheduler):
@@ -16,7 +19,9 @@ class Scheduler(beat.Scheduler):
     Nothing is lost by it: a pump that runs asks SQL by itself every second, one that starts asks at once.
     """
 
-    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+    def apply_async(
+        self, entry: beat.ScheduleEntry, producer: Producer | None = None, advance: bool = True, **kwargs: object
+    ) -> object:
         """Send the entry's task, or None where its queue still holds a message."""
         try:
             if producer is not None and self._is_waiting(entry.options["queue"], producer):
@@ -30,7 +35,7 @@ class Scheduler(beat.Scheduler):
             self.close()
             raise
 
-    def _is_waiting(self, queue: str, producer: Any) -> bool:
+    def _is_waiting(self, queue: str, producer: Producer) -> bool:
         connection = producer.connection
         try:
             declared = self.app.amqp.queues[queue].bind(producer.channel).queue_declare()

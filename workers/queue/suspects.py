@@ -11,12 +11,15 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 import structlog
 from redis import Redis, RedisError
 
 from workers.queue.batches import Timer
+
+if TYPE_CHECKING:
+    from kombu.message import Message
 
 log = structlog.get_logger()
 
@@ -64,19 +67,22 @@ class RedisCounter:
             log.warning("intake.deaths_not_counted", error=str(error)[:200])
 
 
+Given = ParamSpec("Given")
+
+
 class Suspects:
     """Messages of one connection that were delivered before. Used on the consumer's loop; ends come from any thread."""
 
-    def __init__(self, timer: Timer, counter: Counter, take: Callable[[Any, int], None]) -> None:
+    def __init__(self, timer: Timer, counter: Counter, take: Callable[[Message, int], None]) -> None:
         """``take(message, deaths)`` hands one over."""
         self._timer = timer
         self._counter = counter
         self._take = take
-        self._waiting: deque[tuple[Any, str]] = deque()
+        self._waiting: deque[tuple[Message, str]] = deque()
         self._turn = 0
         self._under_way = False
 
-    def add(self, message: Any, key: str) -> None:
+    def add(self, message: Message, key: str) -> None:
         """It waits until those before it have had their turns."""
         self._waiting.append((message, key))
         if not self._under_way:
@@ -102,15 +108,15 @@ class Suspects:
             self._under_way = False
             self._next()
 
-    def _watch(self, message: Any, key: str, turn: int) -> None:
+    def _watch(self, message: Message, key: str, turn: int) -> None:
         """Whatever ends the message, even an error, ends its counting."""
         ended = False
 
-        def end(step: Callable[..., Any]) -> Callable[..., Any]:
-            def do(*args: Any, **kwargs: Any) -> Any:
+        def end(step: Callable[Given, None]) -> Callable[Given, None]:
+            def do(*args: Given.args, **kwargs: Given.kwargs) -> None:
                 nonlocal ended
                 try:
-                    return step(*args, **kwargs)
+                    step(*args, **kwargs)
                 finally:
                     if not ended:
                         ended = True

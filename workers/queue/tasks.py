@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery.exceptions import Reject
@@ -41,6 +41,10 @@ from workers.intake.unstored import RAW, NotReady, unwrap
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Rejection
 
+if TYPE_CHECKING:
+    from celery import Task
+    from celery.worker import WorkController
+
 log = structlog.get_logger()
 
 FIRST_DELAY_SECONDS = 0.2
@@ -53,16 +57,16 @@ _stopping = bootstrap.stopping()
 _telling = Telling()
 
 #: Of tasks whose messages must not be lost. A failed one is given to its bundle, not acknowledged.
-LATE: dict[str, Any] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
+LATE: dict[str, bool] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
 
 
 @worker_shutting_down.connect(weak=False)
-def _stop(**_: Any) -> None:
+def _stop(**_: object) -> None:
     _stopping.set()
 
 
 @worker_ready.connect(weak=False)
-def _look_after_the_unstored(sender: Any = None, **_: Any) -> None:
+def _look_after_the_unstored(sender: WorkController, **_: object) -> None:
     """A process that reads the intake queue also tries again what could not be stored."""
     if app.conf.task_default_queue in sender.app.amqp.queues.consume_from:
         run = bootstrap.unstored().run
@@ -83,13 +87,13 @@ def create(letters: Sequence[tuple[str, str, str | None, str]], refused: Sequenc
 
 
 @app.task(name=CREATE_MANY, bind=True, **LATE)
-def create_many(self: Any, text: str, key: str, expires: str | None) -> None:
+def create_many(self: Task, text: str, key: str, expires: str | None) -> None:
     """Up to 500 orders; a bad one is refused alone."""
     _handle([Accepted(CREATE_MANY, self.request.id, [text, key, expires])])
 
 
 @app.task(name=CANCEL, bind=True, **LATE)
-def cancel(self: Any, text: str, key: str, expires: str | None) -> None:
+def cancel(self: Task, text: str, key: str, expires: str | None) -> None:
     """A cancellation."""
     _handle([Accepted(CANCEL, self.request.id, [text, key, expires])])
 

@@ -10,23 +10,28 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from amqp.method_framing import frame_handler  # type: ignore[import-untyped]
+from amqp.method_framing import frame_handler
 from kombu.transport import pyamqp
 
 from workers.transport.message import UNREADABLE, UnreadableError
 from workers.transport.message_limits import EXCERPT_BYTES, MAX_MANY_BODY_BYTES
 
+if TYPE_CHECKING:
+    from amqp import Message as BasicMessage
+
 HEADER, BODY = 2, 3
 #: Of a content header: class, weight, and then the length of the body.
 SIZE_AT = 4
+#: Its kind, its channel, and what it holds.
+Frame = tuple[int, int, bytes]
 
 
 class Message(pyamqp.Message):
     """kombu's; one that was shortened is a decoding error."""
 
-    def __init__(self, msg: Any, channel: Any = None, **kwargs: Any) -> None:
+    def __init__(self, msg: BasicMessage, channel: object = None, **kwargs: object) -> None:
         super().__init__(msg, channel=channel, **kwargs)
         length = getattr(msg, "whole_length", None)
         if length is not None:
@@ -44,20 +49,20 @@ class Channel(pyamqp.Channel):
     Message = Message
 
 
-def bounded_frame_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], Any]:
+def bounded_frame_handler(connection: Connection, callback: Callable[..., object]) -> Callable[[Frame], object]:
     """amqp's, given no more than the beginning of a body that is too long."""
     shortened: dict[int, int] = {}  # channel -> the whole body's length
     left: dict[int, int] = {}  # channel -> bytes of it that are still to come
     wanted: dict[int, int] = {}  # channel -> bytes of it that are still to be kept
 
-    def hand_over(channel: int, method: Any, arguments: Any, content: Any) -> None:
+    def hand_over(channel: int, method: object, arguments: object, content: BasicMessage | None) -> None:
         if content is not None and channel in shortened:
             content.whole_length = shortened.pop(channel)
         callback(channel, method, arguments, content)
 
     handle = frame_handler(connection, hand_over)
 
-    def on_frame(frame: Any) -> Any:
+    def on_frame(frame: Frame) -> object:
         kind, channel, content = frame
         if kind == HEADER:
             (length,) = struct.unpack_from(">Q", content, SIZE_AT)
@@ -86,7 +91,7 @@ class Connection(pyamqp.Connection):
 
     Channel = Channel
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **{"frame_handler": bounded_frame_handler, **kwargs})
 
 

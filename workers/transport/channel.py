@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from kombu.transport import redis
@@ -21,6 +21,9 @@ from workers.transport.private import ChannelHooks
 from workers.transport.qos import QoS
 from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
 from workers.transport.scripts import CLAIM
+
+if TYPE_CHECKING:
+    from redis.connection import Connection as RedisConnection
 
 log = structlog.get_logger()
 
@@ -57,7 +60,7 @@ class Claiming(ChannelHooks):
     #: consumers must list it when it comes once too often, and acknowledge.
     isolates = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         name = uuid.uuid4().hex
         self._tags = (f"{name}.{number:012}" for number in count(1))  # sorted as made: a lease's index sorts them
         self._no_ack_queues: set[str] = set()
@@ -71,12 +74,12 @@ class Claiming(ChannelHooks):
 
     # --- claiming -----------------------------------------------------------------------------------------------------
 
-    def basic_consume(self: Any, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+    def basic_consume(self, queue: str, no_ack: bool, *args: object, **kwargs: object) -> object:
         """As kombu's; remembers whether this queue's messages are acknowledged at all."""
         (self._no_ack_queues.add if no_ack else self._no_ack_queues.discard)(queue)
-        return super().basic_consume(queue, no_ack, *args, **kwargs)  # type: ignore[misc]
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
 
-    def basic_get(self: Any, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: object) -> object:
         """One message right now, or None."""
         claim = self._new_claim(1, [queue], waits=False)
         command = self._claim_command(claim, {queue} if no_ack else set())
@@ -93,7 +96,7 @@ class Claiming(ChannelHooks):
             self.qos.append(message, tag)
         return message
 
-    def start_claim(self: Any, timeout: float | None) -> None:
+    def start_claim(self, timeout: float | None) -> None:
         """Claim as many messages as may be in hand; where the last claim found none, the server waits first."""
         queues = self.next_queues()
         if not queues:
@@ -109,18 +112,18 @@ class Claiming(ChannelHooks):
             self.qos.hold(tag)
         self.send_claim(commands)
 
-    def finish_claim(self: Any) -> None:
+    def finish_claim(self) -> None:
         """Deliver what the claim found."""
-        found = self._read_claim()
+        found = self._read_claim(self._claim) if self._claim is not None else []
         if not found:
             raise Empty
         self.had_its_turn(found[-1][2])
         for item, tag, queue in found:
             self.deliver(read_item(item, tag, queue, unread=self.isolates), queue)
 
-    def _read_claim(self: Any) -> list[tuple[bytes, str, str]]:
+    def _read_claim(self, claim: _Claim) -> list[tuple[bytes, str, str]]:
         """Items found, each with its tag and queue. All answers are read, or the connection is dropped with them."""
-        claim, connection = self._claim, self.client.connection
+        connection = self.client.connection
         try:
             if claim.waits:
                 self._read_wait(connection)
@@ -148,11 +151,11 @@ class Claiming(ChannelHooks):
             self._last_list = claim.lists[reply[-2] - 1]
         return found
 
-    def _release(self: Any, tags: Sequence[str]) -> None:
+    def _release(self, tags: Sequence[str]) -> None:
         for tag in tags:
             self.qos.release(tag)
 
-    def _read_wait(self: Any, connection: Any) -> None:
+    def _read_wait(self, connection: RedisConnection) -> None:
         try:
             connection.read_response()
         except ResponseError as error:
@@ -161,7 +164,7 @@ class Claiming(ChannelHooks):
                 log.warning("broker.waits_by_pausing", error=str(error)[:200])
             self._waits_from = time.monotonic() + PAUSING_SECONDS
 
-    def _room(self: Any) -> int:
+    def _room(self) -> int:
         """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit.
 
         None beside one that may end this process.
@@ -170,17 +173,17 @@ class Claiming(ChannelHooks):
             return 0
         return min(self.qos.can_consume_max_estimate() or 1, CLAIM_MESSAGES)
 
-    def _new_claim(self: Any, messages: int, queues: Sequence[str], waits: bool) -> _Claim:
+    def _new_claim(self, messages: int, queues: Sequence[str], waits: bool) -> _Claim:
         tags = [next(self._tags) for _ in range(messages)]
         pairs = [(self.list_of(queue, level), queue) for level in self.priority_steps for queue in queues]
         return _Claim(tags, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
 
-    def _claim_command(self: Any, claim: _Claim, no_ack_queues: set[str], alone: int = 1) -> list[Any]:
+    def _claim_command(self, claim: _Claim, no_ack_queues: set[str], alone: int = 1) -> list[object]:
         keys = self._prefixed([self.unacked_index_key, self.unacked_key, *claim.lists])
         endings = ["" if queue in no_ack_queues else record_ending(queue) for queue in claim.queues]
         return ["EVAL", CLAIM, len(keys), *keys, alone if self.isolates else "", *endings, *claim.tags]
 
-    def _wait_command(self: Any, claim: _Claim, timeout: float | None) -> list[Any]:
+    def _wait_command(self, claim: _Claim, timeout: float | None) -> list[object]:
         """Wait on the server without taking anything: a list's last item moves to where it is."""
         if self._later or time.monotonic() < self._waits_from:
             return ["BRPOP", *self._prefixed([NOWHERE]), WAIT_SECONDS]
@@ -191,7 +194,7 @@ class Claiming(ChannelHooks):
         (key,) = self._prefixed([name])
         return ["BLMOVE", key, key, "RIGHT", "RIGHT", seconds]
 
-    def renew_bindings(self: Any) -> None:
+    def renew_bindings(self) -> None:
         """Say again which exchanges lead to the queues read here.
 
         A broker that was emptied has forgotten it, and kombu drops what is sent to an exchange that leads nowhere:
@@ -202,7 +205,7 @@ class Claiming(ChannelHooks):
 
     # --- scripts and connections --------------------------------------------------------------------------------------
 
-    def run_script(self: Any, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[object]) -> Any:
         """What the script gives; ``keys`` without the global prefix."""
         with self.conn_or_acquire() as client:
             return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
@@ -211,32 +214,32 @@ class Claiming(ChannelHooks):
         """A server that refuses is taken for one that is lost."""
         return refusals_as_lost_connections()
 
-    def bound_broadcast(self, data: Any) -> Any:
+    def bound_broadcast(self, data: object) -> object:
         """A broadcast is anybody's text too, and is decoded on the consumer's loop: a long one is dropped."""
         if isinstance(data, bytes) and len(data) > MAX_BROADCAST_BYTES:
             log.warning("broker.broadcast_dropped", bytes=len(data))
             return None
         return data
 
-    def acknowledge(self: Any, tags: Sequence[str]) -> None:
+    def acknowledge(self, tags: Sequence[str]) -> None:
         """``basic_ack`` of several messages in one step."""
         self.qos.forget(tags)
 
-    def _prefixed(self: Any, keys: Sequence[str]) -> list[str]:
+    def _prefixed(self, keys: Sequence[str]) -> list[str]:
         return [f"{self.global_keyprefix}{key}" for key in keys]
 
-    def close(self: Any) -> None:
+    def close(self) -> None:
         """Put back what is in hand, then close."""
         if not self.closed and self._claim is not None:
-            self._give_back_claim()
+            self._give_back_claim(self._claim)
         super().close()
 
-    def _give_back_claim(self: Any) -> None:
+    def _give_back_claim(self, claim: _Claim) -> None:
         """Read the claim under way, at most as long as it may wait, and put back what it found."""
-        connection, claim = self.awaited_connection(), self._claim
+        connection = self.awaited_connection()
         try:
             if connection and connection.can_read(timeout=(self.brpop_timeout or 0) + 1):
-                self._read_claim()
+                self._read_claim(claim)
             elif connection:
                 connection.disconnect()
             self.qos.put_back(claim.tags)

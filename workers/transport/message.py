@@ -53,10 +53,10 @@ class Message(virtual.Message):
     Senders may leave out ``delivery_tag`` or use one twice. What they wrote stays in ``properties``.
     """
 
-    delivery_info: Any
+    delivery_info: object
     deaths = 0  #: consumers that died with this message in hand
 
-    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+    def __init__(self, payload: object, channel: object = None, **kwargs: object) -> None:
         if not isinstance(payload, Claimed):
             super().__init__(payload, channel, **kwargs)
             return
@@ -76,7 +76,7 @@ class Message(virtual.Message):
             except UnreadableError:
                 self.errors = [sys.exc_info()]
 
-    def _take(self, payload: dict[str, Any], channel: Any, **kwargs: Any) -> None:
+    def _take(self, payload: dict[str, Any], channel: object, **kwargs: object) -> None:
         properties = {"delivery_tag": None, **payload["properties"]}
         super().__init__({**payload, "properties": properties}, channel, **kwargs)
 
@@ -126,7 +126,7 @@ def _read(item: bytes) -> dict[str, Any]:
     return message
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     level, depth = [value], 0
     while level := [part for part in level if isinstance(part, (dict, list))]:
         level = [child for part in level for child in (part.values() if isinstance(part, dict) else part)]
@@ -204,7 +204,7 @@ def drop_odd_priority(message: dict[str, Any]) -> None:
         properties.pop("priority", None)
 
 
-def _checked(message: Any) -> dict[str, Any]:
+def _checked(message: object) -> dict[str, Any]:
     if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
         raise UnreadableError("is no object with properties")
     return message

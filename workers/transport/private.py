@@ -11,11 +11,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 from redis.exceptions import ConnectionError as BrokerConnectionError
+
+if TYPE_CHECKING:
+    from kombu.message import Message
+    from kombu.transport.redis import Channel as MixedInto
+    from redis import Redis
+else:
+    MixedInto = object  # at run time kombu's channel comes after it
 
 log = structlog.get_logger()
 
@@ -89,7 +96,7 @@ def add_transports(by_scheme: dict[str, str]) -> None:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def replace_body(message: Any, arguments: Sequence[Any]) -> None:
+def replace_body(message: Message, arguments: Sequence[object]) -> None:
     """Give a received message the body of a call with these arguments; Celery decodes it no more."""
     message._decoded_cache = [arguments, {}, {}]
     message.body = json.dumps(message._decoded_cache).encode()
@@ -101,12 +108,12 @@ def replace_body(message: Any, arguments: Sequence[Any]) -> None:
 # --- kombu's Redis channel --------------------------------------------------------------------------------------------
 
 
-def keys_of(channel: Any, queue: str) -> list[str]:
+def keys_of(channel: MixedInto, queue: str) -> list[str]:
     """The keys of the lists that hold a queue's messages, one for each priority, on a channel of kombu's own."""
     return [f"{channel.global_keyprefix}{channel._q_for_pri(queue, level)}" for level in channel.priority_steps]
 
 
-class ChannelHooks:
+class ChannelHooks(MixedInto):
     """kombu's Redis channel by public names; to be mixed into one of its channel classes.
 
     kombu calls the private methods; they lead to ``start_claim``, ``finish_claim``, ``bound_broadcast`` and
@@ -123,7 +130,7 @@ class ChannelHooks:
         """Read the answer and deliver what it brought; raise ``queue.Empty`` when that is nothing."""
         raise NotImplementedError
 
-    def bound_broadcast(self, data: Any) -> Any:
+    def bound_broadcast(self, data: object) -> object:
         """A broadcast's data, or None for one that is not taken."""
         raise NotImplementedError
 
@@ -136,7 +143,7 @@ class ChannelHooks:
     def _brpop_start(self, timeout: float | None = None) -> None:
         self.start_claim(timeout)
 
-    def _brpop_read(self: Any, **_: Any) -> bool:
+    def _brpop_read(self, **_: object) -> bool:
         try:
             self.finish_claim()
             return True
@@ -144,102 +151,102 @@ class ChannelHooks:
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _subscribe(self: Any) -> None:
+    def _subscribe(self) -> None:
         with self.refusals():
-            super()._subscribe()  # type: ignore[misc]
+            super()._subscribe()
 
-    def _receive(self: Any) -> Any:
+    def _receive(self) -> object:
         with self.refusals():
-            return super()._receive()  # type: ignore[misc]
+            return super()._receive()
 
-    def _poll_error(self: Any, kind: Any, **options: Any) -> None:
+    def _poll_error(self, kind: object, **options: object) -> None:
         with self.refusals():
-            super()._poll_error(kind, **options)  # type: ignore[misc]
+            super()._poll_error(kind, **options)
 
-    def _handle_message(self: Any, client: Any, r: Any) -> Any:
-        payload = super()._handle_message(client, r)  # type: ignore[misc]
+    def _handle_message(self, client: object, r: object) -> dict[str, object]:
+        payload: dict[str, object] = super()._handle_message(client, r)
         payload["data"] = self.bound_broadcast(payload["data"])
         return payload
 
-    def _create_client(self: Any, asynchronous: bool = False) -> Any:
+    def _create_client(self, asynchronous: bool = False) -> object:
         """kombu makes a client for each acknowledgement; one will do for all but claiming."""
         if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[misc]
+            return super()._create_client(asynchronous=True)
         kept = self.__dict__.get("_one_client")
         if kept is None or kept.connection_pool is not self.pool:
-            kept = self._one_client = super()._create_client()  # type: ignore[misc]
+            kept = self._one_client = super()._create_client()
         return kept
 
     @contextmanager
-    def conn_or_acquire(self: Any, client: Any = None) -> Iterator[Any]:
+    def conn_or_acquire(self, client: Redis | None = None) -> Iterator[Any]:
         """A connection for all but claiming and listening."""
-        with self.refusals(), super().conn_or_acquire(client) as acquired:  # type: ignore[misc]
+        with self.refusals(), super().conn_or_acquire(client) as acquired:
             yield acquired
 
     @property
-    def pool(self: Any) -> Any:
+    def pool(self) -> object:
         """Connections for all but claiming; raises a connection error when the channel is closed."""
         self._check_open()
-        return super().pool  # type: ignore[misc]
+        return super().pool
 
     @property
-    def async_pool(self: Any) -> Any:
+    def async_pool(self) -> object:
         """The connections of the event loop; raises a connection error when the channel is closed."""
         self._check_open()
-        return super().async_pool  # type: ignore[misc]
+        return super().async_pool
 
-    def _check_open(self: Any) -> None:
+    def _check_open(self) -> None:
         # kombu trips over None here (AttributeError), and Celery takes that for the end of the worker. It happens when
         # a task that outlived its connection acknowledges its message.
         if self.connection is None or self.connection.client is None:
             raise BrokerConnectionError("the channel is closed")
 
-    def close(self: Any) -> None:
+    def close(self) -> None:
         """Close the channel and every connection of it."""
-        super().close()  # type: ignore[misc]
+        super().close()
         self._disconnect_pools()  # one was made anew to put messages back
 
     # What a subclass needs of kombu.
 
-    def next_queues(self: Any) -> list[str]:
+    def next_queues(self) -> list[str]:
         """The queues to be asked now, the one whose turn it is first."""
         queues: list[str] = self._queue_cycle.consume(len(self.active_queues))
         return queues
 
-    def had_its_turn(self: Any, queue: str) -> None:
+    def had_its_turn(self, queue: str) -> None:
         """A queue brought a message: the others come first next time."""
         self._queue_cycle.rotate(queue)
 
-    def send_claim(self: Any, commands: list[list[Any]]) -> None:
+    def send_claim(self, commands: list[list[object]]) -> None:
         """Send commands on the event loop's connection; kombu calls ``_brpop_read`` when an answer comes."""
         connection = self.client.connection
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()
         connection.send_packed_command(connection.pack_commands(commands))
 
-    def awaited_connection(self: Any) -> Any:
+    def awaited_connection(self) -> Any:
         """The connection on which a claim's answer is still to come, or None."""
         return self._in_poll
 
-    def await_nothing(self: Any) -> None:
+    def await_nothing(self) -> None:
         """No answer is to come any more."""
         self._in_poll = None
 
-    def deliver(self: Any, payload: dict[str, Any], queue: str) -> None:
+    def deliver(self, payload: dict[str, object], queue: str) -> None:
         """Hand a message to the consumers of its queue."""
         self.connection._deliver(payload, queue)
 
-    def list_of(self: Any, queue: str, level: int) -> str:
+    def list_of(self, queue: str, level: int) -> str:
         """The name of the list that holds a queue's messages of one priority."""
         name: str = self._q_for_pri(queue, level)
         return name
 
-    def lists_for(self: Any, message: dict[str, Any], exchange: str, routing_key: str, otherwise: str) -> list[str]:
+    def lists_for(self, message: dict[str, object], exchange: str, routing_key: str, otherwise: str) -> list[str]:
         """The lists that a message belongs to; that of the queue ``otherwise`` where its exchange leads nowhere."""
         level = self._get_message_priority(message, reverse=False)
         return [self._q_for_pri(queue, level) for queue in self._lookup(exchange, routing_key) or [otherwise]]
 
-    def bind_again(self: Any, queue: str) -> None:
+    def bind_again(self, queue: str) -> None:
         """Say again on the server which exchanges lead to a queue (broadcasts excepted)."""
         for bound in list(self.state.queue_bindings(queue)):
             kind = self.typeof(bound.exchange)
@@ -247,6 +254,6 @@ class ChannelHooks:
                 meta = kind.prepare_bind(queue, bound.exchange, bound.routing_key, bound.arguments)
                 self._queue_bind(bound.exchange, *meta)
 
-    def refresh_expiry(self: Any, client: Any, queue: str) -> None:
+    def refresh_expiry(self, client: Redis, queue: str) -> None:
         """A queue that expires unused was used just now."""
         self._maybe_update_queues_expire(client, queue)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from kombu.transport import redis, virtual
@@ -39,7 +38,7 @@ class QoS(redis.QoS):
     worker's messages come back soon and a slow worker's stay where they are.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self._held: dict[str, float] = {}  # tag -> when it was claimed, by this process's clock
         self._due = 0.0
@@ -76,7 +75,7 @@ class QoS(redis.QoS):
         """Whether one of them is to stay alone."""
         return bool(self._lonely)
 
-    def append(self, message: Any, delivery_tag: str) -> None:
+    def append(self, message: object, delivery_tag: str) -> None:
         """Take over a delivered message; it is recorded here only if no claim has done so."""
         if delivery_tag in self._held:
             virtual.QoS.append(self, message, delivery_tag)
@@ -110,7 +109,7 @@ class QoS(redis.QoS):
                 virtual.QoS.ack(self, tag)
                 self.release(tag)
 
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+    def restore_by_tag(self, tag: str, client: object = None, leftmost: bool = False) -> None:
         """Put a message back: at the head of its queue, ``leftmost``: at its end."""
         try:
             self._restore([tag], "LPUSH" if leftmost else "RPUSH")
@@ -123,7 +122,7 @@ class QoS(redis.QoS):
         for tag in tags:
             self.release(tag)
 
-    def restore_unacked(self, client: Any = None) -> list[Any]:
+    def restore_unacked(self, client: object = None) -> list[object]:
         """Put back all that was delivered and not acknowledged, the oldest at the very head."""
         tags = list(reversed(self._held))
         try:
@@ -138,7 +137,7 @@ class QoS(redis.QoS):
 
     # --- leases -------------------------------------------------------------------------------------------------------
 
-    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+    def restore_visible(self, *args: object, **kwargs: object) -> None:
         """Renew what is held, then bring back what nobody renewed; does nothing when called again too soon."""
         now = time.monotonic()
         if now < self._due:
@@ -171,15 +170,17 @@ class QoS(redis.QoS):
     def _restore(self, tags: list[str], side: str) -> None:
         while tags:
             records = self.channel.run_script(READ, [self.unacked_key], tags)
-            pairs = [(tag, record) for tag, record in zip(tags, records, strict=False) if record is not None]
+            pairs: list[tuple[object, bytes]] = [
+                (tag, record) for tag, record in zip(tags, records, strict=False) if record is not None
+            ]
             if pairs:
                 self._put_back(pairs, side, "")
             tags = tags[len(records) :]
 
-    def _put_back(self, pairs: list[tuple[Any, bytes]], side: str, overdue: Any) -> int:
+    def _put_back(self, pairs: list[tuple[object, bytes]], side: str, overdue: object) -> int:
         """``overdue``: seconds without a renewal, so the consumer is dead, and that counts; '' when it gives back."""
         lists: list[str] = []
-        arguments: list[Any] = [side, overdue]
+        arguments: list[object] = [side, overdue]
         for tag, record in pairs:
             names, message = self._address(record, died=overdue != "")
             lists += names
