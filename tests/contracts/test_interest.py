@@ -27,7 +27,7 @@ from tests.contracts.test_store_plans import assert_by_index, explained
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.operate import endpoints as operated
-from workers.store.outbox import NewEvent, add_events, interested_in
+from workers.store.outbox import Interested, NewEvent, add_events, interested_in
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 from workers.store.writers import wait_for_writers
 
@@ -69,8 +69,8 @@ def test_an_endpoint_gets_the_types_it_asked_for_and_without_a_filter_all_of_the
         found = interested_in(connection, set(INVOICE_TYPES))
         for one in INVOICE_TYPES:
             expected = {wanted[one], for_all} | ({some} if one in {"invoice.paid", "invoice.expired"} else set())
-            assert set(found[one]) == expected
-            assert list(interested_in(connection, {one})[one]) == sorted(expected)
+            assert {each.endpoint for each in found[one]} == expected
+            assert [each.endpoint for each in interested_in(connection, {one})[one]] == sorted(expected)
 
 
 def test_a_type_that_no_index_knows_finds_the_endpoints_too(database):
@@ -78,7 +78,7 @@ def test_a_type_that_no_index_knows_finds_the_endpoints_too(database):
     with database.transaction() as connection:
         new = {"id": "ep_new", "url": "u", "secrets": "s", "events": "invoice.it's new", "headers": "{}"}
         connection.execute(ENDPOINT.insert().values(**new, max_in_flight=1, created_at=database.now(connection)))
-        assert interested_in(connection, {"invoice.it's new"}) == {"invoice.it's new": ["ep_new"]}
+        assert interested_in(connection, {"invoice.it's new"}) == {"invoice.it's new": [Interested("ep_new")]}
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
@@ -98,7 +98,7 @@ def test_every_type_is_looked_for_in_an_index_of_its_own(database, analyzed):
         assert re.search(rf"\bix_endpoint_{one.replace('.', '_')}\b", plan), plan
     plan = explained(database, lambda: look({"invoice.paid", "invoice.failed"}), r"SELECT '")
     assert {"ix_endpoint_invoice_paid", "ix_endpoint_invoice_failed"} <= set(re.findall(r"ix_\w+", plan))
-    assert look({"invoice.paid"}) == {"invoice.paid": [wanted]}
+    assert look({"invoice.paid"}) == {"invoice.paid": [Interested(wanted)]}
     assert_by_index(plan.replace("on endpoint", "on many"))
 
 

@@ -15,6 +15,7 @@ from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.output import json_option, plain, print_json, print_table
 from workers.cli.rotation import open_box, reseal, rotate
+from workers.cli.tokens import check_accounts
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -36,6 +37,7 @@ endpoints_command.add_command(reseal)
 @endpoints_command.command("add")
 @click.argument("url")
 @click.option("--events", help="Only these types, comma-separated: invoice.paid,invoice.expired.  [default: all]")
+@click.option("--account", "accounts", multiple=True, help="Only this account's events; repeatable.  [default: all]")
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook; repeatable."
 )
@@ -51,6 +53,7 @@ endpoints_command.add_command(reseal)
 def add(
     url: str,
     events: str | None,
+    accounts: tuple[str, ...],
     headers: tuple[str, ...],
     max_in_flight: int,
     reason: str | None,
@@ -63,16 +66,18 @@ def add(
 
     config, who = settings(), actor(by, reason)
     given, types = _read_headers(headers), _read_types(events)
+    check_accounts(config, accounts)
     _check_address(url, config)
     secret, box = new_secret(), open_box(config)
-    request = endpoints.NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight)
+    request = endpoints.NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
     with open_store(config) as store:
         try:
             endpoint_id = endpoints.add(store, who, request)
         except ValueError as error:
             raise CommandFailed(str(error), exit_code=2) from None
         if as_json:
-            print_json({"id": endpoint_id, "secret": secret, "url": url, "events": types})
+            told = {"id": endpoint_id, "secret": secret, "url": url, "events": types}
+            print_json(told | {"accounts": sorted(set(accounts)) or None})
         else:
             click.echo(f"id      {endpoint_id}\nsecret  {secret}")
             click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
@@ -182,6 +187,7 @@ def _fields(endpoint: Endpoint) -> dict[str, Any]:
         "id": endpoint.id,
         "url": endpoint.url,
         "events": None if endpoint.events is None else sorted(endpoint.events),
+        "accounts": None if endpoint.accounts is None else sorted(endpoint.accounts),
         "headers": endpoint.header_names,  # their values may authorise
         "max_in_flight": endpoint.max_in_flight,
         "created_at": plain(endpoint.created_at),

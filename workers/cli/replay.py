@@ -66,7 +66,7 @@ def replay(
 
 def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: Choice) -> list[Job]:
     """What is to be done. Raises CommandFailed, and UsageError."""
-    from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent
+    from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent, NotForEndpoint
 
     try:
         return (
@@ -74,6 +74,8 @@ def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: C
         )
     except NoSuchEvent:
         raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)") from None
+    except NotForEndpoint as error:
+        raise CommandFailed(str(error), exit_code=2) from None
     except NoSuchEndpoint as error:
         raise missing_endpoint(str(error)) from None
 

@@ -5,18 +5,19 @@ Secrets and headers arrive sealed and leave sealed: the caller has the key, the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
 from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED, wants
-from domain.exact_json import read_json
+from domain.exact_json import read_json, write_json
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE
+from workers.store.outbox import accounts_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
@@ -37,12 +38,14 @@ DELIVER = "deliver"
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One receiver. ``sealed_secrets`` newest first, the older ones sign until ``rotated_until``; ``events`` None means
-    all; ``max_in_flight`` deliveries side by side from each worker process; a disabled one keeps what is due."""
+    all, ``accounts`` None every account's; ``max_in_flight`` deliveries side by side from each worker process; a
+    disabled one keeps what is due."""
 
     id: str
     url: str
     sealed_secrets: tuple[str, ...] = field(repr=False)
     events: frozenset[str] | None
+    accounts: frozenset[str] | None
     sealed_headers: str | None = field(repr=False)  #: JSON: names, and their values encrypted
     clear_headers: str = field(repr=False)  #: JSON, as the release before stored them
     max_in_flight: int
@@ -74,6 +77,7 @@ def add_endpoint(
     sealed_secret: str,
     now: datetime,
     events: Sequence[str] | None = None,
+    accounts: Collection[str] = (),
     sealed_headers: str | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> None:
@@ -95,6 +99,7 @@ def add_endpoint(
             url=url,
             secrets=sealed_secret,
             events=",".join(sorted(named)) if named else None,
+            accounts=write_json(sorted(set(accounts))) if accounts else None,
             headers="{}",  # values in the clear are read, and no longer written
             sealed_headers=sealed_headers,
             max_in_flight=max_in_flight,
@@ -182,6 +187,7 @@ def _endpoint(row: StoredRow) -> Endpoint:
         url=row.url,
         sealed_secrets=tuple(row.secrets.split(",")),
         events=None if row.events is None else frozenset(row.events.split(",")),
+        accounts=accounts_of(row.accounts),
         sealed_headers=row.sealed_headers,
         clear_headers=row.headers,
         max_in_flight=row.max_in_flight,

@@ -113,7 +113,7 @@ def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection
 def _notice(order: RefusedOrder, reason: str, now: datetime) -> NewEvent:
     event_id = new_id("evt")
     body = order.told(event_id, storable(reason)[:1000], now)
-    return NewEvent.of_no_invoice(event_id, ORDER_REJECTED, body)
+    return NewEvent.of_no_invoice(event_id, ORDER_REJECTED, body, order.account)
 
 
 def find(

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
 from domain.event import FOR_ALL, wants
+from domain.exact_json import read_json
 from workers.store.agenda import Claim, Room
 from workers.store.bulk import (
     How,
@@ -46,14 +47,28 @@ class NewEvent(NamedTuple):
     sequence: int
     type: str
     body: bytes
+    account: str | None = None  #: whose it is; None: everybody's
 
     @classmethod
-    def of_no_invoice(cls, event_id: str, event_type: str, body: bytes) -> NewEvent:
+    def of_no_invoice(cls, event_id: str, event_type: str, body: bytes, account: str | None = None) -> NewEvent:
         """One that stands for itself: it waits for no other event, and none waits for it."""
-        return cls(event_id, event_id, NO_SEQUENCE, event_type, body)
+        return cls(event_id, event_id, NO_SEQUENCE, event_type, body, account)
+
+    def row(self, now: datetime) -> dict[str, Any]:
+        """As it is kept."""
+        kept = {"id": self.id, "invoice_id": self.invoice_id, "sequence": self.sequence}
+        return kept | {"type": self.type, "body": self.body, "created_at": now}
 
 
-_EVENT_FIELDS = (*NewEvent._fields, "created_at")
+class Interested(NamedTuple):
+    """An endpoint that wants events of a type; ``accounts`` None: of every account."""
+
+    endpoint: str
+    accounts: frozenset[str] | None = None
+
+    def gets(self, event: NewEvent) -> bool:
+        """Whether the event is one of its accounts', or everybody's."""
+        return self.accounts is None or event.account is None or event.account in self.accounts
 
 
 class PairsHeld(Exception):  # noqa: N818 - reads as what happened
@@ -103,10 +118,12 @@ def add_events(
     new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
     interested = interested_in(connection, {event.type for event in events})
     deliveries: list[dict[str, Any]] = [
-        {"endpoint_id": endpoint, "event_number": number, "invoice_id": event.invoice_id, "sequence": event.sequence}
+        {"endpoint_id": one.endpoint, "event_number": number, "invoice_id": event.invoice_id}
+        | {"sequence": event.sequence}
         | new
         for event, number in zip(events, numbers, strict=True)
-        for endpoint in interested[event.type]
+        for one in interested[event.type]
+        if one.gets(event)
     ]
     if not deliveries:
         return set(), []
@@ -133,17 +150,17 @@ def _claimed(
 
 def _insert_events(connection: Connection, events: Sequence[NewEvent], now: datetime) -> list[int]:
     """The numbers that they were given, in their order."""
-    rows = [dict(zip(_EVENT_FIELDS, (*event, now), strict=True)) for event in events]
+    rows = [event.row(now) for event in events]
     numbers = dict(map(tuple, insert_rows(connection, EVENT, rows, returning=("id", "number"))))
     return [numbers[event.id] for event in events]
 
 
-def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Sequence[str]]:
+def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Sequence[Interested]]:
     """For each type the endpoints that want it, by id, as they are at this moment; the cost is theirs alone."""
-    found: dict[str, list[str]] = {one: [] for one in types}
-    for event_type, endpoint, filter_text in connection.execute(_interested(tuple(sorted(types)))).all():
+    found: dict[str, list[Interested]] = {one: [] for one in types}
+    for event_type, endpoint, filter_text, accounts in connection.execute(_interested(tuple(sorted(types)))).all():
         if wants(_chosen(filter_text), event_type):
-            found[event_type].append(endpoint)
+            found[event_type].append(Interested(endpoint, accounts_of(accounts)))
     return found
 
 
@@ -153,7 +170,7 @@ def _interested(types: tuple[str, ...]) -> Executable:
     looks = []
     for one in types:
         name: Label[str] = literal_column("'" + one.replace("'", "''") + "'").label("type")
-        look = select(name, ENDPOINT.c.id, ENDPOINT.c.events)
+        look = select(name, ENDPOINT.c.id, ENDPOINT.c.events, ENDPOINT.c.accounts)
         looks.append(look if one in FOR_ALL else look.where(text(f"({interest(one)})")))
     return looks[0].order_by("id") if len(looks) == 1 else union_all(*looks).order_by("id")
 
@@ -161,6 +178,12 @@ def _interested(types: tuple[str, ...]) -> Executable:
 def _chosen(filter_text: str | None) -> list[str] | None:
     """An endpoint's types as they are kept: comma-separated."""
     return None if filter_text is None else filter_text.split(",")
+
+
+@functools.lru_cache(512)
+def accounts_of(text: str | None) -> frozenset[str] | None:
+    """The accounts that an endpoint is limited to, as they are kept; None: it is not."""
+    return None if text is None else frozenset(read_json(text))
 
 
 def held_pairs(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:

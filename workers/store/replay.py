@@ -6,15 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from domain.event import FOR_ALL, INVOICE_EVENTS
 from workers.store.agenda import insert_into
 from workers.store.database import Database
 from workers.store.deliveries import DEAD, lock_pairs, point_at_next
-from workers.store.outbox import poke_pairs
+from workers.store.outbox import accounts_of, poke_pairs
 from workers.store.seek import first_number
-from workers.store.tables import DELIVERY, ENDPOINT, EVENT
+from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
 
 #: Events per transaction: workers and writers of events wait no longer than that takes.
@@ -56,6 +56,7 @@ def choose(
         query = query.where(EVENT.c.type.in_(types))
     else:
         query = query.where(DELIVERY.c.id.is_not(None) | _wanted(connection, endpoint_id))
+    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
     query = query.where(*_between(connection, since, until))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
 
@@ -76,6 +77,13 @@ def find_event(connection: Connection, event_id: str) -> Chosen | None:
         select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).where(EVENT.c.id == event_id)
     ).one_or_none()
     return None if found is None else Chosen(*found)
+
+
+def is_for(connection: Connection, endpoint_id: str, event: Chosen) -> bool:
+    """Whether an event is one of the accounts that the endpoint is limited to, or everybody's, or was meant for it."""
+    had = select(DELIVERY.c.id).where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.event_number == event.number)
+    ours = select(EVENT.c.number).where(EVENT.c.number == event.number)
+    return connection.scalar(ours.where(had.exists() | _of_accounts(connection, endpoint_id))) is not None
 
 
 def endpoints_of(connection: Connection, event: Chosen) -> list[str]:
@@ -114,6 +122,16 @@ def _wanted(connection: Connection, endpoint_id: str) -> ColumnElement[bool]:
     if text is None:
         return EVENT.c.type.like(f"{INVOICE_EVENTS}%") | EVENT.c.type.in_(FOR_ALL)
     return EVENT.c.type.in_(FOR_ALL.union(text.split(",")))
+
+
+def _of_accounts(connection: Connection, endpoint_id: str) -> ColumnElement[bool]:
+    """Events of the accounts that the endpoint is limited to, and everybody's."""
+    limit = connection.execute(select(ENDPOINT.c.accounts).where(ENDPOINT.c.id == endpoint_id)).scalar_one_or_none()
+    accounts = accounts_of(limit)
+    if accounts is None:
+        return true()
+    ours = select(INVOICE.c.id).where(INVOICE.c.id == EVENT.c.invoice_id, INVOICE.c.account.in_(sorted(accounts)))
+    return EVENT.c.type.in_(FOR_ALL) | ours.exists()
 
 
 def _lock(connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen]) -> set[int]:

@@ -137,7 +137,7 @@ def _tell(work: Work, invoice: SimpleNamespace, decision: Decision, before: str,
         time=work.now,
         more=_contradiction(decision),
     )
-    work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body))
+    work.events.append(NewEvent(event_id, invoice.id, invoice.sequence, decision.event, body, invoice.account))
 
 
 def _contradiction(decision: Decision) -> dict[str, str] | None:

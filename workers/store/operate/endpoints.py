@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select, update
@@ -32,13 +32,15 @@ REMOVING = "is being removed"
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """A receiver to be added. Secret and headers are sealed already; ``events`` None: all."""
+    """A receiver to be added. Secret and headers are sealed already; ``events`` None: all; ``accounts`` empty:
+    every account's."""
 
     url: str
     sealed_secret: str = field(repr=False)
     events: Sequence[str] | None = None
     sealed_headers: str | None = field(default=None, repr=False)
     max_in_flight: int = MAX_IN_FLIGHT
+    accounts: Collection[str] = ()
 
 
 def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
@@ -55,6 +57,7 @@ def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
             sealed_secret=request.sealed_secret,
             now=store.database.now(connection),
             events=request.events,
+            accounts=request.accounts,
             sealed_headers=request.sealed_headers,
             max_in_flight=request.max_in_flight,
         )
@@ -165,6 +168,7 @@ def _values(endpoint: Endpoint | None) -> Values | None:
     shown: Values = {
         "url": bare_url(endpoint.url),
         "events": None if endpoint.events is None else sorted(endpoint.events),
+        "accounts": None if endpoint.accounts is None else sorted(endpoint.accounts),
         "headers": [f"{name}: {MASK}" for name in endpoint.header_names],
         "max_in_flight": endpoint.max_in_flight,
     }

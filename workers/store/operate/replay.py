@@ -8,7 +8,7 @@ from datetime import datetime
 
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.endpoints import EVENT_TYPES, find_endpoint
-from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, replay
+from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, is_for, replay
 from workers.store.store import Store
 
 #: Events a job.
@@ -21,6 +21,10 @@ class NoSuchEndpoint(LookupError):  # noqa: N818 - reads as what happened
 
 class NoSuchEvent(LookupError):  # noqa: N818 - reads as what happened
     """There is no event of this id."""
+
+
+class NotForEndpoint(ValueError):  # noqa: N818 - reads as what happened
+    """The endpoint is limited to other accounts than the event's."""
 
 
 class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
@@ -57,10 +61,13 @@ class Job:
 
 
 def plan_one(store: Store, event_id: str, endpoint_id: str | None = None, *, dead_only: bool = False) -> list[Job]:
-    """One event, to this endpoint or to each that it was meant for. Raises NoSuchEvent, NoSuchEndpoint."""
+    """One event, to this endpoint or to each that it was meant for. Raises NoSuchEvent, NoSuchEndpoint,
+    NotForEndpoint."""
     event = store.database.read(find_event, event_id)
     if event is None:
         raise NoSuchEvent(event_id)
+    if endpoint_id is not None and not store.database.read(is_for, endpoint_id, event):
+        raise NotForEndpoint(f"{endpoint_id} is limited to other accounts than that of {event_id}")
     ids = [endpoint_id] if endpoint_id is not None else store.database.read(endpoints_of, event)
     return [Job(Choice(one, dead_only=dead_only), _is_disabled(store, one), [event], event_id) for one in ids]
 
