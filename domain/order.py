@@ -15,18 +15,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.config import JsonDict
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from domain.account import Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.findings import Finding, explain, find, read_line
 from domain.money import parse_amount, plain_value
-from domain.visible import why_meaningless
+from domain.visible import MEANINGFUL, why_meaningless
 
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
@@ -113,7 +116,15 @@ def _nullable(schema: JsonDict) -> None:
     schema.update(described, anyOf=[kept, {"type": "null"}])
 
 
-Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+class _Meaningful:
+    """Tells in the schema what ``_printable`` refuses."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core) | {"pattern": MEANINGFUL}
+
+
+Text = Annotated[str, Field(strict=True), AfterValidator(_printable), _Meaningful()]
 Price = Annotated[
     Decimal, BeforeValidator(_price), Field(gt=0), _decimal_schema("exact decimal, > 0", exclusiveMinimum=0)
 ]

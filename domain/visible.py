@@ -27,6 +27,9 @@ _MEANINGLESS = (
     (re.compile(f"[{_SURROGATES}]"), "halves of characters"),
 )
 
+#: The same for JSON Schema, less what can't be seen: some of it is beyond what every regular expression can name.
+MEANINGFUL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+
 
 def escape(text: str) -> str:
     """The text with each such character written as ``\\u202e``. JSON stays JSON that says the same."""

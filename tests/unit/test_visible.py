@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import unicodedata
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import structlog
 from config.logging import configure_logging
 from domain.event import notice
 from domain.order import OrderError, parse_cancellation, parse_order
-from domain.visible import escape, escape_all, why_meaningless
+from domain.visible import MEANINGFUL, escape, escape_all, why_meaningless
 from workers.cli.main import run
 from workers.cli.output import print_json, shown
 from workers.cli.streams import safe_streams
@@ -137,3 +138,12 @@ def test_json_is_utf_8_whatever_the_terminal_is(monkeypatch, fresh_invoices, add
     monkeypatch.setattr(sys, "stdout", stream)
     assert run(["list", "--json"]) == 0
     assert json.loads(written(stream))["order_id"] == "注文"
+
+
+def test_what_the_schema_refuses_is_refused_and_nothing_else_is_but_what_can_not_be_seen():
+    for character in map(chr, range(0x10000)):
+        why = why_meaningless(f"a{character}b")
+        if re.search(MEANINGFUL, f"a{character}b"):
+            assert why is None or why.startswith(("characters that can't be seen", "halves of characters"))
+        else:
+            assert why is not None, hex(ord(character))
