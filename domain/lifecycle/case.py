@@ -16,7 +16,7 @@ from domain.looks import least_wait
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.status import WATCHED, Status
 
-#: How many time-outs the last look may take, 1 where none is named: nobody watches a confirming invoice afterwards.
+#: How many time-outs the last look may take, 1 where none is named: its answer ends the watch of a confirming invoice.
 LAST_LOOKS = {Status.CONFIRMING: 4}
 #: A provider's ``expired_at`` further away than this is a mistake of theirs.
 LONGEST_LIFETIME = timedelta(days=3660)

@@ -52,7 +52,7 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
         if asked + patience > case.now:
             return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
-    return expire(case)
+    return expire(case, unheard=is_askable(case))
 
 
 def _look_for_refund(case: Case) -> Decision:

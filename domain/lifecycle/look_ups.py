@@ -127,7 +127,8 @@ def not_seen(case: Case, evidence: Evidence) -> Decision:
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
         return Decision("ignored", agenda=_after_refund_look(case, evidence))
     if is_last_call(case, evidence):
-        return expire(case, provider_ends=provider_end(case, evidence))
+        unheard = not isinstance(evidence, Seen) or evidence.status is None
+        return expire(case, provider_ends=provider_end(case, evidence), unheard=unheard)
     same = isinstance(evidence, Seen) and evidence.status is case.status
     verdict: Verdict = "ignored" if same else "noted"
     if case.invoice.called_status and case.status is not Status.QUEUED:

@@ -86,13 +86,17 @@ def expire(
     anomaly: Anomaly | None = None,
     paid: Changes | None = None,
     provider_ends: datetime | None = None,
+    unheard: bool = False,
 ) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends, and no
-    less long than the provider itself waits for it (``provider_ends``)."""
+    less long than the provider itself waits for it (``provider_ends``). Where nobody answered the last look
+    (``unheard``: an outage, or a restore that set us back), the monitoring time begins now."""
     over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + span(case.policy.monitor_minutes)
     if provider_ends is not None:
         until = max(until, provider_ends + AFTER_PROVIDER_END)
+    if unheard:
+        until = max(until, case.now + span(case.policy.monitor_minutes))
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes: Changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **(paid or {})}
     agenda = nothing_due()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from domain import schedule
 from domain.decision import Stage
-from domain.evidence import CalledBack, ClockRanOut, RateLimited, Unreadable
+from domain.evidence import CalledBack, ClockRanOut, RateLimited, Seen, Unreadable
 from domain.status import Status
 from tests.unit.invoice_stories import HOUR, look, pending, story
 
@@ -102,3 +103,36 @@ def test_a_look_up_after_a_callback_waits_as_it_is_told_but_not_beyond_the_callb
     assert world.due(Stage.CHECK) == 90
     world.take(too_many(HOUR), Stage.CHECK)
     assert world.due(Stage.CHECK) == 600
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [(None, DAY), (Unreadable(reason="no answer"), DAY), (Seen(status=Status.CONFIRMING, word="Paying"), 0)],
+)
+def test_a_confirming_payment_is_watched_on_where_nobody_answered_the_last_look(answer, seconds):
+    """An outage, or a restore of an old backup: the payment may have been confirmed meanwhile."""
+    world = pending()
+    look(world, Status.CONFIRMING)
+    world.pass_time(HOUR + DAY)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    if answer is None:
+        world.pass_time(4 * world.policy.timeout_seconds)
+        world.take(ClockRanOut(), Stage.CLOCK)
+    else:
+        world.take(replace(answer, asked_at=world.now), Stage.CHECK)
+
+    assert story(world) == ["pending", "confirming", "expired"]
+    assert max(0, until(world)) == seconds
+    assert (Stage.CHECK in world.agenda) == (seconds > 0)
+
+
+def test_what_was_confirmed_while_nobody_answered_is_paid_late():
+    world = pending()
+    look(world, Status.CONFIRMING)
+    world.pass_time(HOUR + DAY)
+    world.take(ClockRanOut(), Stage.CLOCK)
+    world.take(Unreadable(reason="no answer", asked_at=world.now), Stage.CHECK)
+    look(world, Status.PAID)
+
+    assert story(world)[-1] == "paid"
+    assert world.invoice.anomaly == "late"
