@@ -103,7 +103,9 @@ def publish_row(ground: Ground) -> Row:
         def ours() -> float:
             ground.redis.delete(STREAM, f"{STREAM}:fence")
             with store.database.transaction() as connection:
-                connection.exec_driver_sql("UPDATE event SET published_at = NULL")
+                connection.exec_driver_sql("UPDATE event SET published_at = NULL, positioned = NULL")
+                connection.exec_driver_sql("TRUNCATE event_position")
+                connection.exec_driver_sql("UPDATE event_log SET newest = 0")
                 connection.exec_driver_sql("DELETE FROM agenda WHERE stage = 'publish'")
             settle_down(store)
             store.add_standing()

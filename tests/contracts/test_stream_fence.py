@@ -168,6 +168,7 @@ def test_who_writes_there_again_and_again_is_not_fought_for_ever(database, valke
             await client.set(f"{key}:fence", MICROSECONDS + 10**14)
             crowded = SimpleNamespace(
                 lift_fence=lift_and_be_overtaken,
+                place_events=store.place_events,
                 unpublished=store.unpublished,
                 mark_published=store.mark_published,
                 finish=store.finish,

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from domain.against import CONTRADICTION
+from domain.sequence import POSITION_STEP
 from domain.status import SILENT, TRANSITIONS, Status
 from tests.acceptance.system import follows
 from tests.simulation.callback_audit import missed, unkept, unproven
@@ -22,6 +23,10 @@ PROMPT_SECONDS = 1.2
 #: A lease that nobody finishes, and more than one look.
 SOON_SECONDS = 30.0
 ENDED = {"paid", "expired", "failed", "cancelled", "refunded"}
+LOG = (
+    "SELECT position, id, invoice_id, sequence, at FROM event_position JOIN event ON event.number = event_number"
+    " JOIN sim_placed USING (event_number) ORDER BY position"
+)
 STANDING = "('publish', 'retain')"
 
 
@@ -41,6 +46,7 @@ def audit(world: Any, *, at_rest: bool) -> list[str]:
         "the stream in order": _stream,
         "prompt where nothing is wrong": _prompt,
         "the stream is told soon": _told_soon,
+        "the log without a gap": _log,
         "no callback lost": unkept,
         "no payment without its proof": unproven,
         "no payment missed": missed,
@@ -233,6 +239,24 @@ def _stream(world: Any) -> Iterator[str]:
         if entry.sequence > seen[entry.subject] and not follows(entry.sequence, seen[entry.subject]):
             yield f"{entry.subject}: {entry.sequence} after {seen[entry.subject]}"
         seen[entry.subject] = max(seen[entry.subject], entry.sequence)
+
+
+def _log(world: Any) -> Iterator[str]:
+    """Every event has one position, in its invoice's order; none is missing between two of them. The stream is told of
+    none before it has its own."""
+    events, placed = _rows(world, "SELECT count(*) FROM event")[0][0], _rows(world, LOG)
+    if len(placed) != events:
+        yield f"{len(placed)} of {events} events have a position"
+    for (below, *_), (above, *_) in pairwise(placed):
+        if above != below + 1 and above % POSITION_STEP != 1:  # a restore begins anew, far above
+            yield f"no position between {below} and {above}"
+    told, seen = {entry.id: entry.at for entry in reversed(world.scripts.stream)}, defaultdict[str, int](int)
+    for position, event, subject, sequence, at in placed:
+        if sequence and sequence <= seen[subject]:
+            yield f"{subject}: {sequence} is at {position}, after {seen[subject]}"
+        seen[subject] = sequence
+        if at > told.get(event, at):
+            yield f"{event}: its position was given after the stream was told"
 
 
 def _prompt(world: Any) -> Iterator[str]:

@@ -36,11 +36,15 @@ CREATE TABLE sim_history (
 CREATE TABLE sim_breach (stage TEXT, subject TEXT, what TEXT);
 CREATE TABLE sim_claim (stage TEXT, subject TEXT, at REAL);
 CREATE TABLE sim_told (number INTEGER, at REAL, told_at REAL);
+CREATE TABLE sim_placed (event_number INTEGER, at REAL);
 CREATE TRIGGER sim_written AFTER INSERT ON event BEGIN
     INSERT INTO sim_told VALUES (NEW.number, sim_now(), NULL);
 END;
 CREATE TRIGGER sim_published AFTER UPDATE OF published_at ON event WHEN OLD.published_at IS NULL BEGIN
     UPDATE sim_told SET told_at = sim_now() WHERE number = NEW.number;
+END;
+CREATE TRIGGER sim_positioned AFTER INSERT ON event_position BEGIN
+    INSERT INTO sim_placed VALUES (NEW.event_number, sim_now());
 END;
 CREATE TRIGGER sim_queued AFTER INSERT ON invoice BEGIN
     INSERT INTO sim_history VALUES (NEW.id, NULL, NEW.status, 0, NEW.sequence, sim_now(), NULL, NULL);
@@ -102,6 +106,7 @@ class Engine:
         self.raw.execute("BEGIN")
         for table in self._tables:
             self.raw.execute(f"DELETE FROM {table}")
+        self.raw.execute("INSERT INTO event_log (name, newest, removed) VALUES ('events', 0, 0)")
         self.raw.execute("COMMIT")
 
     @contextmanager

@@ -122,12 +122,13 @@ class Keys:
 
 @dataclass(slots=True)
 class Told:
-    """An entry of the stream, and the fence it was written under."""
+    """An entry of the stream, the fence it was written under, and when."""
 
     fence: int
     id: str
     subject: str
     sequence: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -170,6 +171,6 @@ class Scripts:
         for body in bodies:
             event = json.loads(body)
             subject, sequence = event.get("subject", event["id"]), event.get("sequence", "0")
-            self.stream.append(Told(fence, event["id"], subject, int(sequence)))
+            self.stream.append(Told(fence, event["id"], subject, int(sequence), self.world.loop.now))
             self.world.note("stream", subject, sequence)
         return 0

@@ -22,13 +22,13 @@ from tests.simulation.engines import Scripts
 from workers.bootstrap import Runtime
 from workers.queue import tasks
 from workers.stages.provider import ProviderStages
-from workers.store import agenda, deliveries, fence, intake, outbox, timekeeper
+from workers.store import agenda, deliveries, fence, intake, outbox, positions, timekeeper
 from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
 from workers.store.judging import transaction
 from workers.store.judging.work import Work
 from workers.store.store import Store
-from workers.store.tables import AGENDA, DELIVERY
+from workers.store.tables import AGENDA, DELIVERY, EVENT
 
 #: Its package has a function of the same name.
 publish = import_module("workers.stages.publish")
@@ -173,6 +173,27 @@ def events_are_marked_before_the_stream_has_them() -> Any:
             await stream.append([(event.id, event.body) for event in events], fence)
 
     return patch.object(publish, "_publish_all", publish_all)
+
+
+@planted("deaths", "its position was given after the stream was told")
+def the_stream_is_told_before_positions_are_given() -> Any:
+    async def publish_all(store: Any, stream: Any, claim: Any) -> None:
+        while events := await asyncio.to_thread(store.unpublished, 500):
+            await stream.append([(event.id, event.body) for event in events], claim.fence)
+            await asyncio.to_thread(store.place_events, claim, 500)
+            await asyncio.to_thread(store.mark_published, [event.number for event in events])
+
+    return patch.object(publish, "_publish_all", publish_all)
+
+
+@planted("deaths", "the log without a gap: inv_")
+def the_newest_events_get_their_positions_first() -> Any:
+    found = positions._unplaced
+
+    def newest_first(dialect: str) -> Any:
+        return found(dialect).order_by(None).order_by(EVENT.c.number.desc())
+
+    return patch.object(positions, "_unplaced", newest_first)
 
 
 @planted("quiet", "prompt")

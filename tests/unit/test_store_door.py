@@ -23,6 +23,8 @@ TABLES = {
     "INVOICE",
     "JOB",
     "KEPT",
+    "LOG",
+    "POSITION",
     "REJECTED",
     "RESTORATION",
     "TOKEN",

@@ -58,6 +58,10 @@ def columns(database: Database) -> dict[str, list[str]]:
     return {table: [c["name"] for c in shape.get_columns(table)] for table in shape.get_table_names()}
 
 
+#: The tables of the log: see ``test_first_positions.py``.
+FILLED = {"event_log", "event_position"}
+
+
 def rows_kept_for(revision: str, every: list[str], kind: str) -> tuple[str, Path]:
     """The newest release with rows that is not newer than a revision."""
     below = every[: every.index(revision) + 1]
@@ -77,7 +81,9 @@ def test_a_released_migration_never_changes(empty_database_url, database_kind, r
 def test_rows_of_every_revision_live_through_the_way_to_the_newest(
     empty_database_url, database_kind, planted, revision, open_database
 ):
-    """From each revision there is, the planted ones included: nothing lost, nothing changed that was there before."""
+    """From each revision there is, the planted ones included: nothing lost, nothing changed that was there before.
+
+    But for what an expansion fills itself."""
     release, rows = rows_kept_for(revision, revisions(planted), database_kind)
     upgrade(empty_database_url, folder=planted, to=release)
     database = open_database(empty_database_url)
@@ -90,11 +96,11 @@ def test_rows_of_every_revision_live_through_the_way_to_the_newest(
     assert read_standing(database, planted).relation == "current"
     after, left = contents(database, names), columns(database)
     gone = {table: set(names[table]) - set(left.get(table, [])) for table in names}
-    for table, were in before.items():
-        assert len(after[table]) == len(were), table
+    for table in before.keys() - FILLED:
+        assert len(after[table]) == len(before[table]), table
         if not gone[table]:
-            assert after[table] == were, table
-    assert sum(map(len, after.values())) == loaded
+            assert after[table] == before[table], table
+    assert sum(len(after[table]) for table in after.keys() - FILLED) == loaded
 
 
 @pytest.mark.parametrize("kind", KINDS)

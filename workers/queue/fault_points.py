@@ -60,6 +60,7 @@ STEPS: dict[str, Step] = {
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge_and_take",)),
     "publish.claim": Step((f"{_STORE}.claim_publisher",)),
+    "publish.place": Step((f"{_STORE}.place_events",)),
     "publish.append": Step(("workers.delivery.stream:EventStream.append",)),
     "publish.commit": Step((f"{_STORE}.mark_published",)),
     "publish.finish": Step((f"{_STORE}.finish",)),

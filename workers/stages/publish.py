@@ -1,8 +1,10 @@
-"""PUBLISH: one holder at a time tells the stream, in the order of the events' numbers."""
+"""PUBLISH: one holder at a time gives events their positions and tells the stream, in the order of their numbers."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -15,6 +17,7 @@ from workers.engine import Batching, Pace, Slots, SlotUse, Work, first_line
 from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.database import UNAVAILABLE
 from workers.store.outbox import Unpublished
+from workers.store.positions import LeaseLost
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -24,6 +27,8 @@ PUBLISH_BATCH = 2000
 #: The holder gathers events for so long between two batches that aren't full, and others look no sooner.
 GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
+#: A stream that takes longer than that may be away: from then on events get their positions without it.
+PATIENCE_SECONDS = 0.5
 LIFTS = 3  #: of the fence in a row; who writes there again and again is not ours to fight
 
 
@@ -36,11 +41,12 @@ def publish(store: Store, stream: EventStream) -> Work[Claim, tuple[Claim, float
         wait_seconds = 0.0
         try:
             await _publish_all(store, stream, claim)
-        except* StaleFence as stale:
+        except* (StaleFence, LeaseLost) as stale:
             log.warning("stream.lease_lost", error=str(stale.exceptions[0]))
         except* (RedisError, OSError, *UNAVAILABLE) as failed:
             log.warning("stream.unavailable", error=first_line(failed.exceptions[0]))
             wait_seconds = 1.0
+            await _place_rest(store, claim)
         return [(claim, wait_seconds)]
 
     return Work(
@@ -68,7 +74,7 @@ class _Publisher:
     def __init__(self, store: Store, stream: EventStream, claim: Claim) -> None:
         self._store = store
         self._stream = stream
-        self._claim = claim
+        self.claim = claim
         self._fence = claim.fence or int(claim.claimed_at.timestamp() * 1_000_000)
 
     async def append(self, events: Sequence[tuple[str, bytes]]) -> None:
@@ -86,7 +92,7 @@ class _Publisher:
     async def _lift(self, stale: StaleFence) -> None:
         """Who holds the row by the database is right, and the stream's fence is not: it is a leftover, or ahead."""
         in_force = stale.in_force or 0
-        fence = await asyncio.to_thread(self._store.lift_fence, self._claim, in_force)
+        fence = await asyncio.to_thread(self._store.lift_fence, self.claim, in_force)
         if fence is None:
             raise stale
         log.warning("stream.fence_ahead", found=stale.kept.decode(errors="replace"), fence=fence)
@@ -108,25 +114,60 @@ async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
 async def _publish_backlog(store: Store, publisher: _Publisher, until: float) -> bool:
     """Whether there was any.
 
-    While one batch is told, the one before it is marked and then the next is read. None of them is marked before the
-    stream has it, and none is told while an earlier one is not: a batch is read without the one that is on its way.
+    While one batch is told, the one before it is marked and then the next is placed and read. None of them is marked
+    before the stream has it, and none is told while an earlier one is not: a batch is read without the one that is on
+    its way. Each has its position in the log before the stream is told of it.
     """
     told: list[int] = []
-    events = await asyncio.to_thread(store.unpublished, PUBLISH_BATCH)
+    events = await asyncio.to_thread(_place_and_read, store, publisher.claim, PUBLISH_BATCH)
     while events:
         telling = [event.number for event in events]
         ahead = PUBLISH_BATCH if len(events) == PUBLISH_BATCH and time.monotonic() < until else 0
         async with asyncio.TaskGroup() as group:
-            group.create_task(publisher.append([(event.id, event.body) for event in events]))
-            turn = group.create_task(asyncio.to_thread(_mark_and_read, store, told, telling, ahead))
+            append = group.create_task(publisher.append([(event.id, event.body) for event in events]))
+            group.create_task(_place_while(store, publisher.claim, telling, append))
+            turn = group.create_task(asyncio.to_thread(_mark_and_read, store, publisher.claim, told, telling, ahead))
         told, events = telling, turn.result()
     if told:
         await asyncio.to_thread(store.mark_published, told)
     return bool(told)
 
 
-def _mark_and_read(store: Store, told: Sequence[int], telling: Sequence[int], limit: int) -> list[Unpublished]:
+def _mark_and_read(
+    store: Store, claim: Claim, told: Sequence[int], telling: Sequence[int], limit: int
+) -> list[Unpublished]:
     """One after the other: side by side, with the stream being told, all three take longer."""
     if told:
         store.mark_published(told)
-    return store.unpublished(limit, telling) if limit else []
+    return _place_and_read(store, claim, limit, telling) if limit else []
+
+
+def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[int] = ()) -> list[Unpublished]:
+    """The next events, but none behind one that was committed between the two steps: it may be an earlier one of the
+    same invoice."""
+    while True:
+        given = store.place_events(claim, limit, telling)
+        found = store.unpublished(limit, telling)
+        if others := set(given).difference(event.number for event in found):
+            store.mark_placed(sorted(others))
+        placed = list(itertools.takewhile(lambda event: event.position is not None, found))
+        if placed or not found:
+            return placed
+
+
+async def _place_while(store: Store, claim: Claim, telling: Sequence[int], append: asyncio.Task[None]) -> None:
+    """The stream may keep us waiting: those who follow the log don't wait for it."""
+    while True:
+        await asyncio.wait([append], timeout=PATIENCE_SECONDS)
+        if append.done():
+            return
+        await asyncio.to_thread(store.place_events, claim, PUBLISH_BATCH, telling, mark=True)
+
+
+async def _place_rest(store: Store, claim: Claim) -> None:
+    """The stream is away, or the database: what it holds goes on."""
+    until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
+    with contextlib.suppress(LeaseLost, *UNAVAILABLE):  # whoever claims the row next goes on
+        while len(await asyncio.to_thread(store.place_events, claim, PUBLISH_BATCH, mark=True)) == PUBLISH_BATCH:
+            if time.monotonic() > until:
+                return

@@ -48,6 +48,12 @@ def lift_fence(connection: Connection, claim: Claim, above: int, now: datetime) 
     return _write(connection, max(row.fence or 0, min(above, GREATEST_FENCE)), now)
 
 
+def lock_holder(connection: Connection) -> str | None:
+    """The token of who holds the row; it can't be claimed until this transaction ends."""
+    row = connection.execute(_HELD).one_or_none()
+    return None if row is None else row.lease_token
+
+
 def read_fence(connection: Connection, now: datetime) -> int:
     """What the next claim would hold."""
     return next_fence(connection.execute(_FENCE).scalar_one_or_none(), now)

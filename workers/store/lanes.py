@@ -68,14 +68,14 @@ class Lanes:
         return max((policy.timeout_seconds for policy in self._policies.values()), default=0.0)
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
-        """When each lane has work; the stream's lane counts only while there are unpublished events."""
+        """When each lane has work; the stream's lane counts only while there is something to tell."""
         lanes = [one for lane in lanes for one in self._parts(lane)]
         self._search(lanes)
         if lease_clock() - self._gathered_at >= GATHER_SECONDS:
             self.gather_look_ups()
         with self._database.glancing() as connection:
             found = agenda.next_due(connection, self._database, lanes)
-            if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_unpublished(connection):
+            if (Stage.PUBLISH, PUBLISH_LANE) in lanes and not outbox.any_untold(connection):
                 found = [due for due in found if due.stage is not Stage.PUBLISH]
         return [replace(due, lane=doorbell(due.stage, due.lane)) for due in found]
 

@@ -27,7 +27,7 @@ from workers.store.bulk import (
 )
 from workers.store.database import BINARY, Database, is_locked_out
 from workers.store.rows import Query, StoredRow
-from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT
+from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.events import interest
 
 #: What a delivery's row is known by again.
@@ -36,7 +36,8 @@ _SENT = ("id", "endpoint_id", "invoice_id", "event_number")
 #: In the place of an invoice's sequence, which begins at 1. Such an event's ``invoice_id`` is its own id.
 NO_SEQUENCE = 0
 
-_ANY_UNPUBLISHED = select(exists().where(EVENT.c.published_at.is_(None)))
+#: Without a position although it is published: by a worker of the release before.
+_ANY_UNTOLD = select(exists().where(EVENT.c.published_at.is_(None)) | exists().where(EVENT.c.positioned.is_(None)))
 
 
 class NewEvent(NamedTuple):
@@ -80,11 +81,12 @@ class PairsHeld(Exception):  # noqa: N818 - reads as what happened
 
 
 class Unpublished(NamedTuple):
-    """An event the stream has not been told yet."""
+    """An event the stream has not been told yet. It is told once it has its position."""
 
     number: int
     id: str
     body: bytes
+    position: int | None = None
 
 
 class ClaimedDelivery(NamedTuple):
@@ -254,17 +256,18 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
 def _unpublished(dialect: str) -> Executable:
     # A subquery, even of an array: that is hashed, where PostgreSQL goes through all of an array for each row.
     others = EVENT.c.number.not_in(number_rows(dialect, "without"))
-    query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body).where(EVENT.c.published_at.is_(None), others)
+    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+    query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body, place).where(EVENT.c.published_at.is_(None), others)
     return query.order_by(EVENT.c.number).limit(bindparam("limit")).execution_options(**{BINARY: True})
 
 
-def any_unpublished(connection: Connection) -> bool:
-    """Whether the stream has something to be told."""
-    return bool(connection.execute(_ANY_UNPUBLISHED).scalar())
+def any_untold(connection: Connection) -> bool:
+    """Whether the publisher has something to do: to tell the stream of, or to give a position."""
+    return bool(connection.execute(_ANY_UNTOLD).scalar())
 
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:
-    """The stream has these."""
+    """The stream has these, and they have their positions."""
     execute_numbered(connection, _mark, numbers, now=now)
 
 
@@ -282,7 +285,7 @@ def _unlocked(dialect: str) -> Executable:
 @functools.cache
 def _mark(dialect: str) -> Executable:
     new = bindparam("now", type_=EVENT.c.published_at.type)
-    return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(published_at=new)
+    return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(published_at=new, positioned=1)
 
 
 def mark_published_where_free(database: Database, numbers: Sequence[int]) -> None:

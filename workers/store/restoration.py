@@ -18,6 +18,7 @@ from workers.store.bulk import update_rows
 from workers.store.database import Database
 from workers.store.judging import Judgement, judge
 from workers.store.outbox import NewEvent, add_events
+from workers.store.positions import begin_epoch
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ENDPOINT, EVENT, INVOICE, RESTORATION
 
@@ -166,6 +167,7 @@ def restore(
     _lock(connection, database)
     found = survey(connection, database, policy_of, at_least)
     connection.execute(RESTORATION.insert().values(epoch=found.epoch, at=found.now))
+    begin_epoch(connection, found.epoch)
     _end_leases(connection, found.now, policy_of)
     _doubt(connection, database, policy_of, found.uncertain)
     _look_soon(connection, found, pace_of)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, delete, exists, se
 from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
 from workers.store.callbacks import DISMISSED, MATCHED
+from workers.store.positions import remove_dangling, remove_positions
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.seek import first_number
 from workers.store.tables import ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, FORGED, INVOICE, KEPT, REJECTED
@@ -24,7 +25,9 @@ BATCH = 500
 
 
 def remove_finished(connection: Connection, before: datetime) -> int:
-    """Remove one batch of each kind from before ``before``; how many rows went."""
+    """Remove one batch of each kind from before ``before``; how many rows went. Positions go with their events, and
+    are not counted."""
+    remove_dangling(connection, BATCH)
     removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks, _remove_rejected, _remove_forged
     return sum(remove(connection, before) for remove in removals)
 
@@ -47,6 +50,7 @@ def _remove_events(connection: Connection, before: datetime) -> int:
         return 0
     # Looked at once more under the lock: a replay may have ended between the look and the lock.
     finished = set(numbers) - set(execute_numbered(connection, _due, numbers).scalars())
+    remove_positions(connection, finished)
     removals = _attempts, _deliveries, _events  # in this order: attempts are found by their deliveries
     return sum(execute_numbered(connection, removal, finished).rowcount for removal in removals)
 

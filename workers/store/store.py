@@ -10,7 +10,19 @@ from domain.decision import Policy, Stage
 from domain.looks import Look
 from domain.order import Order
 from domain.ports import Clock
-from workers.store import agenda, deliveries, endpoints, fence, intake, kept, look_ups, outbox, receivers, retention
+from workers.store import (
+    agenda,
+    deliveries,
+    endpoints,
+    fence,
+    intake,
+    kept,
+    look_ups,
+    outbox,
+    positions,
+    receivers,
+    retention,
+)
 from workers.store.agenda import Claim, Due, Room
 from workers.store.arrivals import Arrivals
 from workers.store.callbacks import Match, NewCallback, Read
@@ -180,7 +192,7 @@ class Store:
             agenda.release(connection, claims, self.database.now(connection))
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
-        """When each lane has work; the stream's lane counts only while there are unpublished events."""
+        """When each lane has work; the stream's lane counts only while there is something to tell."""
         return self._lanes.next_due(lanes)
 
     # ------------------------------------------------------------ events out
@@ -193,7 +205,7 @@ class Store:
     def claim_publisher(self, limit: int, lease_seconds: float) -> list[Claim]:
         """Lease the stream's row, but only while there is something to tell: the row itself is always due."""
         with self.database.glancing() as connection:
-            if not outbox.any_unpublished(connection):
+            if not outbox.any_untold(connection):
                 return []
         return self._leases.take(
             lambda connection, lost: fence.claim_publisher(connection, self.database, limit, lease_seconds, lost)
@@ -203,6 +215,18 @@ class Store:
         """A fence beyond what the stream has been told, for who still holds its row; None for who does not."""
         with self.database.transaction() as connection:
             return fence.lift_fence(connection, claim, above, self.database.now(connection))
+
+    def place_events(self, claim: Claim, limit: int, without: Sequence[int] = (), *, mark: bool = False) -> list[int]:
+        """Give the oldest events their positions, under the publisher's claim: these numbers. Raises LeaseLost.
+
+        ``without`` those that the stream is just being told. ``mark``: it won't be told of these soon."""
+        with self.database.transaction() as connection:
+            return positions.place_events(connection, claim, limit, without, mark=mark)
+
+    def mark_placed(self, numbers: Sequence[int]) -> None:
+        """The stream won't be told of these soon, or knows them already."""
+        with self.database.transaction() as connection:
+            positions.mark_placed(connection, numbers)
 
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
         """The oldest events that the stream has not been told, but for those it is just being told."""

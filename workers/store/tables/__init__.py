@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 from workers.store.tables.access import AccessToken, ReplayJob
 from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
-from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event
+from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event, EventLog, EventPosition
 from workers.store.tables.invoices import EvidenceRecord, Invoice, PaymentRow
 from workers.store.tables.work import Agenda, DatabaseClock, KeptAnswer, Restoration
 
@@ -29,6 +29,8 @@ CLOCK: Final = table_of(DatabaseClock)
 KEPT: Final = table_of(KeptAnswer)
 RESTORATION: Final = table_of(Restoration)
 EVENT: Final = table_of(Event)
+LOG: Final = table_of(EventLog)
+POSITION: Final = table_of(EventPosition)
 ENDPOINT: Final = table_of(Endpoint)
 DELIVERY: Final = table_of(Delivery)
 ATTEMPT: Final = table_of(DeliveryAttempt)

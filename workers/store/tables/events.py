@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, LargeBinary, SmallInteger, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from domain.event import INVOICE_EVENTS, INVOICE_TYPES, ORDER_REJECTED
@@ -20,6 +20,12 @@ class Event(SQLModel, table=True):
             sqlite_where=text("published_at IS NULL"),
             postgresql_where=text("published_at IS NULL"),
         ),
+        Index(
+            "ix_event_unplaced",
+            "number",
+            sqlite_where=text("positioned IS NULL"),
+            postgresql_where=text("positioned IS NULL"),
+        ),
     )
 
     number: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
@@ -30,6 +36,28 @@ class Event(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)  #: the very bytes that are signed and sent
     created_at: datetime = Field(sa_type=UtcTime)
     published_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    #: 1: it has a position. NULL: it has none, or got one and the stream is just being told.
+    positioned: int | None = Field(default=None, sa_type=SmallInteger)
+
+
+class EventLog(SQLModel, table=True):
+    """The one row that is locked where positions are given, and where events with positions are removed."""
+
+    __tablename__ = "event_log"
+
+    name: str = Field(primary_key=True, max_length=20)
+    newest: int = Field(sa_type=BigInteger)  #: the last position that was given; 0 before the first
+    removed: int = Field(sa_type=BigInteger)  #: of the events up to this position some are gone
+
+
+class EventPosition(SQLModel, table=True):
+    """An event's place in the order that readers of the log follow. Narrow: an event's row is written once less."""
+
+    __tablename__ = "event_position"
+
+    position: int = Field(primary_key=True, sa_type=RowNumber, sa_column_kwargs={"autoincrement": False})
+    event_number: int = Field(sa_type=RowNumber, unique=True)
+    account: str | None = Field(default=None, sa_type=String(128))  #: whose event it is; NULL: everybody's
 
 
 def interest(event_type: str) -> str:

@@ -1,0 +1,399 @@
+"""Positions: without a gap, once an event, each invoice's in its order, whoever dies, waits or writes beside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+from importlib import import_module
+
+import pytest
+from redis.exceptions import ConnectionError as RedisAway
+from sqlalchemy import text
+
+from domain.sequence import MAX_EPOCH, POSITION_STEP, first_position
+from tests.contracts.store_cases import (
+    OPERATOR,
+    Background,
+    change,
+    in_threads,
+    invoice_of,
+    judge,
+    now,
+    open_store,
+    pend,
+    rows,
+    seen,
+    wait_until,
+)
+from workers.stages import publish
+from workers.store import judging, outbox
+from workers.store.judging import Judgement
+from workers.store.operate.restoration import restore
+from workers.store.outbox import NewEvent
+from workers.store.positions import LeaseLost, place_events
+from workers.store.reads.log import Bounds, PositionGone, read_bounds, read_page
+from workers.store.tables import AGENDA, EVENT, LOG, POSITION
+
+stage = import_module("workers.stages.publish")
+
+LEASE = 60.0
+
+
+def claim(store):
+    """The publisher's row, taken over from whoever has it."""
+    store.add_standing()
+    change(store.database, AGENDA, AGENDA.c.stage == "publish", due_at=now(store.database))
+    (held,) = store.claim_publisher(1, LEASE)
+    return held
+
+
+def place(store, limit=10_000):
+    """How many."""
+    return len(store.place_events(claim(store), limit))
+
+
+def read(database, after=0, limit=10_000, accounts=None):
+    """The log as (position, subject, sequence)."""
+    page = database.read(read_page, after, limit, accounts)
+    bodies = [(entry.position, json.loads(entry.body)) for entry in page.entries]
+    return [(position, body["subject"], int(body["sequence"])) for position, body in bodies]
+
+
+def assert_whole(database):
+    """Every event has its place, there is no gap, and an invoice's events are in their order."""
+    log = read(database)
+    assert [position for position, _, _ in log] == list(range(1, len(rows(database, EVENT)) + 1))
+    of: dict[str, list[int]] = {}
+    for _, subject, sequence in log:
+        of.setdefault(subject, []).append(sequence)
+    assert all(found == list(range(1, len(found) + 1)) for found in of.values())
+    assert database.read(read_bounds) == Bounds(0, len(log))
+
+
+class Stream:
+    """What the stage tells of events; ``fail`` is done first."""
+
+    def __init__(self, fail=None):
+        self.told, self.fail = [], fail
+
+    async def append(self, events, fence):
+        if self.fail is not None:
+            await self.fail()
+        self.told += [event_id for event_id, _ in events]
+
+
+async def run_publisher(store, stream):
+    work = publish(store, stream)
+    assert work.perform is not None
+    results = await work.perform("stream", [claim(store)])
+    await asyncio.to_thread(work.commit, results)
+
+
+# ---------------------------------------------------------------- given
+
+
+def test_events_get_their_positions_in_the_order_of_their_numbers_and_once(database):
+    store = open_store(database)
+    first, second = pend(store, 2)
+    judge(store, second, seen("paid"))
+    assert place(store, 2) == 2
+    judge(store, first, seen("confirming"))
+    assert (place(store), place(store)) == (2, 0)
+    assert read(database) == [(1, first, 1), (2, second, 1), (3, second, 2), (4, first, 2)]
+    assert read(database, 1, 2) == [(2, second, 1), (3, second, 2)]
+    assert_whole(database)
+
+
+def test_what_is_just_being_told_is_passed_over(database):
+    store = open_store(database)
+    pend(store, 3)
+    held = claim(store)
+    numbers = [event.number for event in store.unpublished(10)]
+    assert [store.place_events(held, 10, numbers[:1]), store.place_events(held, 10, numbers)] == [numbers[1:], []]
+    assert [event.position for event in store.unpublished(10)] == [None, 1, 2]
+
+
+def test_an_event_that_commits_late_comes_later_and_is_skipped_by_nobody(database):
+    store = open_store(database)
+    slow, quick = pend(store, 2)
+    place(store)
+    with database.transaction() as connection:
+        judging.judge(connection, database, store.policy_of, [Judgement(slow, seen("paid"))])
+        other = Background(lambda: judge(store, quick, seen("paid")))
+        if database.is_postgresql:
+            other.result()
+            place(store)
+            assert read(database, 2) == [(3, quick, 2)]
+    other.result()
+    place(store)
+    if database.is_postgresql:
+        assert read(database, 3) == [(4, slow, 2)]
+    assert_whole(database)
+
+
+def test_who_has_lost_the_row_gives_nothing_and_neither_does_who_never_had_it(database):
+    store = open_store(database)
+    pend(store)
+    slow = claim(store)
+    quick = claim(store)
+    with pytest.raises(LeaseLost):
+        store.place_events(slow, 10)
+    assert rows(database, POSITION) == []
+    assert len(store.place_events(quick, 10)) == 1
+    change(database, AGENDA, AGENDA.c.stage == "publish", lease_token=None)
+    with pytest.raises(LeaseLost):
+        store.place_events(quick, 10)
+
+
+def test_nobody_takes_the_row_over_while_positions_are_given(database):
+    """Else a holder that sleeps in the middle would go on beside the next one."""
+    store = open_store(database)
+    pend(store, 3)
+    held = claim(store)
+    change(database, AGENDA, AGENDA.c.stage == "publish", due_at=now(database))
+    with database.transaction() as connection:
+        assert len(place_events(connection, held, 2)) == 2
+        other = Background(lambda: open_store(database).claim_publisher(1, LEASE))
+        if database.is_postgresql:
+            assert other.result() == []
+    if database.is_postgresql:
+        assert len(open_store(database).claim_publisher(1, LEASE)) == 1
+    else:
+        assert len(other.result()) == 1
+    assert place(store) == 1
+    assert_whole(database)
+
+
+def test_publishers_that_take_the_row_from_each_other_leave_no_gap_and_no_repeat(database):
+    ids = pend(open_store(database), 8)
+    open_store(database).add_standing()
+    finished: list[int] = []
+
+    def write(seed):
+        def run():
+            dice, store = random.Random(seed), open_store(database)
+            try:
+                for word in ("confirming", "pending", "paid", "refunded"):
+                    for one in dice.sample(ids, len(ids)):
+                        judge(store, one, seen(word))
+            finally:
+                finished.append(seed)
+
+        return run
+
+    def give():
+        store = open_store(database)
+
+        def sweep():
+            over = len(finished) == 2
+            given: list[int] = []
+            for held in store.claim_publisher(1, 0.0):  # its lease is over at once
+                try:
+                    given = store.place_events(held, 3)
+                except LeaseLost:
+                    return False
+            return over and not given and not database.read(lambda c: c.scalar(_WITHOUT))
+
+        wait_until(sweep, "every event has its position")
+
+    in_threads(write(1), write(2), give, give, give)
+    assert_whole(database)
+    assert {invoice_of(database, one).status for one in ids} == {"refunded"}
+
+
+_WITHOUT = text("SELECT count(*) FROM event WHERE number NOT IN (SELECT event_number FROM event_position)")
+
+
+# ---------------------------------------------------------------- beside the stream
+
+
+def test_a_holder_that_dies_before_it_tells_leaves_positions_that_stay(database):
+    store = open_store(database)
+    ids = pend(store, 3)
+    place(store)  # and dies
+    before = read(database)
+    stream = Stream()
+    judge(store, ids[0], seen("paid"))
+    asyncio.run(run_publisher(store, stream))
+    assert read(database)[:3] == before
+    assert stream.told == [event.id for event in rows(database, EVENT)]
+    assert_whole(database)
+    assert rows(database, EVENT, EVENT.c.positioned.is_(None)) == []
+
+
+def test_a_stream_that_is_away_holds_no_position_up_and_is_told_of_all_when_it_is_back(database, monkeypatch):
+    monkeypatch.setattr(stage, "PUBLISH_BATCH", 4)
+    store = open_store(database)
+
+    async def away():
+        raise RedisAway("gone")
+
+    ids = pend(store, 11)
+    asyncio.run(run_publisher(store, Stream(away)))
+    assert_whole(database)
+    for one in ids:
+        judge(store, one, seen("paid"))
+    asyncio.run(run_publisher(store, Stream(away)))
+    assert_whole(database)
+    # Of those that wait to be told few are looked at again for a position.
+    assert len(rows(database, EVENT, EVENT.c.positioned.is_(None))) <= 8
+    stream = Stream()
+    asyncio.run(run_publisher(store, stream))
+    assert stream.told == [event.id for event in rows(database, EVENT)]
+    assert store.unpublished(1) == []
+
+
+def test_a_stream_that_keeps_us_waiting_holds_no_position_up(database, monkeypatch):
+    monkeypatch.setattr(stage, "PATIENCE_SECONDS", 0.01)
+    store = open_store(database)
+    pend(store, 2)
+
+    async def story():
+        go = asyncio.Event()
+        stream = Stream(go.wait)
+        telling = asyncio.create_task(run_publisher(store, stream))
+        await asyncio.to_thread(wait_until, lambda: len(read(database)) == 2, "both have their positions")
+        await asyncio.to_thread(pend, store, 3)
+        await asyncio.to_thread(wait_until, lambda: len(read(database)) == 5, "the new ones have theirs")
+        assert stream.told == []
+        go.set()
+        await telling
+        return stream.told
+
+    told = asyncio.run(story())
+    assert told == [event.id for event in rows(database, EVENT)]
+    assert_whole(database)
+
+
+def test_what_a_worker_of_the_release_before_published_gets_its_position_before_what_follows_it(database):
+    store = open_store(database)
+    ids = pend(store, 3)
+    numbers = [event.number for event in store.unpublished(10)]
+    change(database, EVENT, EVENT.c.number.in_(numbers), published_at=now(database))  # as it marks them
+    assert len(store.claim_publisher(1, LEASE) or [claim(store)]) == 1, "there is something to do"
+    for one in ids:
+        judge(store, one, seen("paid"))
+    stream = Stream()
+    asyncio.run(run_publisher(store, stream))
+    assert [sequence for _, _, sequence in read(database)] == [1, 1, 1, 2, 2, 2]
+    assert len(stream.told) == 3, "the stream knows the others"
+    assert store.claim_publisher(1, LEASE) == [], "there is nothing left to do"
+    assert_whole(database)
+
+
+@pytest.mark.parametrize("mark", [False, True])
+def test_rows_that_somebody_keeps_locked_hold_no_position_up(database, mark):
+    store = open_store(database)
+    pend(store, 5)
+    with database.reading() as operator:
+        if database.is_postgresql:  # SQLite has one writer at a time, and readers in nobody's way
+            operator.execute(text("SELECT 1 FROM event FOR UPDATE"))
+        assert len(store.place_events(claim(store), 3, mark=mark)) == 3
+        assert len(store.place_events(claim(store), 3, mark=mark)) == 2
+    assert_whole(database)
+
+
+# ---------------------------------------------------------------- whose they are
+
+
+def test_a_reader_of_some_accounts_sees_theirs_and_everybodys_and_comes_as_far_as_the_others(database):
+    store = open_store(database)
+    (mine,) = pend(store)
+    (other,) = pend(store, account="nebulox")
+    with database.transaction() as connection:
+        at = database.now(connection)
+        refused = b'{"source":"/invoices","data":{"account":"nebulox"}}'
+        told = [
+            NewEvent.of_no_invoice("evt_1", "order.rejected", refused),
+            NewEvent.of_no_invoice("evt_2", "system.restored", b"{}"),
+            NewEvent("evt_3", "inv_1", 1, "invoice.paid", b"none of ours"),
+        ]
+        outbox.add_events(connection, told, at)
+    place(store)
+    page = database.read(read_page, 0, 10, ["zeroxhost"])
+    assert [(entry.position, entry.account) for entry in page.entries] == [(1, "zeroxhost"), (4, None)]
+    assert page.next == 5
+    page = database.read(read_page, 0, 10, ["nebulox"])
+    assert [(entry.position, entry.account) for entry in page.entries] == [(2, "nebulox"), (3, "nebulox"), (4, None)]
+    assert database.read(read_page, 0, 1, ["nebulox"]).next == 2
+    assert database.read(read_page, 0, 10, []).entries == [(4, None, b"{}")]
+    assert [entry.position for entry in database.read(read_page, 0, 10).entries] == [1, 2, 3, 4, 5]
+    assert mine != other
+
+
+# ---------------------------------------------------------------- the ends
+
+
+def test_after_what_was_never_given_nothing_can_be_told(database):
+    store = open_store(database)
+    assert database.read(read_page, 0, 10) == ([], 0)
+    pend(store, 2)
+    assert database.read(read_page, 0, 10) == ([], 0)
+    place(store)
+    assert database.read(read_page, 2, 10) == ([], 2)
+    with pytest.raises(PositionGone) as gone:
+        database.read(read_page, 3, 10)
+    assert gone.value.bounds == (0, 2)
+
+
+def make_old(database, *conditions):
+    change(database, EVENT, *conditions, created_at=now(database) - timedelta(days=91))
+
+
+def test_what_retention_removed_is_told_and_what_it_kept_goes_on(database):
+    store = open_store(database)
+    pend(store, 5)
+    asyncio.run(run_publisher(store, Stream()))
+    numbers = [event.number for event in rows(database, EVENT)]
+    make_old(database, EVENT.c.number.in_(numbers[:3]))
+    assert store.remove_finished(timedelta(days=90)) >= 3
+    assert [row.position for row in rows(database, POSITION)] == [4, 5]
+    for after in (0, 2):
+        with pytest.raises(PositionGone) as gone:
+            database.read(read_page, after, 10)
+        assert gone.value.bounds == (3, 5)
+    assert [position for position, _, _ in read(database, 3)] == [4, 5]
+    make_old(database)
+    store.remove_finished(timedelta(days=90))
+    assert database.read(read_page, 5, 10) == ([], 5)
+    pend(store)
+    place(store)
+    assert [position for position, _, _ in read(database, 5)] == [6]
+
+
+def test_what_a_worker_of_the_release_before_removed_is_told_too(database):
+    store = open_store(database)
+    pend(store, 5)
+    asyncio.run(run_publisher(store, Stream()))
+    numbers = [event.number for event in rows(database, EVENT)]
+    with database.transaction() as connection:
+        connection.execute(EVENT.delete().where(EVENT.c.number.in_(numbers[:2])))
+    for _ in range(2):
+        with pytest.raises(PositionGone) as gone:
+            database.read(read_page, 1, 10)
+        assert gone.value.bounds == (2, 5)
+        assert [position for position, _, _ in read(database, 2)] == [3, 4, 5]
+        store.remove_finished(timedelta(days=90))
+    assert [row.position for row in rows(database, POSITION)] == [3, 4, 5]
+    assert rows(database, LOG)[0].removed == 2
+
+
+def test_after_a_restore_no_position_is_given_that_was_told_before(database):
+    store = open_store(database)
+    pend(store, 3)
+    place(store)
+    for epoch in (1, 2):
+        _, event_id = restore(store, OPERATOR, lambda _: 0.0)
+        place(store)
+        page = database.read(read_page, 3, 100)
+        told = {json.loads(entry.body)["id"]: entry.position for entry in page.entries}
+        assert told[event_id] == page.next > epoch * POSITION_STEP
+        assert all(position > POSITION_STEP for position in told.values())
+    with pytest.raises(PositionGone):
+        database.read(read_page, page.next + 1, 10)
+
+
+def test_positions_stay_exact_numbers_in_every_json_reader():
+    assert first_position(MAX_EPOCH + 1) < 2**53

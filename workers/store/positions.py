@@ -1,0 +1,144 @@
+"""Positions: each event's place in one order, given without a gap, so that a reader needs no more than the last one.
+
+An event's number is no such place: it is drawn before the commit, and a lower one may be committed later. Positions are
+given afterwards, by the holder of the publisher's row, under the lock of the log's one row; so a reader who sees one
+sees every lower one. They stand in a narrow table, because an event's row is long: it is not written for them.
+Until an event is marked (``event.positioned``), which costs nothing where it is marked as published, an index tells
+that it may be without. Workers of the release before give none: what they published is found by that index too.
+
+Within an invoice positions follow the sequence: whoever sees an event without a position sees those before it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+
+from domain.event import FOR_ALL, ORDER_REJECTED
+from domain.exact_json import read_json
+from domain.sequence import first_position
+from workers.store.agenda import Claim
+from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
+from workers.store.database import BINARY
+from workers.store.fence import lock_holder
+from workers.store.outbox import NO_SEQUENCE, unlocked_events
+from workers.store.tables import EVENT, LOG, POSITION
+
+#: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.
+HEAD_BYTES = 256
+_BEFORE_ACCOUNT = b'"source":"/invoices/'
+#: What no token is limited to: whose event it is could not be told.
+NOBODYS = ""
+
+_LOCK: Any = select(LOG.c.newest, LOG.c.removed).with_for_update()
+
+
+class LeaseLost(Exception):  # noqa: N818 - reads as what happened
+    """Somebody else holds the publisher's row by now."""
+
+    def __init__(self) -> None:
+        super().__init__("somebody else holds the publisher's row")
+
+
+def place_events(
+    connection: Connection, claim: Claim, limit: int, without: Sequence[int] = (), *, mark: bool = False
+) -> list[int]:
+    """Give the oldest ``limit`` events that have no position theirs, in the order of their numbers: these numbers.
+
+    ``without`` these, which have theirs and are just being told. ``mark`` them at once: they will not be told soon.
+    Raises LeaseLost.
+    """
+    if lock_holder(connection) != claim.token:
+        raise LeaseLost
+    newest = connection.execute(_LOCK).one().newest
+    dialect = connection.dialect.name
+    given = {"limit": limit, "without": numbers_of(dialect, without)}
+    rows = connection.execute(_unplaced(dialect), given).all()
+    numbers = [row.number for row in rows]
+    if not numbers:
+        return []
+    places = [
+        {"position": newest + place, "event_number": row.number, "account": _account_of(row)}
+        for place, row in enumerate(rows, 1)
+    ]
+    insert_rows(connection, POSITION, places)
+    connection.execute(update(LOG).values(newest=newest + len(rows)))
+    if mark:
+        mark_placed(connection, numbers)
+    return numbers
+
+
+def mark_placed(connection: Connection, numbers: Sequence[int]) -> None:
+    """Look no more at these when events without a position are looked for. Of no use to what is told at once, which is
+    marked then; what somebody else has locked stays as it is."""
+    execute_numbered(connection, _mark, unlocked_events(connection, numbers))
+
+
+@functools.cache
+def _unplaced(dialect: str) -> Any:
+    """A subquery for each row that the index finds, few of which have a position: a join might read the whole table."""
+    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+    head: Any = case((EVENT.c.sequence == NO_SEQUENCE, EVENT.c.body), else_=func.substr(EVENT.c.body, 1, HEAD_BYTES))
+    query = select(EVENT.c.number, EVENT.c.sequence, EVENT.c.type, head.label("head")).where(
+        EVENT.c.positioned.is_(None), EVENT.c.number.not_in(number_rows(dialect, "without")), place.is_(None)
+    )
+    return query.order_by(EVENT.c.number).limit(bindparam("limit")).execution_options(**{BINARY: True})
+
+
+@functools.cache
+def _mark(dialect: str) -> Any:
+    return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(positioned=1)
+
+
+def _account_of(row: Any) -> str | None:
+    """Whose event it is, by its own bytes; None for everybody's."""
+    if row.type in FOR_ALL:
+        return None
+    if row.type == ORDER_REJECTED:
+        return str(read_json(row.head)["data"]["account"])
+    _, found, rest = bytes(row.head).partition(_BEFORE_ACCOUNT)
+    name, ended, _ = rest.partition(b'"')
+    return name.decode() if found and ended else NOBODYS
+
+
+def remove_positions(connection: Connection, numbers: Collection[int]) -> None:
+    """Events with these numbers are being removed: whoever asks for one of them is told so from now on."""
+    found = execute_numbered(connection, _remove, numbers).scalars().all()
+    _raise_removed(connection, found)
+
+
+@functools.cache
+def _remove(dialect: str) -> Any:
+    return delete(POSITION).where(numbered(dialect, POSITION.c.event_number)).returning(POSITION.c.position)
+
+
+def remove_dangling(connection: Connection, look_at: int) -> int:
+    """Remove positions whose events are gone: workers of the release before remove events alone. Only the lowest
+    ``look_at`` are looked at, where such are."""
+    first = select(POSITION).order_by(POSITION.c.position).limit(look_at).subquery()
+    gone = (
+        select(first.c.event_number)
+        .outerjoin(EVENT, EVENT.c.number == first.c.event_number)
+        .where(EVENT.c.number.is_(None))
+    )
+    numbers = connection.execute(gone).scalars().all()
+    if numbers:
+        remove_positions(connection, numbers)
+    return len(numbers)
+
+
+def _raise_removed(connection: Connection, positions: Sequence[int]) -> None:
+    if not positions:
+        return
+    highest = max(positions)
+    connection.execute(update(LOG).where(LOG.c.removed < highest).values(removed=highest))
+
+
+def begin_epoch(connection: Connection, epoch: int) -> None:
+    """After a restore: no position that was told before it is given again."""
+    connection.execute(_LOCK)
+    first = first_position(epoch)
+    connection.execute(update(LOG).where(LOG.c.newest < first).values(newest=first))
