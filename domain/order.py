@@ -126,7 +126,10 @@ class _Meaningful:
 
 Text = Annotated[str, Field(strict=True), AfterValidator(_printable), _Meaningful()]
 Price = Annotated[
-    Decimal, BeforeValidator(_price), Field(gt=0), _decimal_schema("exact decimal, > 0", exclusiveMinimum=0)
+    Decimal,
+    BeforeValidator(_price),
+    Field(gt=0),
+    _decimal_schema("exact decimal, > 0", exclusiveMinimum=0, exclusiveMaximum=10**30),
 ]
 Minutes = Annotated[
     Decimal,

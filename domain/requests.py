@@ -32,15 +32,28 @@ def _amount(value: Any) -> Decimal | None:
     return None if value is None else parse_amount(value)
 
 
+_AMOUNT_TEXT = {"type": "string", "pattern": r"^[0-9]{1,30}(\.[0-9]{1,30})?$"}
 Amount = Annotated[
     Decimal,
     BeforeValidator(_amount),
     Field(ge=0),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "description": "exact decimal"}),
+    WithJsonSchema(
+        {
+            "anyOf": [_AMOUNT_TEXT, {"type": "number", "minimum": 0, "exclusiveMaximum": 10**30}],
+            "description": "exact decimal",
+        }
+    ),
 ]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+#: In the words of JSON Schema: an amount is of money that was paid.
+_AMOUNT_OF_MONEY: dict[str, Any] = {
+    "if": {"properties": {"status": {"enum": ["failed", "cancelled"]}}},
+    "then": {"properties": {"amount": {"type": "null"}}},
+}
 
 
 class Reason(BaseModel):
@@ -53,6 +66,8 @@ class Reason(BaseModel):
 
 class MarkRequest(Reason):
     """What became of an invoice, as a person says."""
+
+    model_config = _CONFIG | ConfigDict(json_schema_extra=_AMOUNT_OF_MONEY)
 
     status: Literal["paid", "failed", "refunded", "cancelled"]
     amount: Amount | None = Field(default=None, description="what was paid, in the currency of the payment")

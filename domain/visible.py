@@ -27,8 +27,11 @@ _MEANINGLESS = (
     (re.compile(f"[{_SURROGATES}]"), "halves of characters"),
 )
 
-#: The same for JSON Schema, less what can't be seen: some of it is beyond what every regular expression can name.
-MEANINGFUL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+#: The same for JSON Schema, less what lies beyond the characters that every regular expression can name.
+MEANINGFUL = (
+    r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    r"\u00ad\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb]*$"
+)
 
 
 def escape(text: str) -> str:

@@ -140,10 +140,10 @@ def test_json_is_utf_8_whatever_the_terminal_is(monkeypatch, fresh_invoices, add
     assert json.loads(written(stream))["order_id"] == "注文"
 
 
-def test_what_the_schema_refuses_is_refused_and_nothing_else_is_but_what_can_not_be_seen():
+def test_the_schema_refuses_what_is_refused():
     for character in map(chr, range(0x10000)):
         why = why_meaningless(f"a{character}b")
         if re.search(MEANINGFUL, f"a{character}b"):
-            assert why is None or why.startswith(("characters that can't be seen", "halves of characters"))
+            assert why is None or why.startswith("halves of characters"), hex(ord(character))
         else:
             assert why is not None, hex(ord(character))

@@ -10,7 +10,8 @@ from workers.web.api.headers import MAX_WAIT_SECONDS
 from workers.web.api.schema.operation import Answer, Header, Operation, header, json_answer
 from workers.web.api.schema.parts import ETAG, LOCATION, OF_INVOICE
 
-KEY: Schema = {"type": "string", "minLength": 1}
+#: UTF-8 beyond ASCII is taken too; HTTP has no word for that.
+KEY: Schema = {"type": "string", "pattern": r'^([!#-~][ -~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$'}
 _HEADERS = {
     "Location": LOCATION,
     "ETag": ETAG,
@@ -50,11 +51,7 @@ TAKE_ORDERS = Operation(
         f"`{NDJSON}`: up to {MAX_ORDERS} orders, one a line, each judged by itself. Prices are read from the bytes."
     ),
     parameters=(
-        header(
-            "Idempotency-Key",
-            {"type": "string", "minLength": 1},
-            "stands for `idempotency_key`; with or without quotes",
-        ),
+        header("Idempotency-Key", KEY, "stands for `idempotency_key`; with or without quotes"),
         header("Prefer", {"type": "string"}, f"`wait=N`: answer once it can be paid, N ≤ {MAX_WAIT_SECONDS} s"),
     ),
     body={JSON: ref("Order"), NDJSON: ref("Order")},

@@ -1,0 +1,100 @@
+"""The live web process against its own OpenAPI document: what is made up from it is answered as it says, never by 5xx.
+
+The same cases on every run: they are derived from the document alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from sys import executable
+
+import httpx
+import pytest
+
+from domain.permissions import Scope
+from tests.contracts.test_api_process import ORDER, Site
+from workers.embedded.valkey import stop_valkey
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+
+COMMAND = [str(Path(executable).parent / "schemathesis"), "run"]
+#: No answer is waited for: made-up requests would wait for what nobody does.
+AT_ONCE = {"wait": {"const": 0}, "Prefer": {"const": "wait=0"}}
+#: What only the answers before know.
+OF_SEQUENCE = {"If-Match": {"const": "*"}}
+NOT_GIVEN = {"type": "null"}
+#: What only the settings know of an order.
+OF_ACCOUNT = {
+    "account": {"const": ORDER["account"]},
+    "price": {"type": "string", "pattern": r"^[1-9][0-9]{0,5}(\.[0-9]{1,2})?$"},
+    "currency": {"enum": ["EUR", "usd"]},
+    "create_before": NOT_GIVEN,
+    "fallback_accounts": NOT_GIVEN,
+    "idempotency_key": NOT_GIVEN,
+    "lifetime_minutes": NOT_GIVEN,
+    "network": NOT_GIVEN,
+    "params": NOT_GIVEN,
+    "pay_currency": NOT_GIVEN,
+}
+#: What is right may still meet what was sent before.
+SETTINGS = """
+[phases.stateful.checks]
+positive_data_acceptance.enabled = false
+"""
+
+
+@pytest.fixture
+def site(tmp_path, database_url):
+    site = Site(tmp_path, database_url)
+    yield site
+    site.web.process.end()
+    site.database.close()
+    stop_valkey(tmp_path)
+
+
+@pytest.fixture
+def document(site):
+    """As it is served, but that nobody waits."""
+    served = httpx.get(f"{site.web.url}/v1/openapi.json", trust_env=False).json()
+    limit_parameters(served, AT_ONCE)
+    return served
+
+
+def limit_parameters(document, schemas):
+    """Let parameters with these names have other schemas."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = schemas.get(parameter["name"], parameter["schema"])
+
+
+def fuzz(site, document, *options):
+    """Nothing is found. The output shows each fault with the request that brings it about."""
+    folder = site.web.log.parent
+    (folder / "openapi.json").write_text(json.dumps(document))
+    (folder / "schemathesis.toml").write_text(SETTINGS)
+    token = site.token(Scope.ADMIN)
+    command = [*COMMAND, "openapi.json", "--url", site.web.url, "-H", f"Authorization: Bearer {token}", *options]
+    always = "--generation-deterministic --no-color --no-shrink --continue-on-failure --suppress-health-check all"
+    done = subprocess.run(
+        [*command, *always.split()], cwd=folder, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.web.lines("web.bug") == site.web.lines("api.bug") == []
+    return done.stdout
+
+
+def test_whatever_is_asked_is_answered_as_documented(site, document):
+    # Whether an order can be taken is for its account to say, which the document doesn't know.
+    fuzz(site, document, "--phases=coverage,fuzzing", "--max-examples=10", "--exclude-checks=positive_data_acceptance")
+
+
+def test_what_is_right_is_taken_and_leads_on_by_its_links(site, document):
+    limit_parameters(document, OF_SEQUENCE)
+    document["components"]["schemas"]["Order"]["properties"] |= OF_ACCOUNT
+    document["components"]["schemas"]["Order"]["required"] += ["price", "currency"]
+    document["components"]["schemas"]["MarkRequest"]["properties"]["amount"] = OF_ACCOUNT["price"]
+    told = fuzz(site, document, "--phases=fuzzing,stateful", "--mode=positive", "--max-examples=10")
+    assert "API Links:    0 covered" not in told
