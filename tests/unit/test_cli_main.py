@@ -12,8 +12,10 @@ import pytest
 from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
 
+from domain.evidence import Created
 from workers.cli.errors import explain
 from workers.cli.main import COMMANDS, LATER
+from workers.store.judging import Judgement
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = "celery kombu sqlalchemy pydantic httpx aiohttp rich redis alembic cryptography structlog"
@@ -32,6 +34,40 @@ def test_help_imports_none_of_the_heavy_packages():
     )
     ran = run_python("-c", program)
     assert ran.stdout.splitlines()[-1].strip() == "found:", ran
+
+
+#: What a command that reads does without on SQLite.
+NOT_READ_WITH = (
+    "aiohttp alembic anyio celery cryptography httpx kombu prometheus_client psycopg pygments redis rich starlette "
+    "structlog uvicorn uvloop"
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["list", "--json"], ["show", "order-1"], ["show", "order-1", "--json"], ["events"], ["rejected"],
+     ["deliveries", "list"], ["contradictions"], ["audit"], ["unmatched", "list"]],
+)  # fmt: skip
+def test_what_reads_imports_none_of_what_only_others_need(invoices, add_order, store, arguments):
+    store.judge([Judgement(add_order("order-1"), Created(provider_ref="77"))])
+    program = (
+        f"import sys; from workers.cli.main import run; code = run({arguments!r});"
+        f"print('found:', code, *[name for name in '{NOT_READ_WITH}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+    ran = run_python("-c", program)
+    assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran
+
+
+def test_what_a_library_logs_while_something_is_read_goes_to_standard_error_redacted(invoices, monkeypatch):
+    secret = "sandbox-nebulox-key"
+    program = (
+        "import logging; from workers.cli.context import settings_to_read; settings_to_read();"
+        f"logging.getLogger('sqlalchemy.pool').error('lost it: %s', 'api_key={secret}')"
+    )
+    ran = run_python("-c", program)
+    assert ran.stdout == ""
+    assert "lost it" in ran.stderr
+    assert secret not in ran.stderr
 
 
 def test_help_takes_less_than_half_a_second_of_cpu():

@@ -84,5 +84,6 @@ def test_the_live_view_of_nothing_has_its_heading(capsys):
 def test_a_group_alone_prints_its_help_as_it_is_laid_out(invoices, group):
     ran = invoices(group)
     assert ran.code == 2
-    assert ran.err.startswith(f"Usage: invoices {group} ")
-    assert "\nCommands:\n" in ran.err
+    assert ran.out.startswith(f"Usage: invoices {group} ")
+    assert "\nCommands:\n" in ran.out
+    assert ran.err == f"invoices: invoices {group} needs a command\n"

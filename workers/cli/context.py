@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,42 @@ def settings(*, need_keys: bool = False) -> Settings:
 
     From here on what the code logs goes to stderr, and only what somebody should look at: stdout is the command's.
     """
-    from config.logging import configure_logging, register_secrets
     from config.settings import load_settings
 
     given = load_settings(need_keys=need_keys)
+    _configure(given)
+    return given
+
+
+def settings_to_read() -> Settings:
+    """The same for commands that only read: what logs is not even imported until there is something to be logged.
+
+    Nothing that they import may be a module that has a logger of structlog's; a test holds them to it.
+    """
+    from config.settings import load_settings
+
+    given = load_settings(need_keys=False)
+    logging.root.handlers[:] = [_FirstRecord(given)]
+    return given
+
+
+class _FirstRecord(logging.Handler):
+    """Configures the logs with the first record of the standard library's, and hands it on."""
+
+    def __init__(self, given: Settings) -> None:
+        super().__init__(logging.WARNING)
+        self._given = given
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _configure(self._given)
+        logging.getLogger(record.name).handle(record)
+
+
+def _configure(given: Settings) -> None:
+    from config.logging import configure_logging, register_secrets
+
     register_secrets(given.secrets())
     configure_logging(given.log_format, "debug" if given.log_level == "debug" else "warning")
-    return given
 
 
 @contextmanager
@@ -34,7 +64,7 @@ def open_database(given: Settings | None = None) -> Iterator[Database]:
     """The database that the settings name; one that was never made is an error, not made on the way."""
     from workers.store.database import Database
 
-    given = given or settings()
+    given = given or settings_to_read()
     require_file(given.database_url)
     database = Database(given.database_url, pool_size=2)
     try:

@@ -104,7 +104,8 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        click.echo(error.format_message())  # the help
+        _tell(f"{error.ctx.command_path} needs a command")
         return error.exit_code
     except click.ClickException as error:
         _tell(_usage_line(error))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.context import open_database, settings
+from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, plain, print_json, shown
 from workers.cli.which import NAME, NAMES, describe, find
 
@@ -31,12 +31,12 @@ def show_command(name: str, account: str | None, raw: bool, as_json: bool) -> No
     from workers.store.reads.record import read_record
     from workers.store.reads.search import siblings_of
 
-    config = settings()
+    config = settings_to_read()
     with open_database(config) as database:
         found = find(database, name, account)
         record = database.read(read_record, database, found.newest.id)
         siblings = database.read(siblings_of, found.newest)
-        waits = None if record is None else _callback_missing(database, config, record.invoice)
+        waits = None if record is None else _where_callbacks_go(database, config, record)
     if record is None:  # retention keeps invoices: it was there a moment ago
         raise click.ClickException(f"invoice {found.newest.id} is gone")
     if as_json:
@@ -189,23 +189,15 @@ def _wrapped(start: str, text: str) -> None:
     click.echo(words.fill(line))
 
 
-def _callback_missing(database: Database, config: Settings, row: StoredRow) -> str | None:
-    """Why nobody can be asked about an invoice that may still be paid, where only a callback brings what to ask by."""
-    from domain.asking import waits_for_callback
-    from domain.status import WATCHED
+def _where_callbacks_go(database: Database, config: Settings, record: Record) -> str | None:
+    """For an invoice that waits for one: where callbacks go, and when the last one came."""
     from workers.cli.callback_address import callback_place
-    from workers.providers.registry import asking
     from workers.store.callbacks import newest_at
+    from workers.store.reads.next_steps import waits_for_callback
 
-    name = row.provider_account
-    account = config.accounts.get(name)
-    if account is None or not waits_for_callback(row, asking(account.provider)):
-        return None
-    if row.status not in {*WATCHED, "expired"}:
+    name = record.invoice.provider_account
+    if name not in config.accounts or not waits_for_callback(record):
         return None
     last_at = database.read(newest_at, name)
     came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
-    return (
-        "It can't be asked about until a callback brings what to ask by; "
-        f"{came}. Callbacks go to {callback_place(config, name)}"
-    )
+    return f"Callbacks go to {callback_place(config, name)}; {came}"

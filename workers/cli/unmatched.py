@@ -8,7 +8,7 @@ import click
 
 from domain.masking import mask
 from workers.cli.actor import actor, by_option
-from workers.cli.context import open_database, open_store, settings
+from workers.cli.context import open_database, open_store, settings, settings_to_read
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, limit_option, money, plain, print_json, print_table
 from workers.cli.table import YEAR, Column
@@ -43,7 +43,7 @@ def list_unmatched(limit: int, as_json: bool) -> None:
     """List them, newest first. They stay until they are linked or dismissed, or their invoice is made."""
     from workers.store.callbacks import unmatched
 
-    config = settings()
+    config = settings_to_read()
     with open_database(config) as database:
         rows = database.read(unmatched, limit)
         if as_json:

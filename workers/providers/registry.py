@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from domain.account import Account
@@ -57,20 +56,6 @@ def provider(name: str) -> type[Adapter]:
     except KeyError:
         known = ", ".join(sorted(PROVIDERS))
         raise UnknownProviderError(f"provider: {name[:64]!r} is unknown; known are {known}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class AskedHow:
-    """How a provider is asked: see ``domain/asking.py``."""
-
-    can_be_asked: bool
-    asked_by_reference: bool
-
-
-def asking(name: str) -> AskedHow:
-    """As the adapter of that name says. Raises UnknownProviderError."""
-    adapter = provider(name)
-    return AskedHow(adapter.can_be_asked, adapter.asked_by_reference)
 
 
 def build_providers(call: Call) -> Mapping[str, Adapter]:

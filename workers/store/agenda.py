@@ -24,7 +24,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
@@ -115,7 +114,11 @@ class Due:
 
 def insert_into(database: Database, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT, for the database at hand."""
-    return postgresql_insert(table) if database.is_postgresql else sqlite_insert(table)
+    if not database.is_postgresql:
+        return sqlite_insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table)
 
 
 @functools.cache

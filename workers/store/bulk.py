@@ -30,7 +30,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from workers.store.rows import Insert, Query, Rows, StoredRow
@@ -216,6 +215,8 @@ def _once(table: Table, names: Sequence[str]) -> dict[str, object]:
 def _insert_arrays(
     table: Table, names: tuple[str, ...], same: tuple[str, ...], conflict: Conflict, returning: tuple[str, ...]
 ) -> Executable:
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
     given = _given(table, names)
     values = select(*(given.c[name] for name in names), *_once(table, same).values())
     statement = postgresql_insert(table).from_select([*names, *same], values)

@@ -8,32 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar
 
-from psycopg import Cursor
-from psycopg.errors import (
-    DuplicatePreparedStatement,
-    InsufficientPrivilege,
-    InvalidColumnReference,
-    InvalidSchemaName,
-    InvalidSqlStatementName,
-    LockNotAvailable,
-    QueryCanceled,
-    UndefinedColumn,
-    UndefinedObject,
-    UndefinedTable,
-)
-from psycopg.pq import Format
-from psycopg.rows import TupleRow
-from sqlalchemy import Connection, Dialect, Engine, Executable, Select, create_engine, event, func, select
-from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.engine.interfaces import ExecutionContext
+from sqlalchemy import Connection, Engine, Executable, Select, create_engine, event, func, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.ports import Clock
-from workers.store import session
-from workers.store.arrays import FlatListDumper
 from workers.store.private_files import make_private
 from workers.store.rows import Query
 
@@ -43,25 +25,14 @@ UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 #: Whatever a database may say instead of doing as it was told.
 ANY_FAILURE = SQLAlchemyError
 
-#: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
-#: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
-#: it is an OperationalError, as SQLite has it.
-_NOT_PREPARED = (
-    UndefinedTable,
-    UndefinedColumn,
-    UndefinedObject,
-    InvalidColumnReference,
-    InvalidSchemaName,
-    InvalidSqlStatementName,
-    DuplicatePreparedStatement,
-    InsufficientPrivilege,
-)
-
 #: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
 #: them. As text, each byte would be two hexadecimal digits, at three times the cost.
 BINARY = "invoices_binary"
 
 SQLITE_WAIT_SECONDS = 10
+
+#: PostgreSQL's codes. Its driver is imported where it is used only: commands on SQLite do without.
+QUERY_CANCELED, LOCK_NOT_AVAILABLE = "57014", "55P03"
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -76,19 +47,23 @@ def _now_and(found: Query) -> Executable:
 
 def has_timed_out(error: BaseException) -> bool:
     """Whether a statement took too long, or waited too long. It may be what it was to do: less may be done."""
-    return isinstance(getattr(error, "orig", None), (QueryCanceled, LockNotAvailable))
+    return _state(error) in {QUERY_CANCELED, LOCK_NOT_AVAILABLE}
 
 
 def may_be_its_own(error: BaseException) -> bool:
     """Whether one of ``UNAVAILABLE`` may come of what was to be done: it took too long, met a limit of PostgreSQL's or
     a damaged index. Tried alone it holds up no other."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return has_timed_out(error) or state[:2] in {"54", "XX"}
+    return has_timed_out(error) or _state(error)[:2] in {"54", "XX"}
 
 
 def is_locked_out(error: BaseException) -> bool:
     """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
-    return isinstance(getattr(error, "orig", None), LockNotAvailable)
+    return _state(error) == LOCK_NOT_AVAILABLE
+
+
+def _state(error: BaseException) -> str:
+    """PostgreSQL's code of an error, empty for one of SQLite's."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
 def without_password(url: str) -> str:
@@ -168,57 +143,9 @@ class Database:
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,  # ms: keepalives are not sent while an answer to what was sent is awaited
-        },
-    )
+    from workers.store.postgresql import open_engine
 
-    event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "checkout", _prepare_again)
-    event.listen(engine, "connect", _register_dumpers)
-    event.listen(engine, "before_cursor_execute", _choose_format)
-    event.listen(engine, "handle_error", _tell_unprepared, retval=True)
-    return engine
-
-
-def _connect(
-    dialect: Dialect, _record: object, arguments: tuple[object, ...], named: dict[str, object]
-) -> session.Session:
-    open_one = cast("Callable[..., session.Session]", dialect.connect)
-    return session.connect(functools.partial(open_one, *arguments), named)
-
-
-def _prepare_again(connection: session.Session, _record: object, _proxy: object) -> None:
-    """After RESET ALL, or by a pooler between, a session is as it was found."""
-    if not session.is_prepared(connection):
-        session.prepare(connection)
-
-
-def _register_dumpers(connection: session.Session, _record: object) -> None:
-    connection.adapters.register_dumper(list, FlatListDumper)
-
-
-def _choose_format(
-    _: object, cursor: Cursor[TupleRow], _statement: object, _given: object, context: ExecutionContext, _many: bool
-) -> None:
-    if BINARY in context.execution_options:
-        cursor.format = Format.BINARY
-
-
-def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
-    error = context.original_exception
-    if not isinstance(error, _NOT_PREPARED):
-        return None
-    return OperationalError(context.statement, context.parameters, error)
+    return open_engine(url, pool_size)
 
 
 def _sqlite(url: str, pool_size: int) -> Engine:

@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.decision import Stage
 from domain.event import format_time
-from domain.status import Status
+from domain.status import WATCHED, Status
 from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
 
@@ -26,7 +26,7 @@ class Step:
 
 def next_steps(record: Record) -> list[Step]:
     """The soonest first; what waits for a person at the end."""
-    steps = [*_of_agenda(record), *_held(record), *_of_stream(record), *_of_deliveries(record)]
+    steps = [*_of_agenda(record), *_held(record), *_unasked(record), *_of_stream(record), *_of_deliveries(record)]
     return sorted(steps, key=lambda step: (step.at is None, step.at or record.now))
 
 
@@ -98,6 +98,19 @@ def _held(record: Record) -> Iterator[Step]:
     if record.invoice.status == Status.IN_DOUBT and not any(row.stage == Stage.CREATE for row in record.agenda):
         why = f"the answer of a create is lost, {_times(record.invoice.doubts)}: a person decides"
         yield Step(what="create", at=None, why=why, command=f"invoices redrive doubt {record.invoice.id}")
+
+
+def _unasked(record: Record) -> Iterator[Step]:
+    if waits_for_callback(record):
+        yield Step(what="look-up", at=None, why="it can't be asked about until a callback brings what to ask by")
+
+
+def waits_for_callback(record: Record) -> bool:
+    """Whether a made invoice is watched and nobody can be asked about it: no look-up of it is planned."""
+    invoice, stages = record.invoice, {row.stage for row in record.agenda}
+    watched = invoice.status in WATCHED or invoice.status == Status.EXPIRED
+    planned = Stage.CHECK.value in stages or Stage.CLOCK.value not in stages
+    return bool(watched and invoice.provider_ref and not invoice.asked_by and not planned)
 
 
 def _of_stream(record: Record) -> Iterator[Step]:

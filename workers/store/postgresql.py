@@ -1,0 +1,98 @@
+"""The engine for PostgreSQL: its driver, its sessions, and what its errors mean."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import cast
+
+from psycopg import Cursor
+from psycopg.errors import (
+    DuplicatePreparedStatement,
+    InsufficientPrivilege,
+    InvalidColumnReference,
+    InvalidSchemaName,
+    InvalidSqlStatementName,
+    UndefinedColumn,
+    UndefinedObject,
+    UndefinedTable,
+)
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import ExecutionContext
+from sqlalchemy.exc import OperationalError
+
+from workers.store import session
+from workers.store.arrays import FlatListDumper
+from workers.store.database import BINARY
+
+#: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
+#: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
+#: it is an OperationalError, as SQLite has it.
+_NOT_PREPARED = (
+    UndefinedTable,
+    UndefinedColumn,
+    UndefinedObject,
+    InvalidColumnReference,
+    InvalidSchemaName,
+    InvalidSqlStatementName,
+    DuplicatePreparedStatement,
+    InsufficientPrivilege,
+)
+
+
+def open_engine(url: str, pool_size: int) -> Engine:
+    """Connects when it is first used."""
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,  # ms: keepalives are not sent while an answer to what was sent is awaited
+        },
+    )
+
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "checkout", _prepare_again)
+    event.listen(engine, "connect", _register_dumpers)
+    event.listen(engine, "before_cursor_execute", _choose_format)
+    event.listen(engine, "handle_error", _tell_unprepared, retval=True)
+    return engine
+
+
+def _connect(
+    dialect: Dialect, _record: object, arguments: tuple[object, ...], named: dict[str, object]
+) -> session.Session:
+    open_one = cast("Callable[..., session.Session]", dialect.connect)
+    return session.connect(functools.partial(open_one, *arguments), named)
+
+
+def _prepare_again(connection: session.Session, _record: object, _proxy: object) -> None:
+    """After RESET ALL, or by a pooler between, a session is as it was found."""
+    if not session.is_prepared(connection):
+        session.prepare(connection)
+
+
+def _register_dumpers(connection: session.Session, _record: object) -> None:
+    connection.adapters.register_dumper(list, FlatListDumper)
+
+
+def _choose_format(
+    _: object, cursor: Cursor[TupleRow], _statement: object, _given: object, context: ExecutionContext, _many: bool
+) -> None:
+    if BINARY in context.execution_options:
+        cursor.format = Format.BINARY
+
+
+def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
+    error = context.original_exception
+    if not isinstance(error, _NOT_PREPARED):
+        return None
+    return OperationalError(context.statement, context.parameters, error)
