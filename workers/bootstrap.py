@@ -50,11 +50,11 @@ from workers.store.store import Store
 
 log = structlog.get_logger()
 
-REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
+REDIS_OPTIONS: dict[str, object] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
 #: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short
 #: one. By itself redis-py tries for about 6 s.
-ONE_TRY: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
-ONE_TRY_ASYNC: dict[str, Any] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
+ONE_TRY: dict[str, object] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+ONE_TRY_ASYNC: dict[str, object] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
 
 
 @dataclass(slots=True)
@@ -260,7 +260,7 @@ def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> re
     return _follow(redis.asyncio.sentinel.Sentinel, url, options)  # type: ignore[no-any-return]
 
 
-def _follow(sentinel_class: Any, url: str, options: Mapping[str, Any]) -> Any:
+def _follow(sentinel_class: Callable[..., Any], url: str, options: Mapping[str, Any]) -> Any:
     """A client of whoever is the master now. redis-py has no types for its sentinels."""
     found = read_sentinel(url)
     sentinel = sentinel_class(found.hosts, sentinel_kwargs={**options, **found.login})

@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,7 @@ by_option = click.option("--by", help="Who says so; kept.  [default: the user of
 why_option = click.option("--reason", help="Why; kept, and shown by `invoices audit`.")
 
 
-def acting(command: Callable[..., Any]) -> Callable[..., Any]:
+def acting(command: Callable[..., object]) -> Callable[..., object]:
     """A command that an operator may give a name and a reason."""
     return by_option(why_option(command))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -79,11 +79,11 @@ def list_forged(limit: int, as_json: bool) -> None:
             print_json(_fields(row))
         return
     columns = ("AT", "ACCOUNT", "FROM", "WHY", "BYTES", "BODY")
-    lines = ((r.at, r.account, r.client, r.why, r.size, _line(plain(bytes(r.body)))) for r in rows)
+    lines = ((r.at, r.account, r.client, r.why, r.size, _line(str(plain(bytes(r.body))))) for r in rows)
     print_table(columns, lines, empty="no callback came with a wrong signature")
 
 
-def _fields(row: StoredRow) -> dict[str, Any]:
+def _fields(row: StoredRow) -> dict[str, object]:
     headers = json.loads(row.headers)
     return {
         "id": row.id,

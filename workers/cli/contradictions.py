@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -37,13 +37,13 @@ def contradictions_command(settled_too: bool, account: str | None, limit: int, a
         print_table(columns, lines, empty="nothing contradicts anything")
 
 
-def _line(row: StoredRow) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[object, ...]:
     kind, words = _parts(row)
     settled = "marked" if row.settled else ""
     return row.id, row.at, row.invoice_id, row.order_id, row.account, row.status, kind, words, row.source, settled
 
 
-def _fields(row: StoredRow) -> dict[str, Any]:
+def _fields(row: StoredRow) -> dict[str, object]:
     kind, words = _parts(row)
     about = {"id": row.id, "invoice": row.invoice_id, "order_id": row.order_id, "account": row.account}
     said = {"kind": kind, "words": words, "source": row.source}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -62,7 +62,7 @@ def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: i
         print_table(COLUMNS, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
 
 
-def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[Any, ...]:
+def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[object, ...]:
     last = tries[-1] if tries else None
     said = "" if last is None else (last.error or f"{last.status} in {last.latency_ms} ms")
     waits = row.next_try_at if row.shown_state == "due" else None
@@ -105,7 +105,7 @@ def _heading(row: StoredRow, older: StoredRow | None) -> str:
     return "\n".join(f"{name:10}{shown(value)}" for name, value in lines.items() if value is not None)
 
 
-def _next_try(row: StoredRow, older: StoredRow | None) -> Any:
+def _next_try(row: StoredRow, older: StoredRow | None) -> object:
     if row.shown_state == "parked":
         return f"none: the endpoint is disabled (invoices endpoints enable {row.endpoint_id})"
     if row.state != "due":
@@ -121,5 +121,5 @@ def _try(number: int, attempt: StoredRow) -> str:
     error = "" if attempt.error is None else f", {attempt.error}"
     then = "" if attempt.next_try_at is None else f", next {shown(attempt.next_try_at)}"
     line = f"try {number:<6}{shown(attempt.at)}  {attempt.outcome}{status} in {attempt.latency_ms} ms{error}{then}"
-    answer = plain(attempt.answer or b"").strip()
+    answer = str(plain(attempt.answer or b"")).strip()
     return "\n".join([shown(line), *(f"          {shown(each)}" for each in answer.splitlines())])

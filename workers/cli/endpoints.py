@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -165,7 +165,7 @@ def _reset_breaker(config: Settings, endpoint_id: str) -> None:
         reset_breakers(client, [endpoint_id])
 
 
-def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime) -> tuple[Any, ...]:
+def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime) -> tuple[object, ...]:
     state = "enabled" if breaker in {None, "closed"} else f"enabled, breaker {breaker}"
     if endpoint.disabled_at is not None:
         state = f"disabled: {endpoint.disabled_reason}"
@@ -182,7 +182,7 @@ def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime
     )
 
 
-def _fields(endpoint: Endpoint) -> dict[str, Any]:
+def _fields(endpoint: Endpoint) -> dict[str, object]:
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -197,7 +197,7 @@ def _fields(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _health(health: Health) -> dict[str, Any]:
+def _health(health: Health) -> dict[str, object]:
     last = plain(health.last_success_at)
     return {"waiting": health.waiting, "dead": health.dead, "last_success_at": last}
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -48,7 +48,7 @@ MAX_LINE_BYTES = 64 * 1024
               help="How long to wait for a broker that is away.")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="Don't wait for the verdict of the intake.")
 @json_option
-def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: bool, **flags: Any) -> int:
+def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: bool, **flags: object) -> int:
     """Queue one order by flags, or many from a file or standard input (JSON Lines, an order a line).
 
     Orders are checked before they are sent. In a file bad lines are reported with their number and the others sent;
@@ -71,13 +71,13 @@ def _flag(name: str) -> str:
     return {"fallback_accounts": "fallback-account"}.get(name, name.replace("_", "-"))
 
 
-def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json: bool, *, wait: bool) -> int:
+def _send_one(given: dict[str, object], config: Settings, patience: float, as_json: bool, *, wait: bool) -> int:
     from domain.order import OrderError
 
     fields = dict(given)
     for name in ("params", "metadata"):
         if name in fields:
-            fields[name] = _read_object(f"--{name}", fields[name])
+            fields[name] = _read_object(f"--{name}", str(fields[name]))
     try:
         order = check_order(fields, config)
     except OrderError as error:
@@ -98,7 +98,7 @@ def _send_one(given: dict[str, Any], config: Settings, patience: float, as_json:
     return _tell_refused({key_of(order): verdict} if verdict else {})
 
 
-def _read_object(name: str, text: str) -> Any:
+def _read_object(name: str, text: str) -> object:
     from domain.exact_json import JsonError, read_json
 
     try:
@@ -110,7 +110,7 @@ def _read_object(name: str, text: str) -> Any:
     return value
 
 
-def check_order(fields: Any, config: Settings) -> Order:
+def check_order(fields: object, config: Settings) -> Order:
     """Everything that can be said about an order before it is sent. Raises OrderError."""
     from domain.fallbacks import check_fallbacks
     from domain.order import OrderError, check_price, parse_order
@@ -121,22 +121,21 @@ def check_order(fields: Any, config: Settings) -> Order:
     if account is None:
         known = ", ".join(sorted(config.accounts))
         raise OrderError(f"account: there is no account {order.account!r}; configured are {known}")
-    check: Any = provider(account.provider).check_order  # a static method: no adapter is built for it
     check_price(order, account)
-    check(order, account)
+    provider(account.provider).check_order(order, account)  # a static method: no adapter is built for it
     check_fallbacks(order, config.accounts, lambda one, at: provider(at.provider).check_order(one, at))
     return order
 
 
-def wire_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def wire_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """The order as it is sent: a price always as text, so that no reader on the way makes a float of it."""
     from domain.money import format_amount
 
     sent = {name: value for name, value in fields.items() if value is not None}
-    if isinstance(sent.get("price"), (Decimal, int)):
-        sent["price"] = format_amount(Decimal(sent["price"]))
-    if "fallback_accounts" in sent:
-        others = sent["fallback_accounts"]
+    price, others = sent.get("price"), sent.get("fallback_accounts")
+    if isinstance(price, (Decimal, int)):
+        sent["price"] = format_amount(Decimal(price))
+    if isinstance(others, (list, tuple)):
         sent["fallback_accounts"] = [wire_fields(one) if isinstance(one, Mapping) else one for one in others]
     return sent
 
@@ -152,7 +151,7 @@ def open_publisher(config: Settings, patience_seconds: float) -> Iterator[Publis
         yield publisher
 
 
-def _receipt(order: Order) -> dict[str, Any]:
+def _receipt(order: Order) -> dict[str, object]:
     return {"account": order.account, "order_id": order.order_id, "idempotency_key": order.idempotency_key}
 
 
@@ -161,11 +160,11 @@ class _Batches:
 
     def __init__(self, publisher: Publisher, as_json: bool, awaited: Awaited) -> None:
         self._publisher, self._as_json, self._awaited = publisher, as_json, awaited
-        self._batch: list[tuple[Order, dict[str, Any]]] = []
+        self._batch: list[tuple[Order, dict[str, object]]] = []
         self._size = 0
         self.sent = 0
 
-    def add(self, order: Order, fields: dict[str, Any], size: int) -> None:
+    def add(self, order: Order, fields: dict[str, object], size: int) -> None:
         if len(self._batch) == BATCH_ORDERS or self._size + size > BATCH_BYTES:
             self.flush()
         self._batch.append((order, fields))
@@ -236,7 +235,7 @@ def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _read_line(number: int, line: bytes, config: Settings) -> tuple[Order, dict[str, Any]] | None:
+def _read_line(number: int, line: bytes, config: Settings) -> tuple[Order, dict[str, object]] | None:
     from domain.exact_json import JsonError, read_json
     from domain.order import OrderError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -94,7 +94,7 @@ def _print(rows: Iterable[StoredRow], as_json: bool) -> None:
     print_table(COLUMNS, map(_line, rows), empty="there are no such events")
 
 
-def _line(row: StoredRow) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[object, ...]:
     from workers.store.reads.events import told_of
 
     (account, order_id), (invoice_id, sequence) = told_of(row), about(row)

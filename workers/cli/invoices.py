@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +24,7 @@ class Moment(click.ParamType[datetime]):
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
         text = str(value).strip()
@@ -77,9 +77,10 @@ def list_command(
     from workers.store.queries import list_invoices
 
     check_span(since, until)
-    chosen: dict[str, Any] = {"account": account, "order_id": order_id, "since": since, "until": until}
     with open_database() as database:
-        rows = list_invoices(database, statuses=statuses, limit=limit, **chosen)
+        rows = list_invoices(
+            database, statuses=statuses, account=account, order_id=order_id, since=since, until=until, limit=limit
+        )
         if as_json:
             from domain.event import invoice_fields
 
@@ -89,7 +90,7 @@ def list_command(
         print_table(COLUMNS, (_line(row) for row in rows), empty="there are no such invoices")
 
 
-def _line(row: StoredRow) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[object, ...]:
     return (
         row.id,
         row.order_id,

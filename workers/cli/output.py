@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from workers.cli.table import Cell, Column
+    from workers.store.rows import StoredRow
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines and nothing else.")
 limit_option = click.option(
@@ -42,7 +43,7 @@ STATUS_STYLES = {
 PIPE_WIDTH = 240  # a table that is piped somewhere is not squeezed into 80 columns
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: Mapping[str, object]) -> None:
     """One JSON line; whoever reads a pipe gets it at once."""
     _write_line(write_json(document))
 
@@ -58,14 +59,14 @@ def _write_line(document: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """A column's value as JSON has it: times in RFC 3339, bytes as text."""
     if isinstance(value, datetime):
         return format_time(value)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def about(row: Any) -> tuple[str | None, int | None]:
+def about(row: StoredRow) -> tuple[str | None, int | None]:
     """The invoice of an event or a delivery and its sequence; None where it tells of none."""
     return (row.invoice_id, row.sequence) if row.sequence else (None, None)
 
@@ -80,7 +81,7 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[Any]], *, empty: str) -> int:
+def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, empty: str) -> int:
     """A table, a row a line; ``empty`` is what is said (on standard error) where there is no row. Returns the number
     of rows. A column that is given by its name alone is never cut."""
     from workers.cli.table import GAP, Column, lay_out, output_width
@@ -111,7 +112,7 @@ def _styled(text: str, style: str) -> str:
     return click.style(text, **({style: True} if style in {"bold", "dim"} else {"fg": style}))
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for a person: nothing for None, a time without its fraction, control characters made visible."""
     if value is None:
         return ""

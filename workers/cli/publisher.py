@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from kombu import Connection, Producer
 
@@ -37,7 +37,7 @@ class Publisher:
             connect_timeout=5,
         )
         self._queue = next(queue for queue in celery["task_queues"] if queue.name == INTAKE_QUEUE)
-        self._channel: Any = None
+        self._channel: object = None
         self._patience_seconds = patience_seconds
         self._notice = notice
 
@@ -49,7 +49,7 @@ class Publisher:
     ) -> None:
         self._connection.release()
 
-    def send(self, task: str, fields: Any) -> str:
+    def send(self, task: str, fields: object) -> str:
         """Send a task with these keyword arguments (numbers keep their digits); returns the message's id.
 
         Waits while the broker is away. A message may arrive twice when an answer of the broker was lost: every task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -22,7 +21,7 @@ def redrive_command() -> None:
     """Try again: rejected messages, invoices in doubt, parked rows."""
 
 
-def _require_choice(names: Sequence[Any], everything: bool) -> None:
+def _require_choice(names: Sequence[object], everything: bool) -> None:
     if bool(names) == everything:
         raise click.UsageError("name what is to be tried again, or give --all (and not both)")
 
@@ -51,7 +50,7 @@ def rejected(ids: tuple[int, ...], everything: bool, reason: str | None, by: str
     return 1 if left else 0
 
 
-def _tell(as_json: bool, told: dict[str, Any]) -> None:
+def _tell(as_json: bool, told: dict[str, object]) -> None:
     if as_json:
         print_json(told)
     elif told.get("reason"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -69,6 +69,9 @@ def restored_command(dry_run: bool, epoch: int | None, reason: str | None, by: s
     click.echo("\n".join([*_lines(found, dry_run), GONE.format(until=shown(found.known_until) or "the backup")]))
 
 
+Said = TypeVar("Said")
+
+
 class _Mark:
     """The epoch's mark in Redis as far as Redis can be asked: a database is put right without it too."""
 
@@ -84,7 +87,7 @@ class _Mark:
     def lift_fence(self) -> None:
         self._ask(lambda mark: mark.lift_fence())
 
-    def _ask(self, ask: Callable[[EpochMark], Any]) -> Any:
+    def _ask(self, ask: Callable[[EpochMark], Said]) -> Said | None:
         from redis.exceptions import RedisError
 
         if self._mark is None:
@@ -131,7 +134,7 @@ def _paces(accounts: Mapping[str, Account]) -> Callable[[str], float]:
     return pace
 
 
-def _fields(found: Survey, event_id: str | None) -> dict[str, Any]:
+def _fields(found: Survey, event_id: str | None) -> dict[str, object]:
     return {
         "dry_run": event_id is None,
         "epoch": found.epoch,

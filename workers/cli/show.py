@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -49,7 +49,7 @@ def show_command(name: str, account: str | None, raw: bool, as_json: bool) -> No
     _print_timeline(record, raw=raw)
 
 
-def _fields(record: Record, found: Found, siblings: Found) -> dict[str, Any]:
+def _fields(record: Record, found: Found, siblings: Found) -> dict[str, object]:
     from domain.event import invoice_fields
     from domain.exact_json import read_json
     from workers.cli.payments import payment_lines

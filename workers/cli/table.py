@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 GAP = "  "
 CUT = "…"
@@ -41,7 +41,7 @@ class Laid:
     left_out: Sequence[str]
 
 
-def lay_out(columns: Sequence[Column], rows: Iterable[Sequence[Any]], width: int | None) -> Laid:
+def lay_out(columns: Sequence[Column], rows: Iterable[Sequence[object]], width: int | None) -> Laid:
     """The rows in columns that fit ``width`` cells; None: they may be as wide as they are."""
     cells = [[_cell(value) for value in row] for row in rows]
     natural = [max([_width(one.name), *(_width(row[i].text) for row in cells)]) for i, one in enumerate(columns)]
@@ -101,7 +101,7 @@ def _shrink(over: int, least: Iterable[tuple[int, int | None]], widths: list[int
         widths[max(wide, key=lambda i: widths[i])] -= 1
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: object) -> Cell:
     from workers.cli.output import shown
 
     cell = value if isinstance(value, Cell) else Cell(shown(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -108,14 +108,14 @@ def _state(token: Token, now: datetime) -> str:
     return "live" if token.is_live(now) else "expired"
 
 
-def _line(token: Token, now: datetime) -> tuple[Any, ...]:
+def _line(token: Token, now: datetime) -> tuple[object, ...]:
     accounts = "all" if token.accounts is None else ", ".join(sorted(token.accounts))
     used, limit = token.last_used_at, token.per_second
     scopes = ", ".join(token.scopes)
     return (token.id, token.name, scopes, accounts, _state(token, now), used, token.expires_at, limit)
 
 
-def _fields(token: Token, now: datetime) -> dict[str, Any]:
+def _fields(token: Token, now: datetime) -> dict[str, object]:
     return {
         "id": token.id,
         "name": token.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -56,7 +56,7 @@ def list_unmatched(limit: int, as_json: bool) -> None:
         print_table(COLUMNS, lines, empty="every callback belongs to an invoice")
 
 
-def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, Any]:
+def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, object]:
     return {
         "id": row.id,
         "account": row.account,

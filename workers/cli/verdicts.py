@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workers.cli.context import open_database
 from workers.cli.errors import CommandFailed
@@ -26,7 +26,7 @@ def key_of(order: Order) -> Key:
     return order.account, order.idempotency_key
 
 
-def told_as_json(verdict: Verdict | None) -> dict[str, Any]:
+def told_as_json(verdict: Verdict | None) -> dict[str, object]:
     """A receipt's part on the verdict."""
     if verdict is None:
         return {"verdict": None}
@@ -48,7 +48,7 @@ class Awaited:
         """Whether there is a database to ask."""
         return self._after is not None
 
-    def add(self, order: Order, fields: Mapping[str, Any]) -> None:
+    def add(self, order: Order, fields: Mapping[str, object]) -> None:
         """It was sent, with these fields."""
         from domain.exact_json import write_json
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -140,7 +140,7 @@ def draw_newest(rows: list[StoredRow]) -> RenderableType:
 class _Newest:
     """Laid out by rich as wide as there is room."""
 
-    def __init__(self, lines: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, lines: Sequence[Sequence[object]]) -> None:
         self._lines = lines
 
     def __rich_console__(self, screen: Console, options: ConsoleOptions) -> RenderResult:
@@ -155,7 +155,7 @@ class _Newest:
             yield line
 
 
-def _line(row: StoredRow) -> tuple[Any, ...]:
+def _line(row: StoredRow) -> tuple[object, ...]:
     return (
         f"{row.updated_at:%H:%M:%S}",
         row.order_id,

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -108,16 +107,16 @@ def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> N
     module, _, rest = path.partition(":")
     owner_name, _, method_name = rest.partition(".")
     owner = getattr(import_module(module), owner_name)
-    method: Callable[..., Any] = getattr(owner, method_name)
+    method: Callable[..., object] = getattr(owner, method_name)
 
-    def enter(arguments: tuple[Any, ...]) -> bool:
+    def enter(arguments: tuple[object, ...]) -> bool:
         """Whether this call is one of the step; dies where the point is before it."""
         meant = first is None or str(arguments[1]) == first
         if meant and side == "before":
             die()
         return meant
 
-    def leave(meant: bool, result: Any) -> Any:
+    def leave(meant: bool, result: object) -> object:
         if meant and side == "after" and (result or "claim" not in method_name):
             die()
         return result
@@ -126,19 +125,19 @@ def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> N
 
 
 def _between(
-    enter: Callable[[tuple[Any, ...]], bool], method: Callable[..., Any], leave: Callable[[bool, Any], Any]
-) -> Callable[..., Any]:
+    enter: Callable[[tuple[object, ...]], bool], method: Callable[..., object], leave: Callable[[bool, object], object]
+) -> Callable[..., object]:
     """The method, a coroutine function or not, with what is done before it and after it."""
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)
-        async def wrapper(*arguments: Any, **options: Any) -> Any:
+        async def wrapper(*arguments: object, **options: object) -> object:
             meant = enter(arguments)
             return leave(meant, await method(*arguments, **options))
     else:
 
         @functools.wraps(method)
-        def wrapper(*arguments: Any, **options: Any) -> Any:
+        def wrapper(*arguments: object, **options: object) -> object:
             meant = enter(arguments)
             return leave(meant, method(*arguments, **options))
 

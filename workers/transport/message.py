@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
@@ -38,10 +38,14 @@ class UnreadableError(ValueError):
     """A list item is no message."""
 
 
-class Claimed(dict[str, Any]):
+#: A message as JSON has it: of its parts, each with a name, nothing is sure.
+Payload: TypeAlias = dict[str, Any]
+
+
+class Claimed(Payload):
     """A message as it came out of the broker, already recorded under ``tag``."""
 
-    def __init__(self, payload: dict[str, Any], tag: str, queue: str) -> None:
+    def __init__(self, payload: Payload, tag: str, queue: str) -> None:
         super().__init__(payload)
         self.tag = tag
         self.queue = queue
@@ -76,7 +80,7 @@ class Message(virtual.Message):
             except UnreadableError:
                 self.errors = [sys.exc_info()]
 
-    def _take(self, payload: dict[str, Any], channel: object, **kwargs: object) -> None:
+    def _take(self, payload: Payload, channel: object, **kwargs: object) -> None:
         properties = {"delivery_tag": None, **payload["properties"]}
         super().__init__({**payload, "properties": properties}, channel, **kwargs)
 
@@ -92,7 +96,7 @@ def read_item(item: bytes, tag: str, queue: str, *, unread: bool = False) -> Cla
         return Claimed(read_unreadable(item, queue, _why(error)), tag, queue)
 
 
-def read_unreadable(item: bytes, queue: str, reason: str = "the list item is no message") -> dict[str, Any]:
+def read_unreadable(item: bytes, queue: str, reason: str = "the list item is no message") -> Payload:
     """A message around an item that is none, or around what is left of one that was too long."""
     short = _SHORTENED.fullmatch(item)
     if short is None:
@@ -101,7 +105,7 @@ def read_unreadable(item: bytes, queue: str, reason: str = "the list item is no 
     return unreadable(short[3], queue, reason, short[2].decode())
 
 
-def count_deaths(message: dict[str, Any]) -> int:
+def count_deaths(message: Payload) -> int:
     """How many consumers died with this message in hand."""
     deaths = message.get(DEATHS)
     return min(max(deaths, 0), 10**6) if isinstance(deaths, int) else 0  # a sender may have written it
@@ -113,7 +117,7 @@ def count_deaths_of_item(item: bytes) -> int:
     return int(beginning[1]) if beginning else 0
 
 
-def _read(item: bytes) -> dict[str, Any]:
+def _read(item: bytes) -> Payload:
     """The message in an item, read within bounds: this happens on the consumer's loop."""
     if holds_more_values(item, MAX_ENVELOPE_VALUES):
         raise UnreadableError(f"holds more than {MAX_ENVELOPE_VALUES} values besides its body")
@@ -134,7 +138,7 @@ def _depth(value: object) -> int:
     return depth
 
 
-def unreadable(item: bytes, queue: str, reason: str, tag: str | None = None) -> dict[str, Any]:
+def unreadable(item: bytes, queue: str, reason: str, tag: str | None = None) -> Payload:
     """A message whose body is ``item``; the same item always gives the same message."""
     return {
         "body": base64.b64encode(item).decode(),
@@ -161,7 +165,7 @@ def record_ending(queue: str) -> str:
     return f', "", {dumps(queue)}]'
 
 
-def read_record(record: bytes) -> tuple[dict[str, Any], str, str] | None:
+def read_record(record: bytes) -> tuple[Payload, str, str] | None:
     """The message in a record, its exchange and routing key; None when there is no message in it."""
     try:
         message, exchange, routing_key = loads(bytes_to_str(record))
@@ -179,7 +183,7 @@ def split_record(record: bytes) -> tuple[bytes, str | None]:
         return record, None
 
 
-def mark_redelivered(message: dict[str, Any], died: bool) -> dict[str, Any]:
+def mark_redelivered(message: Payload, died: bool) -> Payload:
     """Say in a message that it was delivered before, as kombu does, where its parts have the usual shape.
 
     ``died``: and that one more of its consumers died. That stands at its beginning, where a claim looks.
@@ -193,7 +197,7 @@ def mark_redelivered(message: dict[str, Any], died: bool) -> dict[str, Any]:
     return {DEATHS: deaths, **message} if deaths else message
 
 
-def drop_odd_priority(message: dict[str, Any]) -> None:
+def drop_odd_priority(message: Payload) -> None:
     """Leave a priority that is no whole number or text behind.
 
     kombu calls ``int`` on it: infinity raises what kombu does not expect, and the Decimal 1e99999999 (its JSON knows
@@ -204,7 +208,7 @@ def drop_odd_priority(message: dict[str, Any]) -> None:
         properties.pop("priority", None)
 
 
-def _checked(message: object) -> dict[str, Any]:
+def _checked(message: object) -> Payload:
     if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
         raise UnreadableError("is no object with properties")
     return message

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,9 +19,9 @@ CHECK_SECONDS = 3.0
 KEEP_SECONDS = 1.0
 
 #: Raises SchemaTooOld or one of UNAVAILABLE where the database can't be worked with.
-CheckDatabase = Callable[[], Any]
+CheckDatabase = Callable[[], object]
 #: Raises anything where Redis is away.
-CheckRedis = Callable[[], Any]
+CheckRedis = Callable[[], object]
 
 
 class Health:
@@ -30,7 +29,7 @@ class Health:
 
     def __init__(self, threads: StoreThreads, check_database: CheckDatabase, check_redis: CheckRedis) -> None:
         self._threads = threads
-        self._checks: Mapping[str, Callable[[], Any]] = {"database": check_database, "redis": check_redis}
+        self._checks: Mapping[str, Callable[[], object]] = {"database": check_database, "redis": check_redis}
         self._known: tuple[float, dict[str, str]] = (float("-inf"), {})
         self._looking = asyncio.Lock()
 
@@ -60,5 +59,5 @@ class Health:
         return "ok"
 
 
-def _answer(status: int, content: Mapping[str, Any]) -> Response:
+def _answer(status: int, content: Mapping[str, object]) -> Response:
     return Response(json.dumps(content), status, {"cache-control": "no-store"}, media_type="application/json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from starlette.responses import Response
 
@@ -29,7 +28,7 @@ class Problem(Exception):  # noqa: N818 - reads as what is answered
         title: str | None = None,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, str]] = (),
-        **more: Any,
+        **more: object,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -39,24 +38,24 @@ class Problem(Exception):  # noqa: N818 - reads as what is answered
         self._detail = detail
         self._more = more | ({"errors": list(errors)} if errors else {})
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """The document."""
         document = {"type": self._type, "title": self._title, "status": self.status, "detail": self._detail}
         return document | self._more
 
     def answer(self) -> Response:
         """The response."""
-        return _answer(self.content(), self.headers)
+        return _answer(self.status, self.content(), self.headers)
 
 
-def problem(status: int, detail: str = "", headers: dict[str, str] | None = None, **more: Any) -> Response:
+def problem(status: int, detail: str = "", headers: dict[str, str] | None = None, **more: object) -> Response:
     """An ``application/problem+json`` answer; ``more`` are further members."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     if detail:
         content["detail"] = detail
-    return _answer(content | more, headers)
+    return _answer(status, content | more, headers)
 
 
-def _answer(content: Mapping[str, Any], headers: Mapping[str, str] | None) -> Response:
+def _answer(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None) -> Response:
     body = json.dumps(content, separators=(",", ":"))
-    return Response(body, content["status"], headers, media_type="application/problem+json")
+    return Response(body, status, headers, media_type="application/problem+json")

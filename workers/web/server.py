@@ -8,13 +8,12 @@ import signal
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from workers.http.open_files import raise_limit
@@ -41,7 +40,7 @@ class PatientProtocol(H11Protocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, object],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -66,7 +65,7 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _is_between_requests(self) -> bool:
-        cycle: Any = self.cycle  # None before the first request, whatever its annotation says
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its annotation says
         return cycle is None or cycle.response_complete
 
     def _await_headers(self) -> None:

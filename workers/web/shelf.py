@@ -10,12 +10,16 @@ import base64
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import structlog
 from kombu import Queue
 
 from workers.store.database import UNAVAILABLE, may_be_its_own
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu.message import Message
 
 log = structlog.get_logger()
 
@@ -34,7 +38,7 @@ Take = Callable[[str, bytes, Headers], None]
 class Shelf:
     """The queue, for one process."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Celery) -> None:
         self._app = app
         self._filled = threading.Event()
 
@@ -115,7 +119,7 @@ class Shelf:
         return Queue(QUEUE, routing_key=QUEUE, queue_arguments=intake.queue_arguments)
 
 
-def _read(message: Any) -> tuple[str, bytes, Headers] | None:
+def _read(message: Message) -> tuple[str, bytes, Headers] | None:
     """What ``put`` wrote; None for what somebody else put there."""
     try:
         fields = message.decode()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,8 +41,8 @@ class Forwarded:
             scope = {**scope, **self._read(scope)}
         await self._application(scope, receive, send)
 
-    def _read(self, scope: Scope) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _read(self, scope: Scope) -> dict[str, object]:
+        found: dict[str, object] = {}
         hops = [hop.strip() for hop in _header(scope, b"x-forwarded-for").split(",") if hop.strip()][-MAX_HOPS:]
         for hop in reversed(hops):
             found["client"] = (hop[:64], 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ class StoreThreads:
         self._most_calls = most_calls
         self._calls = 0
 
-    async def run(self, function: Callable[..., Result], *arguments: Any, seconds: float) -> Result:
+    async def run(self, function: Callable[..., Result], *arguments: object, seconds: float) -> Result:
         """The function's result. Raises Overloaded when there is none within ``seconds``, and what the function raises.
 
         A call that nobody waits for any more goes on: the store bounds it.
@@ -48,7 +48,7 @@ class StoreThreads:
         """Take no more calls."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _ended(self, call: asyncio.Future[Any]) -> None:
+    def _ended(self, call: asyncio.Future[Result]) -> None:
         self._calls -= 1
         if not call.cancelled():
             call.exception()  # looked at: nobody may be left to take it

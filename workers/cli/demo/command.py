@@ -7,10 +7,10 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -116,7 +116,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _screen(quiet: bool) -> Iterator[Any]:
+def _screen(quiet: bool) -> Iterator[Callable[[RenderableType, Progress, float], None]]:
     """Shows pictures: live on a terminal, else a line now and then; not at all when ``quiet``."""
     screen = console()
     if quiet or not screen.is_terminal:

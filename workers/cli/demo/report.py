@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from workers.cli.demo.orders import DemoOrder
     from workers.cli.demo.stand import Stand
     from workers.store.database import Database
+
+
+class Ended(Protocol):
+    """An invoice as it ended."""
+
+    id: str
+    status: str
+    anomaly: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def _check_signatures(receiver: dict[str, Any]) -> Check:
     )
 
 
-def _check_ends(orders: Sequence[DemoOrder], ended: dict[str, Any]) -> Check:
+def _check_ends(orders: Sequence[DemoOrder], ended: Mapping[str, Ended]) -> Check:
     wrong = []
     for order in orders:
         found = ended.get(order.fields["order_id"])
@@ -158,7 +166,7 @@ def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -
     return Check("no order was created more often than needed", not wrong, detail)
 
 
-def _check_called_back(name: str, orders: Sequence[DemoOrder], ended: dict[str, Any], partly: set[str]) -> Check:
+def _check_called_back(name: str, orders: Sequence[DemoOrder], ended: Mapping[str, Ended], partly: set[str]) -> Check:
     """Callbacks have to arrive, and to be understood: some providers can be asked only by what they bring."""
     due = [order for order in orders if order.account == name and order.kind.ends == Status.PAID]
     found = [ended[order.fields["order_id"]] for order in due if order.fields["order_id"] in ended]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workers.cli.doctor.finding import Finding
 from workers.cli.doctor.redis_server import embedded_runs
@@ -13,6 +13,7 @@ from workers.transport.private import keys_of
 
 if TYPE_CHECKING:
     from kombu import Connection
+    from kombu.transport.redis import Channel
 
     from config.settings import Settings
 
@@ -35,7 +36,7 @@ class QueueState:
 
     waiting: int
     consumers: int | None
-    oldest: Sequence[Any]  #: where the broker shows it: what changes when a message is taken
+    oldest: Sequence[object]  #: where the broker shows it: what changes when a message is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def watch_queue(config: Settings, queue: str) -> Watched:
 
 def _look(connection: Connection, queue: str) -> QueueState:
     """One that was never declared is empty."""
-    channel: Any = connection.channel()
+    channel = connection.channel()
     try:
         declared = channel.queue_declare(queue, passive=True)
     except connection.channel_errors:
@@ -119,7 +120,7 @@ def _look(connection: Connection, queue: str) -> QueueState:
         channel.close()
 
 
-def _oldest(channel: Any, queue: str) -> list[Any]:
+def _oldest(channel: Channel, queue: str) -> list[object]:
     """Of each list of the queue's priorities."""
     with channel.conn_or_acquire() as client:
         return [client.eval(_OLDEST, 1, key) for key in keys_of(channel, queue)]
@@ -128,7 +129,7 @@ def _oldest(channel: Any, queue: str) -> list[Any]:
 def _in_hand(connection: Connection) -> int:
     if connection.transport.driver_type != "redis":
         return 0
-    channel: Any = connection.channel()
+    channel = connection.channel()
     try:
         with channel.conn_or_acquire() as client:
             return int(client.hlen(f"{channel.global_keyprefix}{channel.unacked_key}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 State = Literal["ok", "note", "wrong"]
 
@@ -27,7 +27,7 @@ class Finding:
     count: int | None = None
     command: str | None = None  #: the one that helps
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, object]:
         """As JSON has it."""
         return {name: getattr(self, name) for name in self.__slots__}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from workers.cli.doctor.finding import Finding, told
 
@@ -103,12 +103,12 @@ def _try_to_write(client: redis.Redis) -> str | None:
     return None
 
 
-def _read_info(client: redis.Redis) -> Any:
+def _read_info(client: redis.Redis) -> Mapping[str, Any]:
     """Its state; nothing where its user may not ask."""
     from redis.exceptions import ResponseError
 
     try:
-        return client.info()
+        return cast("Mapping[str, Any]", client.info())
     except ResponseError:
         return {}
 
@@ -126,7 +126,7 @@ def _meaning(error: BaseException) -> str:
     return f"{advice} ({words if words.startswith(first) else f'{first} {words}'})"
 
 
-def _tell_memory(check: str, place: str, info: Any) -> Iterator[Finding]:
+def _tell_memory(check: str, place: str, info: Mapping[str, Any]) -> Iterator[Finding]:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         detail = f"{place}: maxmemory-policy is {policy} and must be noeviction, an evicted key is a lost order"

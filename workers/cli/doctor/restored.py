@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from workers.cli.doctor.finding import Finding, clock
 from workers.cli.doctor.redis_server import open_doctor_redis
@@ -44,7 +44,7 @@ def _newest_entry(config: Settings) -> tuple[str, datetime] | None:
 
     try:
         with open_doctor_redis(config.redis_url) as client:
-            entries: Any = client.xrevrange(config.stream, count=1)
+            entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(config.stream, count=1))
         event = read_json(entries[0][1][b"event"].decode())
         event_id, at = str(event["id"]), datetime.fromisoformat(event["time"])
         return (event_id, at) if OURS.fullmatch(event_id) and at.tzinfo else None

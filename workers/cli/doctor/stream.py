@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from workers.cli.doctor.finding import Finding, ago
 from workers.cli.doctor.redis_server import open_doctor_redis
@@ -43,12 +43,12 @@ def _read_kept(config: Settings) -> bytes | None:
 
     try:
         with open_doctor_redis(config.redis_url) as client:
-            kept: Any = client.get(f"{config.stream}:fence")
+            kept = cast("bytes | None", client.get(f"{config.stream}:fence"))
     except ResponseError as error:
         return str(error).encode()  # it is no text at all
     except (RedisError, OSError):
         return None  # told by the check of Redis
-    return None if kept is None else bytes(kept)
+    return kept
 
 
 def _fence_ahead(key: str, kept: bytes, fence: int) -> str | None:

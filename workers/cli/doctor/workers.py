@@ -54,11 +54,11 @@ def check_workers(config: Settings) -> Iterator[Finding]:
 
 def _ask_what_they_read(app: Celery) -> Mapping[str, Sequence[str]]:
     """The queues of each process that answers in time."""
-    replies: Any = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+    replies: Mapping[str, Any] = app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
     return {node: [queue["name"] for queue in queues or ()] for node, queues in replies.items() if _is_list(queues)}
 
 
-def _is_list(answer: Any) -> bool:
+def _is_list(answer: object) -> bool:
     """And no word of an error."""
     return answer is None or isinstance(answer, list)
 
@@ -114,7 +114,7 @@ def _count_sweeps(app: Celery, reads: Mapping[str, Sequence[str]]) -> int | None
     if not workers:
         return None
     inspect = app.control.inspect(destination=workers, timeout=ANSWER_SECONDS, limit=len(workers))
-    replies: Any = inspect.stats() or {}
+    replies: Mapping[str, object] = inspect.stats() or {}
     totals = [reply.get("total") for reply in replies.values() if isinstance(reply, dict)]
     told = [total for total in totals if isinstance(total, dict)]  # an empty one: it has had no task at all yet
     return sum(int(total.get(SWEEP, 0)) for total in told) if told else None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Executable, select
 
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
@@ -55,10 +54,10 @@ def page_of_invoices(
 
 
 @functools.cache
-def _by_id(dialect: str) -> Any:
+def _by_id(dialect: str) -> Executable:
     return select(INVOICE).where(keyed(dialect, INVOICE.c.id))
 
 
 @functools.cache
-def _sequences(dialect: str) -> Any:
+def _sequences(dialect: str) -> Executable:
     return select(INVOICE.c.id, INVOICE.c.sequence).where(keyed(dialect, INVOICE.c.id))

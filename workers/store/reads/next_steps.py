@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from domain.decision import Stage
 from domain.event import format_time
@@ -30,7 +29,7 @@ def next_steps(record: Record) -> list[Step]:
     return sorted(steps, key=lambda step: (step.at is None, step.at or record.now))
 
 
-def step_fields(step: Step) -> dict[str, Any]:
+def step_fields(step: Step) -> dict[str, object]:
     """A step as JSON."""
     return asdict(step) | {"at": None if step.at is None else format_time(step.at)}
 

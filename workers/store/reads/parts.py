@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from domain.event import format_time
 from domain.exact_json import read_json
@@ -58,13 +57,13 @@ def transaction(record: Record) -> str | None:
     return (settling or seen)[-1].tx_hash if seen else None
 
 
-def event_fields(row: StoredRow) -> dict[str, Any]:
+def event_fields(row: StoredRow) -> dict[str, object]:
     """An event without its envelope, which ``invoices events`` prints."""
     told = {"at": _time(row.created_at), "published_at": _time(row.published_at)}
     return {"id": row.id, "type": row.type, "sequence": row.sequence, **told}
 
 
-def evidence_fields(row: StoredRow) -> dict[str, Any]:
+def evidence_fields(row: StoredRow) -> dict[str, object]:
     """A kept piece of evidence. ``raw``: the source's own words; ``raw_is_cut``: their beginning."""
     return {
         "at": _time(row.at),
@@ -79,7 +78,7 @@ def evidence_fields(row: StoredRow) -> dict[str, Any]:
     }
 
 
-def delivery_fields(row: StoredRow, made: Sequence[StoredRow]) -> dict[str, Any]:
+def delivery_fields(row: StoredRow, made: Sequence[StoredRow]) -> dict[str, object]:
     """A delivery: what it carries, where it stands, and every try. ``invoice_id`` None: its event tells of none."""
     return {
         "id": row.id,
@@ -97,7 +96,7 @@ def delivery_fields(row: StoredRow, made: Sequence[StoredRow]) -> dict[str, Any]
     }
 
 
-def _attempt_fields(row: StoredRow) -> dict[str, Any]:
+def _attempt_fields(row: StoredRow) -> dict[str, object]:
     answer = None if row.answer is None else bytes(row.answer).decode("utf-8", "replace")
     return {
         "at": _time(row.at),
@@ -110,7 +109,7 @@ def _attempt_fields(row: StoredRow) -> dict[str, Any]:
     }
 
 
-def sibling_fields(row: StoredRow) -> dict[str, Any]:
+def sibling_fields(row: StoredRow) -> dict[str, object]:
     """Another invoice of the same order."""
     names = ("id", "account", "idempotency_key", "status", "anomaly")
     return {name: getattr(row, name) for name in names} | {"created_at": _time(row.created_at)}

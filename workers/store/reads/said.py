@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-Fields = Mapping[str, Any]
+Fields = Mapping[str, object]
 
 
 def in_words(kind: str, told: Fields) -> str:

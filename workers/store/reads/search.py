@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from domain.payments import reference_key, transaction_key
-from workers.store.rows import StoredRow
+from workers.store.rows import Query, StoredRow
 from workers.store.tables import CALLBACK, EVENT, INVOICE, PAYMENT
 
 Kind = Literal["id", "order", "event", "idempotency key", "reference", "transaction", "address"]
@@ -52,24 +52,24 @@ def siblings_of(connection: Connection, invoice: StoredRow) -> Found:
     return Found("order", rows[:MOST], len(rows) > MOST)
 
 
-def _by_id(connection: Connection, name: str) -> Select[Any]:
+def _by_id(connection: Connection, name: str) -> Query:
     return select(INVOICE).where(INVOICE.c.id == name)
 
 
-def _by_order(connection: Connection, name: str) -> Select[Any]:
+def _by_order(connection: Connection, name: str) -> Query:
     return select(INVOICE).where(INVOICE.c.order_id == name)
 
 
-def _by_event(connection: Connection, name: str) -> Select[Any]:
+def _by_event(connection: Connection, name: str) -> Query:
     return select(INVOICE).where(INVOICE.c.id.in_(select(EVENT.c.invoice_id).where(EVENT.c.id == name)))
 
 
-def _by_key(connection: Connection, name: str) -> Select[Any]:
+def _by_key(connection: Connection, name: str) -> Query:
     accounts = _each(connection, INVOICE.c.account)
     return select(INVOICE).where(INVOICE.c.account.in_(accounts), INVOICE.c.idempotency_key == name)
 
 
-def _by_reference(connection: Connection, name: str) -> Select[Any] | None:
+def _by_reference(connection: Connection, name: str) -> Query | None:
     """The provider's own id, or what callbacks brought to ask it by."""
     accounts = _each(connection, INVOICE.c.provider_account, INVOICE.c.provider_ref.is_not(None))
     made = select(INVOICE.c.id).where(INVOICE.c.provider_account.in_(accounts), INVOICE.c.provider_ref == name)
@@ -79,11 +79,11 @@ def _by_reference(connection: Connection, name: str) -> Select[Any] | None:
     return _among(connection, made, called, told)
 
 
-def _by_transaction(connection: Connection, name: str) -> Select[Any] | None:
+def _by_transaction(connection: Connection, name: str) -> Query | None:
     return _among(connection, select(PAYMENT.c.invoice_id).where(PAYMENT.c.key == transaction_key(name)))
 
 
-def _among(connection: Connection, *queries: Select[Any]) -> Select[Any] | None:
+def _among(connection: Connection, *queries: Query) -> Query | None:
     ids = {found for query in queries for found in connection.execute(query.limit(MOST + 1)).scalars() if found}
     return select(INVOICE).where(INVOICE.c.id.in_(sorted(ids))) if ids else None
 
@@ -100,7 +100,7 @@ def _each(connection: Connection, column: ColumnElement[str], *conditions: Colum
         accounts.append(account)
 
 
-_WAYS: tuple[tuple[Kind, Callable[[Connection, str], Select[Any] | None]], ...] = (
+_WAYS: tuple[tuple[Kind, Callable[[Connection, str], Query | None]], ...] = (
     ("id", _by_id),
     ("order", _by_order),
     ("event", _by_event),

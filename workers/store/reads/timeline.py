@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
 
 from domain.event import format_time
 from domain.exact_json import read_json
@@ -41,7 +41,7 @@ def timeline(record: Record) -> list[Entry]:
     return [entry for *_, entry in sorted(ranked, key=lambda item: item[:3])]
 
 
-def entry_fields(entry: Entry) -> dict[str, Any]:
+def entry_fields(entry: Entry) -> dict[str, object]:
     """An entry as JSON."""
     fields = asdict(entry)
     times = {name: format_time(time) for name in ("at", "last_at") if (time := fields[name]) is not None}
@@ -127,5 +127,5 @@ def _answer(row: StoredRow) -> str:
     return f"{row.outcome}{status} in {row.latency_ms} ms{error}"
 
 
-def _amount(value: Any) -> str | None:
+def _amount(value: Decimal | None) -> str | None:
     return None if value is None else format_amount(value)
