@@ -64,7 +64,7 @@ def _fields(record: Record, found: Found, siblings: Found) -> dict[str, object]:
         "params": read_json(row.params),
         "create_before": plain(row.create_before),
         "monitor_until": plain(row.monitor_until),
-        "transaction": parts.transaction(record),
+        "transaction": parts.transaction_of(record),
         "tries": parts.tries(record),
         **payment_lines(row, record.payments),
         "acts": [act_fields(act) for act in record.acts],
@@ -87,7 +87,7 @@ def _print_fields(record: Record) -> None:
     beside = {
         "params": None if row.params == "{}" else row.params,
         "create_before": plain(row.create_before),
-        "transaction": parts.transaction(record),
+        "transaction": parts.transaction_of(record),
         "monitor_until": plain(row.monitor_until),
         "tries": parts.tries_in_words(record),
     }

@@ -50,7 +50,7 @@ def repeats_of(evidence: StoredRow) -> int:
     return 0
 
 
-def transaction(record: Record) -> str | None:
+def transaction_of(record: Record) -> str | None:
     """The transaction that paid it, or the last that was seen."""
     seen = [one for one in record.payments if one.tx_hash and one.kind == "payment"]
     settling = [one for one in seen if one.settled_status is not None]
