@@ -39,7 +39,8 @@ from tests.contracts.faulty_shops import (
     open_shop,
 )
 from workers.delivery.receiver_check import check_receiver
-from workers.delivery.receiver_plays import PLAYS, Scene
+from workers.delivery.receiver_plays import PLAYS
+from workers.delivery.receiver_scene import Scene
 from workers.delivery.webhook import WebhookSender
 from workers.http.address import AddressGuard
 

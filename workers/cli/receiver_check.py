@@ -77,7 +77,7 @@ def _check(url: str, secret: str, guard: AddressGuard) -> None:
 
 async def _run(url: str, secret: str, guard: AddressGuard, as_json: bool) -> list[Finding]:
     from workers.delivery.receiver_check import check_receiver
-    from workers.delivery.receiver_plays import Scene
+    from workers.delivery.receiver_scene import Scene
     from workers.delivery.webhook import WebhookSender
 
     findings: list[Finding] = []

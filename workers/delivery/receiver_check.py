@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from workers.delivery.attempt import KEEP_LIMIT, Attempt, Outgoing
-from workers.delivery.receiver_plays import PLAYS, Expected, Play, Scene
+from workers.delivery.receiver_plays import PLAYS, Expected, Play
+from workers.delivery.receiver_scene import Scene
 
 Verdict = Literal["ok", "warning", "wrong", "skipped"]
 

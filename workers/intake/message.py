@@ -18,18 +18,11 @@ from decimal import Decimal
 from typing import Any
 
 from domain.decision import Stage
-from domain.exact_json import JsonError, read_json, write_json
-from domain.json_size import holds_more_values
+from domain.exact_json import read_json, write_json
 from domain.order import OrderError, parse_cancellation, parse_orders
 from domain.refused_order import read_refused
-from workers.transport.message_limits import (
-    EXCERPT_BYTES,
-    MAX_BODY_BYTES,
-    MAX_DEPTH,
-    MAX_MANY_BODY_BYTES,
-    MAX_MANY_VALUES,
-    MAX_VALUES,
-)
+from workers.intake.body import Unusable, body_text, check_content, check_text, clean, parse_body
+from workers.transport.message_limits import EXCERPT_BYTES
 
 CREATE = "invoices.create"
 CREATE_MANY = "invoices.create_many"
@@ -46,8 +39,6 @@ MAX_ID_LENGTH = 255
 MAX_NAME_LENGTH = 255
 EXCERPT_CHARACTERS = EXCERPT_BYTES
 
-_DEEP = re.compile(rb"(?:\s*[\[{]){%d}" % (MAX_DEPTH + 1))
-_ENCODINGS = {"", "utf-8", "utf8", "us-ascii", "ascii", "binary"}
 #: What can be said of a call without the accounts, where it would else be a task and an acknowledgement of its own just
 #: to be refused: what is turned away goes with its neighbours. Orders do anyway, and are judged there.
 _CHECKS: Mapping[str, Callable[[object], object]] = {CREATE_MANY: parse_orders, CANCEL: parse_cancellation}
@@ -101,10 +92,6 @@ class TurnedAway:
         return [self.task, self.reason, self.excerpt, self.complete, self.message_key, order]
 
 
-class _Unusable(Exception):  # noqa: N818 - reads as what was found
-    """Why a message can't be used; one line that names the part."""
-
-
 @dataclass(slots=True)
 class _Parts:
     """What is known so far of a message; the excerpt and the task are wanted however far the reading came."""
@@ -122,7 +109,7 @@ def inspect(
     parts = _Parts()
     try:
         return _read(headers, body, content_type, content_encoding, key, now, parts)
-    except _Unusable as unusable:
+    except Unusable as unusable:
         reason = str(unusable)
     except Exception as error:  # noqa: BLE001 - a message must never reach Celery because its judge tripped over it
         reason = f"can't be read: {type(error).__name__}"
@@ -133,7 +120,7 @@ def turn_away(
     body: object, reason: str, message_key: str, *, task: str | None = None, fields: str | None = None
 ) -> TurnedAway:
     """A refusal with the first 2 KiB of the message: of the fields where they could be read, else of the body."""
-    whole = fields if fields is not None else _body_text(body)
+    whole = fields if fields is not None else body_text(body)
     return TurnedAway(
         task=clean(task)[:MAX_NAME_LENGTH] if task is not None else None,
         reason=clean(reason)[:1000],
@@ -167,18 +154,13 @@ def message_key(headers: object, properties: object, body: object) -> str:
         if isinstance(place, dict):
             tags += [str(place[name])[:MAX_ID_LENGTH] for name in names if isinstance(place.get(name), str)]
     digest = hashlib.sha256("\0".join(tags).encode(errors="backslashreplace"))
-    digest.update(b"\0" + (body if isinstance(body, bytes) else _body_text(body).encode(errors="backslashreplace")))
+    digest.update(b"\0" + (body if isinstance(body, bytes) else body_text(body).encode(errors="backslashreplace")))
     return digest.hexdigest()
 
 
 def task_headers(task: str, task_id: str) -> dict[str, object]:
     """The headers of a protocol-2 message as Celery wants them, made from scratch."""
     return {**_HEADERS, "task": task, "id": task_id, "root_id": task_id}
-
-
-def clean(text: str) -> str:
-    """Text that every database takes: without NUL and without unpaired surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -195,21 +177,21 @@ def _read(
 ) -> Accepted:
     parts.task = _name(headers.get("task")) if "task" in headers else None
     if headers.get("compression"):
-        raise _Unusable("compression: compressed bodies are not taken")
-    _check_content(content_type, content_encoding)
-    document = _parse_body(body, parts.task)
+        raise Unusable("compression: compressed bodies are not taken")
+    check_content(content_type, content_encoding)
+    document = parse_body(body, parts.task, of_many=CREATE_MANY)
     about, args, kwargs = (headers, *_protocol_2(document)) if parts.task else _protocol_1(document, parts)
     _check_task(parts.task)
     task = parts.task or ""
     if task in INTAKE_TASKS:
         parts.fields = write_json(kwargs)
-        _check_text(parts.fields)
+        check_text(parts.fields)
     _check_eta(about.get("eta"), now)
     task_id = _task_id(about)
     if task not in INTAKE_TASKS:
         return Accepted(task, task_id, _bell(task, args, kwargs))
     if args:
-        raise _Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
+        raise Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
     expires = None if task == CANCEL else _expires(about.get("expires"))
     _check_call(task, kwargs)
     return Accepted(task, task_id, [parts.fields, key, expires])
@@ -220,100 +202,33 @@ def _check_call(task: str, kwargs: dict[str, object]) -> None:
         try:
             _CHECKS[task](kwargs)
         except OrderError as error:
-            raise _Unusable(str(error)) from None
+            raise Unusable(str(error)) from None
 
 
 def _name(task: object) -> str:
     if not isinstance(task, str) or not task:
-        raise _Unusable("task: must be the task's name")
+        raise Unusable("task: must be the task's name")
     return task
 
 
 def _check_task(task: str | None) -> None:
     if task not in TASKS:
         shown = clean(task or "")[:100]
-        raise _Unusable(f"task: there is no task {shown!r}; orders go to {CREATE}, {CREATE_MANY} or {CANCEL}")
-
-
-def _check_content(content_type: object, content_encoding: object) -> None:
-    if not isinstance(content_type, str) or content_type.partition(";")[0].strip().lower() != "application/json":
-        shown = clean(content_type)[:60] if isinstance(content_type, str) else "nothing"
-        raise _Unusable(f"content-type: must be application/json, not {shown}")
-    if content_encoding is not None and (
-        not isinstance(content_encoding, str) or content_encoding.strip().lower() not in _ENCODINGS
-    ):
-        raise _Unusable("content-encoding: must be utf-8")
-
-
-def _parse_body(body: object, task: str | None) -> object:
-    if isinstance(body, str):
-        body = body.encode("utf-8", "surrogatepass")
-    if not isinstance(body, bytes):
-        raise _Unusable("body: must be a text")
-    # Protocol 1 names its task inside the body: before that is read only the largest bounds can be applied.
-    many = task in (None, CREATE_MANY)
-    _check_size(body, MAX_MANY_BODY_BYTES if many else MAX_BODY_BYTES)
-    _check_values(body, MAX_MANY_VALUES if many else MAX_VALUES)
-    try:
-        document = read_json(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise _Unusable("body: is not UTF-8") from None
-    except JsonError as error:
-        raise _Unusable(f"body: {error}") from None
-    if task is None and isinstance(document, dict) and document.get("task") != CREATE_MANY:
-        _check_size(body, MAX_BODY_BYTES)
-        _check_values(body, MAX_VALUES)
-    _check_depth(document)
-    return document
-
-
-def _check_size(body: bytes, limit: int) -> None:
-    if len(body) > limit:
-        raise _Unusable(f"body: is {len(body)} bytes, at most {limit} are taken")
-
-
-def _check_values(body: bytes, limit: int) -> None:
-    """Before parsing: the parser's work and memory, and all later work, grow with the number of values."""
-    if not holds_more_values(body, limit):
-        return
-    if _DEEP.match(body):
-        raise _Unusable("body: is nested too deeply")
-    raise _Unusable(f"body: holds more than {limit} values")
-
-
-def _check_depth(document: object) -> None:
-    level, depth = [document], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise _Unusable(f"body: is nested more than {MAX_DEPTH} deep")
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _Unusable("body: holds half of a surrogate pair, which is no text") from None
+        raise Unusable(f"task: there is no task {shown!r}; orders go to {CREATE}, {CREATE_MANY} or {CANCEL}")
 
 
 def _protocol_2(document: object) -> tuple[list[object], dict[str, object]]:
     if not isinstance(document, list) or len(document) != 3:
-        raise _Unusable("body: must be [args, kwargs, embed]")
+        raise Unusable("body: must be [args, kwargs, embed]")
     args, kwargs, embed = document
     if embed is not None and not isinstance(embed, dict):
-        raise _Unusable("body: embed (its third item) must be an object")
+        raise Unusable("body: embed (its third item) must be an object")
     return _arguments(args, kwargs)
 
 
 def _protocol_1(document: object, parts: _Parts) -> tuple[Mapping[str, object], list[object], dict[str, object]]:
     if not isinstance(document, dict) or "task" not in document:
-        raise _Unusable("task: neither headers (protocol 2) nor body (protocol 1) name a task")
+        raise Unusable("task: neither headers (protocol 2) nor body (protocol 1) name a task")
     parts.task = _name(document["task"])
     return document, *_arguments(document.get("args"), document.get("kwargs"))
 
@@ -323,9 +238,9 @@ def _arguments(args: object, kwargs: object) -> tuple[list[object], dict[str, ob
     args = [] if args is None else args
     kwargs = {} if kwargs is None else kwargs
     if not isinstance(args, list):
-        raise _Unusable("args: must be a list")
+        raise Unusable("args: must be a list")
     if not isinstance(kwargs, dict):
-        raise _Unusable("kwargs: must be an object")
+        raise Unusable("kwargs: must be an object")
     return args, kwargs
 
 
@@ -333,7 +248,7 @@ def _task_id(about: Mapping[str, object]) -> str:
     """The sender's id; one that is no usable text is replaced, only a missing one makes the message unusable."""
     found = about.get("id")
     if found is None:
-        raise _Unusable("id: is missing (Celery's header `id`, in protocol 1 the field `id`)")
+        raise Unusable("id: is missing (Celery's header `id`, in protocol 1 the field `id`)")
     if isinstance(found, str) and 0 < len(found) <= MAX_ID_LENGTH and found.isprintable():
         return found
     return str(uuid.uuid4())
@@ -343,14 +258,14 @@ def _bell(task: str, args: list[object], kwargs: dict[str, object]) -> list[obje
     wanted = ["stage", "lane"] if task == RUN else []
     words = all(isinstance(word, str) and _BELL_WORD.fullmatch(word) for word in args)
     if kwargs or len(args) != len(wanted) or not words or (args and args[0] not in STAGES):
-        raise _Unusable(f"args: {task} takes {wanted} and no kwargs")
+        raise Unusable(f"args: {task} takes {wanted} and no kwargs")
     return args
 
 
 def _check_eta(eta: object, now: datetime) -> None:
     """A message that is to wait would be delivered again and again; a nearer eta is as good as none."""
     if eta is not None and _time("eta", eta) > now + MAX_ETA:
-        raise _Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
+        raise Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
 
 
 def _expires(expires: object) -> str | None:
@@ -366,16 +281,5 @@ def _time(name: str, value: object) -> datetime:
         if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
             return datetime.fromtimestamp(float(value), UTC)
     except (ValueError, OverflowError, OSError):
-        raise _Unusable(f"{name}: is not a time") from None
-    raise _Unusable(f"{name}: must be an ISO 8601 time or epoch seconds")
-
-
-def _body_text(body: object) -> str:
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(body).decode("utf-8", "replace")
-    if isinstance(body, str):
-        return body
-    try:
-        return repr(body)
-    except RecursionError:
-        return f"({type(body).__name__}, nested too deeply to be shown)"
+        raise Unusable(f"{name}: is not a time") from None
+    raise Unusable(f"{name}: must be an ISO 8601 time or epoch seconds")
