@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain.transaction import looks_like_transaction
 from tests.contracts.sandbox_client import (
     CREATE_PATHS,
     ZEROXHOST_KEY,
@@ -30,7 +31,7 @@ from tests.contracts.sandbox_client import (
     send,
     wait_until,
 )
-from workers.embedded.sandbox.faults import FAULTS
+from workers.embedded.sandbox.faults import FAULTS, PLACEHOLDERS
 from workers.embedded.sandbox.process import SandboxProcess
 from workers.embedded.sandbox.providers.zeroxhost import Zeroxhost
 
@@ -222,6 +223,20 @@ def test_an_echo_makes_no_invoice_and_quotes_the_request(sandbox, provider):
     assert status == 400
     assert f"sandbox-{provider}-key" in json.loads(body)["message"]
     assert made_for(sandbox, order, provider) == 0
+
+
+@pytest.mark.parametrize("number", range(len(PLACEHOLDERS)))
+def test_a_placeholder_stands_where_a_transaction_is_to_be(sandbox, number):
+    user = new_id(f"~look_up_fault:placeholder={number}~")
+    track = create_zeroxhost(sandbox, user)[1]["data"]["track_id"]
+    status, answer = look_up(sandbox, track)
+    assert (status, answer["data"]["tx_hash"]) == (200, PLACEHOLDERS[number])
+    assert not looks_like_transaction(answer["data"]["tx_hash"])
+    assert look_up(sandbox, track)[1]["data"]["tx_hash"] is None
+
+
+def test_a_create_of_which_no_transaction_is_told_has_no_room_for_a_placeholder(sandbox):
+    assert create_zeroxhost(sandbox, new_id("~fault:placeholder~"))[0] == 200
 
 
 def test_every_fault_has_a_test_and_a_line_in_the_readme():

@@ -18,6 +18,7 @@ from workers.cli.context import settings
 from workers.cli.errors import CommandFailed
 from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address, read_listening
 from workers.cli.up_readiness import Readiness, what_to_try
+from workers.embedded.home import make_home
 from workers.embedded.sole_up import kept_valkey, sole_up
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
 WORKER_NODE = "worker@%h"
+SANDBOX_STATE = "sandbox.db"  #: in the home: a sandbox that is started again knows its invoices
 
 
 @click.command("up")
@@ -127,6 +129,8 @@ def sandbox_process(config: Settings) -> ProcessSpec:
     from workers.embedded.procfile import ProcessSpec
 
     argv = [sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
+    make_home(config.home)
+    argv += ["--state", str(config.home / SANDBOX_STATE)]
     for name, url in callback_urls(config).items():
         argv += ["--callback-url", f"{name}={url}"]
     return ProcessSpec("sandbox", tuple(argv))

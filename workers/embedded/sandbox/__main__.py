@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from workers.embedded.sandbox.application import Options, build_application, serve
 from workers.embedded.sandbox.control import MAX_LIFETIME_SECONDS
@@ -44,12 +45,17 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="a name by which the control address may be called, besides its address and localhost; may be repeated",
     )
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="keep invoices, rules and what has fired there, and go on from it"
+    )
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65535:
         parser.error("argument --port: must be from 0 to 65535")
     if not 1 <= parsed.lifetime_seconds <= MAX_LIFETIME_SECONDS:
         parser.error(f"argument --lifetime-seconds: must be from 1 to {MAX_LIFETIME_SECONDS}")
+    if parsed.state is not None and parsed.seed is not None:
+        parser.error("argument --seed: would give the same ids anew, which --state has already")
     return parsed
 
 
@@ -62,11 +68,13 @@ def main() -> int:
         receiver_secrets=arguments.receiver_secret,
         allowed_hosts=arguments.allow_host,
         callback_urls=arguments.callback_url,
+        state=arguments.state,
     )
     try:
         asyncio.run(run(arguments, options))
     except InputError as problem:
-        option = "--callback-url" if str(problem).startswith(("url: ", "provider: ")) else "--receiver-secret"
+        options_of = {"url": "--callback-url", "provider": "--callback-url", "state": "--state"}
+        option = options_of.get(str(problem).partition(":")[0], "--receiver-secret")
         print(f"argument {option}: {problem}", file=sys.stderr)
         return 2
     except OSError as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.embedded.sandbox.receiver import Receiver
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.stand_in import Given, StandIn
+from workers.embedded.sandbox.state import StateFile
 from workers.embedded.sandbox.visitors import guard_visitors
 from workers.embedded.sandbox.wire import MAX_BODY_BYTES
 
@@ -33,17 +35,22 @@ class Options:
     seed: int | None = None
     receiver_secrets: list[str] = field(default_factory=list)
     allowed_hosts: Sequence[str] = ()  #: names by which it may be controlled
+    state: Path | None = None  #: a file that it goes on from, and keeps what changes in
     callback_urls: Sequence[str] = ()  #: ``PROVIDER=URL``, or an address alone where only one calls back
 
 
 def build_application(options: Options, kinds: Sequence[type[StandIn]] = STAND_INS) -> web.Application:
-    """All routes over fresh, empty state. Raises InputError for a receiver secret or an address that can't be used."""
+    """All routes, over the state of a file where one is given. Raises InputError for a receiver secret, an address or
+    a file that can't be used."""
     random, calls = Random(options.seed), Calls()  # noqa: S311 - made-up ids, repeatable by their seed
     script = Script(random)
     stand_ins: dict[str, StandIn] = {}
     for kind in kinds:
         key = options.keys.get(kind.name, kind.sandbox_key())
         stand_ins[kind.name] = kind(Given(key, Lifetime(options.lifetime_seconds), random, script, calls))
+    state = None if options.state is None else StateFile(options.state)
+    if state is not None:
+        state.resume(stand_ins, script)
     callbacks = CallbackControl(stand_ins)
     for given in options.callback_urls:
         callbacks.set_url(given)
@@ -53,11 +60,20 @@ def build_application(options: Options, kinds: Sequence[type[StandIn]] = STAND_I
         application.add_routes(stand_in.routes(f"/{name}"))
         if stand_in.courier is not None:
             application.cleanup_ctx.append(stand_in.courier.run)
-    application.add_routes(Control(stand_ins, script, calls).routes("/control"))
+    application.add_routes(Control(stand_ins, script, calls, state).routes("/control"))
     application.add_routes(callbacks.routes("/control"))
     application.add_routes(Receiver(options.receiver_secrets).routes("/receiver"))
+    if state is not None:
+        application.on_cleanup.append(_closing(state))
     application.add_routes([web.get("/", answering(_greet((*stand_ins, "control", "receiver"))))])
     return application
+
+
+def _closing(state: StateFile) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_: web.Application) -> None:
+        state.close()
+
+    return close
 
 
 def _greet(names: Sequence[str]) -> Callable[[web.Request], Awaitable[object]]:

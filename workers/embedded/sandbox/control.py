@@ -13,6 +13,7 @@ from workers.embedded.sandbox.invoices import Invoice
 from workers.embedded.sandbox.quirks import find_quirk
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.stand_in import StandIn
+from workers.embedded.sandbox.state import StateFile
 from workers.embedded.sandbox.wire import (
     Digits,
     InputError,
@@ -34,13 +35,16 @@ MAX_RULES = 1_000
 class Control:
     """Everything under `/control`."""
 
-    def __init__(self, stand_ins: Mapping[str, StandIn], script: Script, calls: Calls) -> None:
+    def __init__(
+        self, stand_ins: Mapping[str, StandIn], script: Script, calls: Calls, state: StateFile | None = None
+    ) -> None:
         self._stand_ins = stand_ins
         self._providers = tuple(stand_ins)
         self._invoices = {name: each.invoices for name, each in stand_ins.items()}
         self._lifetimes = {name: each.lifetime for name, each in stand_ins.items()}
         self._script = script
         self._calls = calls
+        self._state = state
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         return [
@@ -106,6 +110,8 @@ class Control:
         seconds = take_whole(fields, "seconds", 1, MAX_LIFETIME_SECONDS)
         for provider in self._read_providers(fields.get("provider")):
             self._lifetimes[provider].seconds = seconds
+            if self._state is not None:
+                self._state.keep_lifetime(provider, seconds)
         return {provider: lifetime.seconds for provider, lifetime in self._lifetimes.items()}
 
     async def _list_invoices(self, request: web.Request) -> object:
@@ -171,7 +177,7 @@ class Control:
         return {"faults": [rule.view() for rule in self._script.rules]}
 
     async def _clear_faults(self, request: web.Request) -> object:
-        self._script.rules.clear()
+        self._script.clear()
         return {"faults": []}
 
     def _read_providers(self, provider: object) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from workers.embedded.sandbox.wire import Answer, InputError
 
 #: What providers call the times in their answers.
 TIME_FIELDS = frozenset({"date", "expired_at", "created_at", "updated_at"})
+#: What they call a payment's transaction.
+TRANSACTION_FIELDS = frozenset({"tx_hash", "txId"})
 
 #: The longest any fault holds a connection, in seconds.
 MAX_HOLD_SECONDS = 3600.0
@@ -181,6 +183,20 @@ def _move(time: int | str, seconds: int) -> int | str:
     return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
+async def play_placeholder(turn: Turn) -> web.StreamResponse | None:
+    """Something stands where a transaction is to be, long before there is one."""
+    answer = turn.act()
+    document = cast("dict[str, object]", answer.payload)
+    for told in (document, *(part for part in document.values() if isinstance(part, dict))):
+        for field in told.keys() & TRANSACTION_FIELDS:
+            told[field] = PLACEHOLDERS[int(turn.argument) % len(PLACEHOLDERS)]
+    return answer.response()
+
+
+#: By the fault's argument.
+PLACEHOLDERS = ("0x" + "0" * 64, "pending", "N/A", "-", "")
+
+
 async def play_not_json_object(turn: Turn) -> web.StreamResponse | None:
     return Answer(turn.act().status, ["this", "is", "no", "object"]).response()
 
@@ -227,6 +243,7 @@ FAULTS: dict[str, Fault] = {
     "garbage": Fault(0, 0, 0, play_garbage),
     "duplicate": Fault(0, 0, 0, play_duplicate),
     "clock_off": Fault(-10800, -315_360_000, 315_360_000, play_clock_off),
+    "placeholder": Fault(0, 0, len(PLACEHOLDERS) - 1, play_placeholder),
     "not_json_object": Fault(0, 0, 0, play_not_json_object),
     "endless": Fault(0.1, 0.001, 60, play_endless),
     "huge": Fault(2 * 1024 * 1024, 1, 64 * 1024 * 1024, play_huge),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -85,6 +85,13 @@ class Watcher(Protocol):
         """What its provider says of it is something else now."""
 
 
+class Keeper(Protocol):
+    """Keeps invoices beyond the process: see ``state.py``."""
+
+    def keep(self, invoice: Invoice) -> None: ...
+    def forget(self, invoices: Sequence[Invoice]) -> None: ...
+
+
 class Invoices:
     """One provider's invoices: by reference, by order id, newest first."""
 
@@ -96,6 +103,7 @@ class Invoices:
         #: How many invoices were made per order id, ever.
         self.made: Counter[str] = Counter()
         self.watcher: Watcher | None = None
+        self.keeper: Keeper | None = None
 
     def __len__(self) -> int:
         return len(self._ordered)
@@ -104,17 +112,28 @@ class Invoices:
         """Remember a new invoice; a lapse at its expiry is planned."""
         invoice.updated_at = invoice.created_at
         plan_step(invoice, float(invoice.expires_at), "lapse")
-        self._ordered.append(invoice)
-        self._by_ref[invoice.ref] = self._by_ref[str(invoice.number)] = invoice
-        self._newest_of_order[invoice.order_id] = invoice
-        self.made[invoice.order_id] += 1
+        self.restore(invoice)
         if len(self._ordered) > MAX_INVOICES:
             self._forget(self._ordered[: MAX_INVOICES // 10])
         if self.watcher is not None:
             self.watcher.made(invoice)
+        self._keep(invoice)
+
+    def restore(self, invoice: Invoice) -> None:
+        """One that was made before, as it was then."""
+        self._ordered.append(invoice)
+        self._by_ref[invoice.ref] = self._by_ref[str(invoice.number)] = invoice
+        self._newest_of_order[invoice.order_id] = invoice
+        self.made[invoice.order_id] += 1
+
+    def _keep(self, invoice: Invoice) -> None:
+        if self.keeper is not None:
+            self.keeper.keep(invoice)
 
     def _forget(self, oldest: list[Invoice]) -> None:
         del self._ordered[: len(oldest)]
+        if self.keeper is not None:
+            self.keeper.forget(oldest)
         for invoice in oldest:
             self._by_ref.pop(invoice.ref, None)
             self._by_ref.pop(str(invoice.number), None)
@@ -142,6 +161,7 @@ class Invoices:
         """The create of the invoice with this reference was answered as it should be."""
         if (invoice := self._by_ref.get(ref)) is not None:
             invoice.told = True
+            self._keep(invoice)
 
     def first_told(self, other_than: str | None) -> Invoice | None:
         """The oldest invoice whose create was answered as it should be, of another order than this one."""
@@ -165,6 +185,7 @@ class Invoices:
         invoice.updated_at = now
         if self.watcher is not None and _told(invoice) != before:
             self.watcher.changed(invoice)
+        self._keep(invoice)
 
     def advance(self, invoice: Invoice, now: float) -> None:
         """Play what was planned until now."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from workers.embedded.sandbox.faults import Fault, find_fault
 from workers.embedded.sandbox.markers import MarkedFault, read_markers
@@ -49,6 +51,14 @@ class Due:
     argument: float
 
 
+class RuleKeeper(Protocol):
+    """Keeps what has fired beyond the process: see ``state.py``."""
+
+    def keep_marked(self, key: tuple[str, str, str], calls: int) -> None: ...
+    def keep_rule(self, rule: Rule) -> None: ...
+    def forget_rules(self) -> None: ...
+
+
 class Script:
     """All faults to come."""
 
@@ -57,6 +67,19 @@ class Script:
         self.rules: list[Rule] = []
         self._calls_of_marked: dict[tuple[str, str, str], int] = {}
         self._last_id = 0
+        self.keeper: RuleKeeper | None = None
+
+    def restore(self, rules: Sequence[Rule], calls_of_marked: Mapping[tuple[str, str, str], int]) -> None:
+        """Go on where an earlier process ended."""
+        self.rules[:] = rules
+        self._last_id = max((rule.id for rule in rules), default=0)
+        self._calls_of_marked.update(calls_of_marked)
+
+    def clear(self) -> None:
+        """Forget every rule."""
+        self.rules.clear()
+        if self.keeper is not None:
+            self.keeper.forget_rules()
 
     def add(
         self,
@@ -73,7 +96,12 @@ class Script:
         self._last_id += 1
         rule = Rule(self._last_id, provider, operation, name, argument, times, probability, match)
         self.rules.append(rule)
+        self._keep(rule)
         return rule
+
+    def _keep(self, rule: Rule) -> None:
+        if self.keeper is not None:
+            self.keeper.keep_rule(rule)
 
     def take(self, provider: str, operation: str, subject: str, marked_as: str) -> Due | None:
         """The fault for this call, counted as fired. Raises InputError for a marker that can't be read.
@@ -93,6 +121,8 @@ class Script:
         key = (provider, operation, subject)
         call = self._calls_of_marked.pop(key, 0)
         self._calls_of_marked[key] = call + 1
+        if self.keeper is not None:
+            self.keeper.keep_marked(key, call + 1)
         if len(self._calls_of_marked) > MAX_COUNTED:
             del self._calls_of_marked[next(iter(self._calls_of_marked))]
         return _pick(faults, call)
@@ -108,6 +138,7 @@ class Script:
                 continue
             if rule.probability >= 1 or self._random.random() < rule.probability:
                 rule.fired += 1
+                self._keep(rule)
                 return rule
         return None
 

@@ -41,6 +41,7 @@ class StandIn(ABC):
     def __init__(self, given: Given) -> None:
         self.api_key, self.lifetime, self.random = given.api_key, given.lifetime, given.random
         self.invoices = Invoices(given.random)
+        self.next_number = 1  #: of its next invoice
         self.desk = Desk(self.name, self.dialect(), self.invoices, given.script, given.calls)
         self.courier: Courier | None = None
         if self.callbacks is not None:

@@ -99,7 +99,7 @@ class Zeroxhost(StandIn):
 
     def __init__(self, given: Given) -> None:
         super().__init__(given)
-        self._next_track = 100_000_000 + self.random.randrange(800_000_000)
+        self.next_number = 100_000_000 + self.random.randrange(800_000_000)
 
     def dialect(self) -> Dialect:
         """Orders are refused with status 200."""
@@ -186,8 +186,8 @@ class Zeroxhost(StandIn):
 
     def _take_number(self) -> int:
         """Numbers rise, and tell nobody how many there are."""
-        number = self._next_track
-        self._next_track += self.random.randrange(1, 9)
+        number = self.next_number
+        self.next_number += self.random.randrange(1, 9)
         return number
 
     def _tell_created(self, invoice: Invoice) -> Answer:

@@ -76,7 +76,7 @@ class Nebulox(StandIn):
     def __init__(self, given: Given) -> None:
         super().__init__(given)
         self._gateway_id, self._user_id = self._new_id(), self._new_id()
-        self._next_number = 100_000 + self.random.randrange(800_000)
+        self.next_number = 100_000 + self.random.randrange(800_000)
 
     def dialect(self) -> Dialect:
         """Refusals look like successes, with an empty list for a result."""
@@ -137,7 +137,7 @@ class Nebulox(StandIn):
         invoice = Invoice(
             provider=self.name,
             ref=self._new_id(),
-            number=self._next_number,
+            number=self.next_number,
             order_id=order_id,
             subject=order_id,
             created_at=now,
@@ -147,7 +147,7 @@ class Nebulox(StandIn):
             request=request,
             detail=detail,
         )
-        self._next_number += 1
+        self.next_number += 1
         for seconds, step in markers.steps:
             plan_step(invoice, now + seconds, step)
         self.invoices.add(invoice)
