@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
+from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED
 from domain.findings import Finding, find
 from domain.money import parse_amount
 from domain.order import Text, Time
@@ -16,6 +17,8 @@ LONGEST_REASON = 500
 LONGEST_URL = 2000
 MAX_ACCOUNTS, MAX_TYPES, MAX_HEADERS = 100, 50, 20
 MAX_IN_FLIGHT = 1000
+
+EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -109,6 +112,9 @@ class ReplayRequest(BaseModel):
     def _one_way(self) -> ReplayRequest:
         if self.event is not None and (self.types or self.since or self.until):
             raise ValueError("event: types, since and until choose events of an endpoint, and here is one event's id")
+        unknown = sorted(set(self.types) - EVENT_TYPES)
+        if unknown:
+            raise ValueError(f"types: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
         if _are_reversed(self.since, self.until):
             raise ValueError("until: must be later than since")
         return self

@@ -11,18 +11,22 @@ from domain.account import Account
 from domain.permissions import Scope
 from tests.contracts.api_answers import Answers
 from tests.contracts.store_cases import created, judge, open_store
+from workers.delivery.secretbox import SecretBox
+from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.store.acts import Actor
 from workers.store.operate.tokens import NewToken, add
 from workers.store.reads.invoices import sequences_of
+from workers.web.api.endpoints import Webhooks
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
 
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ADMIN = Actor("admin", "tests")
 ACCOUNTS = {
     name: Account(name=name, provider=name, base_url=f"http://127.0.0.1:9/{name}", api_key="a-key")
@@ -41,9 +45,11 @@ class Service:
     def __init__(self, database):
         self.store = open_store(database)
         self.threads = StoreThreads()
+        self.reset: list[str] = []  #: endpoints whose breakers were reset
         desk = Desk(self.store, ACCOUNTS, build_providers(Call(httpx.AsyncClient())))
         metrics = Metrics("1")
-        self.served = build_api(self.store, desk, self.threads, metrics)
+        webhooks = Webhooks(AddressGuard("127.0.0.1"), lambda: SecretBox([KEY]), self.reset.append)
+        self.served = build_api(self.store, desk, self.threads, metrics, webhooks)
         self.answers = Answers(self.served.routes)
         health = Health(self.threads, lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), None)

@@ -170,6 +170,27 @@ def list_deliveries(
     return _pages(database, query, "id", limit, _with_attempts)
 
 
+def page_of_deliveries(
+    connection: Connection,
+    *,
+    endpoints: Collection[str] | None,
+    state: str | None,
+    invoice: str | None,
+    before: int | None,
+    limit: int,
+) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
+    """The same, to these endpoints (None: to all), from the one before the number ``before`` on."""
+    query = _deliveries.order_by(DELIVERY.c.id.desc()).limit(limit)
+    if endpoints is not None:
+        query = query.where(DELIVERY.c.endpoint_id.in_(sorted(endpoints)))
+    for column, wanted in ((_delivery_state, state), (DELIVERY.c.invoice_id, invoice)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if before is not None:
+        query = query.where(DELIVERY.c.id < before)
+    return _with_attempts(connection, connection.execute(query).all())
+
+
 def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
     """The delivery of this number, or every delivery of the event with this id, with their attempts, oldest first."""
     query = _deliveries.where(EVENT.c.id == name)

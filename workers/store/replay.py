@@ -41,9 +41,11 @@ def choose(
     since: datetime | None = None,
     until: datetime | None = None,
     dead_only: bool = False,
+    numbers: tuple[int, int] | None = None,
     limit: int,
 ) -> list[Chosen]:
-    """Events for an endpoint, in their order, ``since`` ≤ time < ``until``: those that it had (of these only the dead
+    """Events for an endpoint, in their order, ``since`` ≤ time < ``until``, after the first of ``numbers`` up to the
+    second: those that it had (of these only the dead
     letters, with ``dead_only``), and those that it would have had, had it been there already.
 
     ``types`` narrow both, and take the place of the endpoint's own filter.
@@ -58,6 +60,8 @@ def choose(
         query = query.where(DELIVERY.c.id.is_not(None) | _wanted(connection, endpoint_id))
     query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
     query = query.where(*_between(connection, since, until))
+    if numbers is not None:
+        query = query.where(EVENT.c.number > numbers[0], EVENT.c.number <= numbers[1])
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
 
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.metadata import version
 
+from redis import Redis
+from redis.exceptions import RedisError
 from starlette.routing import BaseRoute
 
 from config.settings import Settings
-from workers.bootstrap import ONE_TRY, build_runtime, check_accounts, open_redis, prepare_embedded, warn_of_plain_http
+from workers.bootstrap import (
+    ONE_TRY,
+    Runtime,
+    build_runtime,
+    check_accounts,
+    open_redis,
+    prepare_embedded,
+    secret_box,
+    warn_of_plain_http,
+)
+from workers.coordination.breaker import reset_breakers
+from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.schema import require_schema
 from workers.transport import install
+from workers.web.api.endpoints import Webhooks
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
@@ -26,45 +42,78 @@ from workers.web.shelf import Shelf
 from workers.web.threads import StoreThreads
 
 
+@dataclass(slots=True)
+class Process:
+    """What the process is made of, gathered part by part."""
+
+    settings: Settings
+    runtime: Runtime
+    redis: Redis
+    threads: StoreThreads
+    metrics: Metrics
+    routes: list[BaseRoute] = field(default_factory=list)
+    on_stop: list[Callable[[], object]] = field(default_factory=list)  #: called when the stop begins
+    on_end: list[Callable[[], object]] = field(default_factory=list)  #: called in reverse when the last request is over
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, name: str, run: Callable[..., object], *arguments: object) -> None:
+        """A thread that lives as long as the process."""
+        threading.Thread(target=run, args=(*arguments, self.stopping), name=name, daemon=True).start()
+
+    def end(self) -> None:
+        """Close everything."""
+        for close in reversed(self.on_end):
+            close()
+
+
 def run(settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve until it is told to stop; ``tell`` gets the address. Raises CannotListen, SettingsError, EmbeddedError."""
     check_accounts(settings)
     warn_of_plain_http(settings)
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
-    runtime = build_runtime(settings)
-    store, redis = runtime.store, open_redis(settings.redis_url, ONE_TRY)
-    threads, metrics = StoreThreads(), Metrics(version("invoices"))
-
-    on_end: list[Callable[[], object]] = [threads.close, redis.close, store.close]
-
-    def end() -> None:
-        for close in reversed(on_end):
-            close()
-
+    runtime, redis = build_runtime(settings), open_redis(settings.redis_url, ONE_TRY)
+    process = Process(settings, runtime, redis, StoreThreads(), Metrics(version("invoices")))
+    process.on_end += [process.threads.close, redis.close, runtime.store.close]
+    if "callbacks" in settings.web_serve:
+        _add_callbacks(process)
+    if "api" in settings.web_serve:
+        _add_api(process)
+    process.on_end.append(process.stopping.set)
     surroundings = Surroundings(
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
     )
-    health = Health(threads, lambda: require_schema(store.database), redis.ping)
-    routes: list[BaseRoute] = []
-    on_stop: list[Callable[[], None]] = []
-    if "callbacks" in settings.web_serve:
-        from workers.app import app  # not at the top: importing it reads the settings
+    health = Health(process.threads, lambda: require_schema(runtime.store.database), redis.ping)
+    application = build_application(surroundings, health, process.metrics, process.routes, process.end)
+    serve(application, bound, tell, process.on_stop)
 
-        install()  # a killed process loses nothing of what it took from the shelf
-        shelf = Shelf(app)
-        forged = ForgedSample(partial(keep_forged, store.database))
-        desk = CallbackDesk(settings.accounts, runtime.providers, store.keep_callbacks, shelf, threads, metrics, forged)
-        routes += desk.routes()
-        stopping = threading.Event()
-        emptying = threading.Thread(target=shelf.run, args=(desk.take_from_shelf, stopping), name="shelf", daemon=True)
-        sampling = threading.Thread(target=forged.run, args=(stopping,), name="forged", daemon=True)
-        emptying.start()
-        sampling.start()
-        on_end += [forged.write_waiting, forged.wake, shelf.wake, stopping.set]
-    if "api" in settings.web_serve:
-        served = build_api(store, Desk(store, settings.accounts, runtime.providers), threads, metrics)
-        routes += served.routes
-        on_stop.append(served.on_stop)
-    application = build_application(surroundings, health, metrics, routes, end)
-    serve(application, bound, tell, on_stop)
+
+def _add_callbacks(process: Process) -> None:
+    from workers.app import app  # not at the top: importing it reads the settings
+
+    install()  # a killed process loses nothing of what it took from the shelf
+    runtime, threads, metrics = process.runtime, process.threads, process.metrics
+    shelf = Shelf(app)
+    forged = ForgedSample(partial(keep_forged, runtime.store.database))
+    keep = runtime.store.keep_callbacks
+    desk = CallbackDesk(process.settings.accounts, runtime.providers, keep, shelf, threads, metrics, forged)
+    process.routes += desk.routes()
+    process.start("shelf", shelf.run, desk.take_from_shelf)
+    process.start("forged", forged.run)
+    process.on_end += [forged.write_waiting, forged.wake, shelf.wake]
+
+
+def _add_api(process: Process) -> None:
+    settings, runtime = process.settings, process.runtime
+
+    def reset(endpoint_id: str) -> None:
+        with suppress(RedisError, OSError):  # without Redis there is no breaker that holds back
+            reset_breakers(process.redis, [endpoint_id])
+
+    webhooks = Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
+    desk = Desk(runtime.store, settings.accounts, runtime.providers)
+    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks)
+    process.routes += served.routes
+    process.on_stop.append(served.on_stop)
+    process.start("replays", served.replaying.run)
+    process.on_end.append(served.replaying.wake)

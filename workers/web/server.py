@@ -111,7 +111,7 @@ def serve(
     application: ASGIApp,
     bound: socket.socket,
     tell: Callable[[str], None],
-    on_stop: Sequence[Callable[[], None]] = (),
+    on_stop: Sequence[Callable[[], object]] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; ``tell`` gets the address once requests are taken. From the main thread.
 
@@ -152,7 +152,7 @@ class _Server(uvicorn.Server):
     """Says where it listens when it does, and that it is going to stop before it waits for the requests under way."""
 
     def __init__(
-        self, config: Config, tell: Callable[[str], None], url: str, on_stop: Sequence[Callable[[], None]]
+        self, config: Config, tell: Callable[[str], None], url: str, on_stop: Sequence[Callable[[], object]]
     ) -> None:
         super().__init__(config)
         self._on_stop = on_stop

@@ -101,7 +101,7 @@ def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = l
         with database.transaction() as connection:
             sent = replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only)
             if sent:
-                record(connection, database, actor, [_deed(job, batch, sent)])
+                record(connection, database, actor, [deed_of(choice, job.event_id, len(job.events), batch, sent)])
         count += sent
         advance(len(batch))
     return count
@@ -114,20 +114,19 @@ def _is_disabled(store: Store, endpoint_id: str) -> bool:
     return endpoint.disabled_at is not None
 
 
-def _deed(job: Job, batch: Sequence[Chosen], sent: int) -> Deed:
-    """A batch: by numbers of events, it may be told from the job's others."""
-    choice = job.choice
+def deed_of(choice: Choice, event_id: str | None, total: int, batch: Sequence[Chosen], sent: int) -> Deed:
+    """A batch: by numbers of events, it may be told from its job's others."""
     asked: Values = {
-        "event": job.event_id,
+        "event": event_id,
         "types": sorted(choice.types) or None,
         "since": choice.since,
         "until": choice.until,
         "dead_only": choice.dead_only or None,
     }
-    done: Values = {"events": sent, "of": len(job.events), "first": batch[0].number, "last": batch[-1].number}
+    done: Values = {"events": sent, "of": total, "first": batch[0].number, "last": batch[-1].number}
     return Deed(
         act=Act.REPLAY,
         endpoint_id=choice.endpoint_id,
-        invoice_id=(batch[0].invoice_id or None) if job.event_id else None,
+        invoice_id=(batch[0].invoice_id or None) if event_id else None,
         after={name: value for name, value in {**asked, **done}.items() if value is not None},
     )

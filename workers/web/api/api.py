@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import structlog
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.exact_json import JsonError, read_strict_json, write_json
+from domain.findings import read_line
 from domain.json_size import holds_more_values
 from domain.requests import RequestError, parse_request
 from domain.visible import escape
@@ -70,9 +72,17 @@ async def read_request(request: Request, model: type[Model]) -> Model:
     try:
         return parse_request(model, await read_document(request))
     except RequestError as error:
-        errors = [{"detail": one.message, "pointer": one.pointer} for one in error.findings]
-        title = "The request can't be used"
-        raise Problem(422, str(error), kind="invalid-request", title=title, errors=errors) from None
+        raise _unusable(error) from None
+
+
+def unusable(line: str) -> Problem:
+    """422 for a body: ``field: what is wrong``."""
+    return _unusable(RequestError([read_line(line)]))
+
+
+def _unusable(error: RequestError) -> Problem:
+    errors = [{"detail": one.message, "pointer": one.pointer} for one in error.findings]
+    return Problem(422, str(error), kind="invalid-request", title="The request can't be used", errors=errors)
 
 
 def media_type(request: Request) -> str:
@@ -116,6 +126,13 @@ def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:
             raise Problem(400, f"the query parameter {name} is there twice")
         given[name] = value
     return given
+
+
+def next_page(path: str, query: Mapping[str, str], following: str | None) -> dict[str, str]:
+    """The header that leads to the next page; nothing where there is none."""
+    if following is None:
+        return {}
+    return {"link": f'<{path}?{urlencode({**query, "cursor": following})}>; rel="next"'}
 
 
 def whole(name: str, text: str, low: int, high: int) -> int:

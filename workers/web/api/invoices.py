@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import partial
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,12 +13,21 @@ from starlette.routing import BaseRoute
 from domain.event import invoice_fields
 from domain.permissions import Action
 from domain.status import Status
+from workers.store.reads.endpoints import timeline_within
 from workers.store.reads.invoices import page_of_invoices
+from workers.store.reads.timeline import entry_fields
 from workers.web.api.access import Caller
-from workers.web.api.api import Api, answer, read_query, whole
+from workers.web.api.api import Api, answer, next_page, read_query, whole
 from workers.web.api.headers import MAX_WAIT_SECONDS, entity_tag, matches
 from workers.web.api.invoice_reads import InvoiceReads
-from workers.web.api.schema.invoices import DEFAULT_LIMIT, LIST_INVOICES, MAX_LIMIT, MAX_SEQUENCE, SHOW_INVOICE
+from workers.web.api.schema.invoices import (
+    DEFAULT_LIMIT,
+    LIST_INVOICES,
+    MAX_LIMIT,
+    MAX_SEQUENCE,
+    SHOW_INVOICE,
+    SHOW_TIMELINE,
+)
 from workers.web.api.schema.operation import route
 from workers.web.problems import Problem
 
@@ -39,6 +47,7 @@ class Invoices:
         return [
             route(LIST_INVOICES, self.list),
             route(SHOW_INVOICE, self.show),
+            route(SHOW_TIMELINE, self.timeline),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -70,12 +79,18 @@ class Invoices:
             limit=limit + 1,
         )
         rows = await self._api.ask(self._api.store.database.read, find)
-        page, following = rows[:limit], None
-        headers = {}
-        if len(rows) > limit:
-            following = page[-1].id
-            headers["link"] = f'</v1/invoices?{urlencode(query | {"cursor": following})}>; rel="next"'
-        return answer({"invoices": [invoice_fields(row) for row in page], "next": following}, headers=headers)
+        page, following = rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+        invoices = [invoice_fields(row) for row in page]
+        headers = next_page("/v1/invoices", query, following)
+        return answer({"invoices": invoices, "next": following}, headers=headers)
+
+    async def timeline(self, request: Request) -> Response:
+        """What happened to it, oldest first."""
+        caller = await self._api.access.require(request, Action.READ)
+        read_query(request, ())
+        row = await self._reads.find(caller, request.path_params["id"])
+        entries = await self._api.ask(timeline_within, self._api.store.database, row.id, caller.accounts)
+        return answer({"timeline": [entry_fields(entry) for entry in entries]})
 
 
 def _accounts(caller: Caller, query: dict[str, str]) -> frozenset[str] | None:

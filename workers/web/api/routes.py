@@ -15,10 +15,13 @@ from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
 from workers.web.api.acts import Acts
 from workers.web.api.api import Api
+from workers.web.api.deliveries import Deliveries
 from workers.web.api.documents import Documents
+from workers.web.api.endpoints import Endpoints, Webhooks
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
+from workers.web.api.replaying import Replaying
 from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
 
@@ -29,16 +32,24 @@ class Served:
 
     routes: Sequence[BaseRoute]
     reads: InvoiceReads
+    replaying: Replaying
     on_stop: Callable[[], None]
 
 
-def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics) -> Served:
+def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics, webhooks: Webhooks) -> Served:
     """All of it."""
     database = store.database
     access = Access(threads, partial(find_tokens, database), partial(note_use, database))
     api = Api(store, threads, access)
     reads = InvoiceReads(api)
     metrics.waiting.set_function(lambda: len(reads.waiting))
-    parts = (Orders(api, desk, reads), Invoices(api, reads), Acts(api, reads))
+    replaying = Replaying(store)
+    parts = (
+        Orders(api, desk, reads),
+        Invoices(api, reads),
+        Acts(api, reads),
+        Endpoints(api, webhooks, frozenset(desk.accounts)),
+        Deliveries(api, replaying),
+    )
     routes = [route for part in parts for route in part.routes()]
-    return Served([*routes, *Documents(routes, version("invoices")).routes()], reads, reads.waiting.end)
+    return Served([*routes, *Documents(routes, version("invoices")).routes()], reads, replaying, reads.waiting.end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.permissions import Action
-from domain.schemas import STATUS, TEXT, TIME, Schema, or_null, record, ref
+from domain.schemas import STATUS, TEXT, TIME, WHOLE, Schema, or_null, record, ref
 from workers.web.api.schema.operation import Answer, Operation, header, json_answer, query
 from workers.web.api.schema.parts import ETAG, INVOICE_ID, NEXT_PAGE, WAIT, an_id, limit
 
@@ -12,10 +12,25 @@ MAX_SEQUENCE = 10**15
 
 #: By name; what only these operations have.
 SCHEMAS: dict[str, Schema] = {
+    "Timeline": record({"timeline": {"type": "array", "items": ref("TimelineEntry")}}),
+    "TimelineEntry": record(
+        {
+            "at": TIME,
+            "source": TEXT | {"description": "order, create, look-up, callback, operator, event, webhook, …"},
+            "what": TEXT,
+            "text": TEXT | {"description": "one line"},
+            "outcome": or_null(TEXT),
+            "ref": or_null(TEXT) | {"description": "how to look closer"},
+            "repeats": WHOLE,
+            "last_at": or_null(TIME),
+            "raw": or_null(TEXT) | {"description": "the source's own words, bounded"},
+        },
+        "Something that happened.",
+    ),
     "InvoicePage": record(
         {"invoices": {"type": "array", "items": ref("Invoice")}, "next": or_null(an_id("inv"))},
         "Newest first. `next` is the `cursor` of the following page; null: there is none.",
-    )
+    ),
 }
 
 LIST_INVOICES = Operation(
@@ -52,4 +67,15 @@ SHOW_INVOICE = Operation(
         header("If-None-Match", TEXT, "the `ETag` of an answer before"),
     ),
     problems=(404,),
+)
+
+SHOW_TIMELINE = Operation(
+    "GET",
+    "/v1/invoices/{id}/timeline",
+    "showTimeline",
+    "Show what happened to an invoice, oldest first",
+    {200: json_answer("One line of time.", ref("Timeline"))},
+    action=Action.READ,
+    parameters=(INVOICE_ID,),
+    problems=(400, 404),
 )

@@ -1,0 +1,253 @@
+"""Endpoints, deliveries and replays over HTTP: what each token sees, and jobs that any process can go on with."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from domain.permissions import Scope
+from tests.contracts.api_cases import KEY, Service
+from tests.contracts.operator_cases import told
+from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, pend, queue, rows, subscribe
+from workers.delivery.secretbox import SecretBox
+from workers.store import replay as replays
+from workers.store.endpoints import find_endpoint
+from workers.store.operate import replay_jobs
+from workers.store.tables import DELIVERY, EVENT, JOB
+
+URL = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+def service(database):
+    service = Service(database)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def ask(service):
+    return lambda method, path, **how: asyncio.run(service.ask(method, path, **how))
+
+
+def add(ask, **fields):
+    answered = ask("POST", "/v1/endpoints", json={"url": URL} | fields)
+    assert answered.status_code == 201, answered.text
+    return answered.json()
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def test_an_added_one_tells_its_secret_once(service, ask):
+    made = ask("POST", "/v1/endpoints", json={"url": URL, "events": ["invoice.paid"], "headers": {"X-Shop": "pa55"}})
+
+    fields = made.json()
+    assert (made.status_code, made.headers["location"]) == (201, f"/v1/endpoints/{fields['id']}")
+    endpoint = service.store.database.read(find_endpoint, fields["id"])
+    box = SecretBox([KEY])
+    assert [box.open(one) for one in endpoint.sealed_secrets] == [fields["secret"]]
+    shown = ask("GET", made.headers["location"]).json()
+    assert shown == {name: value for name, value in fields.items() if name != "secret"}
+    assert (shown["events"], shown["headers"], shown["accounts"]) == (["invoice.paid"], ["X-Shop"], None)
+    assert ask("GET", "/v1/endpoints").json() == {"endpoints": [shown]}
+    (act,) = [one for one in told(service.store) if one["act"] == "endpoint.add"]
+    assert act["by"] == "a service"
+    assert fields["secret"] not in str(act)
+    assert "pa55" not in made.text + str(act)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"url": "http://shop.example/"}, "#/url"),
+        ({"url": "https://10.0.0.1/"}, "#/url"),
+        ({"url": 7}, "#/url"),
+        ({"events": ["invoice.nothing"]}, "#/events"),
+        ({"events": []}, "#/events"),
+        ({"headers": {"webhook-id": "x"}}, "#/headers"),
+        ({"max_in_flight": 0}, "#/max_in_flight"),
+        ({"accounts": ["nobody"]}, "#/accounts"),
+        ({"colour": "red"}, "#/colour"),
+    ],
+)
+def test_one_that_can_not_be_is_422_with_a_pointer(ask, fields, pointer):
+    answered = ask("POST", "/v1/endpoints", json={"url": URL} | fields)
+
+    assert (answered.status_code, [one["pointer"] for one in answered.json()["errors"]]) == (422, [pointer])
+
+
+def test_one_is_switched_off_and_on_and_removed(service, ask):
+    endpoint = add(ask)["id"]
+    pend(service.store)
+    off = ask("POST", f"/v1/endpoints/{endpoint}/disable", json={"reason": "a new address"}).json()
+    assert (off["disabled_reason"], off["waiting"]) == ("a new address", 1)
+    on = ask("POST", f"/v1/endpoints/{endpoint}/enable", json={"reason": "it is there"}).json()
+    assert (on["disabled_at"], service.reset) == (None, [endpoint])
+    assert ask("DELETE", f"/v1/endpoints/{endpoint}").status_code == 204
+    assert ask("GET", f"/v1/endpoints/{endpoint}").status_code == 404
+    assert ask("DELETE", f"/v1/endpoints/{endpoint}").status_code == 404
+    assert rows(service.store.database, DELIVERY) == []
+
+
+def test_a_limited_token_sees_and_makes_only_endpoints_of_its_accounts(service, ask):
+    token = service.add_token(Scope.OPERATE, accounts=[ACCOUNT])
+    for_all, theirs = add(ask)["id"], add(ask, accounts=[SILENT_ACCOUNT])["id"]
+    both, ours = add(ask, accounts=[ACCOUNT, SILENT_ACCOUNT])["id"], add(ask, accounts=[ACCOUNT])["id"]
+    made = ask("POST", "/v1/endpoints", json={"url": URL}, token=token).json()
+
+    assert made["accounts"] == [ACCOUNT]
+    seen = ask("GET", "/v1/endpoints", token=token).json()["endpoints"]
+    assert [one["id"] for one in seen] == [ours, made["id"]]
+    for hidden in (for_all, theirs, both):
+        assert ask("GET", f"/v1/endpoints/{hidden}", token=token).status_code == 404
+        assert ask("DELETE", f"/v1/endpoints/{hidden}", token=token).status_code == 404
+        body = {"endpoint": hidden}
+        assert ask("POST", "/v1/replays", json=body, token=token).status_code == 404
+        assert ask("GET", f"/v1/deliveries?endpoint={hidden}", token=token).status_code == 404
+    other = {"url": URL, "accounts": [SILENT_ACCOUNT]}
+    assert ask("POST", "/v1/endpoints", json=other, token=token).status_code == 403
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def test_deliveries_come_newest_first_page_by_page(service, ask):
+    endpoint = add(ask)["id"]
+    ids = pend(service.store, 5)
+    first = ask("GET", f"/v1/deliveries?endpoint={endpoint}&state=due&limit=3")
+    second = ask("GET", first.links["next"]["url"])
+
+    found = first.json()["deliveries"] + second.json()["deliveries"]
+    assert [one["invoice_id"] for one in found] == ids[::-1]
+    assert (first.json()["next"], second.json()["next"]) == (str(found[2]["id"]), None)
+    assert ask("GET", "/v1/deliveries?state=dead").json()["deliveries"] == []
+    assert len(ask("GET", f"/v1/deliveries?invoice={ids[0]}").json()["deliveries"]) == 1
+    assert ask("GET", "/v1/deliveries?state=lost").status_code == 400
+    assert ask("GET", "/v1/deliveries?endpoint=ep_none").status_code == 404
+
+
+def test_a_limited_token_sees_deliveries_and_times_of_its_endpoints_only(service, ask):
+    token = service.add_token(Scope.READ, accounts=[ACCOUNT])
+    add(ask)
+    ours = add(ask, accounts=[ACCOUNT])["id"]
+    (invoice_id,) = pend(service.store)
+
+    seen = ask("GET", "/v1/deliveries", token=token).json()["deliveries"]
+    assert [one["endpoint_id"] for one in seen] == [ours]
+    assert len(ask("GET", "/v1/deliveries").json()["deliveries"]) == 2
+    entries = ask("GET", f"/v1/invoices/{invoice_id}/timeline", token=token).json()["timeline"]
+    assert [one["source"] for one in entries] == ["order", "create", "event"]
+    theirs = queue(service.store, SILENT_ACCOUNT)
+    assert ask("GET", f"/v1/invoices/{theirs}/timeline", token=token).status_code == 404
+
+
+# --- replays ----------------------------------------------------------------------------------------------------------
+
+
+def begin(ask, endpoint, **fields):
+    answered = ask("POST", "/v1/replays", json={"endpoint": endpoint} | fields)
+    assert answered.status_code == 202, answered.text
+    return answered
+
+
+def test_a_replay_is_a_job_that_ends(service, ask):
+    pend(service.store, 3)
+    endpoint = subscribe(service.store.database)  # added after the events
+    begun = begin(ask, endpoint, types=["invoice.pending"], reason="it lost its database")
+
+    assert begun.headers["location"] == f"/v1/replays/{begun.json()['id']}"
+    assert (begun.json()["state"], begun.json()["events"], begun.json()["sent"]) == ("running", 3, 0)
+    service.served.replaying.work()
+    shown = ask("GET", begun.headers["location"]).json()
+    assert (shown["state"], shown["sent"]) == ("done", 3)
+    assert shown["finished_at"] is not None
+    assert len(rows(service.store.database, DELIVERY)) == 3
+    (act,) = [one for one in told(service.store) if one["act"] == "events.replay"]
+    assert (act["by"], act["reason"], act["after"]["events"]) == ("a service", "it lost its database", 3)
+
+
+def test_one_event_is_sent_by_its_id(service, ask):
+    pend(service.store, 2)
+    endpoint = subscribe(service.store.database)
+    event = rows(service.store.database, EVENT)[0]
+    begin(ask, endpoint, event=event.id)
+    service.served.replaying.work()
+
+    assert [row.event_number for row in rows(service.store.database, DELIVERY)] == [event.number]
+
+
+def test_nothing_to_send_is_done_at_once(service, ask):
+    begun = begin(ask, subscribe(service.store.database))
+
+    assert (begun.json()["state"], begun.json()["events"]) == ("done", 0)
+
+
+def test_a_job_that_a_dead_process_left_is_gone_on_with_where_it_was(service, ask, monkeypatch):
+    monkeypatch.setattr(replay_jobs, "BATCH", 2)
+    pend(service.store, 5)
+    endpoint = subscribe(service.store.database)
+    job = begin(ask, endpoint).json()["id"]
+    batches = []
+
+    def die(connection, database, endpoint_id, events, **how):
+        batches.append(len(events))
+        if len(batches) == 2:
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("away"))
+        return replays.replay(connection, database, endpoint_id, events, **how)
+
+    monkeypatch.setattr(replay_jobs, "replay", die)
+    service.served.replaying.work()
+    assert ask("GET", f"/v1/replays/{job}").json()["sent"] == 2
+    service.served.replaying.work()  # somebody's lease is on it
+    assert len(batches) == 2
+    with service.store.database.transaction() as connection:
+        long_ago = service.store.database.now(connection) - timedelta(minutes=5)
+        connection.execute(update(JOB).values(leased_until=long_ago))
+    service.served.replaying.work()
+
+    shown = ask("GET", f"/v1/replays/{job}").json()
+    assert (shown["state"], shown["sent"]) == ("done", 5)
+    assert len(rows(service.store.database, DELIVERY)) == 5
+
+
+def test_one_whose_endpoint_is_removed_fails_and_says_so(service, ask):
+    pend(service.store)
+    endpoint = add(ask)["id"]
+    job = begin(ask, endpoint).json()["id"]
+    ask("DELETE", f"/v1/endpoints/{endpoint}")
+    service.served.replaying.work()
+
+    shown = ask("GET", f"/v1/replays/{job}").json()
+    assert (shown["state"], shown["why"]) == ("failed", "the endpoint is gone")
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"types": ["invoice.nothing"]}, "#/types"),
+        ({"event": "evt_none"}, "#/event"),
+        ({"since": "2026-11-21T20:19:00Z", "until": "2026-11-21T20:19:00Z"}, "#/until"),
+        ({"event": "evt_none", "types": ["invoice.paid"]}, "#/event"),
+        ({"dead_only": "yes"}, "#/dead_only"),
+    ],
+)
+def test_what_can_not_be_replayed_is_422_with_a_pointer(service, ask, fields, pointer):
+    answered = ask("POST", "/v1/replays", json={"endpoint": subscribe(service.store.database)} | fields)
+
+    assert (answered.status_code, [one["pointer"] for one in answered.json()["errors"]]) == (422, [pointer])
+
+
+def test_who_may_not_is_403(service, ask):
+    reader = service.add_token(Scope.READ)
+    endpoint = add(ask)["id"]
+
+    assert ask("POST", "/v1/endpoints", json={"url": URL}, token=reader).status_code == 403
+    assert ask("DELETE", f"/v1/endpoints/{endpoint}", token=reader).status_code == 403
+    assert ask("POST", "/v1/replays", json={"endpoint": endpoint}, token=reader).status_code == 403
+    assert ask("GET", "/v1/replays/rpl_none").status_code == 404

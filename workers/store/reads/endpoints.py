@@ -1,0 +1,95 @@
+"""Endpoints and their deliveries for services, which see those that are limited to their accounts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from domain.event import format_time
+from workers.store.database import Database
+from workers.store.endpoints import Endpoint, endpoints_for, find_endpoint
+from workers.store.health import Health, health_of
+from workers.store.queries import page_of_deliveries
+from workers.store.reads.record import read_record
+from workers.store.reads.timeline import Entry, timeline
+from workers.store.rows import StoredRow
+
+#: Of endpoints' deliveries, a page.
+Page = list[tuple[StoredRow, Sequence[StoredRow]]]
+
+
+def is_within(endpoint: Endpoint, accounts: Collection[str] | None) -> bool:
+    """Whether whoever sees only these accounts (None: all) sees the endpoint."""
+    return accounts is None or (endpoint.accounts is not None and endpoint.accounts <= set(accounts))
+
+
+def endpoints_within(database: Database, accounts: Collection[str] | None) -> list[tuple[Endpoint, Health]]:
+    """The endpoints that are seen, and how they do, oldest first."""
+    found = [one for one in database.read(endpoints_for) if is_within(one, accounts)]
+    return [(one, database.read(health_of, one.id)) for one in found]
+
+
+def endpoint_within(
+    database: Database, endpoint_id: str, accounts: Collection[str] | None
+) -> tuple[Endpoint, Health] | None:
+    """One of them; None: there is none of this id that is seen."""
+    found = database.read(find_endpoint, endpoint_id)
+    if found is None or not is_within(found, accounts):
+        return None
+    return found, database.read(health_of, endpoint_id)
+
+
+def deliveries_within(
+    database: Database,
+    accounts: Collection[str] | None,
+    *,
+    endpoint: str | None,
+    state: str | None,
+    invoice: str | None,
+    before: int | None,
+    limit: int,
+) -> Page:
+    """Deliveries to endpoints that are seen, newest first."""
+
+    def read(connection: Connection) -> Page:
+        seen = None if accounts is None else [one.id for one in endpoints_for(connection) if is_within(one, accounts)]
+        chosen = seen if endpoint is None else [endpoint] if seen is None or endpoint in seen else []
+        return page_of_deliveries(
+            connection, endpoints=chosen, state=state, invoice=invoice, before=before, limit=limit
+        )
+
+    return database.read(read)
+
+
+def timeline_within(database: Database, invoice_id: str, accounts: Collection[str] | None) -> list[Entry]:
+    """What happened to an invoice, as far as it is about endpoints that are seen."""
+    record = database.read(read_record, database, invoice_id)
+    if record is None:
+        return []
+    if accounts is not None:
+        seen = {one.id for one in database.read(endpoints_for) if is_within(one, accounts)}
+        deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
+        record = dataclasses.replace(record, deliveries=deliveries)
+    return timeline(record)
+
+
+def endpoint_fields(endpoint: Endpoint, health: Health) -> dict[str, Any]:
+    """An endpoint as JSON. Of its secret nothing, of headers the names: their values may authorise."""
+    last = health.last_success_at
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": None if endpoint.events is None else sorted(endpoint.events),
+        "accounts": None if endpoint.accounts is None else sorted(endpoint.accounts),
+        "headers": endpoint.header_names,
+        "max_in_flight": endpoint.max_in_flight,
+        "created_at": format_time(endpoint.created_at),
+        "disabled_at": None if endpoint.disabled_at is None else format_time(endpoint.disabled_at),
+        "disabled_reason": endpoint.disabled_reason,
+        "waiting": health.waiting,
+        "dead": health.dead,
+        "last_success_at": None if last is None else format_time(last),
+    }

@@ -1,0 +1,149 @@
+"""Replays as jobs: what is to be sent once more, how far it is, and who works on it.
+
+A job is done in batches. Each is a transaction that also writes how far the job is, under a lock of its row: whoever
+works on it may die at any moment, and another goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from domain.event import format_time, new_id
+from domain.exact_json import read_json, write_json
+from workers.store.acts import Actor
+from workers.store.database import Database
+from workers.store.intake import storable
+from workers.store.rows import StoredRow
+from workers.store.tables import JOB
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+#: Whoever works on a job keeps it for so long after each batch.
+LEASE_SECONDS = 30.0
+#: How long a finished one is kept.
+KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayJob:
+    """A job as it is kept. Events up to ``done_number`` are done, and up to ``last_number`` it goes."""
+
+    id: str
+    endpoint_id: str
+    event_id: str | None
+    types: tuple[str, ...]
+    since: datetime | None
+    until: datetime | None
+    dead_only: bool
+    actor: Actor
+    state: str
+    total: int
+    sent: int
+    done_number: int
+    last_number: int
+    why: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
+    """Write a new job; those that were finished long ago go."""
+    connection.execute(delete(JOB).where(JOB.c.state != RUNNING, JOB.c.finished_at < now - KEPT))
+    choice = {
+        "types": list(job.types),
+        "since": None if job.since is None else job.since.isoformat(),
+        "until": None if job.until is None else job.until.isoformat(),
+        "dead_only": job.dead_only,
+    }
+    names = ("id", "endpoint_id", "event_id", "state", "total", "sent", "done_number", "last_number", "created_at")
+    actor = {"by": storable(job.actor.name)[:100], "origin": storable(job.actor.origin)[:200]}
+    rest = {"choice": write_json(choice), "reason": job.actor.reason, "finished_at": job.finished_at}
+    connection.execute(insert(JOB).values({name: getattr(job, name) for name in names} | actor | rest))
+
+
+def new_job_id() -> str:
+    """``rpl_`` and what follows."""
+    return new_id("rpl")
+
+
+def find_job(connection: Connection, job_id: str) -> ReplayJob | None:
+    """The job with this id."""
+    row = connection.execute(select(JOB).where(JOB.c.id == job_id)).one_or_none()
+    return None if row is None else _job(row)
+
+
+def take_job(database: Database) -> ReplayJob | None:
+    """The oldest job that nobody works on, for a while ours."""
+    with database.transaction() as connection:
+        now = database.now(connection)
+        free = JOB.c.leased_until.is_(None) | (JOB.c.leased_until < now)
+        oldest = select(JOB).where(JOB.c.state == RUNNING, free).order_by(JOB.c.id).limit(1)
+        row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
+        if row is None:
+            return None
+        _change(connection, row.id, {"leased_until": now + timedelta(seconds=LEASE_SECONDS)})
+        return _job(row)
+
+
+def lock_job(connection: Connection, job_id: str) -> ReplayJob | None:
+    """The job as it is now, nobody else changing it before this transaction ends."""
+    row = connection.execute(select(JOB).where(JOB.c.id == job_id).with_for_update()).one_or_none()
+    return None if row is None else _job(row)
+
+
+def note_progress(connection: Connection, now: datetime, job_id: str, sent: int, done_number: int) -> None:
+    """So far it is, and ours for a while longer."""
+    leased_until = now + timedelta(seconds=LEASE_SECONDS)
+    _change(connection, job_id, {"sent": sent, "done_number": done_number, "leased_until": leased_until})
+
+
+def finish_job(connection: Connection, now: datetime, job_id: str, why: str | None = None) -> None:
+    """It is over; ``why`` it failed, where it did."""
+    _change(connection, job_id, {"state": DONE if why is None else FAILED, "why": why, "finished_at": now})
+
+
+def job_fields(job: ReplayJob) -> dict[str, object]:
+    """A job as JSON."""
+    return {
+        "id": job.id,
+        "endpoint": job.endpoint_id,
+        "event": job.event_id,
+        "state": job.state,
+        "events": job.total,
+        "sent": job.sent,
+        "why": job.why,
+        "created_at": format_time(job.created_at),
+        "finished_at": None if job.finished_at is None else format_time(job.finished_at),
+    }
+
+
+def _change(connection: Connection, job_id: str, values: dict[str, object]) -> None:
+    connection.execute(update(JOB).where(JOB.c.id == job_id).values(values))
+
+
+def _job(row: StoredRow) -> ReplayJob:
+    choice = read_json(row.choice)
+    times: Sequence[datetime | None] = [
+        None if choice[name] is None else datetime.fromisoformat(choice[name]) for name in ("since", "until")
+    ]
+    return ReplayJob(
+        id=row.id,
+        endpoint_id=row.endpoint_id,
+        event_id=row.event_id,
+        types=tuple(choice["types"]),
+        since=times[0],
+        until=times[1],
+        dead_only=choice["dead_only"],
+        actor=Actor(row.by, row.origin, row.reason),
+        state=row.state,
+        total=row.total,
+        sent=row.sent,
+        done_number=row.done_number,
+        last_number=row.last_number,
+        why=row.why,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

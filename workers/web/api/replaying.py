@@ -1,0 +1,46 @@
+"""Works on replays that services asked for, in a thread of the web process; what one leaves, another goes on with."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from workers.store.database import UNAVAILABLE
+from workers.store.operate.replay_jobs import work_on
+from workers.store.store import Store
+
+log = structlog.get_logger()
+
+#: Jobs that another process left are looked for this often.
+LOOK_SECONDS = 5.0
+
+
+class Replaying:
+    """One job after the other."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._some = threading.Event()
+
+    def wake(self) -> None:
+        """There is a job, or the process is to stop."""
+        self._some.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Until the process stops."""
+        while not stopping.is_set():
+            self._some.clear()
+            self.work()
+            if not stopping.is_set():
+                self._some.wait(LOOK_SECONDS)
+
+    def work(self) -> None:
+        """Every job that nobody works on. What fails is tried again when its lease is over."""
+        try:
+            while work_on(self._store):
+                pass
+        except UNAVAILABLE as error:
+            log.warning("replay.store_away", error=type(error).__name__)
+        except Exception:
+            log.exception("replay.bug", traceback=True)
