@@ -28,6 +28,7 @@ from workers.intake.unstored import QUEUE, RAW, Unstored, unwrap, wrap
 from workers.queue import tasks
 from workers.queue.consumer import GuardedConsumer
 from workers.store.intake import Rejection
+from workers.transport.side_queue import SideQueue
 
 BAD = DataError("INSERT", {}, Exception("character is not in the encoding"))
 AWAY = OperationalError("INSERT", {}, Exception("away"))
@@ -186,7 +187,7 @@ def test_what_no_worker_would_read_is_not_moved(queue, monkeypatch):
 def test_what_would_fill_the_memory_when_it_is_unpacked_is_listed_like_any_nonsense(app, queue, packed):
     fields = {"task": CREATE, "id": "1", "packed": base64.b64encode(packed).decode(), "since": 0, "tries": 1, "why": ""}
     with app.producer_or_acquire() as producer:
-        producer.publish(fields, serializer="json", exchange="", routing_key=QUEUE, declare=[queue._queue()])
+        producer.publish(fields, serializer="json", exchange="", routing_key=QUEUE, declare=[queue._queue.declared()])
     seen, take = failing()
     tasks_seen: list[str] = []
 
@@ -201,10 +202,10 @@ def test_what_would_fill_the_memory_when_it_is_unpacked_is_listed_like_any_nonse
 def test_a_broker_that_refuses_is_asked_again_until_the_process_stops(queue, monkeypatch):
     waits = []
 
-    def refuse(_):
+    def refuse(*_):
         raise ConnectionError("OOM")
 
-    monkeypatch.setattr(queue, "_publish", refuse)
+    monkeypatch.setattr(SideQueue, "put", refuse)
 
     def wait(seconds):
         waits.append(seconds)

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 
 import redis
 import structlog
-from kombu import Queue
 
 from workers.intake.message import REJECT, Accepted, TurnedAway, inspect, turn_away
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.transport.message import UNREADABLE
 from workers.transport.message_limits import KIB, MAX_MANY_BODY_BYTES
+from workers.transport.side_queue import SideQueue
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -102,6 +102,7 @@ class Unstored:
 
     def __init__(self, app: Celery, open_redis: Callable[[], redis.Redis]) -> None:
         self._app = app
+        self._queue = SideQueue(app, QUEUE, _RETRY)
         self._open_redis = open_redis
         self._redis: redis.Redis | None = None
         self._kept = threading.Event()
@@ -113,7 +114,7 @@ class Unstored:
         """Put messages into the queue; when this returns the broker has them. Raises the broker's errors."""
         for call in calls:
             kept = Kept(call, time.time(), 1, why)
-            self._publish(kept)
+            self._queue.put(kept.fields())
             log.error("intake.unstored", task=call.task, id=call.id, error=why, consequence="kept, and tried again")
             self._note(kept, only_first=True)
         self._kept.set()
@@ -131,25 +132,6 @@ class Unstored:
                 delay = min(delay * 2, LONGEST_WAIT_SECONDS)
             else:
                 return True
-
-    def _publish(self, kept: Kept) -> None:
-        with self._app.producer_or_acquire() as producer:
-            producer.publish(
-                kept.fields(),
-                serializer="json",
-                exchange="",
-                routing_key=QUEUE,
-                declare=[self._queue()],
-                delivery_mode=2,
-                mandatory=True,
-                retry=True,
-                retry_policy=_RETRY,
-            )
-
-    def _queue(self) -> Queue:
-        """Of the kind that the intake's is."""
-        intake = self._app.amqp.queues[self._app.conf.task_default_queue]
-        return Queue(QUEUE, routing_key=QUEUE, queue_arguments=intake.queue_arguments)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -186,7 +168,7 @@ class Unstored:
         """
         taken, failed, oldest = 0, 0, None
         with self._channel() as channel:
-            queue = self._queue()(channel)
+            queue = self._queue.declared()(channel)
             for _ in range(queue.queue_declare().message_count):
                 message = None if is_stopping() or failed >= FAILURES else queue.get()
                 if message is None:
@@ -197,7 +179,7 @@ class Unstored:
                 except Exception as error:
                     away = isinstance(error, (NotReady, *UNAVAILABLE)) and not may_be_its_own(error)
                     kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
-                    self._publish(kept)
+                    self._queue.put(kept.fields())
                     message.ack()
                     failed += 1
                     oldest = kept if oldest is None or kept.since < oldest.since else oldest

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
-from kombu import Queue
 
 from workers.store.database import UNAVAILABLE, may_be_its_own
+from workers.transport.side_queue import SideQueue
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -40,6 +40,7 @@ class Shelf:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._queue = SideQueue(app, QUEUE, _RETRY)
         self._filled = threading.Event()
 
     def put(self, account: str, body: bytes, headers: Headers) -> None:
@@ -49,18 +50,7 @@ class Shelf:
             "body": base64.b64encode(body).decode(),
             "headers": [list(one) for one in headers],
         }
-        with self._app.producer_or_acquire() as producer:
-            producer.publish(
-                fields,
-                serializer="json",
-                exchange="",
-                routing_key=QUEUE,
-                declare=[self._queue()],
-                delivery_mode=2,
-                mandatory=True,
-                retry=True,
-                retry_policy=_RETRY,
-            )
+        self._queue.put(fields)
         self._filled.set()
 
     def run(self, take: Take, stopping: threading.Event) -> None:
@@ -89,7 +79,7 @@ class Shelf:
             contextlib.closing(self._app.connection_for_read(heartbeat=0)) as connection,
             connection.channel() as channel,
         ):
-            queue, failure = self._queue()(channel), None
+            queue, failure = self._queue.declared()(channel), None
             for _ in range(queue.queue_declare().message_count):
                 message = None if stopping.is_set() else queue.get()
                 if message is None:
@@ -112,11 +102,6 @@ class Shelf:
                 message.ack()
         if failure is not None:
             raise failure
-
-    def _queue(self) -> Queue:
-        """Of the kind that the intake's is."""
-        intake = self._app.amqp.queues[self._app.conf.task_default_queue]
-        return Queue(QUEUE, routing_key=QUEUE, queue_arguments=intake.queue_arguments)
 
 
 def _read(message: Message) -> tuple[str, bytes, Headers] | None:

@@ -1,0 +1,41 @@
+"""Queues of our own beside the intake's: what waits there is kept as the intake's messages are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kombu import Queue
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+@dataclass(frozen=True, slots=True)
+class SideQueue:
+    """One of them. ``retry``: kombu's policy for a publish that found its connection closed."""
+
+    app: Celery
+    name: str
+    retry: Mapping[str, object]
+
+    def put(self, fields: Mapping[str, object]) -> None:
+        """When this returns the broker has it. Raises the broker's errors."""
+        with self.app.producer_or_acquire() as producer:
+            producer.publish(
+                fields,
+                serializer="json",
+                exchange="",
+                routing_key=self.name,
+                declare=[self.declared()],
+                delivery_mode=2,
+                mandatory=True,
+                retry=True,
+                retry_policy=self.retry,
+            )
+
+    def declared(self) -> Queue:
+        """Of the kind that the intake's is."""
+        intake = self.app.amqp.queues[self.app.conf.task_default_queue]
+        return Queue(self.name, routing_key=self.name, queue_arguments=intake.queue_arguments)
