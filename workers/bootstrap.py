@@ -27,7 +27,7 @@ from domain.account import Account
 from domain.decision import Policy, Stage
 from domain.ports import Provider
 from workers.coordination.breaker import Breaker
-from workers.coordination.doorbell import Bell
+from workers.coordination.doorbell import Doorbell
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
@@ -51,8 +51,8 @@ from workers.store.store import Store
 log = structlog.get_logger()
 
 REDIS_OPTIONS: dict[str, object] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
-#: For what is asked by the way (bells, breakers, rates), and has an answer for a Redis that is away: one try, a short
-#: one. By itself redis-py tries for about 6 s.
+#: For doorbells, breakers and rates, which know what to do while Redis is away: one short try. By itself redis-py tries
+#: for about 6 s.
 ONE_TRY: dict[str, object] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
 ONE_TRY_ASYNC: dict[str, object] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
 
@@ -64,7 +64,7 @@ class Runtime:
     settings: Settings
     store: Store
     providers: Mapping[str, Provider]
-    bell: Bell
+    doorbell: Doorbell
     pump: Pump | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -73,14 +73,14 @@ class Runtime:
         if self.pump is not None:
             self.pump.wake((Stage(stage), lane))
         else:
-            self.bell.ring(Stage(stage), lane)
+            self.doorbell.ring(Stage(stage), lane)
 
     def wake(self, stage: str, lane: str) -> None:
-        """A bell was heard."""
+        """A doorbell was heard."""
         if self.pump is not None and self.pump.leave_pending((Stage(stage), lane)):
-            self.bell.put_off(stage, lane)
+            self.doorbell.leave_pending(stage, lane)
             return
-        self.bell.clear(stage, lane)
+        self.doorbell.clear(stage, lane)
         if self.pump is not None:
             self.pump.wake((Stage(stage), lane))
 
@@ -129,14 +129,14 @@ def build_runtime(settings: Settings) -> Runtime:
     def send(task: str, arguments: list[str]) -> None:
         app.send_task(task, args=arguments, ignore_result=True, retry=False)
 
-    bell = Bell(open_redis(settings.redis_url, ONE_TRY), send)
+    doorbell = Doorbell(open_redis(settings.redis_url, ONE_TRY), send)
     runtime: Runtime
 
     def ring(lane: Lane) -> None:
         runtime.ring(*lane)
 
     providers = build_providers(Call(open_providers_client(settings.accounts)))
-    runtime = Runtime(settings, open_store(settings, ring), providers, bell)
+    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell)
     return runtime
 
 
@@ -203,8 +203,8 @@ def start_pump() -> None:
             lambda stack: open_works(current, stack),
             store.next_due,
             store.release,
-            lambda lane: current.bell.ring(*lane),
-            lambda lane: current.bell.clear(*lane),
+            lambda lane: current.doorbell.ring(*lane),
+            lambda lane: current.doorbell.clear(*lane),
         )
         current.pump.start()
 

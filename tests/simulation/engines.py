@@ -88,7 +88,7 @@ class Broker:
 
 @dataclass(slots=True)
 class Keys:
-    """Redis as the bell uses it, synchronously."""
+    """Redis as the doorbell uses it, synchronously."""
 
     world: Any
     kept: dict[str, tuple[float, int]] = field(default_factory=dict)  #: key -> (until, value)

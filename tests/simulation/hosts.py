@@ -18,7 +18,7 @@ from tests.simulation.plan import UNTIL_TAKEN_SECONDS
 from tests.simulation.wire import HOOK_FAULTS, Wire
 from workers import bootstrap
 from workers.coordination.breaker import Breaker
-from workers.coordination.doorbell import REST_SECONDS, Bell
+from workers.coordination.doorbell import REST_SECONDS, Doorbell
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.stream import EventStream
@@ -66,21 +66,21 @@ POLICIES = bootstrap.policies(SETTINGS)
 TASKS = {task.name: task for task in (tasks.create, tasks.create_many, tasks.cancel)}
 
 
-class QuickBell(Bell):
-    """The bell, its thread's work done by the loop."""
+class QuickDoorbell(Doorbell):
+    """The doorbell, its thread's work done by the loop."""
 
     loop: Any = None
 
     def ring(self, stage: Any, lane: str) -> None:
-        bell = (stage.value, lane)
-        if bell not in self._asked and self._clock() >= self._away_until:
-            self._asked.add(bell)
-            self.loop.call_later(REST_SECONDS, self._ring_asked, bell)
+        doorbell = (stage.value, lane)
+        if doorbell not in self._asked and self._clock() >= self._away_until:
+            self._asked.add(doorbell)
+            self.loop.call_later(REST_SECONDS, self._ring_asked, doorbell)
 
-    def _ring_asked(self, bell: tuple[str, str]) -> None:
-        self._asked.discard(bell)
+    def _ring_asked(self, doorbell: tuple[str, str]) -> None:
+        self._asked.discard(doorbell)
         if self._clock() >= self._away_until:
-            self._ring(*bell)
+            self._ring(*doorbell)
 
 
 class Process(Host):
@@ -96,10 +96,10 @@ class Process(Host):
         self.database = HostDatabase(world.engine, self)
         client = LeanClient(Wire(world, world.providers.serve))
         self.providers = build_providers(Call(client, self.host_now))
-        bell = QuickBell(world.keys, lambda _, arguments: world.send_bell(*arguments), world.loop.time)
-        bell.loop = world.loop
+        doorbell = QuickDoorbell(world.keys, lambda _, arguments: world.send_bell(*arguments), world.loop.time)
+        doorbell.loop = world.loop
         store = Store(self.database, POLICIES, lambda lane: self.runtime.ring(*lane))
-        self.runtime = bootstrap.Runtime(SETTINGS, store, self.providers, bell)
+        self.runtime = bootstrap.Runtime(SETTINGS, store, self.providers, doorbell)
 
     def host_now(self) -> Any:
         """This host's own clock, which may be minutes off."""
@@ -245,13 +245,13 @@ class Worker(Process):
 
     def __init__(self, world: Any, name: str) -> None:
         super().__init__(world, name)
-        store, bell = self.runtime.store, self.runtime.bell
+        store, doorbell = self.runtime.store, self.runtime.doorbell
         self.pump = self.runtime.pump = Pump(
             self._open_works,
             store.next_due,
             store.release,
-            lambda lane: bell.ring(*lane),
-            lambda lane: bell.clear(*lane),
+            lambda lane: doorbell.ring(*lane),
+            lambda lane: doorbell.clear(*lane),
         )
         self.context = Context()
         self.context.run(HOST.set, self)

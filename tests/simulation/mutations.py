@@ -200,7 +200,7 @@ def the_newest_events_get_their_positions_first() -> Any:
 def the_bell_is_cleared_after_the_claim() -> Any:
     def wake(self: Any, stage: str, lane: str) -> None:
         self.pump.wake((Stage(stage), lane))
-        self.bell.loop.call_later(0.15, self.bell.clear, stage, lane)
+        self.doorbell.loop.call_later(0.15, self.doorbell.clear, stage, lane)
 
     return patch.object(Runtime, "wake", wake)
 

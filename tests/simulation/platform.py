@@ -19,7 +19,7 @@ import structlog
 import uuid_utils
 
 from tests.simulation.loop import Loop
-from workers.engine import engine, timers
+from workers.engine import pump, timers
 
 publish = import_module("workers.stages.publish")
 callbacks = import_module("workers.web.callbacks")
@@ -36,8 +36,8 @@ def standing_on(loop: Loop, seed: int, errors: list[str]) -> Iterator[None]:
         stack.enter_context(patch.object(time, "clock_gettime", lambda _: loop.time()))
         stack.enter_context(patch.object(uuid_utils, "uuid7", lambda: SimpleNamespace(hex=f"{next(count):032x}")))
         stack.enter_context(patch.object(secrets, "token_hex", lambda size=8: f"{next(count):0{2 * size}x}"))
-        # Thrice as seldom as in truth: most of a quiet second would be sweeps. A lost bell is seen better.
-        stack.enter_context(patch.object(engine, "SWEEP_SECONDS", 3.0))
+        # Thrice as seldom as in truth: most of a quiet second would be sweeps. A lost doorbell is seen better.
+        stack.enter_context(patch.object(pump, "SWEEP_SECONDS", 3.0))
         stack.enter_context(patch.object(timers, "LOOK_AHEAD_SECONDS", 3.5))
         stack.enter_context(patch.object(publish, "PUBLISH_BATCH", 2))  # so that there is more than one
         random.seed(seed)

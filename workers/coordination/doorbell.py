@@ -14,13 +14,13 @@ from domain.decision import Stage
 
 log = structlog.get_logger()
 
-#: At most one bell a lane in this time: the rest would say the same. Twice as long after each that nobody has heard
-#: yet, up to DOUBLINGS times (a minute): while all workers are down, bells don't pile up in the broker, and where one
-#: got lost that Redis still counts, the lane waits for the sweep no longer than that.
+#: A lane's doorbell rings at most once in this time: more would say the same. The time doubles after each ring that
+#: nobody has heard, up to DOUBLINGS times (a minute). So while all workers are down, messages don't pile up in the
+#: broker; and where Redis counts a ring that got lost, the lane's next one comes no later than that.
 QUIET_MILLISECONDS = 1000
 DOUBLINGS = 6
 
-# KEYS: the bell, how many of it nobody has heard. Answers 1 when it may be rung.
+# KEYS: the doorbell, and how many of its rings nobody has heard. Answers 1 when it may ring.
 _MAY_RING = f"""
 local unheard = tonumber(redis.call('GET', KEYS[2]) or '0')
 local quiet = {QUIET_MILLISECONDS} * 2 ^ math.min(unheard, {DOUBLINGS})
@@ -29,19 +29,19 @@ redis.call('SET', KEYS[2], unheard + 1, 'PX', quiet * 4)
 return 1
 """
 
-#: After a bell of one process: what is asked for meanwhile is rung once. A bell costs a message; the lane that
-#: hears it rests for longer than this (``workers.engine``), so a longer rest here would only be waited for twice.
+#: Between two rings of a process; lanes that are asked for meanwhile ring once. Each ring costs a message, and a lane
+#: that hears one rests for longer than this anyway (``workers.engine``).
 REST_SECONDS = 0.005
 
-#: After a bell that could not be rung none is tried for so long.
+#: After a ring that failed none is tried for this long.
 AWAY_SECONDS = 1.0
 
 
-class Bell:
-    """Rings for other processes. Nothing here raises: whoever rings has already committed.
+class Doorbell:
+    """Rings for other processes. Nothing here raises: the caller has already committed.
 
-    Bells are rung by a thread of their own: with a broker that is away a publish takes seconds to fail, and whoever
-    rings (a judge, the pump's loop) has work to do. ``client`` should give up fast.
+    A thread of its own does the ringing: with a broker that is away a message takes seconds to fail, and the caller (a
+    judge, the pump's loop) has work to do. ``client`` should give up fast.
     """
 
     def __init__(
@@ -54,33 +54,33 @@ class Bell:
         self._clock = clock
         self._away_until = 0.0
         self._waiting: SimpleQueue[tuple[str, str]] = SimpleQueue()
-        self._asked: set[tuple[str, str]] = set()  #: what waits, each once
+        self._asked: set[tuple[str, str]] = set()  #: the same, each once
         self._starting = threading.Lock()
         self._ringer: threading.Thread | None = None
 
     def ring(self, stage: Stage, lane: str) -> None:
         """Wake one worker for this lane, unless somebody just did. Returns at once."""
-        bell = (stage.value, lane)
-        if bell in self._asked or self._clock() < self._away_until:
+        asked = (stage.value, lane)
+        if asked in self._asked or self._clock() < self._away_until:
             return
-        self._asked.add(bell)
-        self._waiting.put(bell)
+        self._asked.add(asked)
+        self._waiting.put(asked)
         with self._starting:
             if self._ringer is None:
-                self._ringer = threading.Thread(target=self._ring_for_ever, name="bell", daemon=True)
+                self._ringer = threading.Thread(target=self._run, name="doorbell", daemon=True)
                 self._ringer.start()
 
-    def _ring_for_ever(self) -> None:
+    def _run(self) -> None:
         while True:
-            bells = [self._waiting.get()]
+            lanes = [self._waiting.get()]
             while not self._waiting.empty():
-                bells.append(self._waiting.get())
+                lanes.append(self._waiting.get())
             rung = False
-            for bell in bells:
-                self._asked.discard(bell)  # first: who rings from now on may mean something that came later
+            for lane in lanes:
+                self._asked.discard(lane)  # first: a later call may mean work that came later
                 if self._clock() >= self._away_until:
-                    rung = self._ring(*bell) or rung
-            if rung:  # one that may not be rung holds up no other
+                    rung = self._ring(*lane) or rung
+            if rung:  # a doorbell that may not ring holds up no other
                 time.sleep(REST_SECONDS)
 
     def _ring(self, stage: str, lane: str) -> bool:
@@ -99,15 +99,15 @@ class Bell:
             self._send("invoices.run", [stage, lane])
         except Exception:
             _, unheard = _keys(stage, lane)
-            self._client.delete(unheard)  # nobody could hear it: no reason to ring rarely once the broker is back
+            self._client.delete(unheard)  # nobody could hear it: no reason to ring less often once the broker is back
             raise
 
     def clear(self, stage: str, lane: str) -> None:
-        """Let the bell ring again. Before the claim, never after it: a ring in between would get lost."""
+        """Let it ring again. Before the claim, never after it: a ring in between would get lost."""
         self._forget(_keys(stage, lane), stage, lane)
 
-    def put_off(self, stage: str, lane: str) -> None:
-        """It was heard, and is still to be quiet for its second: whoever heard it clears it before a claim to come."""
+    def leave_pending(self, stage: str, lane: str) -> None:
+        """It was heard, and stays quiet for its second: the lane clears it before a later claim."""
         self._forget(_keys(stage, lane)[1:], stage, lane)
 
     def _forget(self, keys: list[str], stage: str, lane: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers.engine.engine import Pump
 from workers.engine.observer import EngineLog, Failure, Observer, Trouble, first_line
+from workers.engine.pump import Pump
 from workers.engine.slots import Slots
 from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, Lane, Pace, ReadAhead, SlotUse, Work
 

@@ -12,7 +12,7 @@ from workers.store.tables.columns import UtcTime
 # would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
 # (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
 # millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
-# and its lock is not seen there: it is due for the next claim, with the next bell or sweep.
+# and its lock is not seen there: it is due for the next claim, with the next doorbell or sweep.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT {key}, subject AS picked_subject, lease_token AS lost_token FROM agenda

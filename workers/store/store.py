@@ -71,7 +71,7 @@ class Store:
         self._leases = Leases(database)
         self._patience = Patience(database)
         self._judge = Judge(database, self.policy_of, self._patience)
-        self._bell = ring
+        self._ring_lane = ring
         self._arrivals = Arrivals(database, self.ring)
 
     def close(self) -> None:
@@ -279,7 +279,7 @@ class Store:
         self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
         return left
 
-    # ------------------------------------------------------------ time and bells
+    # ------------------------------------------------------------ time and doorbells
 
     def timekeeper(self, clock: Clock | None = None) -> Timekeeper:
         """Who looks at the database's clock for this process, and beside it at the host's, ``clock``."""
@@ -294,4 +294,4 @@ class Store:
     def ring(self, lanes: set[Lane]) -> None:
         """Say that these lanes have work."""
         for stage, name in sorted({(stage, doorbell(stage, name)) for stage, name in lanes}):
-            self._bell((stage, name))
+            self._ring_lane((stage, name))

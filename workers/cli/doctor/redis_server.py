@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 def check_redis(config: Settings) -> Iterator[Finding]:
-    """Where bells, rates, breakers and the stream are; the broker too, where that is Redis."""
+    """Where doorbells, rates, breakers and the stream are; the broker too, where that is Redis."""
     from config.urls import redact_url, redis_url_of
 
     servers = {config.redis_url: "redis"}

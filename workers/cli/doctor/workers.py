@@ -127,7 +127,7 @@ def _tell_beat(app: Celery, reads: Mapping[str, Sequence[str]], sweeps: int | No
             return
         if time.monotonic() - began > BEAT_SECONDS:
             detail = (
-                f"no sweep came within {BEAT_SECONDS:.0f} s: no beat runs, and what a lost bell told is found later"
+                f"no sweep came within {BEAT_SECONDS:.0f} s: no beat runs, and what a lost doorbell told is found later"
             )
             yield Finding("workers", "note", detail, "no_beat", command=START)
             return

@@ -12,7 +12,7 @@ from redis import Redis
 
 from domain.decision import Stage
 from workers.bootstrap import ONE_TRY, open_redis
-from workers.coordination.doorbell import AWAY_SECONDS, Bell
+from workers.coordination.doorbell import AWAY_SECONDS, Doorbell
 
 
 class Post:
@@ -54,14 +54,14 @@ def until(condition):
 
 
 def test_a_lane_is_rung_once_until_somebody_heard_it(post):
-    bell = Bell(FakeRedis(), post.send)
-    bell.ring(Stage.DELIVER, "ep_1")
+    doorbell = Doorbell(FakeRedis(), post.send)
+    doorbell.ring(Stage.DELIVER, "ep_1")
     until(lambda: post.sent)
-    bell.ring(Stage.DELIVER, "ep_1")  # would say the same
-    bell.ring(Stage.DELIVER, "ep_2")
+    doorbell.ring(Stage.DELIVER, "ep_1")  # would say the same
+    doorbell.ring(Stage.DELIVER, "ep_2")
     until(lambda: len(post.sent) == 2)
-    bell.clear("deliver", "ep_1")
-    bell.ring(Stage.DELIVER, "ep_1")
+    doorbell.clear("deliver", "ep_1")
+    doorbell.ring(Stage.DELIVER, "ep_1")
     until(lambda: len(post.sent) == 3)
 
     assert [lane for _, _, lane in post.sent] == ["ep_1", "ep_2", "ep_1"]
@@ -69,11 +69,11 @@ def test_a_lane_is_rung_once_until_somebody_heard_it(post):
 
 
 def test_whoever_rings_does_not_wait_for_a_broker_that_hangs(post):
-    bell = Bell(FakeRedis(), post.send)
+    doorbell = Doorbell(FakeRedis(), post.send)
     post.door.clear()
     for _ in range(3):
         for lane in ("ep_1", "ep_2"):
-            bell.ring(Stage.DELIVER, lane)  # a bell that waited would wait for ever here
+            doorbell.ring(Stage.DELIVER, lane)  # a doorbell that waited would wait for ever here
 
     assert post.sent == []
     post.door.set()
@@ -82,47 +82,47 @@ def test_whoever_rings_does_not_wait_for_a_broker_that_hangs(post):
 
 def test_after_a_failure_nobody_is_asked_for_a_second(post):
     clock, client = HandTime(), FakeRedis()
-    bell = Bell(client, post.send, clock)
+    doorbell = Doorbell(client, post.send, clock)
     post.error = ConnectionError("the broker is away")
-    bell.ring(Stage.DELIVER, "ep_1")
-    until(lambda: bell._away_until)
+    doorbell.ring(Stage.DELIVER, "ep_1")
+    until(lambda: doorbell._away_until)
     post.error = None
-    bell.ring(Stage.DELIVER, "ep_2")
-    bell.clear("deliver", "ep_1")
+    doorbell.ring(Stage.DELIVER, "ep_2")
+    doorbell.clear("deliver", "ep_1")
 
     assert client.exists("invoices:bell:deliver:ep_1")
     clock.now += AWAY_SECONDS
-    bell.ring(Stage.DELIVER, "ep_3")
+    doorbell.ring(Stage.DELIVER, "ep_3")
     until(lambda: len(post.sent) == 2)
     assert [lane for _, _, lane in post.sent] == ["ep_1", "ep_3"]
 
 
-def test_bells_that_could_not_be_rung_are_no_reason_to_ring_rarely(post):
+def test_doorbells_that_could_not_be_rung_are_no_reason_to_ring_rarely(post):
     """Else a broker that was away for minutes would cost every order a second for an hour."""
     clock, redis = HandTime(), FakeRedis()
-    bell = Bell(redis, post.send, clock)
+    doorbell = Doorbell(redis, post.send, clock)
     post.error = ConnectionError("the broker is away")
     for number in range(8):
-        bell.ring(Stage.CREATE, "shop")
+        doorbell.ring(Stage.CREATE, "shop")
         until(lambda wanted=number + 1: len(post.sent) == wanted)
-        until(lambda: bell._away_until > clock.now)
+        until(lambda: doorbell._away_until > clock.now)
         clock.now += AWAY_SECONDS
         redis.delete("invoices:bell:create:shop")  # its time is up
     post.error = None
-    bell.ring(Stage.CREATE, "shop")
+    doorbell.ring(Stage.CREATE, "shop")
     until(lambda: len(post.sent) == 9)
     assert redis.pttl("invoices:bell:create:shop") <= 1000
 
 
-def test_a_bell_that_is_put_off_stays_quiet_for_its_second_and_gets_no_rarer(post):
+def test_a_doorbell_that_is_left_pending_stays_quiet_for_its_second_and_gets_no_rarer(post):
     redis = FakeRedis()
-    bell = Bell(redis, post.send)
+    doorbell = Doorbell(redis, post.send)
     for number in range(3):
-        bell.ring(Stage.CREATE, "busy")
+        doorbell.ring(Stage.CREATE, "busy")
         until(lambda wanted=number + 1: len(post.sent) == wanted)
-        bell.put_off("create", "busy")
-        bell.ring(Stage.CREATE, "busy")  # in vain: the lane that heard it goes on by itself
-        bell.ring(Stage.CREATE, f"other-{number}")
+        doorbell.leave_pending("create", "busy")
+        doorbell.ring(Stage.CREATE, "busy")  # in vain: the lane that heard it goes on by itself
+        doorbell.ring(Stage.CREATE, f"other-{number}")
         until(lambda wanted=f"other-{number}": post.sent[-1][2] == wanted)
         post.sent = post.sent[:-1]
         assert 0 < redis.pttl("invoices:bell:create:busy") <= 1000
@@ -136,24 +136,24 @@ def test_the_bell_s_client_asks_a_redis_that_is_away_once(post):
     assert isinstance(client, Redis)
     assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
     assert client.connection_pool.connection_kwargs["socket_timeout"] <= 1
-    bell = Bell(client, post.send)
-    bell.clear("deliver", "ep_1")
-    assert bell._away_until > 0
+    doorbell = Doorbell(client, post.send)
+    doorbell.clear("deliver", "ep_1")
+    assert doorbell._away_until > 0
     assert post.sent == []
 
 
-def test_bells_that_nobody_hears_get_rare_and_the_first_heard_one_makes_them_quick_again(post):
+def test_doorbells_that_nobody_hears_get_rare_and_the_first_heard_one_makes_them_quick_again(post):
     redis = FakeRedis()
     key = "invoices:bell:create:shop"
     quiet = []
     for number in range(4):
-        bell = Bell(redis, post.send)  # whoever rings: what was not heard is known to all
-        bell.ring(Stage.CREATE, "shop")
+        doorbell = Doorbell(redis, post.send)  # whoever rings: what was not heard is known to all
+        doorbell.ring(Stage.CREATE, "shop")
         until(lambda wanted=number + 1: len(post.sent) == wanted)
         quiet.append(redis.pttl(key))
         redis.delete(key)  # its time is up
     assert all(later > 1.5 * earlier for earlier, later in pairwise(quiet))
-    bell.clear("create", "shop")
-    bell.ring(Stage.CREATE, "shop")
+    doorbell.clear("create", "shop")
+    doorbell.ring(Stage.CREATE, "shop")
     until(lambda: len(post.sent) == 5)
     assert redis.pttl(key) <= quiet[0] + 1000
