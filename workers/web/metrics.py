@@ -46,6 +46,7 @@ class Metrics:
         self.waiting = Gauge(
             "invoices_api_waiting", "Requests that wait for an invoice to change.", registry=self.registry
         )
+        self.following = Gauge("invoices_api_following", "Readers that follow the log live.", registry=self.registry)
         build = Gauge("invoices_build_info", "What runs here.", ("version",), registry=self.registry)
         build.labels(version).set(1)
 

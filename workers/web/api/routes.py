@@ -10,6 +10,8 @@ from importlib.metadata import version
 from starlette.routing import BaseRoute
 
 from workers.intake.orders import Desk
+from workers.store.database import Database
+from workers.store.reads.log import Page, read_page
 from workers.store.store import Store
 from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
@@ -18,10 +20,13 @@ from workers.web.api.api import Api
 from workers.web.api.deliveries import Deliveries
 from workers.web.api.documents import Documents
 from workers.web.api.endpoints import Endpoints, Webhooks
+from workers.web.api.events import Events
+from workers.web.api.following import Following
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
 from workers.web.api.replaying import Replaying
+from workers.web.api.snapshot import Snapshots
 from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
 
@@ -33,6 +38,7 @@ class Served:
     routes: Sequence[BaseRoute]
     reads: InvoiceReads
     replaying: Replaying
+    following: Following
     on_stop: Callable[[], None]
 
 
@@ -43,13 +49,30 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics,
     api = Api(store, threads, access)
     reads = InvoiceReads(api)
     metrics.waiting.set_function(lambda: len(reads.waiting))
-    replaying = Replaying(store)
+    replaying, following = Replaying(store), _following(database, threads, metrics)
     parts = (
         Orders(api, desk, reads),
         Invoices(api, reads),
         Acts(api, reads),
         Endpoints(api, webhooks, frozenset(desk.accounts)),
         Deliveries(api, replaying),
+        Events(api, following),
+        Snapshots(api),
     )
     routes = [route for part in parts for route in part.routes()]
-    return Served([*routes, *Documents(routes, version("invoices")).routes()], reads, replaying, reads.waiting.end)
+
+    def on_stop() -> None:
+        reads.waiting.end()
+        following.end()
+
+    described = [*routes, *Documents(routes, version("invoices")).routes()]
+    return Served(described, reads, replaying, following, on_stop)
+
+
+def _following(database: Database, threads: StoreThreads, metrics: Metrics) -> Following:
+    def read(after: int, limit: int) -> Page:
+        return database.read(read_page, after, limit)
+
+    following = Following(threads, read, partial(find_tokens, database))
+    metrics.following.set_function(lambda: len(following))
+    return following

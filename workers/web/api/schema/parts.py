@@ -46,7 +46,9 @@ PROBLEM_SCHEMA = record(
         "detail": {"type": "string", "description": "what is wrong, in a sentence"},
         "errors": {"type": "array", "items": _FINDING, "description": "parts of the body that are wrong"},
         "existing_invoice": or_null({"type": "string"}) | {"description": "the one that stands in the way"},
+        "oldest": {"type": "integer", "description": "the lowest position that events can be followed from"},
+        "newest": {"type": "integer", "description": "the last position that was given"},
     },
     "What is answered instead of what was asked for (RFC 9457).",
-    optional=("detail", "errors", "existing_invoice"),
+    optional=("detail", "errors", "existing_invoice", "oldest", "newest"),
 )

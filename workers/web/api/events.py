@@ -1,0 +1,159 @@
+"""``GET /v1/events``: the log after a position, as a page, as lines, or as a stream that goes on live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from domain.permissions import Action
+from workers.store.reads.log import Bounds, Entry, Page, PositionGone, read_bounds, read_page
+from workers.web.api.access import Caller
+from workers.web.api.api import JSON, NDJSON, Api, read_query, whole
+from workers.web.api.following import Follower, Following
+from workers.web.api.schema.events import DEFAULT_LIMIT, LIST_EVENTS, MAX_LIMIT, MAX_POSITION, SSE
+from workers.web.api.schema.operation import route
+from workers.web.api.streaming import Pieces
+from workers.web.problems import Problem
+
+#: Readers of older events that may ask the database at a time; the others wait for their turn.
+CATCHING_UP = 4
+CATCH_UP_EVENTS = 500
+HEARTBEAT_SECONDS = 15.0
+RETRY_MILLISECONDS = 1000
+_QUALITY = re.compile(r"q\s*=\s*([01](?:\.[0-9]{1,3})?)")
+
+
+class Events:
+    """Serves the log."""
+
+    def __init__(self, api: Api, following: Following) -> None:
+        self._api = api
+        self._following = following
+        self._catching_up = asyncio.Semaphore(CATCHING_UP)
+
+    def routes(self) -> list[BaseRoute]:
+        """What the application serves of it."""
+        return [route(LIST_EVENTS, self.list)]
+
+    async def list(self, request: Request) -> Response:
+        """A page, lines or a stream, as ``Accept`` says."""
+        caller = await self._api.access.require(request, Action.READ)
+        query = read_query(request, ("after", "limit"))
+        limit = whole("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
+        kind = chosen(request.headers.get("accept", ""))
+        given = query.get("after")
+        if kind == SSE:
+            given = request.headers.get("last-event-id", "") or given
+        after = await self._oldest() if given is None else whole("after", given, 0, MAX_POSITION)
+        if kind == SSE:
+            return await self._stream(caller, after)
+        page = await self._read(caller, after, limit)
+        lines = [b'{"position":%d,"event":%s}' % (entry.position, one_line(entry.body)) for entry in page.entries]
+        body = b'{"events":[%s],"next":%d}' % (b",".join(lines), page.next)
+        if kind == NDJSON:
+            body = b"".join(line + b"\n" for line in lines)
+        return Response(body, headers={"cache-control": "no-store"}, media_type=kind)
+
+    async def _oldest(self) -> int:
+        bounds: Bounds = await self._api.ask(self._api.store.database.read, read_bounds)
+        return bounds.oldest
+
+    async def _read(self, caller: Caller, after: int, limit: int) -> Page:
+        """Raises Problem: 410, 503."""
+        try:
+            return await self._api.ask(self._api.store.database.read, read_page, after, limit, caller.accounts)
+        except PositionGone as gone:
+            raise position_gone(gone) from None
+
+    async def _stream(self, caller: Caller, after: int) -> Response:
+        """What can't be followed is told before the stream begins."""
+        page = None if self._following.covers(after) else await self._catch_up(caller, after)
+        return Pieces(self._follow(caller, after, page), {}, SSE)
+
+    async def _catch_up(self, caller: Caller, after: int) -> Page:
+        async with self._catching_up:
+            return await self._read(caller, after, CATCH_UP_EVENTS)
+
+    async def _follow(self, caller: Caller, position: int, page: Page | None) -> AsyncGenerator[bytes]:
+        """What was, then what is."""
+        yield b"retry: %d\n\n" % RETRY_MILLISECONDS
+        while page is not None:
+            if page.entries:
+                yield _events(page.entries)
+            position = page.next
+            if self._following.is_over:
+                yield _end("stop", position)
+                return
+            if self._following.reaches(position, is_newest=len(page.entries) < CATCH_UP_EVENTS):
+                break
+            try:
+                page = await self._catch_up(caller, position)
+            except Problem as problem:
+                yield _end("gone" if problem.status == 410 else "away", position)
+                return
+        follower = self._following.join(caller.token.id, caller.accounts, position)
+        try:
+            async for piece in _live(follower, position):
+                yield piece
+        finally:
+            self._following.leave(follower)
+
+
+async def _live(follower: Follower, position: int) -> AsyncGenerator[bytes]:
+    while True:
+        entries = await follower.take(HEARTBEAT_SECONDS)
+        if entries:
+            position = entries[-1].position
+            yield _events(entries)
+        elif follower.over is not None:
+            yield _end(follower.over, position)
+            return
+        else:
+            yield b": waiting\n\n"
+
+
+def _events(entries: Sequence[Entry]) -> bytes:
+    return b"".join(b"id: %d\ndata: %s\n\n" % (entry.position, one_line(entry.body)) for entry in entries)
+
+
+def _end(why: str, position: int) -> bytes:
+    """Come back with the last id."""
+    told = json.dumps({"why": why, "after": position}).encode()
+    return b"event: end\nid: %d\ndata: %s\n\n" % (position, told)
+
+
+def one_line(body: bytes) -> bytes:
+    """JSON in one line: what breaks it can only stand between its parts."""
+    return body.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def position_gone(gone: PositionGone) -> Problem:
+    """What comes after a position can't be told."""
+    bounds = gone.bounds
+    kept = f"events are kept after position {bounds.oldest}, the newest is {bounds.newest}"
+    return Problem(
+        410,
+        f"{gone.after} can't be followed: {kept}; take /v1/snapshot and go on from its position",
+        kind="position-gone",
+        title="The position can't be followed",
+        oldest=bounds.oldest,
+        newest=bounds.newest,
+    )
+
+
+def chosen(accept: str) -> str:
+    """The form that is wanted most; JSON where none of ours is named."""
+    best, wanted = JSON, 0.0
+    for part in accept.lower().split(","):
+        name, _, parameters = part.partition(";")
+        found = _QUALITY.search(parameters)
+        quality = float(found[1]) if found else 1.0
+        if name.strip() in {JSON, NDJSON, SSE} and quality > wanted:
+            best, wanted = name.strip(), quality
+    return best

@@ -1,0 +1,185 @@
+"""Those who follow the log live: one look at the database for all of them, several times a second.
+
+No thread and no connection of the database is held for one of them: each is a queue in a list. The look reads what came
+after the last one, in one statement, and hands it to every queue; the newest events are kept, so that who comes back
+costs no statement. Who does not keep up is told to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from domain.permissions import Action, may
+from workers.store.database import UNAVAILABLE
+from workers.store.reads.log import Entry, Page, PositionGone
+from workers.store.tokens import Token
+from workers.web.threads import Overloaded, StoreThreads
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.1  #: between two looks
+LOOK_EVENTS = 500  #: of one look; where there are more, the next follows at once
+ANSWER_SECONDS = 10.0
+KEPT_EVENTS = 2000  #: the newest ones, for those who come back
+QUEUE_EVENTS = 1000  #: of one follower: so far may it fall behind
+TOKEN_SECONDS = 30.0  #: between two looks at whether the followers' tokens still count
+
+#: The events after a position, so many at most. Raises PositionGone.
+Read = Callable[[int, int], Page]
+#: The database's time, and the tokens with these ids.
+FindTokens = Callable[[Sequence[str]], tuple[datetime, Mapping[str, Token]]]
+
+
+class Follower:
+    """One who follows: what is to be told to it, and why nothing more will come. Used on one event loop."""
+
+    def __init__(self, token_id: str, accounts: Collection[str] | None, position: int) -> None:
+        self.token_id = token_id
+        self._accounts = accounts
+        self._position = position  #: nothing at or below it is queued again
+        self._queue: deque[Entry] = deque()
+        self._changed = asyncio.Event()
+        self.over: str | None = None  #: why nothing more comes
+
+    def offer(self, entries: Sequence[Entry]) -> None:
+        """Queue those that are for it."""
+        if self.over is not None:
+            return
+        for entry in entries:
+            if entry.position <= self._position or not self._sees(entry):
+                continue
+            if len(self._queue) >= QUEUE_EVENTS:
+                self.end("slow")
+                return
+            self._queue.append(entry)
+        self._changed.set()
+
+    def end(self, why: str) -> None:
+        """What is queued is still told."""
+        self.over = self.over or why
+        self._changed.set()
+
+    async def take(self, seconds: float) -> list[Entry]:
+        """What has come since; nothing after ``seconds`` without, or when it is over."""
+        if not self._queue and self.over is None:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                return []
+        taken = list(self._queue)
+        self._queue.clear()
+        return taken
+
+    def _sees(self, entry: Entry) -> bool:
+        return self._accounts is None or entry.account is None or entry.account in self._accounts
+
+
+class Following:
+    """All who follow. Used on one event loop."""
+
+    def __init__(
+        self, threads: StoreThreads, read: Read, find_tokens: FindTokens, look_seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._threads = threads
+        self._read = read
+        self._find_tokens = find_tokens
+        self._look_seconds = look_seconds
+        self._followers: set[Follower] = set()
+        self._kept: deque[Entry] = deque()
+        self._from = self._position = -1  #: what is kept came after the one, up to the other
+        self._looking: asyncio.Task[None] | None = None
+        self.is_over = False
+
+    def __len__(self) -> int:
+        return len(self._followers)
+
+    def covers(self, position: int) -> bool:
+        """Whether one who comes after this position may join at once: it was given, and what came since is kept."""
+        return self._looking is not None and self._from <= position <= self._position
+
+    def reaches(self, position: int, *, is_newest: bool) -> bool:
+        """Whether one who has read as far as this may join. ``is_newest``: there was nothing more."""
+        return is_newest if self._looking is None else position >= self._from
+
+    def join(self, token_id: str, accounts: Collection[str] | None, position: int) -> Follower:
+        """Follow from a position that ``reaches`` allows, and that was given. To be left again."""
+        follower = Follower(token_id, accounts, position)
+        if self._looking is None:
+            self._kept.clear()
+            self._from = self._position = position
+            self._looking = asyncio.create_task(self._look_on())
+        follower.offer(self._kept)
+        self._followers.add(follower)
+        if self.is_over:
+            follower.end("stop")
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """It is told nothing more."""
+        self._followers.discard(follower)
+
+    def end(self) -> None:
+        """The process stops."""
+        self.is_over = True
+        self._end_all("stop")
+
+    def _end_all(self, why: str) -> None:
+        for follower in self._followers:
+            follower.end(why)
+
+    async def _look_on(self) -> None:
+        """Until nobody follows."""
+        loop = asyncio.get_running_loop()
+        checked_at = loop.time()
+        while self._followers and not self.is_over:
+            is_full = await self._guarded(self._look)
+            if loop.time() - checked_at >= TOKEN_SECONDS:
+                checked_at = loop.time()
+                await self._guarded(self._check_tokens)
+            if not is_full:
+                await asyncio.sleep(self._look_seconds)
+        self._looking = None
+
+    async def _guarded(self, step: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await step()
+        except (Overloaded, *UNAVAILABLE) as error:
+            log.warning("api.store_away", error=type(error).__name__, following=len(self))
+        except PositionGone:  # the database was restored, or was away for longer than events are kept
+            self._end_all("gone")
+        except Exception:  # a bug: they come back
+            log.exception("api.bug", following=len(self), traceback=True)
+            self._end_all("bug")
+        return False
+
+    async def _look(self) -> bool:
+        """Whether there is more."""
+        page = await self._threads.run(self._read, self._position, LOOK_EVENTS, seconds=ANSWER_SECONDS)
+        self._position = page.next
+        if page.entries:
+            self._keep(page.entries)
+            for follower in self._followers:
+                follower.offer(page.entries)
+        return len(page.entries) == LOOK_EVENTS
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        self._kept.extend(entries)
+        while len(self._kept) > KEPT_EVENTS:
+            self._from = self._kept.popleft().position
+
+    async def _check_tokens(self) -> bool:
+        """One statement for all; whose token was revoked, or has expired, follows no longer."""
+        ids = sorted({follower.token_id for follower in self._followers})
+        now, tokens = await self._threads.run(self._find_tokens, ids, seconds=ANSWER_SECONDS)
+        for follower in self._followers:
+            token = tokens.get(follower.token_id)
+            if token is None or not token.is_live(now) or not may(token.scopes, Action.READ):
+                follower.end("token")
+        return True

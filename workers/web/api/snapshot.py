@@ -1,0 +1,57 @@
+"""``GET /v1/snapshot``: every invoice as of a position of the log, a line each, for whoever lost what it knew."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from domain.exact_json import write_json
+from domain.permissions import Action
+from domain.visible import escape
+from workers.store.reads.log import PositionGone
+from workers.store.reads.snapshot import Moment, States, read_moment, read_states
+from workers.web.api.access import Caller
+from workers.web.api.api import NDJSON, Api, read_query, whole
+from workers.web.api.events import position_gone
+from workers.web.api.schema.events import MAX_POSITION, POSITION_HEADER, SHOW_SNAPSHOT
+from workers.web.api.schema.operation import route
+from workers.web.api.streaming import Pieces
+
+
+class Snapshots:
+    """Serves snapshots: a page of the database at a time, as fast as it is read."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def routes(self) -> list[BaseRoute]:
+        """What the application serves of it."""
+        return [route(SHOW_SNAPSHOT, self.show)]
+
+    async def show(self, request: Request) -> Response:
+        """The position stands in a header and in each line."""
+        caller = await self._api.access.require(request, Action.READ)
+        query = read_query(request, ("as_of",))
+        as_of = whole("as_of", query["as_of"], 0, MAX_POSITION) if "as_of" in query else None
+        try:
+            moment = await self._api.ask(self._api.store.database.read, read_moment, as_of)
+        except PositionGone as gone:
+            raise position_gone(gone) from None
+        first = await self._read(caller, moment, "")
+        return Pieces(self._lines(caller, moment, first), {POSITION_HEADER: str(moment.position)}, NDJSON)
+
+    async def _lines(self, caller: Caller, moment: Moment, page: States) -> AsyncGenerator[bytes]:
+        """Raises Problem where the database goes away in the middle."""
+        while True:
+            if page.invoices:
+                lines = [escape(write_json({**one, "as_of": moment.position})) for one in page.invoices]
+                yield "".join(f"{line}\n" for line in lines).encode()
+            if page.next is None:
+                return
+            page = await self._read(caller, moment, page.next)
+
+    async def _read(self, caller: Caller, moment: Moment, after: str) -> States:
+        return await self._api.ask(self._api.store.database.read, read_states, moment, after, caller.accounts)

@@ -1,0 +1,46 @@
+"""Answers that go on for long: sent piece by piece, and not kept open for a reader that has stopped reading."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
+
+from workers.web.problems import Problem
+
+log = structlog.get_logger()
+
+#: A piece that is not taken within this time: nobody reads.
+SEND_SECONDS = 30.0
+
+
+class Pieces(StreamingResponse):
+    """Sends what a generator yields, and closes it whatever happens.
+
+    A reader that stops reading is left alone. A Problem that the generator raises breaks the answer off, so that nobody
+    takes a part for the whole.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes], headers: Mapping[str, str], media_type: str) -> None:
+        unbuffered = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(pieces, headers={**unbuffered, **headers}, media_type=media_type)
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        """As Starlette's."""
+
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        async with contextlib.aclosing(self._pieces):
+            try:
+                await super().stream_response(send_soon)
+            except TimeoutError:
+                log.info("api.reader_stopped", seconds=SEND_SECONDS)
+            except Problem as problem:
+                log.warning("api.broken_off", status=problem.status)
