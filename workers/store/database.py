@@ -25,10 +25,6 @@ UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 #: Whatever a database may say instead of doing as it was told.
 ANY_FAILURE = SQLAlchemyError
 
-#: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
-#: them. As text, each byte would be two hexadecimal digits, at three times the cost.
-BINARY = "invoices_binary"
-
 SQLITE_WAIT_SECONDS = 10
 
 #: PostgreSQL's codes. Its driver is imported where it is used only: commands on SQLite do without.

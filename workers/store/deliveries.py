@@ -25,11 +25,11 @@ from workers.store.bulk import (
     numbered,
     update_rows,
 )
-from workers.store.database import BINARY, Database
+from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.outbox import ClaimedDelivery, held_pairs
 from workers.store.patience import Patience
-from workers.store.rows import PairRow, Query
+from workers.store.rows import BINARY, PairRow, Query
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.

@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, literal_column, se
 
 from domain.decision import Stage
 from workers.store.bulk import SHORT_WAIT, How, Locks, execute_keyed, keyed, locking
-from workers.store.database import BINARY
-from workers.store.rows import LockedRow
+from workers.store.rows import BINARY, LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)

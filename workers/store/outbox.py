@@ -25,8 +25,8 @@ from workers.store.bulk import (
     numbered,
     numbers_of,
 )
-from workers.store.database import BINARY, Database, is_locked_out
-from workers.store.rows import Query, StoredRow
+from workers.store.database import Database, is_locked_out
+from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.events import interest
 

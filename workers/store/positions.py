@@ -22,9 +22,9 @@ from domain.exact_json import read_json
 from domain.sequence import first_position
 from workers.store.agenda import Claim
 from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
-from workers.store.database import BINARY
 from workers.store.fence import lock_holder
 from workers.store.outbox import NO_SEQUENCE, unlocked_events
+from workers.store.rows import BINARY
 from workers.store.tables import EVENT, LOG, POSITION
 
 #: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.

@@ -19,14 +19,14 @@ from psycopg.errors import (
 )
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
-from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy import Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import OperationalError
 
 from workers.store import session
 from workers.store.arrays import FlatListDumper
-from workers.store.database import BINARY
+from workers.store.rows import BINARY
 
 #: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
 #: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
@@ -96,3 +96,12 @@ def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
     if not isinstance(error, _NOT_PREPARED):
         return None
     return OperationalError(context.statement, context.parameters, error)
+
+
+def is_pooled(engine: Engine) -> bool:
+    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
+    ask = text("SELECT pg_catalog.pg_backend_pid()")
+    with engine.connect() as first, engine.connect() as second:
+        session = first.execute(ask).scalar_one()
+        first.rollback()
+        return bool(second.execute(ask).scalar_one() == session)

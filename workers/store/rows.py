@@ -9,6 +9,10 @@ from sqlalchemy import CursorResult, Row, Select
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
+#: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
+#: them. As text, each byte would be two hexadecimal digits, at three times the cost.
+BINARY = "invoices_binary"
+
 #: A row as it was read: the table's columns as attributes, amounts as Decimal, times in UTC.
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 #: What an execution brings.

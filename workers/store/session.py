@@ -8,15 +8,11 @@ done is lost with the server's power.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import TupleRow
-from sqlalchemy import text
-
-if TYPE_CHECKING:
-    from workers.store.database import Database
 
 #: PostgreSQL, for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
 #: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
@@ -149,15 +145,6 @@ def is_prepared(connection: Session) -> bool:
     """Whether it still is: RESET ALL shows in the name. Costs nothing, the server tells of changes by itself."""
     reported = connection.info.parameter_status
     return all(reported(name) == value for name, value in _TOLD.items())
-
-
-def is_pooled(database: Database) -> bool:
-    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
-    ask = text("SELECT pg_catalog.pg_backend_pid()")
-    with database.engine.connect() as first, database.engine.connect() as second:
-        session = first.execute(ask).scalar_one()
-        first.rollback()
-        return bool(second.execute(ask).scalar_one() == session)
 
 
 def require_encoding(connection: Session) -> None:

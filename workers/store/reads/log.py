@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, or_, select, true
 
-from workers.store.database import BINARY
+from workers.store.rows import BINARY
 from workers.store.tables import EVENT, LOG, POSITION
 
 
