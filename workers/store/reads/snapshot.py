@@ -19,9 +19,8 @@ from domain.exact_json import read_json
 from domain.sequence import EPOCH_STEP
 from domain.status import UNMADE, Status
 from workers.store.bulk import execute_keyed, keyed
-from workers.store.database import BINARY
 from workers.store.reads.log import PositionGone, read_bounds
-from workers.store.rows import StoredRow
+from workers.store.rows import BINARY, StoredRow
 from workers.store.tables import EVENT, INVOICE, POSITION
 
 PAGE = 500
