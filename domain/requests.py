@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED
 from domain.findings import Finding, find
@@ -31,7 +32,7 @@ class RequestError(ValueError):
         self.findings = findings
 
 
-def _amount(value: Any) -> Decimal | None:
+def _amount(value: object) -> Decimal | None:
     return None if value is None else parse_amount(value)
 
 
@@ -53,7 +54,7 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 #: In the words of JSON Schema: an amount is of money that was paid.
-_AMOUNT_OF_MONEY: dict[str, Any] = {
+_AMOUNT_OF_MONEY: JsonDict = {
     "if": {"properties": {"status": {"enum": ["failed", "cancelled"]}}},
     "then": {"properties": {"amount": {"type": "null"}}},
 }
@@ -124,7 +125,7 @@ def _are_reversed(since: datetime | None, until: datetime | None) -> bool:
     return since is not None and until is not None and until <= since
 
 
-def parse_request(model: type[Model], fields: Any) -> Model:
+def parse_request(model: type[Model], fields: object) -> Model:
     """Validate a body. Raises RequestError."""
     if not isinstance(fields, dict):
         raise RequestError([Finding((), f"the body must be an object, not {type(fields).__name__}")])

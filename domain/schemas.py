@@ -34,12 +34,12 @@ def ref(name: str) -> Schema:
     return {"$ref": COMPONENT.format(model=name)}
 
 
-def or_null(schema: Mapping[str, Any]) -> Schema:
+def or_null(schema: Mapping[str, object]) -> Schema:
     """The same, or null."""
     return {"anyOf": [dict(schema), {"type": "null"}]}
 
 
-def record(properties: Mapping[str, Mapping[str, Any]], about: str = "", *, optional: Iterable[str] = ()) -> Schema:
+def record(properties: Mapping[str, Mapping[str, object]], about: str = "", *, optional: Iterable[str] = ()) -> Schema:
     """An object with these fields; all are there but the optional ones."""
     left_out = set(optional)
     described = {"description": about} if about else {}
@@ -67,7 +67,7 @@ def task_schema(task: str) -> Schema:
     return many_orders(order) | ({"$defs": definitions} if definitions else {})
 
 
-def many_orders(order: Mapping[str, Any]) -> Schema:
+def many_orders(order: Mapping[str, object]) -> Schema:
     """What ``create_many`` takes, where an order looks like this."""
     orders = {"type": "array", "minItems": 1, "maxItems": MAX_ORDERS, "items": dict(order)}
     many = {"title": "Orders", "type": "object", "properties": {"orders": orders}, "required": ["orders"]}

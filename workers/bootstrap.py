@@ -250,14 +250,16 @@ def open_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.Re
     """A client; ``sentinel://`` follows the master."""
     if not url.startswith("sentinel"):
         return redis.Redis.from_url(url, **options)
-    return _follow(redis.sentinel.Sentinel, url, options)  # type: ignore[no-any-return]
+    client: redis.Redis = _follow(redis.sentinel.Sentinel, url, options)
+    return client
 
 
 def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.asyncio.Redis:
     """The same on an event loop."""
     if not url.startswith("sentinel"):
         return redis.asyncio.Redis.from_url(url, **options)
-    return _follow(redis.asyncio.sentinel.Sentinel, url, options)  # type: ignore[no-any-return]
+    client: redis.asyncio.Redis = _follow(redis.asyncio.sentinel.Sentinel, url, options)
+    return client
 
 
 def _follow(sentinel_class: Callable[..., Any], url: str, options: Mapping[str, Any]) -> Any:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, delete, func, select, update
 
 from domain.event import FOR_ALL, ORDER_REJECTED
 from domain.exact_json import read_json
@@ -24,7 +23,7 @@ from workers.store.agenda import Claim
 from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
 from workers.store.fence import lock_holder
 from workers.store.outbox import NO_SEQUENCE, unlocked_events
-from workers.store.rows import BINARY
+from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import EVENT, LOG, POSITION
 
 #: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.
@@ -33,7 +32,7 @@ _BEFORE_ACCOUNT = b'"source":"/invoices/'
 #: What no token is limited to: whose event it is could not be told.
 NOBODYS = ""
 
-_LOCK: Any = select(LOG.c.newest, LOG.c.removed).with_for_update()
+_LOCK = select(LOG.c.newest, LOG.c.removed).with_for_update()
 
 
 class LeaseLost(Exception):  # noqa: N818 - reads as what happened
@@ -78,10 +77,12 @@ def mark_placed(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 @functools.cache
-def _unplaced(dialect: str) -> Any:
+def _unplaced(dialect: str) -> Query:
     """A subquery for each row that the index finds, few of which have a position: a join might read the whole table."""
     place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
-    head: Any = case((EVENT.c.sequence == NO_SEQUENCE, EVENT.c.body), else_=func.substr(EVENT.c.body, 1, HEAD_BYTES))
+    head: ColumnElement[bytes] = case(
+        (EVENT.c.sequence == NO_SEQUENCE, EVENT.c.body), else_=func.substr(EVENT.c.body, 1, HEAD_BYTES)
+    )
     query = select(EVENT.c.number, EVENT.c.sequence, EVENT.c.type, head.label("head")).where(
         EVENT.c.positioned.is_(None), EVENT.c.number.not_in(number_rows(dialect, "without")), place.is_(None)
     )
@@ -89,11 +90,11 @@ def _unplaced(dialect: str) -> Any:
 
 
 @functools.cache
-def _mark(dialect: str) -> Any:
+def _mark(dialect: str) -> Executable:
     return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(positioned=1)
 
 
-def _account_of(row: Any) -> str | None:
+def _account_of(row: StoredRow) -> str | None:
     """Whose event it is, by its own bytes; None for everybody's."""
     if row.type in FOR_ALL:
         return None
@@ -111,7 +112,7 @@ def remove_positions(connection: Connection, numbers: Collection[int]) -> None:
 
 
 @functools.cache
-def _remove(dialect: str) -> Any:
+def _remove(dialect: str) -> Executable:
     return delete(POSITION).where(numbered(dialect, POSITION.c.event_number)).returning(POSITION.c.position)
 
 

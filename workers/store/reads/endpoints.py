@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -76,7 +75,7 @@ def timeline_within(database: Database, invoice_id: str, accounts: Collection[st
     return timeline(record)
 
 
-def endpoint_fields(endpoint: Endpoint, health: Health) -> dict[str, Any]:
+def endpoint_fields(endpoint: Endpoint, health: Health) -> dict[str, object]:
     """An endpoint as JSON. Of its secret nothing, of headers the names: their values may authorise."""
     last = health.last_success_at
     return {

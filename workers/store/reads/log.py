@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, or_, select, true
+from sqlalchemy import Connection, Executable, bindparam, or_, select, true
 
 from workers.store.rows import BINARY
 from workers.store.tables import EVENT, LOG, POSITION
@@ -54,7 +54,7 @@ def read_page(connection: Connection, after: int, limit: int, accounts: Collecti
 
     One statement, so that what it finds and the bounds are of one moment. Raises PositionGone.
     """
-    given: dict[str, Any] = {"after": after, "limit": limit}
+    given: dict[str, object] = {"after": after, "limit": limit}
     if accounts is not None:
         given["accounts"] = sorted(accounts)
     rows = connection.execute(_page(accounts is not None), given).all()
@@ -69,12 +69,12 @@ def read_page(connection: Connection, after: int, limit: int, accounts: Collecti
 
 
 @functools.cache
-def _page(limited: bool) -> Any:
-    page: Any = select(POSITION).where(POSITION.c.position > bindparam("after"))
+def _page(limited: bool) -> Executable:
+    chosen = select(POSITION).where(POSITION.c.position > bindparam("after"))
     if limited:
         among = POSITION.c.account.in_(bindparam("accounts", expanding=True))
-        page = page.where(or_(POSITION.c.account.is_(None), among))
-    page = page.order_by(POSITION.c.position).limit(bindparam("limit")).subquery()
+        chosen = chosen.where(or_(POSITION.c.account.is_(None), among))
+    page = chosen.order_by(POSITION.c.position).limit(bindparam("limit")).subquery()
     rows = LOG.outerjoin(page, true()).outerjoin(EVENT, EVENT.c.number == page.c.event_number)
-    chosen = (LOG.c.newest, LOG.c.removed, page.c.position, page.c.account, EVENT.c.number, EVENT.c.body)
-    return select(*chosen).select_from(rows).order_by(page.c.position).execution_options(**{BINARY: True})
+    columns = (LOG.c.newest, LOG.c.removed, page.c.position, page.c.account, EVENT.c.number, EVENT.c.body)
+    return select(*columns).select_from(rows).order_by(page.c.position).execution_options(**{BINARY: True})

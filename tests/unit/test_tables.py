@@ -1,0 +1,63 @@
+"""Each table stands once: as a class, and as the constant that statements are made of."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Table
+from sqlmodel import SQLModel
+
+import workers.store.tables
+from workers.store.tables import INVOICE, table_of
+from workers.store.tables.invoices import Invoice
+
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / "workers" / "store" / "tables"
+MODULES = [
+    path
+    for room in ("config", "domain", "workers")
+    for path in sorted((ROOT / room).rglob("*.py"))
+    if not path.is_relative_to(TABLES)
+]
+
+
+def declares(source: str) -> list[str]:
+    """Classes of tables, and other ways to a table than by its constant."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and any(one.arg == "table" for one in node.keywords):
+            found.append(f"the class {node.name}")
+        if isinstance(node, ast.Attribute) and node.attr in {"__table__", "tables"}:
+            found.append(f"line {node.lineno}: .{node.attr}")
+    return found
+
+
+def test_every_table_has_one_constant():
+    constants = [value for value in vars(workers.store.tables).values() if isinstance(value, Table)]
+    classes = [one for one in SQLModel.__subclasses__() if one.__module__.startswith("workers.")]
+    assert len(constants) == len(set(constants))
+    assert set(constants) == {table_of(one) for one in classes}
+
+
+def test_a_constant_is_what_its_class_declares():
+    assert table_of(Invoice) is INVOICE
+    assert [column.name for column in INVOICE.columns] == list(Invoice.model_fields)
+
+
+def test_tables_are_declared_nowhere_else():
+    found = {str(path.relative_to(ROOT)): declares(path.read_text()) for path in MODULES}
+    assert {path: breaches for path, breaches in found.items() if breaches} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Row(SQLModel, table=True):\n    id: int",
+        "ROW = Row.__table__",
+        "ROW = SQLModel.metadata.tables['row']",
+    ],
+)
+def test_another_way_is_seen(source):
+    assert declares(source)
