@@ -33,10 +33,12 @@ def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) ->
     What one alone is the reason of is that one's result. When this returns, nothing loses them.
     """
     added = _add(desk, orders)
-    kept = [one for one in added if isinstance(one, Added) and one.outcome != "refused"]
-    for one in kept:
-        log.info(EVENTS[one.outcome], order_id=one.order_id, invoice_id=one.invoice_id, way="http")
-    invoices = find([one.invoice_id for one in kept if one.invoice_id]) if kept else {}
+    kept = [one.invoice_id for one in added if isinstance(one, Added) and one.outcome != "refused" and one.invoice_id]
+    for (order, _), one in zip(orders, added, strict=True):
+        if isinstance(one, Added) and one.outcome != "refused":
+            named = {"order_id": order.order_id, "account": order.account}
+            log.info(EVENTS[one.outcome], **named, invoice_id=one.invoice_id, way="http")
+    invoices = find(kept) if kept else {}
     return [one if isinstance(one, Exception) else _stored(one, invoices) for one in added]
 
 

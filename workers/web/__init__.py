@@ -1,1 +1,1 @@
-"""The web process: callbacks of providers, health, metrics. `server` runs it, `application` says what it serves."""
+"""The web process: callbacks of providers, `/v1` for services, health, metrics. `server` runs it."""
