@@ -27,7 +27,7 @@ from workers.engine import Pump
 from workers.http.address import AddressGuard
 from workers.http.client import LeanClient
 from workers.intake.message import Accepted, inspect
-from workers.intake.orders import Desk, Letter, cancel_order, take_order, take_orders
+from workers.intake.orders import Desk, IntakeMessage, cancel_order, take_order, take_orders
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.queue import tasks
@@ -211,29 +211,29 @@ class Intake(Process):
             assert isinstance(judged, Accepted), judged
             if not TASKS[judged.task].acks_late:
                 broker.acknowledge(tag)
-            await self._insist(Letter(judged.task, judged.arguments[0], judged.arguments[1]))
+            await self._insist(IntakeMessage(judged.task, judged.arguments[0], judged.arguments[1]))
             await asyncio.sleep(self.world.latency())
             broker.acknowledge(tag)
 
-    async def _insist(self, letter: Letter) -> None:
+    async def _insist(self, message: IntakeMessage) -> None:
         """As ``tasks._insist``: again and again while the database is away."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                await loop.run_in_executor(None, self._take, letter)
+                await loop.run_in_executor(None, self._take, message)
             except UNAVAILABLE:
                 await asyncio.sleep(tasks.FIRST_DELAY_SECONDS)
             else:
                 return
 
-    def _take(self, letter: Letter) -> None:
+    def _take(self, message: IntakeMessage) -> None:
         desk = Desk(self.runtime.store, ACCOUNTS, self.providers)
-        if letter.task == tasks.cancel.name:
-            cancel_order(desk, letter, self._wait)
-        elif letter.task == tasks.create.name:
-            take_order(desk, letter)
+        if message.task == tasks.cancel.name:
+            cancel_order(desk, message, self._wait)
+        elif message.task == tasks.create.name:
+            take_order(desk, message)
         else:
-            take_orders(desk, letter)
+            take_orders(desk, message)
 
     def _wait(self, seconds: float) -> bool:
         self.world.loop.pause(seconds)

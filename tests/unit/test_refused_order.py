@@ -10,7 +10,7 @@ import structlog
 
 from domain.exact_json import write_json
 from domain.refused_order import RefusedOrder, read_refused
-from tests.unit.test_intake import SHOP, Checker, MemoryStore, letter, order
+from tests.unit.test_intake import SHOP, Checker, MemoryStore, message, order
 from workers.intake.message import CREATE, TurnedAway, inspect
 from workers.intake.orders import Desk, take_order, take_orders
 from workers.intake.telling import BURST, REMIND_SECONDS, Telling
@@ -33,14 +33,14 @@ def told(store):
 
 
 def test_an_order_that_can_not_be_used_is_invalid(desk, store):
-    take_order(desk, letter(**order(price="-1", idempotency_key="K-1")))
+    take_order(desk, message(**order(price="-1", idempotency_key="K-1")))
 
     assert told(store) == [RefusedOrder("shop", "A-1", "K-1", "invalid")]
 
 
 def test_an_order_against_another_invoice_is_a_conflict_that_names_it(desk, store):
-    take_order(desk, letter(**order()))
-    take_order(desk, letter(key="key-2", **order(price="1.00")))
+    take_order(desk, message(**order()))
+    take_order(desk, message(key="key-2", **order(price="1.00")))
 
     assert told(store) == [RefusedOrder("shop", "A-1", "A-1", "conflict", "inv_1")]
 
@@ -48,7 +48,7 @@ def test_an_order_against_another_invoice_is_a_conflict_that_names_it(desk, stor
 def test_each_bad_order_of_a_list_is_told_by_itself(desk, store):
     bad = [order(order_id=name, price=None) for name in ("A", "B")]
 
-    take_orders(desk, letter("create_many", orders=[*bad, order(order_id="C")]))
+    take_orders(desk, message("create_many", orders=[*bad, order(order_id="C")]))
 
     assert [one.order_id for one in told(store)] == ["A", "B"]
 
@@ -57,7 +57,7 @@ def test_each_bad_order_of_a_list_is_told_by_itself(desk, store):
     "fields", [order(account="nobody's"), {"order_id": "A-1"}, order(account=["shop"]), order(order_id="bug")]
 )
 def test_no_shop_is_told_of_an_account_that_is_not_configured_or_of_a_bug_of_ours(desk, store, fields):
-    take_order(desk, letter(**fields))
+    take_order(desk, message(**fields))
 
     assert told(store) == [None]
 

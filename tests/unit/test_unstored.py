@@ -249,7 +249,7 @@ def store(queue, monkeypatch):
     return store
 
 
-def letter(name, **fields):
+def message(name, **fields):
     return [write_json(order(order_id=name, **fields)), f"key-{name}", None, f"id-{name}"]
 
 
@@ -268,7 +268,7 @@ def kept(queue):
 def test_of_a_bundle_only_what_can_not_be_stored_nor_listed_is_kept(store, queue):
     refused = ["invoices.create", "body: bad", "{", False, "key-refused", "id-refused"]
     also_bad = ["invoices.create", "body: is bad", "bad", False, "key-bad", "id-also-bad"]
-    tasks.create([letter("a"), letter("bad"), letter("b")], [refused, also_bad])
+    tasks.create([message("a"), message("bad"), message("b")], [refused, also_bad])
 
     assert [key for _, key in store.orders] == ["a", "b"]
     assert list(store.rejected) == ["key-refused"]
@@ -293,7 +293,7 @@ def test_of_many_orders_only_those_are_kept(store, queue):
 
 
 def test_a_cancellation_that_meets_a_bug_and_can_not_be_listed_is_kept(store, queue):
-    tasks.create([letter("a")])
+    tasks.create([message("a")])
     tasks.cancel.run(write_json({"account": "shop", "order_id": "a", "reason": "bad"}), "key", None)
     assert [call.task for call in kept(queue)] == [CANCEL]
     store.mended = True
@@ -303,7 +303,7 @@ def test_a_cancellation_that_meets_a_bug_and_can_not_be_listed_is_kept(store, qu
 
 def test_an_order_too_long_for_the_list_is_kept_when_it_meets_a_bug(store, queue):
     store.lists = True
-    tasks.create([letter("bad"), letter("bad-and-long", metadata={"note": "x" * 3000})])
+    tasks.create([message("bad"), message("bad-and-long", metadata={"note": "x" * 3000})])
     assert [rejection.reason for rejection in store.rejected.values()] == ["internal error: DataError"]
     assert [call.id for call in kept(queue)] == ["id-bad-and-long"]
     store.mended = True
@@ -312,7 +312,7 @@ def test_an_order_too_long_for_the_list_is_kept_when_it_meets_a_bug(store, queue
 
 
 def test_what_was_kept_is_not_listed_because_it_meets_its_bug_once_more(store, queue):
-    tasks.create([letter("bad")])
+    tasks.create([message("bad")])
     store.lists = True
     assert queue.look(tasks.try_again).left == 1
     assert store.rejected == {}
@@ -322,14 +322,14 @@ def test_what_was_kept_is_not_listed_because_it_meets_its_bug_once_more(store, q
 def test_an_order_that_is_always_too_much_for_the_database_makes_room_in_the_end(store, queue, monkeypatch, error):
     monkeypatch.setattr(tasks, "PATIENCE_SECONDS", 0.0)
     store.faults = [error, error]
-    tasks.create([letter("slow")])
+    tasks.create([message("slow")])
     assert [call.id for call in kept(queue)] == ["id-slow"]
 
 
 def test_a_worker_that_stops_while_the_broker_keeps_nothing_gives_the_message_back(store, queue, monkeypatch):
     monkeypatch.setattr(queue, "insist_on_keeping", lambda *_: False)
     with pytest.raises(Reject) as raised:
-        tasks.create([letter("bad")])
+        tasks.create([message("bad")])
     assert raised.value.requeue
 
 

@@ -91,7 +91,7 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class IntakeMessage:
     """An intake message. ``text``: the JSON of its fields, digit for digit; ``key``: the same on every delivery."""
 
     task: str
@@ -101,38 +101,38 @@ class Letter:
     task_id: str = ""  #: the sender's name for the message
 
 
-def take_order(desk: Desk, *letters: Letter | Rejection) -> None:
-    """``invoices.create``: a letter an order; each judged alone, all written in one transaction, the bad ones too.
+def take_order(desk: Desk, *messages: IntakeMessage | Rejection) -> None:
+    """``invoices.create``: each message is judged alone, all are written in one transaction, the bad ones too.
 
     What came in with them and was turned away already is among the latter. Raises ``UNAVAILABLE``: then nothing is lost
-    by taking the same letters again.
+    by taking the same messages again.
     """
-    _take(desk, [one if isinstance(one, Rejection) else _judge(desk, _fields(one.text), one) for one in letters])
+    _take(desk, [one if isinstance(one, Rejection) else _judge(desk, _fields(one.text), one) for one in messages])
 
 
-def take_orders(desk: Desk, letter: Letter) -> None:
+def take_orders(desk: Desk, message: IntakeMessage) -> None:
     """``invoices.create_many``: each order judged alone, all good ones in one transaction. Raises ``UNAVAILABLE``."""
     try:
-        parts = _split(letter)
+        parts = _split(message)
     except OrderError as error:
-        refuse(desk.store, [_rejection(letter, str(error))])
+        refuse(desk.store, [_rejection(message, str(error))])
         return
     _take(desk, [_judge(desk, fields, part) for fields, part in parts])
 
 
-def cancel_order(desk: Desk, letter: Letter, wait: Callable[[float], bool]) -> None:
+def cancel_order(desk: Desk, message: IntakeMessage, wait: Callable[[float], bool]) -> None:
     """``invoices.cancel``. ``wait(seconds)`` is true when the process is stopping.
 
     Raises ``UNAVAILABLE``, and Interrupted when it was stopped while it waited for the create.
     """
     try:
-        cancellation = parse_cancellation(_fields(letter.text))
+        cancellation = parse_cancellation(_fields(message.text))
         if cancellation.account not in desk.accounts:
             raise OrderError(_no_account(cancellation.account))
         invoice_id = _find(desk.store, cancellation, wait)
         _cancel(desk.store, cancellation, invoice_id)
     except OrderError as error:
-        refuse(desk.store, [_rejection(letter, str(error))])
+        refuse(desk.store, [_rejection(message, str(error))])
 
 
 def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
@@ -168,7 +168,7 @@ def _tell(rejections: Sequence[Rejection]) -> None:
         log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
-def internal_error(desk: Desk, letter: Letter, error: Exception) -> Rejection:
+def internal_error(desk: Desk, message: IntakeMessage, error: Exception) -> Rejection:
     """A message that met a bug of ours is listed, so it is neither lost nor tried for ever.
 
     Raises Unlistable where the list does not hold all of it: it was good, perhaps, and can be redriven from there only
@@ -176,21 +176,24 @@ def internal_error(desk: Desk, letter: Letter, error: Exception) -> Rejection:
     """
     if not desk.lists_bugs:
         raise error
-    rejection = _rejection(letter, f"internal error: {type(error).__name__}")
+    rejection = _rejection(message, f"internal error: {type(error).__name__}")
     if not rejection.complete:
         raise Unlistable(f"{rejection.reason}, and too long for the list") from error
     return rejection
 
 
-def split(letter: Letter) -> list[Letter]:
-    """The orders of an ``invoices.create_many``, each a letter of its own. Raises OrderError."""
-    return [part for _, part in _split(letter)]
+def split(message: IntakeMessage) -> list[IntakeMessage]:
+    """The orders of an ``invoices.create_many``, each a message of its own. Raises OrderError."""
+    return [part for _, part in _split(message)]
 
 
-def _split(letter: Letter) -> list[tuple[object, Letter]]:
+def _split(message: IntakeMessage) -> list[tuple[object, IntakeMessage]]:
     return [
-        (fields, Letter(CREATE, write_json(fields), _part_key(letter.key, place), letter.expires, letter.task_id))
-        for place, fields in enumerate(parse_orders(_fields(letter.text)))
+        (
+            fields,
+            IntakeMessage(CREATE, write_json(fields), _part_key(message.key, place), message.expires, message.task_id),
+        )
+        for place, fields in enumerate(parse_orders(_fields(message.text)))
     ]
 
 
@@ -201,7 +204,7 @@ def _split(letter: Letter) -> list[tuple[object, Letter]]:
 class _Good:
     order: Order
     provider: str
-    letter: Letter
+    message: IntakeMessage
 
 
 def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
@@ -216,15 +219,15 @@ def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
     return order, account.provider
 
 
-def _judge(desk: Desk, fields: object, letter: Letter) -> _Good | Rejection:
+def _judge(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Rejection:
     try:
         order, provider = check_order(desk, fields)
     except OrderError as error:
-        return _rejection(letter, str(error), desk.told(read_refused(fields)))
+        return _rejection(message, str(error), desk.told(read_refused(fields)))
     except Exception as error:
         log.log(desk.bug_level, "intake.bug", exc_info=True, traceback=True)
-        return internal_error(desk, letter, error)
-    return _Good(_hurried(order, letter.expires), provider, letter)
+        return internal_error(desk, message, error)
+    return _Good(_hurried(order, message.expires), provider, message)
 
 
 def _hurried(order: Order, expires: datetime | None) -> Order:
@@ -258,15 +261,15 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
         log.log(
             desk.bug_level, "intake.bug", orders=len(good), rejections=len(rejections), exc_info=True, traceback=True
         )
-        return [internal_error(desk, good[0].letter, error)] if alone else _add_each(desk, good, rejections)
+        return [internal_error(desk, good[0].message, error)] if alone else _add_each(desk, good, rejections)
     _tell(rejections)
     refused = []
     for one, result in zip(good, added, strict=True):
         if result.outcome == "refused":
-            refused.append(_rejection(one.letter, result.reason or "refused", desk.told(_conflict(one, result))))
+            refused.append(_rejection(one.message, result.reason or "refused", desk.told(_conflict(one, result))))
         else:
             order = {"order_id": one.order.order_id, "account": one.order.account}
-            log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.letter.task_id)
+            log.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.message.task_id)
     return refused
 
 
@@ -342,6 +345,8 @@ def _conflict(one: _Good, result: Added) -> RefusedOrder:
     return RefusedOrder(order.account, order.order_id, order.idempotency_key, "conflict", result.invoice_id)
 
 
-def _rejection(letter: Letter, reason: str, order: RefusedOrder | None = None) -> Rejection:
-    turned_away = turn_away(letter.text, reason, letter.key, task=letter.task, fields=letter.text)
-    return Rejection(letter.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete, order)
+def _rejection(message: IntakeMessage, reason: str, order: RefusedOrder | None = None) -> Rejection:
+    turned_away = turn_away(message.text, reason, message.key, task=message.task, fields=message.text)
+    return Rejection(
+        message.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete, order
+    )

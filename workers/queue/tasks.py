@@ -27,8 +27,8 @@ from workers.app import app
 from workers.intake.message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
 from workers.intake.orders import (
     Desk,
+    IntakeMessage,
     Interrupted,
-    Letter,
     cancel_order,
     internal_error,
     refuse,
@@ -78,12 +78,12 @@ Refused = tuple[str | None, str, str, bool, str, list[str | None] | None, str]
 
 
 @app.task(name=CREATE, **LATE)
-def create(letters: Sequence[tuple[str, str, str | None, str]], refused: Sequence[Refused] = ()) -> None:
+def create(messages: Sequence[tuple[str, str, str | None, str]], refused: Sequence[Refused] = ()) -> None:
     """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields.
 
     ``refused``: what came in with them and is none.
     """
-    _handle([_call(CREATE, one) for one in letters] + [_call(REJECT, one) for one in refused])
+    _handle([_call(CREATE, one) for one in messages] + [_call(REJECT, one) for one in refused])
 
 
 @app.task(name=CREATE_MANY, bind=True, **LATE)
@@ -172,7 +172,7 @@ def store_or_list(call: Accepted) -> None:
         if call.task not in INTAKE_TASKS:
             raise
         desk = _desk()
-        refuse(desk.store, [internal_error(desk, _letter(call), error)])
+        refuse(desk.store, [internal_error(desk, _intake_message(call), error)])
 
 
 def try_again(call: Accepted) -> None:
@@ -200,29 +200,29 @@ def _parts(call: Accepted) -> list[Accepted]:
     if call.task != CREATE_MANY:
         return [call]
     try:
-        letters = split(_letter(call))
+        messages = split(_intake_message(call))
     except OrderError:  # it is listed as a whole
         return [call]
-    return [Accepted(CREATE, call.id, [part.text, part.key, call.arguments[2]]) for part in letters]
+    return [Accepted(CREATE, call.id, [part.text, part.key, call.arguments[2]]) for part in messages]
 
 
 def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
     """Once: a call, or several of those that come together. Raises Reject when the worker stops."""
     first = calls[0]
     if first.task == CREATE_MANY:
-        take_orders(desk, _letter(first))
+        take_orders(desk, _intake_message(first))
     elif first.task == CANCEL:
         try:
-            cancel_order(desk, _letter(first), _stopping.wait)
+            cancel_order(desk, _intake_message(first), _stopping.wait)
         except Interrupted:
             raise Reject("the worker is stopping", requeue=True) from None
     else:
-        take_order(desk, *[_rejection(desk, call) if call.task == REJECT else _letter(call) for call in calls])
+        take_order(desk, *[_rejection(desk, call) if call.task == REJECT else _intake_message(call) for call in calls])
 
 
-def _letter(call: Accepted) -> Letter:
+def _intake_message(call: Accepted) -> IntakeMessage:
     text, key, expires = call.arguments
-    return Letter(call.task, text, key, _time(expires), call.id)
+    return IntakeMessage(call.task, text, key, _time(expires), call.id)
 
 
 def _rejection(desk: Desk, call: Accepted) -> Rejection:
