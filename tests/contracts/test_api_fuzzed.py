@@ -19,7 +19,10 @@ from workers.embedded.valkey import stop_valkey
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
-COMMAND = [str(Path(executable).parent / "schemathesis"), "run"]
+COMMAND = [
+    *(str(Path(executable).parent / "schemathesis"), "run", "--checks=all", "--generation-deterministic"),
+    *("--continue-on-failure", "--suppress-health-check=all", "--no-shrink", "--no-color"),
+]
 #: No answer is waited for: made-up requests would wait for what nobody does.
 AT_ONCE = {"wait": {"const": 0}, "Prefer": {"const": "wait=0"}}
 #: What only the answers before know.
@@ -76,11 +79,8 @@ def fuzz(site, document, *options):
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "schemathesis.toml").write_text(SETTINGS)
     token = site.token(Scope.ADMIN)
-    command = [*COMMAND, "openapi.json", "--url", site.web.url, "-H", f"Authorization: Bearer {token}", *options]
-    always = "--generation-deterministic --no-color --no-shrink --continue-on-failure --suppress-health-check all"
-    done = subprocess.run(
-        [*command, *always.split()], cwd=folder, capture_output=True, text=True, timeout=280, check=False
-    )
+    told = ["openapi.json", "--url", site.web.url, "-H", f"Authorization: Bearer {token}", *options]
+    done = subprocess.run([*COMMAND, *told], cwd=folder, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.web.lines("web.bug") == site.web.lines("api.bug") == []
     return done.stdout
