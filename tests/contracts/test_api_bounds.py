@@ -109,5 +109,20 @@ def test_a_bug_is_500_without_a_word_of_it(service, monkeypatch):
     assert {answer.status_code for answer in answered.values()} <= {200, 500}
     assert statuses(answered)["listInvoices"] == 500
     for answer in answered.values():
-        assert "secret" not in answer.text
+        assert "secret words" not in answer.text
         assert "Traceback" not in answer.text
+
+
+def test_another_method_is_405_with_all_that_the_path_has(service):
+    there: dict[str, set[str]] = {}
+    for one in operations(service.served.routes):
+        there.setdefault(one.path, set()).update({one.method, *(["HEAD"] if one.method == "GET" else [])})
+
+    async def ask(path):
+        answered = await service.ask("TRACE", path.replace("{id}", "none"))
+        return answered.status_code, set(answered.headers["allow"].split(", "))
+
+    async def ask_all():
+        return {path: await ask(path) for path in there}
+
+    assert asyncio.run(ask_all()) == {path: (405, methods) for path, methods in there.items()}

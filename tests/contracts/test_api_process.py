@@ -28,8 +28,8 @@ ORDER = {"account": "nebulox", "order_id": "1001", "price": "10.50", "currency":
 class Site:
     """A web process on a database of its own, and the command beside it."""
 
-    def __init__(self, home, database_url):
-        self.settings = {"INVOICES_DATABASE_URL": database_url, "INVOICES_SECRET_KEY": KEY}
+    def __init__(self, home, database_url, **settings):
+        self.settings = {"INVOICES_DATABASE_URL": database_url, "INVOICES_SECRET_KEY": KEY} | settings
         self.web = Web(home, **self.settings)
         self.database = Database(database_url)
         self.store = open_store(self.database)

@@ -26,6 +26,7 @@ from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
 from workers.web.api.replaying import Replaying
+from workers.web.api.schema.operation import know_each_other
 from workers.web.api.snapshot import Snapshots
 from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
@@ -65,8 +66,9 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics,
         reads.waiting.end()
         following.end()
 
-    described = [*routes, *Documents(routes, version("invoices")).routes()]
-    return Served(described, reads, replaying, following, on_stop)
+    routes += Documents(list(routes), version("invoices")).routes()
+    know_each_other(routes)
+    return Served(routes, reads, replaying, following, on_stop)
 
 
 def _following(database: Database, threads: StoreThreads, metrics: Metrics) -> Following:

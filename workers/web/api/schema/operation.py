@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from domain.permissions import Action
 from domain.schemas import Schema
@@ -88,16 +90,32 @@ class Operation:
 
 
 class DescribedRoute(Route):
-    """A route that was made from its description."""
+    """A route that was made from its description. ``allowed``: the methods of all routes of its path."""
 
     def __init__(self, operation: Operation, endpoint: Endpoint) -> None:
         super().__init__(operation.path, endpoint, methods=[operation.method])
         self.operation = operation
+        self.allowed = frozenset(self.methods or ())
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As Starlette's, which would name this route's own method only."""
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"allow": ", ".join(sorted(self.allowed))})
+        await super().handle(scope, receive, send)
 
 
 def route(operation: Operation, endpoint: Endpoint) -> DescribedRoute:
     """What serves the operation."""
     return DescribedRoute(operation, endpoint)
+
+
+def know_each_other(routes: Sequence[BaseRoute]) -> None:
+    """Let routes of one path answer another method with all of theirs."""
+    described = [one for one in routes if isinstance(one, DescribedRoute)]
+    for one in described:
+        one.allowed = frozenset(
+            method for other in described if other.path == one.path for method in other.methods or ()
+        )
 
 
 def phrase(status: int) -> str:
