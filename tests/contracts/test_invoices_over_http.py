@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
+from starlette.requests import Request
 
 from domain.event import format_time
 from domain.evidence import CancelRequested
@@ -199,6 +200,27 @@ def test_who_leaves_waits_no_more(service):
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
             return service.waiting()
+
+    assert asyncio.run(act()) == 0
+
+
+def test_a_connection_that_is_closed_ends_its_wait(service):
+    """It would wait for longer than any test may take."""
+    row = invoice_of(service.store.database, queue(service.store))
+
+    async def act():
+        left = asyncio.Event()
+
+        async def receive():
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        request = Request({"type": "http", "headers": []}, receive)
+        asked = asyncio.create_task(service.reads.wait(request, row, 0, 10_000))
+        while service.waiting() < 1:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        left.set()
+        return (await asked).sequence
 
     assert asyncio.run(act()) == 0
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
+
+from starlette.requests import Request
 
 from workers.store.database import UNAVAILABLE
 from workers.store.reads.invoices import invoices_by_id, sequences_of
@@ -35,11 +38,20 @@ class InvoiceReads:
             raise Problem(404, "there is no such invoice")
         return row
 
-    async def wait(self, row: StoredRow, after: int, seconds: float) -> StoredRow:
-        """The invoice as soon as its sequence is higher than ``after``, or as it is when the time is up."""
-        if row.sequence > after or not await self.waiting.until_after(row.id, after, seconds):
+    async def wait(self, request: Request, row: StoredRow, after: int, seconds: float) -> StoredRow:
+        """The invoice as soon as its sequence is higher than ``after``; as it is when the time is up, or when whoever asked
+        has left."""
+        if row.sequence > after:
             return row
-        return await self._find(row.id) or row
+        waiting = asyncio.create_task(self.waiting.until_after(row.id, after, seconds))
+        leaving = asyncio.create_task(_until_left(request))
+        try:
+            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            waiting.cancel()
+        changed = waiting.done() and not waiting.cancelled() and waiting.result()
+        return (await self._find(row.id) or row) if changed else row
 
     async def _find(self, invoice_id: str) -> StoredRow | None:
         try:
@@ -50,3 +62,8 @@ class InvoiceReads:
     def _read_all(self, ids: Sequence[str]) -> list[StoredRow | None]:
         found = self._read(ids)
         return [found.get(one) for one in ids]
+
+
+async def _until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -58,7 +58,7 @@ class Invoices:
         if "wait" in query:
             seconds = whole("wait", query["wait"], 0, MAX_WAIT_SECONDS)
             after = whole("after", query["after"], 0, MAX_SEQUENCE) if "after" in query else row.sequence
-            row = await self._reads.wait(row, after, seconds)
+            row = await self._reads.wait(request, row, after, seconds)
         tag = {"etag": entity_tag(row.sequence)}
         if matches(request.headers.get("if-none-match", ""), row.sequence):
             return Response(status_code=304, headers=tag)

@@ -59,7 +59,7 @@ class Orders:
             raise Problem(415, f"the body must be {JSON}, or {NDJSON} for many orders")
         fields = with_key(await read_document(request), idempotency_key(request))
         row, is_repeated = await self._store(check(self._desk, caller, fields))
-        return await self._answer(row, is_repeated, preferred_wait(request))
+        return await self._answer(request, row, is_repeated)
 
     async def _store(self, order: tuple[Order, str]) -> tuple[StoredRow, bool]:
         """The order's invoice, and whether it was there already. Raises Problem: 409, 422, 503."""
@@ -73,12 +73,13 @@ class Orders:
             raise refused(stored.added)
         return stored.invoice, stored.added.outcome == "repeated"
 
-    async def _answer(self, row: StoredRow, is_repeated: bool, wait: int | None) -> Response:
+    async def _answer(self, request: Request, row: StoredRow, is_repeated: bool) -> Response:
+        wait = preferred_wait(request)
         headers, status = {"location": f"/v1/invoices/{row.id}"}, 202
         if wait is not None:
             headers["preference-applied"] = f"wait={wait}"
             if row.status in UNMADE:
-                row = await self._invoices.wait(row, row.sequence, wait)
+                row = await self._invoices.wait(request, row, row.sequence, wait)
             status = 202 if row.status in UNMADE else 201 if row.status in OPEN else 200
         if is_repeated:
             headers["idempotency-replayed"], status = "true", 200
