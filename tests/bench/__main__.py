@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tests.bench import (
+    api_rows,
     callback_rows,
     cost_rows,
     expiry_rows,
@@ -43,6 +44,7 @@ MODULES: tuple[Any, ...] = (
     sqlite_rows,
     latency_rows,
     callback_rows,
+    api_rows,
     cost_rows,
     load_rows,
 )
