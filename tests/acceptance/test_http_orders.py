@@ -100,7 +100,7 @@ def _send(system, token, order_id, answered):
     try:
         with connect(system, token) as shop:
             sent = shop.post("/v1/orders", json=nebulox_order(order_id))
-    except httpx.HTTPError:  # the process was killed, or is not there yet
+    except (httpx.HTTPError, IndexError):  # the process was killed, or has not said yet where it listens
         return False
     assert sent.status_code in {200, 202, 503}, sent.text
     if sent.status_code == 503:

@@ -39,8 +39,7 @@ class InvoiceReads:
         return row
 
     async def wait(self, request: Request, row: StoredRow, after: int, seconds: float) -> StoredRow:
-        """The invoice as soon as its sequence is higher than ``after``; as it is when the time is up, or when whoever asked
-        has left."""
+        """The invoice once its sequence is higher than ``after``; as it is when the time is up or the client leaves."""
         if row.sequence > after:
             return row
         waiting = asyncio.create_task(self.waiting.until_after(row.id, after, seconds))
