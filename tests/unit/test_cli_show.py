@@ -47,7 +47,7 @@ def test_a_paid_sibling_behind_a_queued_one_is_told(invoices, twice):
     assert [one["id"] for one in other["siblings"]] == [queued]
 
 
-@pytest.mark.parametrize("name", ["9a1c", TRANSACTION, f"0x{TRANSACTION.upper()}"])
+@pytest.mark.parametrize("name", ["9a1c", ADDRESS, TRANSACTION, f"0x{TRANSACTION.upper()}"])
 def test_it_is_found_by_the_provider_s_names_and_by_its_transaction(invoices, twice, name):
     assert invoices("show", name, "--json").lines[0]["id"] == twice[0]
 
@@ -141,6 +141,24 @@ def test_everything_stands_in_one_line_of_time(invoices, add_order, judge, store
     assert [one["kind"] for one in shown["evidence"]][:3] == ["Unreachable", "InDoubt", "Created"]
     assert [one["state"] for one in shown["deliveries"]] == ["due"] * 3
     assert shown["deliveries"][0]["attempts"][0]["status"] == 503
+
+
+def test_what_was_tried_again_and_again_is_folded_and_counted(invoices, add_order, judge):
+    invoice = add_order("order-1")
+    judge(invoice, *[InDoubt(reason="no answer within 10 s")] * 3, *[Unreachable(reason="refused")] * 4)
+    (shown,) = invoices("show", invoice, "--json").lines
+    assert [(one["what"], one["repeats"]) for one in shown["timeline"]] == [
+        ("order", 0),
+        ("InDoubt", 0),  # it changed the invoice
+        ("InDoubt", 1),
+        ("Unreachable", 3),
+    ]
+    assert [one["repeats"] for one in shown["evidence"]] == [0, 1, 3]
+    assert shown["evidence"][2]["last_at"] > shown["evidence"][2]["at"]
+    assert (shown["tries"]["creates"], shown["tries"]["lost_answers"]) == (7, 3)
+    out = " ".join(invoices("show", invoice).out.split())
+    assert "7 creates (3 without an answer)" in out
+    assert "can't be reached: refused, 3 times more until 20" in out
 
 
 def test_a_person_reads_the_same_on_80_columns_with_nothing_cut(invoices, add_order, judge, monkeypatch):

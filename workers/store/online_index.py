@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from alembic import op
 
 
-def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str = "") -> None:
+def create_index(
+    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str = "", using: str = "btree"
+) -> None:
     """Make an index; on PostgreSQL CONCURRENTLY, outside the migration's transaction.
 
     So it must be the only statement of its migration: what came before it is committed, and a kill in the middle means
@@ -23,7 +25,13 @@ def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool 
         op.execute("SET lock_timeout = 0")
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # what a killed build left behind
         op.create_index(
-            name, table, list(columns), unique=unique, postgresql_where=condition, postgresql_concurrently=True
+            name,
+            table,
+            list(columns),
+            unique=unique,
+            postgresql_where=condition,
+            postgresql_using=using,
+            postgresql_concurrently=True,
         )
 
 

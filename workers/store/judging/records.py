@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Unpack
+
+from sqlalchemy import Connection, Executable, func, select
 
 from domain.decision import Decision, Stage
 from domain.evidence import (
@@ -20,8 +25,10 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.exact_json import write_json
+from workers.store.bulk import How, execute_keyed, keyed, locking, update_rows
 from workers.store.intake import storable
 from workers.store.judging.work import Judgement, Work
+from workers.store.tables import EVIDENCE
 
 RAW_CHARACTERS = 16_384
 MAX_NOTE = 1000  #: characters of what is wrong
@@ -48,7 +55,8 @@ def bounded_note(note: str) -> str:
 def keep_evidence(
     work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, judgement: Judgement
 ) -> None:
-    """Only what differs from the last, or changed something. The clock's word is in the event it caused.
+    """Only what differs from the last, or changed something; the same once more is counted. The clock's word is in the
+    event it caused.
 
     An answer that brings nothing new is not kept, but takes back that look-ups fail.
     """
@@ -62,21 +70,53 @@ def keep_evidence(
     if isinstance(evidence, _NO_ANSWER):
         digest = FAILED_LOOK_UP + digest[1:]
     if digest == invoice.evidence_digest and decision.verdict != "applied":
+        _said_again(work, invoice.id)
         return
     invoice.evidence_digest = digest
     work.changes[invoice.id]["evidence_digest"] = digest
-    work.evidence.append(
-        {
-            "invoice_id": invoice.id,
-            "at": work.now,
-            "kind": type(evidence).__name__,
-            "detail": detail,
-            "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
-            "verdict": decision.verdict,
-            "source": source_of(judgement),
-            "note": None if decision.note is None else bounded_note(decision.note),
-        }
+    kept: dict[str, object] = {
+        "invoice_id": invoice.id,
+        "at": work.now,
+        "kind": type(evidence).__name__,
+        "detail": detail,
+        "raw": evidence.raw[:RAW_CHARACTERS] if evidence.raw else None,
+        "verdict": decision.verdict,
+        "source": source_of(judgement),
+        "note": None if decision.note is None else bounded_note(decision.note),
+        "repeats": None,
+        "last_at": None,
+    }
+    work.evidence.append(kept)
+    work.last_kept[invoice.id] = kept
+
+
+def _said_again(work: Work, invoice_id: str) -> None:
+    """Counted with what was said last: in this very transaction, or in one before."""
+    last = work.last_kept.get(invoice_id)
+    if last is None:
+        work.repeated[invoice_id] += 1
+    else:
+        last |= {"repeats": int(str(last["repeats"] or 0)) + 1, "last_at": work.now}
+
+
+def count_repeats(connection: Connection, repeated: Mapping[str, int], now: datetime) -> None:
+    """Fold what was said again into the rows that were kept before: nothing newer is written yet. A row that somebody else has locked is left as it is: a
+    count is not worth waiting for."""
+    if not repeated:
+        return
+    keys = [(invoice_id,) for invoice_id in sorted(repeated)]
+    last = execute_keyed(connection, locking(_last, "skip"), ("invoice_id",), keys).all()
+    counted = [{"id": row.id, "repeats": (row.repeats or 0) + repeated[row.invoice_id], "last_at": now} for row in last]
+    update_rows(connection, EVIDENCE, ("id",), counted)
+
+
+@functools.cache
+def _last(dialect: str, **how: Unpack[How]) -> Executable:
+    newest = (
+        select(func.max(EVIDENCE.c.id)).where(keyed(dialect, EVIDENCE.c.invoice_id)).group_by(EVIDENCE.c.invoice_id)
     )
+    found = select(EVIDENCE.c.id, EVIDENCE.c.invoice_id, EVIDENCE.c.repeats).where(EVIDENCE.c.id.in_(newest))
+    return found.order_by(EVIDENCE.c.id).with_for_update(**how)
 
 
 def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:

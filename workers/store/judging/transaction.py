@@ -23,7 +23,7 @@ from workers.store.judging.admission import admitted, set_aside
 from workers.store.judging.due import place_create, place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
-from workers.store.judging.records import bounded_note, keep_evidence
+from workers.store.judging.records import bounded_note, count_repeats, keep_evidence
 from workers.store.judging.work import Judged, Judgement, Outcome, Work
 from workers.store.outbox import NewEvent, add_events
 from workers.store.tables import EVIDENCE, INVOICE, RESTORATION
@@ -54,6 +54,7 @@ def judge(
     if room is not None:
         room = dataclasses.replace(room, begun_at=work.leases_begin_at)
     endpoints, deliveries = add_events(connection, work.events, work.now, room, careful=locks == "skip")
+    count_repeats(connection, work.repeated, work.now)
     insert_rows(connection, EVIDENCE, work.evidence)
     write_payments(connection, work.ledgers)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
@@ -67,6 +67,8 @@ class Work:
     create_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice
     events: list[NewEvent] = field(default_factory=list)
     evidence: list[dict[str, object]] = field(default_factory=list)
+    last_kept: dict[str, dict[str, object]] = field(default_factory=dict)  #: of that, the last of each invoice
+    repeated: Counter[str] = field(default_factory=Counter)  #: by invoice: what was kept of it before was said again
     ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment
 
     def holds(self, key: tuple[str, str]) -> bool:

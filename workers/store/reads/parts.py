@@ -45,9 +45,9 @@ def tries_in_words(record: Record) -> str | None:
     return ", ".join(f"{number} {name}" for name, number in named if number) or None
 
 
-def repeats_of(evidence: StoredRow) -> int:
+def repeats_of(row: StoredRow) -> int:
     """How many times more the same was said."""
-    return 0
+    return int(row.repeats or 0)
 
 
 def transaction_of(record: Record) -> str | None:
@@ -72,6 +72,7 @@ def evidence_fields(row: StoredRow) -> dict[str, object]:
         "verdict": row.verdict,
         "note": row.note,
         "repeats": repeats_of(row),
+        "last_at": _time(row.last_at),
         "detail": read_json(row.detail),
         "raw": row.raw,
         "raw_is_cut": row.raw is not None and len(row.raw) >= RAW_CHARACTERS,

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select
 
 from domain.asking import references_of
+from domain.decision import Stage
 from domain.payments import Payment
 from workers.store.database import Database
 from workers.store.queries import deliveries_of_events, events_of, evidence_of
@@ -17,6 +18,8 @@ from workers.store.reads.payments import payments_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, ENDPOINT, INVOICE
 
+#: What is planned for an invoice itself; with it the agenda's key begins.
+STAGES = (Stage.CHECK.value, Stage.CLOCK.value, Stage.CREATE.value)
 #: Callbacks of one order that are shown; a shop that uses an order id again and again may have more.
 MOST_CALLBACKS = 500
 
@@ -54,9 +57,14 @@ def read_record(connection: Connection, database: Database, invoice_id: str) -> 
         callbacks=_callbacks_of(connection, invoice),
         payments=payments_of(connection, invoice_id),
         acts=acts_of(connection, invoice_id),
-        agenda=connection.execute(select(AGENDA).where(AGENDA.c.subject == invoice_id)).all(),
+        agenda=_agenda_of(connection, invoice_id),
         disabled=_disabled(connection, endpoints),
     )
+
+
+def _agenda_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
+    query = select(AGENDA).where(AGENDA.c.stage.in_(STAGES), AGENDA.c.subject == invoice_id)
+    return connection.execute(query.order_by(AGENDA.c.stage)).all()
 
 
 def _callbacks_of(connection: Connection, invoice: StoredRow) -> Sequence[StoredRow]:

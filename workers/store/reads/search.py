@@ -83,6 +83,10 @@ def _by_transaction(connection: Connection, name: str) -> Query | None:
     return _among(connection, select(PAYMENT.c.invoice_id).where(PAYMENT.c.key == transaction_key(name)))
 
 
+def _by_address(connection: Connection, name: str) -> Query:
+    return select(INVOICE).where(INVOICE.c.address == name)
+
+
 def _among(connection: Connection, *queries: Query) -> Query | None:
     ids = {found for query in queries for found in connection.execute(query.limit(MOST + 1)).scalars() if found}
     return select(INVOICE).where(INVOICE.c.id.in_(sorted(ids))) if ids else None
@@ -107,4 +111,5 @@ _WAYS: tuple[tuple[Kind, Callable[[Connection, str], Query | None]], ...] = (
     ("idempotency key", _by_key),
     ("reference", _by_reference),
     ("transaction", _by_transaction),
+    ("address", _by_address),
 )

@@ -92,6 +92,8 @@ def _evidence(record: Record) -> Iterator[Entry]:
             what=row.kind,
             text=f"{account}{in_words(row.kind, told)}{note}",
             outcome=row.verdict,
+            repeats=row.repeats or 0,
+            last_at=row.last_at,
             raw=row.raw,
         )
 

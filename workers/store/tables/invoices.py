@@ -33,6 +33,13 @@ class Invoice(SQLModel, table=True):
             postgresql_where=text("provider_ref IS NOT NULL"),
         ),
         Index("ix_invoice_order", "order_id"),
+        Index(
+            "ix_invoice_address",
+            "address",
+            sqlite_where=text("address IS NOT NULL"),
+            postgresql_where=text("address IS NOT NULL"),
+            postgresql_using="hash",
+        ),
         Index("ix_invoice_status", "status", "id"),
     )
 
@@ -111,6 +118,8 @@ class EvidenceRecord(SQLModel, table=True):
     verdict: str = Field(sa_type=String(16))
     source: str | None = Field(default=None, sa_type=String(16))  #: a Source of ``domain/evidence.py``
     note: str | None = Field(default=None, sa_type=Text)  #: what is wrong, for a contradiction: ``kind: words``
+    repeats: int | None = None  #: how often the same was said again, right after it
+    last_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when at last
 
 
 class PaymentRow(SQLModel, table=True):
