@@ -154,7 +154,7 @@ def test_what_was_tried_again_and_again_is_folded_and_counted(invoices, add_orde
         ("Unreachable", 3),
     ]
     assert [one["repeats"] for one in shown["evidence"]] == [0, 1, 3]
-    assert shown["evidence"][2]["last_at"] > shown["evidence"][2]["at"]
+    assert shown["evidence"][2]["last_at"] == shown["evidence"][2]["at"]  # all of them in one go
     assert (shown["tries"]["creates"], shown["tries"]["lost_answers"]) == (7, 3)
     out = " ".join(invoices("show", invoice).out.split())
     assert "7 creates (3 without an answer)" in out

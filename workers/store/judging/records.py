@@ -74,8 +74,12 @@ def keep_evidence(
         return
     invoice.evidence_digest = digest
     work.changes[invoice.id]["evidence_digest"] = digest
+    _keep(work, evidence, decision, judgement, detail)
+
+
+def _keep(work: Work, evidence: Evidence, decision: Decision, judgement: Judgement, detail: str) -> None:
     kept: dict[str, object] = {
-        "invoice_id": invoice.id,
+        "invoice_id": judgement.invoice_id,
         "at": work.now,
         "kind": type(evidence).__name__,
         "detail": detail,
@@ -87,7 +91,7 @@ def keep_evidence(
         "last_at": None,
     }
     work.evidence.append(kept)
-    work.last_kept[invoice.id] = kept
+    work.last_kept[judgement.invoice_id] = kept
 
 
 def _said_again(work: Work, invoice_id: str) -> None:
@@ -96,12 +100,13 @@ def _said_again(work: Work, invoice_id: str) -> None:
     if last is None:
         work.repeated[invoice_id] += 1
     else:
-        last |= {"repeats": int(str(last["repeats"] or 0)) + 1, "last_at": work.now}
+        before = last["repeats"]
+        last |= {"repeats": before + 1 if isinstance(before, int) else 1, "last_at": work.now}
 
 
 def count_repeats(connection: Connection, repeated: Mapping[str, int], now: datetime) -> None:
-    """Fold what was said again into the rows that were kept before: nothing newer is written yet. A row that somebody else has locked is left as it is: a
-    count is not worth waiting for."""
+    """Fold what was said again into the rows that were kept before; nothing newer is written yet. A row that somebody
+    else has locked is left as it is: a count is not worth waiting for."""
     if not repeated:
         return
     keys = [(invoice_id,) for invoice_id in sorted(repeated)]
