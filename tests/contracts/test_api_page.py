@@ -21,6 +21,8 @@ TOLD = {
     "many": ['{"index":0,"status":202,"invoice":', '{"index":1,"status":422,"problem":'],
     "invoices": ['"status":"queued"', '"timeline":[{"at"'],
     "cancel": ['"status":"cancelled"', "the customer changed her mind"],
+    "events": ['{"events":[', '"next":', "retry: 1000"],
+    "snapshot": ["HTTP/1.1 200", "snapshot-position: 0", '"as_of":0', '"order_id":"2001"'],
     "error": ['"status":422', '"pointer":"#/price"', "must be greater than 0"],
 }
 

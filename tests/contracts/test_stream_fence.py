@@ -169,6 +169,7 @@ def test_who_writes_there_again_and_again_is_not_fought_for_ever(database, valke
             crowded = SimpleNamespace(
                 lift_fence=lift_and_be_overtaken,
                 place_events=store.place_events,
+                mark_told=store.mark_told,
                 unpublished=store.unpublished,
                 mark_published=store.mark_published,
                 finish=store.finish,

@@ -30,6 +30,9 @@ class Outbox:
             Unpublished(number, f"evt_{number}", b"{}", number if number <= self.placed else None) for number in found
         ]
 
+    def mark_told(self):
+        assert self.told == self.marked
+
     def mark_published(self, numbers):
         assert set(numbers) <= set(self.told)
         self.marked += numbers

@@ -130,6 +130,8 @@ async def _publish_backlog(store: Store, publisher: _Publisher, until: float) ->
         told, events = telling, turn.result()
     if told:
         await asyncio.to_thread(store.mark_published, told)
+    else:
+        await asyncio.to_thread(store.mark_told)
     return bool(told)
 
 
@@ -153,6 +155,8 @@ def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[in
         placed = list(itertools.takewhile(lambda event: event.position is not None, found))
         if placed or not found:
             return placed
+        if not given:
+            store.unmark([event.number for event in found if event.position is None])
 
 
 async def _place_while(store: Store, claim: Claim, telling: Sequence[int], append: asyncio.Task[None]) -> None:

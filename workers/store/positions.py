@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, delete, exists, func, select, update
 
 from domain.event import FOR_ALL, ORDER_REJECTED
 from domain.exact_json import read_json
@@ -29,6 +29,8 @@ from workers.store.tables import EVENT, LOG, POSITION
 #: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.
 HEAD_BYTES = 256
 _BEFORE_ACCOUNT = b'"source":"/invoices/'
+#: So many at a time.
+MARKED = 2000
 #: What no token is limited to: whose event it is could not be told.
 NOBODYS = ""
 
@@ -92,6 +94,34 @@ def _unplaced(dialect: str) -> Query:
 @functools.cache
 def _mark(dialect: str) -> Executable:
     return update(EVENT).where(numbered(dialect, EVENT.c.number)).values(positioned=1)
+
+
+def mark_told(connection: Connection) -> None:
+    """The same for those that have a position and were published by somebody who marks nothing: a worker of the
+    release before, after a holder that died."""
+    dialect = connection.dialect.name
+    mark_placed(connection, list(connection.execute(_told(dialect)).scalars()))
+
+
+@functools.cache
+def _told(dialect: str) -> Executable:
+    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+    query = select(EVENT.c.number).where(
+        EVENT.c.positioned.is_(None), EVENT.c.published_at.is_not(None), place.is_not(None)
+    )
+    return query.order_by(EVENT.c.number).limit(MARKED)
+
+
+def unmark(connection: Connection, numbers: Sequence[int]) -> None:
+    """Look again at these, which look as if they had a position and have none: their positions were lost, by hand or
+    with a part of a backup. The stream would wait for them for ever."""
+    execute_numbered(connection, _unmark, numbers)
+
+
+@functools.cache
+def _unmark(dialect: str) -> Executable:
+    placed = exists().where(POSITION.c.event_number == EVENT.c.number)
+    return update(EVENT).where(numbered(dialect, EVENT.c.number), ~placed).values(positioned=None)
 
 
 def _account_of(row: StoredRow) -> str | None:

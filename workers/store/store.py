@@ -228,6 +228,16 @@ class Store:
         with self.database.transaction() as connection:
             positions.mark_placed(connection, numbers)
 
+    def mark_told(self) -> None:
+        """The same for what somebody told who marks nothing."""
+        with self.database.transaction() as connection:
+            positions.mark_told(connection)
+
+    def unmark(self, numbers: Sequence[int]) -> None:
+        """Those of these that have no position after all get one with the next ones."""
+        with self.database.transaction() as connection:
+            positions.unmark(connection, numbers)
+
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
         """The oldest events that the stream has not been told, but for those it is just being told."""
         with self.database.glancing() as connection:
