@@ -65,6 +65,8 @@ class Sent:
     broker_kills: list[float] = field(default_factory=list)
     restores: list[Before] = field(default_factory=list)  #: the database was put back to a backup
     forgiven: Counter[str] = field(default_factory=Counter)  #: doubts that a redrive struck off the row, by order id
+    over_http: dict[str, float] = field(default_factory=dict)  #: order id -> epoch seconds when it was answered 202
+    refused: list[str] = field(default_factory=list)  #: what good orders were answered over HTTP
 
     def note(self, task: str, order_ids: list[str], began: float) -> None:
         """The broker has confirmed these; the first time counts."""
@@ -72,9 +74,15 @@ class Sent:
         for order_id in order_ids:
             self._of(task).setdefault(order_id, times)
 
+    def note_over_http(self, order_id: str, began: float) -> None:
+        """It was answered 202 or 200: the database has it, and no broker is an excuse."""
+        self.over_http.setdefault(order_id, time.time())
+        self.note(CREATE, [order_id], began)
+
     def emptied(self, lost: set[str], task: str = CREATE) -> set[str]:
         """In the broker when it was emptied, or just being published: kombu then drops it, its queue is forgotten."""
         times = self._of(task)
+        lost = lost if task == CANCEL else lost - self.over_http.keys()
         between = {o for o in lost if any(times[o][0] <= end and begin <= times[o][1] for begin, end in self.flushes)}
         return {order for order in lost if (task, order) in self.flushed} | between
 
@@ -84,7 +92,8 @@ class Sent:
         return {
             order
             for order in lost - self.emptied(lost, task) - self.undone(lost, task)
-            if any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
+            if (task == CANCEL or order not in self.over_http)
+            and any(0 <= kill - times[order][1] <= BROKER_LOSS_SECONDS for kill in self.broker_kills)
         }
 
     def forgetful(self) -> list[tuple[float, float]]:
@@ -103,7 +112,8 @@ class Sent:
     def undone(self, orders: set[str], task: str = CREATE) -> set[str]:
         """Those whose message had been answered in the database that was put back: the answer is gone with it."""
         done = (before.answered if task == CANCEL else before.invoices.keys() for before in self.restores)
-        return orders & set().union(*done)
+        just = {o for o, at in self.over_http.items() if any(0 <= before.at - at <= 10 for before in self.restores)}
+        return orders & (set().union(*done) | (set() if task == CANCEL else just))
 
     def undone_events(self) -> set[str]:
         """Events of a log that was put back."""
@@ -175,7 +185,9 @@ def audit(
 
 def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
     for order in sorted(lost - sent.emptied(lost) - sent.excused_by_broker_kill(lost) - sent.undone(lost)):
-        yield f"{order}: confirmed by the broker, not in the emptied one, and without a row"
+        by = "answered 202" if order in sent.over_http else "confirmed by the broker, not in the emptied one"
+        yield f"{order}: {by}, and without a row"
+    yield from (f"a good order was refused over HTTP: {one}" for one in sent.refused)
     for order in sorted(set(sent.at) - system.invoices().keys()):
         yield f"{order}: no row even after it was published again"
     for row in system.rows("SELECT reason FROM rejected_message WHERE task IS NULL OR task <> :task", task=CANCEL):

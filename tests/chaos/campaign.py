@@ -21,6 +21,7 @@ from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
 from tests.chaos.markers import Markers
 from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan, PlannedMessage
+from tests.chaos.posters import Posters
 
 TICK_SECONDS = 0.02
 #: Until everything must be at rest. A fourth doubt waits 10 minutes.
@@ -66,13 +67,17 @@ class _Run:
         self._crew = Crew(grounds, plan)
         self._sent = Sent()
         self._faults = Faults(grounds, self._crew, self._sent)
+        self._web_url = grounds.web_url
         self._callers = Callers(grounds.system, plan.payments(), grounds.web_url)
         self._markers = Markers(grounds.system, plan.marks())
+        self._posters: Posters | None = None  #: while orders flow; what is sent again later goes through the broker
+        self._over_http = {order.order_id for order in plan.posted()}
         self._parked = 0
 
     def go(self) -> Result:
         began = time.monotonic()
         self._crew.start()
+        self._posters = posters = self._open_posters()
         sender = threading.Thread(target=self._send, args=(self._plan.messages(), time.monotonic()), daemon=True)
         sender.start()
         caller = threading.Thread(target=self._callers.run, args=(time.monotonic(),), daemon=True)
@@ -83,6 +88,9 @@ class _Run:
         self._faults.end()
         sender.join(60)
         assert not sender.is_alive(), "the sender could not publish its last messages"
+        self._posters = None
+        posters.finish(60)
+        self._sent.refused += posters.refused
         self._markers.stop()
         marker.join(60)
         flow_seconds = time.monotonic() - began
@@ -107,6 +115,12 @@ class _Run:
             **self._counts(),
         }
         return Result(self._plan.seed, self._crew.deaths, self._faults.done, findings, figures)
+
+    def _open_posters(self) -> Posters:
+        (told,) = self._system.command("tokens", "add", "shops", "--scope", "orders", "--json")
+        posters = Posters(self._web_url, told["token"], self._sent.note_over_http)
+        posters.start()
+        return posters
 
     def _causes(self) -> Causes:
         """What a doubt may come of: a worker's end, or a fault that is not harmless."""
@@ -175,7 +189,11 @@ class _Run:
     def _publish(self, messages: list[PlannedMessage]) -> None:
         """Orders, then cancellations: nobody cancels an order that is not confirmed yet."""
         orders = [message for message in messages if message.task == CREATE]
-        self._confirm(CREATE, [order for order in orders if not order.lot])
+        alone = [order for order in orders if not order.lot]
+        if self._posters is not None:
+            self._posters.send([order for order in alone if order.order_id in self._over_http])
+            alone = [order for order in alone if order.order_id not in self._over_http]
+        self._confirm(CREATE, alone)
         for lot in sorted({order.lot for order in orders} - {0}):
             self._confirm(CREATE_MANY, [order for order in orders if order.lot == lot])
         self._confirm(CANCEL, [message for message in messages if message.task == CANCEL])
@@ -204,6 +222,7 @@ class _Run:
         return {
             "orders": len(self._sent.at),
             "orders_in_lots": sum(order.lot > 0 for order in self._plan.orders()),
+            "orders_over_http": len(self._sent.over_http),
             "cancellations": len(self._sent.cancellations),
             "callbacks_answered": len(self._callers.told.paid),
             "lies_answered": len(self._callers.told.lies),

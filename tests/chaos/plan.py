@@ -27,6 +27,7 @@ COLD_SHARE = 0.1
 #: Lives that only a random instant ends: without them a slow machine would get nothing done between two kills.
 POINTLESS_SHARE = 0.35
 CANCELLED_SHARE = 0.08
+POSTED_SHARE = 0.3
 #: Of Nebulox's orders so many are paid, these seconds after they were sent.
 PAID_SHARE, PAID_SECONDS = 0.5, (1.0, 7.0)
 #: How payments are told, and how often: once; again though it was answered; an older word afterwards; by a signed
@@ -184,6 +185,13 @@ class Plan:
         times = sorted(dice.uniform(0, self.seconds) for _ in range(count))
         orders = [_order(f"s{self.seed}-{n:05}", at, dice, self.calm) for n, at in enumerate(times)]
         return _in_lots(orders, random.Random(f"{self.seed}/lots"))
+
+    def posted(self) -> list[PlannedMessage]:
+        """Orders that are sent over HTTP. On one host only; none that is cancelled, perhaps before it was taken."""
+        dice = random.Random(f"{self.seed}/posted")
+        cancelled = {message.order_id for message in self.cancellations()}
+        alone = [order for order in self.orders() if not order.lot and self.hosts == 1]
+        return [order for order in alone if dice.random() < POSTED_SHARE and order.order_id not in cancelled]
 
     def cancellations(self) -> list[PlannedMessage]:
         """A share of the orders is cancelled: at once, or when it has been made."""
