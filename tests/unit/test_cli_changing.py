@@ -101,7 +101,10 @@ def test_an_endpoint_shows_its_secret_once_and_keeps_it_sealed(invoices, monkeyp
     ("arguments", "said"),
     [
         (["http://shop.example/hook"], "url:"),
-        (["https://127.0.0.1/hook"], "url: 127.0.0.1"),
+        (
+            ["https://127.0.0.1/hook"],
+            "url: 127.0.0.1, which is not a public address (loopback); INVOICES_WEBHOOK_ALLOW",
+        ),
         (["https://93.184.216.34/hook", "--events", "invoice.payed"], "events: there is no invoice.payed"),
         (["https://93.184.216.34/hook", "--header", "Host: x"], "headers: Host may not be set"),
         (["https://93.184.216.34/hook", "--header", "nothing"], "--header must be"),
@@ -112,6 +115,25 @@ def test_an_endpoint_that_will_not_do_is_refused_by_field(invoices, arguments, s
     assert ran.code == 2
     assert ran.err.startswith(f"invoices: {said}")
     assert invoices("endpoints", "list", "--json").out == ""
+
+
+def test_what_may_be_allowed_is_refused_with_the_setting_and_who_needs_it(invoices):
+    for url in ("https://127.0.0.1/hook", "http://93.184.216.34/hook", "https://93.184.216.34:444/hook"):
+        ran = invoices("endpoints", "add", url)
+        assert ("INVOICES_WEBHOOK_ALLOW lists exceptions" in ran.err, "the workers" in ran.err) == (True, True)
+
+
+def test_a_second_endpoint_at_one_address_is_said_to_be_one(invoices, monkeypatch):
+    monkeypatch.setenv("INVOICES_WEBHOOK_ALLOW", "127.0.0.1:9")
+    (first,) = invoices("endpoints", "add", "http://127.0.0.1:9/hook", "--json").lines
+    assert first["same_url"] == []
+    assert "this URL" not in invoices("endpoints", "add", "http://127.0.0.1:9/other").err
+    assert (
+        f"1 other endpoint has this URL: {first['id']}" in invoices("endpoints", "add", "http://127.0.0.1:9/hook").err
+    )
+    invoices("endpoints", "disable", first["id"])
+    (third,) = invoices("endpoints", "add", "http://127.0.0.1:9/hook", "--json").lines
+    assert len(third["same_url"]) == 2
 
 
 def test_an_unknown_endpoint_is_one_line(invoices):

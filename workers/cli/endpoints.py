@@ -62,6 +62,7 @@ def add(
 ) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
     from workers.delivery.signature import new_secret
+    from workers.store.endpoints import endpoints_for
     from workers.store.operate import endpoints
 
     config, who = settings(), actor(by, reason)
@@ -71,16 +72,19 @@ def add(
     secret, box = new_secret(), open_box(config)
     request = endpoints.NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
     with open_store(config) as store:
+        same = [one for one in store.database.read(endpoints_for) if one.url == url]
         try:
             endpoint_id = endpoints.add(store, who, request)
         except ValueError as error:
             raise CommandFailed(str(error), exit_code=2) from None
-        if as_json:
-            told = {"id": endpoint_id, "secret": secret, "url": url, "events": types}
-            print_json(told | {"accounts": sorted(set(accounts)) or None})
-        else:
-            click.echo(f"id      {endpoint_id}\nsecret  {secret}")
-            click.echo(f"the secret is not shown again; try it: invoices endpoints test {endpoint_id}", err=True)
+        told = {
+            "id": endpoint_id,
+            "secret": secret,
+            "url": url,
+            "events": types,
+            "accounts": sorted(set(accounts)) or None,
+        }
+        _tell_added(told, same, as_json=as_json)
         if not endpoints.wait_until_known(store):  # last: an error here must not keep the secret back
             click.echo("a worker is still writing changes that it began before this; they may not be sent", err=True)
 
@@ -116,7 +120,27 @@ def _check_address(url: str, config: Settings) -> None:
     try:
         asyncio.run(AddressGuard(config.webhook_allow).resolve_and_check(url))
     except AddressRefused as error:
-        raise CommandFailed(f"url: {error}", exit_code=2) from None
+        raise CommandFailed(f"url: {error}{_way_out(str(error))}", exit_code=2) from None
+
+
+def _way_out(refusal: str) -> str:
+    """For what an operator may allow: the setting, and who needs it."""
+    if "INVOICES_WEBHOOK_ALLOW" in refusal:
+        return "; the workers need that setting too"
+    is_private = "not a public address" in refusal
+    return "; INVOICES_WEBHOOK_ALLOW lists exceptions, for this command and for the workers" if is_private else ""
+
+
+def _tell_added(told: Mapping[str, object], same: Sequence[Endpoint], *, as_json: bool) -> None:
+    if as_json:
+        print_json({**told, "same_url": [one.id for one in same]})
+        return
+    click.echo(f"id      {told['id']}\nsecret  {told['secret']}")
+    click.echo(f"the secret is not shown again; try it: invoices endpoints test {told['id']}", err=True)
+    if same:
+        ids = ", ".join(f"{one.id}{'' if one.disabled_at is None else ' (disabled)'}" for one in same)
+        others = "endpoints have" if len(same) > 1 else "endpoint has"
+        click.echo(f"{len(same)} other {others} this URL: {ids}; each is sent its events, this one too", err=True)
 
 
 @endpoints_command.command("list")

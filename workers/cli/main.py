@@ -103,10 +103,6 @@ def _run(arguments: list[str]) -> int:
         return 1
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())  # the help
-        _tell(f"{error.ctx.command_path} needs a command")
-        return error.exit_code
     except click.ClickException as error:
         _tell(_usage_line(error))
         return error.exit_code
@@ -124,6 +120,10 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage_line(error: click.ClickException) -> str:
+    """What is wrong, on one line. A group alone prints its help, which is what was wanted most likely."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return f"{error.ctx.command_path} needs a command"
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "invoices"
     return f"{' '.join(error.format_message().split())} (see: {path} --help)"
