@@ -62,6 +62,8 @@ NARROWED = """
 max-examples = 10
 [phases.stateful.generation]
 max-examples = 40
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", "3xx", "404", "409", "410"]
 [phases.stateful.checks]
 positive_data_acceptance.enabled = false
 """

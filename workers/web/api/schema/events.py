@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.permissions import Action
-from domain.schemas import Schema, invoice_schema, record, ref
+from domain.schemas import TEXT, Schema, invoice_schema, record, ref
 from workers.web.api.api import JSON, NDJSON
 from workers.web.api.schema.operation import Answer, Header, Operation, header, query
 from workers.web.api.schema.parts import limit
@@ -54,7 +54,7 @@ LIST_EVENTS = Operation(
     parameters=(
         query("after", POSITION, "the last position that was seen; default: all that is kept"),
         limit(DEFAULT_LIMIT, MAX_LIMIT),
-        header("Last-Event-ID", {"type": "string", "pattern": "^[0-9]+$"}, "streams: as `after`, and before it"),
+        header("Last-Event-ID", TEXT, "streams only: a position, which goes before `after`"),
     ),
     problems=(410,),
 )
