@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -189,10 +189,7 @@ def split(message: IntakeMessage) -> list[IntakeMessage]:
 
 def _split(message: IntakeMessage) -> list[tuple[object, IntakeMessage]]:
     return [
-        (
-            fields,
-            IntakeMessage(CREATE, write_json(fields), _part_key(message.key, place), message.expires, message.task_id),
-        )
+        (fields, replace(message, task=CREATE, text=write_json(fields), key=_part_key(message.key, place)))
         for place, fields in enumerate(parse_orders(_fields(message.text)))
     ]
 
