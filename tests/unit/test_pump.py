@@ -93,7 +93,7 @@ class Granted(Limited):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_the_bell_of_a_lane_at_its_rate_is_put_off_where_no_other_process_could_use_it(shared):
+def test_the_doorbell_of_a_lane_at_its_rate_is_left_pending_where_no_other_process_could_use_it(shared):
     limited = Limited(shared)
     steps: list[Any] = []
 

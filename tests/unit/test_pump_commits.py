@@ -151,7 +151,7 @@ def test_what_the_caller_has_bound_for_its_log_lines_does_not_stay_with_the_lane
 
 
 def commits_of(work, calls, written):
-    """What commits a stage's results; ``written``: what was written the stage's own way, with places for its work."""
+    """What commits a stage's results; ``written``: what was written the stage's own way, reserving slots."""
 
     async def write(batch):
         written.append(list(batch))

@@ -97,8 +97,8 @@ def test_what_is_due_at_an_endpoint_with_one_slot_is_claimed_while_commits_come_
     """Each of them would hold the slot for what it may bring, and brings nothing."""
     backlog, committed, found = Backlog(), [], []
 
-    def commit_and_take(batch, places):
-        committed.append(places)
+    def commit_and_take(batch, reserved):
+        committed.append(reserved)
         time.sleep(0.02)
         return {}, []
 

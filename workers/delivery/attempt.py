@@ -1,4 +1,4 @@
-"""One try of a webhook: what is sent, what came of it, and how every failure is named."""
+"""One delivery attempt: what is sent, what came of it, and what each failure is called."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from workers.http.address import AddressRefused
 from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
-#: ``put_off``: nothing was begun, for want of something of ours. It says nothing about the receiver and is no try.
+#: ``put_off``: it was not begun, because something of ours was missing. It says nothing of the receiver, and does not
+#: count as an attempt.
 Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]
 
-#: Of an answer so much is read, and so much is kept for the log.
+#: Bytes of an answer that are read, and that are kept for the log.
 READ_LIMIT = 16 * 1024
 KEEP_LIMIT = 2 * 1024
 
@@ -30,7 +31,7 @@ ERROR_LENGTH = 200  #: of an attempt's error; it is masked before it is cut
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What one try sends: these very bytes to this URL, signed with each of the secrets."""
+    """What an attempt sends: these very bytes to this URL, signed with each of the secrets."""
 
     url: str = field(repr=False)  # its query may hold a token
     secrets: tuple[str, ...] = field(repr=False)
@@ -41,7 +42,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one try.
+    """What came of one attempt.
 
     ``status`` is the HTTP status where one arrived, ``answer`` the first 2 KiB of its body, ``error`` one line
     ``<kind>: <what>`` with kind one of address, busy, dns, connect, tls, timeout, reset, protocol, redirect, status.
@@ -57,7 +58,7 @@ class Attempt:
 
 
 def judge_status(status: int) -> tuple[Outcome, str | None]:
-    """The outcome of an answer that arrived whole: only 2xx is success, redirects are not followed, 410 is final."""
+    """The outcome of a complete answer: only 2xx is success, redirects are not followed, 410 is final."""
     if 200 <= status < 300:
         return "delivered", None
     if status == 410:
@@ -68,7 +69,7 @@ def judge_status(status: int) -> tuple[Outcome, str | None]:
 
 
 def judge_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
-    """The outcome and the line for an exchange that broke. Judged by the causes: the outermost name may mislead."""
+    """The outcome and the line for an exchange that broke, by its causes: the outermost error may mislead."""
     causes = list(_causes_of(error))
     refusal = next((cause for cause in causes if isinstance(cause, AddressRefused)), None)
     if refusal is not None:
@@ -76,28 +77,35 @@ def judge_error(error: BaseException, connect_seconds: float, total_seconds: flo
     lack = next((cause for cause in causes if _is_ours(cause)), None)
     if lack is not None:
         return "put_off", one_line(f"busy: {lack}")
-    for cause in causes:
-        match cause:
-            case aiohttp.ClientConnectorDNSError():
-                return "failed", one_line(f"dns: {cause.os_error}")
-            case ssl.SSLError():  # aiohttp's TLS errors are of this kind too
-                return "failed", one_line(f"tls: {_tls_detail(causes)}")
-            case aiohttp.ConnectionTimeoutError():
-                return "failed", f"connect: no connection within {connect_seconds:g} s"
-            case aiohttp.ClientConnectorError():
-                number = cause.os_error.errno  # asyncio's own text repeats the address
-                return "failed", one_line(f"connect: {os.strerror(number) if number else cause.os_error}")
-            case aiohttp.ServerDisconnectedError():
-                return "failed", "reset: the connection was closed without an answer"
-            case aiohttp.ClientResponseError() | HttpProcessingError():
-                return "failed", one_line(f"protocol: {cause.message}")
-            case aiohttp.ClientPayloadError():
-                return "failed", "protocol: the answer broke off"
-            case ConnectionError() | aiohttp.ClientOSError():
-                return "failed", "reset: the connection was reset"
-            case TimeoutError() | asyncio.CancelledError():
-                return "failed", f"timeout: no complete answer within {total_seconds:g} s"
-    return "failed", one_line(f"protocol: {type(error).__name__}: {error}")
+    lines = (_line_of(cause, causes, connect_seconds, total_seconds) for cause in causes)
+    known = next((line for line in lines if line is not None), None)
+    return "failed", one_line(known or f"protocol: {type(error).__name__}: {error}")
+
+
+def _line_of(
+    cause: BaseException, causes: list[BaseException], connect_seconds: float, total_seconds: float
+) -> str | None:
+    match cause:
+        case aiohttp.ClientConnectorDNSError():
+            return f"dns: {cause.os_error}"
+        case ssl.SSLError():  # aiohttp's TLS errors are of this kind too
+            return f"tls: {_tls_detail(causes)}"
+        case aiohttp.ConnectionTimeoutError():
+            return f"connect: no connection within {connect_seconds:g} s"
+        case aiohttp.ClientConnectorError():
+            number = cause.os_error.errno  # asyncio's own text repeats the address
+            return f"connect: {os.strerror(number) if number else cause.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return "reset: the connection was closed without an answer"
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            return f"protocol: {cause.message}"
+        case aiohttp.ClientPayloadError():
+            return "protocol: the answer broke off"
+        case ConnectionError() | aiohttp.ClientOSError():
+            return "reset: the connection was reset"
+        case TimeoutError() | asyncio.CancelledError():
+            return f"timeout: no complete answer within {total_seconds:g} s"
+    return None
 
 
 def _is_ours(cause: BaseException) -> bool:

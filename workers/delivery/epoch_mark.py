@@ -1,4 +1,4 @@
-"""What Redis remembers beside the stream: the highest epoch, which an older backup of the database has forgotten."""
+"""Redis remembers the highest epoch: an older backup of the database has forgotten it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class EpochMark:
         self._mark, self._fence = f"{stream}:epoch", f"{stream}:fence"
 
     def read(self) -> int:
-        """The highest epoch that was begun; 0 for none, and for what is no number."""
+        """The highest epoch that was begun; 0 if there is none, or no number."""
         kept = cast("bytes | None", self._client.get(self._mark))
         return int(kept) if kept is not None and kept.isdigit() else 0
 
     def raise_to(self, epoch: int) -> None:
-        """Before it is begun: one that is remembered and was never used costs nothing."""
+        """Remember an epoch, before it begins: one that is never used costs nothing."""
         self._client.register_script(_RAISE)(keys=[self._mark], args=[epoch])
 
     def lift_fence(self) -> None:
-        """Whoever publishes next sets it anew; what a holder of before the restore still writes are repeats."""
+        """Remove the fence: the next publisher sets a new one. A holder from before the restore only repeats events."""
         self._client.delete(self._fence)

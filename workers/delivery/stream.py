@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-# The fence and the entries are one step: a holder that slept through its lease cannot write after its successor.
-# KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers what is kept as the fence when that is newer
-# or no number at all: anybody may have written there.
+# The fence and the entries are one step: a holder that overslept its lease cannot write after its successor.
+# KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers the kept fence if it is newer, or no number
+# (anybody may have written there).
 _APPEND = """
 local kept = redis.pcall('GET', KEYS[2])
 if type(kept) == 'table' then return 'no text' end
@@ -24,7 +24,7 @@ redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])
 return 0
 """
 
-# KEYS: stream, fence. ARGV: what was found there, and what is to be there instead. Whoever came in between stays.
+# KEYS: stream, fence. ARGV: the fence that was found, and the new one. A fence that came in between stays.
 _RESET = """
 local kept = redis.pcall('GET', KEYS[2])
 if type(kept) == 'table' then kept = 'no text' end
@@ -35,15 +35,15 @@ return 0
 #: Lua numbers are doubles: beyond this, two fences could look the same.
 MAX_FENCE = 2**53
 
-#: Events per script call: it blocks the server, so keep it in the low milliseconds.
+#: Events per script call. The call blocks the server, so it should take a few milliseconds at most.
 CHUNK = 500
 
 
 class StaleFence(Exception):  # noqa: N818 - reads as what happened
-    """Somebody with a newer lease has published, or has written there what is no fence of ours."""
+    """A holder of a newer lease has published, or somebody has written something else in place of the fence."""
 
     def __init__(self, fence: int, kept: object, added: int = 0) -> None:
-        """``kept``: what stands there; ``added``: so many of the events were added before."""
+        """``kept``: the fence as it is; ``added``: this many events had been added before."""
         self.kept = kept if isinstance(kept, bytes) else str(kept).encode()
         super().__init__(f"the stream is at fence {self.kept.decode(errors='replace')}, this publisher holds {fence}")
         self.fence = fence
@@ -51,12 +51,12 @@ class StaleFence(Exception):  # noqa: N818 - reads as what happened
 
     @property
     def in_force(self) -> int | None:
-        """The number that stands there; None for anything else."""
+        """The kept fence as a number; None for anything else."""
         return read_kept(self.kept)
 
 
 def read_kept(kept: bytes) -> int | None:
-    """The number of a fence as Redis keeps it; None for what is none."""
+    """A fence as Redis keeps it, as a number; None for anything else."""
     return int(kept) if kept.isdigit() and len(kept) <= len(str(MAX_FENCE)) else None
 
 
@@ -86,5 +86,5 @@ class EventStream:
                 raise StaleFence(fence, kept, start)
 
     async def replace_fence(self, kept: bytes, fence: int) -> None:
-        """Put a fence in the place of what was found there; where it has changed since, nothing happens."""
+        """Replace the fence that was found; if it has changed since, nothing happens."""
         await self._redis.register_script(_RESET)(keys=self._keys, args=[kept, fence])

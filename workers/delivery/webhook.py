@@ -117,8 +117,7 @@ class WebhookSender:
             await client.aclose()
 
     async def send(self, delivery: Outgoing, *, webhook_headers: Mapping[str, str] | None = None) -> Attempt:
-        """Makes one try, unless the attempt says ``put_off``. Every failure is an Attempt; only cancellation escapes
-        (and RuntimeError when not entered).
+        """One attempt. Every failure is an ``Attempt``; only cancellation escapes (and RuntimeError when not entered).
 
         ``webhook_headers`` takes the place of id, timestamp and signature: ``receiver_check`` sends false ones.
         """
@@ -132,7 +131,7 @@ class WebhookSender:
             async with limit.scope:
                 with telling_waits(limit.extend):
                     await exchange.run(delivery, webhook_headers)
-        except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; a try that raises would be a lost try
+        except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; what raises would be a lost attempt
             outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
         else:
             outcome, error_line = judge_status(exchange.status or 0)
@@ -148,14 +147,14 @@ class WebhookSender:
 
 
 class _TimeLimit:
-    """What an exchange may take; it does not run while something of ours is waited for."""
+    """The time an exchange may take. It stands still while something of ours is waited for."""
 
     def __init__(self, scope: asyncio.Timeout) -> None:
         self.scope = scope
         self.waited_seconds = 0.0
 
     def extend(self, seconds: float) -> None:
-        """So many seconds are not the receiver's."""
+        """These seconds do not count."""
         self.waited_seconds += seconds
         when = self.scope.when()
         if when is not None:
@@ -163,7 +162,7 @@ class _TimeLimit:
 
 
 class _Exchange:
-    """A request and what has arrived of its answer so far: what came before a failure is part of the log."""
+    """A request and what has arrived of its answer: what came before a failure is kept for the log."""
 
     def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
         self._client = client
@@ -200,7 +199,7 @@ def _secrets_among(secrets: tuple[str, ...], header_values: tuple[str, ...]) -> 
 
 
 def _secrets_of(delivery: Outgoing) -> tuple[str, ...]:
-    """What a receiver may echo and nobody is to read in the log of attempts."""
+    """What a receiver may echo and nobody may read in the log of attempts."""
     return _secrets_among(delivery.secrets, tuple(delivery.headers.values()))
 
 

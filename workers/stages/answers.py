@@ -13,10 +13,10 @@ from workers.store.agenda import Claim
 
 
 def answer_about(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
-    """The answer about one invoice, as asked at the claim by the database's clock; unasked is no last look.
+    """The answer about one invoice, as of the claim by the database's clock.
 
-    Of several references, twins that our own repeated create made, the one that is paid counts. Whether it is about
-    this invoice at all shows in the judging transaction: the other answers go along.
+    Several references are twins that our own repeated creates made: the paid one counts. Whether it is about this
+    invoice at all is seen where the evidence is applied, so the other answers go along.
     """
     if invoice is None or not refs:
         return ClockRanOut()
@@ -31,7 +31,7 @@ def answer_about(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs
 
 
 def _named(answer: Evidence, ref: str, invoice: InvoiceView) -> Evidence:
-    """The answer with what it was asked by, where that is not the invoice's own id: payments are told apart by it."""
+    """The answer with the reference it was asked by, unless that is the invoice's own id. It tells payments apart."""
     if not isinstance(answer, Seen) or ref == invoice.provider_ref:
         return answer
     return dataclasses.replace(answer, reference=ref)

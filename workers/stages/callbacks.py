@@ -1,4 +1,4 @@
-"""CALLBACK: what providers called back about, matched with its invoices and judged. No I/O: the look-up comes after."""
+"""CALLBACK: callbacks are matched with their invoices and applied. No I/O: the look-up comes after."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
             return None
         try:
             said = providers[found.provider].read_callback(body)
-        except CallbackUnreadable:  # another release kept it, or the account is another provider's by now
+        except CallbackUnreadable:  # another release kept it, or the account has another provider now
             return None
         return said and replace(said, raw=mask(said.raw or "", found.callback_keys()))
 
@@ -53,7 +53,7 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
 
 
 def _judge(store: Store, claims: Sequence[Claim], read: Read) -> list[Claim]:
-    """Returns what was left: somebody else has it locked."""
+    """Returns what was left because somebody else has it locked."""
     outcomes, matches, left = store.judge_callbacks(claims, read)
     tell_all(outcomes)
     for one in matches:

@@ -1,4 +1,4 @@
-"""CLOCK asks nobody and waits for nobody: claim, decide, write."""
+"""CLOCK: what is due by time alone. No I/O: claim, decide, write."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
-CLOCK_BATCH = 1000  #: a transaction's round trips are the same for more
-CLOCK_SIDE_BY_SIDE = 2  #: batches under way at a time: while the database writes one, the next is judged
+CLOCK_BATCH = 1000  #: a transaction makes as many round trips for few rows as for many
+CLOCK_SIDE_BY_SIDE = 2  #: batches under way at a time: while the database writes one, the next is prepared
 CLOCK_LEASE_SECONDS = 10.0
-#: After a claim, what falls due is gathered for so long: at forty a second, each met to its own moment would be a claim
-#: by every process and a commit each. The first after a quiet time is met to the moment.
+#: After a claim, what falls due is gathered for this long. Otherwise, at forty a second, each row would cost a claim by
+#: every process and a commit. The first after a quiet time is met at its own moment.
 CLOCK_REST_SECONDS = 0.1
 RAN_OUT = ClockRanOut()
 

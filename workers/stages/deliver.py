@@ -28,15 +28,15 @@ from workers.store.store import Store
 log = structlog.get_logger()
 
 WEBHOOK_SECONDS = 15.0
-DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest try, and time to wait for a connection and to commit
-COMMIT_MARGIN_SECONDS = 5.0  #: of these, so many are left for the commit, at least
-#: Between commits of what was answered: only the next event of the same invoice waits for it, where there is one.
+DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest attempt, and time to wait for a connection and to commit
+COMMIT_MARGIN_SECONDS = 5.0  #: of that time, at least this much is left for the commit
+#: Between commits of attempts: only the next event of the same invoice waits for them, where there is one.
 SETTLE_SECONDS = 0.05
-CONNECTION_WAIT_SECONDS = 0.2  #: while an endpoint may have no more connections, nothing is claimed for so long
-#: After a webhook that could not be begun its endpoint rests for so long; then one at a time finds out.
+CONNECTION_WAIT_SECONDS = 0.2  #: until an endpoint that may have no more connections is asked about again
+#: After a webhook that could not be begun its endpoint rests for this long, then sends one at a time until one begins.
 REST_SECONDS = 1.0
-USED_LANES = 400  #: of many endpoints, so many are looked at each second though nothing is due there
-WARN_AT_TRY = 4  #: about three minutes after the first: no passing hiccup any more
+USED_LANES = 400  #: of many endpoints, the last used ones are looked at each second even if nothing is due there
+WARN_AT_TRY = 4  #: about three minutes after the first one: more than a hiccup
 
 
 class _Opened(NamedTuple):
@@ -61,18 +61,20 @@ class DeliverStage:
         open_secrets: Callable[[], SecretBox],
         connections: int = WEBHOOKS,
     ) -> None:
-        """``connections``: to all endpoints together, at most. Each gets less the more are in use; beyond, a webhook
-        waits before its time starts."""
+        """``connections``: at most, to all endpoints together. The more are in use, the fewer each endpoint gets. A
+        webhook's time-out starts only when it has one."""
         self._store = store
         self._sender = sender
         self._breaker = breaker
         self._open_secrets = open_secrets
         self._connections = Connections(connections)
-        self._resting: dict[str, float] = {}  #: endpoint -> until when, since something could not be begun
+        self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be begun
         self._receivers: dict[str, Receiver] = {}
-        self._used: OrderedDict[str, None] = OrderedDict()  #: lanes whose slots were asked for, the last ones last
+        self._used: OrderedDict[str, None] = OrderedDict()  #: lanes, the last used ones last
         self._slots: dict[str, Slots] = {}
-        self._opened: dict[tuple[str, str | None, str], _Opened] = {}  #: by the sealed; opening costs as a post does
+        self._opened: dict[
+            tuple[str, str | None, str], _Opened
+        ] = {}  #: by the sealed form; opening costs as much as a post
 
     def work(self) -> Work[ClaimedDelivery, DeliveryAttempt]:
         """The stage as a value."""
@@ -84,7 +86,7 @@ class DeliverStage:
             claim_of=lambda delivery: delivery.claim,
             perform=self._send,
             commit=self._store.settle_free,
-            name_of=lambda tried: {"endpoint": tried.delivery.claim.lane, "event_id": tried.delivery.event_id},
+            name_of=lambda one: {"endpoint": one.delivery.claim.lane, "event_id": one.delivery.event_id},
             batching=Batching(gather_seconds=SETTLE_SECONDS),
             admission=Admission(self._admit, self._breaker.give_back, self._passes),
             keeping=Keeping(self._renew),
@@ -92,7 +94,7 @@ class DeliverStage:
         )
 
     def _lanes(self) -> Sequence[str]:
-        """Of thousands of endpoints those that have, or had, something to be sent."""
+        """Of thousands of endpoints, those that have, or had, something to send."""
         found = self._store.receivers_in_use(list(self._used))
         self._receivers = {receiver.id: receiver for receiver in found}
         self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
@@ -107,12 +109,12 @@ class DeliverStage:
             self._used.popitem(last=False)
         receiver = self._receivers.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
-        slots.limit = self._limit(receiver) if receiver else 0  # no places; nor does its claim find anything
-        slots.offer()  # enabled again, or allowed more: nothing of it may be under way whose end would tell
+        slots.limit = self._limit(receiver) if receiver else 0  # nothing is reserved, and its claim finds nothing
+        slots.offer()  # it may be enabled again, or allowed more, with nothing under way whose end would offer a slot
         return slots
 
     def _limit(self, receiver: Receiver) -> int:
-        """How many may be under way: what it allows, its share, and one only while we don't know if any can begin."""
+        """How many may be under way: its limit, or its share of connections; one while none could be begun."""
         if receiver.id in self._resting:
             return 1
         return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id)))
@@ -122,16 +124,14 @@ class DeliverStage:
             return []  # disabled or removed since: its deliveries wait
         return self._store.claim_deliveries(lane, limit, DELIVER_LEASE_SECONDS)
 
-    def _renew(self, tries: Sequence[DeliveryAttempt], seconds: float) -> None:
-        self._store.renew([tried.delivery.claim for tried in tries], seconds)
+    def _renew(self, attempts: Sequence[DeliveryAttempt], seconds: float) -> None:
+        self._store.renew([one.delivery.claim for one in attempts], seconds)
 
     async def _admit(self, lane: str, asked: int) -> tuple[int, float]:
         wait = self._resting.get(lane, 0.0) - time.monotonic()
         if wait > 0:
             return 0, wait
-        if (
-            self._connections.room(lane) <= 0
-        ):  # what is claimed would only wait here; another worker may have connections
+        if self._connections.room(lane) <= 0:  # rows would only wait here; another worker may have connections
             return 0, CONNECTION_WAIT_SECONDS
         return await self._breaker.admit(lane, asked)
 
@@ -146,26 +146,27 @@ class DeliverStage:
         structlog.contextvars.bind_contextvars(stage="deliver", endpoint=lane, event_id=delivery.event_id)
         patience = _time_left(delivery)
         if patience <= 0 or not await self._connections.take(lane, patience):
-            return [await self._put_off(delivery, "its lease is nearly over: another worker would send it too")]
+            return [await self._leave_due(delivery, "its lease is nearly over: another worker would send it too")]
         try:
             receiver = self._receivers.get(lane)
             if receiver is None or self._breaker.stops(lane):
                 return [await self._unsent(delivery)]
-            return [await self._try(receiver, delivery)]
+            return [await self._attempt(receiver, delivery)]
         finally:
             self._connections.give(lane)
 
-    async def _put_off(self, delivery: ClaimedDelivery, reason: str | None) -> DeliveryAttempt:
+    async def _leave_due(self, delivery: ClaimedDelivery, reason: str | None) -> DeliveryAttempt:
+        """It could not be begun: another worker, or a later claim, sends it."""
         log.info("webhook.put_off", reason=reason)
         return await self._unsent(delivery)
 
     async def _unsent(self, delivery: ClaimedDelivery) -> DeliveryAttempt:
-        """No try at all: its pair is pointed at what is next, this event if it still waits."""
+        """No attempt: its agenda row points at the next event again, this one if it is still due."""
         await self._breaker.give_back(delivery.claim.lane, 1)
         return DeliveryAttempt(delivery._replace(delivery_id=None), "delivered")
 
     def _open(self, receiver: Receiver) -> _Opened:
-        """What signs for this endpoint, and its own headers. Raises ValueError and SecretUnreadable."""
+        """The secrets that sign for this endpoint, and its own headers. Raises ValueError and SecretUnreadable."""
         sealed = _sealed(receiver)
         if sealed not in self._opened:
             box = self._open_secrets()
@@ -173,30 +174,30 @@ class DeliverStage:
             self._opened[sealed] = _Opened(secrets, box.open_headers(receiver.sealed_headers, receiver.headers))
         return self._opened[sealed]
 
-    async def _try(self, receiver: Receiver, delivery: ClaimedDelivery) -> DeliveryAttempt:
+    async def _attempt(self, receiver: Receiver, delivery: ClaimedDelivery) -> DeliveryAttempt:
         try:
             opened = self._open(receiver)
         except (ValueError, SecretUnreadable) as error:
-            # Sealed with a key that is no longer among ours: the operator's to mend, and the schedule gives them time.
+            # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers)
         attempt = await self._sender.send(outgoing)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS
-            return await self._put_off(delivery, attempt.error)
+            return await self._leave_due(delivery, attempt.error)
         self._resting.pop(receiver.id, None)
         self._connections.note(receiver.id, attempt.latency_ms / 1000)
         self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
-        return _judge_attempt(delivery, attempt)
+        return _outcome_of(delivery, attempt)
 
 
 def _time_left(delivery: ClaimedDelivery) -> float:
-    """Seconds until a try that begins is no longer sure to be committed under its lease."""
+    """Seconds until an attempt that begins may end too late to be committed under its lease."""
     return delivery.claim.over_at - lease_clock() - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
 
 
-def _judge_attempt(delivery: ClaimedDelivery, attempt: Attempt) -> DeliveryAttempt:
+def _outcome_of(delivery: ClaimedDelivery, attempt: Attempt) -> DeliveryAttempt:
     if attempt.outcome == "delivered":
         return DeliveryAttempt(delivery, "delivered", None, attempt.status, attempt.latency_ms, attempt.answer)
     log.info("webhook.failed", outcome=attempt.outcome, error=attempt.error, tries=delivery.tries + 1)

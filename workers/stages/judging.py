@@ -1,4 +1,4 @@
-"""Hands evidence to the store and says in the log what came of it."""
+"""Applies evidence in the store and logs what came of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Leased = Mapping[str, Sequence[ClaimedDelivery]]
 
 
 def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
-    """Hand evidence to the store and say in the log what came of it; what somebody else has locked is returned."""
+    """Apply evidence and log what came of it. Returns what was left because somebody else has it locked."""
     outcomes, _, left = store.judge_and_take(judgements, None)
     tell_all(outcomes)
     return left
@@ -34,14 +34,14 @@ def judge_and_take(
     """The same, and the webhooks it brings are leased as far as their endpoints have reserved slots."""
     outcomes, deliveries, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
     tell_all(outcomes)
-    taken: dict[str, list[ClaimedDelivery]] = defaultdict(list)
+    leased: dict[str, list[ClaimedDelivery]] = defaultdict(list)
     for delivery in deliveries:
-        taken[delivery.claim.lane].append(delivery)
-    return taken, left
+        leased[delivery.claim.lane].append(delivery)
+    return leased, left
 
 
 def tell_all(outcomes: Sequence[Outcome]) -> None:
-    """Say in the log what came of evidence."""
+    """Log what came of evidence."""
     told = log.bind()
     for outcome in outcomes:
         _tell(told, outcome)

@@ -1,4 +1,4 @@
-"""Whose turn it is to be looked up, and how many calls that may cost: CHECK's side of an account's budget."""
+"""Which invoices are looked up next, and how many calls that may cost: CHECK's side of an account's budget."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from workers.coordination.rate_limit import RateLimit
 from workers.store.agenda import Claim
 from workers.store.store import Store
 
-LONGEST_WAIT_SECONDS = 5.0  #: tokens that were not used may have come back meanwhile
+LONGEST_WAIT_SECONDS = 5.0  #: by then tokens that were not used may have come back
 
-#: Of twenty claims ten begin with the invoices that are near their end and nine with the others that are open, so that
-#: many of one kind never starve the other; one begins with the closed ones. Each goes on with the next kind.
+#: Of twenty claims ten begin with the invoices that are near their end, nine with the other open ones, and one with the
+#: closed ones, so that no kind starves another. Each claim goes on with the next kind.
 ROUND = 20
 NEAR_FIRST = (Look.NEAR, Look.OPEN, Look.WATCHED)
 OPEN_FIRST = (Look.OPEN, Look.NEAR, Look.WATCHED)
 WATCHED_FIRST = (Look.WATCHED, Look.NEAR, Look.OPEN)
 
-#: Invoices that one call is tried for where a provider has lists, at first and again a minute after its list held none
-#: of those that were asked for; doubled while one call is enough, up to a page.
+#: How many invoices one call is tried for where a provider has lists: at first, and again a minute after a list that
+#: had none of them. Doubled while one call is enough, up to a page.
 FIRST_REACH = 5
 LARGEST_REACH = 100
 RETRY_LIST_SECONDS = 60.0
 
 
 class Turn(NamedTuple):
-    """A claimed look-up. ``per_call``: so many were let through for a call; 0: no budget limits them."""
+    """A claimed look-up. ``per_call``: invoices that were let through for each call; 0: there is no budget."""
 
     claim: Claim
     invoice: Any
@@ -44,7 +44,7 @@ class Turn(NamedTuple):
 
 
 class _Grant(NamedTuple):
-    """What was let through last: calls, and the invoices that each is tried for."""
+    """What was let through last: calls, and the number of invoices for each."""
 
     calls: int
     per_call: int
@@ -59,13 +59,13 @@ class Reach:
         self._missed_at = 0.0
 
     def rows(self) -> int:
-        """Invoices that a call is tried for now."""
+        """How many invoices a call is tried for now."""
         if self._rows == 1 and time.monotonic() - self._missed_at >= RETRY_LIST_SECONDS:
             self._rows = FIRST_REACH
         return self._rows
 
     def learn(self, per_call: int, answered: int, calls: int, left: int) -> None:
-        """``left``: that nobody was asked about, the calls being used up."""
+        """``left``: invoices that were not asked about because the calls were used up."""
         if left:
             self._rows, self._missed_at = max(1, answered // max(calls, 1)), time.monotonic()
         elif answered > calls and per_call == self._rows:
@@ -93,7 +93,7 @@ class Turns:
         self._reach = {name: Reach() for name in readers}
 
     def lanes(self, accounts: Sequence[str]) -> list[str]:
-        """The pump's lanes: where there is a budget, look-ups after callbacks wait for no others."""
+        """The stage's lanes. Where there is a budget, look-ups after callbacks have a lane of their own."""
         return [lane for name in accounts for lane in self._lanes_of(name)]
 
     def _lanes_of(self, account: str) -> Iterator[str]:
@@ -120,7 +120,7 @@ class Turns:
         return granted.invoices, min(wait_seconds, LONGEST_WAIT_SECONDS)
 
     async def refund(self, lane: str, unused: int) -> None:
-        """Of what was let through, so many invoices were not due: called after the claim."""
+        """After the claim: this many of the invoices that were let through were not due."""
         account = account_of(lane)
         if not self.has_budget(account):
             await self._rate.give_back(account, unused)
@@ -129,7 +129,7 @@ class Turns:
         await self._settle(account, granted.calls, math.ceil((granted.invoices - unused) / granted.per_call))
 
     def claim(self, lane: str, limit: int, lease_seconds: float) -> list[Turn]:
-        """Lease due look-ups: first those whose kind's turn it is."""
+        """Lease due look-ups, beginning with the kind whose turn it is."""
         account = account_of(lane)
         if not self.has_budget(account):
             claimed = self._store.claim_invoices(Stage.CHECK, lane, limit, lease_seconds)
@@ -149,21 +149,23 @@ class Turns:
         return math.ceil(len(turns) / turns[0].per_call) if turns[0].per_call else 0
 
     def most_calls(self, turns: Sequence[Turn], references: int) -> int:
-        """Calls that may be made for these; 0: as many as it takes. Who is asked about alone is asked by all of its
-        references: what that takes beyond is owed."""
+        """Calls that may be made for these; 0: as many as it takes.
+
+        An invoice that is asked about alone is asked by all its references; what goes beyond the budget is owed.
+        """
         return references if turns[0].per_call == 1 else self.calls_of(turns)
 
     def left(
         self, account: str, turns: Sequence[Turn], refs: Mapping[str, Sequence[str]], found: Mapping[str, Evidence]
     ) -> list[Turn]:
-        """Those that the calls did not cover: nobody was asked about them, or not about all of their references."""
+        """Those that the calls did not cover: they, or some of their references, were not asked about."""
         if account not in self._reach:
             return []
         asked = ((turn, refs[turn.claim.subject]) for turn in turns)
         return [turn for turn, some in asked if some and not _is_covered(some, found)]
 
     async def settle(self, lane: str, turns: Sequence[Turn], made: int, left: int) -> None:
-        """So many calls were made for these; ``left``: that nobody was asked about."""
+        """``made`` calls were made for these; ``left`` of them were not asked about."""
         account, granted = account_of(lane), self.calls_of(turns)
         if not granted:
             return

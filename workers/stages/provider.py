@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
 
-from domain import schedule
 from domain.account import Account
 from domain.asking import asks_by
 from domain.decision import Stage
@@ -24,9 +22,7 @@ from domain.evidence import (
     InDoubt,
     NotFound,
     NotSent,
-    ProviderRefused,
     RateLimited,
-    Said,
     SearchFailed,
 )
 from domain.exact_json import read_json
@@ -41,6 +37,7 @@ from workers.engine import Admission, Batching, Feeding, Keeping, Pace, Slots, S
 from workers.providers.call import counting_calls
 from workers.stages.answers import answer_about
 from workers.stages.judging import judge, judge_and_take
+from workers.stages.last_answers import LastAnswers
 from workers.stages.look_ups import Turn, Turns
 from workers.stages.search import as_search, search
 from workers.store.agenda import Claim, lease_clock
@@ -51,30 +48,19 @@ from workers.store.store import Store
 
 log = structlog.get_logger()
 
-#: What a lease lasts beyond the longest that its work may take: time to commit.
+#: A lease lasts this much longer than its work may take: time to commit.
 LEASE_MARGIN_SECONDS = 10.0
-COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: of these, so many are left for the commit of a create, at least
-LOOK_UP_PATIENCE = 3  #: a look-up may read several pages: so many time-outs long
-REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for so long
-TURNED_AWAY = 3  #: orders turned away in a row before that is the account's trouble: a firewall may dislike one alone
-RATE_WAIT_SECONDS = 0.05  #: until the shared rate is asked again, at least: one claim for several calls
+COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: of that time, at least this much is left for a create's commit
+LOOK_UP_PATIENCE = 3  #: a look-up may take this many time-outs: it may read several pages
+RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner: one claim for several calls
 
 Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
 ToCreate = tuple[Claim, Any, Kept | None]  #: with its invoice, and the answer that was kept of a call before
 Row = TypeVar("Row", bound=tuple[Claim, Any, Any])
 
-PROVIDER_EVENTS = {
-    "OrderRefused": "provider.order_refused",
-    "CredentialsRefused": "provider.credentials_refused",
-    "ProviderRefused": "provider.refuses",
-    "InDoubt": "provider.in_doubt",
-    "RateLimited": "provider.rate_limited",
-    "Unreachable": "provider.unreachable",
-}
-
 
 class ProviderStages:
-    """CREATE and CHECK of every account: they share the account's slots, its rate, and what its last answers said."""
+    """CREATE and CHECK of every account. They share the account's slots, its rate, and what its last answers said."""
 
     def __init__(
         self,
@@ -89,11 +75,8 @@ class ProviderStages:
         self._providers = providers
         self._rate = rate
         self._turns = Turns(store, accounts, providers, rate, budget)
+        self._said = {name: LastAnswers(name) for name in accounts}
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
-        self._refused: dict[str, tuple[float, CredentialsRefused | ProviderRefused]] = {}  #: until when, host seconds
-        self._turned_away: dict[str, set[str]] = {}  #: account -> its orders turned away since anything else was said
-        self._clocks_off: set[str] = set()  #: accounts whose provider's last ``date`` was off
-        self._paused: dict[str, float] = {}  #: rate-limited by the provider until
 
     def works(self) -> list[Work[Any, Judgement]]:
         """The two stages as values."""
@@ -147,11 +130,11 @@ class ProviderStages:
         )
 
     def _lease(self, lane: str, calls: int) -> float:
-        """``calls``: how many time-outs long the work on one claim may take."""
+        """Seconds. ``calls``: the work on one claim may take this many time-outs."""
         return self._accounts[lane].timeout_seconds * calls + LEASE_MARGIN_SECONDS
 
     async def _admit(self, lane: str, asked: int, take: Take) -> tuple[int, float]:
-        wait = self._paused.get(account_of(lane), 0.0) - time.monotonic()
+        wait = self._said[account_of(lane)].pause_seconds
         if wait > 0:
             return 0, min(wait, 1.0)
         granted, wait = await take(lane, asked)
@@ -163,27 +146,27 @@ class ProviderStages:
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
         )
         if kept is not None:
-            # Of a call whose commit is held up, or whose worker was lost before it: as good as if it came just now.
+            # The answer to a call whose commit was held up, or whose worker was lost before it: as good as a fresh one.
             log.info("create.answer_found", kind=type(kept.evidence).__name__)
             return [Judgement(claim.subject, kept.evidence, claim, kept.token)]
         evidence = await self._evidence_of_create(claim, invoice, account)
         if not isinstance(evidence, NotFound):
-            # Without a time: what a late create brings of an invoice that another call made is no look at its payment.
+            # Without a time: what a late create says of an invoice that another call made is no look at its payment.
             evidence = dataclasses.replace(evidence, asked_at=None)
         return [Judgement(claim.subject, evidence, claim)]
 
     async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
-            return ClockRanOut()  # nothing to make any more: judged, it completes the row and changes nothing
+            return ClockRanOut()  # nothing to make any more: this completes the row and changes nothing
         provider = self._providers[account.provider]
         sought = provider.can_search(account) and is_to_be_sought(invoice)
         if not sought and (ended := _ends_without_a_call(claim, invoice)) is not None:
             return ended
-        refused = self._refused.get(account.name)
-        if refused is not None and refused[0] > time.monotonic():
-            return dataclasses.replace(refused[1], raw=None)
+        refusal = self._said[account.name].refusal
+        if refusal is not None:
+            return dataclasses.replace(refusal, raw=None)
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
-            # By the time its answer is kept another worker may have counted it as lost, and called again.
+            # Before its answer is kept, another worker may count this call as lost and call again.
             return NotSent(
                 reason="this worker was held up until its lease was nearly over; nothing was sent",
                 after_lost=claim.lost,
@@ -194,22 +177,22 @@ class ProviderStages:
         else:
             evidence = await provider.create(_request(invoice), account)
         if not isinstance(evidence, SearchFailed):
-            self._learn(account.name, evidence, invoice.id)
+            self._said[account.name].learn(evidence, invoice.id)
         if isinstance(evidence, Created):
-            # A repeat may be answered with what an earlier call made: any time since the order came is right then.
+            # A repeat may be answered with what an earlier call made, at any time since the order came.
             asked_at = claim.claimed_at if invoice.doubts == 0 and not sought else invoice.created_at
             evidence = self._with_times(evidence, claim, account.name, asked_at)
         return as_search(evidence) if sought else evidence
 
     def _with_times(self, made: Created, claim: Claim, account: str, asked_at: datetime) -> Created:
-        """The answer, and the next best of a search, with their times held against our clock."""
+        """The answer, and the next best ones of a search, with their times compared with our clock."""
         passed = max(lease_clock() - (claim.over_at - self._lease(account, 1)), 0.0)
         answered_at = claim.claimed_at + timedelta(seconds=passed)
         made = settle_times(made, asked_at, answered_at)
         if isinstance(made, Found):
             instead = tuple(settle_times(one, asked_at, answered_at) for one in made.instead)
             made = dataclasses.replace(made, instead=instead)
-        self._tell_clock(account, made.clock_off_seconds)
+        self._said[account].tell_clock(made.clock_off_seconds)
         return made
 
     async def _next_call(self, account: str) -> None:
@@ -219,34 +202,6 @@ class ProviderStages:
             if granted:
                 return
             await asyncio.sleep(wait_seconds)
-
-    def _tell_clock(self, account: str, seconds: int | None) -> None:
-        """Once when a provider's clock is found off, once when it agrees again."""
-        if seconds is not None and account not in self._clocks_off:
-            self._clocks_off.add(account)
-            log.warning("provider.clock_off", account=account, seconds=seconds)
-        elif seconds is None and account in self._clocks_off:
-            self._clocks_off.remove(account)
-            log.info("provider.clock_agrees", account=account)
-
-    def _learn(self, account: str, evidence: Evidence, invoice_id: str = "") -> None:
-        """One answer tells of the whole account: with a refused key not every order has to ask for itself."""
-        turned_away = self._turned_away.setdefault(account, set())
-        if isinstance(evidence, ProviderRefused):
-            turned_away |= {invoice_id} if len(turned_away) < TURNED_AWAY else set()
-        else:
-            turned_away.clear()
-            self._refused.pop(account, None)
-        if isinstance(evidence, CredentialsRefused) or (
-            isinstance(evidence, ProviderRefused) and len(turned_away) >= TURNED_AWAY
-        ):
-            self._refused[account] = (time.monotonic() + REFUSED_SECONDS, evidence)
-        if isinstance(evidence, RateLimited):
-            wait = min(evidence.retry_after_seconds or 1.0, schedule.RETRY_AFTER_LIMIT.total_seconds())
-            self._paused[account] = max(self._paused.get(account, 0.0), time.monotonic() + wait)
-        if isinstance(evidence, Said):
-            event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")
-            log.warning(event, account=account, reason=evidence.reason)
 
     async def _look_up(self, lane: str, items: Sequence[Turn]) -> Sequence[Judgement]:
         account, turns = self._accounts[account_of(lane)], [Turn(*item) for item in items]
@@ -258,7 +213,7 @@ class ProviderStages:
         found, timed_out = answers or {}, answers is None
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
-                self._learn(account.name, evidence)
+                self._said[account.name].learn(evidence)
         left = [] if timed_out else self._turns.left(account.name, turns, refs, found)
         made = count.made or (self._turns.calls_of(turns) if wanted else 0)
         await self._turns.settle(lane, turns, made, len(left))
@@ -279,7 +234,7 @@ class ProviderStages:
             log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
 
     async def _ask(self, account: Account, refs: Sequence[str], calls: int) -> Mapping[str, Evidence] | None:
-        """Answers by reference, None without any in time. ``calls``: so many may be made, 0: as many as it takes."""
+        """Answers by reference; None if none came in time. ``calls``: at most this many; 0: as many as it takes."""
         provider = self._providers[account.provider]
         try:
             async with asyncio.timeout(account.timeout_seconds * LOOK_UP_PATIENCE):
@@ -291,15 +246,15 @@ class ProviderStages:
             return None
 
     def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
-        """What an invoice of this account is asked by."""
+        """The references that an invoice of this account is asked by."""
         provider = self._providers[self._accounts[lane].provider]
         return lambda invoice: asks_by(invoice, provider)
 
 
 def _ends_without_a_call(claim: Claim, invoice: Any) -> Evidence | None:
-    """What is known of a create that is better not called any more; None: it is called."""
+    """The evidence of a create that should not be called any more; None: it may be called."""
     if claim.lost:
-        # A second call would perhaps bill twice: what the lost one did is for the policy to judge.
+        # A second call might bill twice: the policy decides what the lost one means.
         return InDoubt(reason="the worker that made the call was lost before it could keep the answer")
     if invoice.create_before is not None and invoice.create_before <= claim.claimed_at:
         return ClockRanOut() if invoice.status == Status.QUEUED else InDoubt(reason="create_before has passed")
@@ -307,7 +262,7 @@ def _ends_without_a_call(claim: Claim, invoice: Any) -> Evidence | None:
 
 
 def _name(judgement: Judgement) -> Mapping[str, Any]:
-    """What an operator needs to find at the provider what the database would not take."""
+    """With this an operator finds at the provider what the database did not take."""
     evidence = judgement.evidence
     ref = getattr(evidence, "provider_ref", None)
     return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}

@@ -1,4 +1,4 @@
-"""RETAIN: what is finished and old goes, in small batches."""
+"""RETAIN: removes what is finished and old, in small batches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = structlog.get_logger()
 
 RETAIN_LEASE_SECONDS = 30.0
 RETAIN_SECONDS = 600.0  #: between looks for what has become old
-RETAIN_PAUSE_SECONDS = 0.5  #: between batches: everybody else's transactions come first
+RETAIN_PAUSE_SECONDS = 0.5  #: between batches: all other transactions come first
 
 
 def retain(store: Store, days: int) -> list[Work[Claim, Claim]]:
-    """RETAIN: what is finished and older than ``days`` goes, in small batches; 0 keeps everything."""
+    """The stage as a value, unless ``days`` is 0: then everything is kept."""
     slots = Slots(1)
 
     def remove(claims: Sequence[Claim]) -> None:

@@ -1,4 +1,4 @@
-"""A search for an order in doubt, made in place of its create: it may be repeated, and makes nothing."""
+"""A search for an order in doubt, in place of its create. It makes nothing, so it may be repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def search(
     account: Account,
     next_call: Callable[[str], Awaitable[None]],
 ) -> SearchAnswer:
-    """What the provider's search brings within one time-out; as of the claim by the database's clock."""
+    """What the provider's search finds within one time-out, as of the claim by the database's clock."""
     try:
         async with asyncio.timeout(account.timeout_seconds):
             answer = await provider.find(request, account, since, functools.partial(next_call, account.name))
@@ -40,7 +40,7 @@ async def search(
 
 
 def as_search(answer: Evidence) -> Evidence:
-    """An account that is turned away says nothing of the order: to the search it is one more failure."""
+    """An account that is turned away says nothing about the order: the search has failed once more."""
     if isinstance(answer, CredentialsRefused):
         return SearchFailed(reason=answer.reason, raw=answer.raw)
     if isinstance(answer, RateLimited):

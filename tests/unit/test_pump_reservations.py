@@ -1,4 +1,4 @@
-"""What one stage's commit brings another is begun at once, where there is room; a lane that flows needs no bells."""
+"""What one stage's commit brings another is begun at once, where there is room; a lane that flows needs no doorbell."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Shop:
     def __init__(self, orders, passes=True):
         self.orders, self.hooks = list(orders), []
         self.slots = {ORDERS[0]: Slots(10), HOOKS[0]: Slots(LIMIT)}
-        self.places, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
+        self.reserved, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
         self.cleared, self.most, self.open_calls, self.open_orders, self.looks = [], 0, 0, 0, 0
         self.passes = passes
         self.gate = threading.Event()  #: webhooks wait until it is open
@@ -63,16 +63,16 @@ class Shop:
         with self.lock:
             self.hooks += [f"hook of {order}" for order in orders]
 
-    def commit_and_take(self, orders, places):
+    def commit_and_take(self, orders, reserved):
         self.under_way = True
         self.before_taking()
         if self.commit_fails:
             self.commit_fails = False
             raise ValueError("a bug")
         with self.lock:
-            self.places.append(dict(places))
+            self.reserved.append(dict(reserved))
             hooks = [f"hook of {order}" for order in orders]
-            taken, left = hooks[: places[HOOKS[1]]], hooks[places[HOOKS[1]] :]
+            taken, left = hooks[: reserved[HOOKS[1]]], hooks[reserved[HOOKS[1]] :]
             self.hooks += left
             self.taken += taken
         return {HOOKS[1]: taken} if taken else {}, []
@@ -228,10 +228,10 @@ def test_a_lane_that_lets_nothing_through_takes_nothing(run):
     shop = Shop(["1"], passes=False)
     run(shop)
     until(lambda: shop.sent)
-    assert (shop.taken, shop.claimed, shop.places) == ([], ["hook of 1"], [])
+    assert (shop.taken, shop.claimed, shop.reserved) == ([], ["hook of 1"], [])
 
 
-def test_a_commit_that_fails_gives_its_places_back(run):
+def test_a_commit_that_fails_gives_its_slots_back(run):
     shop = Shop(["1"])
     shop.commit_fails = True  # the whole batch once; then its parts
     pump = run(shop)
@@ -262,7 +262,7 @@ def lane_of(slots, lane="ep", **state):
     return LaneState(work, lane, **state)
 
 
-def test_only_free_slots_of_lanes_that_are_not_behind_and_not_held_are_places():
+def test_only_free_slots_of_lanes_that_are_not_behind_and_not_throttled_are_reserved():
     lanes = [
         lane_of(Slots(5, used=2), "some"),
         lane_of(Slots(50), "many"),
@@ -275,7 +275,7 @@ def test_only_free_slots_of_lanes_that_are_not_behind_and_not_held_are_places():
     assert held(lanes) == {"some": 2, "many": 10}
 
 
-def test_places_are_slots_in_use_until_they_are_given_back():
+def test_reserved_slots_are_in_use_until_they_are_given_back():
     slots = Slots(8, used=1)
     waiting = lane_of(slots)
 
@@ -289,11 +289,11 @@ def test_places_are_slots_in_use_until_they_are_given_back():
     asyncio.run(hold())
 
 
-def test_a_lane_that_flows_is_claimed_again_without_bells_until_nothing_comes_any_more(run):
+def test_a_lane_that_flows_is_claimed_again_without_doorbells_until_nothing_comes_any_more(run):
     shop = Shop(["1"])
     pump = run(shop)
     until(lambda: shop.sent)
-    shop.orders.append("2")  # no bell
+    shop.orders.append("2")  # no doorbell
     looks = shop.looks
     pump.wake(ORDERS)
     until(lambda: "hook of 2" in shop.sent)
@@ -302,7 +302,7 @@ def test_a_lane_that_flows_is_claimed_again_without_bells_until_nothing_comes_an
     assert not pump.leave_pending(ORDERS)
 
 
-def test_the_bell_of_a_lane_that_flows_is_put_off_and_cleared_at_its_end(run):
+def test_the_doorbell_of_a_lane_that_flows_is_left_pending_and_cleared_at_its_end(run):
     shop = Shop([])
     shop.endless = True
     pump = run(shop)
