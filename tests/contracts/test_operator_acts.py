@@ -181,6 +181,7 @@ def test_an_endpoint_s_life_is_told_without_anything_secret(database, store):
     assert acts[0]["after"] == {
         "url": "https://shop.example/hook?key=***",
         "events": ["invoice.paid"],
+        "accounts": None,
         "headers": ["Authorization: ***", "X-Shop: ***"],
         "max_in_flight": 7,
         "enabled": True,
