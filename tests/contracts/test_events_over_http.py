@@ -71,6 +71,7 @@ def test_lines_where_they_are_asked_for(service, get):
     place(service.store)
     answered = get("/v1/events?limit=2", headers={"accept": "application/x-ndjson"})
     assert answered.headers["content-type"] == "application/x-ndjson"
+    assert answered.headers["next-position"] == "2"
     assert [json.loads(line)["position"] for line in answered.text.splitlines()] == [1, 2]
     assert get("/v1/events?after=3", headers={"accept": "application/x-ndjson"}).content == b""
 
@@ -109,6 +110,8 @@ def test_a_token_sees_its_accounts_and_comes_past_the_others(service, get):
     page = get("/v1/events?after=0", token=token).json()
     assert ([one["event"]["subject"] for one in page["events"]], page["next"]) == ([mine], 3)
     assert get("/v1/events?after=1", token=token).json() == {"events": [], "next": 3}
+    lines = get("/v1/events?after=1", token=token, headers={"accept": "application/x-ndjson"})
+    assert (lines.content, lines.headers["next-position"]) == (b"", "3")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_a_reader_that_falls_behind_gets_what_was_kept_and_is_told_where_to_go_o
     async def story():
         follower.offer(entries)
         follower.offer([Entry(6, None, b"{}")])
-        return b"".join([piece async for piece in events_module._live(follower, 0)]).decode()
+        return b"".join([piece async for piece in events_module._live(follower)]).decode()
 
     found = asyncio.run(story())
     assert [line for line in found.split("\n") if line.startswith("id")] == ["id: 1", "id: 2", "id: 3", "id: 3"]

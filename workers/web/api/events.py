@@ -16,7 +16,7 @@ from workers.store.reads.log import Bounds, Entry, Page, PositionGone, read_boun
 from workers.web.api.access import Caller
 from workers.web.api.api import JSON, NDJSON, Api, read_query, whole
 from workers.web.api.following import Follower, Following
-from workers.web.api.schema.events import DEFAULT_LIMIT, LIST_EVENTS, MAX_LIMIT, MAX_POSITION, SSE
+from workers.web.api.schema.events import DEFAULT_LIMIT, LIST_EVENTS, MAX_LIMIT, MAX_POSITION, NEXT_HEADER, SSE
 from workers.web.api.schema.operation import route
 from workers.web.api.streaming import Pieces
 from workers.web.problems import Problem
@@ -58,7 +58,8 @@ class Events:
         body = b'{"events":[%s],"next":%d}' % (b",".join(lines), page.next)
         if kind == NDJSON:
             body = b"".join(line + b"\n" for line in lines)
-        return Response(body, headers={"cache-control": "no-store"}, media_type=kind)
+        headers = {"cache-control": "no-store", NEXT_HEADER: str(page.next)}
+        return Response(body, headers=headers, media_type=kind)
 
     async def _oldest(self) -> int:
         bounds: Bounds = await self._api.ask(self._api.store.database.read, read_bounds)
@@ -81,9 +82,14 @@ class Events:
             return await self._read(caller, after, CATCH_UP_EVENTS)
 
     async def _follow(self, caller: Caller, position: int, page: Page | None) -> AsyncGenerator[bytes]:
-        """What was, then what is."""
+        """What was, then what is. While a piece is sent, what may be joined at moves on."""
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS
-        while page is not None:
+        while page is not None or not self._following.covers(position):
+            try:
+                page = page or await self._catch_up(caller, position)
+            except Problem as problem:
+                yield _end("gone" if problem.status == 410 else "away", position)
+                return
             if page.entries:
                 yield _events(page.entries)
             position = page.next
@@ -92,30 +98,26 @@ class Events:
                 return
             if self._following.reaches(position, is_newest=len(page.entries) < CATCH_UP_EVENTS):
                 break
-            try:
-                page = await self._catch_up(caller, position)
-            except Problem as problem:
-                yield _end("gone" if problem.status == 410 else "away", position)
-                return
+            page = None
         follower = self._following.join(caller.token.id, caller.accounts, position)
         try:
-            async for piece in _live(follower, position):
+            async for piece in _live(follower):
                 yield piece
         finally:
             self._following.leave(follower)
 
 
-async def _live(follower: Follower, position: int) -> AsyncGenerator[bytes]:
+async def _live(follower: Follower) -> AsyncGenerator[bytes]:
+    """An id without data is no event, but is what the reader comes back with: past events that it does not see."""
     while True:
         entries = await follower.take(HEARTBEAT_SECONDS)
         if entries:
-            position = entries[-1].position
             yield _events(entries)
         elif follower.over is not None:
-            yield _end(follower.over, position)
+            yield _end(follower.over, follower.position)
             return
         else:
-            yield b": waiting\n\n"
+            yield b"id: %d\n: waiting\n\n" % follower.position
 
 
 def _events(entries: Sequence[Entry]) -> bytes:

@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.1  #: between two looks
 LOOK_EVENTS = 500  #: of one look; where there are more, the next follows at once
 ANSWER_SECONDS = 10.0
 KEPT_EVENTS = 2000  #: the newest ones, for those who come back
-QUEUE_EVENTS = 1000  #: of one follower: so far may it fall behind
+QUEUE_EVENTS = 1000  #: of one follower, beside those it joined with: so far may it fall behind
 TOKEN_SECONDS = 30.0  #: between two looks at whether the followers' tokens still count
 
 #: The events after a position, so many at most. Raises PositionGone.
@@ -38,26 +38,33 @@ FindTokens = Callable[[Sequence[str]], tuple[datetime, Mapping[str, Token]]]
 class Follower:
     """One who follows: what is to be told to it, and why nothing more will come. Used on one event loop."""
 
-    def __init__(self, token_id: str, accounts: Collection[str] | None, position: int) -> None:
+    def __init__(
+        self, token_id: str, accounts: Collection[str] | None, position: int, kept: Sequence[Entry] = ()
+    ) -> None:
         self.token_id = token_id
         self._accounts = accounts
-        self._position = position  #: nothing at or below it is queued again
-        self._queue: deque[Entry] = deque()
+        self.position = position  #: how far it has come, with what is queued: nothing at or below it is queued again
+        self._queue: deque[Entry] = deque(entry for entry in kept if entry.position > position and self._sees(entry))
+        self._most = QUEUE_EVENTS + len(self._queue)
         self._changed = asyncio.Event()
         self.over: str | None = None  #: why nothing more comes
+        if kept:
+            self.position = max(position, kept[-1].position)
 
     def offer(self, entries: Sequence[Entry]) -> None:
-        """Queue those that are for it."""
+        """Queue those that are for it, and come past the others."""
         if self.over is not None:
             return
         for entry in entries:
-            if entry.position <= self._position or not self._sees(entry):
+            if entry.position <= self.position:
                 continue
-            if len(self._queue) >= QUEUE_EVENTS:
-                self.end("slow")
-                return
-            self._queue.append(entry)
-        self._changed.set()
+            if self._sees(entry):
+                if len(self._queue) >= self._most:
+                    self.end("slow")
+                    return
+                self._queue.append(entry)
+                self._changed.set()
+            self.position = entry.position
 
     def end(self, why: str) -> None:
         """What is queued is still told."""
@@ -109,13 +116,16 @@ class Following:
         return is_newest if self._looking is None else position >= self._from
 
     def join(self, token_id: str, accounts: Collection[str] | None, position: int) -> Follower:
-        """Follow from a position that ``reaches`` allows, and that was given. To be left again."""
-        follower = Follower(token_id, accounts, position)
+        """Follow from a position that ``covers`` or ``reaches`` allowed just now: nothing may be awaited in between.
+
+        To be left again. Raises ValueError where some of what comes after it is not kept."""
         if self._looking is None:
             self._kept.clear()
             self._from = self._position = position
             self._looking = asyncio.create_task(self._look_on())
-        follower.offer(self._kept)
+        if position < self._from:
+            raise ValueError(f"after {position} something is missing: events are kept after {self._from}")
+        follower = Follower(token_id, accounts, position, self._kept)
         self._followers.add(follower)
         if self.is_over:
             follower.end("stop")

@@ -11,6 +11,7 @@ from workers.web.api.schema.parts import limit
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 SSE = "text/event-stream"
 POSITION_HEADER = "Snapshot-Position"
+NEXT_HEADER = "Next-Position"
 
 #: Positions stay below that: each restore of the database begins far above the one before.
 MAX_POSITION = 2**53 - 1
@@ -42,6 +43,7 @@ LIST_EVENTS = Operation(
                 NDJSON: ref("LoggedEvent"),
                 SSE: {"type": "string", "description": "`id` is the position, `data` the event"},
             },
+            {NEXT_HEADER: Header("pages and lines: as `next`", {"type": "string"}, always=False)},
         )
     },
     action=Action.READ,
