@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Executable, func, select
 
 from domain.event import FIELDS, invoice_fields
 from domain.exact_json import read_json
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
 class States(NamedTuple):
     """A page of invoices' fields, and the id that the next page comes after; None: there is none."""
 
-    invoices: Sequence[Mapping[str, Any]]
+    invoices: Sequence[Mapping[str, object]]
     next: str | None
 
 
@@ -73,7 +73,7 @@ def read_states(connection: Connection, moment: Moment, after: str, accounts: Co
     return States([one for one in found if one is not None], rows[-1].id if len(rows) == PAGE else None)
 
 
-def _rows(moment: Moment, after: str, accounts: Collection[str] | None) -> Any:
+def _rows(moment: Moment, after: str, accounts: Collection[str] | None) -> Executable:
     """With the sequence that each had come to by then."""
     placed = EVENT.join(POSITION, POSITION.c.event_number == EVENT.c.number)
     by_then = EVENT.c.invoice_id == INVOICE.c.id, POSITION.c.position <= moment.position
@@ -93,14 +93,14 @@ def _events(connection: Connection, ids: Sequence[str]) -> dict[str, list[Stored
     return of
 
 
-def _of_invoices(dialect: str) -> Any:
+def _of_invoices(dialect: str) -> Executable:
     placed = EVENT.outerjoin(POSITION, POSITION.c.event_number == EVENT.c.number)
     query = select(EVENT.c.invoice_id, EVENT.c.sequence, EVENT.c.body, POSITION.c.position).select_from(placed)
     query = query.where(keyed(dialect, EVENT.c.invoice_id)).order_by(EVENT.c.invoice_id, EVENT.c.sequence)
     return query.execution_options(**{BINARY: True})
 
 
-def _state(row: StoredRow, moment: Moment, events: Sequence[StoredRow]) -> Mapping[str, Any] | None:
+def _state(row: StoredRow, moment: Moment, events: Sequence[StoredRow]) -> Mapping[str, object] | None:
     """An invoice's fields as they were; None where it was not there. ``events``: where its row may be further."""
     by_then = [event for event in events if event.position is not None and event.position <= moment.position]
     later = events[len(by_then) :]
@@ -119,13 +119,13 @@ def _follows(sequence: int, before: int) -> bool:
     return sequence == before + 1 or sequence % EPOCH_STEP == 1
 
 
-def _told(row: StoredRow, event: StoredRow) -> Mapping[str, Any]:
+def _told(row: StoredRow, event: StoredRow) -> Mapping[str, object]:
     """The invoice as its event has it; what an event of an earlier release does not have is as it is now."""
     data = read_json(bytes(event.body))["data"]
     return {**invoice_fields(row), **{field.name: data[field.name] for field in FIELDS if field.name in data}}
 
 
-def _queued(row: StoredRow) -> Mapping[str, Any]:
+def _queued(row: StoredRow) -> Mapping[str, object]:
     fields = invoice_fields(row)
     then = {"status": Status.QUEUED.value, "sequence": 0, "updated_at": fields["created_at"]}
     return {**fields, **dict.fromkeys(_MADE), **then}
