@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from domain.answers import weight
 from domain.decision import InvoiceView
@@ -12,7 +11,9 @@ from domain.evidence import ClockRanOut, Evidence, Seen, Unreadable
 from workers.store.agenda import Claim
 
 
-def answer_about(found: Mapping[str, Evidence], claim: Claim, invoice: Any, refs: Sequence[str]) -> Evidence:
+def answer_about(
+    found: Mapping[str, Evidence], claim: Claim, invoice: InvoiceView | None, refs: Sequence[str]
+) -> Evidence:
     """The answer about one invoice, as of the claim by the database's clock.
 
     Several references are twins that our own repeated creates made: the paid one counts. Whether it is about this

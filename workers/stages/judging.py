@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from domain.status import Status
 from workers.stages.deliver import DELIVER_LEASE_SECONDS
@@ -47,7 +47,7 @@ def tell_all(outcomes: Sequence[Outcome]) -> None:
         _tell(told, outcome)
 
 
-def _tell(log: Any, outcome: Outcome) -> None:
+def _tell(log: FilteringBoundLogger, outcome: Outcome) -> None:
     fields = {"invoice_id": outcome.invoice_id, "order_id": outcome.order_id, "account": outcome.account}
     if outcome.verdict == "contradiction":
         log.warning("invoice.contradicted", status=outcome.status, what=outcome.note, **fields)

@@ -6,10 +6,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.account import Account
-from domain.decision import Stage
+from domain.decision import InvoiceView, Stage
 from domain.evidence import Evidence, Seen
 from domain.looks import Look, account_of, lane_of
 from domain.ports import ListReader, Provider
@@ -39,7 +39,7 @@ class Turn(NamedTuple):
     """A claimed look-up. ``per_call``: invoices that were let through for each call; 0: there is no budget."""
 
     claim: Claim
-    invoice: Any
+    invoice: InvoiceView | None
     per_call: int = 0
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import structlog
 
 from domain.account import Account
-from domain.asking import asks_by
-from domain.decision import Stage
+from domain.asking import Asked, asks_by
+from domain.decision import InvoiceView, Stage
 from domain.evidence import (
     ClockRanOut,
     Created,
@@ -44,6 +44,7 @@ from workers.store.agenda import Claim, lease_clock
 from workers.store.database import UNAVAILABLE
 from workers.store.judging import Judgement
 from workers.store.kept import Kept
+from workers.store.rows import StoredRow
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -55,8 +56,10 @@ LOOK_UP_PATIENCE = 3  #: a look-up may take this many time-outs: it may read sev
 RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner: one claim for several calls
 
 Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
-ToCreate = tuple[Claim, Any, Kept | None]  #: with its invoice, and the answer that was kept of a call before
-Row = TypeVar("Row", bound=tuple[Claim, Any, Any])
+ToCreate = tuple[
+    Claim, StoredRow | None, Kept | None
+]  #: with its invoice, and the answer that was kept of a call before
+Row = TypeVar("Row", bound=tuple[Claim, InvoiceView | None, object])
 
 
 class ProviderStages:
@@ -155,7 +158,7 @@ class ProviderStages:
             evidence = dataclasses.replace(evidence, asked_at=None)
         return [Judgement(claim.subject, evidence, claim)]
 
-    async def _evidence_of_create(self, claim: Claim, invoice: Any, account: Account) -> Evidence:
+    async def _evidence_of_create(self, claim: Claim, invoice: StoredRow | None, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
             return ClockRanOut()  # nothing to make any more: this completes the row and changes nothing
         provider = self._providers[account.provider]
@@ -245,13 +248,13 @@ class ProviderStages:
             log.warning("provider.look_up_timed_out", account=account.name, invoices=len(refs))
             return None
 
-    def _asks_by(self, lane: str) -> Callable[[Any], Sequence[str]]:
+    def _asks_by(self, lane: str) -> Callable[[Asked], Sequence[str]]:
         """The references that an invoice of this account is asked by."""
         provider = self._providers[self._accounts[lane].provider]
         return lambda invoice: asks_by(invoice, provider)
 
 
-def _ends_without_a_call(claim: Claim, invoice: Any) -> Evidence | None:
+def _ends_without_a_call(claim: Claim, invoice: StoredRow) -> Evidence | None:
     """The evidence of a create that should not be called any more; None: it may be called."""
     if claim.lost:
         # A second call might bill twice: the policy decides what the lost one means.
@@ -261,14 +264,14 @@ def _ends_without_a_call(claim: Claim, invoice: Any) -> Evidence | None:
     return None
 
 
-def _name(judgement: Judgement) -> Mapping[str, Any]:
+def _name(judgement: Judgement) -> Mapping[str, object]:
     """With this an operator finds at the provider what the database did not take."""
     evidence = judgement.evidence
     ref = getattr(evidence, "provider_ref", None)
     return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}
 
 
-def _request(invoice: Any) -> CreateRequest:
+def _request(invoice: StoredRow) -> CreateRequest:
     return CreateRequest(
         invoice_id=invoice.id,
         order_id=invoice.order_id,
