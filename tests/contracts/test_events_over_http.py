@@ -18,6 +18,7 @@ from workers.store.reads.log import Entry
 from workers.store.tables import EVENT
 from workers.web.api import events as events_module
 from workers.web.api import following
+from workers.web.api.absence import Absence
 from workers.web.api.events import chosen
 
 
@@ -262,7 +263,7 @@ def test_two_thousand_readers_cost_the_statements_of_one(service, database, monk
         return len(statements)
 
     async def story():
-        monkeypatch.setattr(service.served.following, "_look_seconds", 0.5)  # few looks that find nothing
+        monkeypatch.setattr(service.served.following, "_away", Absence(0.5))  # few looks that find nothing
         return await cost(1), await cost(2000)
 
     alone, together = asyncio.run(story())

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from domain.permissions import Scope
-from tests.contracts.api_cases import Service
+from tests.contracts.api_cases import ADMIN, Service
 from tests.contracts.log_cases import place, streaming
 from tests.contracts.store_cases import pend
-from workers.store.reads.log import Entry, Page
+from workers.store.operate.tokens import revoke
+from workers.store.reads import snapshot
+from workers.store.reads.log import Bounds, Entry, Page, PositionGone
 from workers.store.tokens import find_tokens
 from workers.web.api import events as events_module
 from workers.web.api import following
+from workers.web.api.absence import Absence
 from workers.web.api.access import Caller
+from workers.web.api.places import Places
+from workers.web.api.waiting import Waiting
+from workers.web.problems import Problem
 
 
 @pytest.fixture
@@ -31,9 +40,14 @@ def caller_of(service, token):
     return Caller(find_tokens(service.store.database, [token_id])[1][token_id], "")
 
 
+def handler_of(service, path):
+    """What serves it."""
+    return next(route.endpoint.__self__ for route in service.served.routes if route.path == path)
+
+
 def events_of(service):
     """What serves the log."""
-    return next(route.endpoint.__self__ for route in service.served.routes if route.path == "/v1/events")
+    return handler_of(service, "/v1/events")
 
 
 def test_a_stream_comes_past_the_events_that_it_does_not_see(service, monkeypatch):
@@ -77,7 +91,7 @@ class Log:
         self.error = None
         self.reads = 0
         self.looked = asyncio.Event()
-        self.following = following.Following(self, self.read, lambda _: (datetime.now(UTC), {}), 0.001)
+        self.following = following.Following(cast("Any", self), self.read, lambda _: (datetime.now(UTC), {}), 0.001)
 
     async def run(self, function, *arguments, seconds):
         """As threads do."""
@@ -161,3 +175,141 @@ def test_a_stream_misses_nothing_that_was_let_go_while_its_first_bytes_were_sent
             return [line for line in found.decode().split("\n") if line.startswith("id")]
 
     assert asyncio.run(story()) == [f"id: {position}" for position in range(2, 8)]
+
+
+def test_whoever_may_no_longer_read_gets_no_more_pages_of_what_was(service, monkeypatch):
+    monkeypatch.setattr(events_module, "CATCH_UP_EVENTS", 1)
+    pend(service.store, 3)
+    place(service.store)
+    token = service.add_token(Scope.READ)
+
+    async def story():
+        events, caller = events_of(service), caller_of(service, token)
+        pieces = events._follow(caller, 0, await events._catch_up(caller, 0))
+        found = [await anext(pieces), await anext(pieces)]
+        await asyncio.to_thread(revoke, service.store, ADMIN, caller.token.id)
+        return b"".join(found + [piece async for piece in pieces]).decode().split("\n")
+
+    lines = asyncio.run(story())
+    assert [line for line in lines if line.startswith("id")] == ["id: 1", "id: 1"]
+    assert 'data: {"why": "token", "after": 1}' in lines
+
+
+def test_whoever_may_no_longer_read_gets_no_whole_snapshot(service, monkeypatch):
+    monkeypatch.setattr(snapshot, "PAGE", 1)
+    pend(service.store, 3)
+    place(service.store)
+    token = service.add_token(Scope.READ)
+
+    async def story():
+        snapshots = handler_of(service, "/v1/snapshot")
+        caller = caller_of(service, token)
+        moment = await snapshots._moment(None)
+        pieces = snapshots._lines(caller, moment, await snapshots._read(caller, moment, ""))
+        assert (await anext(pieces)).count(b"\n") == 1
+        await asyncio.to_thread(revoke, service.store, ADMIN, caller.token.id)
+        with pytest.raises(Problem) as refused:
+            await anext(pieces)
+        return refused.value.status
+
+    assert asyncio.run(story()) == 401
+
+
+def test_streams_leave_room_for_others_requests_and_no_token_has_all_of_them():
+    places = Places(4)
+    with places.of("tok_1"), places.of("tok_1"):
+        with pytest.raises(Problem) as one, places.of("tok_1"):
+            pass
+        with places.of("tok_2"), places.of("tok_2"), pytest.raises(Problem) as all_of_them, places.of("tok_3"):
+            pass
+        with places.of("tok_3"):
+            pass
+    assert (one.value.status, all_of_them.value.status, len(places)) == (429, 503, 0)
+    assert one.value.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/snapshot"])
+def test_a_long_answer_has_a_place_while_it_lasts(service, path, monkeypatch):
+    handler = handler_of(service, path)
+    monkeypatch.setattr(handler, "_places", places := Places(2))
+    headers = {"accept": "text/event-stream"} if path == "/v1/events" else {}
+
+    async def story():
+        with places.of(service.token.partition(".")[0]):
+            refused = await service.ask("GET", path, headers=headers)
+        bad = await service.ask("GET", "/v1/events?after=7", headers=headers)
+        async with streaming(service) as reader:
+            await reader.until(lambda it: it.text.startswith("retry"))
+            held = len(places)
+        return refused.status_code, bad.status_code, held, len(places)
+
+    assert asyncio.run(story()) == (429, 410, 1 if path == "/v1/events" else 0, 0)
+
+
+def test_what_is_kept_is_let_go_when_the_positions_are_others():
+    async def story():
+        log = Log()
+        first = log.following.join("tok_1", None, 0)
+        log.add(3)
+        await log.until_looked()
+        log.error = PositionGone(3, Bounds(0, 1))  # an older database was put in its place
+        while first.over is None:
+            await first.take(60)
+        assert first.over == "gone"
+        assert not log.following.covers(3)
+        log.error, log.entries = None, log.entries[:1]
+        second = log.following.join("tok_2", None, 1)
+        log.add(1)
+        found = await second.take(60)
+        log.following.end()
+        return [entry.position for entry in found]
+
+    assert asyncio.run(story()) == [2]
+
+
+def test_an_absence_is_told_once_and_looked_at_ever_more_rarely():
+    away = Absence(0.1)
+    with capture_logs() as told:
+        pauses = []
+        for _ in range(8):
+            away.begins(TimeoutError(), following=3)
+            pauses.append(away.pause_seconds)
+        away.ends()
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
+    assert away.pause_seconds == 0.1
+    assert [(one["event"], one.get("following")) for one in told] == [("api.store_away", 3), ("api.store_back", None)]
+
+
+def test_those_who_follow_and_wait_outlast_a_database_that_is_away():
+    async def story():
+        log = Log()
+        follower = log.following.join("tok_1", None, 0)
+        waiting = Waiting(cast("Any", log), lambda ids: dict.fromkeys(ids, log.read(0, 1).next), 0.001)
+        waiter = asyncio.create_task(waiting.until_after("inv_1", 0, 60))
+        log.error = OperationalError("SELECT 1", {}, Exception("away"))
+        for _ in range(4):
+            log.looked.clear()
+            await log.looked.wait()
+        log.add(1)
+        log.error = None
+        found = await follower.take(60)
+        log.following.end()
+        return [entry.position for entry in found], await waiter
+
+    with capture_logs() as told:
+        assert asyncio.run(story()) == ([1], True)
+    assert [one["event"] for one in told].count("api.store_away") == 2, "each once"
+
+
+def test_what_is_removed_while_the_oldest_is_looked_up_is_no_refusal(service, monkeypatch):
+    pend(service.store, 3)
+    place(service.store)
+    events = handler_of(service, "/v1/events")
+    oldest = [7, 0]  # the first is none that can be followed by now
+
+    async def found():
+        return oldest.pop(0)
+
+    monkeypatch.setattr(events, "_oldest", found)
+    answered = asyncio.run(service.ask("GET", "/v1/events"))
+    assert (answered.status_code, answered.json()["next"]) == (200, 3)

@@ -128,7 +128,7 @@ def serve(
         proxy_headers=False,  # ours knows whom to believe
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
-        limit_concurrency=_most_connections(),
+        limit_concurrency=most_connections(),
         h11_max_incomplete_event_size=HEADER_BYTES,
         backlog=BACKLOG,
     )
@@ -142,7 +142,8 @@ def serve(
             signal.signal(number, handler)
 
 
-def _most_connections() -> int:
+def most_connections() -> int:
+    """So many at a time, as far as this process may open files."""
     raise_limit()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, soft - SPARE_FILES))

@@ -99,6 +99,12 @@ class Access:
         self._limit(token)
         return Caller(token, request.client.host if request.client else "")
 
+    async def require_still(self, caller: Caller, action: Action) -> None:
+        """It asks for more within a long answer. Raises Problem: 401 once its token counts no more, 503."""
+        now, token = await self._find_token(caller.token.id)
+        if token is None or not token.is_live(now) or not may(token.scopes, action):
+            _refuse("the token is revoked or expired", "invalid_token")
+
     def spend(self, caller: Caller, more: int) -> None:
         """Its request is worth so many more, a list of orders say; they count against its limit."""
         if caller.token.per_second is not None:
@@ -118,15 +124,18 @@ class Access:
         found = _TOKEN.fullmatch(value.strip())
         if len(given) > 1 or scheme.lower() != "bearer" or found is None:
             _refuse("the token is not right", "invalid_token")
-        try:
-            now, token = await self._reading.ask(found[1])
-        except (Overloaded, *UNAVAILABLE) as error:
-            log.warning("api.store_away", error=type(error).__name__)
-            raise Problem(503, "the database is away or busy", headers={"retry-after": "2"}) from None
+        now, token = await self._find_token(found[1])
         if token is None or not token.has_secret(found[2]) or not token.is_live(now):
             _refuse("the token is not right, revoked or expired", "invalid_token")
         self._note(token.id)
         return token
+
+    async def _find_token(self, token_id: str) -> tuple[datetime, Token | None]:
+        try:
+            return await self._reading.ask(token_id)
+        except (Overloaded, *UNAVAILABLE) as error:
+            log.warning("api.store_away", error=type(error).__name__)
+            raise Problem(503, "the database is away or busy", headers={"retry-after": "2"}) from None
 
     def _read(self, ids: Sequence[str]) -> list[tuple[datetime, Token | None]]:
         now, tokens = self._find(ids)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from workers.store.reads.log import Bounds, Entry, Page, PositionGone, read_boun
 from workers.web.api.access import Caller
 from workers.web.api.api import JSON, NDJSON, Api, read_query, whole
 from workers.web.api.following import Follower, Following
+from workers.web.api.places import Places
 from workers.web.api.schema.events import DEFAULT_LIMIT, LIST_EVENTS, MAX_LIMIT, MAX_POSITION, NEXT_HEADER, SSE
 from workers.web.api.schema.operation import route
 from workers.web.api.streaming import Pieces
@@ -26,14 +28,17 @@ CATCHING_UP = 4
 CATCH_UP_EVENTS = 500
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 1000
+#: Why a stream ends that can't catch up, by what a page is answered.
+WHY = {401: "token", 410: "gone", 503: "away"}
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.[0-9]{1,3})?)")
 
 
 class Events:
     """Serves the log."""
 
-    def __init__(self, api: Api, following: Following) -> None:
+    def __init__(self, api: Api, following: Following, places: Places) -> None:
         self._api = api
+        self._places = places
         self._following = following
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
 
@@ -50,9 +55,21 @@ class Events:
         given = query.get("after")
         if kind == SSE:
             given = request.headers.get("last-event-id", "") or given
-        after = await self._oldest() if given is None else whole("after", given, 0, MAX_POSITION)
+        if given is not None:
+            return await self._answer(caller, whole("after", given, 0, MAX_POSITION), limit, kind)
+        try:
+            return await self._answer(caller, await self._oldest(), limit, kind)
+        except Problem as problem:
+            if problem.status != 410:
+                raise
+            return await self._answer(caller, await self._oldest(), limit, kind)  # more was removed in between
+
+    async def _answer(self, caller: Caller, after: int, limit: int, kind: str) -> Response:
         if kind == SSE:
             return await self._stream(caller, after)
+        return await self._page(caller, after, limit, kind)
+
+    async def _page(self, caller: Caller, after: int, limit: int, kind: str) -> Response:
         page = await self._read(caller, after, limit)
         lines = [b'{"position":%d,"event":%s}' % (entry.position, one_line(entry.body)) for entry in page.entries]
         body = b'{"events":[%s],"next":%d}' % (b",".join(lines), page.next)
@@ -74,21 +91,28 @@ class Events:
 
     async def _stream(self, caller: Caller, after: int) -> Response:
         """What can't be followed is told before the stream begins."""
-        page = None if self._following.covers(after) else await self._catch_up(caller, after)
-        return Pieces(self._follow(caller, after, page), {}, SSE)
+        with ExitStack() as place:
+            place.enter_context(self._places.of(caller.token.id))
+            page = None if self._following.covers(after) else await self._catch_up(caller, after)
+            return Pieces(self._follow(caller, after, page), {}, SSE, place.pop_all())
 
     async def _catch_up(self, caller: Caller, after: int) -> Page:
         async with self._catching_up:
             return await self._read(caller, after, CATCH_UP_EVENTS)
+
+    async def _catch_up_still(self, caller: Caller, after: int) -> Page:
+        """Catching up may take long: whoever may no longer read gets no more pages."""
+        await self._api.access.require_still(caller, Action.READ)
+        return await self._catch_up(caller, after)
 
     async def _follow(self, caller: Caller, position: int, page: Page | None) -> AsyncGenerator[bytes]:
         """What was, then what is. While a piece is sent, what may be joined at moves on."""
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS
         while page is not None or not self._following.covers(position):
             try:
-                page = page or await self._catch_up(caller, position)
+                page = page or await self._catch_up_still(caller, position)
             except Problem as problem:
-                yield _end("gone" if problem.status == 410 else "away", position)
+                yield _end(WHY.get(problem.status, "away"), position)
                 return
             if page.entries:
                 yield _events(page.entries)

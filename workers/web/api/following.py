@@ -18,6 +18,7 @@ from domain.permissions import Action, may
 from workers.store.database import UNAVAILABLE
 from workers.store.reads.log import Entry, Page, PositionGone
 from workers.store.tokens import Token
+from workers.web.api.absence import Absence
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -97,7 +98,7 @@ class Following:
         self._threads = threads
         self._read = read
         self._find_tokens = find_tokens
-        self._look_seconds = look_seconds
+        self._away = Absence(look_seconds)
         self._followers: set[Follower] = set()
         self._kept: deque[Entry] = deque()
         self._from = self._position = -1  #: what is kept came after the one, up to the other
@@ -150,24 +151,35 @@ class Following:
         checked_at = loop.time()
         while self._followers and not self.is_over:
             is_full = await self._guarded(self._look)
+            if not self._followers:
+                break
             if loop.time() - checked_at >= TOKEN_SECONDS:
                 checked_at = loop.time()
                 await self._guarded(self._check_tokens)
             if not is_full:
-                await asyncio.sleep(self._look_seconds)
+                await asyncio.sleep(self._away.pause_seconds)
         self._looking = None
 
     async def _guarded(self, step: Callable[[], Awaitable[bool]]) -> bool:
         try:
-            return await step()
+            done = await step()
         except (Overloaded, *UNAVAILABLE) as error:
-            log.warning("api.store_away", error=type(error).__name__, following=len(self))
+            self._away.begins(error, following=len(self))
+            return False
         except PositionGone:  # the database was restored, or was away for longer than events are kept
-            self._end_all("gone")
+            self._let_go("gone")
         except Exception:  # a bug: they come back
             log.exception("api.bug", following=len(self), traceback=True)
-            self._end_all("bug")
+            self._let_go("bug")
+        else:
+            self._away.ends()
+            return done
         return False
+
+    def _let_go(self, why: str) -> None:
+        """Nobody is to join at the position that this look had come to."""
+        self._end_all(why)
+        self._followers.clear()
 
     async def _look(self) -> bool:
         """Whether there is more."""

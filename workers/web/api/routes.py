@@ -25,10 +25,12 @@ from workers.web.api.following import Following
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
 from workers.web.api.orders import Orders
+from workers.web.api.places import SHARE_OF_CONNECTIONS, Places
 from workers.web.api.replaying import Replaying
 from workers.web.api.schema.operation import know_each_other
 from workers.web.api.snapshot import Snapshots
 from workers.web.metrics import Metrics
+from workers.web.server import most_connections
 from workers.web.threads import StoreThreads
 
 
@@ -51,14 +53,15 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics,
     reads = InvoiceReads(api)
     metrics.waiting.set_function(lambda: len(reads.waiting))
     replaying, following = Replaying(store), _following(database, threads, metrics)
+    places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
     parts = (
         Orders(api, desk, reads),
         Invoices(api, reads),
         Acts(api, reads),
         Endpoints(api, webhooks, frozenset(desk.accounts)),
         Deliveries(api, replaying),
-        Events(api, following),
-        Snapshots(api),
+        Events(api, following, places),
+        Snapshots(api, places),
     )
     routes = [route for part in parts for route in part.routes()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from workers.store.reads.snapshot import Moment, States, read_moment, read_state
 from workers.web.api.access import Caller
 from workers.web.api.api import NDJSON, Api, read_query, whole
 from workers.web.api.events import position_gone
+from workers.web.api.places import Places
 from workers.web.api.schema.events import MAX_POSITION, POSITION_HEADER, SHOW_SNAPSHOT
 from workers.web.api.schema.operation import route
 from workers.web.api.streaming import Pieces
@@ -24,8 +26,9 @@ from workers.web.api.streaming import Pieces
 class Snapshots:
     """Serves snapshots: a page of the database at a time, as fast as it is read."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, places: Places) -> None:
         self._api = api
+        self._places = places
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
@@ -36,21 +39,28 @@ class Snapshots:
         caller = await self._api.access.require(request, Action.READ)
         query = read_query(request, ("as_of",))
         as_of = whole("as_of", query["as_of"], 0, MAX_POSITION) if "as_of" in query else None
+        with ExitStack() as place:
+            place.enter_context(self._places.of(caller.token.id))
+            moment = await self._moment(as_of)
+            first = await self._read(caller, moment, "")
+            headers = {POSITION_HEADER: str(moment.position)}
+            return Pieces(self._lines(caller, moment, first), headers, NDJSON, place.pop_all())
+
+    async def _moment(self, as_of: int | None) -> Moment:
         try:
-            moment = await self._api.ask(self._api.store.database.read, read_moment, as_of)
+            return await self._api.ask(self._api.store.database.read, read_moment, as_of)
         except PositionGone as gone:
             raise position_gone(gone) from None
-        first = await self._read(caller, moment, "")
-        return Pieces(self._lines(caller, moment, first), {POSITION_HEADER: str(moment.position)}, NDJSON)
 
     async def _lines(self, caller: Caller, moment: Moment, page: States) -> AsyncGenerator[bytes]:
-        """Raises Problem where the database goes away in the middle."""
+        """Raises Problem where the database goes away in the middle, or the token counts no more."""
         while True:
             if page.invoices:
                 lines = [escape(write_json({**one, "as_of": moment.position})) for one in page.invoices]
                 yield "".join(f"{line}\n" for line in lines).encode()
             if page.next is None:
                 return
+            await self._api.access.require_still(caller, Action.READ)
             page = await self._read(caller, moment, page.next)
 
     async def _read(self, caller: Caller, moment: Moment, after: str) -> States:

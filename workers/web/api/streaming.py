@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractContextManager
 
 import structlog
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from workers.web.problems import Problem
 
@@ -22,13 +23,25 @@ class Pieces(StreamingResponse):
     """Sends what a generator yields, and closes it whatever happens.
 
     A reader that stops reading is left alone. A Problem that the generator raises breaks the answer off, so that nobody
-    takes a part for the whole.
+    takes a part for the whole. ``place`` is left when the answer is over.
     """
 
-    def __init__(self, pieces: AsyncGenerator[bytes], headers: Mapping[str, str], media_type: str) -> None:
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes],
+        headers: Mapping[str, str],
+        media_type: str,
+        place: AbstractContextManager[object],
+    ) -> None:
         unbuffered = {"cache-control": "no-store", "x-accel-buffering": "no"}
         super().__init__(pieces, headers={**unbuffered, **headers}, media_type=media_type)
         self._pieces = pieces
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As Starlette's."""
+        with self._place:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """As Starlette's."""

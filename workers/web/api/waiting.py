@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from workers.store.database import UNAVAILABLE
+from workers.web.api.absence import Absence
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -29,7 +30,7 @@ class Waiting:
     def __init__(self, threads: StoreThreads, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
         self._threads = threads
         self._look = look
-        self._look_seconds = look_seconds
+        self._away = Absence(look_seconds)
         self._waiting: dict[str, set[_Waiter]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._is_over = False
@@ -71,8 +72,9 @@ class Waiting:
         while self._waiting:
             try:
                 found = await self._threads.run(self._look, list(self._waiting), seconds=ANSWER_SECONDS)
+                self._away.ends()
             except (Overloaded, *UNAVAILABLE) as error:
-                log.warning("api.store_away", error=type(error).__name__, waiting=len(self))
+                self._away.begins(error, waiting=len(self))
                 found = {}
             except Exception:  # a bug: they wait until their time is up
                 log.exception("api.bug", waiting=len(self), traceback=True)
@@ -80,7 +82,7 @@ class Waiting:
             for invoice_id, sequence in found.items():
                 for waiter in self._waiting.get(invoice_id, ()):
                     waiter.tell_if_after(sequence)
-            await asyncio.sleep(self._look_seconds)
+            await asyncio.sleep(self._away.pause_seconds)
         self._looking = None
 
 
