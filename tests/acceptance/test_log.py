@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.system import System, nebulox_order, zeroxhost_order
 from tests.contracts.log_cases import read_stream
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
 ORDERS = 60  #: at each provider
 KILLS = 4
@@ -91,7 +91,7 @@ def test_readers_see_each_event_once_and_in_order_though_everything_is_killed(re
             how = signal.SIGTERM if kill == KILLS - 1 else signal.SIGKILL
             system.kill("web", how)
             system.start("web")
-        system.wait_for_statuses(paid=ORDERS, expired=ORDERS, seconds=120)
+        system.wait_for_statuses(paid=ORDERS, expired=ORDERS, seconds=240)
         newest = system.rows("SELECT count(*) AS n FROM event")[0]["n"]
         for reader in readers:
             system.wait_until(partial(reader.is_beyond, newest - 1), "it has come to the end")
