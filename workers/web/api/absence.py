@@ -19,7 +19,7 @@ class Absence:
     @property
     def pause_seconds(self) -> float:
         """Until the next look."""
-        return min(max(MOST_SECONDS, self._look_seconds), self._look_seconds * 2 ** min(self._failed, 30))
+        return min(max(MOST_SECONDS, self._look_seconds), self._look_seconds * 2.0 ** min(self._failed, 30))
 
     def begins(self, error: BaseException, **about: object) -> None:
         """A look failed; ``about``: who waits for it."""
