@@ -55,7 +55,7 @@ AS_SERVED = """
 [checks]
 positive_data_acceptance.enabled = false
 [generation]
-max-examples = 10
+max-examples = 6
 """
 NARROWED = """
 [generation]
