@@ -279,31 +279,8 @@ def test_what_a_worker_of_the_release_before_published_gets_its_position_before_
     asyncio.run(run_publisher(store, stream))
     assert [sequence for _, _, sequence in read(database)] == [1, 1, 1, 2, 2, 2]
     assert len(stream.told) == 3, "the stream knows the others"
-    assert store.claim_publisher(1, LEASE) == [], "there is nothing left to do"
+    assert not database.read(outbox.any_untold), "there is nothing left to do"
     assert_whole(database)
-
-
-def test_what_a_worker_of_the_release_before_told_after_a_holder_died_is_nothing_left_to_do(database):
-    store = open_store(database)
-    pend(store, 3)
-    place(store)  # and dies
-    change(database, EVENT, published_at=now(database))  # the other one told the stream, and marks no more than this
-    held = claim(store)
-    asyncio.run(run_publisher(store, Stream(), held))
-    assert store.claim_publisher(1, LEASE) == [], "there is nothing left to do"
-    assert_whole(database)
-
-
-def test_events_whose_positions_were_lost_get_others_and_hold_nothing_up(database):
-    store = open_store(database)
-    pend(store, 2)
-    with database.transaction() as connection:
-        connection.execute(EVENT.update().values(positioned=1))
-    pend(store)
-    stream = Stream()
-    asyncio.run(run_publisher(store, stream))
-    assert stream.told == [event.id for event in rows(database, EVENT)]
-    assert len(read(database)) == 3
 
 
 @pytest.mark.parametrize("mark", [False, True])

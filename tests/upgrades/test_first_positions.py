@@ -79,3 +79,17 @@ def test_a_killed_expansion_goes_on_where_it_was(older_url):
         (number, number) for number in range(1, 10)
     ]
     assert ask(older_url, "SELECT newest FROM event_log") == [(9,)]
+
+
+def test_events_between_others_that_have_positions_get_theirs_and_no_position_is_given_again(older_url):
+    write(older_url, 1, 9)
+    schema.upgrade(older_url, to=INDEX)
+    database = Database(older_url)
+    with database.transaction() as connection:
+        connection.execute(text("INSERT INTO event_position (position, event_number) VALUES (4, 2), (5, 9)"))
+        connection.execute(text("UPDATE event_log SET newest = 20"))
+    database.close()
+    schema.upgrade(older_url)
+    expected = [(4, 2), (5, 9), *((20 + place, number) for place, number in enumerate((1, 3, 4, 5, 6, 7, 8), 1))]
+    assert ask(older_url, "SELECT position, event_number FROM event_position ORDER BY 1") == expected
+    assert ask(older_url, "SELECT newest FROM event_log") == [(27,)]

@@ -29,6 +29,8 @@ GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
 #: A stream that takes longer than that may be away: from then on events get their positions without it.
 PATIENCE_SECONDS = 0.5
+#: After a claim that told the stream nothing: what is still to be done is locked by somebody, or can't be done.
+REST_SECONDS = 0.25
 LIFTS = 3  #: of the fence in a row; who writes there again and again is not ours to fight
 
 
@@ -40,7 +42,8 @@ def publish(store: Store, stream: EventStream) -> Work[Claim, tuple[Claim, float
         claim = claims[0]
         wait_seconds = 0.0
         try:
-            await _publish_all(store, stream, claim)
+            if not await _publish_all(store, stream, claim):
+                wait_seconds = REST_SECONDS
         except* (StaleFence, LeaseLost) as stale:
             log.warning("stream.lease_lost", error=str(stale.exceptions[0]))
         except* (RedisError, OSError, *UNAVAILABLE) as failed:
@@ -101,14 +104,18 @@ class _Publisher:
             await self._stream.replace_fence(stale.kept, fence)
 
 
-async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> None:
-    """Until nothing comes any more or a third of the lease is over: the next claim, by whomever, goes on."""
+async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> bool:
+    """Until nothing comes any more or a third of the lease is over: the next claim, by whomever, goes on. Whether the
+    stream was told of anything."""
     publisher = _Publisher(store, stream, claim)
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
+    told_any = False
     while await _publish_backlog(store, publisher, until):
+        told_any = True
         if time.monotonic() > until:
-            return
+            break
         await asyncio.sleep(GATHER_SECONDS)
+    return told_any
 
 
 async def _publish_backlog(store: Store, publisher: _Publisher, until: float) -> bool:
@@ -146,7 +153,8 @@ def _mark_and_read(
 
 def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[int] = ()) -> list[Unpublished]:
     """The next events, but none behind one that was committed between the two steps: it may be an earlier one of the
-    same invoice."""
+    same invoice. Nothing where the oldest can't be placed, which is told."""
+    is_unmarked = False
     while True:
         given = store.place_events(claim, limit, telling)
         found = store.unpublished(limit, telling)
@@ -155,8 +163,12 @@ def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[in
         placed = list(itertools.takewhile(lambda event: event.position is not None, found))
         if placed or not found:
             return placed
+        if not given and is_unmarked:
+            log.error("stream.unplaced", id=found[0].id, number=found[0].number)
+            return []
         if not given:
             store.unmark([event.number for event in found if event.position is None])
+            is_unmarked = True
 
 
 async def _place_while(store: Store, claim: Claim, telling: Sequence[int], append: asyncio.Task[None]) -> None:

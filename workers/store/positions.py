@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Sequence
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, delete, exists, func, select, update
 
 from domain.event import FOR_ALL, ORDER_REJECTED
@@ -26,9 +27,12 @@ from workers.store.outbox import NO_SEQUENCE, unlocked_events
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import EVENT, LOG, POSITION
 
+log = structlog.get_logger()
+
 #: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.
 HEAD_BYTES = 256
 _BEFORE_ACCOUNT = b'"source":"/invoices/'
+ACCOUNT_LENGTH = 128  #: of the position's column
 #: So many at a time.
 MARKED = 2000
 #: What no token is limited to: whose event it is could not be told.
@@ -125,11 +129,20 @@ def _unmark(dialect: str) -> Executable:
 
 
 def _account_of(row: StoredRow) -> str | None:
-    """Whose event it is, by its own bytes; None for everybody's."""
+    """Whose event it is, by its own bytes; None for everybody's. One that can't be read holds up no other."""
     if row.type in FOR_ALL:
         return None
+    try:
+        name = _account_in(row)
+    except (ValueError, LookupError, TypeError) as error:
+        log.error("stream.account_unreadable", number=row.number, error=type(error).__name__)
+        return NOBODYS
+    return name if isinstance(name, str) and len(name) <= ACCOUNT_LENGTH and "\0" not in name else NOBODYS
+
+
+def _account_in(row: StoredRow) -> object:
     if row.type == ORDER_REJECTED:
-        return str(read_json(row.head)["data"]["account"])
+        return read_json(row.head)["data"]["account"]
     _, found, rest = bytes(row.head).partition(_BEFORE_ACCOUNT)
     name, ended, _ = rest.partition(b'"')
     return name.decode() if found and ended else NOBODYS
@@ -146,16 +159,13 @@ def _remove(dialect: str) -> Executable:
     return delete(POSITION).where(numbered(dialect, POSITION.c.event_number)).returning(POSITION.c.position)
 
 
-def remove_dangling(connection: Connection, look_at: int) -> int:
-    """Remove positions whose events are gone: workers of the release before remove events alone. Only the lowest
-    ``look_at`` are looked at, where such are."""
-    first = select(POSITION).order_by(POSITION.c.position).limit(look_at).subquery()
-    gone = (
-        select(first.c.event_number)
-        .outerjoin(EVENT, EVENT.c.number == first.c.event_number)
-        .where(EVENT.c.number.is_(None))
-    )
-    numbers = connection.execute(gone).scalars().all()
+def remove_dangling(connection: Connection, until: int | None, limit: int) -> int:
+    """Remove positions whose events are gone: workers of the release before remove events alone. Only those of events
+    with numbers below ``until`` are looked at: what is kept is not read through."""
+    gone = select(POSITION.c.event_number).where(~exists().where(EVENT.c.number == POSITION.c.event_number))
+    if until is not None:
+        gone = gone.where(POSITION.c.event_number < until)
+    numbers = connection.execute(gone.order_by(POSITION.c.event_number).limit(limit)).scalars().all()
     if numbers:
         remove_positions(connection, numbers)
     return len(numbers)

@@ -25,11 +25,23 @@ BATCH = 500
 
 
 def remove_finished(connection: Connection, before: datetime) -> int:
-    """Remove one batch of each kind from before ``before``; how many rows went. Positions go with their events, and
+    """Remove one batch of each kind from before ``before``; how many rows went. Positions that go with their events
     are not counted."""
-    remove_dangling(connection, BATCH)
-    removals = _remove_events, _remove_evidence, _remove_kept, _remove_callbacks, _remove_rejected, _remove_forged
+    removals = (
+        _remove_dangling,
+        _remove_events,
+        _remove_evidence,
+        _remove_kept,
+        _remove_callbacks,
+        _remove_rejected,
+        _remove_forged,
+    )
     return sum(remove(connection, before) for remove in removals)
+
+
+def _remove_dangling(connection: Connection, before: datetime) -> int:
+    end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
+    return remove_dangling(connection, end or None, BATCH)  # 0: no event is left
 
 
 def _remove_events(connection: Connection, before: datetime) -> int:

@@ -23,17 +23,22 @@ _ACCOUNT_OF_A_REFUSED_ORDER = {
 }
 _PLACE = """
 INSERT INTO event_position (position, event_number, account)
-SELECT (SELECT coalesce(max(position), 0) FROM event_position) + row_number() OVER (ORDER BY step.number),
-       step.number, step.account
+SELECT :newest + row_number() OVER (ORDER BY step.number), step.number, step.account
 FROM (
     SELECT event.number, CASE event.type WHEN 'order.rejected' THEN {account} WHEN 'system.restored' THEN NULL
                          ELSE coalesce(invoice.account, '') END AS account
     FROM event LEFT JOIN invoice ON invoice.id = event.invoice_id
-    WHERE event.positioned = 1 AND event.number > (SELECT coalesce(max(event_number), 0) FROM event_position)
+    WHERE event.positioned = 1 AND event.number > :after
+          AND NOT EXISTS (SELECT 1 FROM event_position AS placed WHERE placed.event_number = event.number)
     ORDER BY event.number LIMIT :step
 ) AS step
 """
-_COUNT = "UPDATE event_log SET newest = (SELECT coalesce(max(position), 0) FROM event_position)"
+_NEWEST = text(
+    "SELECT max(given) FROM (SELECT newest AS given FROM event_log UNION ALL"
+    " SELECT max(position) FROM event_position) AS ends"
+)
+_LAST = text("SELECT event_number FROM event_position WHERE position = :newest")
+_COUNT = text("UPDATE event_log SET newest = :newest WHERE newest < :newest")
 
 
 def upgrade() -> None:
@@ -45,12 +50,15 @@ def upgrade() -> None:
             _place_all(op.get_bind(), place)
     else:
         _place_all(connection, place)
-    op.execute(_COUNT)
 
 
 def _place_all(connection: Any, place: Any) -> None:
-    while connection.execute(place, {"step": STEP}).rowcount:
-        pass
+    """What has a position keeps it, and none is given that was given before."""
+    newest, after = connection.execute(_NEWEST).scalar_one(), 0
+    while placed := connection.execute(place, {"newest": newest, "after": after, "step": STEP}).rowcount:
+        newest += placed
+        after = connection.execute(_LAST, {"newest": newest}).scalar_one()
+    connection.execute(_COUNT, {"newest": newest})
 
 
 def downgrade() -> None:

@@ -64,14 +64,17 @@ def deliveries_within(
 
 
 def timeline_within(database: Database, invoice_id: str, accounts: Collection[str] | None) -> list[Entry]:
-    """What happened to an invoice, as far as it is about endpoints that are seen."""
+    """What happened to an invoice. Who is limited to ``accounts`` sees tries at endpoints of its own, no callback that
+    nobody could match (it may be about another shop's order at the same provider), and not where operators acted from.
+    """
     record = database.read(read_record, database, invoice_id)
     if record is None:
         return []
     if accounts is not None:
         seen = {one.id for one in database.read(endpoints_for) if is_within(one, accounts)}
         deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
-        record = dataclasses.replace(record, deliveries=deliveries)
+        callbacks = [one for one in record.callbacks if one.invoice_id is not None]
+        record = dataclasses.replace(record, deliveries=deliveries, callbacks=callbacks, shows_origins=False)
     return timeline(record)
 
 

@@ -38,6 +38,7 @@ class Record:
     acts: Sequence[StoredRow]
     agenda: Sequence[StoredRow]  #: what is due next
     disabled: frozenset[str]  #: endpoints among those of the deliveries
+    shows_origins: bool = True  #: where operators acted from
 
 
 def read_record(connection: Connection, database: Database, invoice_id: str) -> Record | None:

@@ -76,7 +76,8 @@ def _acts(record: Record) -> Iterator[Entry]:
     for row in record.acts:
         fields = act_fields(row)
         why = f": {row.reason}" if row.reason else ""
-        text = f"{row.by} ({row.origin}): {fields['act']}{why}"
+        by = f"{row.by} ({row.origin})" if record.shows_origins else row.by
+        text = f"{by}: {fields['act']}{why}"
         yield Entry(at=row.at, source="operator", what=str(fields["act"]), text=text, ref=f"act {row.id}")
 
 
