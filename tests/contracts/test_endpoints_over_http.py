@@ -147,6 +147,26 @@ def test_a_limited_token_sees_deliveries_and_times_of_its_endpoints_only(service
     assert ask("GET", f"/v1/invoices/{theirs}/timeline", token=token).status_code == 404
 
 
+def test_a_limited_token_sees_no_callback_that_may_be_about_another_s_order_and_not_where_operators_sat(service, ask):
+    store, token = service.store, service.add_token(Scope.READ, accounts=[ACCOUNT])
+    (invoice_id,) = pend(store)
+    (row,) = rows(store.database, INVOICE)
+    said = {"order_id": row.order_id, "reference": None, "word": "PAID", "amount": None}
+    for digest in ("a", "b"):
+        told_of = NewCallback(account=row.provider_account, digest=digest, body=digest.encode(), headers="{}", **said)
+        store.keep_callbacks([told_of])
+    change(store.database, CALLBACK, CALLBACK.c.digest == "a", invoice_id=invoice_id, state="matched")
+    mark(store, Actor("ann", "cli ann@host-7"), invoice_id, "settled by hand")
+
+    def shown(**how):
+        entries = ask("GET", f"/v1/invoices/{invoice_id}/timeline", **how).json()["timeline"]
+        acts = ["host-7" in one["text"] for one in entries if one["source"] == "operator"]
+        return [one["raw"] for one in entries if one["source"] == "callback"], acts
+
+    assert shown() == (["a", "b"], [True])
+    assert shown(token=token) == (["a"], [False])
+
+
 # --- replays ----------------------------------------------------------------------------------------------------------
 
 
