@@ -19,7 +19,7 @@ from psycopg.errors import (
 )
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
-from sqlalchemy import Dialect, Engine, create_engine, event, text
+from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import ExecutionContext
 from sqlalchemy.exc import OperationalError
@@ -96,12 +96,3 @@ def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
     if not isinstance(error, _NOT_PREPARED):
         return None
     return OperationalError(context.statement, context.parameters, error)
-
-
-def is_pooled(engine: Engine) -> bool:
-    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
-    ask = text("SELECT pg_catalog.pg_backend_pid()")
-    with engine.connect() as first, engine.connect() as second:
-        session = first.execute(ask).scalar_one()
-        first.rollback()
-        return bool(second.execute(ask).scalar_one() == session)

@@ -103,9 +103,9 @@ def check_server(database: Database) -> Iterator[Finding]:
 
 def check_sessions(database: Database) -> Iterator[Finding]:
     """What workers set for a session, synchronous commits among it, must be theirs for as long as they have it."""
-    from workers.store.postgresql import is_pooled
+    from workers.store.reads.server import is_pooled
 
-    if database.is_postgresql and is_pooled(database.engine):
+    if database.is_postgresql and is_pooled(database):
         detail = "a pooler hands out transactions: what workers set for a session does not hold, commits may be lost"
         advice = f"{detail}: connect directly, or let it pool sessions"
         yield Finding("database", "wrong", advice, "pooled_transactions")

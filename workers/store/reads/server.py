@@ -80,3 +80,12 @@ def try_to_write(database: Database) -> None:
     row = (AGENDA.c.stage == Stage.RETAIN.value) & (AGENDA.c.subject == RETAIN_LANE)
     with database.transaction() as connection:
         connection.execute(update(AGENDA).where(row).values(pokes=AGENDA.c.pokes))
+
+
+def is_pooled(database: Database) -> bool:
+    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
+    ask = text("SELECT pg_catalog.pg_backend_pid()")
+    with database.engine.connect() as first, database.engine.connect() as second:
+        session = first.execute(ask).scalar_one()
+        first.rollback()
+        return bool(second.execute(ask).scalar_one() == session)
