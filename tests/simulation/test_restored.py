@@ -14,7 +14,7 @@ from workers.store import restoration
 from workers.store.database import Database
 
 #: (first seed, histories) of each kind
-RANGES = [(3000, 8), pytest.param(3008, 10, marks=pytest.mark.engines)]
+RANGES = [(3014, 8), pytest.param(3022, 10, marks=pytest.mark.engines)]
 
 #: What the command does on purpose: it ends leases, and doubts what is queued, so that creates wait.
 MEANT = ("by somebody else", "taken while it was held", "and nothing went wrong", "taken up after")
