@@ -17,8 +17,9 @@ from domain.event import notice
 from domain.order import OrderError, parse_cancellation, parse_order
 from domain.visible import MEANINGFUL, escape, escape_all, why_meaningless
 from workers.cli.main import run
-from workers.cli.output import print_json, shown
+from workers.cli.output import print_json
 from workers.cli.streams import safe_streams
+from workers.cli.text import shown
 
 NASTY = [
     "\x85",

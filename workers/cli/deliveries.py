@@ -10,9 +10,10 @@ import click
 from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
 from workers.cli.errors import CommandFailed
-from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table, shown
+from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table
 from workers.cli.replay import replay
 from workers.cli.table import YEAR, Column
+from workers.cli.text import shown
 from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:

@@ -292,7 +292,7 @@ def test(endpoint_id: str, as_json: bool) -> None:
     if attempt.outcome != "delivered":
         raise CommandFailed(f"the test was not taken: {attempt.error}")
     if not as_json:
-        from workers.cli.output import shown
+        from workers.cli.text import shown
 
         click.echo(f"taken: {attempt.status} in {attempt.latency_ms} ms {shown(answer[:200])}".rstrip())
 

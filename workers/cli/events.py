@@ -10,8 +10,9 @@ import click
 
 from workers.cli.context import open_database
 from workers.cli.invoices import Moment, check_span
-from workers.cli.output import about, json_option, limit_option, print_bytes, print_table, shown
+from workers.cli.output import about, json_option, limit_option, print_bytes, print_table
 from workers.cli.table import YEAR, Column
+from workers.cli.text import shown
 from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -110,15 +110,6 @@ def _styled(text: str, style: str) -> str:
     if not style:
         return text
     return click.style(text, **({style: True} if style in {"bold", "dim"} else {"fg": style}))
-
-
-def shown(value: object) -> str:
-    """A value for a person: nothing for None, a time without its fraction, control characters made visible."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
 
 
 def status_cell(status: str, anomaly: str | None = None) -> Cell:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.cli.output import money, shown
+from workers.cli.output import money
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from domain.payments import Payment

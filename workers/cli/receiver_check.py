@@ -10,7 +10,8 @@ import click
 
 from workers.cli.context import settings
 from workers.cli.errors import CommandFailed
-from workers.cli.output import console, json_option, print_json, print_table, shown
+from workers.cli.output import console, json_option, print_json, print_table
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from workers.delivery.receiver_check import Finding

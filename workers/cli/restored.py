@@ -11,7 +11,8 @@ import click
 from domain.sequence import EPOCH_STEP, MAX_EPOCH
 from workers.cli.actor import acting, actor
 from workers.cli.context import ensure_broker, open_store, settings
-from workers.cli.output import json_option, plain, print_json, shown
+from workers.cli.output import json_option, plain, print_json
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from config.settings import Settings

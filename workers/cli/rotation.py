@@ -10,7 +10,8 @@ import click
 from workers.cli.actor import acting, actor
 from workers.cli.context import open_store, settings
 from workers.cli.errors import missing_endpoint
-from workers.cli.output import json_option, plain, print_json, shown
+from workers.cli.output import json_option, plain, print_json
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from config.settings import Settings

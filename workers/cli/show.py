@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.context import open_database, settings_to_read
-from workers.cli.output import json_option, plain, print_json, shown
+from workers.cli.output import json_option, plain, print_json
+from workers.cli.text import shown
 from workers.cli.which import NAME, NAMES, describe, find
 
 if TYPE_CHECKING:

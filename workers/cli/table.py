@@ -102,7 +102,7 @@ def _shrink(over: int, least: Iterable[tuple[int, int | None]], widths: list[int
 
 
 def _cell(value: object) -> Cell:
-    from workers.cli.output import shown
+    from workers.cli.text import shown
 
     cell = value if isinstance(value, Cell) else Cell(shown(value))
     return cell if "\n" not in cell.text else cell._replace(text=" ".join(cell.text.splitlines()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.errors import CommandFailed
-from workers.cli.output import shown
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from workers.store.database import Database

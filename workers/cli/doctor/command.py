@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.output import console, json_option, plain, print_json, shown
+from workers.cli.output import console, json_option, plain, print_json
+from workers.cli.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
