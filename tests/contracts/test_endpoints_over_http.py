@@ -13,12 +13,15 @@ from sqlalchemy.exc import OperationalError
 from domain.permissions import Scope
 from tests.contracts.api_cases import KEY, Service
 from tests.contracts.operator_cases import told
-from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, pend, queue, rows, subscribe
+from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, change, pend, queue, rows, subscribe
 from workers.delivery.secretbox import SecretBox
 from workers.store import replay as replays
+from workers.store.acts import Actor
+from workers.store.callbacks import NewCallback
 from workers.store.endpoints import find_endpoint
 from workers.store.operate import replay_jobs
-from workers.store.tables import DELIVERY, EVENT, JOB
+from workers.store.operate.invoices import recheck
+from workers.store.tables import CALLBACK, DELIVERY, EVENT, INVOICE, JOB
 
 URL = "http://127.0.0.1:9/hook"
 
@@ -156,15 +159,15 @@ def test_a_limited_token_sees_no_callback_that_may_be_about_another_s_order_and_
         told_of = NewCallback(account=row.provider_account, digest=digest, body=digest.encode(), headers="{}", **said)
         store.keep_callbacks([told_of])
     change(store.database, CALLBACK, CALLBACK.c.digest == "a", invoice_id=invoice_id, state="matched")
-    mark(store, Actor("ann", "cli ann@host-7"), invoice_id, "settled by hand")
+    recheck(store, Actor("ann", "cli ann@host-7"), invoice_id)
 
     def shown(**how):
         entries = ask("GET", f"/v1/invoices/{invoice_id}/timeline", **how).json()["timeline"]
-        acts = ["host-7" in one["text"] for one in entries if one["source"] == "operator"]
+        acts = [one["text"] for one in entries if (one["ref"] or "").startswith("act ")]
         return [one["raw"] for one in entries if one["source"] == "callback"], acts
 
-    assert shown() == (["a", "b"], [True])
-    assert shown(token=token) == (["a"], [False])
+    assert shown() == (["a", "b"], ["ann (cli ann@host-7): invoice.recheck"])
+    assert shown(token=token) == (["a"], ["ann: invoice.recheck"])
 
 
 # --- replays ----------------------------------------------------------------------------------------------------------
