@@ -25,7 +25,7 @@ HIDDEN = "***"
 WINDOW = 48 * 1024
 MARGIN = 8 * 1024
 
-MAX_DEPTH = 5  #: escapes in escapes
+MAX_DEPTH = 6  #: escapes in escapes
 MAX_VIEWS = 48  #: of one text
 MAX_NESTED = 3  #: base64 in base64
 

@@ -8,7 +8,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.masking import HIDDEN, MARGIN, WINDOW, Mask, header_secrets, mask, mask_bytes, usual_forms
@@ -86,6 +86,7 @@ def test_an_echoed_key_is_hidden_in_every_form(key, form, place):
     assert key not in hidden
 
 
+@example(key="0000000\xa0", forms=["JSON in JSON"] * 3, around=("", ""))
 @given(
     key=st.text(
         st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_categories=["Cc"]), min_size=8, max_size=40
