@@ -83,7 +83,10 @@ class Commits(Generic[Outcome]):
                 await asyncio.sleep(max(0.0, rested_at - loop.time()))
             while len(batch) < COMMIT_LIMIT and not queue.empty():
                 batch.append(queue.get_nowait())
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except Exception as error:  # noqa: BLE001 - told; the batches after this one go on
+                self.results.drop(batch, error)
             rested_at = loop.time() + self._work.batching.gather_seconds
 
     async def _commit(self, batch: Sequence[Result[Outcome]]) -> None:

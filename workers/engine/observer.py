@@ -20,6 +20,7 @@ class Trouble(StrEnum):
     LANE_FAILED = "pump.lane_failed"
     WORK_FAILED = "pump.work_failed"
     COMMIT_FAILED = "pump.commit_failed"
+    COMMITTER_ENDED = "pump.committer_ended"  #: by a mistake of ours; it begins anew
     COMMIT_TOO_SLOW = "pump.commit_too_slow"
     RESULTS_WAIT = "pump.results_wait"  #: for a row that somebody else has locked
     GIVEN_UP = "pump.result_given_up"
@@ -65,7 +66,13 @@ class Observer:
 
 
 #: Bugs, logged with their traceback.
-_BUGS = {Trouble.LANE_FAILED, Trouble.WORK_FAILED, Trouble.COMMIT_FAILED, Trouble.KEEPING_FAILED}
+_BUGS = {
+    Trouble.LANE_FAILED,
+    Trouble.WORK_FAILED,
+    Trouble.COMMIT_FAILED,
+    Trouble.COMMITTER_ENDED,
+    Trouble.KEEPING_FAILED,
+}
 _LEVELS = dict.fromkeys((*_BUGS, Trouble.GIVEN_UP, Trouble.LEFT_TO_ITS_LEASE), "error") | {Trouble.NOT_KEPT: "info"}
 
 

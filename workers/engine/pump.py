@@ -20,7 +20,7 @@ from domain.decision import Stage
 from workers.engine.draining import drain
 from workers.engine.lane import AnyLane, LaneState
 from workers.engine.loop import new_loop
-from workers.engine.observer import EngineLog, Observer, Observers
+from workers.engine.observer import EngineLog, Failure, Observer, Observers, Trouble
 from workers.engine.pipeline import Pipeline
 from workers.engine.shared import Shared
 from workers.engine.store_calls import back_off
@@ -116,7 +116,7 @@ class Pump:
             works = await self._open(stack)
             for work in works:
                 self._pipelines[work.stage] = Pipeline(self._shared, work, self._timers, self._pipelines)
-            committers = [asyncio.create_task(one.commits.run()) for one in self._pipelines.values()]
+            committers = [asyncio.create_task(self._commit_on(one)) for one in self._pipelines.values()]
             observer.started([work.stage for work in works])
             await self._sweep_until_stopped()
             commits = [one.commits for one in self._pipelines.values()]
@@ -125,6 +125,15 @@ class Pump:
                 committer.cancel()
         self._shared.calls.close()
         observer.stopped()
+
+    async def _commit_on(self, pipeline: Pipeline[Any, Any]) -> None:
+        """For ever. A committer that a mistake has ended is told, and begins anew: its stage would stand still."""
+        while True:
+            try:
+                await pipeline.commits.run()
+            except Exception as error:  # noqa: BLE001 - told
+                self._shared.observer.failed(Failure(Trouble.COMMITTER_ENDED, pipeline.work.stage, error))
+                await asyncio.sleep(SWEEP_SECONDS)
 
     async def _open(self, stack: AsyncExitStack) -> Sequence[AnyWork]:
         """Open what the stages need; while that fails (the database is away, a key is missing) say so and wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 from workers.engine.observer import Failure, Observer, Trouble
@@ -57,7 +57,7 @@ class Uncommitted(Generic[Outcome]):
         if not results:
             return
         if tries == TOLD_AT_TRIES:
-            first = self._work.name_of(results[0].value)
+            first = self._named(results[0])
             self.tell(Trouble.RESULTS_WAIT, results=len(results), first=first)
         self.aside.add(results, asyncio.get_running_loop().time(), barred=barred, tries=tries)
         for result in results:
@@ -79,12 +79,27 @@ class Uncommitted(Generic[Outcome]):
     def give_up(self, result: Result[Outcome]) -> None:
         """Its lease runs out, and its claims are counted; whoever claims its row finds it if it was kept."""
         trouble = Trouble.GIVEN_UP if result.kept_at is None else Trouble.LEFT_TO_ITS_LEASE
-        self.tell(trouble, **self._work.name_of(result.value))
+        self.tell(trouble, **self._named(result))
         self._end(result)
+
+    def drop(self, batch: Sequence[Result[Outcome]], error: BaseException) -> None:
+        """A mistake of ours met these: what waits for no lock is left to its lease."""
+        self.tell(Trouble.COMMIT_FAILED, error, results=len(batch))
+        for result in batch:
+            if result in self.in_line:
+                self._end(result)
+        self.waiting.wake_all()
 
     def tell(self, trouble: Trouble, error: BaseException | None = None, **fields: object) -> None:
         """Something went wrong with results."""
         self._observer.failed(Failure(trouble, self._work.stage, error, fields))
+
+    def _named(self, result: Result[Outcome]) -> Mapping[str, Any]:
+        """For the log. Its words may be wrong; what they are about must be told and ended all the same."""
+        try:
+            return self._work.name_of(result.value)
+        except Exception as error:  # noqa: BLE001 - told with what it should have named
+            return {"unnamed": type(error).__name__}
 
     def _end(self, result: Result[Outcome]) -> None:
         self.all.pop(result, None)
