@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from workers.store.database import UNAVAILABLE
 from workers.web.threads import Overloaded, StoreThreads
 
 Item = TypeVar("Item")
@@ -15,7 +16,8 @@ Result = TypeVar("Result")
 class Gathering(Generic[Item, Result]):
     """Hands items to ``function`` together, which gives a result for each. Used on one event loop.
 
-    An item never joins a call that has begun: what it is told was read, or written, after it came.
+    An item never joins a call that has begun: what it is told was read, or written, after it came. Items that a call
+    fails for are tried again in halves, unless the store is away.
     """
 
     def __init__(
@@ -54,11 +56,22 @@ class Gathering(Generic[Item, Result]):
     async def _call(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._threads.run(self._function, [item for item, _ in batch], seconds=self._seconds)
+        except (Overloaded, *UNAVAILABLE) as error:
+            _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - handed to those whose items they were
-            for _, future in batch:
-                if not future.done():  # whoever asked may have left
-                    future.set_exception(error)
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            half = len(batch) // 2  # one that no database takes spoils no other's answer
+            await self._call(batch[:half])
+            await self._call(batch[half:])
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+
+
+def _fail(batch: Sequence[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():  # whoever asked may have left
+            future.set_exception(error)

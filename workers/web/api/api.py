@@ -17,7 +17,7 @@ from domain.exact_json import JsonError, read_strict_json, write_json
 from domain.findings import read_line
 from domain.json_size import holds_more_values
 from domain.requests import RequestError, parse_request
-from domain.visible import escape
+from domain.visible import escape, why_meaningless
 from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
 from workers.web.api.access import Access
@@ -124,6 +124,9 @@ def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:
             raise Problem(400, f"there is no query parameter {name[:60]!r}; there are: {there}")
         if name in given:
             raise Problem(400, f"the query parameter {name} is there twice")
+        hidden = why_meaningless(value)
+        if hidden is not None:
+            raise Problem(400, f"{name}: must not contain {hidden}")
         given[name] = value
     return given
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,6 +20,12 @@ from workers.web.problems import Problem
 from workers.web.threads import Overloaded
 
 MOST_TOGETHER, MOST_WAITING = 500, 5000
+_ID = re.compile(r"inv_[0-9a-f]{32}")
+
+
+def is_id(text: str) -> bool:
+    """Whether an invoice may have this id."""
+    return _ID.fullmatch(text) is not None
 
 
 class InvoiceReads:
@@ -33,7 +40,7 @@ class InvoiceReads:
 
     async def find(self, caller: Caller, invoice_id: str) -> StoredRow:
         """An invoice that the caller sees. Raises Problem: 404 (nobody learns of others' invoices), 503."""
-        row = await self._find(invoice_id)
+        row = await self._find(invoice_id) if is_id(invoice_id) else None
         if row is None or not caller.sees(row.account):
             raise Problem(404, "there is no such invoice")
         return row

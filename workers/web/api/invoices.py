@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,7 +18,7 @@ from workers.store.reads.timeline import entry_fields
 from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, next_page, read_query, whole
 from workers.web.api.headers import MAX_WAIT_SECONDS, entity_tag, matches
-from workers.web.api.invoice_reads import InvoiceReads
+from workers.web.api.invoice_reads import InvoiceReads, is_id
 from workers.web.api.schema.invoices import (
     DEFAULT_LIMIT,
     LIST_INVOICES,
@@ -32,7 +31,6 @@ from workers.web.api.schema.operation import route
 from workers.web.problems import Problem
 
 FILTERS = ("account", "order_id", "status", "since", "limit", "cursor")
-_ID = re.compile(r"inv_[0-9a-f]{32}")
 
 
 class Invoices:
@@ -109,7 +107,7 @@ def _status(query: dict[str, str]) -> str | None:
 
 def _cursor(query: dict[str, str]) -> str | None:
     cursor = query.get("cursor")
-    if cursor is not None and not _ID.fullmatch(cursor):
+    if cursor is not None and not is_id(cursor):
         raise Problem(400, "cursor: must be the one that came with the page before")
     return cursor
 
