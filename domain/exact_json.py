@@ -11,8 +11,16 @@ import simplejson
 
 from domain.money import format_amount
 
+#: Python makes no int of more digits than it is set to; a Decimal takes any number of them.
+LONGEST_INT = 1000
+
+
+def _whole(text: str) -> int | Decimal:
+    return int(text) if len(text) <= LONGEST_INT else Decimal(text)
+
+
 # Made once: simplejson's own functions make these anew for each call, which takes longer than a small document.
-_READER = simplejson.JSONDecoder(parse_float=Decimal)
+_READER = simplejson.JSONDecoder(parse_float=Decimal, parse_int=_whole)
 _WRITER, _SORTING_WRITER = (
     simplejson.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
     for sort_keys in (False, True)
@@ -24,14 +32,14 @@ class JsonError(ValueError):
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse JSON; numbers with a point or an exponent become Decimal, the others int. Raises JsonError."""
+    """Parse JSON; numbers with a point or an exponent, and very long ones, become Decimal, the others int. Raises
+    JsonError."""
     try:
         return _READER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise JsonError("is nested too deeply") from None
     except (ValueError, ArithmeticError) as error:
-        # The parser's own words carry a position only; the text itself may hold secrets.
-        raise JsonError(f"is not JSON: {str(error)[:120]}") from None
+        raise JsonError(f"is not JSON: {_why(error)}") from None
 
 
 def read_strict_json(text: bytes) -> Any:
@@ -44,7 +52,14 @@ def read_strict_json(text: bytes) -> Any:
     except RecursionError:
         raise JsonError("is nested too deeply") from None
     except (ValueError, ArithmeticError) as error:
-        raise JsonError(f"is not JSON: {str(error)[:120]}") from None
+        raise JsonError(f"is not JSON: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    """Plain words. The parser's own carry a position only; the text itself may hold secrets."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "a number has too large an exponent" if isinstance(error, ArithmeticError) else str(error)[:120]
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -58,7 +73,9 @@ def _refuse_constant(word: str) -> object:
     raise ValueError("NaN and Infinity are no numbers")
 
 
-_STRICT_READER = simplejson.JSONDecoder(parse_float=Decimal, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_STRICT_READER = simplejson.JSONDecoder(
+    parse_float=Decimal, parse_int=_whole, object_pairs_hook=_unique, parse_constant=_refuse_constant
+)
 
 
 def write_json(value: object, *, sort_keys: bool = False) -> str:

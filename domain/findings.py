@@ -17,6 +17,7 @@ WORDING = {
     "missing": "is required",
     "extra_forbidden": "unknown field",
     "string_type": "must be a string",
+    "string_unicode": "must be text of whole Unicode characters",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "string_too_long": "must be at most {max_length} characters",
@@ -32,6 +33,9 @@ WORDING = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "literal_error": "must be {expected}",
@@ -60,6 +64,19 @@ class Finding:
     def line(self) -> str:
         """Field and message in one line."""
         return f"{'.'.join(self.path)[:LONGEST_NAME]}: {self.message}" if self.path else self.message
+
+
+def kind_of(value: object) -> str:
+    """What a value is in JSON, with its article."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "an object" if isinstance(value, dict) else "a number"
 
 
 def read_line(line: str) -> Finding:

@@ -19,7 +19,7 @@ def parse_amount(value: object) -> Decimal:
     Raises AmountError for floats, booleans, NaN, infinities, and for more digits than any money has.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise AmountError(f"must be a decimal as a string or a JSON number, not {type(value).__name__}")
+        raise AmountError("must be a decimal as a string or a JSON number")
     try:
         amount = value if isinstance(value, Decimal) else Decimal(_bounded_text(value))
     except InvalidOperation:

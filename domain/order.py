@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema
 from domain.account import Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
-from domain.findings import Finding, explain, find, read_line
+from domain.findings import Finding, explain, find, kind_of, read_line
 from domain.money import parse_amount, plain_value
 from domain.visible import MEANINGFUL, why_meaningless
 
@@ -304,7 +304,7 @@ def parse_orders(fields: object) -> Sequence[object]:
 
 def _parse(model: type[Model], fields: object) -> Model:
     if not isinstance(fields, dict):
-        line = f"{model.__name__.lower()}: must be an object, not {type(fields).__name__}"
+        line = f"{model.__name__.lower()}: must be an object, not {kind_of(fields)}"
         raise OrderError(line, [Finding((), line)])
     try:
         return model.model_validate(fields)

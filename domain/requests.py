@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.config import JsonDict
 
 from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED
-from domain.findings import Finding, find
+from domain.findings import Finding, find, kind_of
 from domain.money import parse_amount
 from domain.order import Text, Time
 
@@ -128,7 +128,7 @@ def _are_reversed(since: datetime | None, until: datetime | None) -> bool:
 def parse_request(model: type[Model], fields: object) -> Model:
     """Validate a body. Raises RequestError."""
     if not isinstance(fields, dict):
-        raise RequestError([Finding((), f"the body must be an object, not {type(fields).__name__}")])
+        raise RequestError([Finding((), f"the body must be an object, not {kind_of(fields)}")])
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -126,3 +126,14 @@ def test_another_method_is_405_with_all_that_the_path_has(service):
         return {path: await ask(path) for path in there}
 
     assert asyncio.run(ask_all()) == {path: (405, methods) for path, methods in there.items()}
+
+
+def test_a_slash_too_many_is_no_page_and_leads_nowhere(service):
+    there = sorted({one.path.replace("{id}", "none") for one in operations(service.served.routes)})
+
+    async def ask_all():
+        return [await service.ask("GET", f"{path}/") for path in there]
+
+    for answered in asyncio.run(ask_all()):
+        assert (answered.status_code, answered.headers["content-type"]) == (404, "application/problem+json")
+        assert "location" not in answered.headers

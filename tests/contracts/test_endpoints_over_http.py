@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from datetime import timedelta
 
@@ -21,6 +22,7 @@ from workers.store.callbacks import NewCallback
 from workers.store.endpoints import find_endpoint
 from workers.store.operate import replay_jobs
 from workers.store.operate.invoices import recheck
+from workers.store.operate.replay import NoSuchEndpoint
 from workers.store.tables import CALLBACK, DELIVERY, EVENT, INVOICE, JOB
 
 URL = "http://127.0.0.1:9/hook"
@@ -264,6 +266,45 @@ def test_what_can_not_be_replayed_is_422_with_a_pointer(service, ask, fields, po
     answered = ask("POST", "/v1/replays", json={"endpoint": subscribe(service.store.database)} | fields)
 
     assert (answered.status_code, [one["pointer"] for one in answered.json()["errors"]]) == (422, [pointer])
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "says"),
+    [
+        ("/v1/replays", {"endpoint": "ep", "dead_only": "yes"}, "dead_only: must be true or false"),
+        ("/v1/endpoints", {"url": URL, "headers": {"webhook-id": "x"}}, "headers: webhook-id may not be set"),
+        ("/v1/endpoints", None, "the body must be an object, not null"),
+    ],
+)
+def test_what_is_wrong_is_told_in_plain_words(ask, path, fields, says):
+    answered = ask("POST", path, content=json.dumps(fields), headers={"content-type": "application/json"})
+    assert answered.json()["detail"] == says
+
+
+def test_a_limited_token_learns_nothing_of_others_events_and_replays(service, ask):
+    store = service.store
+    token = service.add_token(Scope.OPERATE, accounts=[ACCOUNT])
+    ours, theirs = add(ask, accounts=[ACCOUNT])["id"], add(ask, accounts=[SILENT_ACCOUNT])["id"]
+    service.pend(queue(store, SILENT_ACCOUNT))
+    (event,) = rows(store.database, EVENT)
+    job = begin(ask, theirs).json()["id"]
+
+    def refused(event_id, **how):
+        return ask("POST", "/v1/replays", json={"endpoint": ours, "event": event_id}, **how).json()
+
+    assert refused(event.id, token=token) == refused("evt_none", token=token)
+    assert refused(event.id) == refused("evt_none")
+    there, nowhere = (ask("GET", f"/v1/replays/{one}", token=token) for one in (job, "rpl_none"))
+    assert there.status_code == 404
+    assert there.json() == nowhere.json()
+
+
+def test_an_endpoint_that_is_removed_meanwhile_is_404(service, ask, monkeypatch):
+    def gone(*_):
+        raise NoSuchEndpoint("ep")
+
+    monkeypatch.setattr("workers.web.api.deliveries.begin", gone)
+    assert ask("POST", "/v1/replays", json={"endpoint": add(ask)["id"]}).status_code == 404
 
 
 def test_who_may_not_is_403(service, ask):

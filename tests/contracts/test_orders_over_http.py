@@ -137,6 +137,35 @@ def test_a_header_that_is_no_key_is_400(turn_away, header):
     assert turn_away(order(), headers={"idempotency-key": header.encode("latin-1")}).status_code == 400
 
 
+@pytest.mark.parametrize("price", ["9" * 5000, '"' + "9" * 5000 + '"', "9" * 5000 + ".5"])
+def test_a_price_of_thousands_of_digits_is_422(turn_away, price):
+    body = b'{"account": "nebulox", "order_id": "1", "currency": "EUR", "price": %s}' % price.encode()
+    answered = turn_away(body)
+
+    assert (answered.status_code, list(errors_of(answered))) == (422, ["#/price"])
+    assert "sys." not in answered.text
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"null", "order: must be an object, not null"),
+        (b"7", "order: must be an object, not a number"),
+        (b'{"account": "\\ud800", "order_id": "1"}', "account: must be text of whole Unicode characters"),
+        (b"\xff", "the body is not JSON: it is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_told_in_plain_words(turn_away, body, says):
+    assert turn_away(body).json()["detail"] == says
+
+
+def test_what_is_told_of_the_whole_is_told_with_the_fields(turn_away):
+    answered = turn_away({"account": "nobody", "order_id": 7, "price": "1"})
+    assert set(errors_of(answered)) == {"#/account", "#/order_id", "#/currency"}
+    answered = turn_away({"account": "nobody", "order_id": "7", "price": "1"})
+    assert set(errors_of(answered)) == {"#/account", "#/currency"}
+
+
 def test_what_can_not_be_used_is_422_with_a_pointer_for_each_field(turn_away):
     answered = turn_away({"account": "nebulox", "price": -1, "currency": 7, "colour": "red", "metadata": []})
 

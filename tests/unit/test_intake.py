@@ -159,7 +159,7 @@ def test_of_many_the_good_ones_are_stored_together_and_the_bad_ones_refused_alon
     assert store.batches == [2]
     assert reasons(store) == [
         "price: is not a decimal number",
-        "order: must be an object, not str",
+        "order: must be an object, not a string",
         "internal error: ZeroDivisionError",
     ]
     assert {rejection.task for rejection in store.rejected.values()} == {"invoices.create"}

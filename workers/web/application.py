@@ -51,7 +51,7 @@ def build_application(
         yield
         on_end()
 
-    application: ASGIApp = Starlette(
+    pages = Starlette(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
@@ -66,7 +66,8 @@ def build_application(
             Exception: _answer_bug,
         },
     )
-    application = AllowedHosts(application, surroundings.hosts())
+    pages.router.redirect_slashes = False  # a redirect would name a scheme and a host, and is no problem document
+    application: ASGIApp = AllowedHosts(pages, surroundings.hosts())
     return Forwarded(AccessLog(application, metrics.observe), surroundings.trusted_proxies)
 
 

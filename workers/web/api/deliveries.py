@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from domain.permissions import Action
 from domain.requests import ReplayRequest
-from workers.store.operate.replay import Choice, NoSuchEvent
+from workers.store.operate.replay import Choice, NoSuchEndpoint, NoSuchEvent, NotForEndpoint
 from workers.store.operate.replay_jobs import begin
 from workers.store.reads.endpoints import deliveries_within, endpoint_within
 from workers.store.reads.parts import delivery_fields
@@ -74,9 +74,11 @@ class Deliveries:
         choice = Choice(body.endpoint, body.types, body.since, body.until, body.dead_only)
         try:
             job = await self._api.ask(begin, self._api.store, caller.acting(body.reason), choice, body.event)
-        except NoSuchEvent:
-            raise unusable("event: there is no such event") from None
-        except ValueError as error:  # types that there are none of, too many events, an event of another account
+        except NoSuchEndpoint:  # removed since
+            raise Problem(404, "there is no such endpoint") from None
+        except (NoSuchEvent, NotForEndpoint):  # nobody learns of others' events
+            raise unusable("event: there is no such event for this endpoint") from None
+        except ValueError as error:  # types that there are none of, too many events
             raise unusable(str(error)) from None
         self._replaying.wake()
         return answer(job_fields(job), 202, {"location": f"/v1/replays/{job.id}"})
@@ -87,12 +89,14 @@ class Deliveries:
         read_query(request, ())
         read = self._api.store.database.read
         job: ReplayJob | None = await self._api.ask(read, find_job, request.path_params["id"])
-        if job is None:
+        if job is None or (caller.accounts is not None and not await self._sees(caller, job.endpoint_id)):
             raise Problem(404, "there is no such replay")
-        if caller.accounts is not None:
-            await self._require_endpoint(caller, job.endpoint_id)
         return answer(job_fields(job))
 
     async def _require_endpoint(self, caller: Caller, endpoint_id: str) -> None:
-        if await self._api.ask(endpoint_within, self._api.store.database, endpoint_id, caller.accounts) is None:
+        if not await self._sees(caller, endpoint_id):
             raise Problem(404, "there is no such endpoint")
+
+    async def _sees(self, caller: Caller, endpoint_id: str) -> bool:
+        found = await self._api.ask(endpoint_within, self._api.store.database, endpoint_id, caller.accounts)
+        return found is not None

@@ -137,7 +137,7 @@ class Endpoints:
         try:
             check_headers(body.headers)
         except ValueError as error:
-            raise unusable(f"headers: {error}") from None
+            raise unusable(str(error)) from None
         try:
             async with asyncio.timeout(ADDRESS_SECONDS):
                 await self._webhooks.guard.resolve_and_check(body.url)

@@ -20,10 +20,24 @@ def check(desk: Desk, caller: Caller, fields: Any) -> tuple[Order, str]:
     try:
         order, provider = check_order(desk, fields)
     except OrderError as error:
-        raise _unusable(error) from None
+        raise _unusable(_with_others(desk, fields, error)) from None
     for other in order.fallback_accounts or ():
         caller.require_account(other.account)
     return order, provider
+
+
+def _with_others(desk: Desk, fields: Any, error: OrderError) -> OrderError:
+    """With what is told of the whole order only where each field is right."""
+    found = {finding.path[0] for finding in error.findings if finding.path}
+    more: list[Finding] = []
+    if isinstance(fields, dict):
+        account = fields.get("account")
+        if "account" not in found and isinstance(account, str) and account not in desk.accounts:
+            more.append(Finding(("account",), f"there is no account {account!r}"))
+        if "currency" not in found and fields.get("price") is not None and fields.get("currency") is None:
+            more.append(Finding(("currency",), "is required with a price"))
+    line = "; ".join([str(error), *(one.line for one in more)])
+    return OrderError(line, [*error.findings, *more]) if more else error
 
 
 def with_key(fields: Any, key: str | None) -> Any:
