@@ -62,7 +62,8 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDeliver
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
     rows = execute_keyed(connection, _claimed, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
-        f"{endpoint}/{invoice}": (number, event, body, tries) for number, endpoint, invoice, tries, event, body in rows
+        f"{endpoint}/{invoice}": (number, event, body, tries, sequence)
+        for number, endpoint, invoice, tries, sequence, event, body in rows
     }
     return [
         ClaimedDelivery(claim, *found[claim.subject]) if claim.subject in found else ClaimedDelivery(claim, None)
@@ -72,7 +73,7 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDeliver
 
 @functools.cache
 def _claimed(dialect: str) -> Executable:
-    delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries
+    delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, DELIVERY.c.sequence
     query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
     return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number).execution_options(**{BINARY: True})
 
@@ -163,6 +164,7 @@ def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
 def _write_tries(
     connection: Connection, tries: Sequence[DeliveryAttempt], now: datetime, locks: Locks = "wait"
 ) -> None:
+    """Of deliveries that are gone, with their endpoint for example, nothing is written."""
     sent = [attempt for attempt in tries if attempt.delivery.delivery_id is not None]
     if not sent:
         return
@@ -170,43 +172,60 @@ def _write_tries(
     attempts: list[dict[str, object]] = []
     changed: dict[int, dict[str, object]] = {}
     for attempt in sorted(sent, key=lambda attempt: attempt.delivery.delivery_id or 0):
-        next_try_at = _next_try_at(attempt, now)
-        attempts.append(
-            {
-                "delivery_id": attempt.delivery.delivery_id,
-                "at": now,
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "latency_ms": attempt.latency_ms,
-                "answer": attempt.answer,
-                "error": None if attempt.error is None else storable(attempt.error),
-                "next_try_at": next_try_at,
-            }
-        )
         number = attempt.delivery.delivery_id or 0
-        if number in found and _counts(attempt, *found[number]):
-            state, tries_now = _state(attempt, next_try_at), found[number][1] + 1
-            found[number] = state, tries_now
-            changed[number] = {
-                "id": number,
-                "state": state,
-                "tries": tries_now,
-                "next_try_at": next_try_at,
-                "finished_at": None if state == "due" else now,
-            }
+        row = found.get(number)
+        if row is None or not row.is_of(attempt.delivery):
+            continue
+        next_try_at = _next_try_at(attempt, now)
+        attempts.append(_attempt_row(attempt, now, next_try_at))
+        if _counts(attempt, row.state, row.tries):
+            row = row._replace(state=_state(attempt, next_try_at), tries=row.tries + 1)
+            found[number] = row
+            finished_at = None if row.state == "due" else now
+            changed[number] = {"id": number, "state": row.state, "tries": row.tries}
+            changed[number] |= {"next_try_at": next_try_at, "finished_at": finished_at}
     insert_rows(connection, ATTEMPT, attempts)
     update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 
 
-def _lock_deliveries(connection: Connection, ids: Collection[int], locks: Locks) -> dict[int, tuple[str, int]]:
-    """State and tries of these deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
+def _attempt_row(attempt: DeliveryAttempt, now: datetime, next_try_at: datetime | None) -> dict[str, object]:
+    return {
+        "delivery_id": attempt.delivery.delivery_id,
+        "at": now,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "latency_ms": attempt.latency_ms,
+        "answer": attempt.answer,
+        "error": None if attempt.error is None else storable(attempt.error),
+        "next_try_at": next_try_at,
+    }
+
+
+class _Locked(NamedTuple):
+    """A delivery as it is under its lock."""
+
+    id: int
+    endpoint_id: str
+    invoice_id: str
+    sequence: int
+    state: str
+    tries: int
+
+    def is_of(self, delivery: ClaimedDelivery) -> bool:
+        """Whether it is the one that was claimed, not another that got its id since."""
+        pair = f"{self.endpoint_id}/{self.invoice_id}"
+        return pair == delivery.claim.subject and self.sequence == delivery.sequence
+
+
+def _lock_deliveries(connection: Connection, ids: Collection[int], locks: Locks) -> dict[int, _Locked]:
+    """These deliveries, by id. The caller holds their pairs' locks; a replay's are taken here."""
     rows = execute_numbered(connection, locking(_locked_deliveries, locks), ids).all()
-    return {number: (state, tries) for number, state, tries in rows}
+    return {row.id: _Locked._make(row) for row in rows}
 
 
 @functools.cache
 def _locked_deliveries(dialect: str, **how: Unpack[How]) -> Executable:
-    columns = select(DELIVERY.c.id, DELIVERY.c.state, DELIVERY.c.tries)
+    columns = select(*(DELIVERY.c[name] for name in _Locked._fields))
     return columns.where(numbered(dialect, DELIVERY.c.id)).order_by(DELIVERY.c.id).with_for_update(**how)
 
 

@@ -176,6 +176,8 @@ def _remove_batch(connection: Connection, endpoint_id: str) -> int:
     subjects = sorted({f"{endpoint_id}/{row.invoice_id}" for row in deliveries})
     # The agenda first: whoever completes a delivery locks its agenda row before anything else.
     connection.execute(delete(AGENDA).where(AGENDA.c.stage == DELIVER, AGENDA.c.subject.in_(subjects)))
+    # The deliveries next: an attempt that is being written down holds its delivery, and is then removed with it.
+    connection.execute(select(DELIVERY.c.id).where(DELIVERY.c.id.in_(ids)).order_by(DELIVERY.c.id).with_for_update())
     connection.execute(delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
     connection.execute(delete(DELIVERY).where(DELIVERY.c.id.in_(ids)))
     return len(deliveries)

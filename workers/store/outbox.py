@@ -31,7 +31,7 @@ from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.events import interest
 
 #: What a delivery's row is known by again.
-_SENT = ("id", "endpoint_id", "invoice_id", "event_number")
+_SENT = ("id", "endpoint_id", "invoice_id", "event_number", "sequence")
 
 #: In the place of an invoice's sequence, which begins at 1. Such an event's ``invoice_id`` is its own id.
 NO_SEQUENCE = 0
@@ -90,13 +90,18 @@ class Unpublished(NamedTuple):
 
 
 class ClaimedDelivery(NamedTuple):
-    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send."""
+    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send.
+
+    SQLite gives out ids of removed rows again: the claim's endpoint and invoice, and the event's ``sequence``, say
+    whether a row with this id is still this delivery.
+    """
 
     claim: Claim
     delivery_id: int | None
     event_id: str = ""
     body: bytes = b""
     tries: int = 0
+    sequence: int = NO_SEQUENCE
 
 
 def add_events(
@@ -146,7 +151,8 @@ def _claimed(
     for row in sorted(written, key=lambda row: row.event_number):
         event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
         if pair in taken:
-            deliveries.setdefault(pair, ClaimedDelivery(taken[pair], row.id, event.id, event.body))
+            new = ClaimedDelivery(taken[pair], row.id, event.id, event.body, sequence=row.sequence)
+            deliveries.setdefault(pair, new)
     return list(deliveries.values())
 
 

@@ -63,6 +63,8 @@ def _remove_events(connection: Connection, before: datetime) -> int:
     # Looked at once more under the lock: a replay may have ended between the look and the lock.
     finished = set(numbers) - set(execute_numbered(connection, _due, numbers).scalars())
     remove_positions(connection, finished)
+    # An attempt that is being written down holds its delivery: it is waited for, and removed with it.
+    execute_numbered(connection, _held, finished).all()
     removals = _attempts, _deliveries, _events  # in this order: attempts are found by their deliveries
     return sum(execute_numbered(connection, removal, finished).rowcount for removal in removals)
 
@@ -75,6 +77,11 @@ def _deliveries_of(dialect: str) -> ColumnElement[bool]:
 @functools.cache
 def _due(dialect: str) -> Executable:
     return select(DELIVERY.c.event_number).where(_deliveries_of(dialect), DELIVERY.c.state == "due")
+
+
+@functools.cache
+def _held(dialect: str) -> Executable:
+    return select(DELIVERY.c.id).where(_deliveries_of(dialect)).order_by(DELIVERY.c.id).with_for_update()
 
 
 @functools.cache
