@@ -47,8 +47,8 @@ def unmatched(store):
     return rows(store.database, CALLBACK)[0].id
 
 
-def rejected(store):
-    store.reject([Rejection("0" * 64, "invoices.create", "price: must be greater than 0", "{}", complete=True)])
+def rejected(store, key="0" * 64):
+    store.reject([Rejection(key, "invoices.create", "price: must be greater than 0", "{}", complete=True)])
     return rows(store.database, REJECTED)[0].id
 
 

@@ -256,6 +256,19 @@ def test_a_message_is_sent_again_only_after_the_act_is_written(database, store):
     assert len(told(store)) == 2
 
 
+def test_a_message_that_got_the_number_of_one_that_was_just_sent_again_still_waits(database, store):
+    """The first was removed as old while it was sent. SQLite gives its number out again."""
+    number = rejected(store)
+
+    def send(task, text):
+        with database.transaction() as connection:
+            connection.execute(REJECTED.delete())
+        change(database, REJECTED, REJECTED.c.id == rejected(store, "another"), id=number)
+
+    assert [one.sent for one in redrive.send_again(store, BOB, [number], send)] == [True]
+    assert [(row.id, row.redriven_at) for row in rows(database, REJECTED)] == [(number, None)]
+
+
 def test_a_replay_tells_of_each_batch_and_one_event_of_its_invoice(database, store, endpoint, monkeypatch):
     told_events(store, endpoint)
     monkeypatch.setattr(replay, "BATCH", 2)

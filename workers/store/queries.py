@@ -237,9 +237,9 @@ def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Store
     return connection.execute(select(REJECTED).where(REJECTED.c.id.in_(ids)).order_by(REJECTED.c.id)).all()
 
 
-def mark_redriven(connection: Connection, rejected_id: int, now: datetime) -> None:
-    """Remember that a rejected message was sent again."""
-    connection.execute(update(REJECTED).where(REJECTED.c.id == rejected_id).values(redriven_at=now))
+def mark_redriven(connection: Connection, message_key: str, now: datetime) -> None:
+    """Remember that a rejected message was sent again. By its key: its number may be another's by now (SQLite)."""
+    connection.execute(update(REJECTED).where(REJECTED.c.message_key == message_key).values(redriven_at=now))
 
 
 def count_rejected(connection: Connection, *, waiting: bool = False) -> int:

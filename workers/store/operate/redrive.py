@@ -59,7 +59,7 @@ def send_again(store: Store, actor: Actor, ids: Sequence[int] | None, send: Send
                 record(connection, store.database, actor, [deed])
             send(row.task, row.excerpt)
             with store.database.transaction() as connection:
-                mark_redriven(connection, row.id, store.database.now(connection))
+                mark_redriven(connection, row.message_key, store.database.now(connection))
         yield SentAgain(row.id, why is None, why)
 
 
