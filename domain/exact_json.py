@@ -20,7 +20,7 @@ def _whole(text: str) -> int | Decimal:
 
 
 # Made once: simplejson's own functions make these anew for each call, which takes longer than a small document.
-_READER = simplejson.JSONDecoder(parse_float=Decimal, parse_int=_whole)
+_READER = simplejson.JSONDecoder(parse_float=Decimal)
 _WRITER, _SORTING_WRITER = (
     simplejson.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
     for sort_keys in (False, True)
@@ -32,7 +32,7 @@ class JsonError(ValueError):
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse JSON; numbers with a point or an exponent, and very long ones, become Decimal, the others int. Raises
+    """Parse JSON; numbers with a point or an exponent become Decimal, the others int, of at most 4,300 digits. Raises
     JsonError."""
     try:
         return _READER.decode(text if isinstance(text, str) else text.decode())
@@ -44,7 +44,7 @@ def read_json(text: str | bytes) -> Any:
 
 def read_strict_json(text: bytes) -> Any:
     """The same of a document that decides about money: UTF-8 without a mark at its start, each name once in its object,
-    no NaN. Raises JsonError."""
+    no NaN. Very long whole numbers become Decimal, too. Raises JsonError."""
     if text.startswith(b"\xef\xbb\xbf"):  # the parser would pass over it
         raise JsonError("is not JSON: it begins with a byte order mark")
     try:
@@ -59,7 +59,10 @@ def _why(error: Exception) -> str:
     """Plain words. The parser's own carry a position only; the text itself may hold secrets."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
-    return "a number has too large an exponent" if isinstance(error, ArithmeticError) else str(error)[:120]
+    if isinstance(error, ArithmeticError):
+        return "a number has too large an exponent"
+    words = str(error)
+    return "a number has too many digits" if words.startswith("Exceeds the limit") else words[:120]
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from domain.schemas import TEXT, TIME, WHOLE, Schema, model_schemas, or_null, re
 from workers.web.api.api import JSON
 from workers.web.api.schema.invoices import DEFAULT_LIMIT, MAX_LIMIT
 from workers.web.api.schema.operation import Link, Operation, json_answer, query
-from workers.web.api.schema.parts import LOCATION, NEXT_PAGE, an_id, in_path, limit
+from workers.web.api.schema.parts import ASKED, LOCATION, NEXT_PAGE, an_id, in_path, limit
 
 STATES = ("due", "parked", "delivered", "dead")
 
@@ -72,9 +72,9 @@ LIST_DELIVERIES = Operation(
     {200: json_answer("A page.", ref("DeliveryPage"), {"Link": NEXT_PAGE})},
     action=Action.READ,
     parameters=(
-        query("endpoint", TEXT, "to this endpoint only"),
+        query("endpoint", ASKED, "to this endpoint only"),
         query("state", {"type": "string", "enum": list(STATES)}, "in this state only"),
-        query("invoice", TEXT, "of the invoice with this id only"),
+        query("invoice", ASKED, "of the invoice with this id only"),
         limit(DEFAULT_LIMIT, MAX_LIMIT),
         query("cursor", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "`next` of the page before"),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.permissions import Action
 from domain.schemas import STATUS, TEXT, TIME, WHOLE, Schema, or_null, record, ref
 from workers.web.api.schema.operation import Answer, Operation, header, json_answer, query
-from workers.web.api.schema.parts import ETAG, INVOICE_ID, NEXT_PAGE, WAIT, an_id, limit
+from workers.web.api.schema.parts import ASKED, ETAG, INVOICE_ID, NEXT_PAGE, WAIT, an_id, limit
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 MAX_SEQUENCE = 10**15
@@ -41,8 +41,8 @@ LIST_INVOICES = Operation(
     {200: json_answer("A page.", ref("InvoicePage"), {"Link": NEXT_PAGE})},
     action=Action.READ,
     parameters=(
-        query("account", TEXT, "of this account only"),
-        query("order_id", TEXT, "of this order only"),
+        query("account", ASKED, "of this account only"),
+        query("order_id", ASKED, "of this order only"),
         query("status", STATUS, "in this status only"),
         query("since", TIME, "taken at this time or later"),
         limit(DEFAULT_LIMIT, MAX_LIMIT),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from domain.schemas import ID_PATTERN, Schema, or_null, record
+from domain.visible import MEANINGFUL
 from workers.web.api.schema.operation import Header, Link, Parameter
 from workers.web.problems import TYPE_PREFIX
 
+#: What a name or an id may be asked for by.
+ASKED: Schema = {"type": "string", "pattern": MEANINGFUL}
 WAIT: Schema = {"type": "integer", "minimum": 0, "maximum": 30}
 ETAG = Header("the sequence of the invoice, in quotes", {"type": "string", "pattern": '^"[0-9]+"$'})
 LOCATION = Header("where the new one is", {"type": "string", "format": "uri-reference"})
