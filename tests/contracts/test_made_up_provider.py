@@ -80,8 +80,8 @@ def serving_callbacks(store, accounts, providers):
 async def run_stage(work, lane="shop"):
     """Claim what is due, perform it, commit it: how many there were."""
     items = list(work.claim(lane, 10))
-    for start in range(0, len(items), work.group):
-        group = items[start : start + work.group]
+    for start in range(0, len(items), work.batching.group):
+        group = items[start : start + work.batching.group]
         work.commit(group if work.perform is None else await work.perform(lane, group))
     return len(items)
 
