@@ -198,9 +198,10 @@ class Following:
 
     async def _check_tokens(self) -> bool:
         """One statement for all; whose token was revoked, or has expired, follows no longer."""
-        ids = sorted({follower.token_id for follower in self._followers})
+        asked = list(self._followers)  # who joins meanwhile was not asked about
+        ids = sorted({follower.token_id for follower in asked})
         now, tokens = await self._threads.run(self._find_tokens, ids, seconds=ANSWER_SECONDS)
-        for follower in self._followers:
+        for follower in asked:
             token = tokens.get(follower.token_id)
             if token is None or not token.is_live(now) or not may(token.scopes, Action.READ):
                 follower.end("token")
