@@ -115,7 +115,7 @@ def publish_row(ground: Ground) -> Row:
 
 def _all_told(store: Store, _: Sequence[Any]) -> int:
     """One, when the stream has been told everything."""
-    return 0 if store.unpublished(1) else 1
+    return 0 if store.publishing.unpublished(1) else 1
 
 
 def stage_rows(ground: Ground) -> list[Row]:

@@ -98,7 +98,7 @@ def publish_row(ground: Ground) -> Row:
     cpu: list[float] = []
     with ground.store() as store:
         make_events(store, count)
-        bodies = [event.body for event in store.unpublished(count)]
+        bodies = [event.body for event in store.publishing.unpublished(count)]
 
         def ours() -> float:
             ground.redis.delete(STREAM, f"{STREAM}:fence")
@@ -111,7 +111,7 @@ def publish_row(ground: Ground) -> Row:
             store.add_standing()
 
             def finished(_: Sequence[Any]) -> int:  # one holder works for a third of its lease, then the next
-                return 0 if store.unpublished(1) else 1
+                return 0 if store.publishing.unpublished(1) else 1
 
             rate = run_stage(store, publish_work(ground, store), 1, cpu, finished) * count
             assert ground.redis.xlen(STREAM) == count

@@ -15,9 +15,13 @@ def place(store, *, tell=True):
     """Every event gets its position; how many did. ``tell``: and the stream is told of it."""
     store.add_standing()
     change(store.database, AGENDA, AGENDA.c.stage == "publish", due_at=now(store.database))  # from whoever has it
-    given = [number for held in store.claim_publisher(1, 60.0) for number in store.place_events(held, 10_000)]
+    given = [
+        number
+        for held in store.publishing.claim_publisher(1, 60.0)
+        for number in store.publishing.place_events(held, 10_000)
+    ]
     if tell:
-        store.mark_published([event.number for event in store.unpublished(10_000)])
+        store.publishing.mark_published([event.number for event in store.publishing.unpublished(10_000)])
     return len(given)
 
 

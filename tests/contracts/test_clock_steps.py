@@ -210,7 +210,7 @@ def test_what_was_planned_by_a_clock_ahead_is_due_within_its_own_wait_once_it_is
     (delivery,) = worker.claim_deliveries(endpoint_id, 10, LEASE)
     worker.settle([DeliveryAttempt(delivery, "failed", "HTTP 503", 503, 7, b"busy", 30.0)])
     claim_one(worker, Stage.CREATE, lease_seconds=LEASE)
-    (publisher,) = worker.claim_publisher(1, 10.0)
+    (publisher,) = worker.publishing.claim_publisher(1, 10.0)
     worker.finish(publisher, 1.0)
 
     clock.set_ahead(0)
@@ -234,19 +234,19 @@ def test_twenty_events_are_told_after_a_step_back(stepped):
     clock.set_ahead(600)
     worker.timekeeper().look()
     pend(worker)
-    (publisher,) = worker.claim_publisher(1, 10.0)
+    (publisher,) = worker.publishing.claim_publisher(1, 10.0)
     clock.set_ahead(0)
     pend(worker, 20)
     worker.finish(publisher, 0.0)
 
     keeper_of(database).look()  # any worker's, one that has just started as well
-    (after,) = worker.claim_publisher(1, 10.0)
-    events = worker.unpublished(100)
-    worker.mark_published([event.number for event in events])
+    (after,) = worker.publishing.claim_publisher(1, 10.0)
+    events = worker.publishing.unpublished(100)
+    worker.publishing.mark_published([event.number for event in events])
 
     assert after.fence > publisher.fence
     assert len(events) == 21
-    assert worker.claim_publisher(1, 10.0) == []
+    assert worker.publishing.claim_publisher(1, 10.0) == []
 
 
 def test_a_step_back_that_nobody_saw_is_told_by_what_lies_too_far_away(stepped):
@@ -266,7 +266,7 @@ def test_a_step_back_that_nobody_saw_is_told_by_what_lies_too_far_away(stepped):
     assert len(found) == 4
     assert all(seconds <= 0 for seconds in found.values())
     assert agenda_of(database, invoice_id)["clock"].due_at == far
-    assert len(worker.claim_publisher(1, 10.0)) == 1
+    assert len(worker.publishing.claim_publisher(1, 10.0)) == 1
     assert claim_one(worker, Stage.CHECK).subject == invoice_id
 
 
@@ -278,7 +278,7 @@ def test_the_streams_row_is_never_minutes_away(stepped):
     change(database, AGENDA, AGENDA.c.stage == "publish", due_at=now(database) + timedelta(seconds=600))
 
     assert [seconds <= 0 for seconds in in_seconds(database, STREAM)] == [True]
-    assert len(worker.claim_publisher(1, 10.0)) == 1
+    assert len(worker.publishing.claim_publisher(1, 10.0)) == 1
 
 
 def test_pages_are_moved_once_each_though_who_moves_them_dies_in_between(stepped, monkeypatch):

@@ -84,8 +84,8 @@ def test_a_fence_that_was_lifted_ahead_of_the_clock_is_right(database, tmp_path,
     store.add_standing()
     pend(store)
     config = settings(tmp_path, redis_url=empty_valkey_url)
-    (claim,) = store.claim_publisher(1, 10.0)
-    fence = store.lift_fence(claim, claim.fence + timedelta(hours=5) // MICROSECOND)
+    (claim,) = store.publishing.claim_publisher(1, 10.0)
+    fence = store.publishing.lift_fence(claim, claim.fence + timedelta(hours=5) // MICROSECOND)
     with redis.Redis.from_url(empty_valkey_url) as client:
         client.set(f"{config.stream}:fence", fence)
         assert wrong(check_stream(database, config)) == []

@@ -35,7 +35,7 @@ def store(database):
 
 
 def tell_all(store, stream):
-    for event in store.unpublished(100):
+    for event in store.publishing.unpublished(100):
         stream(event.body)
 
 

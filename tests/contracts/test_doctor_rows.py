@@ -208,7 +208,7 @@ def test_events_the_stream_was_not_told_are_counted_with_their_age(database, sto
     assert found.since is not None
     assert "nobody tries" in found.detail
     store.add_standing()
-    assert store.claim_publisher(1, 60.0)
+    assert store.publishing.claim_publisher(1, 60.0)
     (found,) = check_stream(database, config)
     assert "a worker tries" in found.detail
 

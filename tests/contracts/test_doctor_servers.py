@@ -205,8 +205,8 @@ def test_a_fence_that_the_next_publisher_does_not_reach_is_wrong_until_it_is_lif
     found = by_cause(check_stream(database, config))
     assert wrong(found.values()) == ["fence_ahead"]
     pend(store)
-    (claim,) = store.claim_publisher(1, 60.0)
-    lifted = store.lift_fence(claim, ahead)
+    (claim,) = store.publishing.claim_publisher(1, 60.0)
+    lifted = store.publishing.lift_fence(claim, ahead)
     assert lifted is not None
     valkey[1].set(f"{config.stream}:fence", lifted)
     assert wrong(check_stream(database, config)) == []

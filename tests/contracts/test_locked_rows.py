@@ -134,10 +134,10 @@ def test_tries_of_deliveries_that_somebody_holds_are_left_and_all_others_are_set
 def test_an_event_that_somebody_holds_keeps_no_other_from_being_marked_as_told(database):
     store = open_store(database)
     pend(store, 5)
-    numbers = [event.number for event in store.unpublished(10)]
+    numbers = [event.number for event in store.publishing.unpublished(10)]
     with database.transaction() as operator:
         operator.execute(text("SELECT 1 FROM event WHERE number = :number FOR UPDATE"), {"number": numbers[2]})
-        store.mark_published(numbers)
-        assert [event.number for event in store.unpublished(10)] == [numbers[2]]
-    store.mark_published(numbers)
-    assert store.unpublished(10) == []
+        store.publishing.mark_published(numbers)
+        assert [event.number for event in store.publishing.unpublished(10)] == [numbers[2]]
+    store.publishing.mark_published(numbers)
+    assert store.publishing.unpublished(10) == []

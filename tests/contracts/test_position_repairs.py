@@ -63,7 +63,7 @@ def test_a_claim_that_can_do_nothing_rests_before_the_next_one(database):
 def test_an_event_that_can_t_be_placed_ends_the_claim_and_is_told(database, monkeypatch):
     store = open_store(database)
     pend(store)
-    monkeypatch.setattr(store, "place_events", lambda *_, **__: [])
+    monkeypatch.setattr(store.publishing, "place_events", lambda *_, **__: [])
     with capture_logs() as told:
         asyncio.run(run_publisher(store, stream := Stream()))
     assert stream.told == []

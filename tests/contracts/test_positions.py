@@ -45,13 +45,13 @@ def claim(store):
     """The publisher's row, taken over from whoever has it."""
     store.add_standing()
     change(store.database, AGENDA, AGENDA.c.stage == "publish", due_at=now(store.database))
-    (held,) = store.claim_publisher(1, LEASE)
+    (held,) = store.publishing.claim_publisher(1, LEASE)
     return held
 
 
 def place(store, limit=10_000):
     """How many."""
-    return len(store.place_events(claim(store), limit))
+    return len(store.publishing.place_events(claim(store), limit))
 
 
 def read(database, after=0, limit=10_000, accounts=None):
@@ -110,9 +110,12 @@ def test_what_is_just_being_told_is_passed_over(database):
     store = open_store(database)
     pend(store, 3)
     held = claim(store)
-    numbers = [event.number for event in store.unpublished(10)]
-    assert [store.place_events(held, 10, numbers[:1]), store.place_events(held, 10, numbers)] == [numbers[1:], []]
-    assert [event.position for event in store.unpublished(10)] == [None, 1, 2]
+    numbers = [event.number for event in store.publishing.unpublished(10)]
+    assert [store.publishing.place_events(held, 10, numbers[:1]), store.publishing.place_events(held, 10, numbers)] == [
+        numbers[1:],
+        [],
+    ]
+    assert [event.position for event in store.publishing.unpublished(10)] == [None, 1, 2]
 
 
 def test_an_event_that_commits_late_comes_later_and_is_skipped_by_nobody(database):
@@ -139,12 +142,12 @@ def test_who_has_lost_the_row_gives_nothing_and_neither_does_who_never_had_it(da
     slow = claim(store)
     quick = claim(store)
     with pytest.raises(LeaseLost):
-        store.place_events(slow, 10)
+        store.publishing.place_events(slow, 10)
     assert rows(database, POSITION) == []
-    assert len(store.place_events(quick, 10)) == 1
+    assert len(store.publishing.place_events(quick, 10)) == 1
     change(database, AGENDA, AGENDA.c.stage == "publish", lease_token=None)
     with pytest.raises(LeaseLost):
-        store.place_events(quick, 10)
+        store.publishing.place_events(quick, 10)
 
 
 def test_nobody_takes_the_row_over_while_positions_are_given(database):
@@ -155,11 +158,11 @@ def test_nobody_takes_the_row_over_while_positions_are_given(database):
     change(database, AGENDA, AGENDA.c.stage == "publish", due_at=now(database))
     with database.transaction() as connection:
         assert len(place_events(connection, held, 2)) == 2
-        other = Background(lambda: open_store(database).claim_publisher(1, LEASE))
+        other = Background(lambda: open_store(database).publishing.claim_publisher(1, LEASE))
         if database.is_postgresql:
             assert other.result() == []
     if database.is_postgresql:
-        assert len(open_store(database).claim_publisher(1, LEASE)) == 1
+        assert len(open_store(database).publishing.claim_publisher(1, LEASE)) == 1
     else:
         assert len(other.result()) == 1
     assert place(store) == 1
@@ -189,9 +192,9 @@ def test_publishers_that_take_the_row_from_each_other_leave_no_gap_and_no_repeat
         def sweep():
             over = len(finished) == 2
             given: list[int] = []
-            for held in store.claim_publisher(1, 0.0):  # its lease is over at once
+            for held in store.publishing.claim_publisher(1, 0.0):  # its lease is over at once
                 try:
-                    given = store.place_events(held, 3)
+                    given = store.publishing.place_events(held, 3)
                 except LeaseLost:
                     return False
             return over and not given and not database.read(lambda c: c.scalar(_WITHOUT))
@@ -242,7 +245,7 @@ def test_a_stream_that_is_away_holds_no_position_up_and_is_told_of_all_when_it_i
     stream = Stream()
     asyncio.run(run_publisher(store, stream))
     assert stream.told == [event.id for event in rows(database, EVENT)]
-    assert store.unpublished(1) == []
+    assert store.publishing.unpublished(1) == []
 
 
 def test_a_stream_that_keeps_us_waiting_holds_no_position_up(database, monkeypatch):
@@ -270,9 +273,9 @@ def test_a_stream_that_keeps_us_waiting_holds_no_position_up(database, monkeypat
 def test_what_a_worker_of_the_release_before_published_gets_its_position_before_what_follows_it(database):
     store = open_store(database)
     ids = pend(store, 3)
-    numbers = [event.number for event in store.unpublished(10)]
+    numbers = [event.number for event in store.publishing.unpublished(10)]
     change(database, EVENT, EVENT.c.number.in_(numbers), published_at=now(database))  # as it marks them
-    assert len(store.claim_publisher(1, LEASE) or [claim(store)]) == 1, "there is something to do"
+    assert len(store.publishing.claim_publisher(1, LEASE) or [claim(store)]) == 1, "there is something to do"
     for one in ids:
         judge(store, one, seen("paid"))
     stream = Stream()
@@ -290,8 +293,8 @@ def test_rows_that_somebody_keeps_locked_hold_no_position_up(database, mark):
     with database.reading() as operator:
         if database.is_postgresql:  # SQLite has one writer at a time, and readers in nobody's way
             operator.execute(text("SELECT 1 FROM event FOR UPDATE"))
-        assert len(store.place_events(claim(store), 3, mark=mark)) == 3
-        assert len(store.place_events(claim(store), 3, mark=mark)) == 2
+        assert len(store.publishing.place_events(claim(store), 3, mark=mark)) == 3
+        assert len(store.publishing.place_events(claim(store), 3, mark=mark)) == 2
     assert_whole(database)
 
 

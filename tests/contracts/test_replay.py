@@ -264,7 +264,7 @@ def test_the_first_number_of_an_empty_table_is_none_at_all(database):
 def test_replaying_delivering_writing_removing_and_enabling_at_once_lock_nobody_out_and_lose_nothing(database, store):
     endpoint_id = subscribe(database)
     ids = pend(store, 12)
-    store.mark_published([event.number for event in store.unpublished(1000)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(1000)])
     sent: list[tuple[str, int]] = []
 
     def write():

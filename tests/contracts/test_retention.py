@@ -42,7 +42,7 @@ def settle_all(store, endpoint_id, **outcome):
 
 
 def publish(store):
-    store.mark_published([event.number for event in store.unpublished(10_000)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(10_000)])
 
 
 def age(database, days=91, *conditions):

@@ -162,7 +162,7 @@ def test_what_is_finished_and_old_is_removed_by_index(crowded):
     store, endpoint_id, ids = work(crowded)
     store.judge([Judgement(one, seen("confirming")) for one in ids])
     store.settle([DeliveryAttempt(delivery, "delivered") for delivery in store.claim_deliveries(endpoint_id, 60, 60.0)])
-    store.mark_published([event.number for event in store.unpublished(200)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(200)])
     with crowded.transaction() as connection:
         for statement in MORE if crowded.is_postgresql else ():  # there a few rows are best read whole
             connection.execute(text(statement))

@@ -81,7 +81,7 @@ def test_retention_takes_the_events_of_an_invoice_that_is_watched_for_a_refund(d
     store = watching_store(database)
     (invoice_id,) = pend(store)
     judge(store, invoice_id, seen("paid"))
-    store.mark_published([event.number for event in store.unpublished(100)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(100)])
     with database.transaction() as connection:
         later = database.now(connection) + timedelta(days=20)
         assert remove_finished(connection, later) > 0

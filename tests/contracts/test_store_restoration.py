@@ -190,13 +190,13 @@ def test_all_other_leases_of_before_are_over(database):
     store.add_standing()
     change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=1))
     claim_one(store, Stage.CHECK, lease_seconds=86_400)
-    store.claim_publisher(1, 86_400)
+    store.publishing.claim_publisher(1, 86_400)
     assert store.claim_deliveries(endpoint, 10, 86_400)
     found, _ = restore(store)
     assert found.leases == 3
     assert [row.subject for row in rows(database, AGENDA, AGENDA.c.lease_token.is_not(None))] == []
     assert claim_one(store, Stage.CHECK).subject == invoice
-    assert len(store.claim_publisher(1, 10)) == 1
+    assert len(store.publishing.claim_publisher(1, 10)) == 1
     assert [delivery.claim.subject for delivery in store.claim_deliveries(endpoint, 10, 60)][:1] == [
         f"{endpoint}/{invoice}"
     ]
@@ -236,7 +236,7 @@ def test_every_endpoint_and_the_stream_are_told_whatever_the_filter_says(databas
     assert "sequence" not in body
     assert body["data"]["epoch"] == 1
     assert "idempotency keys" in body["data"]["advice"]
-    assert [waiting.id for waiting in store.unpublished(10)] == [event_id]
+    assert [waiting.id for waiting in store.publishing.unpublished(10)] == [event_id]
     assert [row.endpoint_id for row in deliveries_of(database, event_id)] == sorted([every, some, off])
     for endpoint in (every, some):
         (delivery,) = store.claim_deliveries(endpoint, 10, 60)
@@ -271,7 +271,7 @@ def test_an_event_of_no_invoice_is_removed_once_everybody_has_it(database):
     store = open_store(database)
     endpoint = subscribe(database)
     _, event_id = restore(store)
-    store.mark_published([event.number for event in store.unpublished(10)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(10)])
     assert store.remove_finished(timedelta(seconds=-1)) == 0  # the endpoint waits for it
     store.settle(
         [DeliveryAttempt(delivery, "delivered", status=200) for delivery in store.claim_deliveries(endpoint, 10, 60)]

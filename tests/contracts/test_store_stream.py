@@ -35,31 +35,31 @@ def test_events_wait_for_the_stream_in_the_order_of_their_numbers_until_it_has_t
     first, second = pend(store, 2)
     judge(store, second, seen("paid"))
     judge(store, first, seen("confirming"))
-    waiting = store.unpublished(10)
+    waiting = store.publishing.unpublished(10)
     assert [read(event) for event in waiting] == [(first, 1), (second, 1), (second, 2), (first, 2)]
     assert [event.number for event in waiting] == sorted(event.number for event in waiting)
-    assert store.unpublished(2) == waiting[:2]
-    store.mark_published([event.number for event in waiting[:3]])
-    assert store.unpublished(10) == waiting[3:]
+    assert store.publishing.unpublished(2) == waiting[:2]
+    store.publishing.mark_published([event.number for event in waiting[:3]])
+    assert store.publishing.unpublished(10) == waiting[3:]
     published = rows(database, EVENT, EVENT.c.published_at.is_not(None))
     assert [event.id for event in published] == [event.id for event in waiting[:3]]
     assert all(event.published_at >= event.created_at for event in published)
-    store.mark_published([])
+    store.publishing.mark_published([])
 
 
 def test_what_is_just_being_told_is_left_out_and_nothing_else_is(database):
     store = open_store(database)
     pend(store, 3)
-    first, second, third = store.unpublished(10)
-    assert store.unpublished(10, [first.number, third.number]) == [second]
-    assert store.unpublished(1, [first.number]) == [second]
-    assert store.unpublished(0, [first.number]) == []
+    first, second, third = store.publishing.unpublished(10)
+    assert store.publishing.unpublished(10, [first.number, third.number]) == [second]
+    assert store.publishing.unpublished(1, [first.number]) == [second]
+    assert store.publishing.unpublished(0, [first.number]) == []
 
 
 def test_what_is_told_are_the_very_bytes_of_the_event(database):
     store = open_store(database)
     (invoice_id,) = pend(store)
-    (event,) = store.unpublished(10)
+    (event,) = store.publishing.unpublished(10)
     assert (event.id, event.body) == (events_of(database, invoice_id)[0].id, events_of(database, invoice_id)[0].body)
 
 
@@ -67,17 +67,17 @@ def test_an_event_that_commits_late_is_not_skipped(database):
     """On PostgreSQL its number is lower than those that were told already: a number is never a cursor."""
     store = open_store(database)
     slow, quick = pend(store, 2)
-    store.mark_published([event.number for event in store.unpublished(10)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(10)])
     with database.transaction() as connection:
         judging.judge(connection, database, store.policy_of, [Judgement(slow, seen("paid"))])
         other = Background(lambda: judge(store, quick, seen("paid")))
         if database.is_postgresql:
             other.result()
-            told = store.unpublished(10)
+            told = store.publishing.unpublished(10)
             assert [read(event)[0] for event in told] == [quick]
-            store.mark_published([event.number for event in told])
+            store.publishing.mark_published([event.number for event in told])
     other.result()
-    waiting = [read(event) for event in store.unpublished(10)]
+    waiting = [read(event) for event in store.publishing.unpublished(10)]
     assert waiting == ([(slow, 2)] if database.is_postgresql else [(slow, 2), (quick, 2)])
 
 
@@ -103,9 +103,9 @@ def test_each_invoices_events_are_told_in_order_while_others_write(database):
 
         def sweep():
             over = len(finished) == 3
-            events = store.unpublished(7)
+            events = store.publishing.unpublished(7)
             told.extend(read(event) for event in events)
-            store.mark_published([event.number for event in events])
+            store.publishing.mark_published([event.number for event in events])
             return over and not events
 
         wait_until(sweep, "everything told")
@@ -133,5 +133,5 @@ def test_a_later_claim_of_the_stream_has_a_greater_fence(database):
     store = open_store(database)
     store.add_standing()
     pend(store)
-    fences = [store.claim_publisher(1, 0)[0].fence for _ in range(20)]
+    fences = [store.publishing.claim_publisher(1, 0)[0].fence for _ in range(20)]
     assert fences == sorted(set(fences))

@@ -48,7 +48,7 @@ async def told(client, key):
 async def run_publisher(store, stream, claim=None):
     """One claim of the stream's row, as the pump works it off; the claim."""
     if claim is None:
-        (claim,) = await asyncio.to_thread(store.claim_publisher, 1, LEASE)
+        (claim,) = await asyncio.to_thread(store.publishing.claim_publisher, 1, LEASE)
     work = cast("Any", publish(store, stream))
     results = await work.perform(PUBLISH_LANE, [claim])
     await asyncio.to_thread(work.commit, results)
@@ -88,7 +88,7 @@ def test_fences_grow_while_the_clock_is_set_back(tmp_path, sqlite_template):
     for ahead in (0, 600, -600, 0, 0, 86_400 * 365 * 6000, 0):
         clock.time = NOW + timedelta(seconds=ahead)
         change(database, AGENDA, AGENDA.c.stage == "publish", due_at=clock.time)
-        (claim,) = store.claim_publisher(1, LEASE)
+        (claim,) = store.publishing.claim_publisher(1, LEASE)
         store.finish(claim, 0)
         fences.append(claim.fence)
     database.close()
@@ -133,7 +133,7 @@ def test_whatever_stands_in_the_place_of_the_fence_all_is_told_in_order(database
                 await run_publisher(store, stream)
             assert await told(client, key) == events + more
             assert logged == []
-            assert not store.unpublished(10)
+            assert not store.publishing.unpublished(10)
 
     asyncio.run(story())
 
@@ -154,7 +154,7 @@ def test_who_writes_there_again_and_again_is_not_fought_for_ever(database, valke
     async def story():
         async with a_stream(valkey_url) as (stream, client, key):
             store, _ = prepared(database)
-            lift = store.lift_fence
+            lift = store.publishing.lift_fence
 
             def lift_and_be_overtaken(claim, above):
                 fence = lift(claim, above)
@@ -166,20 +166,20 @@ def test_who_writes_there_again_and_again_is_not_fought_for_ever(database, valke
                     await other.incrby(f"{key}:fence", 10**12)
 
             await client.set(f"{key}:fence", MICROSECONDS + 10**14)
-            crowded = SimpleNamespace(
+            publishing = SimpleNamespace(
                 lift_fence=lift_and_be_overtaken,
-                place_events=store.place_events,
-                mark_told=store.mark_told,
-                unpublished=store.unpublished,
-                mark_published=store.mark_published,
-                finish=store.finish,
+                place_events=store.publishing.place_events,
+                mark_told=store.publishing.mark_told,
+                unpublished=store.publishing.unpublished,
+                mark_published=store.publishing.mark_published,
             )
-            (claim,) = store.claim_publisher(1, LEASE)
+            crowded = SimpleNamespace(publishing=publishing, finish=store.finish)
+            (claim,) = store.publishing.claim_publisher(1, LEASE)
             with structlog.testing.capture_logs() as logged:
                 await run_publisher(crowded, stream, claim)
             assert [line["event"] for line in logged][-1] == "stream.lease_lost"
             assert await told(client, key) == []
-            assert len(store.claim_publisher(1, LEASE)) == 1, "the row is free for the next try"
+            assert len(store.publishing.claim_publisher(1, LEASE)) == 1, "the row is free for the next try"
 
     asyncio.run(story())
 
@@ -191,15 +191,15 @@ def test_who_lost_the_row_is_refused_and_lifts_nothing(database, valkey_url):
     async def story():
         async with a_stream(valkey_url) as (stream, client, key):
             store, events = prepared(database)
-            (slow,) = store.claim_publisher(1, LEASE)
-            stale = store.unpublished(100)
+            (slow,) = store.publishing.claim_publisher(1, LEASE)
+            stale = store.publishing.unpublished(100)
             change(database, AGENDA, AGENDA.c.stage == "publish", due_at=now(database))
             await run_publisher(store, stream)
             in_force = await client.get(f"{key}:fence")
 
             with pytest.raises(StaleFence):
                 await stream.append([(event.id, event.body) for event in stale], slow.fence)
-            assert store.lift_fence(slow, int(in_force)) is None
+            assert store.publishing.lift_fence(slow, int(in_force)) is None
             pend(store)
             with structlog.testing.capture_logs() as logged:
                 await run_publisher(store, stream, slow)
@@ -221,7 +221,7 @@ def test_two_publishers_that_race_over_a_fence_ahead_tell_all_of_it_and_nothing_
 
             async def tell(other):
                 while not done.is_set():
-                    for claim in await asyncio.to_thread(other.claim_publisher, 1, 0.0):
+                    for claim in await asyncio.to_thread(other.publishing.claim_publisher, 1, 0.0):
                         await run_publisher(other, stream, claim)
 
             async def disturb():
@@ -230,7 +230,7 @@ def test_two_publishers_that_race_over_a_fence_ahead_tell_all_of_it_and_nothing_
                     await client.set(f"{key}:fence", wrong)
                     await asyncio.to_thread(pend, store, 2)
                     await asyncio.to_thread(judge, store, events[turn][0], seen("paid"))
-                await asyncio.to_thread(wait_until, lambda: not store.unpublished(1), "all told")
+                await asyncio.to_thread(wait_until, lambda: not store.publishing.unpublished(1), "all told")
                 done.set()
 
             async with asyncio.timeout(120), asyncio.TaskGroup() as group:

@@ -27,6 +27,7 @@ from workers.store.agenda import PUBLISH_LANE, Claim
 from workers.store.bulk import key_rows
 from workers.store.judging import transaction
 from workers.store.judging.work import Work
+from workers.store.publishing import Publishing
 from workers.store.store import Store
 from workers.store.tables import AGENDA, DELIVERY, EVENT
 
@@ -129,7 +130,9 @@ def a_fence_that_is_ahead_is_believed() -> Any:
         del kept
         return int(at.timestamp() * 1_000_000)
 
-    return _both(patch.object(fence, "next_fence", by_the_clock), patch.object(Store, "lift_fence", lambda *_: None))
+    return _both(
+        patch.object(fence, "next_fence", by_the_clock), patch.object(Publishing, "lift_fence", lambda *_: None)
+    )
 
 
 # ---------------------------------------------------------------- what belongs together
@@ -168,8 +171,8 @@ def the_event_is_written_in_a_second_transaction() -> Any:
 def events_are_marked_before_the_stream_has_them() -> Any:
     async def publish_all(store: Any, stream: Any, claim: Any) -> None:
         fence = int(claim.claimed_at.timestamp() * 1_000_000)
-        while events := await asyncio.to_thread(store.unpublished, 500):
-            await asyncio.to_thread(store.mark_published, [event.number for event in events])
+        while events := await asyncio.to_thread(store.publishing.unpublished, 500):
+            await asyncio.to_thread(store.publishing.mark_published, [event.number for event in events])
             await stream.append([(event.id, event.body) for event in events], fence)
 
     return patch.object(publish, "_publish_all", publish_all)
@@ -178,10 +181,10 @@ def events_are_marked_before_the_stream_has_them() -> Any:
 @planted("deaths", "its position was given after the stream was told")
 def the_stream_is_told_before_positions_are_given() -> Any:
     async def publish_all(store: Any, stream: Any, claim: Any) -> None:
-        while events := await asyncio.to_thread(store.unpublished, 500):
+        while events := await asyncio.to_thread(store.publishing.unpublished, 500):
             await stream.append([(event.id, event.body) for event in events], claim.fence)
-            await asyncio.to_thread(store.place_events, claim, 500)
-            await asyncio.to_thread(store.mark_published, [event.number for event in events])
+            await asyncio.to_thread(store.publishing.place_events, claim, 500)
+            await asyncio.to_thread(store.publishing.mark_published, [event.number for event in events])
 
     return patch.object(publish, "_publish_all", publish_all)
 

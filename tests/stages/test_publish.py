@@ -19,6 +19,7 @@ class Outbox:
 
     def __init__(self, *looks):
         self.looks, self.marked, self.told, self.placed = list(looks), [], [], 0
+        self.publishing = self
 
     def place_events(self, claim, limit, without=(), *, mark=False):
         self.placed += len(self.looks[0]) if self.looks else 0

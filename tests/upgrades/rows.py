@@ -211,7 +211,7 @@ def _deliver_some(store: Store) -> None:
             DeliveryAttempt(dead, "failed", error="timed out", wait_seconds=None),
         ]
     )
-    store.mark_published([event.number for event in store.unpublished(4)])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(4)])
 
 
 def _add_endpoint(database: Database, endpoint_id: str, url: str) -> None:

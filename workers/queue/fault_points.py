@@ -24,6 +24,7 @@ VARIABLE = "INVOICES_TEST_DIE_AT"
 LAST_WORDS = "fault_point.died"
 
 _STORE = "workers.store.store:Store"
+_PUBLISHING = "workers.store.publishing:Publishing"
 _CHANNEL = "workers.transport.channel:Claiming"
 
 
@@ -58,10 +59,10 @@ STEPS: dict[str, Step] = {
     "check.call": Step(adapters="look_up"),
     "clock.claim": Step((f"{_STORE}.claim",), "clock"),
     "judge.commit": Step((f"{_STORE}.judge_and_take",)),
-    "publish.claim": Step((f"{_STORE}.claim_publisher",)),
-    "publish.place": Step((f"{_STORE}.place_events",)),
+    "publish.claim": Step((f"{_PUBLISHING}.claim_publisher",)),
+    "publish.place": Step((f"{_PUBLISHING}.place_events",)),
     "publish.append": Step(("workers.delivery.stream:EventStream.append",)),
-    "publish.commit": Step((f"{_STORE}.mark_published",)),
+    "publish.commit": Step((f"{_PUBLISHING}.mark_published",)),
     "publish.finish": Step((f"{_STORE}.finish",)),
     "deliver.claim": Step((f"{_STORE}.claim_deliveries",)),
     "deliver.call": Step(("workers.delivery.webhook:WebhookSender.send",)),

@@ -56,7 +56,7 @@ def publish(store: Store, stream: EventStream) -> Work[Claim, tuple[Claim, float
         stage=Stage.PUBLISH,
         lanes=lambda: [PUBLISH_LANE],
         slots=lambda _: slots,
-        claim=lambda _, limit: store.claim_publisher(limit, PUBLISH_LEASE_SECONDS),
+        claim=lambda _, limit: store.publishing.claim_publisher(limit, PUBLISH_LEASE_SECONDS),
         claim_of=lambda claim: claim,
         perform=tell,
         commit=lambda results: _finish(store, results),
@@ -95,7 +95,7 @@ class _Publisher:
     async def _lift(self, stale: StaleFence) -> None:
         """Who holds the row by the database is right, and the stream's fence is not: it is a leftover, or ahead."""
         in_force = stale.in_force or 0
-        fence = await asyncio.to_thread(self._store.lift_fence, self.claim, in_force)
+        fence = await asyncio.to_thread(self._store.publishing.lift_fence, self.claim, in_force)
         if fence is None:
             raise stale
         log.warning("stream.fence_ahead", found=stale.kept.decode(errors="replace"), fence=fence)
@@ -136,9 +136,9 @@ async def _publish_backlog(store: Store, publisher: _Publisher, until: float) ->
             turn = group.create_task(asyncio.to_thread(_mark_and_read, store, publisher.claim, told, telling, ahead))
         told, events = telling, turn.result()
     if told:
-        await asyncio.to_thread(store.mark_published, told)
+        await asyncio.to_thread(store.publishing.mark_published, told)
     else:
-        await asyncio.to_thread(store.mark_told)
+        await asyncio.to_thread(store.publishing.mark_told)
     return bool(told)
 
 
@@ -147,7 +147,7 @@ def _mark_and_read(
 ) -> list[Unpublished]:
     """One after the other: side by side, with the stream being told, all three take longer."""
     if told:
-        store.mark_published(told)
+        store.publishing.mark_published(told)
     return _place_and_read(store, claim, limit, telling) if limit else []
 
 
@@ -156,10 +156,10 @@ def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[in
     same invoice. Nothing where the oldest can't be placed, which is told."""
     is_unmarked = False
     while True:
-        given = store.place_events(claim, limit, telling)
-        found = store.unpublished(limit, telling)
+        given = store.publishing.place_events(claim, limit, telling)
+        found = store.publishing.unpublished(limit, telling)
         if others := set(given).difference(event.number for event in found):
-            store.mark_placed(sorted(others))
+            store.publishing.mark_placed(sorted(others))
         placed = list(itertools.takewhile(lambda event: event.position is not None, found))
         if placed or not found:
             return placed
@@ -167,7 +167,7 @@ def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[in
             log.error("stream.unplaced", id=found[0].id, number=found[0].number)
             return []
         if not given:
-            store.unmark([event.number for event in found if event.position is None])
+            store.publishing.unmark([event.number for event in found if event.position is None])
             is_unmarked = True
 
 
@@ -177,13 +177,16 @@ async def _place_while(store: Store, claim: Claim, telling: Sequence[int], appen
         await asyncio.wait([append], timeout=PATIENCE_SECONDS)
         if append.done():
             return
-        await asyncio.to_thread(store.place_events, claim, PUBLISH_BATCH, telling, mark=True)
+        await asyncio.to_thread(store.publishing.place_events, claim, PUBLISH_BATCH, telling, mark=True)
 
 
 async def _place_rest(store: Store, claim: Claim) -> None:
     """The stream is away, or the database: what it holds goes on."""
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
     with contextlib.suppress(LeaseLost, *UNAVAILABLE):  # whoever claims the row next goes on
-        while len(await asyncio.to_thread(store.place_events, claim, PUBLISH_BATCH, mark=True)) == PUBLISH_BATCH:
+        while (
+            len(await asyncio.to_thread(store.publishing.place_events, claim, PUBLISH_BATCH, mark=True))
+            == PUBLISH_BATCH
+        ):
             if time.monotonic() > until:
                 return

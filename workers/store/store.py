@@ -14,12 +14,9 @@ from workers.store import (
     agenda,
     deliveries,
     endpoints,
-    fence,
     intake,
     kept,
     look_ups,
-    outbox,
-    positions,
     receivers,
     retention,
 )
@@ -34,8 +31,9 @@ from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.kept import Kept
 from workers.store.lanes import Lane, Lanes, doorbell
 from workers.store.leases import Leases
-from workers.store.outbox import ClaimedDelivery, Unpublished
+from workers.store.outbox import ClaimedDelivery
 from workers.store.patience import Patience
+from workers.store.publishing import Publishing
 from workers.store.receivers import Receiver
 from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
@@ -69,6 +67,7 @@ class Store:
         self._lanes = Lanes(database, policies)
         self.policy_of = self._lanes.policy_of  #: how an account's invoices are judged
         self._leases = Leases(database)
+        self.publishing = Publishing(database, self._leases)  #: the stream's part
         self._patience = Patience(database)
         self._judge = Judge(database, self.policy_of, self._patience)
         self._ring_lane = ring
@@ -195,57 +194,12 @@ class Store:
         """When each lane has work; the stream's lane counts only while there is something to tell."""
         return self._lanes.next_due(lanes)
 
-    # ------------------------------------------------------------ events out
+    # ------------------------------------------------------------ what always stands on the agenda
 
     def add_standing(self) -> None:
         """Make sure of the rows that always stand on the agenda: the stream's, and the removal of what is old."""
         with self.database.transaction() as connection:
             agenda.add_standing(connection, self.database)
-
-    def claim_publisher(self, limit: int, lease_seconds: float) -> list[Claim]:
-        """Lease the stream's row, but only while there is something to tell: the row itself is always due."""
-        with self.database.glancing() as connection:
-            if not outbox.any_untold(connection):
-                return []
-        return self._leases.take(
-            lambda connection, lost: fence.claim_publisher(connection, self.database, limit, lease_seconds, lost)
-        )
-
-    def lift_fence(self, claim: Claim, above: int) -> int | None:
-        """A fence beyond what the stream has been told, for who still holds its row; None for who does not."""
-        with self.database.transaction() as connection:
-            return fence.lift_fence(connection, claim, above, self.database.now(connection))
-
-    def place_events(self, claim: Claim, limit: int, without: Sequence[int] = (), *, mark: bool = False) -> list[int]:
-        """Give the oldest events their positions, under the publisher's claim: these numbers. Raises LeaseLost.
-
-        ``without`` those that the stream is just being told. ``mark``: it won't be told of these soon."""
-        with self.database.transaction() as connection:
-            return positions.place_events(connection, claim, limit, without, mark=mark)
-
-    def mark_placed(self, numbers: Sequence[int]) -> None:
-        """The stream won't be told of these soon, or knows them already."""
-        with self.database.transaction() as connection:
-            positions.mark_placed(connection, numbers)
-
-    def mark_told(self) -> None:
-        """The same for what somebody told who marks nothing."""
-        with self.database.transaction() as connection:
-            positions.mark_told(connection)
-
-    def unmark(self, numbers: Sequence[int]) -> None:
-        """Those of these that have no position after all get one with the next ones."""
-        with self.database.transaction() as connection:
-            positions.unmark(connection, numbers)
-
-    def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
-        """The oldest events that the stream has not been told, but for those it is just being told."""
-        with self.database.glancing() as connection:
-            return outbox.unpublished(connection, limit, without)
-
-    def mark_published(self, numbers: Sequence[int]) -> None:
-        """The stream has these. What somebody keeps locked stays as it is, and is told again."""
-        outbox.mark_published_where_free(self.database, numbers)
 
     def remove_finished(self, older_than: timedelta) -> int:
         """Remove one batch of what is finished and old; how many rows went."""
@@ -260,6 +214,8 @@ class Store:
         """A row that always stands on the agenda is free again, and due after ``wait_seconds``."""
         with self.database.transaction() as connection:
             agenda.finish(connection, claim, self.database.now(connection) + timedelta(seconds=wait_seconds))
+
+    # ------------------------------------------------------------ webhooks
 
     def receivers(self) -> list[Receiver]:
         """The enabled endpoints."""
