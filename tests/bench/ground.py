@@ -33,7 +33,7 @@ from tests.engines import new_postgres_database, run_postgres, run_valkey
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.embedded import lifeline
 from workers.store.database import Database
-from workers.store.endpoints import MAX_IN_FLIGHT, add_endpoint
+from workers.store.endpoints import MAX_IN_FLIGHT, NewEndpoint, add_endpoint
 from workers.store.schema import upgrade
 from workers.store.store import Store
 
@@ -164,14 +164,8 @@ class Ground:
         """Point an endpoint at the receiver."""
         sealed = SecretBox([self.secret_key]).seal(SECRET)
         with store.database.transaction() as connection:
-            add_endpoint(
-                connection,
-                endpoint_id="ep_bench",
-                url=self.hook_url,
-                sealed_secret=sealed,
-                now=store.database.now(connection),
-                max_in_flight=max_in_flight,
-            )
+            new = NewEndpoint(self.hook_url, sealed, max_in_flight=max_in_flight)
+            add_endpoint(connection, "ep_bench", new, store.database.now(connection))
 
     def account(self, delay_ms: int, max_in_flight: int = 100) -> Account:
         """An account at the stand-in."""

@@ -19,7 +19,7 @@ from domain.status import Status
 from workers.store.acts import Actor
 from workers.store.agenda import Claim
 from workers.store.database import Database
-from workers.store.endpoints import add_endpoint
+from workers.store.endpoints import NewEndpoint, add_endpoint
 from workers.store.judging import Judgement, Outcome
 from workers.store.operate import endpoints as operated
 from workers.store.store import Store
@@ -131,14 +131,8 @@ def subscribe(database: Database, events: list[str] | None = None) -> str:
     """A webhook's receiver."""
     endpoint_id = new_id("ep")
     with database.transaction() as connection:
-        add_endpoint(
-            connection,
-            endpoint_id=endpoint_id,
-            url="https://shop.example/hook",
-            sealed_secret="sealed",
-            now=database.now(connection),
-            events=events,
-        )
+        new = NewEndpoint("https://shop.example/hook", "sealed", events)
+        add_endpoint(connection, endpoint_id, new, database.now(connection))
     return endpoint_id
 
 

@@ -7,7 +7,7 @@ import pytest
 from domain.event import ORDER_REJECTED, RESTORED, new_id
 from domain.refused_order import RefusedOrder
 from tests.contracts.store_cases import ACCOUNT, OPERATOR, SILENT_ACCOUNT, open_store, pend, rows, subscribe
-from workers.store.endpoints import find_endpoint
+from workers.store.endpoints import NewEndpoint, find_endpoint
 from workers.store.intake import Rejection
 from workers.store.operate import endpoints, replay
 from workers.store.outbox import NewEvent, add_events
@@ -21,9 +21,7 @@ def store(database):
 
 def limited(store, *accounts, events=None):
     """An endpoint of these accounts only."""
-    return endpoints.add(
-        store, OPERATOR, endpoints.NewEndpoint("https://shop.example", "sealed", events, accounts=accounts)
-    )
+    return endpoints.add(store, OPERATOR, NewEndpoint("https://shop.example", "sealed", events, accounts=accounts))
 
 
 def given_to(store, endpoint):

@@ -44,6 +44,7 @@ from tests.contracts.store_cases import (
 from workers.store.acts import Actor, bare_url
 from workers.store.agenda import park
 from workers.store.deliveries import DeliveryAttempt
+from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.reads.acts import acts_of, list_acts
 from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJECTED
@@ -57,7 +58,7 @@ def store(database):
 @pytest.fixture
 def endpoint(store):
     """One that was there before anybody acted."""
-    added = endpoints.add(store, BOB, endpoints.NewEndpoint("https://shop.example/", "sealed"))
+    added = endpoints.add(store, BOB, NewEndpoint("https://shop.example/", "sealed"))
     with store.database.transaction() as connection:
         connection.execute(ACT.delete())
     return added
@@ -147,7 +148,7 @@ def test_what_changes_nothing_leaves_no_row(database, store, endpoint):
     assert redrive.unpark(store, BOB) == 0
     assert list(redrive.send_again(store, BOB, None, never)) == []
     with pytest.raises(ValueError, match=r"there is no invoice\.payed"):
-        endpoints.add(store, BOB, endpoints.NewEndpoint(URL, SECRET, events=["invoice.payed"]))
+        endpoints.add(store, BOB, NewEndpoint(URL, SECRET, events=["invoice.payed"]))
     assert restoration.survey(store).epoch == 1
     assert told(store) == []
 
@@ -163,7 +164,7 @@ def test_what_happens_by_itself_is_no_operators_act(database, store, endpoint):
 
 def test_an_endpoint_s_life_is_told_without_anything_secret(database, store):
     headers = json.dumps({"Authorization": f"sealed {TOKEN}", "X-Shop": PASSWORD})
-    given = endpoints.NewEndpoint(URL, SECRET, ["invoice.paid"], headers, 7)
+    given = NewEndpoint(URL, SECRET, ["invoice.paid"], headers, 7)
     added = endpoints.add(store, BOB, given)
     pend(store, 2)
     assert endpoints.disable(store, BOB, added, "moves house")

@@ -23,6 +23,7 @@ from tests.contracts.operator_cases import (
     unmatched,
 )
 from tests.contracts.store_cases import change, invoice_of, judge, now, open_store, pend, queue, rows
+from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.tables import ACT, AGENDA, CALLBACK, DELIVERY, ENDPOINT, RESTORATION
 
@@ -35,7 +36,7 @@ def store(database):
 @pytest.fixture
 def endpoint(store):
     """One that was there before anybody acted."""
-    added = endpoints.add(store, BOB, endpoints.NewEndpoint("https://shop.example/", "sealed"))
+    added = endpoints.add(store, BOB, NewEndpoint("https://shop.example/", "sealed"))
     with store.database.transaction() as connection:
         connection.execute(ACT.delete())
     return added
@@ -97,7 +98,7 @@ def creating_again(store, endpoint):
 
 
 def adding(store, endpoint):
-    request = endpoints.NewEndpoint(URL, SECRET)
+    request = NewEndpoint(URL, SECRET)
     return lambda: endpoints.add(store, BOB, request), lambda: len(rows(store.database, ENDPOINT)) - 1
 
 
@@ -136,7 +137,7 @@ def rotating(store, endpoint):
 
 
 def resealing(store, endpoint):
-    endpoints.add(store, BOB, endpoints.NewEndpoint(URL, SECRET))
+    endpoints.add(store, BOB, NewEndpoint(URL, SECRET))
     with store.database.transaction() as connection:
         connection.execute(ACT.delete())
     return (

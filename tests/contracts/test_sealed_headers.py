@@ -16,6 +16,7 @@ from workers.delivery.signature import new_secret
 from workers.delivery.webhook import WebhookSender
 from workers.http.address import AddressGuard
 from workers.stages import DeliverStage
+from workers.store.endpoints import NewEndpoint
 from workers.store.operate import endpoints, secrets
 from workers.store.tables import ENDPOINT
 
@@ -24,7 +25,7 @@ TOKEN = "Bearer t0ken-0f-the-sh0p"
 
 def add(database, box, headers=None):
     sealed = {"sealed_secret": box.seal(new_secret()), "sealed_headers": box.seal_headers(headers or {})}
-    return endpoints.add(open_store(database), OPERATOR, endpoints.NewEndpoint("https://shop.example/hook", **sealed))
+    return endpoints.add(open_store(database), OPERATOR, NewEndpoint("https://shop.example/hook", **sealed))
 
 
 def sent_to(database, box, answers=None):

@@ -84,7 +84,7 @@ def add_endpoint(database, **fields):
     endpoint_id = new_id("ep")
     with database.transaction() as connection:
         given = {"url": "https://shop.example/hook", "sealed_secret": "sealed"} | fields
-        endpoints.add_endpoint(connection, endpoint_id=endpoint_id, now=NOW, **given)
+        endpoints.add_endpoint(connection, endpoint_id, endpoints.NewEndpoint(**given), NOW)
     return endpoint_id
 
 

@@ -19,7 +19,7 @@ from tests.simulation.outside import Providers, Receiver
 from tests.simulation.plan import FREEZE_IN_CALL_SHARE, FREEZE_SECONDS, Luck, Plan, draw_luck, make_plan
 from tests.simulation.platform import standing_on
 from tests.simulation.web import Operator, Shelf, Web
-from workers.store.endpoints import add_endpoint
+from workers.store.endpoints import NewEndpoint, add_endpoint
 
 LONGEST_SECONDS = 8000.0  #: who is not at rest by then is stuck; what a clock an hour ahead has planned may stay
 MOST_STEPS = 60_000
@@ -178,13 +178,7 @@ class World:
 
     def _subscribe(self) -> None:
         with self.engine.transaction("BEGIN") as connection:
-            add_endpoint(
-                connection,
-                endpoint_id="ep_1",
-                url="https://shop.example/hook",
-                sealed_secret=SECRET,
-                now=self.database_now(),
-            )
+            add_endpoint(connection, "ep_1", NewEndpoint("https://shop.example/hook", SECRET), self.database_now())
 
     def _schedule(self) -> None:
         plan, at_world = self.plan, self.loop.at_world

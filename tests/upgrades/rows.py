@@ -27,7 +27,7 @@ from workers.delivery.secretbox import SecretBox
 from workers.store.agenda import park
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
-from workers.store.endpoints import add_endpoint
+from workers.store.endpoints import NewEndpoint, add_endpoint
 from workers.store.intake import Rejection
 from workers.store.store import Store
 from workers.store.tables import AGENDA, ENDPOINT
@@ -217,11 +217,5 @@ def _deliver_some(store: Store) -> None:
 def _add_endpoint(database: Database, endpoint_id: str, url: str) -> None:
     box = SecretBox([SECRET_KEY])
     with database.transaction() as connection:
-        add_endpoint(
-            connection,
-            endpoint_id=endpoint_id,
-            url=url,
-            sealed_secret=box.seal(WEBHOOK_SECRET),
-            now=database.now(connection),
-            sealed_headers=box.seal_headers({"X-Shop": "1"}),
-        )
+        new = NewEndpoint(url, box.seal(WEBHOOK_SECRET), sealed_headers=box.seal_headers({"X-Shop": "1"}))
+        add_endpoint(connection, endpoint_id, new, database.now(connection))

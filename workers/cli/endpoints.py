@@ -62,7 +62,7 @@ def add(
 ) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
     from workers.delivery.signature import new_secret
-    from workers.store.endpoints import endpoints_for
+    from workers.store.endpoints import NewEndpoint, endpoints_for
     from workers.store.operate import endpoints
 
     config, who = settings(), actor(by, reason)
@@ -70,20 +70,14 @@ def add(
     check_accounts(config, accounts)
     _check_address(url, config)
     secret, box = new_secret(), open_box(config)
-    request = endpoints.NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
+    request = NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
     with open_store(config) as store:
         same = [one for one in store.database.read(endpoints_for) if one.url == url]
         try:
-            endpoint_id = endpoints.add(store, who, request)
+            told: dict[str, object] = {"id": endpoints.add(store, who, request), "secret": secret}
         except ValueError as error:
             raise CommandFailed(str(error), exit_code=2) from None
-        told = {
-            "id": endpoint_id,
-            "secret": secret,
-            "url": url,
-            "events": types,
-            "accounts": sorted(set(accounts)) or None,
-        }
+        told |= {"url": url, "events": types, "accounts": sorted(set(accounts)) or None}
         _tell_added(told, same, as_json=as_json)
         if not endpoints.wait_until_known(store):  # last: an error here must not keep the secret back
             click.echo("a worker is still writing changes that it began before this; they may not be sent", err=True)

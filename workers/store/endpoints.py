@@ -69,43 +69,49 @@ class Endpoint:
         return wants(self.events, event_type)
 
 
-def add_endpoint(
-    connection: Connection,
-    *,
-    endpoint_id: str,
-    url: str,
-    sealed_secret: str,
-    now: datetime,
-    events: Sequence[str] | None = None,
-    accounts: Collection[str] = (),
-    sealed_headers: str | None = None,
-    max_in_flight: int = MAX_IN_FLIGHT,
-) -> None:
-    """Add a receiver. Raises ValueError for an event type there is none of.
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """An endpoint to be added. Secret and headers are sealed already; ``events`` None: all; ``accounts`` empty:
+    every account's."""
+
+    url: str
+    sealed_secret: str = field(repr=False)
+    events: Sequence[str] | None = None
+    sealed_headers: str | None = field(default=None, repr=False)
+    max_in_flight: int = MAX_IN_FLIGHT
+    accounts: Collection[str] = ()
+
+
+def add_endpoint(connection: Connection, endpoint_id: str, new: NewEndpoint, now: datetime) -> None:
+    """Add an endpoint. Raises ValueError for an unknown event type.
 
     Everything that happens from now on is sent to it once the caller has committed this and then waited for
     ``writers.wait_for_writers``.
     """
-    named = set(events or ())
-    if ALL_OF_INVOICES in named:
-        named = (named - {ALL_OF_INVOICES}) | INVOICE_TYPES
-    unknown = sorted(named - EVENT_TYPES)
-    if unknown:
-        there = ", ".join([ALL_OF_INVOICES, *sorted(EVENT_TYPES)])
-        raise ValueError(f"events: there is no {', '.join(unknown)}; there are {there}")
+    named = _known(set(new.events or ()))
     connection.execute(
         insert(ENDPOINT).values(
             id=endpoint_id,
-            url=url,
-            secrets=sealed_secret,
+            url=new.url,
+            secrets=new.sealed_secret,
             events=",".join(sorted(named)) if named else None,
-            accounts=write_json(sorted(set(accounts))) if accounts else None,
+            accounts=write_json(sorted(set(new.accounts))) if new.accounts else None,
             headers="{}",  # values in the clear are read, and no longer written
-            sealed_headers=sealed_headers,
-            max_in_flight=max_in_flight,
+            sealed_headers=new.sealed_headers,
+            max_in_flight=new.max_in_flight,
             created_at=now,
         )
     )
+
+
+def _known(types: set[str]) -> set[str]:
+    if ALL_OF_INVOICES in types:
+        types = (types - {ALL_OF_INVOICES}) | INVOICE_TYPES
+    unknown = sorted(types - EVENT_TYPES)
+    if unknown:
+        there = ", ".join([ALL_OF_INVOICES, *sorted(EVENT_TYPES)])
+        raise ValueError(f"events: there is no {', '.join(unknown)}; there are {there}")
+    return types
 
 
 def endpoints_for(connection: Connection) -> list[Endpoint]:

@@ -121,17 +121,8 @@ def add_events(
     """
     if not events:
         return set(), []
-    numbers = _insert_events(connection, events, now)
-    new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
-    interested = interested_in(connection, {event.type for event in events})
-    deliveries: list[dict[str, Any]] = [
-        {"endpoint_id": one.endpoint, "event_number": number, "invoice_id": event.invoice_id}
-        | {"sequence": event.sequence}
-        | new
-        for event, number in zip(events, numbers, strict=True)
-        for one in interested[event.type]
-        if one.gets(event)
-    ]
+    numbers = dict(zip(_insert_events(connection, events, now), events, strict=True))
+    deliveries = _wanted(interested_in(connection, {event.type for event in events}), numbers, now)
     if not deliveries:
         return set(), []
     pairs = {(row["endpoint_id"], row["invoice_id"]) for row in deliveries}
@@ -140,7 +131,22 @@ def add_events(
     written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
     taken = poke_pairs(connection, pairs, now, room)
     waiting = {endpoint for endpoint, _ in pairs - taken.keys()}
-    return waiting, _claimed(taken, dict(zip(numbers, events, strict=True)), written)
+    return waiting, _claimed(taken, numbers, written)
+
+
+def _wanted(
+    interested: Mapping[str, Sequence[Interested]], events: Mapping[int, NewEvent], now: datetime
+) -> list[dict[str, Any]]:
+    """A row for each delivery."""
+    new = {"state": "due", "tries": 0, "next_try_at": now, "created_at": now}
+    return [
+        {"endpoint_id": one.endpoint, "event_number": number, "invoice_id": event.invoice_id}
+        | {"sequence": event.sequence}
+        | new
+        for number, event in events.items()
+        for one in interested[event.type]
+        if one.gets(event)
+    ]
 
 
 def _claimed(

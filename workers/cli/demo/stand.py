@@ -124,7 +124,8 @@ def _add_receiver(config: Settings, store: Store, sandbox: SandboxProcess, http:
     from workers.cli.actor import actor
     from workers.delivery.secretbox import SecretBox
     from workers.delivery.signature import new_secret
-    from workers.store.operate.endpoints import NewEndpoint, add
+    from workers.store.endpoints import NewEndpoint
+    from workers.store.operate.endpoints import add
 
     secret, url = new_secret(), sandbox.receiver_url(RECEIVER)
     http.post(f"{url}/secret", json={"secret": secret}).raise_for_status()

@@ -18,6 +18,19 @@ from workers.embedded.sandbox.wire import InputError
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Ends the process where they can't be used."""
+    parser = _build_parser()
+    parsed = parser.parse_args(arguments)
+    if not 0 <= parsed.port <= 65535:
+        parser.error("argument --port: must be from 0 to 65535")
+    if not 1 <= parsed.lifetime_seconds <= MAX_LIFETIME_SECONDS:
+        parser.error(f"argument --lifetime-seconds: must be from 1 to {MAX_LIFETIME_SECONDS}")
+    if parsed.state is not None and parsed.seed is not None:
+        parser.error("argument --seed: would give the same ids anew, which --state has already")
+    return parsed
+
+
+def _build_parser() -> argparse.ArgumentParser:
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m workers.embedded.sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -49,14 +62,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--state", type=Path, metavar="FILE", help="keep invoices, rules and what has fired there, and go on from it"
     )
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
-    parsed = parser.parse_args(arguments)
-    if not 0 <= parsed.port <= 65535:
-        parser.error("argument --port: must be from 0 to 65535")
-    if not 1 <= parsed.lifetime_seconds <= MAX_LIFETIME_SECONDS:
-        parser.error(f"argument --lifetime-seconds: must be from 1 to {MAX_LIFETIME_SECONDS}")
-    if parsed.state is not None and parsed.seed is not None:
-        parser.error("argument --seed: would give the same ids anew, which --state has already")
-    return parsed
+    return parser
 
 
 def main() -> int:

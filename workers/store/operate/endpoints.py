@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -13,8 +12,8 @@ from workers.store.database import Database
 from workers.store.deliveries import lock_pairs, point_at_next
 from workers.store.endpoints import (
     DELIVER,
-    MAX_IN_FLIGHT,
     Endpoint,
+    NewEndpoint,
     add_endpoint,
     disable_endpoint,
     find_endpoint,
@@ -30,19 +29,6 @@ ENABLING_BATCH = 200  #: pairs a transaction: others wait no longer than that ta
 REMOVING = "is being removed"
 
 
-@dataclass(frozen=True, slots=True)
-class NewEndpoint:
-    """A receiver to be added. Secret and headers are sealed already; ``events`` None: all; ``accounts`` empty:
-    every account's."""
-
-    url: str
-    sealed_secret: str = field(repr=False)
-    events: Sequence[str] | None = None
-    sealed_headers: str | None = field(default=None, repr=False)
-    max_in_flight: int = MAX_IN_FLIGHT
-    accounts: Collection[str] = ()
-
-
 def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
     """Add a receiver; its id. Raises ValueError for an event type there is none of.
 
@@ -50,17 +36,7 @@ def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
     """
     endpoint_id = new_id("ep")
     with store.database.transaction() as connection:
-        add_endpoint(
-            connection,
-            endpoint_id=endpoint_id,
-            url=request.url,
-            sealed_secret=request.sealed_secret,
-            now=store.database.now(connection),
-            events=request.events,
-            accounts=request.accounts,
-            sealed_headers=request.sealed_headers,
-            max_in_flight=request.max_in_flight,
-        )
+        add_endpoint(connection, endpoint_id, request, store.database.now(connection))
         after = _values(find_endpoint(connection, endpoint_id))
         deed = Deed(act=Act.ADD_ENDPOINT, endpoint_id=endpoint_id, after=after)
         record(connection, store.database, actor, [deed])

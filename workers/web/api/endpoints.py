@@ -18,7 +18,7 @@ from workers.delivery.signature import new_secret
 from workers.delivery.webhook import check_headers
 from workers.http.address import AddressGuard, AddressRefused
 from workers.store.database import UNAVAILABLE
-from workers.store.endpoints import Endpoint
+from workers.store.endpoints import Endpoint, NewEndpoint
 from workers.store.health import Health
 from workers.store.operate import endpoints
 from workers.store.reads.endpoints import endpoint_fields, endpoint_within, endpoints_within
@@ -151,7 +151,7 @@ class Endpoints:
     ) -> tuple[Endpoint, Health]:
         box, store = self._webhooks.box(), self._api.store
         sealed = box.seal(secret), body.events, box.seal_headers(body.headers)
-        new = endpoints.NewEndpoint(body.url, *sealed, body.max_in_flight, accounts)
+        new = NewEndpoint(body.url, *sealed, body.max_in_flight, accounts)
         try:
             endpoint_id = endpoints.add(store, caller.acting(body.reason), new)
         except ValueError as error:
