@@ -96,7 +96,7 @@ class CallbackDesk:
         """In the database; while that is away, on the shelf; with both away the provider is told to send it again."""
         outcome = await self._in_database(callback) or await self._on_shelf(account, callback, headers)
         self._count(account.name, outcome or "unavailable")
-        self._metrics.callback_seconds.labels(account.name).observe(perf_counter() - began)
+        self._metrics.callback_seconds[account.name,].observe(perf_counter() - began)
         if outcome is None:
             return problem(503, "not kept: send it again", {"retry-after": "30"})
         return Response(status_code=200)
@@ -144,7 +144,7 @@ class CallbackDesk:
         return self._providers[account.provider].verify_callback(body, headers, account)
 
     def _count(self, account: str, outcome: str) -> None:
-        self._metrics.callbacks.labels(account, outcome).inc()
+        self._metrics.callbacks[account, outcome].inc()
 
 
 def _kept(account: str, body: bytes, headers: Headers, said: CalledBack) -> NewCallback:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.web.networks import contains
+from workers.http.networks import contains
 from workers.web.problems import problem
 
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""What is told of this process to those who watch: metrics."""

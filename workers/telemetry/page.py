@@ -1,0 +1,39 @@
+"""``deploy/METRICS.md``, made of the table: ``python -m workers.telemetry.page > deploy/METRICS.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workers.telemetry.families import FAMILIES, Family
+
+_HEAD = """# Metrics
+
+Made of `workers/telemetry/families.py` by `python -m workers.telemetry.page`; a test fails when they differ.
+
+Every process declares every metric; the web process serves them at `/metrics` to the addresses in
+`INVOICES_METRICS_ALLOW` (loopback by default).
+
+No order, invoice, address, URL or secret is ever a label. An endpoint is named by its id (`ep_…`).
+
+| metric | type | labels | filled by | |
+|---|---|---|---|---|
+"""
+
+
+def render() -> str:
+    """The page."""
+    return _HEAD + "".join(f"{line}\n" for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels) or ""
+        yield f"| `{family.name}` | {family.kind} | {labels} | {family.by} | {_text(family)} |"
+
+
+def _text(family: Family) -> str:
+    return f"{family.help} **Goal: {family.goal}.**" if family.goal else family.help
+
+
+if __name__ == "__main__":
+    print(render(), end="")  # noqa: T201 - its product
