@@ -17,6 +17,7 @@ from domain.exact_json import number, raw, write_json
 from domain.money import format_amount
 from domain.network import network_id, payment_uri
 from domain.status import SILENT, Anomaly, Status
+from domain.trace import trace_headers
 from domain.visible import escape
 
 RESTORED = "system.restored"
@@ -62,6 +63,7 @@ class Told(Protocol):
     sequence: int
     metadata_json: str  #: the order's own JSON, byte for byte
     reason: str | None
+    trace: str | None  #: see ``domain/trace.py``; an attribute of the event, no field of the invoice
 
 
 def wants(chosen: Collection[str] | None, event_type: str) -> bool:
@@ -209,11 +211,16 @@ def envelope(
     body = (
         f'{{"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(f"/invoices/{invoice.account}")}'
         f',"type":{quoted(event_type)},"subject":{quoted(invoice.id)},"time":"{moment}","timestamp":"{moment}"'
-        f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"'
+        f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"{_traced(invoice.trace)}'
         f',"data":{{{_written(invoice)}'
         f',"previous_status":{quoted(previous_status)}{added}}}}}'
     )
     return escape(body).encode()
+
+
+def _traced(trace: str | None) -> str:
+    """The extension "distributed tracing"; ``trace_of_event`` reads it again, right before ``data``."""
+    return "" if trace is None else "".join(f',"{name}":{quoted(text)}' for name, text in trace_headers(trace).items())
 
 
 def notice(

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -223,6 +224,7 @@ class Order(BaseModel):
     metadata: JsonObject = Field(
         default_factory=dict, description="returned untouched in every event; ≤ 4 KiB", json_schema_extra=_nullable
     )
+    _trace: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -242,6 +244,19 @@ class Order(BaseModel):
                 raise ValueError(f"fallback_accounts.{place}.currency: is required with a price")
             named.add(other.account)
         return self
+
+    @property
+    def trace(self) -> str | None:
+        """The trace that it came with (``domain/trace.py``): no part of its content."""
+        return self._trace
+
+    def traced(self, trace: str | None) -> Order:
+        """The same order, as part of this trace."""
+        if trace is None:
+            return self
+        copy = self.model_copy()
+        copy._trace = trace
+        return copy
 
     def digest(self) -> str:
         """Identity of the content: canonical fields, price by value, without ``create_before``."""

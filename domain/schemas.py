@@ -17,6 +17,7 @@ from domain.event import FIELDS, INVOICE_TYPES, ORDER_REJECTED, RESTORED, TEST_T
 from domain.order import MAX_ORDERS, Cancellation, Order
 from domain.refused_order import KINDS
 from domain.status import Status
+from domain.trace import MAX_STATE
 
 Schema = dict[str, Any]
 
@@ -26,6 +27,15 @@ WHOLE: Schema = {"type": "integer", "minimum": 0}
 STATUS: Schema = {"type": "string", "enum": [str(status) for status in Status]}
 #: What ``new_id`` makes.
 ID_PATTERN = "^%s_[0-9a-f]{32}$"
+#: Of the trace that the order came with, where it named one: W3C Trace Context.
+TRACE: Mapping[str, Schema] = {
+    "traceparent": {
+        "type": "string",
+        "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+        "description": "of the trace that the order belongs to, where there is one",
+    },
+    "tracestate": {"type": "string", "maxLength": MAX_STATE, "description": "what goes with it"},
+}
 COMPONENT = "#/components/schemas/{model}"
 
 
@@ -138,11 +148,13 @@ def _event(types: Sequence[str], data: Schema, about: str, *, sequenced: bool = 
             "description": "of the invoice: 1 for its first event, one more for each; what is not higher is a repeat",
         },
         "datacontenttype": {"const": "application/json"},
+        **TRACE,
         "data": data,
     }
     if not sequenced:
         del head["sequence"]
-    return record(head, about, optional=() if sequenced else ("subject",))
+        return record({name: one for name, one in head.items() if name not in TRACE}, about, optional=("subject",))
+    return record(head, about, optional=TRACE)
 
 
 def _rejected() -> Schema:

@@ -98,6 +98,7 @@ class Scene:
             provider_ref=None,
             lifetime_minutes=Decimal(60),
             metadata_json=metadata,
+            trace=None,
             created_at=moment,
             updated_at=moment,
             expires_at=moment + timedelta(minutes=60),

@@ -15,6 +15,7 @@ import aiohttp
 import httpx
 
 from domain.masking import header_secrets, mask, mask_bytes
+from domain.trace import trace_headers
 from workers.delivery.attempt import (
     ERROR_LENGTH,
     KEEP_LIMIT,
@@ -59,6 +60,9 @@ _FIXED_HEADERS = {
     "user-agent": USER_AGENT,
     "accept-encoding": "identity",
 }
+
+
+_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 def check_headers(headers: Mapping[str, object]) -> None:
@@ -176,7 +180,7 @@ class _Exchange:
         target = self._guard.check_url(delivery.url)
         check_headers(delivery.headers)
         signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
-        headers = {**delivery.headers, **_FIXED_HEADERS, **signed}
+        headers = {**_traced(delivery), **_FIXED_HEADERS, **signed}
         request = make_request("POST", target.url, headers, delivery.body)
         with aiming_at(target):
             response = await self._client.send(request, stream=True)
@@ -190,6 +194,13 @@ class _Exchange:
                     break
         finally:
             await response.aclose()
+
+
+def _traced(delivery: Outgoing) -> Mapping[str, str]:
+    """The endpoint's own headers, and the trace's where it sets none itself."""
+    if delivery.trace is None or any(name.lower() in _TRACE_HEADERS for name in delivery.headers):
+        return delivery.headers
+    return {**delivery.headers, **trace_headers(delivery.trace)}
 
 
 @functools.lru_cache(256)

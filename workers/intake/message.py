@@ -21,6 +21,7 @@ from domain.decision import Stage
 from domain.exact_json import read_json, write_json
 from domain.order import OrderError, parse_cancellation, parse_orders
 from domain.refused_order import read_refused
+from domain.trace import read_trace
 from workers.intake.body import Unusable, body_text, check_content, check_text, clean, parse_body
 from workers.transport.message_limits import EXCERPT_BYTES
 
@@ -66,7 +67,8 @@ class Accepted:
     """A message that can be handed to ``task``. ``arguments`` are plain JSON values without any float.
 
     For intake tasks: ``[text, message_key, expires]``: the exact JSON text of the fields, the message's stable key, and
-    the sender's ``expires`` as an ISO time or None.
+    the sender's ``expires`` as an ISO time or None. Where the message names the trace that its orders belong to, that
+    is the fourth (``domain/trace.py``).
     """
 
     task: str
@@ -143,7 +145,7 @@ def give_up(message: Accepted, deliveries: int) -> TurnedAway:
     reason = f"was delivered {deliveries} times and never finished"
     if message.task not in INTAKE_TASKS:
         return turn_away(write_json(message.arguments), reason, message.id, task=message.task)
-    text, key, _ = message.arguments
+    text, key, *_ = message.arguments
     return _about_an_order(turn_away(text, reason, key, task=message.task, fields=text), text)
 
 
@@ -194,7 +196,8 @@ def _read(
         raise Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
     expires = None if task == CANCEL else _expires(about.get("expires"))
     _check_call(task, kwargs)
-    return Accepted(task, task_id, [parts.fields, key, expires])
+    trace = None if task == CANCEL else read_trace(headers.get("traceparent"), headers.get("tracestate"))
+    return Accepted(task, task_id, [parts.fields, key, expires, *([trace] if trace else [])])
 
 
 def _check_call(task: str, kwargs: dict[str, object]) -> None:

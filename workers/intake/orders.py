@@ -99,6 +99,7 @@ class IntakeMessage:
     key: str
     expires: datetime | None = None  #: the sender's wish that the message be dropped after it
     task_id: str = ""  #: the sender's name for the message
+    trace: str | None = None  #: that its orders belong to: ``domain/trace.py``
 
 
 def take_order(desk: Desk, *messages: IntakeMessage | Rejection) -> None:
@@ -224,7 +225,7 @@ def _judge(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Reject
     except Exception as error:
         log.log(desk.bug_level, "intake.bug", exc_info=True, traceback=True)
         return internal_error(desk, message, error)
-    return _Good(_hurried(order, message.expires), provider, message)
+    return _Good(_hurried(order, message.expires).traced(message.trace), provider, message)
 
 
 def _hurried(order: Order, expires: datetime | None) -> Order:

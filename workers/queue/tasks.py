@@ -78,8 +78,9 @@ Refused = tuple[str | None, str, str, bool, str, list[str | None] | None, str]
 
 
 @app.task(name=CREATE, **LATE)
-def create(messages: Sequence[tuple[str, str, str | None, str]], refused: Sequence[Refused] = ()) -> None:
-    """Orders that came in together, each ``[text, key, expires, id]``; ``text`` is the JSON of its fields.
+def create(messages: Sequence[Sequence[str | None]], refused: Sequence[Refused] = ()) -> None:
+    """Orders that came in together, each ``[text, key, expires, id]``, or with a trace before the id; ``text`` is the
+    JSON of its fields.
 
     ``refused``: what came in with them and is none.
     """
@@ -87,9 +88,9 @@ def create(messages: Sequence[tuple[str, str, str | None, str]], refused: Sequen
 
 
 @app.task(name=CREATE_MANY, bind=True, **LATE)
-def create_many(self: Task, text: str, key: str, expires: str | None) -> None:
+def create_many(self: Task, text: str, key: str, expires: str | None, trace: str | None = None) -> None:
     """Up to 500 orders; a bad one is refused alone."""
-    _handle([Accepted(CREATE_MANY, self.request.id, [text, key, expires])])
+    _handle([Accepted(CREATE_MANY, self.request.id, [text, key, expires, *([trace] if trace else [])])])
 
 
 @app.task(name=CANCEL, bind=True, **LATE)
@@ -203,7 +204,7 @@ def _parts(call: Accepted) -> list[Accepted]:
         messages = split(_intake_message(call))
     except OrderError:  # it is listed as a whole
         return [call]
-    return [Accepted(CREATE, call.id, [part.text, part.key, call.arguments[2]]) for part in messages]
+    return [Accepted(CREATE, call.id, [part.text, part.key, *call.arguments[2:]]) for part in messages]
 
 
 def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
@@ -221,8 +222,8 @@ def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
 
 
 def _intake_message(call: Accepted) -> IntakeMessage:
-    text, key, expires = call.arguments
-    return IntakeMessage(call.task, text, key, _time(expires), call.id)
+    text, key, expires, *trace = call.arguments
+    return IntakeMessage(call.task, text, key, _time(expires), call.id, trace[0] if trace else None)
 
 
 def _rejection(desk: Desk, call: Accepted) -> Rejection:

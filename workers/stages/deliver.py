@@ -12,6 +12,7 @@ import structlog
 
 from domain import schedule
 from domain.decision import Stage
+from domain.trace import trace_of_event
 from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
@@ -181,7 +182,8 @@ class DeliverStage:
             # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
-        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers)
+        trace = trace_of_event(delivery.body)
+        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, trace)
         attempt = await self._sender.send(outgoing)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS

@@ -163,6 +163,7 @@ def _row(order: Order, provider: str, now: datetime) -> dict[str, Any]:
         "doubts": 0,
         "quiet_polls": 0,
         "fallbacks": write_fallbacks(order),
+        "trace": order.trace,
     }
 
 

@@ -101,6 +101,7 @@ class Invoice(SQLModel, table=True):
     called_looks: int | None = Field(default=None)  #: look-ups since then
     contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
     fallbacks: str | None = Field(default=None, sa_type=Text)  #: JSON list: the other accounts left to try
+    trace: str | None = Field(default=None, sa_type=Text)  #: that the order belongs to; see ``domain/trace.py``
 
 
 class EvidenceRecord(SQLModel, table=True):

@@ -40,10 +40,12 @@ async def read_lines(request: Request) -> list[bytes]:
     return lines
 
 
-def take_lines(desk: Desk, caller: Caller, store_all: StoreAll, lines: Sequence[bytes]) -> bytes:
+def take_lines(
+    desk: Desk, caller: Caller, store_all: StoreAll, lines: Sequence[bytes], trace: str | None = None
+) -> bytes:
     """Store the good ones in one transaction; the answer, a line each. Raises ``UNAVAILABLE``. It takes long: not for
-    the loop."""
-    judged = [_judge(desk, caller, line) for line in lines]
+    the loop. ``trace``: all of them belong to it."""
+    judged = [_judge(desk, caller, line, trace) for line in lines]
     stored = iter(store_all([one for one in judged if isinstance(one, tuple)]))
     answers = [_answer(one if isinstance(one, Problem) else next(stored)) for one in judged]
     return b"".join(
@@ -51,11 +53,11 @@ def take_lines(desk: Desk, caller: Caller, store_all: StoreAll, lines: Sequence[
     )
 
 
-def _judge(desk: Desk, caller: Caller, line: bytes) -> tuple[Order, str] | Problem:
+def _judge(desk: Desk, caller: Caller, line: bytes, trace: str | None) -> tuple[Order, str] | Problem:
     if len(line) > BODY_BYTES:
         return Problem(413, f"the line is larger than {BODY_BYTES} bytes")
     try:
-        return check(desk, caller, parse_document(line))
+        return check(desk, caller, parse_document(line), trace)
     except Problem as problem:
         return problem
     except Exception as error:  # noqa: BLE001 - a bug of ours that one order meets holds up no other

@@ -1,4 +1,5 @@
-"""Headers of requests that mean something here: ``Idempotency-Key``, ``Prefer``, ``If-Match``, ``If-None-Match``."""
+"""Headers of requests that mean something here: ``Idempotency-Key``, ``Prefer``, ``If-Match``, ``If-None-Match``,
+``traceparent``."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 
 from starlette.requests import Request
 
+from domain.trace import read_trace
 from workers.web.problems import Problem
 
 MAX_WAIT_SECONDS = 30
@@ -31,6 +33,14 @@ def idempotency_key(request: Request) -> str | None:
     if len(given) > 1 or not text:
         raise Problem(400, "Idempotency-Key: must be one text, with or without quotes")
     return text
+
+
+def trace_of(request: Request) -> str | None:
+    """The trace that the request belongs to; None where it names none, or several. A bad one is no error."""
+    given = request.headers.getlist("traceparent")
+    if len(given) != 1:
+        return None
+    return read_trace(given[0], ",".join(request.headers.getlist("tracestate")))
 
 
 def preferred_wait(request: Request) -> int | None:

@@ -13,8 +13,8 @@ from workers.web.api.access import Caller
 from workers.web.problems import Problem
 
 
-def check(desk: Desk, caller: Caller, fields: Any) -> tuple[Order, str]:
-    """The order in these fields and its provider's name. Raises Problem: 403, 422."""
+def check(desk: Desk, caller: Caller, fields: Any, trace: str | None = None) -> tuple[Order, str]:
+    """The order in these fields, as part of this trace, and its provider's name. Raises Problem: 403, 422."""
     if isinstance(fields, dict) and isinstance(fields.get("account"), str):
         caller.require_account(fields["account"])
     try:
@@ -23,7 +23,7 @@ def check(desk: Desk, caller: Caller, fields: Any) -> tuple[Order, str]:
         raise _unusable(_with_others(desk, fields, error)) from None
     for other in order.fallback_accounts or ():
         caller.require_account(other.account)
-    return order, provider
+    return order.traced(trace), provider
 
 
 def _with_others(desk: Desk, fields: Any, error: OrderError) -> OrderError:

@@ -19,7 +19,7 @@ from workers.store.reads.invoices import invoices_by_id
 from workers.store.rows import StoredRow
 from workers.web.api.api import JSON, NDJSON, STORE_SECONDS, Api, answer, away, media_type, read_document
 from workers.web.api.bulk import read_lines, take_lines
-from workers.web.api.headers import entity_tag, idempotency_key, preferred_wait
+from workers.web.api.headers import entity_tag, idempotency_key, preferred_wait, trace_of
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.order_check import check, refused, with_key
 from workers.web.api.schema.operation import route
@@ -53,12 +53,12 @@ class Orders:
         if media_type(request) == NDJSON:
             lines = await read_lines(request)
             self._api.access.spend(caller, len(lines) - 1)
-            body = await self._api.ask(take_lines, self._desk, caller, self._store_all, lines)
+            body = await self._api.ask(take_lines, self._desk, caller, self._store_all, lines, trace_of(request))
             return Response(body, headers={"cache-control": "no-store"}, media_type=NDJSON)
         if media_type(request) != JSON:
             raise Problem(415, f"the body must be {JSON}, or {NDJSON} for many orders")
         fields = with_key(await read_document(request), idempotency_key(request))
-        row, is_repeated = await self._store(check(self._desk, caller, fields))
+        row, is_repeated = await self._store(check(self._desk, caller, fields, trace_of(request)))
         return await self._answer(request, row, is_repeated)
 
     async def _store(self, order: tuple[Order, str]) -> tuple[StoredRow, bool]:

@@ -107,6 +107,7 @@ def _task(task: str, title: str, fields: Schema, about: str) -> Document:
     """Celery's body is ``[args, kwargs, embed]``; the fields are kwargs."""
     parts = [{"type": "array", "maxItems": 0}, fields, {"type": "object"}]
     names: Schema = {"task": {"const": task}, "id": {"type": "string", "minLength": 1, "maxLength": 255}}
+    names |= {"traceparent": {"description": "W3C Trace Context"}, "tracestate": {}} if task != CANCEL else {}
     return {
         "name": task,
         "title": title,

@@ -53,6 +53,8 @@ TAKE_ORDERS = Operation(
     parameters=(
         header("Idempotency-Key", KEY, "stands for `idempotency_key`; with or without quotes"),
         header("Prefer", {"type": "string"}, f"`wait=N`: answer once it can be paid, N ≤ {MAX_WAIT_SECONDS} s"),
+        header("traceparent", {"type": "string"}, "W3C Trace Context: passed on in events; a bad one is ignored"),
+        header("tracestate", {"type": "string"}, "what goes with it"),
     ),
     body={JSON: ref("Order"), NDJSON: ref("Order")},
     problems=(409, 422),
