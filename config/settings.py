@@ -25,7 +25,15 @@ from config.urls import (
     redact_url,
     redis_url_of,
 )
-from config.web import read_hosts, read_listen_host, read_networks, read_public_url, read_services
+from config.web import (
+    MetricsPort,
+    read_hosts,
+    read_listen_host,
+    read_metrics_port,
+    read_networks,
+    read_public_url,
+    read_services,
+)
 from config.webhook_allow import check_allowed
 from domain.account import Account
 from domain.money import AmountError, parse_amount
@@ -71,6 +79,7 @@ class Settings(BaseModel):
     public_url: str | None  #: where providers and browsers reach the web process; without a slash at its end
     web_serve: tuple[str, ...]  #: of ``config.web.SERVICES``
     web_allowed_hosts: tuple[str, ...]  #: beside the loopback's and the public address's own
+    metrics_port: MetricsPort  #: of each process but the web's
     metrics_allow: tuple[str, ...]  #: addresses and CIDRs that may read /metrics
     trusted_proxies: tuple[str, ...]  #: addresses and CIDRs whose forwarded headers are believed
 
@@ -316,6 +325,7 @@ KNOBS: Mapping[str, Knob] = {
     "public_url": Knob(_public_url),
     "web_serve": Knob(_checked(read_services), "callbacks,api,console"),
     "web_allowed_hosts": Knob(_checked(read_hosts), ""),
+    "metrics_port": Knob(_checked(read_metrics_port), 0),
     "metrics_allow": Knob(_checked(read_networks), "127.0.0.0/8,::1"),
     "trusted_proxies": Knob(_checked(read_networks), ""),
 }
@@ -336,6 +346,7 @@ PLAIN = (
     "public_url",
     "web_serve",
     "web_allowed_hosts",
+    "metrics_port",
     "metrics_allow",
     "trusted_proxies",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 SERVICES = ("callbacks", "api", "console")
@@ -12,6 +13,22 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
+
+
+class MetricsPort(NamedTuple):
+    """Where a process other than the web's serves its metrics."""
+
+    number: int  #: 0: nowhere
+    or_next: bool = False  #: or the next free one
+
+
+def read_metrics_port(value: object) -> MetricsPort:
+    """``9400``, or ``9400+``: the next free one from there on. Raises ValueError."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    found = re.fullmatch(r"([0-9]{1,5})(\+?)", text) if isinstance(text, str) else None
+    if found is None or not int(bool(found[2])) <= int(found[1]) <= 65535:
+        raise ValueError("must be 0 (off), a port, or a port with + behind it for the next free one, such as 9400+")
+    return MetricsPort(int(found[1]), bool(found[2]))
 
 
 def read_networks(value: object) -> tuple[str, ...]:

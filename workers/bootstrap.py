@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -35,7 +36,7 @@ from workers.delivery.stream import EventStream
 from workers.delivery.webhook import WebhookSender
 from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
-from workers.engine import AnyWork, Pump
+from workers.engine import AnyWork, EngineLog, Observer, Observers, Pump
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import SystemLookup
 from workers.http.open_files import webhook_connections
@@ -47,6 +48,9 @@ from workers.store.database import Database
 from workers.store.lanes import Lane
 from workers.store.schema import upgrade
 from workers.store.store import Store
+from workers.telemetry.listener import MetricsListener, show_slots
+from workers.telemetry.metrics import Metrics
+from workers.telemetry.server import MetricsServer
 
 log = structlog.get_logger()
 
@@ -65,6 +69,7 @@ class Runtime:
     store: Store
     providers: Mapping[str, Provider]
     doorbell: Doorbell
+    observer: Observer = field(default_factory=EngineLog)  #: of engine and stages
     pump: Pump | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -93,6 +98,7 @@ class Runtime:
 _runtime: Runtime | None = None
 _building = threading.Lock()
 _stopping = threading.Event()
+_serving: list[MetricsServer] = []
 
 
 def runtime() -> Runtime:
@@ -122,6 +128,26 @@ def unstored() -> Unstored:
     return Unstored(app, lambda: open_redis(settings.redis_url, ONE_TRY))
 
 
+@functools.cache
+def metrics() -> Metrics:
+    """The process's metrics, declared by the first who asks."""
+    return Metrics(version("invoices"))
+
+
+def serve_metrics(settings: Settings) -> None:
+    """Where the settings say so, until ``stop_metrics``. Raises PortTaken."""
+    port = settings.metrics_port
+    if port.number:
+        registry, allowed = metrics().registry, settings.metrics_allow
+        _serving.append(MetricsServer(registry, port.number, or_next=port.or_next, allowed=allowed))
+
+
+def stop_metrics() -> None:
+    """Harmless where nothing is served."""
+    while _serving:
+        _serving.pop().close()
+
+
 def build_runtime(settings: Settings) -> Runtime:
     """Connect everything, without a pump. Opens no connection yet."""
     from workers.app import app  # not at the top: importing the app reads the settings
@@ -136,7 +162,8 @@ def build_runtime(settings: Settings) -> Runtime:
         runtime.ring(*lane)
 
     providers = build_providers(Call(open_providers_client(settings.accounts)))
-    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell)
+    observer = Observers(EngineLog(), MetricsListener(metrics()))
+    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell, observer)
     return runtime
 
 
@@ -205,7 +232,9 @@ def start_pump() -> None:
             store.release,
             lambda lane: current.doorbell.ring(*lane),
             lambda lane: current.doorbell.clear(*lane),
+            current.observer,
         )
+        show_slots(metrics(), current.pump.slots_used)
         current.pump.start()
 
 
@@ -223,16 +252,17 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     budgets = {name: one.look_ups_per_second for name, one in settings.accounts.items() if one.look_ups_per_second}
     limits = RateLimit(hasty, rates), LookUpBudget(hasty, budgets)
-    accounts = ProviderStages(store, settings.accounts, current.providers, *limits)
-    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections())
+    told = current.observer
+    accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told)
+    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections(), told)
     stream = EventStream(client, settings.stream, settings.stream_maxlen)
     store.add_standing()
     store.gather_look_ups()
     await stack.enter_async_context(watching(store.timekeeper().look))
     return [
         *accounts.works(),
-        clock(store),
-        callbacks(store, settings.accounts, current.providers),
+        clock(store, told),
+        callbacks(store, settings.accounts, current.providers, told),
         publish(store, stream),
         deliver.work(),
         *retain(store, settings.retention_days),

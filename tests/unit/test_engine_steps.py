@@ -90,7 +90,9 @@ def run():
         async def open_works(_):
             return [work]
 
-        pump = Pump(open_works, lambda _: [Due(*LANE, -1.0)], lambda _: None, lambda _: None, observers=observers)
+        pump = Pump(
+            open_works, lambda _: [Due(*LANE, -1.0)], lambda _: None, lambda _: None, observer=Observers(*observers)
+        )
         pumps.append(pump)
         pump.start()
         return pump

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from workers.engine.observer import EngineLog, Failure, Observer, Trouble, first_line
+from workers.engine.observer import (
+    Attempted,
+    EngineLog,
+    Failure,
+    Observer,
+    Observers,
+    ProviderCall,
+    Trouble,
+    first_line,
+)
 from workers.engine.pump import Pump
 from workers.engine.slots import Slots
 from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, Lane, Pace, ReadAhead, SlotUse, Work
@@ -10,6 +19,7 @@ from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, 
 __all__ = [
     "Admission",
     "AnyWork",
+    "Attempted",
     "Batching",
     "EngineLog",
     "Failure",
@@ -17,7 +27,9 @@ __all__ = [
     "Keeping",
     "Lane",
     "Observer",
+    "Observers",
     "Pace",
+    "ProviderCall",
     "Pump",
     "ReadAhead",
     "SlotUse",

@@ -61,7 +61,7 @@ class Claiming(Generic[Item, Outcome]):
 
     async def _claim(self, lane: LaneState[Item, Outcome]) -> bool:
         """Whether the lane may go on at once: only a claim that found fewer rows than it could have makes it rest."""
-        slots = self._work.slots(lane.name)
+        slots = lane.slots = self._work.slots(lane.name)
         self._performing.begin_ready(lane, slots)
         room = self._room(lane, slots)
         if room <= 0:

@@ -70,6 +70,7 @@ class LaneState(Generic[Item, Outcome]):
     ready: deque[Item] = field(default_factory=deque)  #: claimed ahead, not begun
     slow_at: float = -math.inf  #: when its last slow call ended, by the monotonic clock
     is_quick: bool = False  #: no call was slow lately (``ReadAhead``)
+    slots: Slots | None = None  #: its rows' when it last claimed or began any
 
     @property
     def lane(self) -> Lane:

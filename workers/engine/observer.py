@@ -1,14 +1,16 @@
-"""What happens in the engine, told step by step. Logging is one listener; metrics may be another."""
+"""What happens in the engine and its stages, told step by step. Logging is one listener, metrics are another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal, NamedTuple
 
 import structlog
 
 from domain.decision import Stage
+from workers.store.judging import Outcome
 
 log = structlog.get_logger()
 
@@ -40,8 +42,29 @@ class Failure:
     fields: Mapping[str, object] = field(default_factory=dict)  #: for the log: how many rows, which one
 
 
+class ProviderCall(NamedTuple):
+    """What came of a create, a search, or a group of look-ups."""
+
+    account: str
+    call: Literal["create", "search", "look_up"]
+    outcome: str  #: a word of ours, see ``workers/stages/told.py``
+    seconds: float
+    calls: int = 1  #: requests that it took
+
+
+class Attempted(NamedTuple):
+    """One try of a webhook. ``first_try_seconds`` from its change to the try's begin, ``delivered_seconds`` to its end:
+    None where it is no first try, was sent again on somebody's word, or the endpoint has been failing."""
+
+    endpoint: str
+    outcome: str
+    first_try_seconds: float | None = None
+    delivered_seconds: float | None = None
+
+
 class Observer:
-    """Hears of each step, on the event loop: must return at once. Override what is of interest."""
+    """Hears of each step, on the event loop (``judged``: in a thread of the store): must return at once. Override what
+    is of interest."""
 
     def started(self, stages: Sequence[Stage]) -> None:
         """The engine claims from now on."""
@@ -63,6 +86,15 @@ class Observer:
 
     def failed(self, failure: Failure) -> None:
         """Something went wrong. The engine goes on."""
+
+    def called(self, call: ProviderCall) -> None:
+        """A provider was called, and has answered or not."""
+
+    def judged(self, outcomes: Sequence[Outcome]) -> None:
+        """Evidence was applied and committed."""
+
+    def attempted(self, attempt: Attempted) -> None:
+        """A webhook was sent, and taken or not."""
 
 
 #: Bugs, logged with their traceback.
@@ -132,6 +164,18 @@ class Observers(Observer):
     def failed(self, failure: Failure) -> None:
         """For each failure."""
         self._tell("failed", failure)
+
+    def called(self, call: ProviderCall) -> None:
+        """For each call."""
+        self._tell("called", call)
+
+    def judged(self, outcomes: Sequence[Outcome]) -> None:
+        """For each transaction."""
+        self._tell("judged", outcomes)
+
+    def attempted(self, attempt: Attempted) -> None:
+        """For each try."""
+        self._tell("attempted", attempt)
 
     def _tell(self, step: str, *what: object) -> None:
         for observer in self._observers:

@@ -43,6 +43,7 @@ class Performing(Generic[Item, Outcome]):
         """Start what was claimed, a task a group. Without I/O its commit is all there is to do."""
         work, under_way = self._work, self._shared.under_way
         if items:
+            lane.slots = slots
             self.note_use(lane)
         start_group = self._perform if work.perform else self._commit_group
         for start in range(0, len(items), work.batching.group):

@@ -20,7 +20,7 @@ from domain.decision import Stage
 from workers.engine.draining import drain
 from workers.engine.lane import AnyLane, LaneState
 from workers.engine.loop import new_loop
-from workers.engine.observer import EngineLog, Failure, Observer, Observers, Trouble
+from workers.engine.observer import EngineLog, Failure, Observer, Trouble
 from workers.engine.pipeline import Pipeline
 from workers.engine.shared import Shared
 from workers.engine.store_calls import back_off
@@ -43,10 +43,10 @@ class Pump:
         release: Callable[[Sequence[Claim]], None],
         ring_others: Callable[[Lane], None],
         clear_doorbell: Callable[[Lane], None] = lambda _: None,
-        observers: Sequence[Observer] = (EngineLog(),),
+        observer: Observer | None = None,
     ) -> None:
         self._open_works = open_works
-        self._shared = Shared(release, ring_others, clear_doorbell, Observers(*observers))
+        self._shared = Shared(release, ring_others, clear_doorbell, observer or EngineLog())
         self._timers = Timers(self._shared.calls, next_due, self._wake)
         self._pipelines: dict[Stage, Pipeline[Any, Any]] = {}
         self._lanes: dict[Lane, AnyLane] = {}
@@ -82,6 +82,12 @@ class Pump:
     def sweep(self) -> None:
         """Ask SQL now what is due."""
         self._call(self._sweep_now.set)
+
+    def slots_used(self, stage: Stage) -> int:
+        """Slots that a stage uses at this moment."""
+        lanes = [lane for lane in list(self._lanes.values()) if lane.work.stage is stage]
+        slots = {id(lane.slots): lane.slots for lane in lanes if lane.slots is not None}
+        return sum(one.used_by[stage] for one in slots.values())
 
     def stop(self, deadline_seconds: float) -> None:
         """Claim nothing more, let what is under way finish, commit it; release the rest when the time is up."""

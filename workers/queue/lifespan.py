@@ -12,13 +12,23 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdow
 
 from config.celeryconfig import WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
-from workers.bootstrap import check_accounts, prepare_embedded, running, start_pump, warn_of_plain_http
+from workers.bootstrap import (
+    check_accounts,
+    metrics,
+    prepare_embedded,
+    running,
+    serve_metrics,
+    start_pump,
+    stop_metrics,
+    warn_of_plain_http,
+)
 from workers.embedded.errors import EmbeddedError
 from workers.http.open_files import raise_limit
 from workers.queue.fault_points import VARIABLE, arm
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.schema import SchemaTooOld, require_schema
 from workers.store.session import UnfitDatabase
+from workers.telemetry.server import PortTaken
 
 if TYPE_CHECKING:
     from celery.worker import WorkController
@@ -43,9 +53,24 @@ def prepare_worker(**_: object) -> None:
         _check_schema(load_settings())
     except (SchemaTooOld, UnfitDatabase) as error:
         raise SystemExit(f"invoices: {error}") from None
+    _serve_metrics()
 
 
 @beat_init.connect(weak=False)
+def prepare_beat(**_: object) -> None:
+    """Beat has no other moment: it is ready when it begins."""
+    prepare()
+    _serve_metrics()
+    metrics().tell_role("beat")
+
+
+def _serve_metrics() -> None:
+    try:
+        serve_metrics(load_settings())
+    except PortTaken as error:
+        raise SystemExit(f"invoices: {error}") from None
+
+
 def prepare(**_: object) -> None:
     """Make sure that what is embedded runs."""
     settings = load_settings()
@@ -84,8 +109,10 @@ def start(sender: WorkController, **_: object) -> None:
     keep_what_is_loaded()
     if WORK_QUEUE in sender.app.amqp.queues.consume_from:
         start_pump()
+        metrics().tell_role("worker")
     else:
         log.info("intake.started")
+        metrics().tell_role("intake")
 
 
 def keep_what_is_loaded() -> None:
@@ -115,6 +142,7 @@ def begin_to_stop(**_: object) -> None:
 def wait_for_the_end(**_: object) -> None:
     """The process ends after this: what was under way is committed or given back by now."""
     current = running()
+    stop_metrics()
     if current is None:
         return
     current.stopping.set()

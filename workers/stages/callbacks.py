@@ -12,7 +12,7 @@ from domain.decision import Stage
 from domain.evidence import CalledBack
 from domain.masking import mask
 from domain.ports import CallbackUnreadable, Provider
-from workers.engine import Batching, Keeping, Slots, SlotUse, Work
+from workers.engine import Batching, Keeping, Observer, Slots, SlotUse, Work
 from workers.stages.judging import tell_all
 from workers.store.agenda import Claim
 from workers.store.callbacks import Read
@@ -24,9 +24,14 @@ CALLBACK_BATCH = 100
 CALLBACK_LEASE_SECONDS = 10.0
 
 
-def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Work[Claim, Claim]:
+def callbacks(
+    store: Store,
+    accounts: Mapping[str, Account],
+    providers: Mapping[str, Provider],
+    observer: Observer | None = None,
+) -> Work[Claim, Claim]:
     """The stage as a value."""
-    slots = {name: Slots(1) for name in accounts}
+    slots, told = {name: Slots(1) for name in accounts}, observer or Observer()
 
     def read(account: str, body: bytes) -> CalledBack | None:
         found = accounts.get(account)
@@ -44,7 +49,7 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
         slots=slots.__getitem__,
         claim=lambda lane, limit: store.claim(Stage.CALLBACK, lane, limit, CALLBACK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
-        commit=lambda claims: _judge(store, claims, read),
+        commit=lambda claims: _judge(store, claims, read, told),
         name_of=lambda claim: {"callback": claim.subject, "account": claim.lane},
         batching=Batching(claim=CALLBACK_BATCH, group=CALLBACK_BATCH),
         slot_use=SlotUse(until_committed=True),
@@ -52,10 +57,10 @@ def callbacks(store: Store, accounts: Mapping[str, Account], providers: Mapping[
     )
 
 
-def _judge(store: Store, claims: Sequence[Claim], read: Read) -> list[Claim]:
+def _judge(store: Store, claims: Sequence[Claim], read: Read, told: Observer) -> list[Claim]:
     """Returns what was left because somebody else has it locked."""
     outcomes, matches, left = store.judge_callbacks(claims, read)
-    tell_all(outcomes)
+    tell_all(outcomes, told)
     for one in matches:
         if one.reason is not None:
             log.warning("callback.unmatched", account=one.claim.lane, callback=one.callback_id, reason=one.reason)

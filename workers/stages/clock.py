@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
-from workers.engine import Batching, Feeding, Keeping, Pace, Slots, Work
+from workers.engine import Batching, Feeding, Keeping, Observer, Pace, Slots, Work
 from workers.stages.judging import Leased, judge, judge_and_take
 from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
@@ -21,12 +21,12 @@ CLOCK_REST_SECONDS = 0.1
 RAN_OUT = ClockRanOut()
 
 
-def clock(store: Store) -> Work[Claim, Claim]:
+def clock(store: Store, observer: Observer | None = None) -> Work[Claim, Claim]:
     """The stage as a value."""
-    slots = Slots(CLOCK_SIDE_BY_SIDE)
+    slots, told = Slots(CLOCK_SIDE_BY_SIDE), observer or Observer()
 
     def judge_and_lease(claims: Sequence[Claim], reserved: Mapping[str, int]) -> tuple[Leased, list[Claim]]:
-        leased, left = judge_and_take(store, _judgements(claims), reserved)
+        leased, left = judge_and_take(store, _judgements(claims), reserved, told)
         return leased, _claims(left)
 
     return Work(
@@ -35,7 +35,7 @@ def clock(store: Store) -> Work[Claim, Claim]:
         slots=lambda _: slots,
         claim=lambda lane, limit: store.claim(Stage.CLOCK, lane, limit, CLOCK_LEASE_SECONDS),
         claim_of=lambda claim: claim,
-        commit=lambda claims: _claims(judge(store, _judgements(claims))),
+        commit=lambda claims: _claims(judge(store, _judgements(claims), told)),
         name_of=lambda claim: {"invoice_id": claim.subject},
         batching=Batching(claim=CLOCK_BATCH, group=CLOCK_BATCH),
         pace=Pace(timed=True, rest_seconds=CLOCK_REST_SECONDS),

@@ -17,9 +17,10 @@ from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
 from workers.delivery.webhook import WebhookSender
-from workers.engine import Admission, Batching, Keeping, ReadAhead, Slots, Work, first_line
+from workers.engine import Admission, Batching, Keeping, Observer, ReadAhead, Slots, Work, first_line
 from workers.http.connections import Connections
 from workers.http.open_files import WEBHOOKS
+from workers.stages.told import EndpointHealth
 from workers.store.agenda import lease_clock
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.outbox import ClaimedDelivery
@@ -61,6 +62,7 @@ class DeliverStage:
         breaker: Breaker,
         open_secrets: Callable[[], SecretBox],
         connections: int = WEBHOOKS,
+        observer: Observer | None = None,
     ) -> None:
         """``connections``: at most, to all endpoints together. The more are in use, the fewer each endpoint gets. A
         webhook's time-out starts only when it has one."""
@@ -69,6 +71,7 @@ class DeliverStage:
         self._breaker = breaker
         self._open_secrets = open_secrets
         self._connections = Connections(connections)
+        self._observer, self._health = observer or Observer(), EndpointHealth()
         self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be begun
         self._receivers: dict[str, Receiver] = {}
         self._used: OrderedDict[str, None] = OrderedDict()  #: lanes, the last used ones last
@@ -99,6 +102,7 @@ class DeliverStage:
         found = self._store.receivers_in_use(list(self._used))
         self._receivers = {receiver.id: receiver for receiver in found}
         self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
+        self._health.keep(self._receivers)
         used = {_sealed(receiver) for receiver in self._receivers.values()} & self._opened.keys()
         self._opened = {sealed: self._opened[sealed] for sealed in used}
         return list(self._receivers)
@@ -184,6 +188,7 @@ class DeliverStage:
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         trace = trace_of_event(delivery.body)
         outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, trace)
+        began = lease_clock()
         attempt = await self._sender.send(outgoing)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS
@@ -191,6 +196,7 @@ class DeliverStage:
         self._resting.pop(receiver.id, None)
         self._connections.note(receiver.id, attempt.latency_ms / 1000)
         self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
+        self._observer.attempted(self._health.attempted(delivery, attempt.outcome, began, DELIVER_LEASE_SECONDS))
         return _outcome_of(delivery, attempt)
 
 

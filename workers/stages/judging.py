@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from domain.status import Status
+from workers.engine import Observer
 from workers.stages.deliver import DELIVER_LEASE_SECONDS
 from workers.store.agenda import Room
 from workers.store.judging import Judgement, Outcome
@@ -21,27 +22,28 @@ log = structlog.get_logger()
 Leased = Mapping[str, Sequence[ClaimedDelivery]]
 
 
-def judge(store: Store, judgements: Sequence[Judgement]) -> Sequence[Judgement]:
+def judge(store: Store, judgements: Sequence[Judgement], observer: Observer) -> Sequence[Judgement]:
     """Apply evidence and log what came of it. Returns what was left because somebody else has it locked."""
     outcomes, _, left = store.judge_and_take(judgements, None)
-    tell_all(outcomes)
+    tell_all(outcomes, observer)
     return left
 
 
 def judge_and_take(
-    store: Store, judgements: Sequence[Judgement], reserved: Mapping[str, int]
+    store: Store, judgements: Sequence[Judgement], reserved: Mapping[str, int], observer: Observer
 ) -> tuple[Leased, Sequence[Judgement]]:
     """The same, and the webhooks it brings are leased as far as their endpoints have reserved slots."""
     outcomes, deliveries, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
-    tell_all(outcomes)
+    tell_all(outcomes, observer)
     leased: dict[str, list[ClaimedDelivery]] = defaultdict(list)
     for delivery in deliveries:
         leased[delivery.claim.lane].append(delivery)
     return leased, left
 
 
-def tell_all(outcomes: Sequence[Outcome]) -> None:
-    """Log what came of evidence."""
+def tell_all(outcomes: Sequence[Outcome], observer: Observer) -> None:
+    """Log what came of evidence, and tell who listens."""
+    observer.judged(outcomes)
     told = log.bind()
     for outcome in outcomes:
         _tell(told, outcome)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 
@@ -33,13 +34,26 @@ from domain.provider_clock import settle_times
 from domain.status import Status
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
-from workers.engine import Admission, Batching, Feeding, Keeping, Pace, Slots, SlotUse, Work, first_line
+from workers.engine import (
+    Admission,
+    Batching,
+    Feeding,
+    Keeping,
+    Observer,
+    Pace,
+    ProviderCall,
+    Slots,
+    SlotUse,
+    Work,
+    first_line,
+)
 from workers.providers.call import counting_calls
 from workers.stages.answers import answer_about
 from workers.stages.judging import judge, judge_and_take
 from workers.stages.last_answers import LastAnswers
 from workers.stages.look_ups import Turn, Turns
 from workers.stages.search import as_search, search
+from workers.stages.told import TIMED_OUT, outcome_of, outcome_of_all
 from workers.store.agenda import Claim, lease_clock
 from workers.store.database import UNAVAILABLE
 from workers.store.judging import Judgement
@@ -72,7 +86,9 @@ class ProviderStages:
         providers: Mapping[str, Provider],
         rate: RateLimit,
         budget: LookUpBudget | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer or Observer()
         self._store = store
         self._accounts = accounts
         self._providers = providers
@@ -122,14 +138,17 @@ class ProviderStages:
             slots=lambda lane: self._slots[account_of(lane)],
             claim=claim,
             claim_of=lambda row: row[0],
-            commit=lambda judgements: judge(self._store, judgements),
+            commit=lambda judgements: judge(self._store, judgements, self._observer),
             perform=perform,
             name_of=_name,
             # A backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting.
             slot_use=SlotUse(spare=1),
             admission=Admission(lambda lane, asked: self._admit(lane, asked, take), refund, is_shared=True),
             keeping=Keeping(self._store.keep, self._store.forget),
-            feeding=Feeding(Stage.DELIVER, lambda results, reserved: judge_and_take(self._store, results, reserved)),
+            feeding=Feeding(
+                Stage.DELIVER,
+                lambda results, reserved: judge_and_take(self._store, results, reserved, self._observer),
+            ),
         )
 
     def _lease(self, lane: str, calls: int) -> float:
@@ -176,9 +195,10 @@ class ProviderStages:
             )
         evidence: Evidence
         if sought:
-            evidence = await search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
+            found = search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
+            evidence = await self._timed(account.name, "search", found)
         else:
-            evidence = await provider.create(_request(invoice), account)
+            evidence = await self._timed(account.name, "create", provider.create(_request(invoice), account))
         if not isinstance(evidence, SearchFailed):
             self._said[account.name].learn(evidence, invoice.id)
         if isinstance(evidence, Created):
@@ -186,6 +206,12 @@ class ProviderStages:
             asked_at = claim.claimed_at if invoice.doubts == 0 and not sought else invoice.created_at
             evidence = self._with_times(evidence, claim, account.name, asked_at)
         return as_search(evidence) if sought else evidence
+
+    async def _timed(self, account: str, call: Literal["create", "search"], answer: Awaitable[Evidence]) -> Evidence:
+        began = time.monotonic()
+        evidence = await answer
+        self._observer.called(ProviderCall(account, call, outcome_of(evidence), time.monotonic() - began))
+        return evidence
 
     def _with_times(self, made: Created, claim: Claim, account: str, asked_at: datetime) -> Created:
         """The answer, and the next best ones of a search, with their times compared with our clock."""
@@ -211,14 +237,18 @@ class ProviderStages:
         asks = self._asks_by(account.name)
         refs = {turn.claim.subject: asks(turn.invoice) if turn.invoice is not None else () for turn in turns}
         wanted = [ref for some in refs.values() for ref in some]
+        began = time.monotonic()
         with counting_calls() as count:
             answers = await self._ask(account, wanted, self._turns.most_calls(turns, len(wanted))) if wanted else {}
-        found, timed_out = answers or {}, answers is None
+        seconds, found, timed_out = time.monotonic() - began, answers or {}, answers is None
         for evidence in found.values():
             if isinstance(evidence, (CredentialsRefused, RateLimited)):
                 self._said[account.name].learn(evidence)
         left = [] if timed_out else self._turns.left(account.name, turns, refs, found)
         made = count.made or (self._turns.calls_of(turns) if wanted else 0)
+        if wanted:
+            outcome = TIMED_OUT if timed_out else outcome_of_all(found.values())
+            self._observer.called(ProviderCall(account.name, "look_up", outcome, seconds, made))
         await self._turns.settle(lane, turns, made, len(left))
         await self._put_back([turn.claim for turn in left])
         unasked = {turn.claim.subject for turn in left}

@@ -62,8 +62,9 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDeliver
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
     rows = execute_keyed(connection, _claimed, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
-        f"{endpoint}/{invoice}": (number, event, body, tries, sequence)
-        for number, endpoint, invoice, tries, sequence, event, body in rows
+        # As it was written with its event; a replay, and an endpoint that is enabled again, plan it anew.
+        f"{endpoint}/{invoice}": (number, event, body, tries, sequence, None if tries or due_at != at else at)
+        for number, endpoint, invoice, tries, sequence, due_at, event, body, at in rows
     }
     return [
         ClaimedDelivery(claim, *found[claim.subject]) if claim.subject in found else ClaimedDelivery(claim, None)
@@ -73,8 +74,8 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDeliver
 
 @functools.cache
 def _claimed(dialect: str) -> Executable:
-    delivery = DELIVERY.c.id, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id, DELIVERY.c.tries, DELIVERY.c.sequence
-    query = _oldest(dialect, *delivery, EVENT.c.id, EVENT.c.body)
+    names = ("id", "endpoint_id", "invoice_id", "tries", "sequence", "next_try_at")
+    query = _oldest(dialect, *(DELIVERY.c[name] for name in names), EVENT.c.id, EVENT.c.body, EVENT.c.created_at)
     return query.join(EVENT, EVENT.c.number == DELIVERY.c.event_number).execution_options(**{BINARY: True})
 
 

@@ -102,6 +102,7 @@ class ClaimedDelivery(NamedTuple):
     body: bytes = b""
     tries: int = 0
     sequence: int = NO_SEQUENCE
+    changed_at: datetime | None = None  #: when what it tells happened; None where this is not its first try
 
 
 def add_events(
@@ -131,7 +132,7 @@ def add_events(
     written = insert_rows(connection, DELIVERY, deliveries, returning=_SENT if room else ())
     taken = poke_pairs(connection, pairs, now, room)
     waiting = {endpoint for endpoint, _ in pairs - taken.keys()}
-    return waiting, _claimed(taken, numbers, written)
+    return waiting, _claimed(taken, numbers, written, now)
 
 
 def _wanted(
@@ -150,14 +151,14 @@ def _wanted(
 
 
 def _claimed(
-    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow]
+    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow], now: datetime
 ) -> list[ClaimedDelivery]:
     """The first event of each pair that was taken; what came before it is finished: the pair had no row any more."""
     deliveries: dict[tuple[str, str], ClaimedDelivery] = {}
     for row in sorted(written, key=lambda row: row.event_number):
         event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
         if pair in taken:
-            new = ClaimedDelivery(taken[pair], row.id, event.id, event.body, sequence=row.sequence)
+            new = ClaimedDelivery(taken[pair], row.id, event.id, event.body, 0, row.sequence, now)
             deliveries.setdefault(pair, new)
     return list(deliveries.values())
 

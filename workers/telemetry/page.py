@@ -10,8 +10,10 @@ _HEAD = """# Metrics
 
 Made of `workers/telemetry/families.py` by `python -m workers.telemetry.page`; a test fails when they differ.
 
-Every process declares every metric; the web process serves them at `/metrics` to the addresses in
-`INVOICES_METRICS_ALLOW` (loopback by default).
+Every process declares every metric. The web process serves them at `/metrics` to the addresses in
+`INVOICES_METRICS_ALLOW` (loopback by default). Every other process does so on a port of its own where
+`INVOICES_METRICS_PORT` names one: `9400` is that port, `9400+` the next free one from there on, which is logged
+(`metrics.listening`). It listens on loopback unless `INVOICES_METRICS_ALLOW` names other addresses.
 
 No order, invoice, address, URL or secret is ever a label. An endpoint is named by its id (`ep_…`).
 

@@ -18,8 +18,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class Metrics:
     """The web process's own, among all that are declared."""
 
-    def __init__(self, version: str) -> None:
-        self.declared = declared = Declared(version)
+    def __init__(self, version: str, declared: Declared | None = None) -> None:
+        self.declared = declared = declared or Declared(version)
         self.registry = declared.registry
         self.callbacks = Children(declared.counter("invoices_callbacks_total"))
         self.callback_seconds = Children(declared.histogram("invoices_callback_kept_seconds"))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.metadata import version
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,6 +23,7 @@ from workers.bootstrap import (
     secret_box,
     warn_of_plain_http,
 )
+from workers.bootstrap import metrics as declared
 from workers.coordination.breaker import reset_breakers
 from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
@@ -73,7 +73,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
     runtime, redis = build_runtime(settings), open_redis(settings.redis_url, ONE_TRY)
-    process = Process(settings, runtime, redis, StoreThreads(), Metrics(version("invoices")))
+    process = Process(settings, runtime, redis, StoreThreads(), Metrics("", declared()))
     process.on_end += [process.threads.close, redis.close, runtime.store.close]
     if "callbacks" in settings.web_serve:
         _add_callbacks(process)

@@ -5,6 +5,6 @@
 
 from workers.store.judging.records import FAILED_LOOK_UP
 from workers.store.judging.transaction import judge
-from workers.store.judging.work import Judged, Judgement, Outcome
+from workers.store.judging.work import Judged, Judgement, Outcome, Times
 
-__all__ = ["FAILED_LOOK_UP", "Judged", "Judgement", "Outcome", "judge"]
+__all__ = ["FAILED_LOOK_UP", "Judged", "Judgement", "Outcome", "Times", "judge"]

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import SimpleNamespace
 
 from sqlalchemy import Connection, func, select
@@ -24,7 +25,7 @@ from workers.store.judging.due import place_create, place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
 from workers.store.judging.records import bounded_note, count_repeats, keep_evidence
-from workers.store.judging.work import Judged, Judgement, Outcome, Work
+from workers.store.judging.work import Judged, Judgement, Outcome, Times, Work
 from workers.store.outbox import NewEvent, add_events
 from workers.store.tables import EVIDENCE, INVOICE, RESTORATION
 
@@ -71,7 +72,7 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     policy, decision = policy_of(invoice.provider_account), set_aside(work, judgement, evidence)
     if decision is None:
         decision = decide(invoice, evidence, policy, work.now, random.random(), work.epoch)  # noqa: S311
-    unheard = dropped(invoice, decision)
+    unheard, called_at = dropped(invoice, decision), invoice.called_at
     _apply(work, invoice, evidence, decision, before, judgement)
     if unheard is not None:
         _tell_unheard(work, invoice, unheard, policy)
@@ -79,7 +80,15 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     place_look_up(work, invoice, evidence, decision, policy)
     place_create(work, invoice, decision, policy)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note, sequence
-    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told)
+    times = _times(work, invoice, evidence, called_at) if decision.event else None
+    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told, times)
+
+
+def _times(work: Work, invoice: SimpleNamespace, evidence: Evidence, called_at: datetime | None) -> Times:
+    """``called_at``: what the invoice remembered of a callback before. It forgets that once it is settled."""
+    heard_at = evidence.asked_at if isinstance(evidence, CalledBack) else called_at
+    settled = isinstance(evidence, CalledBack) or invoice.called_at is None
+    return Times(work.now, invoice.created_at, invoice.expires_at, heard_at if settled else None)
 
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str], locks: Locks) -> Work:

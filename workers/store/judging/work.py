@@ -25,6 +25,15 @@ class Judgement(NamedTuple):
     kept_under: str | None = None  #: it was kept (``workers/store/kept.py``) under the lease with this token
 
 
+class Times(NamedTuple):
+    """When a change was, and what it is measured from; all by the database's clock."""
+
+    at: datetime
+    ordered_at: datetime
+    expires_at: datetime | None
+    called_at: datetime | None  #: when the callback came that it settles
+
+
 class Outcome(NamedTuple):
     """What became of one piece of evidence. ``verdict`` is ``missing`` where there is no such invoice."""
 
@@ -38,6 +47,7 @@ class Outcome(NamedTuple):
     account: str | None = None
     note: str | None = None  #: the decision's
     sequence_before: int | None = None
+    times: Times | None = None  #: where something has changed
 
 
 class Judged(NamedTuple):

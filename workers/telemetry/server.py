@@ -1,0 +1,97 @@
+"""``/metrics`` of a process that serves nothing else, in a thread of its own."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from workers.http.networks import contains
+
+log = structlog.get_logger()
+
+SECONDS = 10.0  #: a request may take
+#: Ports that are tried where the next free one is asked for.
+PORTS = 100
+
+
+class PortTaken(OSError):  # noqa: N818 - reads as what happened
+    """One line that names the setting."""
+
+
+class MetricsServer:
+    """Listens from its making on; ``close`` ends it. Raises PortTaken."""
+
+    def __init__(self, registry: CollectorRegistry, port: int, *, or_next: bool, allowed: tuple[str, ...]) -> None:
+        """On loopback, unless ``allowed`` names other addresses; whoever is not in it finds nothing."""
+
+        class Handler(_Handler):
+            networks, metrics = allowed, registry
+
+        self._server = _listen(_host(allowed), port, or_next, Handler)
+        host, self.port = self._server.server_address[:2]
+        self.url = f"http://{host!s}:{self.port}/metrics"
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        log.info("metrics.listening", url=self.url)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 16
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves early is none of ours."""
+        log.debug("metrics.request_failed", error=repr(sys.exc_info()[1])[:200])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection."""
+
+    timeout = SECONDS
+    server_version, sys_version = "invoices", ""
+    networks: tuple[str, ...]
+    metrics: CollectorRegistry
+
+    def do_GET(self) -> None:
+        """The metrics, or 404."""
+        there = urlsplit(self.path).path == "/metrics" and contains(self.networks, str(self.client_address[0]))
+        body = generate_latest(self.metrics) if there else b"not found\n"
+        self.send_response(200 if there else 404)
+        self.send_header("content-type", CONTENT_TYPE_LATEST if there else "text/plain; charset=utf-8")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Scrapes are not logged: one every few seconds says nothing."""
+
+
+def _host(allowed: tuple[str, ...]) -> str:
+    """Where it listens: nobody else than this host is allowed, or somebody is."""
+    only_us = all(ipaddress.ip_network(network).network_address.is_loopback for network in allowed)
+    return "127.0.0.1" if only_us else "0.0.0.0"  # noqa: S104 - somebody elsewhere was allowed by a setting
+
+
+def _listen(host: str, port: int, or_next: bool, handler: type[_Handler]) -> _Server:
+    for tried in range(port, min(port + PORTS, 65536) if or_next else port + 1):
+        try:
+            return _Server((host, tried), handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise PortTaken(f"INVOICES_METRICS_PORT: can't listen on port {tried} of {host}: {error}") from None
+    if or_next:
+        raise PortTaken(f"INVOICES_METRICS_PORT: no port from {port} on is free on {host}")
+    other = f"{port}+ takes the next free one, which is what several processes on one machine need"
+    raise PortTaken(f"INVOICES_METRICS_PORT: port {port} of {host} is taken by another process: {other}")
