@@ -44,7 +44,7 @@ class Arrivals:
 
     def write_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
         """The same in a transaction of their own."""
-        with self._database.transaction() as connection:
+        with self._database.single() as connection:
             kept = callbacks.keep(connection, self._database, found)
         fresh = {one.account for one, is_new in zip(found, kept, strict=True) if is_new}
         self._ring({(Stage.CALLBACK, account) for account in fresh})

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
-from sqlalchemy import Executable, select
+from sqlalchemy import ARRAY, Executable, bindparam, select, text
 
 from domain.decision import Stage
 from workers.store.bulk import How, keyed, numbered
 from workers.store.rows import Query
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
+
+#: What is written of a callback, a column each.
+KEPT = ("account", "digest", "body", "headers", "order_id", "reference", "word", "amount", "state")
+
+# Each callback and its line of the agenda; what is kept already gets neither.
+_KEEP = """
+WITH kept AS (
+    INSERT INTO callback ({columns}, at)
+    SELECT {columns}, clock_timestamp() FROM unnest({arrays}) AS given ({columns})
+    ON CONFLICT DO NOTHING RETURNING id, account, digest, at
+), lines AS (
+    INSERT INTO agenda (stage, subject, lane, due_at, claims, pokes)
+    SELECT '{stage}', CAST(id AS text), account, at, 0, 0 FROM kept
+)
+SELECT account, digest FROM kept
+"""
+KEEP_POSTGRESQL = text(
+    _KEEP.format(columns=", ".join(KEPT), arrays=", ".join(f":{name}" for name in KEPT), stage=Stage.CALLBACK.value)
+).bindparams(*(bindparam(name, type_=ARRAY(CALLBACK.c[name].type)) for name in KEPT))
+
+
+def arrays_of(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """The values of ``KEEP_POSTGRESQL``."""
+    return {name: [row[name] for row in rows] for name in KEPT}
 
 
 @functools.cache

@@ -61,14 +61,19 @@ class Match:
 
 
 def keep(connection: Connection, database: Database, callbacks: Sequence[NewCallback]) -> list[bool]:
-    """Keep callbacks and put each on the agenda; False for one that is kept already: the same bytes are no news."""
-    now = database.now(connection)
-    rows = [_row(one, now) for one in callbacks]
-    found = insert_rows(connection, CALLBACK, rows, conflict="skip", returning=("id", "account", "digest"))
-    new = {(row.account, row.digest): row.id for row in found}
-    lines = [_line(number, account, now) for (account, _), number in sorted(new.items(), key=lambda item: item[1])]
-    insert_rows(connection, AGENDA, lines)
-    return [new.pop((one.account, one.digest), None) is not None for one in callbacks]
+    """Keep callbacks and put each on the agenda; False for one that is kept already: the same bytes are no news.
+
+    On PostgreSQL that is one statement: a provider waits for its answer.
+    """
+    if database.is_postgresql:
+        found = connection.execute(sql.KEEP_POSTGRESQL, sql.arrays_of([_row(one) for one in callbacks])).all()
+    else:
+        now = database.now(connection)
+        rows = [_row(one) | {"at": now} for one in callbacks]
+        found = insert_rows(connection, CALLBACK, rows, conflict="skip", returning=("id", "account", "digest"))
+        insert_rows(connection, AGENDA, [_line(row.id, row.account, now) for row in found])
+    new = {(row.account, row.digest) for row in found}
+    return [_take(new, (one.account, one.digest)) for one in callbacks]
 
 
 def free_claims(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
@@ -299,10 +304,16 @@ def _owners(connection: Connection, rows: Sequence[StoredRow]) -> dict[tuple[str
     return owners
 
 
-def _row(one: NewCallback, now: datetime) -> dict[str, object]:
+def _take(new: set[tuple[str, str]], key: tuple[str, str]) -> bool:
+    """Whether it was among them; from now on it is not."""
+    is_new = key in new
+    new.discard(key)
+    return is_new
+
+
+def _row(one: NewCallback) -> dict[str, object]:
     return {
         "account": one.account,
-        "at": now,
         "digest": one.digest,
         "body": one.body,
         "headers": storable(one.headers),

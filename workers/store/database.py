@@ -89,6 +89,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """For one statement that writes: on PostgreSQL it is a transaction by itself, with no BEGIN and no COMMIT to be
+        waited for; on SQLite as ``transaction``."""
+        if self.is_postgresql:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        else:
+            with self.transaction() as connection:
+                yield connection
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads: on SQLite it neither waits for a writer nor holds one up."""
         with self.engine.connect() as plain:

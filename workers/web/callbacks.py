@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from workers.store.callbacks import NewCallback
 from workers.store.database import UNAVAILABLE
 from workers.web.bodies import read_body
 from workers.web.forged import ForgedSample
+from workers.web.gathering import Gathering
 from workers.web.metrics import Metrics
 from workers.web.problems import problem
 from workers.web.shelf import Headers, Shelf
@@ -30,6 +32,8 @@ BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
 #: The insert's; a provider that waits for longer would give up and call again.
 STORE_SECONDS = 5.0
+#: Callbacks of one insert, and those that wait for the next one; beyond that they go to the shelf.
+MOST_TOGETHER, MOST_WAITING = 200, 1000
 SHELF_SECONDS, SHELF_THREADS = 5.0, 8
 #: After a failure the database is not tried again for this long: what comes goes to the shelf at once.
 AWAY_SECONDS = 2.0
@@ -44,7 +48,7 @@ Keep = Callable[[Sequence[NewCallback]], list[bool]]
 
 
 class CallbackDesk:
-    """Takes providers' callbacks for the configured accounts."""
+    """Takes providers' callbacks for the configured accounts. Those that come during an insert share the next one."""
 
     def __init__(
         self,
@@ -59,8 +63,10 @@ class CallbackDesk:
         self._accounts = accounts
         self._providers = providers
         self._keep = keep
+        self._keeping: Gathering[NewCallback, bool] = Gathering(
+            threads, keep, most=MOST_TOGETHER, most_waiting=MOST_WAITING, seconds=STORE_SECONDS
+        )
         self._shelf = shelf
-        self._threads = threads
         self._shelf_threads = StoreThreads(SHELF_THREADS)
         self._metrics = metrics
         self._forged = forged
@@ -105,8 +111,9 @@ class CallbackDesk:
         if perf_counter() < self._away_until:
             return None
         try:
-            (is_new,) = await self._threads.run(self._keep, [callback], seconds=STORE_SECONDS)
-        except (Overloaded, *UNAVAILABLE) as error:
+            async with asyncio.timeout(STORE_SECONDS):  # one that waits for another's insert waits for no second one
+                is_new = await self._keeping.ask(callback)
+        except (Overloaded, TimeoutError, *UNAVAILABLE) as error:
             self._away_until = perf_counter() + AWAY_SECONDS
             log.warning("callback.database_away", account=callback.account, error=type(error).__name__)
             return None

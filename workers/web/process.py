@@ -41,6 +41,11 @@ from workers.web.server import listen, serve
 from workers.web.shelf import Shelf
 from workers.web.threads import StoreThreads
 
+#: Callbacks wait behind no other request: their insert has a thread of its own, and one more while an earlier insert
+#: hangs. With the store's other threads (``threads.THREADS``, the shelf's, the forged ones') they are no more than its
+#: connections.
+CALLBACK_THREADS = 2
+
 
 @dataclass(slots=True)
 class Process:
@@ -92,7 +97,8 @@ def _add_callbacks(process: Process) -> None:
     from workers.app import app  # not at the top: importing it reads the settings
 
     install()  # a killed process loses nothing of what it took from the shelf
-    runtime, threads, metrics = process.runtime, process.threads, process.metrics
+    runtime, metrics = process.runtime, process.metrics
+    threads = StoreThreads(CALLBACK_THREADS)
     shelf = Shelf(app)
     forged = ForgedSample(partial(keep_forged, runtime.store.database))
     keep = runtime.store.keep_callbacks
@@ -100,7 +106,7 @@ def _add_callbacks(process: Process) -> None:
     process.routes += desk.routes()
     process.start("shelf", shelf.run, desk.take_from_shelf)
     process.start("forged", forged.run)
-    process.on_end += [forged.write_waiting, forged.wake, shelf.wake]
+    process.on_end += [threads.close, forged.write_waiting, forged.wake, shelf.wake]
 
 
 def _add_api(process: Process) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-THREADS = 16
+THREADS = 8  #: fewer than the store has connections: callbacks need some
 #: Calls under way or waiting; beyond that who asks is told so at once.
 MOST_CALLS = 256
 
