@@ -73,6 +73,7 @@ class Settings(BaseModel):
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
     remote_control: Literal["read", "all", "off"]  #: what workers take of Celery's remote control
+    nice: int  #: by which workers, intake and beat lower their priority: the web process answers first
     sandbox_port: int
     web_host: str
     web_port: int  #: 0: a free one
@@ -319,6 +320,7 @@ KNOBS: Mapping[str, Knob] = {
     "log_format": Knob(_one_of("console", "json")),
     "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
     "remote_control": Knob(_one_of("read", "all", "off"), "read"),
+    "nice": Knob(_whole(0, 19), 5),
     "sandbox_port": Knob(_whole(1, 65535), 8410),
     "web_host": Knob(_checked(read_listen_host), "127.0.0.1"),
     "web_port": Knob(_whole(0, 65535), 8420),
@@ -330,23 +332,5 @@ KNOBS: Mapping[str, Knob] = {
     "trusted_proxies": Knob(_checked(read_networks), ""),
 }
 
-#: Knobs that are settings as they stand.
-PLAIN = (
-    "webhook_allow",
-    "stream",
-    "stream_maxlen",
-    "monitor_minutes",
-    "retention_days",
-    "log_format",
-    "log_level",
-    "remote_control",
-    "sandbox_port",
-    "web_host",
-    "web_port",
-    "public_url",
-    "web_serve",
-    "web_allowed_hosts",
-    "metrics_port",
-    "metrics_allow",
-    "trusted_proxies",
-)
+#: Knobs that are settings as they stand; the others are put together with one another.
+PLAIN = tuple(KNOBS.keys() - {"home", "database_url", "broker_url", "redis_url", "accounts", "secret_key"})

@@ -81,6 +81,15 @@ def prepare(**_: object) -> None:
         prepare_embedded(settings)
     except (SettingsError, EmbeddedError) as error:
         raise SystemExit(f"invoices: {error}") from None
+    step_back(settings.nice)  # not what is embedded: the web process needs it, too
+
+
+def step_back(nice: int) -> None:
+    """Leave the processor to who answers providers and shops; where it is idle, this changes nothing.
+
+    For all threads that begin after this. A process that was started with a lower priority already keeps that.
+    """
+    os.nice(max(0, nice - os.nice(0)))
 
 
 def _check_schema(settings: Settings) -> None:
