@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.contracts.api_cases import Service
+from tests.contracts.store_cases import open_store
+from tests.contracts.web_process import Site
 from tests.engines import new_postgres_database
 from workers.store.database import Database
 from workers.store.schema import upgrade
@@ -62,3 +66,43 @@ def database(database_url, monkeypatch):
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def rung():
+    """The lanes that ``store`` rings."""
+    return []
+
+
+@pytest.fixture
+def store(database, rung):
+    """A store over the test's database."""
+    return open_store(database, rung)
+
+
+@pytest.fixture
+def service(database):
+    """The HTTP interface over the test's database, in this process."""
+    service = Service(database)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def ask(service):
+    """Asks the HTTP interface; its answer."""
+    return lambda method, path, **how: asyncio.run(service.ask(method, path, **how))
+
+
+@pytest.fixture
+def get(ask):
+    """The same, by GET."""
+    return lambda path, **how: ask("GET", path, **how)
+
+
+@pytest.fixture
+def site(tmp_path, database_url):
+    """A web process over the test's database."""
+    site = Site(tmp_path, database_url)
+    yield site
+    site.close()

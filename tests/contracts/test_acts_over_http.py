@@ -7,18 +7,10 @@ import asyncio
 import pytest
 
 from domain.permissions import Scope
-from tests.contracts.api_cases import Service
 from tests.contracts.operator_cases import told
 from tests.contracts.store_cases import agenda_of, events_of, evidence_of, invoice_of, queue
 
 WHY = {"reason": "the shop asked for it"}
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
 
 
 @pytest.fixture

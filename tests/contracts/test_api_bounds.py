@@ -8,18 +8,10 @@ import json
 
 import pytest
 
-from tests.contracts.api_cases import Service
 from workers.web.api.api import BODY_BYTES
 from workers.web.api.schema.openapi import operations
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
 
 
 def ask_all(service, *, only_bodies=False, **options):

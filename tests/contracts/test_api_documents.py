@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from config.celeryconfig import INTAKE_QUEUE
 from config.settings import load_settings
 from domain.permissions import PERMISSIONS, Scope
-from tests.contracts.api_cases import Service, order
+from tests.contracts.api_cases import order
 from workers.intake.message import INTAKE_TASKS, Accepted, inspect
 from workers.web.api.schema.asyncapi import asyncapi_document
 from workers.web.api.schema.openapi import openapi_document, operations
@@ -23,13 +23,6 @@ from workers.web.api.schema.operation import DescribedRoute
 ASYNCAPI = json.loads((Path(__file__).parent / "asyncapi-3.0.0.json").read_text())
 PATHS = ("/v1/openapi.json", "/v1/asyncapi.json")
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from domain.permissions import Scope
-from tests.contracts.test_api_process import ORDER, Site
-from workers.embedded.valkey import stop_valkey
+from tests.contracts.web_process import ORDER, Site
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -73,9 +72,7 @@ positive_data_acceptance.enabled = false
 def site(tmp_path, database_url):
     site = Site(tmp_path, database_url, INVOICES_WEBHOOK_ALLOW="127.0.0.1")
     yield site
-    site.web.process.end()
-    site.database.close()
-    stop_valkey(tmp_path)
+    site.close()
 
 
 @pytest.fixture

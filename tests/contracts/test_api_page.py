@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.contracts.test_web_process import ROOT, Web
+from tests.contracts.web_process import ROOT, Web
 from workers.embedded.valkey import stop_valkey
 
 PAGE = (ROOT / "deploy" / "API.md").read_text()

@@ -4,65 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 
 import httpx
-import pytest
 
 from domain.permissions import Scope
-from tests.contracts.store_cases import created, judge, open_store
-from tests.contracts.test_web_process import ROOT, Web
+from tests.contracts.web_process import ORDER, Web
 from tests.servers import wait_until
 from workers.embedded.valkey import stop_valkey
-from workers.store.acts import Actor
-from workers.store.database import Database
-from workers.store.operate.tokens import NewToken, add
-
-KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-ORDER = {"account": "nebulox", "order_id": "1001", "price": "10.50", "currency": "EUR"}
-
-
-class Site:
-    """A web process on a database of its own, and the command beside it."""
-
-    def __init__(self, home, database_url, **settings):
-        self.settings = {"INVOICES_DATABASE_URL": database_url, "INVOICES_SECRET_KEY": KEY} | settings
-        self.web = Web(home, **self.settings)
-        self.database = Database(database_url)
-        self.store = open_store(self.database)
-
-    def invoices(self, *arguments):
-        """The command; its output as JSON Lines."""
-        command = [sys.executable, "-m", "workers.cli", *arguments]
-        ran = subprocess.run(
-            command, cwd=ROOT, env=self.web.environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        return [json.loads(line) for line in ran.stdout.splitlines()]
-
-    def token(self, *scopes):
-        """Made without the command, which takes longer."""
-        return add(self.store, Actor("admin", "tests"), NewToken("shop", scopes))[1]
-
-    def client(self, token):
-        return httpx.Client(
-            base_url=self.web.url, headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False
-        )
-
-    def pend(self, invoice_id):
-        judge(self.store, invoice_id, created(pay_amount=Decimal("0.0358619204")))
-
-
-@pytest.fixture
-def site(tmp_path, database_url):
-    site = Site(tmp_path, database_url)
-    yield site
-    site.web.process.end()
-    site.database.close()
-    stop_valkey(tmp_path)
 
 
 def test_a_token_of_the_command_line_opens_what_it_is_for(site):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.test_web_process import Web
+from tests.contracts.web_process import Web
 from workers.embedded.valkey import stop_valkey
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,6 @@ from tests.contracts.store_cases import (
     created,
     evidence_of,
     judge,
-    open_store,
     order,
     rows,
     seen,
@@ -21,11 +20,6 @@ from tests.contracts.store_cases import (
 )
 from workers.store.callbacks import NewCallback
 from workers.store.tables import CALLBACK
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def make_two(store, account):

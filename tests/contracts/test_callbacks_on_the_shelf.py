@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.callbacks import KEY, nebulox_callback, post, sign
-from tests.contracts.test_web_process import Web, ask
+from tests.contracts.web_process import Web, ask
 from tests.servers import free_port, wait_until
 from workers.embedded.valkey import ensure_valkey, stop_valkey
 from workers.web.shelf import QUEUE

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.callbacks import KEY, nebulox_callback, post, sign
-from tests.contracts.test_web_process import Web, ask
+from tests.contracts.web_process import Web, ask
 from tests.servers import wait_until
 from workers.embedded.valkey import stop_valkey
 

@@ -20,7 +20,6 @@ from tests.contracts.store_cases import (
     evidence_of,
     invoice_of,
     judge,
-    open_store,
     pend,
     queue,
     rows,
@@ -33,11 +32,6 @@ from workers.store.reads.contradictions import list_contradictions
 from workers.store.tables import EVIDENCE, INVOICE, PAYMENT
 
 OLD = timedelta(days=90)
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def test_it_is_told_in_its_invoices_sequence_with_kind_and_words(database, store):

@@ -15,7 +15,6 @@ from tests.contracts.store_cases import (
     invoice_of,
     judge,
     now,
-    open_store,
     pend,
     queue,
     seen,
@@ -24,12 +23,6 @@ from workers.cli.doctor.orders import check_orders
 from workers.store.tables import EVIDENCE, INVOICE
 
 TIMED_OUT = InDoubt(reason="no answer within 10 s")
-
-
-@pytest.fixture
-def store(database):
-    """A store; nobody hears its bells."""
-    return open_store(database)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tests.contracts.store_cases import (
     disable_endpoint,
     make_due,
     now,
-    open_store,
     pend,
     subscribe,
 )
@@ -25,12 +24,6 @@ from workers.coordination.breaker import key_of
 from workers.delivery.secretbox import SecretBox
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.tables import ATTEMPT, DELIVERY, ENDPOINT
-
-
-@pytest.fixture
-def store(database):
-    """A store; nobody hears its bells."""
-    return open_store(database)
 
 
 @pytest.fixture

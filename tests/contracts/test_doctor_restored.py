@@ -10,7 +10,7 @@ from sqlalchemy import delete
 
 from domain.event import RESTORED, notice
 from tests.contracts.doctor_cases import settings, wrong
-from tests.contracts.store_cases import OPERATOR, now, open_store, pend
+from tests.contracts.store_cases import OPERATOR, now, pend
 from workers.cli.doctor.restored import check_restored
 from workers.store.operate.restoration import restore
 from workers.store.tables import EVENT
@@ -27,11 +27,6 @@ def config(tmp_path, empty_valkey_url):
 def stream(empty_valkey_url):
     with redis.Redis.from_url(empty_valkey_url) as client:
         yield lambda body: client.xadd(STREAM, {"event": body})
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def tell_all(store, stream):

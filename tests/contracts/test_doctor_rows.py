@@ -22,7 +22,6 @@ from tests.contracts.store_cases import (
     judge,
     make_due,
     now,
-    open_store,
     pend,
     policy,
     queue,
@@ -39,12 +38,6 @@ from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.intake import Rejection
 from workers.store.store import Store
 from workers.store.tables import AGENDA, EVENT
-
-
-@pytest.fixture
-def store(database):
-    """A store; nobody hears its bells."""
-    return open_store(database)
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from tests.contracts.store_cases import (
     enable_endpoint,
     judge,
     now,
-    open_store,
     pend,
     remove_endpoint,
     rows,
@@ -47,11 +46,6 @@ from workers.store.outbox import NewEvent, add_events
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 
 LEASE = 60.0
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def deliveries(store, endpoint_id):

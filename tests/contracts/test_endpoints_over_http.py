@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from datetime import timedelta
@@ -12,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from domain.permissions import Scope
-from tests.contracts.api_cases import KEY, Service
+from tests.contracts.api_cases import KEY
 from tests.contracts.operator_cases import told
 from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, change, pend, queue, rows, subscribe
 from workers.delivery.secretbox import SecretBox
@@ -26,18 +25,6 @@ from workers.store.operate.replay import NoSuchEndpoint
 from workers.store.tables import CALLBACK, DELIVERY, EVENT, INVOICE, JOB
 
 URL = "http://127.0.0.1:9/hook"
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def ask(service):
-    return lambda method, path, **how: asyncio.run(service.ask(method, path, **how))
 
 
 def add(ask, **fields):

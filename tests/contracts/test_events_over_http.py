@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from domain.permissions import Scope
-from tests.contracts.api_cases import ADMIN, Service
+from tests.contracts.api_cases import ADMIN
 from tests.contracts.log_cases import Asgi, place, streaming
 from tests.contracts.store_cases import change, judge, now, pend, rows, seen
 from workers.store.operate.tokens import revoke
@@ -20,18 +20,6 @@ from workers.web.api import events as events_module
 from workers.web.api import following
 from workers.web.api.absence import Absence
 from workers.web.api.events import chosen
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def get(service):
-    return lambda path, **how: asyncio.run(service.ask("GET", path, **how))
 
 
 def told(database):

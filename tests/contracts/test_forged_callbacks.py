@@ -5,17 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import func, select
 
-from tests.contracts.store_cases import open_store
 from workers.store.forged import MOST_KEPT, Forged, forged, keep_forged
 from workers.store.tables import FORGED
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def made(number, account="nebulox"):

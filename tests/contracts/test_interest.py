@@ -16,7 +16,6 @@ from tests.contracts.store_cases import (
     disable_endpoint,
     judge,
     now,
-    open_store,
     pend,
     remove_endpoint,
     rows,
@@ -32,11 +31,6 @@ from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 from workers.store.writers import wait_for_writers
 
 IDLE = 3000  #: endpoints that want something else
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def add_idle(database, count=IDLE):

@@ -12,21 +12,9 @@ from starlette.requests import Request
 from domain.event import format_time
 from domain.evidence import CancelRequested
 from domain.permissions import Scope
-from tests.contracts.api_cases import Service, order
+from tests.contracts.api_cases import order
 from tests.contracts.store_cases import invoice_of, judge, queue
 from workers.web.api import waiting
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def get(service):
-    return lambda path, **how: asyncio.run(service.ask("GET", path, **how))
 
 
 def test_its_tag_is_its_sequence_and_what_is_known_is_304(service, get):

@@ -40,11 +40,6 @@ LEASE = 60.0
 LOST = InDoubt(reason="the worker that made the call was lost")
 
 
-@pytest.fixture
-def store(database):
-    return open_store(database)
-
-
 def call(store, lane=ACCOUNT):
     """An order whose create was called under a lease that is over by now."""
     invoice_id = queue(store, lane)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from domain.decision import Stage
@@ -19,7 +18,6 @@ from tests.contracts.store_cases import (
     claim_one,
     created,
     judge,
-    open_store,
     pend,
     queue,
     rows,
@@ -33,11 +31,6 @@ from workers.store.queries import earliest_id
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 OLD, DAYS = timedelta(days=90), timedelta(days=3)
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def call(store, order_id, *, judged=True):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from domain.permissions import Scope
-from tests.contracts.api_cases import ADMIN, Service
+from tests.contracts.api_cases import ADMIN
 from tests.contracts.log_cases import place, streaming
 from tests.contracts.store_cases import pend
 from workers.store.operate.tokens import revoke
@@ -25,13 +25,6 @@ from workers.web.api.access import Caller
 from workers.web.api.places import Places
 from workers.web.api.waiting import Waiting
 from workers.web.problems import Problem
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
 
 
 def caller_of(service, token):

@@ -6,17 +6,12 @@ import pytest
 
 from domain.event import ORDER_REJECTED, RESTORED, new_id
 from domain.refused_order import RefusedOrder
-from tests.contracts.store_cases import ACCOUNT, OPERATOR, SILENT_ACCOUNT, open_store, pend, rows, subscribe
+from tests.contracts.store_cases import ACCOUNT, OPERATOR, SILENT_ACCOUNT, pend, rows, subscribe
 from workers.store.endpoints import NewEndpoint, find_endpoint
 from workers.store.intake import Rejection
 from workers.store.operate import endpoints, replay
 from workers.store.outbox import NewEvent, add_events
 from workers.store.tables import DELIVERY, EVENT
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def limited(store, *accounts, events=None):

@@ -5,26 +5,13 @@ from __future__ import annotations
 import json
 import signal
 
-import pytest
-
 from domain.permissions import Scope
 from tests.contracts.log_cases import place, read_stream
 from tests.contracts.store_cases import judge, pend, seen
-from tests.contracts.test_api_process import Site
-from tests.contracts.test_web_process import Web
+from tests.contracts.web_process import Web
 from tests.servers import wait_until
-from workers.embedded.valkey import stop_valkey
 
 SSE = {"accept": "text/event-stream"}
-
-
-@pytest.fixture
-def site(tmp_path, database_url):
-    site = Site(tmp_path, database_url)
-    yield site
-    site.web.process.end()
-    site.database.close()
-    stop_valkey(tmp_path)
 
 
 def test_a_stream_goes_on_live_and_ends_with_a_graceful_stop_that_takes_no_time(site):

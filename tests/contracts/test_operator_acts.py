@@ -34,7 +34,6 @@ from tests.contracts.store_cases import (
     change,
     judge,
     now,
-    open_store,
     order,
     pend,
     queue,
@@ -48,11 +47,6 @@ from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.reads.acts import acts_of, list_acts
 from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJECTED
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 @pytest.fixture

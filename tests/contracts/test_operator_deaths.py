@@ -22,15 +22,10 @@ from tests.contracts.operator_cases import (
     told_events,
     unmatched,
 )
-from tests.contracts.store_cases import change, invoice_of, judge, now, open_store, pend, queue, rows
+from tests.contracts.store_cases import change, invoice_of, judge, now, pend, queue, rows
 from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.tables import ACT, AGENDA, CALLBACK, DELIVERY, ENDPOINT, RESTORATION
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 @pytest.fixture

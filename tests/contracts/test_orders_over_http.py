@@ -24,13 +24,6 @@ INVALID = "urn:invoices:problem:invalid-order"
 
 
 @pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
-
-
-@pytest.fixture
 def send(service):
     """Sends one order, and gives the answer."""
     return lambda fields, **how: asyncio.run(service.send(fields, **how))

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from domain.decision import Stage
 from domain.refused_order import RefusedOrder
-from tests.contracts.store_cases import open_store, rows, subscribe
+from tests.contracts.store_cases import rows, subscribe
 from workers.store.agenda import PUBLISH_LANE
 from workers.store.intake import Rejection
 from workers.store.tables import AGENDA, DELIVERY, EVENT
-
-
-@pytest.fixture
-def rung():
-    return []
-
-
-@pytest.fixture
-def store(database, rung):
-    return open_store(database, rung)
 
 
 def rejection(key="key-1", **order):

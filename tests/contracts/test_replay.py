@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import pytest
-
 from tests.contracts.store_cases import (
     agenda_of,
     deliveries_of,
@@ -16,7 +14,6 @@ from tests.contracts.store_cases import (
     in_threads,
     invoice_of,
     judge,
-    open_store,
     pend,
     rows,
     seen,
@@ -29,11 +26,6 @@ from workers.store.seek import first_number
 from workers.store.tables import AGENDA, DELIVERY, EVENT
 
 LEASE = 60.0
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def grow(store, invoice_id, *statuses):

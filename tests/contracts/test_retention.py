@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
-import pytest
-
 from tests.contracts.store_cases import (
     Background,
     disable_endpoint,
@@ -14,7 +12,6 @@ from tests.contracts.store_cases import (
     events_of,
     invoice_of,
     judge,
-    open_store,
     pend,
     remove_endpoint,
     rows,
@@ -29,11 +26,6 @@ from workers.store.intake import Rejection
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 
 OLD = timedelta(days=90)
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def settle_all(store, endpoint_id, **outcome):

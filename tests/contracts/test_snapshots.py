@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from datetime import timedelta
@@ -11,7 +10,6 @@ import pytest
 
 from domain.evidence import CancelRequested
 from domain.permissions import Scope
-from tests.contracts.api_cases import Service
 from tests.contracts.log_cases import place
 from tests.contracts.store_cases import (
     OPERATOR,
@@ -27,18 +25,6 @@ from tests.contracts.store_cases import (
 from workers.store.operate.restoration import restore
 from workers.store.reads import snapshot
 from workers.store.tables import EVENT, INVOICE
-
-
-@pytest.fixture
-def service(database):
-    service = Service(database)
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def get(service):
-    return lambda path, **how: asyncio.run(service.ask("GET", path, **how))
 
 
 def take(get, as_of=None, **how):

@@ -35,11 +35,6 @@ OTHERS = [{"account": SILENT_ACCOUNT, "price": "0.100000000000000055", "currency
 
 
 @pytest.fixture
-def rung():
-    return []
-
-
-@pytest.fixture
 def store(database, rung):
     given = {ACCOUNT: policy(providers=PROVIDERS), THIRD: policy(providers=PROVIDERS, can_be_asked=False)}
     silent = {SILENT_ACCOUNT: policy(providers=PROVIDERS, can_be_asked=False, on_doubt="hold")}

@@ -15,7 +15,6 @@ from tests.contracts.store_cases import (
     events_of,
     invoice_of,
     judge,
-    open_store,
     pend,
     queue,
     rows,
@@ -28,11 +27,6 @@ from workers.store.tables import PAYMENT
 
 TX = "0xCf2e" + "ab12" * 15
 ASKED = Decimal("0.0358619204")
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def shown(store, invoice_id):

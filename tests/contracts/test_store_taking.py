@@ -14,7 +14,6 @@ from tests.contracts.store_cases import (
     events_of,
     judge,
     make_due,
-    open_store,
     pend,
     queue,
     seen,
@@ -25,16 +24,6 @@ from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 
 LEASE_SECONDS = 25.0
-
-
-@pytest.fixture
-def rung():
-    return []
-
-
-@pytest.fixture
-def store(database, rung):
-    return open_store(database, rung)
 
 
 def take(store, judgements, **places):

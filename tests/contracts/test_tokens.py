@@ -5,20 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
 from sqlalchemy import select, update
 
 from domain.permissions import Scope
 from tests.contracts.operator_cases import BOB, told
-from tests.contracts.store_cases import open_store, rows
+from tests.contracts.store_cases import rows
 from workers.store.operate.tokens import NewToken, add, revoke
 from workers.store.tables import TOKEN
 from workers.store.tokens import find_tokens, list_tokens, note_use
-
-
-@pytest.fixture
-def store(database):
-    return open_store(database)
 
 
 def find(store, token_id):

@@ -11,8 +11,7 @@ import pytest
 
 from domain.permissions import Scope
 from tests.contracts.store_cases import queue
-from tests.contracts.test_api_process import ORDER, Site
-from workers.embedded.valkey import stop_valkey
+from tests.contracts.web_process import ORDER
 from workers.web.gathering import Gathering
 from workers.web.threads import StoreThreads
 
@@ -38,15 +37,6 @@ QUERIES = (
     "/v1/events?after={}",
     "/v1/invoices?{}=1",
 )
-
-
-@pytest.fixture
-def site(tmp_path, database_url):
-    site = Site(tmp_path, database_url)
-    yield site
-    site.web.process.end()
-    site.database.close()
-    stop_valkey(tmp_path)
 
 
 @pytest.fixture

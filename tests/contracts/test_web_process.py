@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import socket
 import subprocess
-import sys
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, wait_until
+from tests.contracts.web_process import COMMAND, Web, ask
+from tests.servers import wait_until
 from workers.embedded.valkey import stop_valkey
 from workers.store.schema import upgrade
 from workers.web import server
-
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "workers.cli", "web"]
-
-
-class Web:
-    """The process, and where it listens."""
-
-    def __init__(self, home, **settings):
-        self.log = home / f"web-{len(list(home.glob('web-*.log')))}.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
-        ours = {"INVOICES_HOME": str(home), "INVOICES_WEB_PORT": "0", "INVOICES_LOG_FORMAT": "json"}
-        self.environment = inherited | ours | settings
-        self.process = Server(COMMAND, self.log, self.environment)
-        wait_until(lambda: not self.process.runs() or self._told(), "the web process listens")
-        self.url = self._told()[0] if self._told() else ""
-
-    def _told(self):
-        return re.findall(r"listening on (http://[0-9.:]+)/", self.log.read_text())
-
-    def lines(self, event):
-        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in found if line["event"] == event]
-
-    def connect(self):
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        return socket.create_connection((host, int(port)), timeout=60)
-
-
-def ask(url):
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
 
 
 @pytest.fixture
