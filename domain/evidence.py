@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from domain.status import Anomaly, Status
 
+#: What an invoice's ``evidence_digest`` begins with while its last look-up brought no answer.
+FAILED_LOOK_UP = "!"
+
 
 class Source(StrEnum):
     """Who says a piece of evidence: kept with it, and shown."""

@@ -46,6 +46,7 @@ from workers.providers.registry import PROVIDERS, build_providers
 from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.database import Database
 from workers.store.lanes import Lane
+from workers.store.processes import Heartbeat, start_heartbeat
 from workers.store.schema import upgrade
 from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener, show_slots
@@ -71,6 +72,7 @@ class Runtime:
     doorbell: Doorbell
     observer: Observer = field(default_factory=EngineLog)  #: of engine and stages
     pump: Pump | None = None
+    heartbeat: Heartbeat | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def ring(self, stage: Stage | str, lane: str) -> None:
@@ -90,7 +92,9 @@ class Runtime:
             self.pump.wake((Stage(stage), lane))
 
     def wake_all(self) -> None:
-        """Look at every lane now."""
+        """Beat's sweep: look at every lane now."""
+        if self.heartbeat is not None:
+            self.heartbeat.swept()
         if self.pump is not None:
             self.pump.sweep()
 
@@ -221,18 +225,40 @@ def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) 
     )
 
 
+class Movement(Observer):
+    """Tells the heartbeat that work is done."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+
+    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
+        """Of whatever stage."""
+        if results:
+            self._heartbeat.moved()
+
+
+def show_alive(*roles: str) -> None:
+    """Write this process down in its roles from now on, until it is told to stop."""
+    current = runtime()
+    if current.heartbeat is None:
+        accounts = current.settings.accounts
+        current.heartbeat = start_heartbeat(current.store.database, roles, accounts, _stopping)
+
+
 def start_pump() -> None:
     """Give this process a pump; harmless when it has one."""
     current = runtime()
     if current.pump is None:
-        store = current.store
+        store, observer = current.store, current.observer
+        if current.heartbeat is not None:
+            observer = Observers(observer, Movement(current.heartbeat))
         current.pump = Pump(
             lambda stack: open_works(current, stack),
             store.next_due,
             store.release,
             lambda lane: current.doorbell.ring(*lane),
             lambda lane: current.doorbell.clear(*lane),
-            current.observer,
+            observer,
         )
         show_slots(metrics(), current.pump.slots_used)
         current.pump.start()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
 
-from config.celeryconfig import WORK_QUEUE
+from config.celeryconfig import INTAKE_QUEUE, WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
 from workers.bootstrap import (
     check_accounts,
@@ -18,6 +18,7 @@ from workers.bootstrap import (
     prepare_embedded,
     running,
     serve_metrics,
+    show_alive,
     start_pump,
     stop_metrics,
     warn_of_plain_http,
@@ -37,6 +38,9 @@ log = structlog.get_logger()
 
 #: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
 DRAIN_SECONDS = 25.0
+
+#: What a process is called by the queue that it reads.
+ROLES = {"intake": INTAKE_QUEUE, "worker": WORK_QUEUE}
 
 #: Objects made and not freed before the collector of cycles looks at the young ones, and how often it does so before
 #: it looks at older ones too.
@@ -116,7 +120,9 @@ def _check_schema(settings: Settings) -> None:
 def start(sender: WorkController, **_: object) -> None:
     """A worker that reads the work queue has a pump; an intake worker has none."""
     keep_what_is_loaded()
-    if WORK_QUEUE in sender.app.amqp.queues.consume_from:
+    read = sender.app.amqp.queues.consume_from
+    show_alive(*(role for role, queue in ROLES.items() if queue in read))
+    if WORK_QUEUE in read:
         start_pump()
         metrics().tell_role("worker")
     else:

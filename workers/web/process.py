@@ -28,6 +28,7 @@ from workers.coordination.breaker import reset_breakers
 from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
+from workers.store.processes import start_heartbeat
 from workers.store.schema import require_schema
 from workers.transport import install
 from workers.web.api.endpoints import Webhooks
@@ -84,6 +85,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         _add_callbacks(process)
     if "api" in settings.web_serve:
         _add_api(process)
+    start_heartbeat(runtime.store.database, ["web"], settings.accounts, process.stopping)
     process.on_end.append(process.stopping.set)
     surroundings = Surroundings(
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from workers.cli.breakers import breaker_states
 from workers.cli.doctor.finding import Finding, State, ago, clock, counted
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check_endpoints(database: Database, config: Settings) -> Iterator[Finding]:
     busy = [each for each in endpoints if each.disabled_at is None and _fails(backlogs.get(each.id))]
     busy.sort(key=lambda each: -backlogs[each.id].waiting)
     failing = {each.id: database.read(receivers.read_failing, each.id) for each in busy[:TOLD]}
-    breakers = _read_breakers(config, [each.id for each in busy[:TOLD]])
+    breakers = breaker_states(config, [each.id for each in busy[:TOLD]])
     found = list(_tell_secrets(endpoints, config))
     found += [_tell_failing(each, backlogs[each.id], failing[each.id], breakers, now) for each in busy[:TOLD]]
     if len(busy) > TOLD:
@@ -114,21 +115,6 @@ def _tell_dead(endpoint: str, dead: Dead, now: datetime) -> Finding:
     detail = f"{counted(dead.deliveries, 'webhook was', 'webhooks were')} given up after 12 tries{last}"
     command = f"invoices deliveries replay --endpoint {endpoint} --dead-only"
     return Finding(f"endpoint {endpoint}", "note", detail, "dead_letters", dead.last_at, dead.deliveries, command)
-
-
-def _read_breakers(config: Settings, endpoints: Sequence[str]) -> Mapping[str, str]:
-    from redis.exceptions import RedisError
-
-    from workers.bootstrap import ONE_TRY, open_redis
-    from workers.coordination.breaker import read_breakers
-
-    if not endpoints:
-        return {}
-    try:
-        with open_redis(config.redis_url, ONE_TRY) as client:
-            return read_breakers(client, endpoints)
-    except (RedisError, OSError):
-        return {}  # told by the check of Redis
 
 
 def _listed(names: Sequence[str]) -> str:

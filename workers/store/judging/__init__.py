@@ -3,7 +3,7 @@
 ``transaction.judge`` is the way in; the other modules are its parts.
 """
 
-from workers.store.judging.records import FAILED_LOOK_UP
+from domain.evidence import FAILED_LOOK_UP
 from workers.store.judging.transaction import judge
 from workers.store.judging.work import Judged, Judgement, Outcome, Times
 

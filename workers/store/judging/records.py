@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Executable, func, select
 
 from domain.decision import Decision, Stage
 from domain.evidence import (
+    FAILED_LOOK_UP,
     ClockRanOut,
     CredentialsRefused,
     Evidence,
@@ -34,8 +35,6 @@ RAW_CHARACTERS = 16_384
 MAX_NOTE = 1000  #: characters of what is wrong
 #: Brought by a look-up these say nothing of the payment: while they are the last word, it would not be seen.
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
-#: What an invoice's ``evidence_digest`` begins with while its last word is one of those.
-FAILED_LOOK_UP = "!"
 #: Fields of evidence that its detail leaves out, or writes in its own way.
 _NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead"})
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from domain.decision import Stage
 from domain.event import format_time
-from domain.status import WATCHED, Status
+from domain.status import Status
+from domain.why.causes import waits_for_callback as can_t_be_asked
 from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
 
@@ -105,11 +106,8 @@ def _unasked(record: Record) -> Iterator[Step]:
 
 
 def waits_for_callback(record: Record) -> bool:
-    """Whether a made invoice is watched and nobody can be asked about it: no look-up of it is planned."""
-    invoice, stages = record.invoice, {row.stage for row in record.agenda}
-    watched = invoice.status in WATCHED or invoice.status == Status.EXPIRED
-    planned = Stage.CHECK.value in stages or Stage.CLOCK.value not in stages
-    return bool(watched and invoice.provider_ref and not invoice.asked_by and not planned)
+    """Whether a made invoice is watched and nobody can be asked about it."""
+    return can_t_be_asked(record.invoice, {row.stage for row in record.agenda})
 
 
 def _of_stream(record: Record) -> Iterator[Step]:

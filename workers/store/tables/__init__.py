@@ -13,6 +13,7 @@ from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
 from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event, EventLog, EventPosition
 from workers.store.tables.invoices import EvidenceRecord, Invoice, PaymentRow
+from workers.store.tables.processes import ProcessSeen
 from workers.store.tables.work import Agenda, DatabaseClock, KeptAnswer, Restoration
 
 
@@ -40,3 +41,4 @@ REJECTED: Final = table_of(RejectedMessage)
 ACT: Final = table_of(OperatorAct)
 TOKEN: Final = table_of(AccessToken)
 JOB: Final = table_of(ReplayJob)
+PROCESS: Final = table_of(ProcessSeen)

@@ -94,6 +94,10 @@ class Endpoint(SQLModel, table=True):
     disabled_reason: str | None = Field(default=None, sa_type=Text)
 
 
+#: In SQL: deliveries that were tried in vain and are tried again.
+FAILING = "state = 'due' AND tries > 0"
+
+
 class Delivery(SQLModel, table=True):
     """One event on its way to one endpoint."""
 
@@ -114,6 +118,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state = 'dead'"),
             postgresql_where=text("state = 'dead'"),
         ),
+        Index("ix_delivery_failing", "id", sqlite_where=text(FAILING), postgresql_where=text(FAILING)),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)

@@ -8,6 +8,11 @@ from sqlmodel import Field, SQLModel
 
 from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
 
+#: In SQL: the account is turned away, calls were not received or put off, or the last look-up brought nothing.
+HELD_UP = "refused_since IS NOT NULL OR create_tries <> 0 OR substr(evidence_digest, 1, 1) = '!'"
+#: In SQL: what was said against what is known.
+AGAINST = "verdict = 'contradiction'"
+
 
 class Invoice(SQLModel, table=True):
     """One order and what became of it."""
@@ -41,6 +46,13 @@ class Invoice(SQLModel, table=True):
             postgresql_using="hash",
         ),
         Index("ix_invoice_status", "status", "id"),
+        Index(
+            "ix_invoice_held_up",
+            "status",
+            "id",
+            sqlite_where=text(HELD_UP),
+            postgresql_where=text(HELD_UP),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=40)  #: ``inv_`` + uuid7 hex: sorts by time of arrival
@@ -108,7 +120,10 @@ class EvidenceRecord(SQLModel, table=True):
     """What a source said, and what came of it: only where it differs from the last or changed something."""
 
     __tablename__ = "evidence"
-    __table_args__ = (Index("ix_evidence_invoice", "invoice_id"),)
+    __table_args__ = (
+        Index("ix_evidence_invoice", "invoice_id"),
+        Index("ix_evidence_against", "id", sqlite_where=text(AGAINST), postgresql_where=text(AGAINST)),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     invoice_id: str = Field(sa_type=String(40))

@@ -1,0 +1,42 @@
+"""The sixteen causes, and what is told of the one that holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why nothing happens to an order. The first that holds is told: they stand in the order of their precedence."""
+
+    REJECTED_MESSAGE = "rejected_message"
+    UNKNOWN_ORDER = "unknown_order"
+    CONTRADICTION = "contradiction"
+    PARKED = "parked"
+    KEY_REFUSED = "key_refused"
+    PROVIDER_REFUSES = "provider_refuses"
+    NO_WORKER = "no_worker"
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    IN_DOUBT = "in_doubt"
+    WEBHOOK_WAITS = "webhook_waits"
+    STREAM_BEHIND = "stream_behind"
+    IN_CALL = "in_call"
+    WAITS_FOR_ACCOUNT = "waits_for_account"
+    CANNOT_BE_ASKED = "cannot_be_asked"
+    CONFIRMING = "confirming"
+    WAITS_FOR_PAYER = "waits_for_payer"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """A cause as a person reads it. ``text``: one sentence; ``next``: what happens then by itself, None: nothing;
+    ``command``: the one that helps."""
+
+    cause: Cause
+    text: str
+    since: datetime | None = None
+    next_at: datetime | None = None
+    next: str | None = None
+    command: str | None = None

@@ -1,0 +1,224 @@
+"""The first cause that holds for an order: a function each, in the order of their precedence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from domain.decision import Stage
+from domain.status import WATCHED, Status
+from domain.why import at_account, beside
+from domain.why.cause import Cause, Why
+from domain.why.facts import LATE, WORK, AskedInvoice, Facts, Planned
+from domain.why.words import at, quoted, times
+
+#: What a person may say that an invoice is: what it is already, or that a late payment counts.
+_MARK = {Status.EXPIRED: Status.PAID}
+
+
+def first_cause(facts: Facts) -> Why:
+    """Never nothing: what no other cause holds for is final."""
+    why = _cause_of(facts, facts.invoice) if facts.invoice else _rejected(facts) or _unknown(facts)
+    return replace(why, text=f"{why.text[:1].upper()}{why.text[1:]}.")
+
+
+def _cause_of(facts: Facts, invoice: AskedInvoice) -> Why:
+    return next(why for holds in PRECEDENCE if (why := holds(facts, invoice)) is not None)
+
+
+def _rejected(facts: Facts) -> Why | None:
+    message = facts.rejected
+    if message is None:
+        return None
+    send_again = "once its cause is mended it can be sent again" if message.complete else "it can't be sent again"
+    return Why(
+        cause=Cause.REJECTED_MESSAGE,
+        text=f"the message was turned away{quoted(message.reason)} and is listed as number {message.number}; "
+        f"{send_again}",
+        since=message.at,
+        command=f"invoices redrive rejected {message.number}" if message.complete else "invoices rejected --waiting",
+    )
+
+
+def _unknown(facts: Facts) -> Why:
+    last = "no order was ever taken"
+    if facts.last_order is not None:
+        account, taken_at = facts.last_order
+        last = f"the newest order was taken for {account} at {at(taken_at)}"
+    if facts.crew.alive("intake"):
+        return Why(cause=Cause.UNKNOWN_ORDER, text=f"nothing is known by the name {facts.name!r}; {last}")
+    return Why(
+        cause=Cause.UNKNOWN_ORDER,
+        text=f"nothing is known by the name {facts.name!r}; {last}; no intake process runs, so it may wait in the "
+        "broker",
+        since=facts.crew.seen_at("intake"),
+        next="an intake process takes it, where it waits in the broker",
+        command="invoices up",
+    )
+
+
+def _contradiction(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    against = facts.against
+    if against is None:
+        return None
+    is_late = invoice.status == Status.EXPIRED
+    what = "a payment came late and is held" if is_late else f"what is known is that it is {invoice.status}"
+    marked = _MARK.get(Status(invoice.status), Status(invoice.status))
+    return Why(
+        cause=Cause.CONTRADICTION,
+        text=f"the {against.source or 'provider'} contradicts it{quoted(against.note)}: {what}, and a person decides",
+        since=against.at,
+        command=f"invoices mark {invoice.id} {marked} --reason REASON",
+    )
+
+
+def _parked(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    row = next((one for one in facts.agenda if one.due_at is None), None)
+    if row is None:
+        return None
+    return Why(
+        cause=Cause.PARKED,
+        text=f"{WORK[row.stage]} ended whoever took it up, {times(row.claims)}, and was parked",
+        since=invoice.updated_at,
+        command="invoices redrive parked",
+    )
+
+
+def _no_worker(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    """Something of it is to be done, or seems to be under way, and nobody is there who would."""
+    left = [row for row in _left(facts) if not facts.crew.works_for(_account_of(row, invoice))]
+    if left:
+        row = min(left, key=lambda one: one.due_at or facts.now)
+        if not facts.crew.alive("worker"):
+            seen = facts.crew.seen_at("worker")
+            who = f"no worker was seen since {at(seen)}" if seen else "no worker was ever seen"
+            return _nobody(f"{WORK[row.stage]} waits and {who}", seen or row.due_at, "invoices up")
+        who = f"no worker that runs has account {invoice.provider_account} in its settings"
+        return _nobody(f"{WORK[row.stage]} waits and {who}", row.due_at, "invoices doctor")
+    clock = facts.planned(Stage.CLOCK)
+    if clock is None or clock.due_at is None or facts.now - clock.due_at <= LATE:
+        return None
+    text = f"a time of it has run out at {at(clock.due_at)}, and the workers that run don't take that up"
+    return _nobody(text, clock.due_at, "invoices doctor")
+
+
+def _nobody(text: str, since: datetime | None, command: str) -> Why:
+    start = "the first worker that starts takes it up"
+    return Why(cause=Cause.NO_WORKER, text=text, since=since, next=start, command=command)
+
+
+def _left(facts: Facts) -> list[Planned]:
+    """What somebody would have to be at: due, or leased to workers that are gone."""
+    disabled = {webhook.endpoint for webhook in facts.webhooks if webhook.disabled_at is not None}
+    are_gone = bool(facts.crew.gone(["worker"]))
+    untold = facts.untold
+    publish = [Planned(Stage.PUBLISH, untold.at, leased=False, claims=0, lane="")] if untold else []
+    return [
+        row
+        for row in (*facts.agenda, *publish)
+        if (row.is_due(facts.now) or (row.is_held(facts.now) and are_gone)) and row.lane not in disabled
+    ]
+
+
+def _account_of(row: Planned, invoice: AskedInvoice) -> str | None:
+    """Whose work it is; None where any worker does it."""
+    return invoice.provider_account if row.stage in {Stage.CREATE, Stage.CHECK} else None
+
+
+def waits_for_callback(invoice: AskedInvoice, stages: set[str]) -> bool:
+    """Whether a made invoice is watched and nobody can be asked about it: no look-up of it is planned."""
+    watched = invoice.status in WATCHED or invoice.status == Status.EXPIRED
+    planned = Stage.CHECK.value in stages or Stage.CLOCK.value not in stages
+    return bool(watched and invoice.provider_ref and not invoice.asked_by and not planned)
+
+
+def _cannot_be_asked(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    stages = {row.stage.value for row in facts.agenda}
+    if invoice.status == Status.EXPIRED or not waits_for_callback(invoice, stages):
+        return None
+    called = (
+        f"the last callback of {invoice.provider_account} came at {at(facts.called_at)}"
+        if facts.called_at
+        else f"none came for {invoice.provider_account} yet"
+    )
+    place = f"callbacks go to {facts.callback_place}" if facts.callback_place else "callbacks bring it"
+    return Why(
+        cause=Cause.CANNOT_BE_ASKED,
+        text=f"the provider can't be asked about it before its first callback brings what to ask by; {place}; {called}",
+        since=invoice.updated_at,
+        next_at=invoice.expires_at,
+        next="it expires, unless a callback comes before",
+        command=f"invoices callbacks test {invoice.provider_account}",
+    )
+
+
+def _confirming(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    look = facts.planned(Stage.CHECK)
+    next_at = look.due_at if look else None
+    if invoice.status == Status.CONFIRMING:
+        told = f", {facts.confirmations} so far" if facts.confirmations is not None else ""
+        text = f"a payment was seen and waits for its confirmations{told}"
+        return Why(cause=Cause.CONFIRMING, text=text, since=invoice.updated_at, next_at=next_at, next=_LOOK)
+    if invoice.called_status and invoice.status not in _ENDED:
+        said = f"a callback said {invoice.called_word}, which the provider's own answer has not confirmed yet"
+        recheck = f"invoices recheck {invoice.id} --reason REASON"
+        since = invoice.called_at or invoice.updated_at
+        return Why(cause=Cause.CONFIRMING, text=said, since=since, next_at=next_at, next=_LOOK, command=recheck)
+    return None
+
+
+_LOOK = "the provider is asked again"
+
+
+def _waits_for_payer(facts: Facts, invoice: AskedInvoice) -> Why | None:
+    if invoice.status not in {Status.PENDING, Status.PARTIALLY_PAID}:
+        return None
+    look = facts.planned(Stage.CHECK)
+    paid = "the rest of the payment" if invoice.status == Status.PARTIALLY_PAID else "the payment"
+    expires = f"; it expires at {at(invoice.expires_at)}" if invoice.expires_at else ""
+    return Why(
+        cause=Cause.WAITS_FOR_PAYER,
+        text=f"it waits for {paid}{expires}",
+        since=invoice.updated_at,
+        next_at=look.due_at if look else invoice.expires_at,
+        next=_LOOK if look else "it expires",
+    )
+
+
+_ENDED = frozenset({Status.PAID, Status.FAILED, Status.CANCELLED, Status.REFUNDED, Status.EXPIRED})
+
+
+def _final(facts: Facts, invoice: AskedInvoice) -> Why:
+    why = f" ({invoice.reason})" if invoice.reason else ""
+    anomaly = f", {invoice.anomaly}" if invoice.anomaly else ""
+    text = f"it is {invoice.status}{anomaly}{why}; nothing more will happen"
+    until = invoice.monitor_until
+    if invoice.status == Status.EXPIRED and until is not None and until > facts.now:
+        text = f"it is expired{anomaly}; only a payment that comes late would change it, until {at(until)}"
+        return Why(
+            cause=Cause.FINAL, text=text, since=invoice.updated_at, next_at=until, next="a late payment counts no more"
+        )
+    return Why(cause=Cause.FINAL, text=text, since=invoice.updated_at)
+
+
+Holds = Callable[[Facts, AskedInvoice], Why | None]
+
+#: Of an order that is a row; the two causes before these are of orders that are none.
+PRECEDENCE: tuple[Holds, ...] = (
+    _contradiction,
+    _parked,
+    at_account.key_refused,
+    at_account.provider_refuses,
+    _no_worker,
+    at_account.unreachable,
+    at_account.in_doubt,
+    beside.webhook_waits,
+    beside.stream_behind,
+    beside.in_call,
+    at_account.waits_for_account,
+    _cannot_be_asked,
+    _confirming,
+    _waits_for_payer,
+    _final,
+)

@@ -1,0 +1,52 @@
+"""Which processes run, told by when each was last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+#: A role none of whose processes was seen for so long is gone.
+GONE = timedelta(seconds=15)
+
+WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process in a role. ``moved_at``: when it last committed work; ``accounts``: those it works for."""
+
+    role: str
+    name: str
+    seen_at: datetime
+    moved_at: datetime | None = None
+    accounts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """All of them, as they were at ``now`` by the database's clock."""
+
+    now: datetime
+    processes: Sequence[Process]
+
+    def alive(self, role: str) -> list[Process]:
+        """The ones of a role that were seen lately. A clock that was set back leaves times ahead of it."""
+        return [one for one in self.processes if one.role == role and abs(self.now - one.seen_at) <= GONE]
+
+    def seen_at(self, role: str) -> datetime | None:
+        """When the last one of a role was seen; None: never."""
+        return max((one.seen_at for one in self.processes if one.role == role), default=None)
+
+    def gone(self, roles: Collection[str]) -> list[str]:
+        """Roles that were seen once, and are no more."""
+        return [role for role in sorted(roles) if self.seen_at(role) is not None and not self.alive(role)]
+
+    def works_for(self, account: str | None) -> bool:
+        """Whether a worker runs that takes up this account's work; None: work that is no account's."""
+        alive = self.alive(WORKER)
+        return any(account is None or account in one.accounts for one in alive)
+
+    def moved_at(self) -> datetime | None:
+        """When a worker that runs last committed anything."""
+        return max((one.moved_at for one in self.alive(WORKER) if one.moved_at is not None), default=None)

@@ -1,0 +1,52 @@
+"""Whether the whole moves: what is late, by cause, and what that comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from domain.why.cause import Cause
+from domain.why.processes import WORKER, Crew
+
+#: Due for so long while no worker has committed anything for as long: nothing moves.
+STALLED_AFTER = timedelta(seconds=60)
+#: Roles that are missed once they were seen. Without beat nothing is late by more than a second.
+NEEDED = ("intake", "web", WORKER)
+#: Listed, and lost to nobody: no failure of the system's.
+_HARMLESS = frozenset({Cause.REJECTED_MESSAGE})
+
+
+class Verdict(StrEnum):
+    """How the whole does."""
+
+    OK = "OK"
+    DEGRADED = "DEGRADED"
+    STALLED = "STALLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What is late for one cause. ``example``: something that ``invoices why`` takes."""
+
+    cause: Cause
+    count: int
+    oldest_since: datetime | None
+    example: str | None
+
+
+def judge_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -> Verdict:
+    """``due_since``: the oldest work that workers alive have not taken up, whatever the reason."""
+    if not crew.alive(WORKER) or _stands_still(crew, due_since):
+        return Verdict.STALLED
+    if crew.gone(NEEDED) or any(one.cause not in _HARMLESS for one in late):
+        return Verdict.DEGRADED
+    return Verdict.OK
+
+
+def _stands_still(crew: Crew, due_since: datetime | None) -> bool:
+    if due_since is None or crew.now - due_since <= STALLED_AFTER:
+        return False
+    moved_at = crew.moved_at()
+    return moved_at is None or crew.now - moved_at > STALLED_AFTER

@@ -1,0 +1,106 @@
+"""`invoices why`: the one reason why nothing happens to an order, or what of everything is late and why."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.context import open_database, settings_to_read
+from workers.cli.output import has_colours, json_option, plain, print_json
+from workers.cli.text import shown
+from workers.cli.which import NAME, NAMES, tell_others
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from domain.why import Why
+    from workers.store.database import Database
+    from workers.store.reads.why.order import Around
+
+LABEL_CELLS = 9
+#: What is over, or goes as it has to.
+CALM = frozenset({"final", "waits_for_payer", "confirming", "in_call", "cannot_be_asked", "waits_for_account"})
+
+
+@click.command("why", help=f"Say why nothing happens to an order, by {NAMES}. Of several the newest.")
+@click.argument("name", metavar=NAME)
+@click.option("--account", help="Whose; the newest of any account otherwise.")
+@json_option
+def why_command(name: str, account: str | None, as_json: bool) -> int:
+    config = settings_to_read()
+    with open_database(config) as database:
+        why, order = _ask(database, config, name, account)
+    if as_json:
+        print_json(why_fields(why))
+    else:
+        _print_why(why, order)
+    return 0
+
+
+def why_fields(why: Why) -> dict[str, object]:
+    """As JSON."""
+    names = ("cause", "text", "since", "next_at", "next", "command")
+    return {name: plain(getattr(why, name)) for name in names}
+
+
+def _ask(database: Database, config: Settings, name: str, account: str | None) -> tuple[Why, str]:
+    """The cause, and which order it is of, in words."""
+    from domain.why import first_cause
+    from workers.store.reads.search import search
+    from workers.store.reads.why.order import read_facts, read_facts_of_name
+
+    found = database.read(search, name, account)
+    facts = None if found is None else database.read(read_facts, database, found.newest.id, around(config))
+    if found is None or facts is None:
+        return first_cause(database.read(read_facts_of_name, database, name, account)), name
+    if len(found.rows) > 1:
+        tell_others(name, found, found.newest)
+    row = found.newest
+    return first_cause(facts), f"{row.order_id} ({row.id}, {row.provider_account}, {row.status})"
+
+
+def around(config: Settings) -> Around:
+    """What the settings and Redis add to the rows."""
+    from workers.cli.breakers import breaker_states
+    from workers.cli.callback_address import callback_place
+    from workers.store.reads.why.order import Around
+
+    def place(account: str) -> str | None:
+        return callback_place(config, account) if account in config.accounts else None
+
+    return Around(config.accounts, place, partial(breaker_states, config))
+
+
+def _print_why(why: Why, order: str) -> None:
+    style = "green" if why.cause in CALM else "yellow"
+    cause = click.style(why.cause.value, fg=style, bold=True) if has_colours() else why.cause.value
+    click.echo(f"{cause}  {shown(order)}")
+    _print_line("", why.text)
+    for label, value in (
+        ("since", plain(why.since)),
+        ("next", _next(why)),
+        ("helps", why.command),
+    ):
+        if value is not None:
+            _print_line(label, str(value))
+
+
+def _next(why: Why) -> str:
+    then = f"{why.next}" if why.next else "nothing by itself"
+    return f"{then}, at {plain(why.next_at)}" if why.next_at else then
+
+
+def _print_line(label: str, text: str) -> None:
+    from workers.cli.table import output_width
+
+    start = f"  {label:{LABEL_CELLS}}" if label else "  "
+    width = output_width()
+    line = shown(text).replace("\n", " ")
+    if width is None:
+        click.echo(f"{start}{line}")
+        return
+    words = textwrap.TextWrapper(max(width, 40), initial_indent=start, subsequent_indent=" " * len(start))
+    words.break_long_words = words.break_on_hyphens = False
+    click.echo(words.fill(line))

@@ -1,0 +1,99 @@
+"""A process writes itself down every few seconds: what tells one that is gone from one that has nothing to do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection, delete, exists, select
+
+from domain.exact_json import write_json
+from workers.store.agenda import insert_into
+from workers.store.database import UNAVAILABLE, Database
+from workers.store.tables import PROCESS
+from workers.store.tables.processes import LONGEST_PROCESS
+
+log = structlog.get_logger()
+
+#: Three in a row may fail before a process is taken for gone, see ``domain/why/processes.py``.
+WRITE_SECONDS = 4.0
+#: Rows of processes that ended are kept for so long, and each role's newest for good: since when it is gone.
+FORGET = timedelta(days=1)
+
+
+class Heartbeat:
+    """Writes one process down in its roles. ``moved`` and ``swept`` may be called from any thread, at any rate."""
+
+    def __init__(self, database: Database, roles: Collection[str], accounts: Collection[str]) -> None:
+        self._database = database
+        self._roles = sorted(roles)
+        self._accounts = write_json(sorted(accounts))
+        self._name = f"{socket.gethostname()}:{os.getpid()}"[-LONGEST_PROCESS:]
+        self._started_at: datetime | None = None
+        self._moved = self._swept = float("-inf")  #: by this process's own clock
+
+    def moved(self) -> None:
+        """Work was committed."""
+        self._moved = time.monotonic()
+
+    def swept(self) -> None:
+        """Beat's sweep came."""
+        self._swept = time.monotonic()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Write until the process stops. A database that is away is told of once, and waited for."""
+        told = False
+        while True:
+            try:
+                self.write()
+                told = False
+            except UNAVAILABLE as error:
+                if not told:
+                    log.warning("process.unseen", error=type(error).__name__)
+                told = True
+            except Exception:
+                log.exception("process.heartbeat_failed")
+            if stopping.wait(WRITE_SECONDS):
+                return
+
+    def write(self) -> None:
+        """Once."""
+        with self._database.transaction() as connection:
+            now = self._database.now(connection)
+            self._started_at = self._started_at or now
+            for role in self._roles:
+                self._put(connection, role, now, self._moved if role == "worker" else float("-inf"))
+            if self._swept > float("-inf"):
+                self._put(connection, "beat", now - _since(self._swept), float("-inf"))
+            _forget(connection, now)
+
+    def _put(self, connection: Connection, role: str, seen_at: datetime, moved: float) -> None:
+        seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at}
+        if moved > float("-inf"):
+            seen["moved_at"] = seen_at - _since(moved)
+        insert = insert_into(self._database, PROCESS).values(role=role, name=self._name, **seen)
+        connection.execute(insert.on_conflict_do_update(index_elements=["role", "name"], set_=seen))
+
+
+def start_heartbeat(
+    database: Database, roles: Collection[str], accounts: Collection[str], stopping: threading.Event
+) -> Heartbeat:
+    """A heartbeat in a thread of its own."""
+    heartbeat = Heartbeat(database, roles, accounts)
+    threading.Thread(target=heartbeat.run, args=(stopping,), name="heartbeat", daemon=True).start()
+    return heartbeat
+
+
+def _since(moment: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - moment)
+
+
+def _forget(connection: Connection, now: datetime) -> None:
+    later = PROCESS.alias("later")
+    newer = exists(select(later.c.name).where(later.c.role == PROCESS.c.role, later.c.seen_at > PROCESS.c.seen_at))
+    connection.execute(delete(PROCESS).where(PROCESS.c.seen_at < now - FORGET, newer))

@@ -1,0 +1,39 @@
+"""The message of an order that never became one: it holds the order's name, and nothing of it is in a column."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection, or_, select
+
+from domain.exact_json import read_json
+from domain.why.facts import Rejected
+from workers.store.rows import StoredRow
+from workers.store.tables import REJECTED
+
+#: Among so many of the newest that wait an order's message is looked for.
+NEWEST = 20_000
+#: So many that hold the name are looked at closely.
+CLOSELY = 50
+
+
+def find_rejected(connection: Connection, name: str, account: str | None = None) -> Rejected | None:
+    """The newest that waits and is about an order or a key of this name."""
+    newest = select(REJECTED).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id.desc()).limit(NEWEST)
+    recent = newest.subquery()
+    spellings = {name, json.dumps(name)[1:-1]}
+    holds = or_(*(recent.c.excerpt.contains(spelled, autoescape=True) for spelled in sorted(spellings)))
+    rows = connection.execute(select(recent).where(holds).order_by(recent.c.id.desc()).limit(CLOSELY)).all()
+    row = next((row for row in rows if _is_about(row, name, account)), None)
+    return None if row is None else Rejected(row.id, row.at, row.reason, row.complete)
+
+
+def _is_about(row: StoredRow, name: str, account: str | None) -> bool:
+    """What can't be read is taken to be: the name stands in it as a text of its own."""
+    try:
+        fields = read_json(row.excerpt)
+    except (ValueError, RecursionError):
+        return f'"{name}"' in row.excerpt or f'"{json.dumps(name)[1:-1]}"' in row.excerpt
+    if not isinstance(fields, dict) or name not in (fields.get("order_id"), fields.get("idempotency_key")):
+        return False
+    return account is None or fields.get("account") == account
