@@ -76,6 +76,23 @@ def test_headers_beyond_the_bound_are_refused(open_web):
         assert one.recv(65536).startswith(b"HTTP/1.1 400")
 
 
+def test_what_is_no_http_is_answered_with_a_problem_and_closed(open_web):
+    web = open_web()
+
+    with web.connect() as one:
+        one.sendall(b"GET /health/live HTTP/1.1\r\nno colon\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: one.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"connection: close" in head.lower()
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "Invalid HTTP request received.",
+    }
+
+
 def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -8,7 +8,9 @@ import signal
 import socket
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
+import h11
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from workers.http.open_files import raise_limit
+from workers.web.answers import Together
+from workers.web.problems import problem
 
 log = structlog.get_logger()
 
@@ -49,20 +53,32 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A connection: its first request is awaited."""
         super().connection_made(transport)
+        self.transport = Together(transport, self.loop)  # type: ignore[assignment]  # it has what uvicorn uses
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of the next one on a kept connection."""
-        if self._header_timer is None and self._is_between_requests():
-            self._await_headers()
         super().data_received(data)
         if not self._is_between_requests():
             self._forget_timer()
+        elif self._header_timer is None:
+            self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._forget_timer()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, for what is no HTTP; as a problem."""
+        answer = problem(400, msg, {"connection": "close"})
+        for event in (
+            h11.Response(status_code=400, headers=answer.raw_headers, reason=HTTPStatus.BAD_REQUEST.phrase),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _is_between_requests(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its annotation says

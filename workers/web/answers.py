@@ -1,0 +1,47 @@
+"""An answer's head and its body leave together: uvicorn writes each by itself, as a packet of its own."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Transport
+
+#: More than this is handed on at once: the transport tells the application to wait.
+MOST_KEPT = 64 * 1024
+
+
+class Together:
+    """A transport that writes what comes within one turn of the loop as one."""
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._kept: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write it before the next turn's events."""
+        if not data:
+            return
+        if not self._kept:
+            self._loop.call_soon(self._flush)
+        self._kept.append(data)
+        self._size += len(data)
+        if self._size > MOST_KEPT:
+            self._flush()
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """As the transport's."""
+        return self._transport.is_closing()
+
+    def resume_reading(self) -> None:
+        """As the transport's."""
+        self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        data, self._kept, self._size = b"".join(self._kept), [], 0
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
