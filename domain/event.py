@@ -187,9 +187,13 @@ def invoice_fields(invoice: Told) -> dict[str, object]:
     return {name: None if value is None else tell(value) for name, tell, value in found}
 
 
+def invoice_text(invoice: Told) -> str:
+    """The same as JSON text, in a third of the time that ``write_json`` takes."""
+    return f"{{{_written(invoice)}}}"
+
+
 def _written(invoice: Told) -> str:
-    """The same as JSON text, without the braces: ``write_json`` takes three times as long, and thousands of invoices
-    may expire at one instant."""
+    """Without the braces. Thousands of invoices may expire at one instant."""
     return _TEMPLATE % tuple(["null" if (value := of(invoice)) is None else write(value) for of, write in _WRITERS])
 
 

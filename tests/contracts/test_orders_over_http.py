@@ -14,9 +14,10 @@ from sqlalchemy.exc import OperationalError
 from domain.evidence import CancelRequested
 from domain.exact_json import read_json
 from domain.permissions import Scope
-from tests.contracts.api_cases import Service, order
+from tests.contracts.api_cases import ADMIN, Service, order
 from tests.contracts.store_cases import agenda_of, events_of, invoice_of, judge, rows
 from workers.store.database import Database
+from workers.store.operate.tokens import revoke
 from workers.store.tables import EVENT, INVOICE, REJECTED
 from workers.web.api import bulk
 
@@ -56,6 +57,41 @@ def test_an_order_is_202_with_its_place_and_is_queued(service, send):
     assert (invoice["status"], invoice["price"], invoice["metadata"]) == ("queued", "10.500", {"cart": 7})
     assert invoice_of(service.store.database, invoice["id"]).order_id == "1001"
     assert set(agenda_of(service.store.database, invoice["id"])) == {"create"}
+
+
+def test_the_invoice_of_the_answer_is_the_one_that_is_stored(service, send):
+    fields = {"price": "1e2", "pay_currency": "BTC", "network": "Bitcoin", "lifetime_minutes": 0.50}
+    answered = send(order(metadata={"n": "ü", "l": [1.10, None]}, **fields))
+
+    invoice_id = answered.json()["id"]
+    assert asyncio.run(service.ask("GET", f"/v1/invoices/{invoice_id}")).content == answered.content
+
+
+@pytest.mark.parametrize(("fields", "status"), [({}, 202), ({"price": "-1"}, 422), ({"account": "other"}, 422)])
+def test_a_token_that_was_right_a_moment_ago_is_401_once_it_is_revoked(service, send, fields, status):
+    token = service.add_token(Scope.ORDERS)
+    before, after = order("before"), order("after") | fields
+
+    assert send(before, token=token).status_code == 202
+    assert send(order("between") | fields, token=token).status_code == status
+    revoke(service.store, ADMIN, token.partition(".")[0])
+    assert send(after, token=token).status_code == 401
+    assert send(b"no json", token=token).status_code == 401
+    assert "after" not in {row.order_id for row in rows(service.store.database, INVOICE)}
+
+
+def test_orders_of_other_tokens_that_come_with_a_revoked_one_s_are_taken(service):
+    revoked, right = service.add_token(Scope.ORDERS), service.add_token(Scope.ORDERS)
+
+    async def send_all(name):
+        orders = ((token, order(f"{name}-{place}")) for place, token in enumerate((revoked, right, revoked, right)))
+        return await asyncio.gather(*(service.send(fields, token=token) for token, fields in orders))
+
+    assert {one.status_code for one in asyncio.run(send_all("first"))} == {202}
+    revoke(service.store, ADMIN, revoked.partition(".")[0])
+    assert [one.status_code for one in asyncio.run(send_all("then"))] == [401, 202, 401, 202]
+    stored = {row.order_id for row in rows(service.store.database, INVOICE)}
+    assert {one for one in stored if one.startswith("then")} == {"then-1", "then-3"}
 
 
 def test_the_fields_are_those_of_an_event(service, send):

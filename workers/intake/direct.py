@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 import structlog
 
+from domain.event import Told
 from domain.order import Order
 from workers.intake.orders import EVENTS, Desk
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added
-from workers.store.rows import StoredRow
 
 log = structlog.get_logger()
 
 #: The invoices with these ids.
-Find = Callable[[Sequence[str]], Mapping[str, StoredRow]]
+Find = Callable[[Sequence[str]], Mapping[str, Told]]
 
 
 class Stored(NamedTuple):
     """What became of an order, and its invoice as it is after that; None for one that was refused."""
 
     added: Added
-    invoice: StoredRow | None
+    invoice: Told | None
 
 
 def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) -> list[Stored | Exception]:
@@ -33,17 +33,17 @@ def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) ->
     What one alone is the reason of is that one's result. When this returns, nothing loses them.
     """
     added = _add(desk, orders)
-    kept = [one.invoice_id for one in added if isinstance(one, Added) and one.outcome != "refused" and one.invoice_id]
+    repeated = [str(one.invoice_id) for one in added if isinstance(one, Added) and one.outcome == "repeated"]
     for (order, _), one in zip(orders, added, strict=True):
         if isinstance(one, Added) and one.outcome != "refused":
             named = {"order_id": order.order_id, "account": order.account}
             log.info(EVENTS[one.outcome], **named, invoice_id=one.invoice_id, way="http")
-    invoices = find(kept) if kept else {}
+    invoices = find(repeated) if repeated else {}
     return [one if isinstance(one, Exception) else _stored(one, invoices) for one in added]
 
 
-def _stored(added: Added, invoices: Mapping[str, StoredRow]) -> Stored:
-    return Stored(added, None if added.outcome == "refused" else invoices[str(added.invoice_id)])
+def _stored(added: Added, invoices: Mapping[str, Told]) -> Stored:
+    return Stored(added, invoices[str(added.invoice_id)] if added.outcome == "repeated" else added.invoice())
 
 
 def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Exception]:

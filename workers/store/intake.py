@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Executable, select
 
 from domain.decision import Stage
-from domain.event import ORDER_REJECTED, new_id
+from domain.event import ORDER_REJECTED, Told, new_id
 from domain.exact_json import write_json
 from domain.fallbacks import write_fallbacks
 from domain.order import Order
@@ -38,6 +39,15 @@ class Added:
     invoice_id: str | None = None  #: for a refused one: the invoice that is in its way
     reason: str | None = None
     conflict: Literal["key", "order"] | None = None  #: refused for what it has in common with that invoice
+    queued: Mapping[str, object] | None = None  #: of an accepted one: the row that was written
+
+    def invoice(self) -> Told | None:
+        """An accepted order's invoice as it stands in the table, of what was written there: nothing is read."""
+        return None if self.queued is None else cast("Told", SimpleNamespace(**{**_EMPTY, **self.queued}))
+
+
+#: Columns that an order does not fill.
+_EMPTY = dict.fromkeys(INVOICE.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +85,17 @@ def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Ord
     rows = [_row(order, provider, now) for order, provider in sorted(orders, key=lambda pair: _key(pair[0]))]
     made = {row.id for row in insert_rows(connection, INVOICE, rows, conflict="skip", returning=("id",))}
     insert_rows(connection, AGENDA, [line for row in rows if row["id"] in made for line in _agenda(row, now)])
-    ours = {(row["account"], row["idempotency_key"]): row["id"] for row in rows if row["id"] in made}
+    ours = {(row["account"], row["idempotency_key"]): row for row in rows if row["id"] in made}
     known = {} if len(made) == len(rows) else _known(connection, [order for order, _ in orders])
     results = []
     for order, _ in orders:
         mine = ours.pop(_key(order), None)  # the first of several with one key is the one that was written
-        results.append(Added(order.order_id, "accepted", mine) if mine else _judge_repeat(connection, order, known))
+        results.append(_accepted(mine) if mine else _judge_repeat(connection, order, known))
     return results
+
+
+def _accepted(row: Mapping[str, Any]) -> Added:
+    return Added(row["order_id"], "accepted", row["id"], queued=row)
 
 
 def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> set[Lane]:

@@ -3,6 +3,7 @@ enough. Changed by ``operate/tokens.py``."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Executable, select, update
 
 from domain.exact_json import read_json
 from domain.permissions import Scope
+from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.rows import StoredRow
 from workers.store.tables import TOKEN
@@ -54,8 +56,13 @@ def hash_of(secret: str) -> str:
 def find_tokens(database: Database, ids: Sequence[str]) -> tuple[datetime, dict[str, Token]]:
     """The database's time, and the tokens with these ids."""
     with database.glancing() as connection:
-        rows = connection.execute(select(TOKEN).where(TOKEN.c.id.in_(sorted(set(ids))))).all()
+        rows = execute_keyed(connection, _by_id, ("id",), [(one,) for one in sorted(set(ids))]).all()
         return database.now(connection), {row.id: _token(row) for row in rows}
+
+
+@functools.cache
+def _by_id(dialect: str) -> Executable:
+    return select(TOKEN).where(keyed(dialect, TOKEN.c.id))
 
 
 def list_tokens(connection: Connection) -> list[Token]:

@@ -53,10 +53,10 @@ def build_application(
 
     pages = Starlette(
         routes=[
+            *routes,
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/metrics", page.answer),
-            *routes,
         ],
         lifespan=lifespan,
         exception_handlers={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 
 class BodyRefused(Exception):  # noqa: N818 - reads as what happened
@@ -27,15 +27,17 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyRefused(413, f"the body is larger than {limit} bytes")
-    body = bytearray()
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(seconds):
-            async for piece in request.stream():
-                body += piece
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise BodyRefused(400, "the client left before its body was there")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
                 if len(body) > limit:
                     raise BodyRefused(413, f"the body is larger than {limit} bytes")
     except TimeoutError:
         raise BodyRefused(408, f"the body did not arrive within {seconds:g} s") from None
-    except ClientDisconnect:
-        raise BodyRefused(400, "the client left before its body was there") from None
     return bytes(body)

@@ -132,4 +132,4 @@ def _shown(scope: Scope) -> str:
 
 def _header(scope: Scope, name: bytes) -> str:
     """All values of a header, as one list."""
-    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+    return b",".join([value for key, value in scope["headers"] if key == name]).decode("latin-1")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
 
 import structlog
 from starlette.requests import Request
@@ -85,12 +84,30 @@ class Access:
             threads, self._read, most=MOST_TOKENS, most_waiting=MOST_WAITING, seconds=READ_SECONDS
         )
         self._limits = Limits(clock)
+        self._known: dict[str, Token] = {}  #: that were right when they were last read
         self._noted: dict[str, float] = {}  #: by token, by ``clock``
         self._notes: set[asyncio.Task[None]] = set()
 
     async def require(self, request: Request, action: Action) -> Caller:
         """The caller, who may do this. Raises Problem: 401, 403, 429, 503."""
-        token = await self._authenticate(request)
+        return self._admit(request, await self._authenticate(*_given(request)), action)
+
+    async def recognise(self, request: Request, action: Action) -> Caller:
+        """The same of a token that was right before, without reading it again: whoever does something for this caller
+        calls ``gone`` in the same go, and ``require_still`` before anything is answered without it."""
+        token_id, secret = _given(request)
+        known = self._known.get(token_id)
+        if known is None or known.per_second is not None or not known.has_secret(secret):
+            return await self.require(request, action)
+        self._note(known.id)
+        return self._admit(request, known, action)
+
+    def gone(self, ids: Sequence[str]) -> set[str]:
+        """Those of these tokens that count no more. Not on the loop: it reads them."""
+        now, tokens = self._find(ids)
+        return {one for one in ids if one not in tokens or not tokens[one].is_live(now)}
+
+    def _admit(self, request: Request, token: Token, action: Action) -> Caller:
         if not may(token.scopes, action):
             scopes = ", ".join(token.scopes)
             refused = f'{CHALLENGE}, error="insufficient_scope"'
@@ -103,7 +120,8 @@ class Access:
         """It asks for more within a long answer. Raises Problem: 401 once its token counts no more, 503."""
         now, token = await self._find_token(caller.token.id)
         if token is None or not token.is_live(now) or not may(token.scopes, action):
-            _refuse("the token is revoked or expired", "invalid_token")
+            self._known.pop(caller.token.id, None)
+            raise revoked()
 
     def spend(self, caller: Caller, more: int) -> None:
         """Its request is worth so many more, a list of orders say; they count against its limit."""
@@ -116,17 +134,12 @@ class Access:
             detail = f"this token may ask {token.per_second} times a second"
             raise Problem(429, detail, headers={"retry-after": str(math.ceil(wait))})
 
-    async def _authenticate(self, request: Request) -> Token:
-        given = request.headers.getlist("authorization")
-        if not given:
-            _refuse("a token is needed: Authorization: Bearer TOKEN", "")
-        scheme, _, value = given[0].partition(" ")
-        found = _TOKEN.fullmatch(value.strip())
-        if len(given) > 1 or scheme.lower() != "bearer" or found is None:
-            _refuse("the token is not right", "invalid_token")
-        now, token = await self._find_token(found[1])
-        if token is None or not token.has_secret(found[2]) or not token.is_live(now):
-            _refuse("the token is not right, revoked or expired", "invalid_token")
+    async def _authenticate(self, token_id: str, secret: str) -> Token:
+        now, token = await self._find_token(token_id)
+        if token is None or not token.has_secret(secret) or not token.is_live(now):
+            self._known.pop(token_id, None)
+            raise _refused("the token is not right, revoked or expired", "invalid_token")
+        self._known[token_id] = token
         self._note(token.id)
         return token
 
@@ -159,6 +172,23 @@ class Access:
             log.info("api.use_not_noted", token=token_id, error=type(error).__name__)
 
 
-def _refuse(detail: str, error: str) -> NoReturn:
+def _given(request: Request) -> tuple[str, str]:
+    """The token's id and its secret. Raises Problem 401."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise _refused("a token is needed: Authorization: Bearer TOKEN", "")
+    scheme, _, value = given[0].partition(" ")
+    found = _TOKEN.fullmatch(value.strip())
+    if len(given) > 1 or scheme.lower() != "bearer" or found is None:
+        raise _refused("the token is not right", "invalid_token")
+    return found[1], found[2]
+
+
+def revoked() -> Problem:
+    """For a token that was right, and counts no more."""
+    return _refused("the token is revoked or expired", "invalid_token")
+
+
+def _refused(detail: str, error: str) -> Problem:
     challenge = f'{CHALLENGE}, error="{error}"' if error else CHALLENGE
-    raise Problem(401, detail, headers={"www-authenticate": challenge})
+    return Problem(401, detail, headers={"www-authenticate": challenge})

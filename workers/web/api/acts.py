@@ -9,13 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from domain.event import invoice_fields
 from domain.permissions import Action
 from domain.requests import MarkRequest, Reason
 from domain.status import Status
 from workers.store.operate.invoices import Done, Mark, Moved, cancel, mark, recheck
 from workers.web.api.access import Caller
-from workers.web.api.api import Api, answer, read_query, read_request
+from workers.web.api.api import Api, answer_invoice, read_query, read_request
 from workers.web.api.headers import entity_tag, expected_sequences
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.schema.acts import CANCEL_INVOICE, MARK_INVOICE, RECHECK_INVOICE
@@ -74,4 +73,4 @@ class Acts:
             why = "it is gone" if done is None else done.why or f"it is {done.status}"
             title = "The invoice does not allow it"
             raise Problem(409, why, kind="not-allowed", title=title)
-        return answer(invoice_fields(row), headers={"etag": entity_tag(row.sequence)})
+        return answer_invoice(row)

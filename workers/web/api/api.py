@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from domain.event import Told, invoice_text
 from domain.exact_json import JsonError, read_strict_json, write_json
 from domain.findings import read_line
 from domain.json_size import holds_more_values
@@ -21,6 +22,7 @@ from domain.visible import escape, why_meaningless
 from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
 from workers.web.api.access import Access
+from workers.web.api.headers import entity_tag
 from workers.web.bodies import BodyRefused, read_body
 from workers.web.problems import Problem
 from workers.web.threads import Overloaded, StoreThreads
@@ -63,8 +65,16 @@ def away(error: Exception) -> Problem:
 
 def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer; numbers keep their digits."""
-    body = escape(write_json(content)).encode()
-    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type=JSON)
+    return _answer(write_json(content), status, headers)
+
+
+def answer_invoice(invoice: Told, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An invoice, with its ETag."""
+    return _answer(invoice_text(invoice), status, {**(headers or {}), "etag": entity_tag(invoice.sequence)})
+
+
+def _answer(text: str, status: int, headers: Mapping[str, str] | None) -> Response:
+    return Response(escape(text).encode(), status, {"cache-control": "no-store", **(headers or {})}, media_type=JSON)
 
 
 async def read_request(request: Request, model: type[Model]) -> Model:

@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 from starlette.requests import Request
 
-from domain.event import invoice_fields
-from domain.exact_json import write_json
+from domain.event import invoice_text
+from domain.exact_json import raw, write_json
 from domain.order import MAX_ORDERS, Order
 from domain.visible import escape
 from workers.intake.direct import Stored
@@ -66,7 +66,7 @@ def _judge(desk: Desk, caller: Caller, line: bytes, trace: str | None) -> tuple[
 
 def _answer(one: Stored | Exception) -> dict[str, Any]:
     if isinstance(one, Stored) and one.invoice is not None:
-        return {"status": 200 if one.added.outcome == "repeated" else 202, "invoice": invoice_fields(one.invoice)}
+        return {"status": 200 if one.added.outcome == "repeated" else 202, "invoice": raw(invoice_text(one.invoice))}
     problem = refused(one.added) if isinstance(one, Stored) else _told(one)
     return {"status": problem.status, "problem": problem.content()}
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from starlette.requests import Request
 
+from domain.event import Told
 from workers.store.database import UNAVAILABLE
 from workers.store.reads.invoices import invoices_by_id, sequences_of
 from workers.store.rows import StoredRow
@@ -45,7 +46,7 @@ class InvoiceReads:
             raise Problem(404, "there is no such invoice")
         return row
 
-    async def wait(self, request: Request, row: StoredRow, after: int, seconds: float) -> StoredRow:
+    async def wait(self, request: Request, row: Told, after: int, seconds: float) -> Told:
         """The invoice once its sequence is higher than ``after``; as it is when the time is up or the client leaves."""
         if row.sequence > after:
             return row

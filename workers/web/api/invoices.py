@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from domain.event import invoice_fields
+from domain.event import Told, invoice_fields
 from domain.permissions import Action
 from domain.status import Status
 from workers.store.reads.endpoints import timeline_within
 from workers.store.reads.invoices import page_of_invoices
 from workers.store.reads.timeline import entry_fields
 from workers.web.api.access import Caller
-from workers.web.api.api import Api, answer, next_page, read_query, whole
+from workers.web.api.api import Api, answer, answer_invoice, next_page, read_query, whole
 from workers.web.api.headers import MAX_WAIT_SECONDS, entity_tag, matches
 from workers.web.api.invoice_reads import InvoiceReads, is_id
 from workers.web.api.schema.invoices import (
@@ -52,15 +52,14 @@ class Invoices:
         """One invoice; with ``wait`` as soon as its sequence is higher than ``after``."""
         caller = await self._api.access.require(request, Action.READ)
         query = read_query(request, ("wait", "after"))
-        row = await self._reads.find(caller, request.path_params["id"])
+        row: Told = await self._reads.find(caller, request.path_params["id"])
         if "wait" in query:
             seconds = whole("wait", query["wait"], 0, MAX_WAIT_SECONDS)
             after = whole("after", query["after"], 0, MAX_SEQUENCE) if "after" in query else row.sequence
             row = await self._reads.wait(request, row, after, seconds)
-        tag = {"etag": entity_tag(row.sequence)}
         if matches(request.headers.get("if-none-match", ""), row.sequence):
-            return Response(status_code=304, headers=tag)
-        return answer(invoice_fields(row), headers=tag)
+            return Response(status_code=304, headers={"etag": entity_tag(row.sequence)})
+        return answer_invoice(row)
 
     async def list(self, request: Request) -> Response:
         """Invoices, newest first, a page at a time."""

@@ -102,7 +102,8 @@ class DescribedRoute(Route):
         """As Starlette's, which would name this route's own method only."""
         if scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"allow": ", ".join(sorted(self.allowed))})
-        if any(why_meaningless(str(value)) for value in scope["path_params"].values()):
+        parts = scope["path_params"]
+        if parts and any(why_meaningless(str(value)) for value in parts.values()):
             raise HTTPException(404)  # nothing has such an id, and not every database can be asked for it
         await super().handle(scope, receive, send)
 
