@@ -24,16 +24,20 @@ from workers.embedded.sole_up import kept_valkey, sole_up
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.procfile import ProcessSpec
+    from workers.embedded.prometheus import EmbeddedPrometheus
 
 PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
 WORKER_NODE = "worker@%h"
+RULES = PROCFILE.parent / "deploy" / "observability"
+FREE_METRICS_PORT = "9400+"
 SANDBOX_STATE = "sandbox.db"  #: in the home: a sandbox that is started again knows its invoices
 
 
 @click.command("up")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
 @click.option("--sandbox/--no-sandbox", default=True, help="Serve the sandbox providers, if an account points at them.")
-def up_command(workers: int, sandbox: bool) -> int:
+@click.option("--observe", is_flag=True, help="Start a Prometheus too, where one is installed.")
+def up_command(workers: int, sandbox: bool, observe: bool) -> int:
     """Start and supervise all processes of the Procfile on this machine; Ctrl-C stops.
 
     Without settings that is: a Valkey, SQLite and the sandbox providers. A process that ends is started again.
@@ -50,21 +54,45 @@ def up_command(workers: int, sandbox: bool) -> int:
         require_free_ports(config, has_sandbox=has_sandbox)
         if config.embedded_broker:
             ends.enter_context(kept_valkey(config.home))
-        return _run(config, workers, has_sandbox=has_sandbox)
+        return _run(
+            config, workers, has_sandbox=has_sandbox, prometheus=embedded_prometheus(config) if observe else None
+        )
 
 
-def _run(config: Settings, workers: int, *, has_sandbox: bool) -> int:
+def _run(config: Settings, workers: int, *, has_sandbox: bool, prometheus: EmbeddedPrometheus | None) -> int:
     from workers.embedded.supervisor import supervise
     from workers.store.schema import upgrade
 
     upgrade(config.database_url)
-    processes = read_processes(workers, log_format_for_children(config))
+    processes = read_processes(workers, log_format_for_children(config) | (metrics_ports(config) if prometheus else {}))
     if has_sandbox:
         processes.insert(0, sandbox_process(config))
-    readiness = Readiness(
-        processes, what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
-    )
-    return supervise(processes, log=readiness.take)
+    text, pass_on = what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
+    if prometheus is None:
+        return supervise(processes, log=Readiness(processes, text, pass_on).take)
+    processes.append(prometheus.process())
+    readiness = Readiness(processes, f"{text}\nPrometheus: {prometheus.url}", pass_on)
+
+    def take(line: str) -> None:
+        prometheus.take(line)
+        readiness.take(line)
+
+    return supervise(processes, log=take)
+
+
+def embedded_prometheus(config: Settings) -> EmbeddedPrometheus | None:
+    """None where none is installed, which is said."""
+    from workers.embedded.prometheus import EmbeddedPrometheus, free_port, is_installed
+
+    if not is_installed():
+        print("No Prometheus is installed (Debian: apt-get install prometheus): going on without.", file=sys.stderr)
+        return None
+    return EmbeddedPrometheus(config.home, sorted(RULES.glob("*.rules.yaml")), free_port())
+
+
+def metrics_ports(config: Settings) -> dict[str, str]:
+    """A port for each process, unless the settings say which."""
+    return {} if config.metrics_port.number else {"INVOICES_METRICS_PORT": FREE_METRICS_PORT}
 
 
 def print_line(line: str) -> None:

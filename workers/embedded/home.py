@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 #: How the names of what we keep in a home begin.
-OURS = ("invoices.db", "secret.key", ".secret.key", "valkey", "demo", "sandbox", "up.")
+OURS = ("invoices.db", "secret.key", ".secret.key", "valkey", "demo", "sandbox", "prometheus", "up.")
 
 
 def make_home(home: Path) -> None:

@@ -1,0 +1,1 @@
+"""Rules, dashboards and runbooks: each is whole, uses what is declared, and is tried on a real Prometheus."""
