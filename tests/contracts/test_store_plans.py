@@ -31,6 +31,7 @@ from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
+from workers.store.reads.gauges import read_watched
 from workers.store.store import Store
 
 FILL = {
@@ -137,6 +138,17 @@ def test_claims_and_due_times_come_from_the_index_of_due_rows(crowded):
     assert "ix_agenda_due" in plan
     assert "Seq Scan on agenda" not in plan
     assert "SCAN agenda" not in plan
+
+
+def test_what_is_watched_all_the_time_is_read_by_index(crowded):
+    work(crowded)
+    plan = explained(crowded, lambda: read_watched(crowded), r"(SELECT|WITH)")
+    tables = "agenda|invoice|evidence|event|delivery|callback|rejected_message"
+    assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
+    for index in ("ix_agenda_due", "ix_delivery_next", "ix_event_unpublished", "ix_evidence_against"):
+        assert index in plan
+    for index in ("ix_invoice_status", "ix_invoice_refused", "ix_callback_state", "ix_rejected_waiting"):
+        assert index in plan
 
 
 def test_a_judged_batch_reads_by_index(crowded):

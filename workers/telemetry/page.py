@@ -15,6 +15,10 @@ Every process declares every metric. The web process serves them at `/metrics` t
 `INVOICES_METRICS_PORT` names one: `9400` is that port, `9400+` the next free one from there on, which is logged
 (`metrics.listening`). It listens on loopback unless `INVOICES_METRICS_ALLOW` names other addresses.
 
+What comes from the database's rows is read by the web process alone, at most every five seconds; with several web
+processes take `max`. While the database can't be read within two seconds these are left out,
+`invoices_store_readable` is 0, and all others are answered. Counts of rows end at 10,000.
+
 No order, invoice, address, URL or secret is ever a label. An endpoint is named by its id (`ep_…`).
 
 | metric | type | labels | filled by | |

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,8 +11,12 @@ from starlette.responses import Response
 from workers.http.networks import contains
 from workers.telemetry.metrics import Children
 from workers.telemetry.metrics import Metrics as Declared
+from workers.telemetry.rows import RowReader
 from workers.web.problems import problem
+from workers.web.threads import Overloaded, StoreThreads
 
+#: The database's rows are waited for no longer; a scrape is answered without them.
+ROWS_SECONDS = 2.0
 #: Methods that are told apart; anybody may send any other word.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -28,6 +34,7 @@ class Metrics:
         self._requests = Children(declared.counter("invoices_web_requests_total"))
         self._seconds = Children(declared.histogram("invoices_web_request_seconds"))
         declared.tell_role("web")
+        self.reader: RowReader | None = None  #: of what the database's rows tell
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -41,10 +48,22 @@ class MetricsPage:
     def __init__(self, metrics: Metrics, allowed: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._allowed = allowed
+        self._threads = StoreThreads(threads=2, most_calls=8)
 
     async def answer(self, request: Request) -> Response:
         """The metrics as text."""
         client = request.client.host if request.client else ""
         if not contains(self._allowed, client):
             return problem(404)
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        await self._read_rows()
+        text = await asyncio.to_thread(generate_latest, self._metrics.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    async def _read_rows(self) -> None:
+        reader = self._metrics.reader
+        if reader is None:
+            return
+        try:
+            await self._threads.run(reader.refresh, seconds=ROWS_SECONDS)
+        except Overloaded:
+            reader.give_up()

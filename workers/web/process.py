@@ -24,12 +24,13 @@ from workers.bootstrap import (
     warn_of_plain_http,
 )
 from workers.bootstrap import metrics as declared
-from workers.coordination.breaker import reset_breakers
+from workers.coordination.breaker import read_breakers, reset_breakers
 from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.processes import start_heartbeat
 from workers.store.schema import require_schema
+from workers.telemetry.rows import RowReader
 from workers.transport import install
 from workers.web.api.endpoints import Webhooks
 from workers.web.api.routes import build_api
@@ -80,6 +81,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     prepare_embedded(settings)
     runtime, redis = build_runtime(settings), open_redis(settings.redis_url, ONE_TRY)
     process = Process(settings, runtime, redis, StoreThreads(), Metrics("", declared()))
+    process.metrics.reader = _reader(process)
     process.on_end += [process.threads.close, redis.close, runtime.store.close]
     if "callbacks" in settings.web_serve:
         _add_callbacks(process)
@@ -93,6 +95,13 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     health = Health(process.threads, lambda: require_schema(runtime.store.database), redis.ping)
     application = build_application(surroundings, health, process.metrics, process.routes, process.end)
     serve(application, bound, tell, process.on_stop)
+
+
+def _reader(process: Process) -> RowReader:
+    accounts, database = process.settings.accounts, process.runtime.store.database
+    budgeted = [name for name, account in accounts.items() if account.look_ups_per_second is not None]
+    breakers = partial(read_breakers, process.redis)
+    return RowReader(database, process.metrics.declared.rows, accounts, budgeted, breakers)
 
 
 def _add_callbacks(process: Process) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
@@ -50,10 +50,14 @@ class ForgedCallback(SQLModel, table=True):
     headers: str = Field(sa_type=Text)  #: JSON text: values of the harmless ones, names of all
 
 
+_WAITING = text("redriven_at IS NULL")
+
+
 class RejectedMessage(SQLModel, table=True):
     """A message that was turned away, with the reason and its first 2 KiB."""
 
     __tablename__ = "rejected_message"
+    __table_args__ = (Index("ix_rejected_waiting", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),)
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     message_key: str = Field(sa_type=String(64), unique=True)  #: so that a redelivered message is listed once

@@ -12,6 +12,7 @@ from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
 HELD_UP = "refused_since IS NOT NULL OR create_tries <> 0 OR substr(evidence_digest, 1, 1) = '!'"
 #: In SQL: what was said against what is known.
 AGAINST = "verdict = 'contradiction'"
+_REFUSED = text("refused_since IS NOT NULL")
 
 
 class Invoice(SQLModel, table=True):
@@ -53,6 +54,7 @@ class Invoice(SQLModel, table=True):
             sqlite_where=text(HELD_UP),
             postgresql_where=text(HELD_UP),
         ),
+        Index("ix_invoice_refused", "status", "provider_account", sqlite_where=_REFUSED, postgresql_where=_REFUSED),
     )
 
     id: str = Field(primary_key=True, max_length=40)  #: ``inv_`` + uuid7 hex: sorts by time of arrival

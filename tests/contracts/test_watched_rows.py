@@ -1,0 +1,215 @@
+"""What the web process shows of the database's rows: each number moved by what it counts, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from redis.exceptions import ConnectionError as RedisAway
+
+from domain.decision import Stage
+from domain.evidence import CredentialsRefused, InDoubt, Marked
+from domain.status import Status
+from tests.contracts.store_cases import (
+    ACCOUNT,
+    SILENT_ACCOUNT,
+    change,
+    disable_endpoint,
+    judge,
+    make_due,
+    now,
+    open_store,
+    pend,
+    queue,
+    seen,
+    subscribe,
+)
+from workers.store.agenda import MAX_CLAIMS
+from workers.store.callbacks import NewCallback
+from workers.store.database import Database
+from workers.store.intake import Rejection
+from workers.store.tables import AGENDA, DELIVERY, EVENT, INVOICE
+from workers.telemetry.families import FAMILIES, By
+from workers.telemetry.metrics import Metrics
+from workers.telemetry.rows import FRESH_SECONDS, RowReader
+
+
+class Watch:
+    """A reader with a clock that is moved by hand."""
+
+    def __init__(self, database, breakers=lambda _: {}, budgeted=()):
+        self.metrics, self.time = Metrics("1"), 0.0
+        accounts = [ACCOUNT, SILENT_ACCOUNT]
+        self.reader = RowReader(database, self.metrics.rows, accounts, budgeted, breakers, lambda: self.time)
+
+    def look(self):
+        self.time += FRESH_SECONDS
+        self.reader.refresh()
+        return self
+
+    def __call__(self, name, **labels):
+        return self.metrics.registry.get_sample_value(f"invoices_{name}", labels)
+
+
+def called_back(order_id):
+    given = {"account": ACCOUNT, "digest": order_id, "body": b"{}", "headers": "{}", "order_id": order_id}
+    return NewCallback(**given, reference=None, word=None, amount=None)
+
+
+@pytest.fixture
+def watch(database):
+    return Watch(database)
+
+
+@pytest.fixture
+def store(database):
+    return open_store(database)
+
+
+def test_nothing_is_wrong_where_nothing_is(watch):
+    watch.look()
+    assert watch("store_readable") == 1
+    for name in ("in_doubt", "contradictions_open", "unmatched_callbacks", "rejected_messages", "parked"):
+        assert watch(name) == 0
+    assert watch("account_refused", account=ACCOUNT) == 0
+    assert watch("agenda_overdue_seconds", stage="create") == 0
+    assert watch("stream_behind_seconds") == 0
+
+
+def test_every_metric_that_comes_of_rows_has_a_value(store, database, watch):
+    subscribe(database)
+    pend(store)
+    watch.reader._read_breakers = lambda endpoints: dict.fromkeys(endpoints, "closed")
+    watch.look()
+    shown = {metric.name for metric in watch.metrics.rows.collect() if metric.samples}
+    planned = {"invoices_workers_wanted", "invoices_bound_by"}  # of what workers tell, too
+    assert shown | planned == {one.name for one in FAMILIES if one.by is By.ROWS}
+
+
+def test_invoices_in_doubt_are_counted_and_the_oldest_one_is_aged(store, database, watch):
+    ids = [queue(store), queue(store)]
+    for invoice_id in ids:
+        judge(store, invoice_id, InDoubt(reason="no answer"))
+    change(database, INVOICE, INVOICE.c.id == ids[0], updated_at=now(database) - timedelta(minutes=5))
+    watch.look()
+    assert watch("in_doubt") == 2
+    assert 299 < watch("in_doubt_oldest_seconds") < 400
+
+
+def test_a_contradiction_counts_until_somebody_decides(store, watch):
+    (invoice_id,) = pend(store)
+    judge(store, invoice_id, seen("failed"))
+    judge(store, invoice_id, seen("paid"))
+    judge(store, invoice_id, seen("refunded"))
+    assert watch.look()("contradictions_open") == 1
+    judge(store, invoice_id, Marked(reason="looked into", status=Status.FAILED, by="alice"))
+    assert watch.look()("contradictions_open") == 0
+
+
+def test_an_unmatched_callback_and_a_rejected_message_are_counted(store, watch):
+    store.keep_callbacks([called_back("nobody-s")])
+    claims = store.claim(Stage.CALLBACK, ACCOUNT, 10, 10)
+    store.judge_callbacks(claims, lambda *_: None)
+    store.reject([Rejection("k", "invoices.create", "price: is required", "{}", complete=True)])
+    watch.look()
+    assert watch("unmatched_callbacks") == 1
+    assert watch("rejected_messages") == 1
+
+
+def test_what_killed_its_holders_is_parked(store, database, watch):
+    invoice_id = queue(store)
+    change(database, AGENDA, AGENDA.c.subject == invoice_id, due_at=None, claims=MAX_CLAIMS)
+    assert watch.look()("parked") == 1
+
+
+def test_an_account_whose_key_is_refused_is_named(store, watch):
+    judge(store, queue(store), CredentialsRefused(reason="HTTP 401"))
+    watch.look()
+    assert watch("account_refused", account=ACCOUNT) == 1
+    assert watch("account_refused", account=SILENT_ACCOUNT) == 0
+
+
+def test_an_agenda_that_nobody_works_on_is_overdue(store, database, watch):
+    invoice_id = queue(store)
+    change(database, AGENDA, AGENDA.c.subject == invoice_id, due_at=now(database) - timedelta(seconds=40))
+    watch.look()
+    assert 39 < watch("agenda_overdue_seconds", stage="create") < 100
+    assert watch("agenda_overdue_seconds", stage="clock") == 0
+    assert watch("agenda_overdue_seconds", stage="deliver") == 0
+
+
+def test_a_backlog_that_is_worked_on_is_not_late(store, database, watch):
+    for seconds in (60, 40):
+        subject = queue(store)
+        change(database, AGENDA, AGENDA.c.subject == subject, due_at=now(database) - timedelta(seconds=seconds))
+    assert watch.look()("agenda_overdue_seconds", stage="create") > 59
+    (claim,) = store.claim(Stage.CREATE, ACCOUNT, 1, 60)
+    assert watch.look()("agenda_overdue_seconds", stage="create") == 0  # another is next now
+    assert watch.look()("agenda_overdue_seconds", stage="create") > 39  # and is still next
+    assert claim.subject != subject
+
+
+def test_webhooks_for_a_disabled_endpoint_or_an_open_breaker_wait_rightly(store, database):
+    endpoint = subscribe(database)
+    pend(store)
+    change(database, AGENDA, AGENDA.c.stage == "deliver", due_at=now(database) - timedelta(seconds=40))
+    change(database, DELIVERY, created_at=now(database) - timedelta(seconds=50))
+    watch = Watch(database, lambda endpoints: dict.fromkeys(endpoints, "closed")).look()
+    assert watch("agenda_overdue_seconds", stage="deliver") > 39
+    assert watch("endpoint_backlog_seconds", endpoint=endpoint) > 49
+    assert watch("endpoint_breaker_open", endpoint=endpoint) == 0
+    held = Watch(database, lambda endpoints: dict.fromkeys(endpoints, "open")).look()
+    assert held("agenda_overdue_seconds", stage="deliver") == 0
+    assert held("endpoint_breaker_open", endpoint=endpoint) == 1
+    disable_endpoint(database, endpoint)
+    watch.look()
+    assert watch("agenda_overdue_seconds", stage="deliver") == 0
+    assert watch("endpoint_disabled", endpoint=endpoint) == 1
+    assert watch("endpoint_backlog_seconds", endpoint=endpoint) > 49
+
+
+def test_without_redis_the_rest_is_shown(database):
+    endpoint = subscribe(database)
+
+    def away(_):
+        raise RedisAway("nobody there")
+
+    watch = Watch(database, away).look()
+    assert watch("store_readable") == 1
+    assert watch("endpoint_breaker_open", endpoint=endpoint) is None
+
+
+def test_the_stream_is_behind_by_its_oldest_untold_event(store, database, watch):
+    pend(store)
+    change(database, EVENT, created_at=now(database) - timedelta(seconds=30))
+    assert 29 < watch.look()("stream_behind_seconds") < 100
+    change(database, EVENT, published_at=now(database))
+    assert watch.look()("stream_behind_seconds") == 0
+
+
+def test_look_ups_that_wait_for_a_budget_wait_rightly(store, database):
+    (invoice_id,) = pend(store)
+    make_due(database, invoice_id, Stage.CHECK)
+    change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=40))
+    assert Watch(database).look()("agenda_overdue_seconds", stage="check") > 39
+    assert Watch(database, budgeted=[ACCOUNT]).look()("agenda_overdue_seconds", stage="check") == 0
+
+
+def test_rows_are_read_once_in_five_seconds(store, watch):
+    watch.look()
+    judge(store, queue(store), InDoubt(reason="no answer"))
+    watch.reader.refresh()
+    assert watch("in_doubt") == 0
+    assert watch.look()("in_doubt") == 1
+
+
+def test_while_the_database_is_away_that_alone_is_shown_and_nothing_old(store, database, watch):
+    judge(store, queue(store), InDoubt(reason="no answer"))
+    assert watch.look()("in_doubt") == 1
+    there, watch.reader._database = database, Database("sqlite+pysqlite:////nowhere/at/all.db")
+    watch.look()
+    assert watch("store_readable") == 0
+    assert watch("in_doubt") is None
+    watch.reader._database = there
+    assert watch.look()("store_readable") == 1
+    assert watch("in_doubt") == 1

@@ -1,0 +1,191 @@
+"""What is watched all the time: a few numbers, each found by index, however many rows there are.
+
+Counts end at ``COUNTED``: what is more than that is much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Integer, Select, String, func, literal_column, select, text
+
+from domain.decision import Stage
+from domain.status import Status
+from workers.store.callbacks import UNMATCHED
+from workers.store.database import Database
+from workers.store.reads.contradictions import AGAINST, settled
+from workers.store.reads.server import read_skew
+from workers.store.tables import CALLBACK, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
+from workers.store.tables.columns import UtcTime
+
+COUNTED = 10_000
+#: Deliveries that wait for an endpoint, those of its oldest invoices, among which the oldest is looked for.
+OLDEST = 1000
+
+# A loose scan over the lanes of a stage, with two looks into the index on (stage, lane, due_at) for each.
+_LANES = text("""
+WITH RECURSIVE lanes (lane) AS (
+    SELECT min(lane) FROM agenda WHERE stage = :stage
+    UNION ALL
+    SELECT (SELECT min(lane) FROM agenda WHERE stage = :stage AND lane > lanes.lane) FROM lanes
+    WHERE lanes.lane IS NOT NULL
+)
+SELECT lane,
+       (SELECT min(due_at) FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane) AS oldest,
+       (SELECT count(*) FROM (SELECT 1 FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane AND due_at <= :now
+                              LIMIT :counted) AS due) AS due,
+       (SELECT count(*) FROM (SELECT 1 FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane AND due_at IS NULL
+                              LIMIT :counted) AS parked) AS parked
+FROM lanes WHERE lane IS NOT NULL
+""").columns(lane=String, oldest=UtcTime, due=Integer, parked=Integer)
+
+_REFUSED = text("""
+WITH RECURSIVE accounts (name) AS (
+    SELECT min(provider_account) FROM invoice WHERE status = 'queued' AND refused_since IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(provider_account) FROM invoice
+            WHERE status = 'queued' AND refused_since IS NOT NULL AND provider_account > accounts.name)
+    FROM accounts WHERE accounts.name IS NOT NULL
+)
+SELECT name FROM accounts WHERE name IS NOT NULL
+""")
+
+# An invoice's id grows with its arrival: among the oldest invoices' events is the oldest one, or nearly.
+_BACKLOGS = text("""
+WITH RECURSIVE lanes (lane) AS (
+    SELECT min(lane) FROM agenda WHERE stage = 'deliver'
+    UNION ALL
+    SELECT (SELECT min(lane) FROM agenda WHERE stage = 'deliver' AND lane > lanes.lane) FROM lanes
+    WHERE lanes.lane IS NOT NULL
+)
+SELECT lane,
+       (SELECT min(created_at) FROM (
+            SELECT created_at FROM delivery WHERE endpoint_id = lanes.lane AND state = 'due'
+            ORDER BY invoice_id, sequence LIMIT :oldest
+        ) AS first) AS oldest
+FROM lanes WHERE lane IS NOT NULL
+""").columns(lane=String, oldest=UtcTime)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLoad:
+    """A lane of the agenda. ``oldest``: when its next row is due, or was; None where all are parked."""
+
+    stage: Stage
+    lane: str
+    oldest: datetime | None
+    due: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Invoices in doubt, and since when the oldest of them is."""
+
+    invoices: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """All of it, each number as of its own moment."""
+
+    now: datetime
+    host_ahead_seconds: float
+    loads: list[LaneLoad]
+    endpoints: Mapping[str, bool]
+    waiting_since: Mapping[str, datetime]  #: by endpoint
+    untold_since: datetime | None
+    in_doubt: InDoubt
+    contradictions: int
+    unmatched: int
+    rejected: int
+    refused: set[str]
+
+
+def read_watched(database: Database) -> Watched:
+    """Raises what the database raises while it is away."""
+    with database.glancing() as connection:
+        now = database.now(connection)
+        return Watched(
+            now=now,
+            host_ahead_seconds=read_skew(connection, database),
+            loads=read_loads(connection, now),
+            endpoints=read_endpoints(connection),
+            waiting_since=read_oldest_waiting(connection),
+            untold_since=read_oldest_untold(connection),
+            in_doubt=count_in_doubt(connection),
+            contradictions=count_contradictions(connection),
+            unmatched=count_unmatched(connection),
+            rejected=count_rejected(connection),
+            refused=read_refused(connection),
+        )
+
+
+def read_loads(connection: Connection, now: datetime) -> list[LaneLoad]:
+    """Every lane that has rows."""
+    return [
+        LaneLoad(stage, *row)
+        for stage in Stage
+        for row in connection.execute(_LANES, {"stage": stage.value, "now": now, "counted": COUNTED})
+    ]
+
+
+def count_in_doubt(connection: Connection) -> InDoubt:
+    """It does not move while an invoice stays in doubt: since its last change."""
+    first = select(INVOICE.c.updated_at).where(INVOICE.c.status == Status.IN_DOUBT.value)
+    first = first.order_by(INVOICE.c.id).limit(COUNTED)
+    found = first.subquery()
+    return InDoubt(*connection.execute(select(func.count(), func.min(found.c.updated_at, type_=UtcTime))).one())
+
+
+def count_contradictions(connection: Connection) -> int:
+    """Invoices that a source contradicts and nobody has decided about since."""
+    # Written out, not bound: its index has these rows only, and a planner has to see that it will do.
+    written: ColumnElement[str] = literal_column(f"'{AGAINST}'")
+    against = select(EVIDENCE.c.invoice_id, EVIDENCE.c.id).where(EVIDENCE.c.verdict == written)
+    newest = against.order_by(EVIDENCE.c.id.desc()).limit(COUNTED).subquery()
+    counted = select(func.count(newest.c.invoice_id.distinct())).select_from(newest).where(~settled(newest))
+    return int(connection.execute(counted).scalar_one())
+
+
+def count_unmatched(connection: Connection) -> int:
+    """Callbacks that no invoice is known for."""
+    found = select(CALLBACK.c.id).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id)
+    return _count(connection, found)
+
+
+def count_rejected(connection: Connection) -> int:
+    """Messages that were turned away and not sent again."""
+    found = select(REJECTED.c.id).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id)
+    return _count(connection, found)
+
+
+def read_refused(connection: Connection) -> set[str]:
+    """Accounts whose orders wait because every call is turned away."""
+    return set(connection.execute(_REFUSED).scalars())
+
+
+def read_endpoints(connection: Connection) -> Mapping[str, bool]:
+    """Every endpoint by id, and whether it is disabled."""
+    rows = connection.execute(select(ENDPOINT.c.id, ENDPOINT.c.disabled_at))
+    return {endpoint: disabled_at is not None for endpoint, disabled_at in rows}
+
+
+def read_oldest_waiting(connection: Connection) -> Mapping[str, datetime]:
+    """By endpoint, when the oldest event that waits for it was written; none waits for those left out."""
+    rows = connection.execute(_BACKLOGS, {"oldest": OLDEST})
+    return {lane: oldest for lane, oldest in rows if oldest is not None}
+
+
+def read_oldest_untold(connection: Connection) -> datetime | None:
+    """When the oldest event was written that the stream has not been told."""
+    oldest = select(EVENT.c.created_at).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.number).limit(1)
+    return connection.execute(oldest).scalar_one_or_none()
+
+
+def _count(connection: Connection, found: Select[int]) -> int:
+    counted = select(func.count()).select_from(found.limit(COUNTED).subquery())
+    return int(connection.execute(counted).scalar_one())

@@ -1,0 +1,144 @@
+"""What the database's rows tell, read for the web process's metrics: at most every five seconds, in a thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+from redis.exceptions import RedisError
+
+from domain.decision import Stage
+from domain.looks import account_of
+from workers.engine import first_line
+from workers.store.database import ANY_FAILURE, Database
+from workers.store.reads.gauges import LaneLoad, Watched, read_watched
+from workers.telemetry.metrics import Rows, Values
+
+log = structlog.get_logger()
+
+FRESH_SECONDS = 5.0
+#: Of each endpoint: closed, open or probing.
+ReadBreakers = Callable[[Sequence[str]], Mapping[str, str]]
+Found = dict[str, Values]
+
+
+class RowReader:
+    """Reads, and shows what it found. ``refresh`` may be called by several threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        rows: Rows,
+        accounts: Collection[str],
+        budgeted: Collection[str],
+        read_breakers: ReadBreakers,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``budgeted``: accounts whose look-ups wait their turn, whatever they are due."""
+        self._database = database
+        self._rows = rows
+        self._accounts = sorted(accounts)
+        self._budgeted = frozenset(budgeted)
+        self._read_breakers = read_breakers
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read_at = -FRESH_SECONDS
+        self._next: Mapping[tuple[Stage, str], datetime | None] = {}  #: when each lane's next row was due, last time
+        self._is_away = False
+
+    def refresh(self) -> None:
+        """Read again where that is due. While the database can't be read, that alone is shown."""
+        with self._lock:
+            if self._clock() - self._read_at < FRESH_SECONDS:
+                return
+            try:
+                found = self._read()
+            except ANY_FAILURE as error:
+                self._tell_away(error)
+            else:
+                self._is_away = False
+                self._rows.show({**found, "invoices_store_readable": {(): 1.0}})
+            finally:
+                self._read_at = self._clock()
+
+    def give_up(self) -> None:
+        """Nothing came in time."""
+        self._rows.show({"invoices_store_readable": {(): 0.0}})
+
+    def _tell_away(self, error: BaseException) -> None:
+        self.give_up()
+        if not self._is_away:
+            log.warning("metrics.rows_unread", error=first_line(error))
+        self._is_away = True
+
+    def _read(self) -> Found:
+        seen = read_watched(self._database)
+        breakers = self._breakers(seen.endpoints)
+        held = {endpoint for endpoint, state in breakers.items() if state != "closed"}
+        held |= {endpoint for endpoint, is_disabled in seen.endpoints.items() if is_disabled}
+        return self._agenda(seen, held) | self._counts(seen) | _endpoints(seen, breakers)
+
+    def _counts(self, seen: Watched) -> Found:
+        accounts = sorted({*self._accounts, *seen.refused})
+        return {
+            "invoices_in_doubt": _one(seen.in_doubt.invoices),
+            "invoices_in_doubt_oldest_seconds": _one(_age(seen.in_doubt.since, seen.now)),
+            "invoices_contradictions_open": _one(seen.contradictions),
+            "invoices_unmatched_callbacks": _one(seen.unmatched),
+            "invoices_rejected_messages": _one(seen.rejected),
+            "invoices_account_refused": {(name,): float(name in seen.refused) for name in accounts},
+            "invoices_clock_skew_seconds": _one(seen.host_ahead_seconds),
+        }
+
+    def _agenda(self, seen: Watched, held: Collection[str]) -> Found:
+        """A lane whose next row is another one than at the last look moves: what waits there has its turn."""
+        overdue: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+        for load in seen.loads:
+            moves = self._next.get((load.stage, load.lane), load.oldest) != load.oldest
+            if not moves and not self._waits_rightly(load, held):
+                overdue[load.stage] = max(overdue[load.stage], _age(load.oldest, seen.now))
+        untold = _age(seen.untold_since, seen.now)
+        # The stream's row is always due, and means something only while something is untold.
+        overdue[Stage.PUBLISH] = min(overdue[Stage.PUBLISH], untold)
+        self._next = {(load.stage, load.lane): load.oldest for load in seen.loads}
+        return {
+            "invoices_agenda_overdue_seconds": {(stage.value,): seconds for stage, seconds in overdue.items()},
+            "invoices_parked": _one(sum(load.parked for load in seen.loads)),
+            "invoices_stream_behind_seconds": _one(untold),
+        }
+
+    def _waits_rightly(self, load: LaneLoad, held: Collection[str]) -> bool:
+        """For an endpoint that is disabled or left alone, or for its account's budget."""
+        if load.stage is Stage.DELIVER:
+            return load.lane in held
+        return load.stage is Stage.CHECK and account_of(load.lane) in self._budgeted
+
+    def _breakers(self, endpoints: Collection[str]) -> Mapping[str, str]:
+        """Nothing while Redis is away: then none is left alone."""
+        try:
+            return self._read_breakers(sorted(endpoints)) if endpoints else {}
+        except (RedisError, OSError) as error:
+            log.debug("metrics.breakers_unread", error=first_line(error))
+            return {}
+
+
+def _endpoints(seen: Watched, breakers: Mapping[str, str]) -> Found:
+    waiting = {one: _age(seen.waiting_since.get(one), seen.now) for one in seen.endpoints}
+    return {
+        "invoices_endpoint_disabled": {(one,): float(is_disabled) for one, is_disabled in seen.endpoints.items()},
+        "invoices_endpoint_backlog_seconds": {(one,): seconds for one, seconds in waiting.items()},
+        "invoices_endpoint_breaker_open": {(one,): float(state != "closed") for one, state in breakers.items()},
+    }
+
+
+def _one(value: float) -> Values:
+    """Of a metric without labels."""
+    return {(): float(value)}
+
+
+def _age(at: datetime | None, now: datetime) -> float:
+    """Seconds since then; 0 where it is still to come."""
+    return 0.0 if at is None else max(0.0, (now - at).total_seconds())
