@@ -1,4 +1,5 @@
-"""Which look-ups go first where an account's budget does not cover all that are due. Pure.
+"""Which look-ups go first: those after callbacks before all others, and of these, where an account's budget does not
+cover all that are due, the urgent ones. Pure.
 
 The agenda has a lane for each kind: claims stay an index scan in the order of their due times.
 """

@@ -81,12 +81,22 @@ def test_each_look_up_stands_in_the_lane_of_its_kind(database, store):
     }
 
 
-def test_an_account_without_a_budget_has_one_lane_as_ever(database):
-    store = open_store(database)
-    one, other = pend(store, 2)
-    judge(store, one, seen("confirming"))
-    judge(store, other, called())
-    assert set(lanes(database).values()) == {ACCOUNT}
+def test_without_a_budget_there_is_a_lane_for_callbacks_and_one_for_all_others(database):
+    rung: list[tuple[Stage, str]] = []
+    store = Store(database, {ACCOUNT: policy()}, rung.append)
+    confirming, back, *others = pend(store, 20)
+    judge(store, confirming, seen("confirming"))
+    for one in others:
+        make_due(database, one, Stage.CHECK)
+    rung.clear()
+    judge(store, back, called())
+    assert (Stage.CHECK, lane_of(ACCOUNT, Look.CALLED)) in rung
+    assert lanes(database) == dict.fromkeys([confirming, *others], ACCOUNT) | {back: lane_of(ACCOUNT, Look.CALLED)}
+
+    store.gather_look_ups()  # nobody's stray
+    # However many polls are due before it: it waits behind none.
+    ((held, _),) = store.claim_invoices(Stage.CHECK, lane_of(ACCOUNT, Look.CALLED), 10, LEASE)
+    assert held.subject == back
 
 
 def test_a_callback_takes_its_invoice_out_of_the_backlog_and_rings_a_doorbell_of_its_own(database):
@@ -174,7 +184,7 @@ def test_where_the_budget_is_gone_all_look_ups_are_in_one_lane_again(database, s
     assert lanes(database) == before  # it is still there
     without = open_store(database)
     without.gather_look_ups()
-    assert set(lanes(database).values()) == {ACCOUNT}
+    assert set(lanes(database).values()) == {ACCOUNT, lane_of(ACCOUNT, Look.CALLED)}
     assert agenda_of(database, held.subject)["check"].lease_token == held.token
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
@@ -49,12 +50,18 @@ OLDER_AT = 5
 
 
 @celeryd_init.connect(weak=False)
-def prepare_worker(**_: object) -> None:
-    """Before anything connects: what is embedded runs, and the database is not of an earlier release."""
+def prepare_worker(options: Mapping[str, Any], **_: object) -> None:
+    """Before anything connects: what is embedded runs, and the database is not of an earlier release.
+
+    The intake steps back once more: orders wait in the broker, where nothing has begun, not between two steps of it.
+    """
     raise_limit()
     prepare()
+    settings = load_settings()
+    if WORK_QUEUE not in (options.get("queues") or (WORK_QUEUE,)):
+        step_back(min(2 * settings.nice, 19))
     try:
-        _check_schema(load_settings())
+        _check_schema(settings)
     except (SchemaTooOld, UnfitDatabase) as error:
         raise SystemExit(f"invoices: {error}") from None
     _serve_metrics()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from domain.account import Account
@@ -93,13 +93,8 @@ class Turns:
         self._reach = {name: Reach() for name in readers}
 
     def lanes(self, accounts: Sequence[str]) -> list[str]:
-        """The stage's lanes. Where there is a budget, look-ups after callbacks have a lane of their own."""
-        return [lane for name in accounts for lane in self._lanes_of(name)]
-
-    def _lanes_of(self, account: str) -> Iterator[str]:
-        yield account
-        if self.has_budget(account):
-            yield lane_of(account, Look.CALLED)
+        """The stage's lanes. Look-ups after callbacks have one of their own: they wait behind no others."""
+        return [lane for name in accounts for lane in (name, lane_of(name, Look.CALLED))]
 
     def has_budget(self, account: str) -> bool:
         """Whether the account's look-ups are limited."""

@@ -76,12 +76,13 @@ def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: d
     late = [lane for lane in overdue if not lane.in_hand and lane not in budgeted]
     calls = {(lane.stage, lane.lane) for lane in late if lane.stage in {"create", "check"}}
     receivers = {lane.lane for lane in late if lane.stage == "deliver"}
-    excused = {(stage, account) for stage, account in calls if account_of(account) not in config.accounts}
-    excused |= _asked_to_wait(database, now) & calls if calls else set()
-    rated = {account for _, account in calls - excused if _has_rate(config, account)}
+    excused = {(stage, lane) for stage, lane in calls if account_of(lane) not in config.accounts}
+    paused = _asked_to_wait(database, now) if calls else set()
+    excused |= {(stage, lane) for stage, lane in calls if (stage, account_of(lane)) in paused}
+    rated = {account_of(lane) for _, lane in calls - excused if _has_rate(config, account_of(lane))}
     if rated:
         called = _called_lately(config, rated)
-        excused |= {(stage, account) for stage, account in calls if account in called}
+        excused |= {(stage, lane) for stage, lane in calls if account_of(lane) in called}
     excused |= _wait_for_tokens(database, config, budgeted, now)
     return excused | {("deliver", endpoint) for endpoint in _left_alone(database, receivers, now)}
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, delete, update
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
-from domain.looks import lane_of, look_of, search_lane_of
+from domain.looks import Look, lane_of, look_of, search_lane_of
 from workers.store.agenda import CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
@@ -56,10 +56,14 @@ def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
 
 
 def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, policy: Policy) -> None:
-    """The lane of the look-up that was planned, where an account's budget does not cover all at once."""
+    """The lane of the look-up that was planned: those after callbacks wait behind no others; the others are told apart
+    where an account's budget does not cover all at once."""
     due_at = decision.agenda.get(Stage.CHECK)
-    if due_at is not None and policy.look_ups_per_second is not None:
-        work.look_lanes[invoice.id] = lane_of(invoice.provider_account, look_of(invoice, evidence, due_at))
+    if due_at is None:
+        return
+    look = look_of(invoice, evidence, due_at)
+    if look is Look.CALLED or policy.look_ups_per_second is not None:
+        work.look_lanes[invoice.id] = lane_of(invoice.provider_account, look)
 
 
 def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, policy: Policy) -> None:
