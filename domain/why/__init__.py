@@ -1,7 +1,7 @@
 """Why nothing happens: the first cause that holds for an order, and whether the whole moves. Pure."""
 
-from domain.why.cause import Cause, Why
+from domain.why.cause import Cause, Why, why_fields
 from domain.why.causes import first_cause
 from domain.why.verdict import Late, Verdict, judge_health
 
-__all__ = ["Cause", "Late", "Verdict", "Why", "first_cause", "judge_health"]
+__all__ = ["Cause", "Late", "Verdict", "Why", "first_cause", "judge_health", "why_fields"]

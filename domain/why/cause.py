@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from domain.event import format_time
 
 
 class Cause(StrEnum):
@@ -40,3 +42,9 @@ class Why:
     next_at: datetime | None = None
     next: str | None = None
     command: str | None = None
+
+
+def why_fields(why: Why) -> dict[str, object]:
+    """As JSON."""
+    times = {name: format_time(time) for name in ("since", "next_at") if (time := getattr(why, name)) is not None}
+    return asdict(why) | times

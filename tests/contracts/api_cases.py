@@ -19,6 +19,7 @@ from workers.providers.registry import build_providers
 from workers.store.acts import Actor
 from workers.store.operate.tokens import NewToken, add
 from workers.store.reads.invoices import sequences_of
+from workers.store.reads.why.order import Around
 from workers.web.api.endpoints import Webhooks
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
@@ -49,7 +50,8 @@ class Service:
         desk = Desk(self.store, ACCOUNTS, build_providers(Call(httpx.AsyncClient())))
         metrics = Metrics("1")
         webhooks = Webhooks(AddressGuard("127.0.0.1"), lambda: SecretBox([KEY]), self.reset.append)
-        self.served = build_api(self.store, desk, self.threads, metrics, webhooks)
+        around = Around(ACCOUNTS, lambda account: f"https://pay.example/callbacks/{account}", lambda _: {})
+        self.served = build_api(self.store, desk, self.threads, metrics, webhooks, around)
         self.answers = Answers(self.served.routes)
         health = Health(self.threads, lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), None)

@@ -19,7 +19,7 @@ BLOCKS = dict(re.findall(r"<!-- (\w+) -->\n```sh\n(.*?)\n```", PAGE, re.DOTALL))
 TOLD = {
     "order": ["HTTP/1.1 202", "/v1/invoices/inv_", '"order_id":"1001"'],
     "many": ['{"index":0,"status":202,"invoice":', '{"index":1,"status":422,"problem":'],
-    "invoices": ['"status":"queued"', '"timeline":[{"at"'],
+    "invoices": ['"status":"queued"', '"timeline":[{"at"', '"cause":"'],
     "cancel": ['"status":"cancelled"', "the customer changed her mind"],
     "events": ['{"events":[', '"next":', "retry: 1000"],
     "snapshot": ["HTTP/1.1 200", "snapshot-position: 0", '"as_of":0', '"order_id":"2001"'],

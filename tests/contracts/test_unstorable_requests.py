@@ -20,6 +20,7 @@ STRANGE = ("a%00b", "%00", "inv_%00", "%1B", "%ED%A0%80", "%FF", "%E2%80%AE")
 PATHS = (
     "/v1/invoices/{}",
     "/v1/invoices/{}/timeline",
+    "/v1/invoices/{}/why",
     "/v1/endpoints/{}",
     "/v1/replays/{}",
 )

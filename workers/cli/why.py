@@ -33,16 +33,12 @@ def why_command(name: str, account: str | None, as_json: bool) -> int:
     with open_database(config) as database:
         why, order = _ask(database, config, name, account)
     if as_json:
+        from domain.why import why_fields
+
         print_json(why_fields(why))
     else:
         _print_why(why, order)
     return 0
-
-
-def why_fields(why: Why) -> dict[str, object]:
-    """As JSON."""
-    names = ("cause", "text", "since", "next_at", "next", "command")
-    return {name: plain(getattr(why, name)) for name in names}
 
 
 def _ask(database: Database, config: Settings, name: str, account: str | None) -> tuple[Why, str]:

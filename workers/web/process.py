@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -29,6 +29,7 @@ from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.processes import start_heartbeat
+from workers.store.reads.why.order import Around
 from workers.store.schema import require_schema
 from workers.telemetry.rows import RowReader
 from workers.transport import install
@@ -129,8 +130,25 @@ def _add_api(process: Process) -> None:
 
     webhooks = Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
     desk = Desk(runtime.store, settings.accounts, runtime.providers)
-    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks)
+    around = Around(settings.accounts, partial(_callback_place, settings), partial(_breakers, process.redis))
+    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, around)
     process.routes += served.routes
     process.on_stop.append(served.on_stop)
     process.start("replays", served.replaying.run)
     process.on_end.append(served.replaying.wake)
+
+
+def _callback_place(settings: Settings, account: str) -> str | None:
+    if settings.public_url is None:
+        return f"INVOICES_PUBLIC_URL/callbacks/{account}, and INVOICES_PUBLIC_URL is not set"
+    return f"{settings.public_url}/callbacks/{account}"
+
+
+def _breakers(redis: Redis, endpoints: Sequence[str]) -> Mapping[str, str]:
+    """Nothing where Redis does not answer: rows tell what they tell."""
+    if not endpoints:
+        return {}
+    try:
+        return read_breakers(redis, endpoints)
+    except (RedisError, OSError):
+        return {}

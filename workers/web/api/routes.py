@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from workers.intake.orders import Desk
 from workers.store.database import Database
 from workers.store.reads.log import Page, read_page
+from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.store.tokens import find_tokens, note_use
 from workers.web.api.access import Access
@@ -29,6 +30,7 @@ from workers.web.api.places import SHARE_OF_CONNECTIONS, Places
 from workers.web.api.replaying import Replaying
 from workers.web.api.schema.operation import know_each_other
 from workers.web.api.snapshot import Snapshots
+from workers.web.api.why import Whys
 from workers.web.metrics import Metrics
 from workers.web.server import most_connections
 from workers.web.threads import StoreThreads
@@ -45,7 +47,9 @@ class Served:
     on_stop: Callable[[], None]
 
 
-def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics, webhooks: Webhooks) -> Served:
+def build_api(
+    store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics, webhooks: Webhooks, around: Around
+) -> Served:
     """All of it."""
     database = store.database
     access = Access(threads, partial(find_tokens, database), partial(note_use, database))
@@ -57,6 +61,7 @@ def build_api(store: Store, desk: Desk, threads: StoreThreads, metrics: Metrics,
     parts = (
         Orders(api, desk, reads),
         Invoices(api, reads),
+        Whys(api, reads, around),
         Acts(api, reads),
         Endpoints(api, webhooks, frozenset(desk.accounts)),
         Deliveries(api, replaying),
