@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.acceptance.system import System
 from tests.callbacks import nebulox_callback, post
-from tests.chaos.plan import Payment
+from tests.chaos.planned import Payment
 
 #: Between two tries of what the provider has to tell.
 AGAIN_SECONDS = 0.5

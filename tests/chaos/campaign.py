@@ -20,7 +20,8 @@ from tests.chaos.doubts import Causes
 from tests.chaos.faults import Faults
 from tests.chaos.grounds import Grounds, prepared
 from tests.chaos.markers import Markers
-from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan, PlannedMessage
+from tests.chaos.plan import CANCEL, CREATE, CREATE_MANY, HOLD_ACCOUNT, Plan
+from tests.chaos.planned import PlannedMessage
 from tests.chaos.posters import Posters
 
 TICK_SECONDS = 0.02

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.chaos.grounds import Grounds
-from tests.chaos.plan import PROCESSES, Life, Plan
+from tests.chaos.plan import PROCESSES, Plan
+from tests.chaos.planned import Life
 from workers.queue.fault_points import LAST_WORDS, VARIABLE
 
 

@@ -19,7 +19,8 @@ from tests.chaos.audit import Sent, answered_cancellations
 from tests.chaos.crew import Crew
 from tests.chaos.grounds import Grounds
 from tests.chaos.outsider import Outsider
-from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, HOSTS, Fault, is_harmless
+from tests.chaos.plan import CANCEL, CANCEL_REASON, CREATE, HOSTS, is_harmless
+from tests.chaos.planned import Fault
 from tests.chaos.postgres import back_up, kill_and_restart, restore
 from tests.chaos.restored import Before
 from workers.embedded.valkey import ensure_valkey

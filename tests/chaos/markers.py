@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from tests.acceptance.system import System
-from tests.chaos.plan import PlannedMark
+from tests.chaos.planned import PlannedMark
 
 REASON = "the customer has shown the receipt"
 #: An order that is not there, or a database that is away, is tried again for this long.

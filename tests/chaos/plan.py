@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
 from tests.acceptance.system import nebulox_order, zeroxhost_order
+from tests.chaos.planned import Fault, Life, Payment, PlannedMark, PlannedMessage, Session
 from workers.queue.fault_points import POINTS
 
 PROCESSES = ("intake", "intake2", "worker", "worker2", "beat", "web")
@@ -63,14 +64,6 @@ HARMLESS = ("lock", "receiver", "broker_kill", "broker_flush")
 HARMLESS_DOORS = ("client", "broker", "receiver")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """PostgreSQL's settings that somebody made the default of the database, and those in the processes' environment."""
-
-    database: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
 #: By seed.
 SESSIONS = (
     Session(),
@@ -93,53 +86,6 @@ SESSIONS = (
 DOORS = ("client", "broker", "database", "provider", "receiver")
 #: What happens to one: cut; silent; answers lost; slow.
 NETWORK = ("cut", "stall", "halve", "delay")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that happens ``at`` so many seconds after the start. ``what`` is a method of ``Faults``."""
-
-    at: float
-    what: str
-    target: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedMessage:
-    """An order or a cancellation as it is published, and when."""
-
-    at: float
-    order_id: str
-    fields: dict[str, Any]
-    task: str = CREATE
-    lot: int = 0  #: orders of one lot come in one message; 0: in one of its own
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """An order that its customer pays, and when; ``kind``: how it is told, of PAYMENTS."""
-
-    at: float
-    order_id: str
-    kind: str = "once"
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedMark:
-    """An order that an operator will say is paid."""
-
-    at: float
-    order_id: str
-    account: str
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """How a process is started, and the point and pass it dies at; empty: until something else kills it."""
-
-    point: str
-    cold: bool
 
 
 @dataclass(frozen=True, slots=True)

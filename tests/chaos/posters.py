@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.callbacks import post
-from tests.chaos.plan import PlannedMessage
+from tests.chaos.planned import PlannedMessage
 
 #: Between two tries of an order.
 AGAIN_SECONDS = 0.3

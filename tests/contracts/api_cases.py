@@ -40,6 +40,11 @@ def order(order_id="1001", **fields):
     return {"account": "nebulox", "order_id": order_id, "price": "10.50", "currency": "EUR"} | fields
 
 
+def errors_of(answered):
+    """What an answer finds wrong, by the field's pointer."""
+    return {error["pointer"]: error["detail"] for error in answered.json()["errors"]}
+
+
 class Service:
     """The application, and the token that it is asked with."""
 

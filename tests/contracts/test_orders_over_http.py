@@ -4,47 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sqlite3
-from decimal import Decimal
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from domain.evidence import CancelRequested
-from domain.exact_json import read_json
 from domain.permissions import Scope
-from tests.contracts.api_cases import ADMIN, Service, order
+from tests.contracts.api_cases import ADMIN, errors_of, order
 from tests.contracts.store_cases import agenda_of, events_of, invoice_of, judge, rows
-from workers.store.database import Database
 from workers.store.operate.tokens import revoke
 from workers.store.tables import EVENT, INVOICE, REJECTED
-from workers.web.api import bulk
-
-INVALID = "urn:invoices:problem:invalid-order"
 
 
 @pytest.fixture
 def send(service):
     """Sends one order, and gives the answer."""
     return lambda fields, **how: asyncio.run(service.send(fields, **how))
-
-
-@pytest.fixture(scope="module")
-def turn_away(sqlite_template, tmp_path_factory):
-    """Sends what is to be refused, for a reason that no database has a part in."""
-    path = tmp_path_factory.mktemp("api") / "invoices.db"
-    shutil.copyfile(sqlite_template, path)
-    database = Database(f"sqlite:///{path}")
-    service = Service(database)
-    yield lambda fields, **how: asyncio.run(service.send(fields, **how))
-    service.close()
-    assert rows(database, INVOICE) == []
-    database.close()
-
-
-def errors_of(answered):
-    return {error["pointer"]: error["detail"] for error in answered.json()["errors"]}
 
 
 def test_an_order_is_202_with_its_place_and_is_queued(service, send):
@@ -155,112 +131,12 @@ def test_quotes_within_the_key_are_escaped(send):
     assert answered.json()["idempotency_key"] == 'a"b\\c'
 
 
-def test_two_keys_that_differ_are_422(turn_away):
-    answered = turn_away(order(idempotency_key="a"), headers={"idempotency-key": "b"})
-
-    assert (answered.status_code, list(errors_of(answered))) == (422, ["#/idempotency_key"])
-
-
-@pytest.mark.parametrize("header", ['"', '""', '"a', "", "\xff"])
-def test_a_header_that_is_no_key_is_400(turn_away, header):
-    assert turn_away(order(), headers={"idempotency-key": header.encode("latin-1")}).status_code == 400
-
-
-@pytest.mark.parametrize("price", ["9" * 5000, '"' + "9" * 5000 + '"', "9" * 5000 + ".5"])
-def test_a_price_of_thousands_of_digits_is_422(turn_away, price):
-    body = b'{"account": "nebulox", "order_id": "1", "currency": "EUR", "price": %s}' % price.encode()
-    answered = turn_away(body)
-
-    assert (answered.status_code, list(errors_of(answered))) == (422, ["#/price"])
-    assert "sys." not in answered.text
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        (b"null", "order: must be an object, not null"),
-        (b"7", "order: must be an object, not a number"),
-        (b'{"account": "\\ud800", "order_id": "1"}', "account: must be text of whole Unicode characters"),
-        (b"\xff", "the body is not JSON: it is not UTF-8"),
-    ],
-)
-def test_what_is_wrong_is_told_in_plain_words(turn_away, body, says):
-    assert turn_away(body).json()["detail"] == says
-
-
-def test_what_is_told_of_the_whole_is_told_with_the_fields(turn_away):
-    answered = turn_away({"account": "nobody", "order_id": 7, "price": "1"})
-    assert set(errors_of(answered)) == {"#/account", "#/order_id", "#/currency"}
-    answered = turn_away({"account": "nobody", "order_id": "7", "price": "1"})
-    assert set(errors_of(answered)) == {"#/account", "#/currency"}
-
-
-def test_what_can_not_be_used_is_422_with_a_pointer_for_each_field(turn_away):
-    answered = turn_away({"account": "nebulox", "price": -1, "currency": 7, "colour": "red", "metadata": []})
-
-    problem = answered.json()
-    assert (answered.status_code, problem["type"]) == (422, INVALID)
-    assert errors_of(answered) == {
-        "#/order_id": "is required",
-        "#/price": "must be greater than 0",
-        "#/currency": "must be a string",
-        "#/metadata": "must be an object",
-        "#/colour": "unknown field",
-    }
-
-
-@pytest.mark.parametrize(
-    ("fields", "pointer"),
-    [
-        ({"account": "nobody"}, "#/account"),
-        ({"currency": None}, "#/currency"),
-        ({"price": "0.001"}, "#/price"),
-        ({"price": None, "currency": None}, "#/price"),
-        ({"params": {"a/b~c": 1}}, "#/params/a~1b~0c"),
-        ({"fallback_accounts": ["nobody"]}, "#/fallback_accounts/0"),
-        ({"fallback_accounts": [{"account": "zeroxhost", "price": "x"}]}, "#/fallback_accounts/0/price"),
-        ({"create_before": "1764105348"}, "#/create_before"),
-        ({"price": float("1e300")}, "#/price"),
-    ],
-)
-def test_each_finding_has_the_field_s_pointer(turn_away, fields, pointer):
-    answered = turn_away(order(**fields))
-
-    assert (answered.status_code, list(errors_of(answered))) == (422, [pointer])
-
-
-@pytest.mark.parametrize("fields", [[], "text", 7, None])
-def test_what_is_json_and_no_object_is_422_about_the_whole(turn_away, fields):
-    answered = turn_away(fields)
-
-    assert (answered.status_code, list(errors_of(answered))) == (422, ["#"])
-
-
 def test_a_refused_one_is_only_answered(service, send):
     send(order())
     assert [send(order(price="x")).status_code, send(order(price="11")).status_code] == [422, 422]
 
     assert rows(service.store.database, REJECTED) == []
     assert rows(service.store.database, EVENT) == []
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b'{"price": NaN}',
-        b'{"account":"a","account":"b"}',
-        b'\xef\xbb\xbf{"account":"nebulox"}',
-        b'{"order_id":"\xff"}',
-        b"[" * 20_000,
-        b'{"a":[' + b"1," * 11_000 + b"1]}",
-    ],
-)
-def test_what_is_no_json_is_400(turn_away, body):
-    answered = turn_away(body)
-
-    assert (answered.status_code, answered.headers["content-type"]) == (400, "application/problem+json")
 
 
 def test_bodies_are_bounded_and_of_one_type(send):
@@ -388,82 +264,3 @@ def test_a_repeat_may_wait_too(service, send):
     answered = send(order(), headers={"prefer": "wait=90"})
     assert (answered.status_code, answered.json()["status"]) == (200, "pending")
     assert answered.headers["preference-applied"] == "wait=30"
-
-
-# --- many -------------------------------------------------------------------------------------------------------------
-
-
-def send_many(service, body, **how):
-    headers = {"content-type": "application/x-ndjson", **how.pop("headers", {})}
-    return asyncio.run(service.send(body, headers=headers, **how))
-
-
-def lines_of(answered):
-    assert answered.headers["content-type"].startswith("application/x-ndjson")
-    return [read_json(line) for line in answered.content.splitlines()]
-
-
-def test_many_orders_have_an_answer_each(service, send):
-    send(order("before"))
-    bodies = [
-        json.dumps(order("a")),
-        "{",
-        json.dumps(order("before")),
-        json.dumps(order("before", price="1")),
-        json.dumps(order("b", price=None)),
-        json.dumps(order("a")),
-        json.dumps(order("long", metadata={"x": "y" * 70_000})),
-        "",
-        json.dumps(order("c")),
-    ]
-    answered = send_many(service, "\r\n".join(bodies).encode())
-
-    lines = lines_of(answered)
-    assert answered.status_code == 200
-    assert [(line["index"], line["status"]) for line in lines] == [
-        (0, 202),
-        (1, 400),
-        (2, 200),
-        (3, 422),
-        (4, 422),
-        (5, 200),
-        (6, 413),
-        (7, 202),
-    ]
-    assert all(set(line) == {"index", "status", "invoice" if line["status"] < 300 else "problem"} for line in lines)
-    assert lines[0]["invoice"]["id"] == lines[5]["invoice"]["id"]
-    assert lines[3]["problem"]["type"] == "urn:invoices:problem:idempotency-key-reused"
-    assert lines[4]["problem"]["errors"][0]["pointer"] == "#/price"
-    assert {row.order_id for row in rows(service.store.database, INVOICE)} == {"before", "a", "c"}
-
-
-def test_a_list_sent_again_is_all_200(service):
-    body = b"\n".join(json.dumps(order(str(number))).encode() for number in range(500))
-
-    assert {line["status"] for line in lines_of(send_many(service, body))} == {202}
-    assert {line["status"] for line in lines_of(send_many(service, body))} == {200}
-    assert len(rows(service.store.database, INVOICE)) == 500
-
-
-def test_lists_are_bounded(service, monkeypatch):
-    many = b"\n".join(b"{}" for _ in range(501))
-    assert send_many(service, many).status_code == 413
-    assert send_many(service, b"\n\n").status_code == 400
-    assert send_many(service, b"{}", headers={"idempotency-key": "x"}).status_code == 400
-    monkeypatch.setattr(bulk, "MANY_BYTES", 1000)
-    assert send_many(service, b" " * 1001).status_code == 413
-
-
-def test_a_list_is_charged_by_its_orders(service):
-    token = service.add_token(Scope.ORDERS, per_second=Decimal(1))
-    body = b"\n".join(json.dumps(order(str(number))).encode() for number in range(50))
-
-    assert send_many(service, body, token=token).status_code == 200
-    assert send_many(service, body, token=token).status_code == 429
-
-
-def test_an_account_that_is_not_the_token_s_is_refused_alone(service):
-    token = service.add_token(Scope.ORDERS, accounts=["nebulox"])
-    body = json.dumps(order("a")) + "\n" + json.dumps(order("b", account="zeroxhost"))
-
-    assert [line["status"] for line in lines_of(send_many(service, body.encode(), token=token))] == [202, 403]

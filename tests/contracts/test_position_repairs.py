@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from tests.contracts.position_cases import Stream, assert_whole, claim, make_old, place, read, run_publisher
 from tests.contracts.store_cases import change, now, open_store, pend, rows, subscribe
-from tests.contracts.test_positions import Stream, assert_whole, claim, make_old, place, read, run_publisher
 from workers.stages import publish
 from workers.store import outbox, retention
 from workers.store.outbox import NewEvent

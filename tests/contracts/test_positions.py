@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from datetime import timedelta
 from importlib import import_module
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 from sqlalchemy import text
 
-from domain.sequence import MAX_EPOCH, POSITION_STEP, first_position
+from tests.contracts.position_cases import LEASE, Stream, assert_whole, claim, place, read, run_publisher
 from tests.contracts.store_cases import (
-    OPERATOR,
     Background,
     change,
     in_threads,
@@ -27,68 +24,14 @@ from tests.contracts.store_cases import (
     seen,
     wait_until,
 )
-from workers.stages import publish
 from workers.store import judging, outbox
 from workers.store.judging import Judgement
-from workers.store.operate.restoration import restore
 from workers.store.outbox import NewEvent
 from workers.store.positions import LeaseLost, place_events
-from workers.store.reads.log import Bounds, PositionGone, read_bounds, read_page
-from workers.store.tables import AGENDA, EVENT, LOG, POSITION
+from workers.store.reads.log import read_page
+from workers.store.tables import AGENDA, EVENT, POSITION
 
 stage = import_module("workers.stages.publish")
-
-LEASE = 60.0
-
-
-def claim(store):
-    """The publisher's row, taken over from whoever has it."""
-    store.add_standing()
-    change(store.database, AGENDA, AGENDA.c.stage == "publish", due_at=now(store.database))
-    (held,) = store.publishing.claim_publisher(1, LEASE)
-    return held
-
-
-def place(store, limit=10_000):
-    """How many."""
-    return len(store.publishing.place_events(claim(store), limit))
-
-
-def read(database, after=0, limit=10_000, accounts=None):
-    """The log as (position, subject, sequence)."""
-    page = database.read(read_page, after, limit, accounts)
-    bodies = [(entry.position, json.loads(entry.body)) for entry in page.entries]
-    return [(position, body["subject"], int(body["sequence"])) for position, body in bodies]
-
-
-def assert_whole(database):
-    """Every event has its place, there is no gap, and an invoice's events are in their order."""
-    log = read(database)
-    assert [position for position, _, _ in log] == list(range(1, len(rows(database, EVENT)) + 1))
-    of: dict[str, list[int]] = {}
-    for _, subject, sequence in log:
-        of.setdefault(subject, []).append(sequence)
-    assert all(found == list(range(1, len(found) + 1)) for found in of.values())
-    assert database.read(read_bounds) == Bounds(0, len(log))
-
-
-class Stream:
-    """What the stage tells of events; ``fail`` is done first."""
-
-    def __init__(self, fail=None):
-        self.told, self.fail = [], fail
-
-    async def append(self, events, fence):
-        if self.fail is not None:
-            await self.fail()
-        self.told += [event_id for event_id, _ in events]
-
-
-async def run_publisher(store, stream, held=None):
-    work = publish(store, stream)
-    assert work.perform is not None
-    results = await work.perform("stream", [held or claim(store)])
-    await asyncio.to_thread(work.commit, results)
 
 
 # ---------------------------------------------------------------- given
@@ -324,79 +267,3 @@ def test_a_reader_of_some_accounts_sees_theirs_and_everybodys_and_comes_as_far_a
     assert database.read(read_page, 0, 10, []).entries == [(4, None, b"{}")]
     assert [entry.position for entry in database.read(read_page, 0, 10).entries] == [1, 2, 3, 4, 5]
     assert mine != other
-
-
-# ---------------------------------------------------------------- the ends
-
-
-def test_after_what_was_never_given_nothing_can_be_told(database):
-    store = open_store(database)
-    assert database.read(read_page, 0, 10) == ([], 0)
-    pend(store, 2)
-    assert database.read(read_page, 0, 10) == ([], 0)
-    place(store)
-    assert database.read(read_page, 2, 10) == ([], 2)
-    with pytest.raises(PositionGone) as gone:
-        database.read(read_page, 3, 10)
-    assert gone.value.bounds == (0, 2)
-
-
-def make_old(database, *conditions):
-    change(database, EVENT, *conditions, created_at=now(database) - timedelta(days=91))
-
-
-def test_what_retention_removed_is_told_and_what_it_kept_goes_on(database):
-    store = open_store(database)
-    pend(store, 5)
-    asyncio.run(run_publisher(store, Stream()))
-    numbers = [event.number for event in rows(database, EVENT)]
-    make_old(database, EVENT.c.number.in_(numbers[:3]))
-    assert store.remove_finished(timedelta(days=90)) >= 3
-    assert [row.position for row in rows(database, POSITION)] == [4, 5]
-    for after in (0, 2):
-        with pytest.raises(PositionGone) as gone:
-            database.read(read_page, after, 10)
-        assert gone.value.bounds == (3, 5)
-    assert [position for position, _, _ in read(database, 3)] == [4, 5]
-    make_old(database)
-    store.remove_finished(timedelta(days=90))
-    assert database.read(read_page, 5, 10) == ([], 5)
-    pend(store)
-    place(store)
-    assert [position for position, _, _ in read(database, 5)] == [6]
-
-
-def test_what_a_worker_of_the_release_before_removed_is_told_too(database):
-    store = open_store(database)
-    pend(store, 5)
-    asyncio.run(run_publisher(store, Stream()))
-    numbers = [event.number for event in rows(database, EVENT)]
-    with database.transaction() as connection:
-        connection.execute(EVENT.delete().where(EVENT.c.number.in_(numbers[:2])))
-    for _ in range(2):
-        with pytest.raises(PositionGone) as gone:
-            database.read(read_page, 1, 10)
-        assert gone.value.bounds == (2, 5)
-        assert [position for position, _, _ in read(database, 2)] == [3, 4, 5]
-        store.remove_finished(timedelta(days=90))
-    assert [row.position for row in rows(database, POSITION)] == [3, 4, 5]
-    assert rows(database, LOG)[0].removed == 2
-
-
-def test_after_a_restore_no_position_is_given_that_was_told_before(database):
-    store = open_store(database)
-    pend(store, 3)
-    place(store)
-    for epoch in (1, 2):
-        _, event_id = restore(store, OPERATOR, lambda _: 0.0)
-        place(store)
-        page = database.read(read_page, 3, 100)
-        told = {json.loads(entry.body)["id"]: entry.position for entry in page.entries}
-        assert told[event_id] == page.next > epoch * POSITION_STEP
-        assert all(position > POSITION_STEP for position in told.values())
-    with pytest.raises(PositionGone):
-        database.read(read_page, page.next + 1, 10)
-
-
-def test_positions_stay_exact_numbers_in_every_json_reader():
-    assert first_position(MAX_EPOCH + 1) < 2**53

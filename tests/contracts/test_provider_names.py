@@ -10,7 +10,7 @@ import pytest
 
 from domain.evidence import Created, Unreachable
 from tests.contracts.provider_cases import CASES
-from tests.contracts.test_provider_sockets import Server, http, sends
+from tests.contracts.provider_server import Server, http, sends
 from workers.bootstrap import open_providers_client
 from workers.providers.call import Call
 

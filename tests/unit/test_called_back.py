@@ -5,35 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from domain.against import CONTRADICTION
 from domain.decision import Stage
-from domain.evidence import CalledBack, CancelRequested, ClockRanOut, Created, InDoubt, Seen, Unreachable, Unreadable
+from domain.evidence import CancelRequested, ClockRanOut, Created, InDoubt, Unreachable, Unreadable
 from domain.status import Status
 from tests.invoice_world import START, World, new_invoice, new_policy
-
-REF, CODE = "9a1c", "100061"
-
-
-def made(**given):
-    """A Nebulox invoice that was made: it can't be asked until a callback brings its tracking code."""
-    policy = {"asked_by_reference": True, **given.pop("policy", {})}
-    order = {"price": Decimal("12.50"), "currency": "EUR"}
-    world = World(new_invoice(**order | given), new_policy(**policy))
-    world.take(Created(provider_ref=REF), held=Stage.CREATE)
-    return world
-
-
-def called(word="COMPLETED", status=Status.PAID, reference=CODE, **fields):
-    return CalledBack(status=status, word=word, reference=reference, **fields)
-
-
-def verified(word="COMPLETED", status=Status.PAID, **fields):
-    given: dict[str, Any] = {"provider_ref": REF, "order_id": "order-1", "price": Decimal("12.5"), "currency": "EUR"}
-    return Seen(status=status, word=word, **given | fields)
+from tests.unit.called_back_cases import REF, called, made, verified
 
 
 def test_until_a_callback_comes_nobody_is_asked():
@@ -80,18 +60,6 @@ def test_a_look_up_that_lags_by_a_step_is_asked_again_soon_too():
     assert world.due(Stage.CHECK) == 1
     assert world.take(lagging, held=Stage.CHECK).event is None
     assert world.due(Stage.CHECK) == 2
-    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
-
-
-def test_an_invoice_that_expires_while_a_callback_waits_to_be_confirmed_is_looked_at_soon():
-    world = made(policy={"poll_seconds": 3600.0})
-    world.take(called())
-    world.pass_time(3600)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
-
-    assert world.invoice.status == "expired"
-    assert world.due(Stage.CHECK) == 1
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
 
 
@@ -258,21 +226,6 @@ def test_what_no_look_up_ever_confirmed_ends_as_a_contradiction():
     assert decision.note.startswith("status")
 
 
-def test_a_payment_that_a_callback_told_in_time_is_not_held_though_the_look_ups_failed():
-    world = made(policy={"callback_grace_minutes": Decimal(10)})
-    world.pass_time(3600 - 60)
-    world.take(called())
-    world.pass_time(61)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.pass_time(11)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    assert world.invoice.status == "expired"
-    world.now += timedelta(minutes=10)
-
-    assert world.take(Unreachable(reason="away"), held=Stage.CHECK).event == "invoice.paid"
-    assert world.invoice.anomaly == "late"  # whatever leaves `expired` is
-
-
 def test_what_the_shop_gave_up_is_not_paid_by_a_late_callback():
     world = made()
     world.take(CancelRequested(reason="changed my mind"))
@@ -298,24 +251,6 @@ def test_an_answer_about_something_else_is_not_asked_for_without_end():
     assert world.now <= START + timedelta(minutes=71)
 
 
-def test_a_callback_that_came_while_somebody_watched_counts_though_it_is_judged_late():
-    world = made(policy={"monitor_minutes": Decimal(10)})
-    world.take(called("PENDING", Status.PENDING))
-    world.pass_time(3600)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
-    assert world.invoice.status == "expired"
-    came = world.now + timedelta(minutes=9)
-    world.pass_time(15 * 60)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-
-    assert world.take(replace(called(), asked_at=world.now)).verdict == "contradiction"  # this one came too late
-    assert world.take(replace(called(), asked_at=came)).verdict == "noted"
-    assert world.due(Stage.CHECK) == 0
-    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
-    assert world.invoice.anomaly == "late"
-
-
 @pytest.mark.parametrize(
     ("paid", "anomaly"), [("10", None), ("10.00", None), ("9.6", "underpaid"), ("10.1", "overpaid")]
 )
@@ -325,45 +260,6 @@ def test_the_amounts_say_whether_too_much_or_a_tolerated_little_less_was_paid(pa
 
     world.take(verified(paid_amount=Decimal(paid), pay_amount=Decimal(10)), held=Stage.CHECK)
     assert (world.invoice.status, world.invoice.anomaly) == ("paid", anomaly)
-
-
-def test_late_goes_before_too_much():
-    world = made()
-    world.take(called("PENDING", Status.PENDING))
-    world.pass_time(3600)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
-    world.take(verified(paid_amount=Decimal(11), pay_amount=Decimal(10)), held=Stage.CHECK)
-    assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
-
-
-def test_the_watch_does_not_end_before_a_callback_could_be_looked_into():
-    """Workers died with the look-ups, say."""
-    world = made(policy={"monitor_minutes": Decimal(10)})
-    world.take(called("PENDING", Status.PENDING))
-    world.pass_time(3600)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
-    world.pass_time(9 * 60)
-    world.take(called())
-    world.pass_time(60)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-
-    assert (world.invoice.status, world.due(Stage.CHECK)) == ("expired", 0)
-    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
-
-
-def test_the_look_up_counts_though_the_clock_is_late_to_prolong_the_watch():
-    world = made(policy={"monitor_minutes": Decimal(10)})
-    world.take(called("PENDING", Status.PENDING))
-    world.pass_time(3600)
-    world.take(ClockRanOut(), held=Stage.CLOCK)
-    world.take(verified("PENDING", Status.PENDING, asked_at=world.now), held=Stage.CHECK)
-    world.pass_time(9 * 60)
-    world.take(called())
-    world.pass_time(120)  # the watch is over, and nobody has said so
-
-    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
 
 
 @pytest.mark.parametrize("claim", [{"only": False}, {"pay_currency": "LTC"}])

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from domain.decision import Stage
-from tests.unit.test_pump_commits import LANE, PATIENCE_SECONDS, Away
+from tests.unit.pump_cases import LANE, PATIENCE_SECONDS, Away
 from workers.engine import Pump, commits, uncommitted
 from workers.store.agenda import Due
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import stat
-import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,15 +10,9 @@ import pytest
 from config.accounts import PROVIDERS
 from config.settings import SettingsError, load_settings
 from config.urls import embedded_socket, redact_url
+from tests.unit.settings_cases import KEY, account
 from workers.embedded.valkey import address
 from workers.providers import registry
-
-KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-OTHER_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="
-
-
-def account(**fields):
-    return json.dumps({"shop": {"provider": "nebulox", "base_url": "https://pay.example", "api_key": "k1", **fields}})
 
 
 def test_without_any_setting_everything_is_embedded_under_the_working_folder(tmp_path, monkeypatch):
@@ -188,49 +179,6 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert settings.monitor_minutes == Decimal("0.5")
 
 
-def test_accounts_come_from_toml_tables_with_exact_decimals(tmp_path):
-    file = tmp_path / "invoices.toml"
-    file.write_text(
-        '[accounts.eu]\nprovider = "zeroxhost"\nbase_url = "https://0x.example/"\napi_key = "env:ZX_KEY"\n'
-        "lifetime_minutes = 0.05\nrate_per_second = 2.5\n"
-    )
-
-    found = load_settings({"INVOICES_CONFIG": str(file), "ZX_KEY": "from-the-environment"}).accounts["eu"]
-
-    assert (found.name, found.provider, found.base_url) == ("eu", "zeroxhost", "https://0x.example")
-    assert found.api_key.get_secret_value() == "from-the-environment"
-    assert (found.lifetime_minutes, found.rate_per_second) == (Decimal("0.05"), 2.5)
-
-
-def test_an_api_key_may_stand_in_a_file(tmp_path):
-    file = tmp_path / "key"
-    file.write_text("  the-key\n")
-
-    found = load_settings({"INVOICES_ACCOUNTS": account(api_key=f"file:{file}")}).accounts["shop"]
-
-    assert found.api_key.get_secret_value() == "the-key"
-
-
-def test_the_key_before_it_may_stand_elsewhere_too_and_is_never_the_words_that_say_where(tmp_path):
-    file = tmp_path / "key"
-    file.write_text("former\n")
-
-    for place in (f"file:{file}", "env:FORMER"):
-        given = {"INVOICES_ACCOUNTS": account(previous_api_key=place), "FORMER": "former"}
-        settings = load_settings(given)
-        assert settings.accounts["shop"].callback_keys() == ("k1", "former")
-        assert "former" in settings.secrets()
-    with pytest.raises(SettingsError, match=r"shop\.previous_api_key: the environment variable NONE is not set"):
-        load_settings({"INVOICES_ACCOUNTS": account(previous_api_key="env:NONE")})
-
-
-def test_a_key_file_of_more_than_4_kib_or_nothing_is_refused(tmp_path):
-    for content in ("x" * 4097, "\n"):
-        (tmp_path / "key").write_text(content)
-        with pytest.raises(SettingsError, match=r"shop\.api_key: .*/key must hold 1 to 4096 bytes"):
-            load_settings({"INVOICES_ACCOUNTS": account(api_key=f"file:{tmp_path}/key")})
-
-
 @pytest.mark.parametrize(
     ("content", "line"),
     [
@@ -286,57 +234,6 @@ def test_postgresql_is_reached_through_psycopg(scheme):
     assert settings.database_url == "postgresql+psycopg://u:p@h/db?x=1"
 
 
-def test_a_secret_key_is_required_as_soon_as_something_is_not_embedded():
-    with pytest.raises(SettingsError, match="INVOICES_SECRET_KEY: is required unless both"):
-        load_settings({"INVOICES_BROKER_URL": "redis://h"})
-
-
-def test_several_secret_keys_keep_their_order():
-    settings = load_settings({"INVOICES_SECRET_KEY": f"{KEY}, {OTHER_KEY}"})
-
-    assert [key.get_secret_value() for key in settings.secret_keys()] == [KEY, OTHER_KEY]
-
-
-def test_an_embedded_secret_key_is_made_once_and_only_for_us(tmp_path):
-    settings = load_settings({"INVOICES_HOME": str(tmp_path / "home")})
-    assert not settings.home.exists()
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(settings.secret_keys())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(found) == 8
-    assert len({keys[0].get_secret_value() for keys in found}) == 1
-    assert [path.name for path in settings.home.iterdir()] == ["secret.key"]
-    assert stat.S_IMODE((settings.home / "secret.key").stat().st_mode) == 0o600
-
-
-def test_a_damaged_secret_key_is_named_and_not_shown(tmp_path):
-    (tmp_path / "secret.key").write_text("hidden")
-
-    with pytest.raises(SettingsError, match=r"secret\.key: key 1 must be 32 bytes") as caught:
-        load_settings({"INVOICES_HOME": str(tmp_path)}).secret_keys()
-
-    assert "hidden" not in str(caught.value)
-
-
-def test_no_secret_is_in_the_settings_text():
-    settings = load_settings(
-        {
-            "INVOICES_DATABASE_URL": "postgresql://u:dbpassword@h/db",
-            "INVOICES_BROKER_URL": "redis://:brokerpassword@h",
-            "INVOICES_SECRET_KEY": KEY,
-            "INVOICES_ACCOUNTS": account(api_key="account-key", previous_api_key="former-key"),
-        }
-    )
-
-    for secret in ("dbpassword", "brokerpassword", KEY, "account-key", "former-key"):
-        assert secret not in repr(settings)
-        assert secret in settings.secrets()
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -354,23 +251,3 @@ def test_addresses_are_shown_without_user_and_password(text, shown):
 @pytest.mark.parametrize("allowed", ["localhost", "127.0.0.1:9000", "10.0.0.0/8", "[::1]:80", "::1", "hooks.shop:443"])
 def test_hosts_ports_and_networks_may_be_allowed(allowed):
     assert load_settings({"INVOICES_WEBHOOK_ALLOW": f" {allowed} ,"}).webhook_allow == (allowed,)
-
-
-@pytest.mark.parametrize("given", [0, -1, 0.0001, 100_001, "many", "nan", [5]])
-def test_a_budget_for_look_ups_is_a_positive_number_within_its_bounds(given):
-    with pytest.raises(SettingsError, match=r"INVOICES_ACCOUNTS: shop\.look_ups_per_second: must be"):
-        load_settings({"INVOICES_ACCOUNTS": account(look_ups_per_second=given)})
-
-
-@pytest.mark.parametrize("given", [0.001, 1, 2.5, 100_000])
-def test_a_budget_for_look_ups_may_be_a_decimal(given):
-    found = load_settings({"INVOICES_ACCOUNTS": account(look_ups_per_second=given)}).accounts["shop"]
-    assert found.look_ups_per_second == given
-    assert load_settings({"INVOICES_ACCOUNTS": account()}).accounts["shop"].look_ups_per_second is None
-
-
-def test_a_budget_for_look_ups_leaves_creates_a_part_of_the_rate():
-    found = load_settings({"INVOICES_ACCOUNTS": account(rate_per_second=5, look_ups_per_second=4.5)}).accounts["shop"]
-    assert (found.rate_per_second, found.look_ups_per_second) == (5, 4.5)
-    with pytest.raises(SettingsError, match=r"look_ups_per_second: must be less than rate_per_second \(5\)"):
-        load_settings({"INVOICES_ACCOUNTS": account(rate_per_second=5, look_ups_per_second=5)})

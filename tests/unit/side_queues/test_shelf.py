@@ -7,12 +7,9 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from celery import Celery
-from kombu import Exchange, Queue
 from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.requests import Request
-from structlog.testing import capture_logs
 
 from domain.account import Account
 from tests.callbacks import KEY, nebulox_callback, sign
@@ -20,7 +17,7 @@ from workers.providers.nebulox import callbacks as nebulox_callbacks
 from workers.web.callbacks import CallbackDesk
 from workers.web.forged import ForgedSample
 from workers.web.metrics import Metrics
-from workers.web.shelf import QUEUE, Shelf
+from workers.web.shelf import Shelf
 from workers.web.threads import StoreThreads
 
 BAD = DataError("INSERT", {}, Exception("numeric field overflow"))
@@ -28,22 +25,9 @@ SLOW = OperationalError("INSERT", {}, QueryCanceled("statement timeout"))
 AWAY = OperationalError("INSERT", {}, Exception("away"))
 
 
-@pytest.fixture(autouse=True)
-def logs():
-    """Tracebacks drawn for a terminal take longer than the tests."""
-    with capture_logs() as logs:
-        yield logs
-
-
 @pytest.fixture
-def shelf():
-    app = Celery("test", broker="memory://", set_as_current=False)
-    app.conf.task_default_queue = "intake"
-    app.conf.task_queues = [Queue("intake", Exchange("intake"), routing_key="intake")]
-    yield Shelf(app)
-    with app.connection_for_read() as connection:
-        connection.default_channel.queue_purge(QUEUE)
-    app.close()
+def shelf(app):
+    return Shelf(app)
 
 
 @pytest.fixture

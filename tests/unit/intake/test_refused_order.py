@@ -10,22 +10,12 @@ import structlog
 
 from domain.exact_json import write_json
 from domain.refused_order import RefusedOrder, read_refused
-from tests.unit.test_intake import SHOP, Checker, MemoryStore, message, order
+from tests.unit.intake.intake_cases import message, order
 from workers.intake.message import CREATE, TurnedAway, inspect
-from workers.intake.orders import Desk, take_order, take_orders
+from workers.intake.orders import take_order, take_orders
 from workers.intake.telling import BURST, REMIND_SECONDS, Telling
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
-
-
-@pytest.fixture
-def store():
-    return MemoryStore()
-
-
-@pytest.fixture
-def desk(store):
-    return Desk(store, {"shop": SHOP}, {"nebulox": Checker()})
 
 
 def told(store):
