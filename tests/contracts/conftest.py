@@ -101,6 +101,12 @@ def get(ask):
 
 
 @pytest.fixture
+def send(service):
+    """Sends one order, and gives the answer."""
+    return lambda fields, **how: asyncio.run(service.send(fields, **how))
+
+
+@pytest.fixture
 def site(tmp_path, database_url):
     """A web process over the test's database."""
     site = Site(tmp_path, database_url)

@@ -17,12 +17,6 @@ from workers.store.operate.tokens import revoke
 from workers.store.tables import EVENT, INVOICE, REJECTED
 
 
-@pytest.fixture
-def send(service):
-    """Sends one order, and gives the answer."""
-    return lambda fields, **how: asyncio.run(service.send(fields, **how))
-
-
 def test_an_order_is_202_with_its_place_and_is_queued(service, send):
     answered = send(order(metadata={"cart": 7}, price="10.500"))
 
