@@ -102,7 +102,7 @@ mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a tim
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile --extra otel $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/mutants.in -c $(PINS)/dev.txt -o $(PINS)/mutants.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi

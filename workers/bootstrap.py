@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -32,7 +33,7 @@ from workers.coordination.doorbell import Doorbell
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
-from workers.delivery.stream import EventStream
+from workers.delivery.traced_stream import open_stream
 from workers.delivery.webhook import WebhookSender
 from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
@@ -52,6 +53,7 @@ from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener, show_slots
 from workers.telemetry.metrics import Metrics
 from workers.telemetry.server import MetricsServer
+from workers.telemetry.traces import Traces, open_traces, secrets_of
 
 log = structlog.get_logger()
 
@@ -73,6 +75,7 @@ class Runtime:
     observer: Observer = field(default_factory=EngineLog)  #: of engine and stages
     pump: Pump | None = None
     heartbeat: Heartbeat | None = None
+    traces: Traces = field(default_factory=Traces)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def ring(self, stage: Stage | str, lane: str) -> None:
@@ -166,8 +169,10 @@ def build_runtime(settings: Settings) -> Runtime:
         runtime.ring(*lane)
 
     providers = build_providers(Call(open_providers_client(settings.accounts)))
-    observer = Observers(EngineLog(), MetricsListener(metrics()))
-    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell, observer)
+    register_secrets(secrets_of(os.environ))
+    traces = open_traces(os.environ, version("invoices"))
+    observer = Observers(EngineLog(), MetricsListener(metrics()), *traces.observers)
+    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell, observer, traces=traces)
     return runtime
 
 
@@ -278,10 +283,11 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
     budgets = {name: one.look_ups_per_second for name, one in settings.accounts.items() if one.look_ups_per_second}
     limits = RateLimit(hasty, rates), LookUpBudget(hasty, budgets)
-    told = current.observer
-    accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told)
-    deliver = DeliverStage(store, sender, Breaker(hasty), lambda: secret_box(settings), webhook_connections(), told)
-    stream = EventStream(client, settings.stream, settings.stream_maxlen)
+    told, tracer = current.observer, current.traces.tracer
+    accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told, tracer)
+    open_box = functools.partial(secret_box, settings)
+    deliver = DeliverStage(store, sender, Breaker(hasty), open_box, webhook_connections(), told, tracer)
+    stream = open_stream(client, settings.stream, settings.stream_maxlen, tracer)
     store.add_standing()
     store.gather_look_ups()
     await stack.enter_async_context(watching(store.timekeeper().look))

@@ -122,7 +122,11 @@ class Shops:
             envelope["data"]["order_id"],
             int(envelope["sequence"]),
             body,
-            {name.lower(): value for name, value in request.headers.items() if name.lower().startswith("webhook-")},
+            {
+                name.lower(): value
+                for name, value in request.headers.items()
+                if name.lower().startswith(("webhook-", "trace"))
+            },
             self._seen[endpoint, event_id],
         )
         self._seen[endpoint, event_id] += 1

@@ -242,11 +242,11 @@ class System:
 
     # ------------------------------------------------------------ messages in, by bare kombu
 
-    def publish(self, task: str, kwargs: Mapping[str, Any] | str) -> None:
+    def publish(self, task: str, kwargs: Mapping[str, Any] | str, **headers: str) -> None:
         """One message of Celery's protocol 2; ``kwargs`` may be JSON text, which goes out as it is."""
-        self.publish_many(task, [kwargs])
+        self.publish_many(task, [kwargs], **headers)
 
-    def publish_many(self, task: str, all_kwargs: list[Any]) -> None:
+    def publish_many(self, task: str, all_kwargs: list[Any], **headers: str) -> None:
         """Messages over one connection."""
         queue = kombu.Queue(
             INTAKE_QUEUE,
@@ -265,7 +265,7 @@ class System:
                     declare=[queue],
                     content_type="application/json",
                     content_encoding="utf-8",
-                    headers={"lang": "py", "task": task, "id": str(uuid.uuid4())},
+                    headers={"lang": "py", "task": task, "id": str(uuid.uuid4()), **headers},
                 )
 
     def order(self, *orders: Mapping[str, Any] | str) -> None:

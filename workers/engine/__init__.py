@@ -9,6 +9,7 @@ from workers.engine.observer import (
     Observer,
     Observers,
     ProviderCall,
+    Step,
     Trouble,
     first_line,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ReadAhead",
     "SlotUse",
     "Slots",
+    "Step",
     "Trouble",
     "Work",
     "first_line",

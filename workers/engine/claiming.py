@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Generic
 
 from workers.engine.commits import Commits
 from workers.engine.lane import Backlog, LaneState, Phase
-from workers.engine.observer import Failure, Trouble
+from workers.engine.observer import Failure, Step, Trouble
 from workers.engine.performing import Performing
 from workers.engine.shared import Shared
 from workers.engine.slots import Slots
@@ -96,8 +97,12 @@ class Claiming(Generic[Item, Outcome]):
             if allowed <= 0:
                 self._throttle(lane, wait_seconds)
                 return True
+            begun_at = time.monotonic()
             items = await self._shared.calls.run(work.claim, lane.name, allowed)
             self._shared.observer.claimed(work.stage, lane.name, allowed, len(items))
+            if items:
+                seconds = time.monotonic() - begun_at
+                self._shared.observer.handled(Step.CLAIM, work.stage, lane.name, items, seconds)
             if admission is not None and len(items) < allowed:
                 await admission.refund(lane.name, allowed - len(items))
             if self._shared.stopping:  # nothing of it was begun: as if nobody had claimed it

@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 from workers.engine.keeper import Keeper
 from workers.engine.lane import AnyLane
-from workers.engine.observer import Observer, Trouble
+from workers.engine.observer import Observer, Step, Trouble
 from workers.engine.results import Result
 from workers.engine.retries import Retries
 from workers.engine.slots import Slots
@@ -107,7 +107,9 @@ class Commits(Generic[Outcome]):
         else:
             self.results.close(batch, left)
             count = len(left or ())
-            self._observer.committed(self._work.stage, len(batch) - count, count, loop.time() - begun_at)
+            seconds = loop.time() - begun_at
+            self._observer.committed(self._work.stage, len(batch) - count, count, seconds)
+            self._observer.handled(Step.COMMIT, self._work.stage, None, [one.value for one in batch], seconds)
             return
         await self._part(batch, size, keep=keep)
 

@@ -15,6 +15,14 @@ from workers.store.judging import Outcome
 log = structlog.get_logger()
 
 
+class Step(StrEnum):
+    """What the engine does with rows."""
+
+    CLAIM = "claim"
+    PERFORM = "perform"
+    COMMIT = "commit"
+
+
 class Trouble(StrEnum):
     """What can go wrong, by its name in the log."""
 
@@ -83,6 +91,10 @@ class Observer:
 
     def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
         """A transaction wrote ``results``; another ``left`` wait for rows that are locked."""
+
+    def handled(self, step: Step, stage: Stage, lane: str | None, rows: Sequence[object], seconds: float) -> None:
+        """A step once more, for a listener that looks at the rows: those that were claimed, those whose I/O has ended,
+        the results that were written (of several lanes)."""
 
     def failed(self, failure: Failure) -> None:
         """Something went wrong. The engine goes on."""
@@ -160,6 +172,10 @@ class Observers(Observer):
     def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
         """For each transaction."""
         self._tell("committed", stage, results, left, seconds)
+
+    def handled(self, step: Step, stage: Stage, lane: str | None, rows: Sequence[object], seconds: float) -> None:
+        """For each claim that found some, each group and each transaction."""
+        self._tell("handled", step, stage, lane, rows, seconds)
 
     def failed(self, failure: Failure) -> None:
         """For each failure."""

@@ -10,7 +10,7 @@ from typing import Generic, cast
 
 from workers.engine.commits import Commits
 from workers.engine.lane import LaneState
-from workers.engine.observer import Failure, Trouble
+from workers.engine.observer import Failure, Step, Trouble
 from workers.engine.shared import Shared
 from workers.engine.slots import Slots
 from workers.engine.work import Item, Outcome, Work
@@ -79,6 +79,7 @@ class Performing(Generic[Item, Outcome]):
             self._end(lane, slots, results, begun_at)
             seconds = time.monotonic() - begun_at
             self._shared.observer.performed(self._work.stage, lane.name, len(items), seconds)
+            self._shared.observer.handled(Step.PERFORM, self._work.stage, lane.name, items, seconds)
 
     def _end(self, lane: LaneState[Item, Outcome], slots: Slots, results: Sequence[Outcome], begun_at: float) -> None:
         """Hand the results over, and use the slot for what is ready; some stages hold it until the commit."""

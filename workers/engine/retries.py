@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Generic
 
-from workers.engine.observer import Observer, Trouble
+from workers.engine.observer import Observer, Step, Trouble
 from workers.engine.results import Group
 from workers.engine.store_calls import StoreCalls
 from workers.engine.uncommitted import Uncommitted
@@ -65,7 +65,9 @@ class Retries(Generic[Outcome]):
         else:
             self._results.close(results, left, group.tries + 1)
             count = len(left or ())
-            self._observer.committed(self._work.stage, len(results) - count, count, loop.time() - begun_at)
+            seconds = loop.time() - begun_at
+            self._observer.committed(self._work.stage, len(results) - count, count, seconds)
+            self._observer.handled(Step.COMMIT, self._work.stage, None, [one.value for one in results], seconds)
 
     def _set_aside_again(self, group: Group[Outcome], error: BaseException) -> None:
         """As a whole, or in halves where they were too much for one transaction."""

@@ -11,6 +11,7 @@ import structlog
 from domain.event import Told
 from domain.order import Order
 from workers.intake.orders import EVENTS, Desk
+from workers.intake.tracing import add_traced
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added
 
@@ -48,7 +49,7 @@ def _stored(added: Added, invoices: Mapping[str, Told]) -> Stored:
 
 def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Exception]:
     try:
-        return list(desk.store.add_orders(orders))
+        return list(add_traced(desk.tracer, desk.store.add_orders, orders, "http"))
     except UNAVAILABLE as error:
         if len(orders) == 1 or not may_be_its_own(error):
             raise
@@ -61,6 +62,6 @@ def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Except
 
 def _add_alone(desk: Desk, order: tuple[Order, str]) -> Added | Exception:
     try:
-        return desk.store.add_orders([order])[0]
+        return add_traced(desk.tracer, desk.store.add_orders, [order], "http")[0]
     except Exception as error:  # noqa: BLE001 - handed to whoever sent this one
         return error

@@ -28,7 +28,9 @@ from domain.order import (
     parse_orders,
 )
 from domain.refused_order import RefusedOrder, read_refused
+from domain.tracing import OFF, Tracer
 from workers.intake.message import CREATE, turn_away
+from workers.intake.tracing import add_traced
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added, Rejection
 from workers.store.judging import Judgement, Outcome
@@ -36,8 +38,7 @@ from workers.store.judging import Judgement, Outcome
 log = structlog.get_logger()
 
 #: A cancellation may overtake the create that a neighbour is storing right now.
-CANCEL_PATIENCE_SECONDS = 2.0
-CANCEL_STEP_SECONDS = 0.1
+CANCEL_PATIENCE_SECONDS, CANCEL_STEP_SECONDS = 2.0, 0.1
 
 EVENTS = {"accepted": "order.accepted", "repeated": "order.repeated"}
 
@@ -77,6 +78,7 @@ class Desk:
     providers: Mapping[str, OrderChecker]
     lists_bugs: bool = True  #: what meets a bug of ours is listed; else it raises, as it did before
     may_tell: Callable[[str], bool] = lambda _: True  #: whether one more refused order of an account is told its shop
+    tracer: Tracer = OFF
 
     def told(self, order: RefusedOrder | None) -> RefusedOrder | None:
         """The order, if its shop is told that it was refused: those of configured accounts, at a bounded rate."""
@@ -129,7 +131,7 @@ def cancel_order(desk: Desk, message: IntakeMessage, wait: Callable[[float], boo
     try:
         cancellation = parse_cancellation(_fields(message.text))
         if cancellation.account not in desk.accounts:
-            raise OrderError(_no_account(cancellation.account))
+            raise OrderError(f"account: there is no account {cancellation.account!r}")
         invoice_id = _find(desk.store, cancellation, wait)
         _cancel(desk.store, cancellation, invoice_id)
     except OrderError as error:
@@ -210,7 +212,7 @@ def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
     order = parse_order(fields)
     account = desk.accounts.get(order.account)
     if account is None:
-        raise OrderError(_no_account(order.account))
+        raise OrderError(f"account: there is no account {order.account!r}")
     check_price(order, account)
     desk.providers[account.provider].check_order(order, account)
     check_fallbacks(order, desk.accounts, lambda one, at: desk.providers[at.provider].check_order(one, at))
@@ -250,7 +252,8 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
     """
     alone = len(good) == 1 and not rejections
     try:
-        added = desk.store.add_orders([(one.order, one.provider) for one in good], rejections)
+        orders = [(one.order, one.provider) for one in good]
+        added = add_traced(desk.tracer, lambda them: desk.store.add_orders(them, rejections), orders, "message")
     except UNAVAILABLE as error:
         if alone or not may_be_its_own(error):
             raise
@@ -328,10 +331,6 @@ def _fields(text: str) -> object:
         return read_json(text)
     except JsonError:  # the guard read this very text; whoever else calls gets the same answer as for no object
         return None
-
-
-def _no_account(name: str) -> str:
-    return f"account: there is no account {name!r}"
 
 
 def _part_key(key: str, place: int) -> str:

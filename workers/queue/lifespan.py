@@ -170,4 +170,5 @@ def wait_for_the_end(**_: object) -> None:
     current.stopping.set()
     if current.pump is not None:
         current.pump.stop(DRAIN_SECONDS)
+    current.traces.close()
     current.store.close()

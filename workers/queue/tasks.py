@@ -272,7 +272,13 @@ def _desk() -> Desk:
         raise
     except Exception as error:
         raise NotReady(f"{type(error).__name__}: {error}") from error
-    return Desk(runtime.store, runtime.settings.accounts, runtime.providers, may_tell=_telling.may_tell)
+    return Desk(
+        runtime.store,
+        runtime.settings.accounts,
+        runtime.providers,
+        may_tell=_telling.may_tell,
+        tracer=runtime.traces.tracer,
+    )
 
 
 def _time(text: str | None) -> datetime | None:

@@ -13,6 +13,7 @@ import structlog
 from domain import schedule
 from domain.decision import Stage
 from domain.trace import trace_of_event
+from domain.tracing import OFF, Attributes, Tracer
 from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
@@ -63,6 +64,7 @@ class DeliverStage:
         open_secrets: Callable[[], SecretBox],
         connections: int = WEBHOOKS,
         observer: Observer | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         """``connections``: at most, to all endpoints together. The more are in use, the fewer each endpoint gets. A
         webhook's time-out starts only when it has one."""
@@ -70,6 +72,7 @@ class DeliverStage:
         self._sender = sender
         self._breaker = breaker
         self._open_secrets = open_secrets
+        self._tracer = tracer
         self._connections = Connections(connections)
         self._observer, self._health = observer or Observer(), EndpointHealth()
         self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be begun
@@ -186,10 +189,8 @@ class DeliverStage:
             # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
-        trace = trace_of_event(delivery.body)
-        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, trace)
         began = lease_clock()
-        attempt = await self._sender.send(outgoing)
+        attempt = await self._post(receiver, opened, delivery)
         if attempt.outcome == "put_off":
             self._resting[receiver.id] = time.monotonic() + REST_SECONDS
             return await self._leave_due(delivery, attempt.error)
@@ -198,6 +199,15 @@ class DeliverStage:
         self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
         self._observer.attempted(self._health.attempted(delivery, attempt.outcome, began, DELIVER_LEASE_SECONDS))
         return _outcome_of(delivery, attempt)
+
+    async def _post(self, receiver: Receiver, opened: _Opened, delivery: ClaimedDelivery) -> Attempt:
+        about: Attributes = {"endpoint": receiver.id, "event_id": delivery.event_id, "attempt": delivery.tries + 1}
+        span = self._tracer.begin("webhook.deliver", trace_of_event(delivery.body), about, kind="client")
+        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, span.trace)
+        attempt = await self._sender.send(outgoing)
+        kind = None if attempt.error is None else attempt.error.partition(":")[0]  # the rest are the receiver's words
+        span.end({"outcome": attempt.outcome, "status": attempt.status}, error=kind)
+        return attempt
 
 
 def _time_left(delivery: ClaimedDelivery) -> float:

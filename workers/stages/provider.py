@@ -32,6 +32,7 @@ from domain.looks import account_of
 from domain.ports import CreateRequest, ListReader, Provider
 from domain.provider_clock import settle_times
 from domain.status import Status
+from domain.tracing import OFF, Tracer
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.engine import (
@@ -87,12 +88,14 @@ class ProviderStages:
         rate: RateLimit,
         budget: LookUpBudget | None = None,
         observer: Observer | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         self._observer = observer or Observer()
         self._store = store
         self._accounts = accounts
         self._providers = providers
         self._rate = rate
+        self._tracer = tracer
         self._turns = Turns(store, accounts, providers, rate, budget)
         self._said = {name: LastAnswers(name) for name in accounts}
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
@@ -170,12 +173,12 @@ class ProviderStages:
         if kept is not None:
             # The answer to a call whose commit was held up, or whose worker was lost before it: as good as a fresh one.
             log.info("create.answer_found", kind=type(kept.evidence).__name__)
-            return [Judgement(claim.subject, kept.evidence, claim, kept.token)]
+            return [Judgement(claim.subject, kept.evidence, claim, kept.token, _trace_of(invoice))]
         evidence = await self._evidence_of_create(claim, invoice, account)
         if not isinstance(evidence, NotFound):
             # Without a time: what a late create says of an invoice that another call made is no look at its payment.
             evidence = dataclasses.replace(evidence, asked_at=None)
-        return [Judgement(claim.subject, evidence, claim)]
+        return [Judgement(claim.subject, evidence, claim, trace=_trace_of(invoice))]
 
     async def _evidence_of_create(self, claim: Claim, invoice: StoredRow | None, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
@@ -194,11 +197,15 @@ class ProviderStages:
                 after_lost=claim.lost,
             )
         evidence: Evidence
+        name = "provider.search" if sought else "provider.create"
+        about = {"account": account.name, "provider": account.provider, "invoice_id": invoice.id}
+        span = self._tracer.begin(name, _trace_of(invoice), about, kind="client")
         if sought:
             found = search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
             evidence = await self._timed(account.name, "search", found)
         else:
             evidence = await self._timed(account.name, "create", provider.create(_request(invoice), account))
+        span.end({"outcome": outcome_of(evidence)})
         if not isinstance(evidence, SearchFailed):
             self._said[account.name].learn(evidence, invoice.id)
         if isinstance(evidence, Created):
@@ -253,7 +260,9 @@ class ProviderStages:
         await self._put_back([turn.claim for turn in left])
         unasked = {turn.claim.subject for turn in left}
         return [
-            Judgement(claim.subject, answer_about(found, claim, invoice, refs[claim.subject]), claim)
+            Judgement(
+                claim.subject, answer_about(found, claim, invoice, refs[claim.subject]), claim, trace=_trace_of(invoice)
+            )
             for claim, invoice, _ in turns
             if claim.subject not in unasked
         ]
@@ -292,6 +301,10 @@ def _ends_without_a_call(claim: Claim, invoice: StoredRow) -> Evidence | None:
     if invoice.create_before is not None and invoice.create_before <= claim.claimed_at:
         return ClockRanOut() if invoice.status == Status.QUEUED else InDoubt(reason="create_before has passed")
     return None
+
+
+def _trace_of(invoice: InvoiceView | None) -> str | None:
+    return getattr(invoice, "trace", None)
 
 
 def _name(judgement: Judgement) -> Mapping[str, object]:

@@ -1,1 +1,1 @@
-"""What is told of this process to those who watch: metrics."""
+"""What is told of this process to those who watch: metrics and traces."""

@@ -83,7 +83,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     runtime, redis = build_runtime(settings), open_redis(settings.redis_url, ONE_TRY)
     process = Process(settings, runtime, redis, StoreThreads(), Metrics("", declared()))
     process.metrics.reader = _reader(process)
-    process.on_end += [process.threads.close, redis.close, runtime.store.close]
+    process.on_end += [process.threads.close, redis.close, runtime.store.close, runtime.traces.close]
     if "callbacks" in settings.web_serve:
         _add_callbacks(process)
     if "api" in settings.web_serve:
@@ -129,7 +129,7 @@ def _add_api(process: Process) -> None:
             reset_breakers(process.redis, [endpoint_id])
 
     webhooks = Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
-    desk = Desk(runtime.store, settings.accounts, runtime.providers)
+    desk = Desk(runtime.store, settings.accounts, runtime.providers, tracer=runtime.traces.tracer)
     around = Around(settings.accounts, partial(_callback_place, settings), partial(_breakers, process.redis))
     served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, around)
     process.routes += served.routes

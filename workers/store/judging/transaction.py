@@ -81,7 +81,7 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     place_create(work, invoice, decision, policy)
     told = decision.event, invoice.reason, invoice.order_id, invoice.account, decision.note, sequence
     times = _times(work, invoice, evidence, called_at) if decision.event else None
-    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told, times)
+    return Outcome(invoice.id, decision.verdict, before, invoice.status, *told, times, invoice.trace)
 
 
 def _times(work: Work, invoice: SimpleNamespace, evidence: Evidence, called_at: datetime | None) -> Times:

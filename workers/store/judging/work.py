@@ -23,6 +23,7 @@ class Judgement(NamedTuple):
     evidence: Evidence
     claim: Claim | None = None
     kept_under: str | None = None  #: it was kept (``workers/store/kept.py``) under the lease with this token
+    trace: str | None = None  #: the order's, where whoever brings it knows; for listeners only
 
 
 class Times(NamedTuple):
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
     note: str | None = None  #: the decision's
     sequence_before: int | None = None
     times: Times | None = None  #: where something has changed
+    trace: str | None = None  #: the order's
 
 
 class Judged(NamedTuple):

@@ -1,0 +1,172 @@
+"""Steps as OpenTelemetry's spans, sent by OTLP over HTTP. Imports OpenTelemetry: see ``traces.py``.
+
+Spans wait in a bounded queue for a thread of their own. What is too much for it, or can't be sent, is dropped, and
+that is told at most once a minute: orders never wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import Tracer as OtelTracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from domain.trace import trace_headers
+from domain.tracing import Attributes, Kind, Span, Tracer
+from workers.telemetry.batches import BatchSpans
+from workers.telemetry.sampling import Linked, read_sampler
+
+log = structlog.get_logger()
+
+CLOSE_SECONDS = 3.0  #: at the end of a process what is left may be sent for so long
+TELL_SECONDS = 60.0
+_KINDS = {kind.name.lower(): kind for kind in SpanKind}
+_EMPTY = Context()  #: never the context that happens to be current: nothing else here makes spans
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+def context_of(trace: str | None) -> Context:
+    """What OpenTelemetry takes as a parent."""
+    return _EMPTY if trace is None else _PROPAGATOR.extract(trace_headers(trace), _EMPTY)
+
+
+def open_spans(version: str) -> tuple[Tracer, BatchSpans, Callable[[], None]]:
+    """What records the steps of orders, what records those of batches, and what ends both. Raises ValueError."""
+    sampler = Linked(read_sampler(os.environ))
+    provider = TracerProvider(sampler=sampler, resource=_resource(version), shutdown_on_exit=False)
+    exporter = Exporter(OTLPSpanExporter())
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer("invoices", version)
+    closing = threading.Lock()
+
+    def close() -> None:
+        if closing.acquire(blocking=False):  # once
+            ending = threading.Thread(target=provider.shutdown, name="traces", daemon=True)
+            ending.start()
+            ending.join(CLOSE_SECONDS)
+            exporter.tell_rest()
+
+    steps = SpanTracer(tracer)
+    return steps, BatchSpans(tracer, context_of, steps), close
+
+
+def _resource(version: str) -> Resource:
+    """``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` win over the name of ours."""
+    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    name = {} if named else {"service.name": "invoices"}
+    return Resource.create({"service.version": version, "process.pid": os.getpid(), **name})
+
+
+class SpanTracer(Tracer):
+    """Steps of orders."""
+
+    is_on = True
+
+    def __init__(self, tracer: OtelTracer) -> None:
+        self._tracer = tracer
+
+    def begin(
+        self,
+        name: str,
+        trace: str | None,
+        about: Attributes | None = None,
+        *,
+        kind: Kind = "internal",
+        is_first: bool = False,
+        seconds_ago: float = 0.0,
+    ) -> Span:
+        """See ``Tracer``."""
+        if trace is None and not is_first:
+            return Span(None)
+        started = time.time_ns() - int(seconds_ago * 1e9)
+        span = self._tracer.start_span(
+            name, context_of(trace), _KINDS[kind], attributes=_told(about), start_time=started
+        )
+        return RecordedSpan(span) if span.is_recording() else Span(trace)
+
+
+class RecordedSpan(Span):
+    """A step that was sampled."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: OtelSpan) -> None:
+        self._span = span
+        context = span.get_span_context()
+        parent = f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}-{context.trace_flags:02x}"
+        state = context.trace_state.to_header()
+        super().__init__(f"{parent} {state}" if state else parent)
+
+    def end(self, about: Attributes | None = None, *, error: str | None = None) -> None:
+        """See ``Span``."""
+        self._span.set_attributes(_told(about))
+        if error is not None:
+            self._span.set_status(Status(StatusCode.ERROR, error))
+        self._span.end()
+
+
+def _told(about: Attributes | None) -> dict[str, str | int]:
+    return {f"invoices.{name}": value for name, value in (about or {}).items() if value is not None}
+
+
+class Exporter(SpanExporter):
+    """Sends spans, and says in one line a minute how many could not be sent, and why."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+        self._words = _LastWords()
+        self._lost = 0
+        self._told_at = -TELL_SECONDS
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """In the queue's own thread."""
+        result = self._inner.export(spans)
+        if result is not SpanExportResult.SUCCESS:
+            self._lost += len(spans)
+            if time.monotonic() - self._told_at >= TELL_SECONDS:
+                self.tell_rest()
+        return result
+
+    def tell_rest(self) -> None:
+        """What was lost since the last time."""
+        if self._lost:
+            log.warning("traces.not_sent", spans=self._lost, error=self._words.text, consequence="they are dropped")
+            self._lost, self._told_at = 0, time.monotonic()
+
+    def shutdown(self) -> None:
+        """Nothing is sent any more."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is kept here."""
+        return True
+
+
+class _LastWords(logging.Handler):
+    """Keeps what the library says last, which would be a line for every try, instead of letting it into the log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+        library = logging.getLogger("opentelemetry")
+        library.addHandler(self)
+        library.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never raises."""
+        try:
+            self.text = record.getMessage()[:200]
+        except Exception:  # noqa: BLE001 - whatever was handed to the logger
+            self.text = "?"
