@@ -94,7 +94,7 @@ def test_without_a_success_for_120_hours_an_exhausted_event_disables(
     assert ("no success for 120 h" in (found.disabled_reason or "")) is disabled
     assert timedelta(hours=120) == HOPELESS_AFTER
     assert [row.state for row in deliveries_of(database, invoice_id)][-1] == "due"  # parked, never dropped
-    assert (store.receivers() == []) is disabled
+    assert (store.live_endpoints() == []) is disabled
 
 
 def test_failures_that_are_not_the_last_try_disable_nobody(database, store):
@@ -112,7 +112,7 @@ def test_one_that_is_given_up_leaves_the_others_alone(database, store):
     change(database, ENDPOINT, created_at=now(database) - timedelta(days=30))
     deliver(store, fine)
     exhaust(store, hopeless)
-    assert [receiver.id for receiver in store.receivers()] == [fine]
+    assert [receiver.id for receiver in store.live_endpoints()] == [fine]
 
 
 def test_the_fourth_failed_try_is_warned_about_and_no_other(database, store):
@@ -212,7 +212,7 @@ class Sealed:
 
     def taken_by(self, *secrets):
         """Which of the secrets the official library takes a webhook with, as it would be sent now."""
-        (receiver,) = [receiver for receiver in self.store.receivers() if receiver.id == self.id]
+        (receiver,) = [receiver for receiver in self.store.live_endpoints() if receiver.id == self.id]
         keys = tuple(self.box.open(sealed) for sealed in receiver.secrets.split(","))
         body = b'{"amount": "0.0358619204"}'
         headers = signed_headers(

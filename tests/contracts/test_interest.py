@@ -115,7 +115,7 @@ def test_with_many_idle_endpoints_a_sweep_asks_for_the_lanes_that_have_work(data
     busy = subscribe(database)
     pend(store, 3)
     add_idle(database)
-    lanes = [(Stage.DELIVER, receiver.id) for receiver in store.receivers()]
+    lanes = [(Stage.DELIVER, receiver.id) for receiver in store.live_endpoints()]
     assert len(lanes) == IDLE + 1
     with statements(database) as sent:
         found = store.next_due(lanes)
@@ -128,10 +128,10 @@ def test_of_many_endpoints_a_sweep_reads_those_that_have_work_or_had_some(databa
     pend(store, 3)
     store.settle([DeliveryAttempt(delivery, "delivered") for delivery in store.claim_deliveries(quiet, 10, 60)])
     disable_endpoint(database, off)
-    assert {one.id for one in store.receivers_in_use([])} == {busy, quiet}  # they are few
+    assert {one.id for one in store.live_endpoints_in_use([])} == {busy, quiet}  # they are few
     add_idle(database)
-    assert [one.id for one in store.receivers_in_use([])] == [busy]
-    assert {one.id for one in store.receivers_in_use([quiet, off, "ep_gone"])} == {busy, quiet}
+    assert [one.id for one in store.live_endpoints_in_use([])] == [busy]
+    assert {one.id for one in store.live_endpoints_in_use([quiet, off, "ep_gone"])} == {busy, quiet}
 
 
 # ---------------------------------------------------------------- added and removed while events are written

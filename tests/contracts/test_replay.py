@@ -200,7 +200,7 @@ def test_what_is_replayed_to_a_disabled_endpoint_waits_until_it_is_enabled(datab
 
     assert play(database, endpoint_id, chosen(database, endpoint_id)) == 1
 
-    assert store.receivers() == []
+    assert store.live_endpoints() == []
     assert enable_endpoint(database, endpoint_id) == 1
     assert len(deliver_all(store, endpoint_id)) == 1
 

@@ -175,12 +175,12 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(dat
     store.settle([DeliveryAttempt(delivery, "gone", "HTTP 410", 410, 3, b"")])
     (row,) = rows(database, ENDPOINT)
     assert (row.disabled_reason, row.disabled_at is not None) == ("HTTP 410", True)
-    assert store.receivers() == []
+    assert store.live_endpoints() == []
     judge(store, invoice_id, seen("paid"))
     assert states(database, invoice_id) == ["due", "due"]
     assert len(attempts_of(database, deliveries_of(database, invoice_id)[0].id)) == 1
     assert enable_endpoint(database, endpoint_id) == 1
-    assert [receiver.id for receiver in store.receivers()] == [endpoint_id]
+    assert [receiver.id for receiver in store.live_endpoints()] == [endpoint_id]
     (again,) = deliveries(store, endpoint_id)
     assert (sent(again), again.event_id) == (1, delivery.event_id)
 

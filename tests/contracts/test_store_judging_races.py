@@ -158,7 +158,7 @@ def test_overlapping_batches_in_any_order_lock_nobody_out_and_leave_no_gap(datab
 
         def deliver():
             for _ in range(TURNS):
-                for receiver in store.receivers():
+                for receiver in store.live_endpoints():
                     deliveries = store.claim_deliveries(receiver.id, 10, 60)
                     tries = [DeliveryAttempt(delivery, "failed", wait_seconds=0) for delivery in deliveries]
                     dice.shuffle(tries)

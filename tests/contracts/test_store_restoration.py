@@ -242,7 +242,7 @@ def test_every_endpoint_and_the_stream_are_told_whatever_the_filter_says(databas
         (delivery,) = store.claim_deliveries(endpoint, 10, 60)
         assert (delivery.event_id, delivery.body) == (event_id, event.body)
         store.settle([DeliveryAttempt(delivery, "delivered", status=200)])
-    assert {receiver.id for receiver in store.receivers()} == {every, some}
+    assert {receiver.id for receiver in store.live_endpoints()} == {every, some}
     assert enable_endpoint(database, off) == 1
     assert [delivery.event_id for delivery in store.claim_deliveries(off, 10, 60)] == [event_id]
 

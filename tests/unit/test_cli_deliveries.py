@@ -231,11 +231,11 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day(invoices, en
     assert rotated["secret"] != added["secret"]
     (listed,) = invoices("endpoints", "list", "--json").lines
     assert listed["rotated_until"] == rotated["old_secret_until"]
-    assert len(store.receivers()[0].secrets.split(",")) == 2
+    assert len(store.live_endpoints()[0].secrets.split(",")) == 2
 
     at_once = invoices("endpoints", "rotate", added["id"], "--keep-hours", "0")
     assert "the old one signs no more" in at_once.err
-    assert len(store.receivers()[0].secrets.split(",")) == 1
+    assert len(store.live_endpoints()[0].secrets.split(",")) == 1
     assert invoices("endpoints", "rotate", added["id"], "--keep-hours", "169").code == 2
     assert invoices("endpoints", "rotate", "ep_none").code == 1
     for ran in (invoices("endpoints", "list"), invoices("endpoints", "list", "--json")):

@@ -24,8 +24,8 @@ from workers.http.open_files import WEBHOOKS
 from workers.stages.told import EndpointHealth
 from workers.store.agenda import lease_clock
 from workers.store.deliveries import DeliveryAttempt
+from workers.store.live_endpoints import LiveEndpoint
 from workers.store.outbox import ClaimedDelivery
-from workers.store.receivers import Receiver
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -49,8 +49,8 @@ class _Opened(NamedTuple):
     headers: Mapping[str, str]
 
 
-def _sealed(receiver: Receiver) -> tuple[str, str | None, str]:
-    return receiver.secrets, receiver.sealed_headers, receiver.headers
+def _sealed(endpoint: LiveEndpoint) -> tuple[str, str | None, str]:
+    return endpoint.secrets, endpoint.sealed_headers, endpoint.headers
 
 
 class DeliverStage:
@@ -76,7 +76,7 @@ class DeliverStage:
         self._connections = Connections(connections)
         self._observer, self._health = observer or Observer(), EndpointHealth()
         self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be begun
-        self._receivers: dict[str, Receiver] = {}
+        self._endpoints: dict[str, LiveEndpoint] = {}
         self._used: OrderedDict[str, None] = OrderedDict()  #: lanes, the last used ones last
         self._slots: dict[str, Slots] = {}
         self._opened: dict[
@@ -102,33 +102,33 @@ class DeliverStage:
 
     def _lanes(self) -> Sequence[str]:
         """Of thousands of endpoints, those that have, or had, something to send."""
-        found = self._store.receivers_in_use(list(self._used))
-        self._receivers = {receiver.id: receiver for receiver in found}
-        self._resting = {lane: until for lane, until in self._resting.items() if lane in self._receivers}
-        self._health.keep(self._receivers)
-        used = {_sealed(receiver) for receiver in self._receivers.values()} & self._opened.keys()
+        found = self._store.live_endpoints_in_use(list(self._used))
+        self._endpoints = {endpoint.id: endpoint for endpoint in found}
+        self._resting = {lane: until for lane, until in self._resting.items() if lane in self._endpoints}
+        self._health.keep(self._endpoints)
+        used = {_sealed(endpoint) for endpoint in self._endpoints.values()} & self._opened.keys()
         self._opened = {sealed: self._opened[sealed] for sealed in used}
-        return list(self._receivers)
+        return list(self._endpoints)
 
     def _slots_of(self, lane: str) -> Slots:
         self._used[lane] = None
         self._used.move_to_end(lane)
         if len(self._used) > USED_LANES:
             self._used.popitem(last=False)
-        receiver = self._receivers.get(lane)
+        endpoint = self._endpoints.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
-        slots.limit = self._limit(receiver) if receiver else 0  # nothing is reserved, and its claim finds nothing
+        slots.limit = self._limit(endpoint) if endpoint else 0  # nothing is reserved, and its claim finds nothing
         slots.offer()  # it may be enabled again, or allowed more, with nothing under way whose end would offer a slot
         return slots
 
-    def _limit(self, receiver: Receiver) -> int:
+    def _limit(self, endpoint: LiveEndpoint) -> int:
         """How many may be under way: its limit, or its share of connections; one while none could be begun."""
-        if receiver.id in self._resting:
+        if endpoint.id in self._resting:
             return 1
-        return max(1, min(receiver.max_in_flight, self._connections.cap(receiver.id)))
+        return max(1, min(endpoint.max_in_flight, self._connections.cap(endpoint.id)))
 
     def _claim(self, lane: str, limit: int) -> Sequence[ClaimedDelivery]:
-        if lane not in self._receivers:
+        if lane not in self._endpoints:
             return []  # disabled or removed since: its deliveries wait
         return self._store.claim_deliveries(lane, limit, DELIVER_LEASE_SECONDS)
 
@@ -156,10 +156,10 @@ class DeliverStage:
         if patience <= 0 or not await self._connections.take(lane, patience):
             return [await self._leave_due(delivery, "its lease is nearly over: another worker would send it too")]
         try:
-            receiver = self._receivers.get(lane)
-            if receiver is None or self._breaker.stops(lane):
+            endpoint = self._endpoints.get(lane)
+            if endpoint is None or self._breaker.stops(lane):
                 return [await self._unsent(delivery)]
-            return [await self._attempt(receiver, delivery)]
+            return [await self._attempt(endpoint, delivery)]
         finally:
             self._connections.give(lane)
 
@@ -173,39 +173,39 @@ class DeliverStage:
         await self._breaker.give_back(delivery.claim.lane, 1)
         return DeliveryAttempt(delivery._replace(delivery_id=None), "delivered")
 
-    def _open(self, receiver: Receiver) -> _Opened:
+    def _open(self, endpoint: LiveEndpoint) -> _Opened:
         """The secrets that sign for this endpoint, and its own headers. Raises ValueError and SecretUnreadable."""
-        sealed = _sealed(receiver)
+        sealed = _sealed(endpoint)
         if sealed not in self._opened:
             box = self._open_secrets()
-            secrets = tuple(box.open(secret) for secret in receiver.secrets.split(","))
-            self._opened[sealed] = _Opened(secrets, box.open_headers(receiver.sealed_headers, receiver.headers))
+            secrets = tuple(box.open(secret) for secret in endpoint.secrets.split(","))
+            self._opened[sealed] = _Opened(secrets, box.open_headers(endpoint.sealed_headers, endpoint.headers))
         return self._opened[sealed]
 
-    async def _attempt(self, receiver: Receiver, delivery: ClaimedDelivery) -> DeliveryAttempt:
+    async def _attempt(self, endpoint: LiveEndpoint, delivery: ClaimedDelivery) -> DeliveryAttempt:
         try:
-            opened = self._open(receiver)
+            opened = self._open(endpoint)
         except (ValueError, SecretUnreadable) as error:
             # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         began = lease_clock()
-        attempt = await self._post(receiver, opened, delivery)
+        attempt = await self._post(endpoint, opened, delivery)
         if attempt.outcome == "put_off":
-            self._resting[receiver.id] = time.monotonic() + REST_SECONDS
+            self._resting[endpoint.id] = time.monotonic() + REST_SECONDS
             return await self._leave_due(delivery, attempt.error)
-        self._resting.pop(receiver.id, None)
-        self._connections.note(receiver.id, attempt.latency_ms / 1000)
-        self._breaker.note(receiver.id, succeeded=attempt.outcome == "delivered")
+        self._resting.pop(endpoint.id, None)
+        self._connections.note(endpoint.id, attempt.latency_ms / 1000)
+        self._breaker.note(endpoint.id, succeeded=attempt.outcome == "delivered")
         self._observer.attempted(self._health.attempted(delivery, attempt.outcome, began, DELIVER_LEASE_SECONDS))
         return _outcome_of(delivery, attempt)
 
-    async def _post(self, receiver: Receiver, opened: _Opened, delivery: ClaimedDelivery) -> Attempt:
-        about: Attributes = {"endpoint": receiver.id, "event_id": delivery.event_id, "attempt": delivery.tries + 1}
+    async def _post(self, endpoint: LiveEndpoint, opened: _Opened, delivery: ClaimedDelivery) -> Attempt:
+        about: Attributes = {"endpoint": endpoint.id, "event_id": delivery.event_id, "attempt": delivery.tries + 1}
         span = self._tracer.begin("webhook.deliver", trace_of_event(delivery.body), about, kind="client")
-        outgoing = Outgoing(receiver.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, span.trace)
+        outgoing = Outgoing(endpoint.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, span.trace)
         attempt = await self._sender.send(outgoing)
-        kind = None if attempt.error is None else attempt.error.partition(":")[0]  # the rest are the receiver's words
+        kind = None if attempt.error is None else attempt.error.partition(":")[0]  # the rest are the endpoint's words
         span.end({"outcome": attempt.outcome, "status": attempt.status}, error=kind)
         return attempt
 

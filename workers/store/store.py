@@ -16,8 +16,8 @@ from workers.store import (
     endpoints,
     intake,
     kept,
+    live_endpoints,
     look_ups,
-    receivers,
     retention,
 )
 from workers.store.agenda import Claim, Due, Room
@@ -31,10 +31,10 @@ from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.kept import Kept
 from workers.store.lanes import Lane, Lanes, doorbell
 from workers.store.leases import Leases
+from workers.store.live_endpoints import LiveEndpoint
 from workers.store.outbox import ClaimedDelivery
 from workers.store.patience import Patience
 from workers.store.publishing import Publishing
-from workers.store.receivers import Receiver
 from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
 
@@ -217,15 +217,15 @@ class Store:
 
     # ------------------------------------------------------------ webhooks
 
-    def receivers(self) -> list[Receiver]:
+    def live_endpoints(self) -> list[LiveEndpoint]:
         """The enabled endpoints."""
         with self.database.glancing() as connection:
-            return receivers.receivers(connection, self.database)
+            return live_endpoints.live_endpoints(connection, self.database)
 
-    def receivers_in_use(self, used: Collection[str]) -> list[Receiver]:
+    def live_endpoints_in_use(self, used: Collection[str]) -> list[LiveEndpoint]:
         """The same where they are few; of many those that have something to be sent, and those among ``used``."""
         with self.database.glancing() as connection:
-            return receivers.receivers_in_use(connection, self.database, used)
+            return live_endpoints.live_endpoints_in_use(connection, self.database, used)
 
     def claim_deliveries(self, endpoint: str, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
         """Lease due webhooks of an endpoint, with what is to be sent."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from workers.store.acts import Act, Actor, Deed, record
 from workers.store.database import Database
-from workers.store.receivers import live_secrets
+from workers.store.live_endpoints import live_secrets
 from workers.store.store import Store
 from workers.store.tables import ENDPOINT
 

@@ -1,4 +1,4 @@
-"""Endpoints as the sender needs them."""
+"""Enabled endpoints as the sender needs them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from workers.store.database import Database
 from workers.store.rows import StoredRow
 from workers.store.tables import ENDPOINT
 
-FEW_RECEIVERS = 200  #: up to so many endpoints are all looked at each second
+FEW_ENDPOINTS = 200  #: up to so many endpoints are all looked at each second
 _ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
-_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_RECEIVERS + 1)
+_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_ENDPOINTS + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class LiveEndpoint:
     """An endpoint as the sender needs it; its secrets still encrypted."""
 
     id: str
@@ -33,18 +33,18 @@ class Receiver:
     max_in_flight: int
 
 
-def receivers(connection: Connection, database: Database) -> list[Receiver]:
+def live_endpoints(connection: Connection, database: Database) -> list[LiveEndpoint]:
     """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
-    return _receivers(connection.execute(_ENABLED).all(), database.now(connection))
+    return _live(connection.execute(_ENABLED).all(), database.now(connection))
 
 
-def receivers_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[Receiver]:
+def live_endpoints_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[LiveEndpoint]:
     """The same where they are few; of many those that have something to be sent, and those among ``used``."""
     rows = connection.execute(_FIRST).all()
-    if len(rows) > FEW_RECEIVERS:
+    if len(rows) > FEW_ENDPOINTS:
         lanes = sorted({*used, *lanes_of(connection, Stage.DELIVER.value)})
         rows = execute_keyed(connection, _chosen, ("id",), [(lane,) for lane in lanes]).all()
-    return _receivers([row for row in rows if row.disabled_at is None], database.now(connection))
+    return _live([row for row in rows if row.disabled_at is None], database.now(connection))
 
 
 @functools.cache
@@ -52,9 +52,9 @@ def _chosen(dialect: str) -> Executable:
     return select(ENDPOINT).where(keyed(dialect, ENDPOINT.c.id)).order_by(ENDPOINT.c.id)
 
 
-def _receivers(rows: Sequence[StoredRow], now: datetime) -> list[Receiver]:
+def _live(rows: Sequence[StoredRow], now: datetime) -> list[LiveEndpoint]:
     return [
-        Receiver(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
+        LiveEndpoint(row.id, row.url, live_secrets(row, now), row.headers, row.sealed_headers, row.max_in_flight)
         for row in rows
     ]
 
