@@ -149,6 +149,13 @@ def serve_metrics(settings: Settings) -> None:
         _serving.append(MetricsServer(registry, port.number, or_next=port.or_next, allowed=allowed))
 
 
+def tell_role(role: str) -> None:
+    """The process is ready: what it does, and where its metrics are."""
+    metrics().tell_role(role)
+    for server in _serving:
+        server.tell()
+
+
 def stop_metrics() -> None:
     """Harmless where nothing is served."""
     while _serving:

@@ -25,6 +25,7 @@ from tests.bench import (
     http_rows,
     latency_rows,
     load_rows,
+    observer_rows,
     process_rows,
     sql_rows,
     sqlite_rows,
@@ -46,6 +47,7 @@ MODULES: tuple[Any, ...] = (
     callback_rows,
     api_rows,
     cost_rows,
+    observer_rows,
     load_rows,
 )
 

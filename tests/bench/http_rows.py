@@ -21,7 +21,7 @@ from workers.coordination.breaker import Breaker
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.webhook import WebhookSender
-from workers.engine import Pump, Work
+from workers.engine import Observer, Pump, Work
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import SystemLookup
 from workers.providers.call import Call, open_client
@@ -37,7 +37,12 @@ Opener = Callable[[AsyncExitStack], Awaitable[Work]]
 
 
 def run_stage(
-    store: Store, open_work: Opener, count: int, cpu: list[float], tell: Callable[[Sequence[Any]], int] = len
+    store: Store,
+    open_work: Opener,
+    count: int,
+    cpu: list[float],
+    tell: Callable[[Sequence[Any]], int] = len,
+    observer: Observer | None = None,
 ) -> float:
     """One stage in a pump of its own until ``count`` results are committed (``tell`` counts them); results a second."""
     done, left = threading.Event(), [count]
@@ -57,7 +62,7 @@ def run_stage(
         return [dataclasses.replace(work, commit=commit, feeding=None)]  # its webhooks are sent by nobody here
 
     keep_what_is_loaded()  # as a worker does when it starts
-    pump = Pump(open_works, store.next_due, store.release, lambda _: None)
+    pump = Pump(open_works, store.next_due, store.release, lambda _: None, observer=observer)
     pump.start()
     if not done.wait(600):
         raise RuntimeError(f"{left[0]} results are missing after 600 s")
@@ -67,20 +72,23 @@ def run_stage(
     return count / seconds
 
 
-def provider_work(ground: Ground, store: Store, stage: Stage, account: Account) -> Opener:
+def provider_work(
+    ground: Ground, store: Store, stage: Stage, account: Account, observer: Observer | None = None
+) -> Opener:
     """CREATE or CHECK of one account, as the worker wires it."""
 
     async def open_work(stack: AsyncExitStack) -> Work:
         client = await stack.enter_async_context(open_client(account.max_in_flight + 100))
         limiter = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
         rate = RateLimit(limiter, {ACCOUNT: None})
-        works = ProviderStages(store, {ACCOUNT: account}, build_providers(Call(client)), rate).works()
+        providers = build_providers(Call(client))
+        works = ProviderStages(store, {ACCOUNT: account}, providers, rate, observer=observer).works()
         return next(work for work in works if work.stage is stage)
 
     return open_work
 
 
-def deliver_work(ground: Ground, store: Store) -> Opener:
+def deliver_work(ground: Ground, store: Store, observer: Observer | None = None) -> Opener:
     """DELIVER, as the worker wires it."""
 
     async def open_work(stack: AsyncExitStack) -> Work:
@@ -88,7 +96,7 @@ def deliver_work(ground: Ground, store: Store) -> Opener:
         sender = await stack.enter_async_context(WebhookSender(guard))
         client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
         box = SecretBox([ground.secret_key])
-        return DeliverStage(store, sender, Breaker(client), lambda: box).work()
+        return DeliverStage(store, sender, Breaker(client), lambda: box, observer=observer).work()
 
     return open_work
 

@@ -15,13 +15,13 @@ from config.celeryconfig import INTAKE_QUEUE, WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
 from workers.bootstrap import (
     check_accounts,
-    metrics,
     prepare_embedded,
     running,
     serve_metrics,
     show_alive,
     start_pump,
     stop_metrics,
+    tell_role,
     warn_of_plain_http,
 )
 from workers.embedded.errors import EmbeddedError
@@ -72,7 +72,7 @@ def prepare_beat(**_: object) -> None:
     """Beat has no other moment: it is ready when it begins."""
     prepare()
     _serve_metrics()
-    metrics().tell_role("beat")
+    tell_role("beat")
 
 
 def _serve_metrics() -> None:
@@ -131,10 +131,10 @@ def start(sender: WorkController, **_: object) -> None:
     show_alive(*(role for role, queue in ROLES.items() if queue in read))
     if WORK_QUEUE in read:
         start_pump()
-        metrics().tell_role("worker")
+        tell_role("worker")
     else:
         log.info("intake.started")
-        metrics().tell_role("intake")
+        tell_role("intake")
 
 
 def keep_what_is_loaded() -> None:

@@ -39,6 +39,9 @@ class MetricsServer:
         host, self.port = self._server.server_address[:2]
         self.url = f"http://{host!s}:{self.port}/metrics"
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+
+    def tell(self) -> None:
+        """Log where it listens: once the process's own logging is set up."""
         log.info("metrics.listening", url=self.url)
 
     def close(self) -> None:
