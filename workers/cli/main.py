@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("workers.cli.invoices", "List invoices, newest first."),
     "show": ("workers.cli.show", "Show one invoice and all that happened to it: by its id, order, transaction, …"),
     "why": ("workers.cli.why", "Say why nothing happens to an order, or what is late and why."),
+    "health": ("workers.cli.health", "Say in one word how the whole does, and what of it is late."),
     "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.operators", "Give an order up."),

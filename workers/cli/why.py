@@ -24,13 +24,24 @@ LABEL_CELLS = 9
 CALM = frozenset({"final", "waits_for_payer", "confirming", "in_call", "cannot_be_asked", "waits_for_account"})
 
 
-@click.command("why", help=f"Say why nothing happens to an order, by {NAMES}. Of several the newest.")
-@click.argument("name", metavar=NAME)
+@click.command(
+    "why",
+    help=f"Say why nothing happens to an order, by {NAMES}. Of several the newest. With --all: what of everything is "
+    "late, by cause; the exit code is 1 unless all is well.",
+)
+@click.argument("name", metavar=f"[{NAME}]", required=False)
 @click.option("--account", help="Whose; the newest of any account otherwise.")
+@click.option("--all", "everything", is_flag=True, help="Of everything.")
 @json_option
-def why_command(name: str, account: str | None, as_json: bool) -> int:
+def why_command(name: str | None, account: str | None, everything: bool, as_json: bool) -> int:
+    if (name is None) != everything or (everything and account is not None):
+        raise click.UsageError("name an order, or give --all (and not both)")
     config = settings_to_read()
     with open_database(config) as database:
+        if name is None:
+            from workers.cli.health import tell_late
+
+            return tell_late(database, as_json=as_json)
         why, order = _ask(database, config, name, account)
     if as_json:
         from domain.why import why_fields

@@ -17,20 +17,32 @@ from workers.web.threads import Overloaded, StoreThreads
 #: A check that takes longer has failed; an answer is used again for a second, so that probes cost next to nothing.
 CHECK_SECONDS = 3.0
 KEEP_SECONDS = 1.0
+#: How the whole does is asked seldom: it costs more, and nobody acts on it within seconds.
+VERDICT_SECONDS, KEEP_VERDICT_SECONDS = 1.0, 10.0
 
 #: Raises SchemaTooOld or one of UNAVAILABLE where the database can't be worked with.
 CheckDatabase = Callable[[], object]
 #: Raises anything where Redis is away.
 CheckRedis = Callable[[], object]
+#: OK, DEGRADED or STALLED. Raises one of UNAVAILABLE.
+ReadVerdict = Callable[[], str]
 
 
 class Health:
     """The two pages."""
 
-    def __init__(self, threads: StoreThreads, check_database: CheckDatabase, check_redis: CheckRedis) -> None:
+    def __init__(
+        self,
+        threads: StoreThreads,
+        check_database: CheckDatabase,
+        check_redis: CheckRedis,
+        read_verdict: ReadVerdict | None = None,
+    ) -> None:
         self._threads = threads
         self._checks: Mapping[str, Callable[[], object]] = {"database": check_database, "redis": check_redis}
         self._known: tuple[float, dict[str, str]] = (float("-inf"), {})
+        self._read_verdict = read_verdict
+        self._verdict: tuple[float, str] = (float("-inf"), "")
         self._looking = asyncio.Lock()
 
     async def live(self, request: Request) -> Response:
@@ -38,14 +50,29 @@ class Health:
         return _answer(200, {"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """200 where the database is there and migrated; Redis is told, and decides nothing."""
+        """200 where the database is there and migrated; Redis and how the whole does are told, and decide nothing."""
         async with self._looking:
             if time.monotonic() - self._known[0] > KEEP_SECONDS:
                 found = await asyncio.gather(*(self._look(name) for name in self._checks))
-                self._known = time.monotonic(), dict(zip(self._checks, found, strict=True))
+                self._known = (
+                    time.monotonic(),
+                    dict(zip(self._checks, found, strict=True)) | await self._business(found[0]),
+                )
         parts = self._known[1]
         is_ready = parts["database"] == "ok"
         return _answer(200 if is_ready else 503, {"status": "ok" if is_ready else "not ready", "parts": parts})
+
+    async def _business(self, database: str) -> dict[str, str]:
+        """How the whole does, where the database can be asked and somebody wants to know."""
+        if self._read_verdict is None or database != "ok":
+            return {}
+        if time.monotonic() - self._verdict[0] > KEEP_VERDICT_SECONDS:
+            try:
+                verdict = await self._threads.run(self._read_verdict, seconds=VERDICT_SECONDS)
+            except (Overloaded, *UNAVAILABLE) as error:
+                verdict = f"unknown ({type(error).__name__})"
+            self._verdict = time.monotonic(), verdict
+        return {"business": self._verdict[1]}
 
     async def _look(self, name: str) -> str:
         try:

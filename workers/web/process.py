@@ -29,6 +29,7 @@ from workers.http.address import AddressGuard
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.processes import start_heartbeat
+from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around
 from workers.store.schema import require_schema
 from workers.telemetry.rows import RowReader
@@ -93,7 +94,13 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     surroundings = Surroundings(
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
     )
-    health = Health(process.threads, lambda: require_schema(runtime.store.database), redis.ping)
+    database = runtime.store.database
+    health = Health(
+        process.threads,
+        lambda: require_schema(database),
+        redis.ping,
+        lambda: database.read(read_overview, database).verdict.value,
+    )
     application = build_application(surroundings, health, process.metrics, process.routes, process.end)
     serve(application, bound, tell, process.on_stop)
 

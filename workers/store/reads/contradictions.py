@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, FromClause, exists, select
+from sqlalchemy import ColumnElement, FromClause, exists, literal_column, select
 
 from domain.marks import CONFIRMED
 from workers.store.database import Database
 from workers.store.queries import newest_first
-from workers.store.rows import StoredRow
+from workers.store.rows import Query, StoredRow
 from workers.store.tables import EVIDENCE, INVOICE
 
 AGAINST = "contradiction"
@@ -21,6 +21,13 @@ def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
     decided = (later.c.verdict == "applied") | later.c.note.startswith(f"{CONFIRMED}:")
     marked = later.c.kind == "Marked", decided
     return exists().where(later.c.invoice_id == evidence.c.invoice_id, later.c.id > evidence.c.id, *marked)
+
+
+def unsettled(most: int) -> Query:
+    """The newest evidence against what is known, by index; whether somebody has decided since, ``settled`` tells."""
+    # Written out, not bound: the index has these rows only, and a planner has to see that it will do.
+    against: ColumnElement[str] = literal_column(f"'{AGAINST}'")
+    return select(EVIDENCE).where(EVIDENCE.c.verdict == against).order_by(EVIDENCE.c.id.desc()).limit(most)
 
 
 def list_contradictions(

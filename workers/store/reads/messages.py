@@ -7,12 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from workers.store.reads.contradictions import AGAINST, settled
+from workers.store.reads.contradictions import settled, unsettled
 from workers.store.tables import EVIDENCE, REJECTED
 from workers.store.tables.columns import UtcTime
 
-#: Contradictions are looked for among so much of the newest evidence: nothing is indexed for it.
-NEWEST_EVIDENCE = 20_000
+#: So many of the newest contradictions are looked at.
+NEWEST_AGAINST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,12 @@ def read_turned_away(connection: Connection) -> TurnedAway:
 
 
 def read_contradictions(connection: Connection) -> Contradictions:
-    """Among the newest evidence, those that no mark has settled since."""
-    newest = select(EVIDENCE).order_by(EVIDENCE.c.id.desc()).limit(NEWEST_EVIDENCE).subquery()
-    against = (newest.c.verdict == AGAINST) & ~settled(newest)
+    """Those that no mark has settled since."""
+    newest = unsettled(NEWEST_AGAINST).subquery()
     invoices, last_at, last_id = connection.execute(
         select(func.count(newest.c.invoice_id.distinct()), func.max(newest.c.at, type_=UtcTime), func.max(newest.c.id))
         .select_from(newest)
-        .where(against)
+        .where(~settled(newest))
     ).one()
     last = connection.scalar(select(EVIDENCE.c.invoice_id).where(EVIDENCE.c.id == last_id)) if last_id else None
     return Contradictions(invoices, last_at, last)

@@ -1,0 +1,179 @@
+"""What of everything is late, by cause, and the verdict: the same situations as of one order, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from domain.decision import Stage
+from domain.status import Status
+from domain.why import Cause, Verdict
+from tests.contracts import why_cases
+from tests.contracts.store_cases import (
+    OPERATOR,
+    SILENT_ACCOUNT,
+    change,
+    claim_one,
+    created,
+    disable_endpoint,
+    judge,
+    now,
+    open_store,
+    pend,
+    queue,
+    subscribe,
+)
+from tests.contracts.why_cases import MINUTE, SITUATIONS, Ground
+from workers.store.operate.invoices import Mark, mark
+from workers.store.reads.why.late import read_overview
+from workers.store.tables import AGENDA, INVOICE, PROCESS
+
+#: What is nobody's fault, or is over, is not late.
+CALM = {
+    Cause.UNKNOWN_ORDER,
+    Cause.IN_CALL,
+    Cause.WAITS_FOR_ACCOUNT,
+    Cause.CANNOT_BE_ASKED,
+    Cause.CONFIRMING,
+    Cause.WAITS_FOR_PAYER,
+    Cause.FINAL,
+}
+
+
+@pytest.fixture
+def ground(database):
+    """Everything runs."""
+    ground = Ground(database, open_store(database))
+    ground.beat("intake", "worker", "web")
+    return ground
+
+
+@pytest.fixture
+def look(database):
+    return lambda: database.read(read_overview, database)
+
+
+def late(overview):
+    return {one.cause: one for one in overview.late}
+
+
+def test_with_nothing_to_do_all_is_well(ground, look):
+    assert (look().verdict, look().late) == (Verdict.OK, [])
+
+
+@pytest.mark.parametrize("cause", list(Cause), ids=str)
+def test_each_cause_is_counted_as_it_is_told_of_one_order(ground, look, cause):
+    name = SITUATIONS[cause](ground)
+    overview = look()
+    if cause in CALM:
+        assert cause not in late(overview)
+        assert overview.verdict is Verdict.OK
+        return
+    found = late(overview)[cause]
+    assert (found.count, found.example) == (1, name)
+    assert found.oldest_since is not None
+    well = {Cause.REJECTED_MESSAGE: Verdict.OK, Cause.NO_WORKER: Verdict.STALLED}
+    assert overview.verdict is well.get(cause, Verdict.DEGRADED)
+
+
+def test_all_of_a_cause_are_counted_and_the_oldest_is_told(ground, look):
+    first = why_cases.key_refused(ground)
+    why_cases.key_refused(ground)
+    why_cases.key_refused_at_look_ups(ground)
+    long_ago = now(ground.database) - MINUTE
+    change(ground.database, INVOICE, INVOICE.c.id == first, refused_since=long_ago)
+    found = late(look())[Cause.KEY_REFUSED]
+    assert (found.count, found.example) == (3, first)
+    assert found.oldest_since == long_ago
+
+
+def test_several_causes_stand_in_their_order(ground, look):
+    for situation in (why_cases.in_doubt, why_cases.contradiction, why_cases.provider_refuses):
+        situation(ground)
+    assert [one.cause for one in look().late] == [Cause.CONTRADICTION, Cause.PROVIDER_REFUSES, Cause.IN_DOUBT]
+
+
+def test_orders_that_wait_long_for_a_full_account_are_late(ground, look):
+    invoice = queue(ground.store)
+    assert look().late == []
+    ground.overdue(invoice)
+    found = late(look())[Cause.WAITS_FOR_ACCOUNT]
+    assert (found.count, found.example) == (1, invoice)
+    assert look().verdict is Verdict.DEGRADED
+
+
+def test_orders_that_a_provider_put_off_are_told(ground, look):
+    invoice = why_cases.put_off_by_the_provider(ground)
+    assert late(look())[Cause.WAITS_FOR_ACCOUNT].example == invoice
+
+
+def test_work_of_an_account_that_no_worker_has_is_nobody_s(ground, look):
+    invoice = why_cases.no_worker_for_its_account(ground)
+    assert late(look())[Cause.NO_WORKER].example == invoice
+    assert look().verdict is Verdict.DEGRADED
+
+
+def test_times_that_ran_out_and_are_not_taken_up_are_nobody_s(ground, look):
+    invoice = why_cases.workers_that_leave_the_clock_alone(ground)
+    assert late(look())[Cause.NO_WORKER].example == invoice
+
+
+def test_without_workers_it_stands_still_though_nothing_waits(ground, look):
+    ground.lose("worker", timedelta(hours=2))
+    (found,) = look().late
+    assert (found.cause, found.count, found.example) == (Cause.NO_WORKER, 0, None)
+    assert now(ground.database) - found.oldest_since >= timedelta(hours=2)
+    assert look().verdict is Verdict.STALLED
+
+
+def test_workers_that_run_and_commit_nothing_while_work_waits_stand_still(ground, look):
+    invoice = queue(ground.store)
+    ground.overdue(invoice, 5 * MINUTE)
+    assert look().verdict is Verdict.DEGRADED
+    change(ground.database, PROCESS, moved_at=now(ground.database) - 2 * MINUTE)
+    assert look().verdict is Verdict.STALLED
+    judge(ground.store, invoice, created(), claim_one(ground.store, Stage.CREATE))
+    ground.tell_stream()
+    assert look().verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("role", ["intake", "web"])
+def test_a_role_that_was_there_and_is_gone_is_missed(ground, look, role):
+    ground.lose(role)
+    assert look().verdict is Verdict.DEGRADED
+    ground.beat(role)
+    assert look().verdict is Verdict.OK
+
+
+def test_without_beat_nothing_is_late(ground, look):
+    ground.lose("beat")
+    assert look().verdict is Verdict.OK
+
+
+def test_webhooks_that_wait_for_a_disabled_endpoint_are_counted_by_invoice(ground, database, look):
+    endpoint = subscribe(database)
+    pend(ground.store, 3)
+    ground.tell_stream()
+    assert look().late == []
+    disable_endpoint(database, endpoint)
+    change(database, AGENDA, AGENDA.c.stage == Stage.DELIVER.value, due_at=now(database) - MINUTE)
+    assert late(look())[Cause.WEBHOOK_WAITS].count == 3
+    assert look().verdict is Verdict.DEGRADED
+    ground.lose("worker")
+    assert late(look())[Cause.NO_WORKER].count == 0
+
+
+def test_a_settled_contradiction_is_not_late(ground, look):
+    invoice = why_cases.contradiction(ground)
+    assert late(look())[Cause.CONTRADICTION].example == invoice
+    mark(ground.store, OPERATOR, invoice_id=invoice, request=Mark(Status.CANCELLED))
+    ground.tell_stream()
+    assert look().verdict is Verdict.OK
+
+
+def test_other_accounts_go_on_while_one_is_held_up(ground, look):
+    why_cases.provider_unreachable(ground)
+    pend(ground.store, 2, account=SILENT_ACCOUNT)
+    ground.tell_stream()
+    assert [one.cause for one in look().late] == [Cause.PROVIDER_UNREACHABLE]

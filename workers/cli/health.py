@@ -1,0 +1,131 @@
+"""`invoices health`, and `invoices why --all`: how the whole does, from the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.context import open_database, settings_to_read
+from workers.cli.output import has_colours, json_option, plain, print_json, print_table
+from workers.cli.table import YEAR, Column
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from domain.why import Late
+    from workers.store.database import Database
+    from workers.store.reads.why.late import Overview
+
+COLUMNS = (Column("CAUSE"), Column("COUNT"), Column("SINCE", lead=YEAR, rank=1), Column("EXAMPLE", rank=2))
+COLOURS = {"OK": "green", "DEGRADED": "yellow", "STALLED": "red"}
+#: In the order of an invoice's way.
+ROLES = ("intake", "worker", "web", "beat")
+
+
+@click.command("health")
+@json_option
+def health_command(as_json: bool) -> int:
+    """Say in one word how the whole does: OK, DEGRADED or STALLED; the exit code is 0 for OK only.
+
+    DEGRADED: something is late or waits for a person. STALLED: work is due and nothing moves, or no worker runs.
+    """
+    config = settings_to_read()
+    with open_database(config) as database:
+        overview, parts = _look(database, config)
+    late = [] if overview is None else overview.late
+    verdict = "STALLED" if overview is None else overview.verdict.value
+    if as_json:
+        print_json({"verdict": verdict, "causes": [late_fields(one) for one in late], "parts": parts})
+    else:
+        _print_verdict(verdict)
+        _print_parts(parts)
+        _print_late(late)
+    return 0 if verdict == "OK" else 1
+
+
+def tell_late(database: Database, *, as_json: bool) -> int:
+    """What is late, a line for each cause; the exit code."""
+    from workers.store.reads.why.late import read_overview
+
+    overview = database.read(read_overview, database)
+    if as_json:
+        for one in overview.late:
+            print_json(late_fields(one))
+    else:
+        _print_late(overview.late)
+        _print_verdict(overview.verdict.value)
+    return 0 if overview.verdict.value == "OK" else 1
+
+
+def late_fields(late: Late) -> dict[str, object]:
+    """As JSON."""
+    return {
+        "cause": late.cause.value,
+        "count": late.count,
+        "oldest_since": plain(late.oldest_since),
+        "example": late.example,
+    }
+
+
+def _look(database: Database, config: Settings) -> tuple[Overview | None, Mapping[str, object]]:
+    """None where the database can't be worked with: then nothing moves."""
+    from workers.store.database import UNAVAILABLE
+    from workers.store.reads.why.late import read_overview
+    from workers.store.schema import SchemaTooOld, require_schema
+
+    redis = _redis_state(config)
+    try:
+        require_schema(database)
+        overview = database.read(read_overview, database)
+    except SchemaTooOld as error:
+        return None, {"database": str(error), "redis": redis}
+    except UNAVAILABLE as error:
+        return None, {"database": f"away ({type(error).__name__})", "redis": redis}
+    return overview, {"database": "ok", "redis": redis} | _parts(overview)
+
+
+def _parts(overview: Overview) -> dict[str, object]:
+    untold = overview.untold
+    return {
+        "processes": {
+            role: {"running": len(overview.crew.alive(role)), "seen_at": plain(overview.crew.seen_at(role))}
+            for role in ROLES
+        },
+        "moved_at": plain(overview.crew.moved_at()),
+        "stream": {"untold": untold.events, "oldest_at": plain(untold.oldest_at)},
+    }
+
+
+def _redis_state(config: Settings) -> str:
+    from redis.exceptions import RedisError
+
+    from workers.bootstrap import ONE_TRY, open_redis
+
+    try:
+        with open_redis(config.redis_url, ONE_TRY) as client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        return f"away ({type(error).__name__})"
+    return "ok"
+
+
+def _print_verdict(verdict: str) -> None:
+    click.echo(click.style(verdict, fg=COLOURS[verdict], bold=True) if has_colours() else verdict)
+
+
+def _print_parts(parts: Mapping[str, object]) -> None:
+    click.echo(f"  {'database':10}  {parts['database']}")
+    click.echo(f"  {'redis':10}  {parts['redis']}")
+    processes = parts.get("processes")
+    for role, seen in processes.items() if isinstance(processes, dict) else ():
+        when = f", last seen {seen['seen_at']}" if seen["seen_at"] else ", never seen"
+        click.echo(f"  {role:10}  {seen['running']} running{'' if seen['running'] else when}")
+    stream = parts.get("stream")
+    if isinstance(stream, dict):
+        click.echo(f"  {'stream':10}  {stream['untold']} events on their way")
+
+
+def _print_late(late: Sequence[Late]) -> None:
+    lines = ((one.cause.value, one.count, one.oldest_since, one.example or "") for one in late)
+    print_table(COLUMNS, lines, empty="nothing is late")
