@@ -91,7 +91,7 @@ class Doorbell:
             self._post(stage, lane)
         except Exception as error:  # noqa: BLE001 - broker or Redis away: the sweep finds the work within a second
             self._rest()
-            log.warning("bell.unheard", stage=stage, lane=lane, error=type(error).__name__)
+            log.warning("doorbell.unheard", stage=stage, lane=lane, error=type(error).__name__)
         return True
 
     def _post(self, stage: str, lane: str) -> None:
@@ -117,7 +117,7 @@ class Doorbell:
             self._client.delete(*keys)
         except Exception as error:  # noqa: BLE001 - the key runs out by itself
             self._rest()
-            log.warning("bell.not_cleared", stage=stage, lane=lane, error=type(error).__name__)
+            log.warning("doorbell.not_cleared", stage=stage, lane=lane, error=type(error).__name__)
 
     def _rest(self) -> None:
         self._away_until = self._clock() + AWAY_SECONDS

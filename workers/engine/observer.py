@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,7 +122,8 @@ _LEVELS = dict.fromkeys((*_BUGS, Trouble.GIVEN_UP, Trouble.LEFT_TO_ITS_LEASE), "
 
 
 class EngineLog(Observer):
-    """Logs the start, the end and what goes wrong. The steps themselves are the stages' to log."""
+    """Logs the start, the end and what goes wrong; at level debug every other step, under the observer's own name. What
+    became of an invoice (``judged``) is logged by the stages, a line each; ``handled`` is the same steps once more."""
 
     def started(self, stages: Sequence[Stage]) -> None:
         """Who waits for a worker to be ready waits for this line."""
@@ -130,6 +132,37 @@ class EngineLog(Observer):
     def stopped(self) -> None:
         """The last line of a worker's engine."""
         log.info("pump.stopped")
+
+    def claimed(self, stage: Stage, lane: str, asked: int, rows: int) -> None:
+        """Each claim."""
+        if _is_verbose():
+            log.debug("pump.claimed", stage=stage.value, lane=lane, asked=asked, rows=rows)
+
+    def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
+        """Each wait for a limit."""
+        if _is_verbose():
+            log.debug("pump.throttled", stage=stage.value, lane=lane, seconds=round(seconds, 3))
+
+    def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
+        """Each group of rows."""
+        if _is_verbose():
+            log.debug("pump.performed", stage=stage.value, lane=lane, rows=rows, seconds=round(seconds, 3))
+
+    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
+        """Each transaction."""
+        if _is_verbose():
+            log.debug("pump.committed", stage=stage.value, results=results, left=left, seconds=round(seconds, 3))
+
+    def called(self, call: ProviderCall) -> None:
+        """Each call, or group of look-ups."""
+        if _is_verbose():
+            told = {"account": call.account, "call": call.call, "outcome": call.outcome, "calls": call.calls}
+            log.debug("provider.called", **told, seconds=round(call.seconds, 3))
+
+    def attempted(self, attempt: Attempted) -> None:
+        """Each try of a webhook."""
+        if _is_verbose():
+            log.debug("webhook.attempted", endpoint=attempt.endpoint, outcome=attempt.outcome)
 
     def failed(self, failure: Failure) -> None:
         """A warning, unless it is a bug or loses a result."""
@@ -141,6 +174,11 @@ class EngineLog(Observer):
         elif failure.error is not None:
             fields["error"] = first_line(failure.error)
         getattr(log, _LEVELS.get(failure.trouble, "warning"))(failure.trouble.value, **fields)
+
+
+def _is_verbose() -> bool:
+    """Asked first: a line that is not written would cost as much as a claim's bookkeeping."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 class Observers(Observer):
