@@ -150,6 +150,24 @@ def test_a_clock_that_is_off_shifts_the_answers_times_and_nothing_else(sandbox, 
     assert made_for(sandbox, order, provider) == 1
 
 
+@pytest.mark.parametrize(("fault", "new"), [("~fault:new_word~", b"aml_"), ("~fault:new_field~", b'"aml_check"')])
+def test_what_no_document_names_comes_with_the_right_answer(sandbox, provider, fault, new):
+    order = new_id(fault)
+    status, _, body = answer_of(sandbox, provider, order)
+    assert status in {200, 201}
+    tells_status = provider == "nebulox" or "word" not in fault  # a create of 0xhost's tells no status
+    assert (new in body) == tells_status
+    assert made_for(sandbox, order, provider) == 1
+
+
+def test_an_amount_that_is_an_object_comes_with_the_right_answer(sandbox, provider):
+    order = new_id("~fault:new_type~")
+    document = json.loads(answer_of(sandbox, provider, order)[2])
+    told = document["data"]["amount"] if provider == "zeroxhost" else document["result"]["price"]
+    assert list(told) == ["value"]
+    assert made_for(sandbox, order, provider) == 1
+
+
 def test_reset_makes_the_invoice_and_resets_the_connection(sandbox, provider):
     order = new_id("~fault:reset~")
     with raw_create(sandbox, provider, order) as connection, pytest.raises(ConnectionResetError):

@@ -170,10 +170,9 @@ async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
 async def play_clock_off(turn: Turn) -> web.StreamResponse | None:
     """The provider's clock shows another time, and expiries are by it: in epoch seconds or as instants."""
     answer = turn.act()
-    document = cast("dict[str, object]", answer.payload)
-    for told in (document, *(part for part in document.values() if isinstance(part, dict))):
+    for told in _objects(answer):
         for field in told.keys() & TIME_FIELDS:
-            told[field] = _move(told[field], int(turn.argument))
+            told[field] = _move(cast("int | str", told[field]), int(turn.argument))
     return answer.response()
 
 
@@ -186,8 +185,7 @@ def _move(time: int | str, seconds: int) -> int | str:
 async def play_placeholder(turn: Turn) -> web.StreamResponse | None:
     """Something stands where a transaction is to be, long before there is one."""
     answer = turn.act()
-    document = cast("dict[str, object]", answer.payload)
-    for told in (document, *(part for part in document.values() if isinstance(part, dict))):
+    for told in _objects(answer):
         for field in told.keys() & TRANSACTION_FIELDS:
             told[field] = PLACEHOLDERS[int(turn.argument) % len(PLACEHOLDERS)]
     return answer.response()
@@ -195,6 +193,42 @@ async def play_placeholder(turn: Turn) -> web.StreamResponse | None:
 
 #: By the fault's argument.
 PLACEHOLDERS = ("0x" + "0" * 64, "pending", "N/A", "-", "")
+
+
+async def play_new_word(turn: Turn) -> web.StreamResponse | None:
+    """The provider has a status that no document names."""
+    answer = turn.act()
+    for told in _objects(answer):
+        if "status" in told:
+            told["status"] = NEW_WORD
+    return answer.response()
+
+
+async def play_new_field(turn: Turn) -> web.StreamResponse | None:
+    """The provider tells of something that no document names."""
+    answer = turn.act()
+    _objects(answer)[-1][NEW_FIELD] = "passed"
+    return answer.response()
+
+
+async def play_new_type(turn: Turn) -> web.StreamResponse | None:
+    """Amounts come as objects, with their currency."""
+    answer = turn.act()
+    for told in _objects(answer):
+        for field in told.keys() & {"amount", "price"}:
+            told[field] = {"value": told[field]}
+    return answer.response()
+
+
+#: A status and a field that no document names.
+NEW_WORD, NEW_FIELD = "aml_hold", "aml_check"
+
+
+def _objects(answer: Answer) -> list[dict[str, object]]:
+    """An answer and the objects in it, also those of its lists, to be changed: the innermost last."""
+    whole = cast("dict[str, object]", answer.payload)
+    parts = [one for part in whole.values() for one in (part if isinstance(part, list) else [part])]
+    return [whole, *(part for part in parts if isinstance(part, dict) and part)]
 
 
 async def play_not_json_object(turn: Turn) -> web.StreamResponse | None:
@@ -244,6 +278,9 @@ FAULTS: dict[str, Fault] = {
     "duplicate": Fault(0, 0, 0, play_duplicate),
     "clock_off": Fault(-10800, -315_360_000, 315_360_000, play_clock_off),
     "placeholder": Fault(0, 0, len(PLACEHOLDERS) - 1, play_placeholder),
+    "new_word": Fault(0, 0, 0, play_new_word),
+    "new_field": Fault(0, 0, 0, play_new_field),
+    "new_type": Fault(0, 0, 0, play_new_type),
     "not_json_object": Fault(0, 0, 0, play_not_json_object),
     "endless": Fault(0.1, 0.001, 60, play_endless),
     "huge": Fault(2 * 1024 * 1024, 1, 64 * 1024 * 1024, play_huge),

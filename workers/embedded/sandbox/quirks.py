@@ -23,6 +23,8 @@ QUIRKS: dict[str, Bounds] = {
     "spelled": _NO_ARGUMENT,
     "wrong_amount": Bounds(0.01, 0, 1_000_000),
     "wrong_coin": _NO_ARGUMENT,
+    "new_word": _NO_ARGUMENT,
+    "new_field": _NO_ARGUMENT,
 }
 
 #: The quirks of one callback, with their arguments.

@@ -31,6 +31,10 @@ def write_body(invoice: Invoice, word: str, quirks: Quirks) -> bytes:
     if "wrong_coin" in quirks:
         other = "BTC" if invoice.pay_currency == "LTC" else "LTC"
         fields |= _coin(other) | ({"coinName": NAMES[other]} if "coinName" in fields else {})
+    if "new_word" in quirks:
+        fields["status"] = "aml_hold"
+    if "new_field" in quirks:
+        fields["amlCheck"] = "passed"
     if "old" in quirks:
         fields = {name: fields[name] for name in OLD_FIELDS}
     return _spell_oddly(fields) if "spelled" in quirks else write_json(fields).encode()
