@@ -36,6 +36,11 @@ def currency_decimals(currency: str) -> int:
     return COIN_DECIMALS.get(currency, UNKNOWN_DECIMALS) if units is None else units
 
 
+def is_currency(name: str) -> bool:
+    """Whether it is one of ISO 4217's codes or of the table of coins. ``name`` in upper case."""
+    return name in COIN_DECIMALS or name in _minor_units()
+
+
 @functools.cache
 def _minor_units() -> Mapping[str, int]:
     """Read when the first price comes: the standard's own XML takes longer than a command line's start should."""

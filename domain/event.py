@@ -23,10 +23,14 @@ from domain.visible import escape
 RESTORED = "system.restored"
 #: An order that came by message and was refused; for endpoints that name it.
 ORDER_REJECTED = "order.rejected"
+#: A provider's answers have what they never had; for endpoints that name it.
+PROVIDER_DRIFT = "provider.drift"
 #: Sent by hand to see whether a receiver is there; in no log.
 TEST_TYPE = "invoices.test"
 #: What every endpoint gets, whatever its filter says.
 FOR_ALL = frozenset({RESTORED})
+#: What only endpoints get that name it.
+NAMED_ONLY = frozenset({ORDER_REJECTED, PROVIDER_DRIFT})
 #: What an endpoint without a filter gets: every change of an invoice.
 INVOICE_EVENTS = "invoice."
 #: Their types. ``invoice.contradiction`` tells of evidence against a closed one.
@@ -228,11 +232,18 @@ def _traced(trace: str | None) -> str:
 
 
 def notice(
-    event_id: str, event_type: str, time: datetime, data: Mapping[str, object], *, subject: str | None = None
+    event_id: str,
+    event_type: str,
+    time: datetime,
+    data: Mapping[str, object],
+    *,
+    subject: str | None = None,
+    account: str | None = None,
 ) -> bytes:
     """The bytes of an event that is no invoice's: no ``sequence``, so that it is handled once by its ``id``."""
     moment = format_time(time)
     about = {} if subject is None else {"subject": subject}
-    head = {"specversion": "1.0", "id": event_id, "source": "/invoices", "type": event_type, **about}
+    source = "/invoices" if account is None else f"/invoices/{account}"
+    head = {"specversion": "1.0", "id": event_id, "source": source, "type": event_type, **about}
     times = {"time": moment, "timestamp": moment, "datacontenttype": "application/json"}
     return escape(write_json({**head, **times, "data": dict(data)})).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
+from domain.drift import Novelty, Told
 from domain.status import Anomaly, Status
 
 #: What an invoice's ``evidence_digest`` begins with while its last look-up brought no answer.
@@ -40,6 +41,9 @@ class Evidence:
 
     asked_at: datetime | None = None
     raw: str | None = None
+    #: The answer it was read from, and what is new in it: for the alarm, not kept, no part of what was said.
+    told: Told | None = field(default=None, compare=False, repr=False)
+    news: tuple[Novelty, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

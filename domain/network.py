@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, localcontext
 from urllib.parse import quote
 
@@ -17,6 +18,15 @@ NETWORK_IDS = {
     "btc-chain": "bip122:000000000019d6689c085ae165831e93",
 }
 
+#: How networks are called, whether or not they have an id here, in lower case and without "network" or "chain".
+NAMES = frozenset({
+    "algorand", "aptos", "arbitrum", "avalanche", "base", "bep20", "bitcoin", "bitcoin cash", "bnb", "bnb smart", "bsc",
+    "btc", "cardano", "cosmos", "dash", "dogecoin", "erc20", "eth", "ethereum", "ethereum classic", "kaspa", "litecoin",
+    "ltc", "monero", "near", "optimism", "polkadot", "polygon", "ripple", "solana", "spl", "stellar", "sui", "tezos",
+    "ton", "trc20", "tron", "trx", "xrp", "zcash",
+})  # fmt: skip
+_CALLED = re.compile(r"[ -](?:network|chain)\Z")
+
 ETHER_DECIMALS = 18
 BITCOIN_DECIMALS = 8
 
@@ -24,6 +34,11 @@ BITCOIN_DECIMALS = 8
 def network_id(network: str | None) -> str | None:
     """The CAIP-2 id of a provider's word for a network; None where the word is not known for sure."""
     return NETWORK_IDS.get(network.strip().lower()) if network else None
+
+
+def is_network(word: str) -> bool:
+    """Whether a network is called so."""
+    return _CALLED.sub("", word.strip().lower()) in NAMES
 
 
 def payment_uri(network: str | None, currency: str | None, address: str | None, amount: Decimal | None) -> str | None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from domain.account import Account
+from domain.drift import Documented
 from domain.evidence import CalledBack, CreateAnswer, LookUpAnswer, SearchAnswer
 from domain.order import Order
 
@@ -88,6 +89,10 @@ class Provider(Protocol):
 
     def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
         """Whether the provider signed these very bytes, in constant time. Never raises."""
+        ...
+
+    def documented(self, account: Account) -> Documented:
+        """What its documents show of its answers and callbacks, by call: all else is told as drift."""
         ...
 
     def read_callback(self, body: bytes) -> CalledBack | None:

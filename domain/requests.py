@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED
+from domain.event import FOR_ALL, INVOICE_TYPES, NAMED_ONLY
 from domain.findings import Finding, find, kind_of
 from domain.money import parse_amount
 from domain.order import Text, Time
@@ -19,7 +19,7 @@ LONGEST_URL = 2000
 MAX_ACCOUNTS, MAX_TYPES, MAX_HEADERS = 100, 50, 20
 MAX_IN_FLIGHT = 1000
 
-EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}
+EVENT_TYPES = FOR_ALL | INVOICE_TYPES | NAMED_ONLY
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from domain.against import CONTRADICTION
-from domain.event import FIELDS, INVOICE_TYPES, ORDER_REJECTED, RESTORED, TEST_TYPE, Field
+from domain.drift import KINDS as DRIFT_KINDS
+from domain.event import FIELDS, INVOICE_TYPES, ORDER_REJECTED, PROVIDER_DRIFT, RESTORED, TEST_TYPE, Field
 from domain.order import MAX_ORDERS, Cancellation, Order
 from domain.refused_order import KINDS
 from domain.status import Status
@@ -109,6 +110,7 @@ def event_schemas() -> dict[str, Schema]:
             sequenced=True,
         ),
         "OrderRejectedEvent": _event([ORDER_REJECTED], _rejected(), "An order that came by message was refused."),
+        "ProviderDriftEvent": _event([PROVIDER_DRIFT], _drift(), "A provider's answers have what they never had."),
         "RestoredEvent": _event([RESTORED], _restored(), "The database was restored from a backup."),
     }
     tested = record({"endpoint": TEXT})
@@ -160,6 +162,12 @@ def _event(types: Sequence[str], data: Schema, about: str, *, sequenced: bool = 
 def _rejected() -> Schema:
     ids = {"account": TEXT, "order_id": or_null(TEXT), "idempotency_key": or_null(TEXT)}
     return record({**ids, "kind": {"enum": list(KINDS)}, "reason": TEXT, "existing_invoice": or_null(TEXT)})
+
+
+def _drift() -> Schema:
+    maybe = {name: or_null(TEXT) for name in ("call", "field", "value", "invoice")}
+    about = {"account": TEXT, "provider": TEXT, "drift": WHOLE, "kind": {"enum": list(DRIFT_KINDS)}}
+    return record({**about, **maybe, "text": TEXT, "since": TIME})
 
 
 def _restored() -> Schema:

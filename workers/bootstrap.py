@@ -44,7 +44,7 @@ from workers.http.open_files import webhook_connections
 from workers.intake.unstored import Unstored
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
-from workers.stages import DeliverStage, ProviderStages, callbacks, clock, publish, retain, watching
+from workers.stages import DeliverStage, DriftWatch, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.database import Database
 from workers.store.lanes import Lane
 from workers.store.processes import Heartbeat, start_heartbeat
@@ -291,7 +291,8 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     budgets = {name: one.look_ups_per_second for name, one in settings.accounts.items() if one.look_ups_per_second}
     limits = RateLimit(hasty, rates), LookUpBudget(hasty, budgets)
     told, tracer = current.observer, current.traces.tracer
-    accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told, tracer)
+    drift = DriftWatch(settings.accounts, current.providers)
+    accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told, tracer, drift)
     open_box = functools.partial(secret_box, settings)
     deliver = DeliverStage(store, sender, Breaker(hasty), open_box, webhook_connections(), told, tracer)
     stream = open_stream(client, settings.stream, settings.stream_maxlen, tracer)
@@ -301,7 +302,7 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     return [
         *accounts.works(),
         clock(store, told),
-        callbacks(store, settings.accounts, current.providers, told),
+        callbacks(store, settings.accounts, current.providers, told, drift),
         publish(store, stream),
         deliver.work(),
         *retain(store, settings.retention_days),

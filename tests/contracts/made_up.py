@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from domain.account import Account
+from domain.drift import FLAG, NUMBER, TEXT, Documented, Shape, Told, Words, amount, group, word
 from domain.evidence import (
     CalledBack,
     CreateAnswer,
@@ -77,6 +78,11 @@ class MadeUp(Unsearchable):
     def check_account(account: Account) -> None:
         if account.profile is not None:
             raise ValueError("profile: there are none, leave it out")
+
+    def documented(self, account: Account) -> Documented:
+        told = dict.fromkeys(("id", "order", "address", "coin"), TEXT) | {"until": NUMBER, "date": NUMBER}
+        state = {"id": TEXT, "state": word(Words("status", frozenset(STATUSES)))}
+        return {"create": _whole(told | {"due": amount(8)}), "look-up": _whole(state)}
 
     @staticmethod
     def check_order(order: Order, account: Account) -> None:
@@ -141,6 +147,10 @@ class MadeUp(Unsearchable):
         )
 
 
+def _whole(data: dict[str, Shape]) -> Shape:
+    return group({"ok": FLAG, "message": TEXT, "data": group(data)})
+
+
 def _write_order(order: Order | CreateRequest) -> dict[str, Any]:
     if order.price is None:
         raise OrderError("price: is required")
@@ -160,6 +170,7 @@ def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
     return Created(
         asked_at=answer.asked_at,
         raw=answer.raw(),
+        told=Told("create", payload),
         provider_ref=ref,
         address=read_text(address, 255),
         pay_amount=amount,
@@ -177,7 +188,8 @@ def _read_state(answer: Answer, ref: str) -> LookUpAnswer:
         said = answer.reason("the answer does not tell this invoice's state")
         return Unreadable(reason=said, asked_at=answer.asked_at, raw=answer.raw())
     shown = one_line(word)[:MAX_WORD]
-    return Seen(asked_at=answer.asked_at, raw=answer.raw(), status=STATUSES.get(shown), word=shown)
+    told = Told("look-up", payload)
+    return Seen(asked_at=answer.asked_at, raw=answer.raw(), status=STATUSES.get(shown), word=shown, told=told)
 
 
 def _sign(key: str, body: bytes) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from domain.drift import Told
 from domain.evidence import InDoubt
 from domain.exact_json import JsonError, read_json
 from domain.masking import mask
@@ -123,9 +124,9 @@ def read_message(payload: object) -> str:
     return ""
 
 
-def doubt(answer: Answer, *words: str) -> InDoubt:
+def doubt(answer: Answer, *words: str, told: Told | None = None) -> InDoubt:
     """An answer that does not say what became of the order."""
-    return InDoubt(reason=answer.reason(*words), asked_at=answer.asked_at, raw=answer.raw())
+    return InDoubt(reason=answer.reason(*words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from domain.drift import Told
 from domain.evidence import (
     CreateAnswer,
     CredentialsRefused,
@@ -121,7 +122,8 @@ def _speaks_of_the_key(answer: Answer, payload: object) -> bool:
 def refuse_order(answer: Answer, payload: object) -> OrderRefused:
     """The provider read the order and does not want it."""
     reason = answer.reason(read_message(payload) or "the order was refused")
-    return OrderRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw())
+    told = Told("create", payload) if answer.succeeded else None  # what other statuses come with is not documented
+    return OrderRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def is_page(answer: Answer) -> bool:

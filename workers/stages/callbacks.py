@@ -13,6 +13,7 @@ from domain.evidence import CalledBack
 from domain.masking import mask
 from domain.ports import CallbackUnreadable, Provider
 from workers.engine import Batching, Keeping, Observer, Slots, SlotUse, Work
+from workers.stages.drift import DriftWatch
 from workers.stages.judging import tell_all
 from workers.store.agenda import Claim
 from workers.store.callbacks import Read
@@ -29,9 +30,11 @@ def callbacks(
     accounts: Mapping[str, Account],
     providers: Mapping[str, Provider],
     observer: Observer | None = None,
+    drift: DriftWatch | None = None,
 ) -> Work[Claim, Claim]:
     """The stage as a value."""
     slots, told = {name: Slots(1) for name in accounts}, observer or Observer()
+    watch = drift or DriftWatch({}, {})
 
     def read(account: str, body: bytes) -> CalledBack | None:
         found = accounts.get(account)
@@ -41,7 +44,7 @@ def callbacks(
             said = providers[found.provider].read_callback(body)
         except CallbackUnreadable:  # another release kept it, or the account has another provider now
             return None
-        return said and replace(said, raw=mask(said.raw or "", found.callback_keys()))
+        return said and watch.look(account, replace(said, raw=mask(said.raw or "", found.callback_keys())))
 
     return Work(
         stage=Stage.CALLBACK,

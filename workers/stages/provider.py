@@ -50,6 +50,7 @@ from workers.engine import (
 )
 from workers.providers.call import counting_calls
 from workers.stages.answers import answer_about
+from workers.stages.drift import DriftWatch
 from workers.stages.judging import judge, judge_and_take
 from workers.stages.last_answers import LastAnswers
 from workers.stages.look_ups import Turn, Turns
@@ -89,6 +90,7 @@ class ProviderStages:
         budget: LookUpBudget | None = None,
         observer: Observer | None = None,
         tracer: Tracer = OFF,
+        drift: DriftWatch | None = None,
     ) -> None:
         self._observer = observer or Observer()
         self._store = store
@@ -96,6 +98,7 @@ class ProviderStages:
         self._providers = providers
         self._rate = rate
         self._tracer = tracer
+        self._drift = drift or DriftWatch({}, {})
         self._turns = Turns(store, accounts, providers, rate, budget)
         self._said = {name: LastAnswers(name) for name in accounts}
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
@@ -174,7 +177,7 @@ class ProviderStages:
             # The answer to a call whose commit was held up, or whose worker was lost before it: as good as a fresh one.
             log.info("create.answer_found", kind=type(kept.evidence).__name__)
             return [Judgement(claim.subject, kept.evidence, claim, kept.token, _trace_of(invoice))]
-        evidence = await self._evidence_of_create(claim, invoice, account)
+        evidence = self._drift.look(lane, await self._evidence_of_create(claim, invoice, account))
         if not isinstance(evidence, NotFound):
             # Without a time: what a late create says of an invoice that another call made is no look at its payment.
             evidence = dataclasses.replace(evidence, asked_at=None)
@@ -260,11 +263,10 @@ class ProviderStages:
         await self._put_back([turn.claim for turn in left])
         unasked = {turn.claim.subject for turn in left}
         return [
-            Judgement(
-                claim.subject, answer_about(found, claim, invoice, refs[claim.subject]), claim, trace=_trace_of(invoice)
-            )
+            Judgement(claim.subject, self._drift.look(account.name, said), claim, trace=_trace_of(invoice))
             for claim, invoice, _ in turns
             if claim.subject not in unasked
+            for said in (answer_about(found, claim, invoice, refs[claim.subject]),)
         ]
 
     async def _put_back(self, claims: Sequence[Claim]) -> None:

@@ -50,6 +50,7 @@ class Act(StrEnum):
     UNPARK = "row.unpark"
     LINK = "callback.link"
     DISMISS = "callback.dismiss"
+    ACCEPT_DRIFT = "drift.accept"
     RESTORED = "database.restored"
     ADD_TOKEN = "token.add"  # noqa: S105 - the name of an act
     REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an act

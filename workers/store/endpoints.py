@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
-from domain.event import FOR_ALL, INVOICE_TYPES, ORDER_REJECTED, wants
+from domain.event import FOR_ALL, INVOICE_TYPES, NAMED_ONLY, wants
 from domain.exact_json import read_json, write_json
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
@@ -22,7 +22,7 @@ from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
 #: What an endpoint can ask for; what is for all it gets anyway.
-EVENT_TYPES = FOR_ALL | INVOICE_TYPES | {ORDER_REJECTED}
+EVENT_TYPES = FOR_ALL | INVOICE_TYPES | NAMED_ONLY
 #: All of an invoice's: what an endpoint gets that names none.
 ALL_OF_INVOICES = "invoice.*"
 

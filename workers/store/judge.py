@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from domain.decision import Policy, Stage
-from domain.evidence import Created
+from domain.evidence import CalledBack, Created
 from workers.store import callbacks, judging, kept
 from workers.store.agenda import PUBLISH_LANE, Claim, Room
 from workers.store.bulk import Locks
 from workers.store.callbacks import Match, Read
 from workers.store.database import Database
+from workers.store.drifts import Drifts, News
 from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.outbox import PairsHeld
 from workers.store.patience import Patience
@@ -34,13 +35,49 @@ class JudgedCallbacks(NamedTuple):
     matches: list[Match]
 
 
+class NewsFirst(Exception):  # noqa: N818 - reads as what is to be done
+    """Callbacks have something new, which is to be learnt before they are judged. Nothing was written yet."""
+
+    def __init__(self, news: Sequence[News]) -> None:
+        super().__init__(f"{len(news)} new things")
+        self.news = news
+
+
+class Reading:
+    """Reads callbacks; what is new in them shows here, and only when they are matched whose it is."""
+
+    def __init__(self, read: Read, drifts: Drifts) -> None:
+        self._read = read
+        self._drifts = drifts
+        self._found: list[News] = []
+        self.learns = True
+
+    def read(self, account: str, body: bytes) -> CalledBack | None:
+        """As it is read; also for one that matches nothing."""
+        said = self._read(account, body)
+        if said is not None and said.news:
+            self._found += [(new, None) for new in said.news]
+        return said
+
+    def look(self, judgements: Sequence[Judgement]) -> None:
+        """Raises NewsFirst where something is to be learnt first."""
+        if self.learns and self._found:
+            unlearnt = self._drifts.unlearnt([*_news_of(judgements), *self._found])
+            self._found.clear()
+            if unlearnt:
+                raise NewsFirst(unlearnt)
+
+
 class Judge:
     """Judges evidence in transactions of its own."""
 
-    def __init__(self, database: Database, policy_of: Callable[[str], Policy], patience: Patience) -> None:
+    def __init__(
+        self, database: Database, policy_of: Callable[[str], Policy], patience: Patience, drifts: Drifts
+    ) -> None:
         self._database = database
         self._policy_of = policy_of
         self._patience = patience
+        self._drifts = drifts
         self._kept: set[tuple[str, str]] = set()  #: answers kept by this process: by invoice and token
 
     def judge(self, judgements: Sequence[Judgement], beside: Beside | None = None) -> Judged:
@@ -49,14 +86,25 @@ class Judge:
 
     def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Judged:
         """The same, and lease the webhooks that it brings as far as there is room. What is locked is left."""
+        self._drifts.learn(_news_of(judgements))
         return self._patience.at_once(
             lambda locks: self._judged(judgements, room, locks), lambda: self._judge_free(judgements, room)
         )
 
     def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> JudgedCallbacks:
         """Match claimed callbacks with their invoices and judge what they say. What is locked is left."""
+        reading = Reading(read, self._drifts)
+        try:
+            return self._judge_read(claims, reading)
+        except NewsFirst as first:
+            self._drifts.learn(first.news)
+            reading.learns = False  # learnt or not, the callbacks count
+            return self._judge_read(claims, reading)
+
+    def _judge_read(self, claims: Sequence[Claim], reading: Reading) -> JudgedCallbacks:
         return self._patience.at_once(
-            lambda locks: self._judge_callbacks(claims, read, locks), lambda: self._judge_free_callbacks(claims, read)
+            lambda locks: self._judge_callbacks(claims, reading, locks),
+            lambda: self._judge_free_callbacks(claims, reading),
         )
 
     def keep(self, judgements: Sequence[Judgement]) -> None:
@@ -131,31 +179,36 @@ class Judge:
         found = callbacks.recall(connection, self._database, orders)
         return {(Stage.CALLBACK, account) for account, _ in orders} if found else set()
 
-    def _judge_free_callbacks(self, claims: Sequence[Claim], read: Read) -> JudgedCallbacks:
+    def _judge_free_callbacks(self, claims: Sequence[Claim], reading: Reading) -> JudgedCallbacks:
         """Those that nobody else holds anything of. Which invoices they need shows when they are matched: once more
         without those that are held."""
         held: frozenset[str] = frozenset()
         while True:
             try:
-                return self._judge_callbacks(claims, read, "skip", held)
+                return self._judge_callbacks(claims, reading, "skip", held)
             except PairsHeld as pairs:
                 held |= pairs.invoices
                 self._patience.remember()
 
     def _judge_callbacks(
-        self, claims: Sequence[Claim], read: Read, locks: Locks, held: frozenset[str] = frozenset()
+        self, claims: Sequence[Claim], reading: Reading, locks: Locks, held: frozenset[str] = frozenset()
     ) -> JudgedCallbacks:
         with self._database.transaction() as connection:
             if locks == "skip":
                 claims = callbacks.free_claims(connection, claims)
-            found = callbacks.match(connection, self._policy_of, claims, read)
+            found = callbacks.match(connection, self._policy_of, claims, reading.read)
             matches = [one for one in found if held.isdisjoint(said.invoice_id for said in one.judgements)]
             judgements = [judgement for one in matches for judgement in one.judgements]
+            reading.look(judgements)
             judged = judging.judge(connection, self._database, self._policy_of, judgements, None, locks)
             if judged.left:
                 raise PairsHeld(judged.left)
             callbacks.settle(connection, matches)
         return JudgedCallbacks(judged._replace(lanes=judged.lanes | _stream(judged)), matches)
+
+
+def _news_of(judgements: Sequence[Judgement]) -> list[News]:
+    return [(new, judgement.invoice_id) for judgement in judgements for new in judgement.evidence.news]
 
 
 def _stream(judged: Judged) -> set[Lane]:

@@ -35,7 +35,7 @@ from workers.store.tables.columns import UtcTime
 RAW_CHARACTERS = 16_384
 _KEY = ("invoice_id", "token")
 #: ``raw`` has a column of its own; without ``instead`` an invoice that is another order's is searched for once more.
-_NOT_KEPT = frozenset({"raw", "instead"})
+_NOT_KEPT = frozenset({"raw", "instead", "told", "news"})
 
 
 class Kept(NamedTuple):

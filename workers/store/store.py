@@ -25,6 +25,7 @@ from workers.store.arrivals import Arrivals
 from workers.store.callbacks import Match, NewCallback, Read
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
+from workers.store.drifts import Drifts
 from workers.store.intake import Added, Rejection
 from workers.store.judge import Beside, Judge
 from workers.store.judging import Judged, Judgement, Outcome
@@ -69,8 +70,8 @@ class Store:
         self._leases = Leases(database)
         self.publishing = Publishing(database, self._leases)  #: the stream's part
         self._patience = Patience(database)
-        self._judge = Judge(database, self.policy_of, self._patience)
         self._ring_lane = ring
+        self._judge = Judge(database, self.policy_of, self._patience, Drifts(database, self.ring))
         self._arrivals = Arrivals(database, self.ring)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from simplejson import RawJSON
 
 from domain.account import Account
+from domain.drift import Documented, Told
 from domain.echo import echoes
 from domain.evidence import CalledBack, CreateAnswer, Created, LookUpAnswer, OrderRefused
 from domain.exact_json import number, write_flat
@@ -22,6 +23,7 @@ from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, read_currency, read_single, read_text, read_url
 from workers.providers.found import Unsearchable
 from workers.providers.nebulox.callbacks import is_signed, read_callback, sample_callback
+from workers.providers.nebulox.documented import documented
 from workers.providers.nebulox.refusals import REFUSALS
 from workers.providers.nebulox.verify import verify
 from workers.providers.refusal import read_create
@@ -92,6 +94,11 @@ class Nebulox(Unsearchable):
         return read_callback(body)
 
     @staticmethod
+    def documented(account: Account) -> Documented:
+        """What its documents show of answers and callbacks."""
+        return documented(account)
+
+    @staticmethod
     def sample_callback(account: Account) -> SignedSample:
         """Of a type that is about no invoice."""
         return sample_callback(account)
@@ -127,18 +134,20 @@ def _choose(field: str, wanted: str | None, listed: Sequence[str]) -> str | None
 def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
     """A 2xx. Without an id and the page to pay on there is no invoice that anybody could use."""
     payload = answer.json()
+    told = Told("create", payload)
     result = read_single(payload.get("result")) if isinstance(payload, dict) else None
     if result is None:
-        return doubt(answer, "the answer holds no invoice", read_message(payload))
+        return doubt(answer, "the answer holds no invoice", read_message(payload), told=told)
     ref, url = read_text(result.get("id"), MAX_REF), read_url(result.get("url"))
     if ref is None or url is None:
-        return doubt(answer, f"the answer's invoice has no usable {'id' if ref is None else 'url'}")
+        return doubt(answer, f"the answer's invoice has no usable {'id' if ref is None else 'url'}", told=told)
     echo = result.get("orderId")
     if echo is not None and not echoes(order_id, echo):
-        return doubt(answer, "the answer is about another order")
+        return doubt(answer, "the answer is about another order", told=told)
     return Created(
         asked_at=answer.asked_at,
         raw=answer.raw(),
+        told=told,
         provider_ref=ref,
         payment_url=url,
         # No price: the echo is of ours, and what the shop ordered stays as the shop wrote it.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from domain.account import Account
+from domain.drift import Told
 from domain.evidence import CalledBack
 from domain.exact_json import JsonError, read_strict_json, write_json
 from domain.ports import CallbackUnreadable, SignedSample
@@ -70,6 +71,7 @@ def read_callback(body: bytes) -> CalledBack | None:
         network=read_text(fields.get("network"), MAX_WORD),
         tx_hash=read_text(fields.get("txId"), MAX_URL),
         raw=body.decode("utf-8", "replace"),
+        told=Told("callback", fields),
     )
 
 

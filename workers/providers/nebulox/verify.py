@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from domain.account import Account
+from domain.drift import Told
 from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
 from domain.exact_json import raw, write_json
 from workers.providers.answer import Answer, Failure, one_line, read_message, read_retry_after
@@ -51,20 +52,21 @@ async def verify(call: Call, code: str, account: Account) -> LookUpAnswer:
 def _read_verified(answer: Answer) -> LookUpAnswer:
     payload = answer.json()
     result = read_single(payload.get("result")) if isinstance(payload, dict) and answer.succeeded else None
-    words = read_message(payload)
+    words, told = read_message(payload), Told("look-up", payload) if answer.succeeded else None
     if not result:
-        return _unreadable(answer, words or "the answer holds no invoice")
+        return _unreadable(answer, words or "the answer holds no invoice", told)
     word, ref, order = result.get("status"), read_text(result.get("id"), MAX_REF), result.get("orderId")
     if not isinstance(word, str) or not word.strip():
-        return _unreadable(answer, "the invoice has no status")
+        return _unreadable(answer, "the invoice has no status", told)
     price = read_amount(result.get("price"))
     order_id = read_text(order, MAX_ORDER_ID) if not isinstance(order, Decimal) else str(order)
     if ref is None and (order_id is None or price is None):
-        return _unreadable(answer, "the answer does not say which invoice it is about")
+        return _unreadable(answer, "the answer does not say which invoice it is about", told)
     shown = one_line(word)[:MAX_WORD]
     return Seen(
         asked_at=answer.asked_at,
         raw=answer.raw(),
+        told=told,
         status=STATUSES.get(shown.casefold()),
         word=shown,
         paid_amount=read_amount(result.get("paidAmount")),
@@ -78,9 +80,9 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
     )
 
 
-def _unreadable(answer: Answer, words: str) -> Unreadable:
+def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
     """No answer to be had: says nothing of the account, nor of the invoice."""
-    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw())
+    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def _is_plain_number(code: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domain.account import Account
+from domain.drift import Documented
 from domain.evidence import (
     CalledBack,
     CreateAnswer,
@@ -26,6 +27,7 @@ from workers.providers.call import Call
 from workers.providers.refusal import read_create
 from workers.providers.zeroxhost.body import PROFILES, write_body
 from workers.providers.zeroxhost.created import read_made
+from workers.providers.zeroxhost.documented import documented
 from workers.providers.zeroxhost.key import headers_of, secrets_of
 from workers.providers.zeroxhost.look_up import FEW, MAX_PAGES, MAX_SINGLES, Inquiry
 from workers.providers.zeroxhost.refusals import REFUSALS
@@ -90,6 +92,11 @@ class ZeroxHost:
     @staticmethod
     def sample_callback(account: Account) -> None:
         """None: see ``verify_callback``."""
+
+    @staticmethod
+    def documented(account: Account) -> Documented:
+        """What its documents show of its answers."""
+        return documented(account)
 
     @staticmethod
     def can_search(account: Account) -> bool:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import structlog
 
+from domain.drift import Told
 from domain.echo import echoes
 from domain.evidence import CreateAnswer, Created
 from workers.providers.answer import Answer, doubt, read_message
@@ -40,16 +41,17 @@ def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer
     payload = answer.json()
     if not isinstance(payload, dict):
         return doubt(answer, "the answer is no JSON object")
+    told = Told("create", payload)
     transaction = payload.get("transaction")
     if denies(payload.get("success")) or (isinstance(transaction, dict) and denies(transaction.get("success"))):
         return refuse_order(answer, payload)
     data = read_single(payload.get("data"))
     if data is None:
-        return doubt(answer, "the answer holds no invoice", read_message(payload))
+        return doubt(answer, "the answer holds no invoice", read_message(payload), told=told)
     unusable = name_unusable(data)
     if unusable:
-        return doubt(answer, f"the answer's invoice has no usable {unusable}")
-    return build_created(answer, data, invoice_id, sent)
+        return doubt(answer, f"the answer's invoice has no usable {unusable}", told=told)
+    return build_created(answer, data, invoice_id, sent, told)
 
 
 def name_unusable(data: Mapping[str, object]) -> str:
@@ -63,13 +65,14 @@ def name_unusable(data: Mapping[str, object]) -> str:
     return ", ".join(name for name, value in needed.items() if value is None)
 
 
-def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, sent: str | None) -> Created:
+def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, sent: str | None, told: Told) -> Created:
     """Of usable ``data``: an answer's, or a row's of the list."""
-    told = read_text(data.get("order_id"), MAX_REF)
+    order_id = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
     return Created(
         asked_at=answer.asked_at,
         raw=answer.raw(),
+        told=told,
         provider_ref=read_text(data.get("track_id"), MAX_REF) or "",
         price=read_amount(data.get("amount")),
         currency=read_currency(data.get("currency")),
@@ -81,7 +84,7 @@ def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, s
         lifetime_minutes=lifetime_minutes,
         expires_at=expires_at,
         made_at=read_epoch(data.get("date")),
-        order_id=None if sent is None or echoes(sent, told) else told,
+        order_id=None if sent is None or echoes(sent, order_id) else order_id,
     )
 
 

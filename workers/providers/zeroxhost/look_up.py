@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import structlog
 
 from domain.account import Account
+from domain.drift import Told
 from domain.echo import names
 from domain.evidence import CredentialsRefused, LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
 from domain.exact_json import write_json
@@ -59,12 +60,14 @@ class Inquiry:
         row = read_single(said_of_it.get("data")) if outcome.succeeded else None
         if not row or denies(said_of_it.get("success")) or said_of_it.get("error"):
             said = describe(outcome, payload) if is_page(outcome) else read_message(payload)
-            return _unreadable(outcome, said or "the answer holds no invoice")
+            told = Told("look-up", payload) if outcome.succeeded else None
+            return _unreadable(outcome, said or "the answer holds no invoice", told)
+        told = Told("look-up", payload)
         if row.get("track_id") is None:  # whose payment it tells of, nobody knows
-            return _unreadable(outcome, "the answer does not say which invoice it is about")
+            return _unreadable(outcome, "the answer does not say which invoice it is about", told)
         if not names(ref, row["track_id"]):
-            return _unreadable(outcome, "the answer is about another invoice")
-        return self.read_row(row, outcome)
+            return _unreadable(outcome, "the answer is about another invoice", told)
+        return self.read_row(row, outcome, told)
 
     async def search_list(
         self, wanted: Sequence[str], pages: int = MAX_PAGES, *, while_it_helps: bool = False
@@ -85,7 +88,7 @@ class Inquiry:
             for row in rows:
                 ref = read_text(row.get("track_id"), MAX_REF)
                 if ref in missing:
-                    answers[ref] = self.read_row(row, outcome)
+                    answers[ref] = self.read_row(row, outcome, told_of(row))
                     missing.remove(ref)
             # The provider may cap a page below what was asked for: short means shorter than its first one.
             first_size = first_size or len(rows)
@@ -115,12 +118,13 @@ class Inquiry:
             return Unreachable(reason=reason, asked_at=outcome.asked_at, raw=outcome.raw())
         return read_refused_account(outcome, REFUSALS) or outcome
 
-    def read_row(self, row: Mapping[str, object], answer: Answer) -> LookUpAnswer:
-        """What a row says of its invoice's payment."""
+    def read_row(self, row: Mapping[str, object], answer: Answer, told: Told) -> LookUpAnswer:
+        """What a row says of its invoice's payment. ``told``: what it was read from."""
         raw = keep_row(row, answer)
         word = row.get("status")
         if not isinstance(word, str) or not word.strip():
-            return Unreadable(reason=answer.reason("the invoice has no status"), asked_at=answer.asked_at, raw=raw)
+            reason = answer.reason("the invoice has no status")
+            return Unreadable(reason=reason, asked_at=answer.asked_at, raw=raw, told=told)
         shown = one_line(word)[:MAX_WORD]
         status, anomaly = STATUSES.get(shown.casefold(), (None, None))
         found = row.get("tx_hash")
@@ -132,6 +136,7 @@ class Inquiry:
         return Seen(
             asked_at=answer.asked_at,
             raw=raw,
+            told=told,
             status=status,
             word=shown,
             anomaly=anomaly,
@@ -152,8 +157,13 @@ def keep_row(row: Mapping[str, object], answer: Answer) -> str:
     return answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
 
 
-def _unreadable(answer: Answer, words: str) -> Unreadable:
-    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw())
+def told_of(row: Mapping[str, object]) -> Told:
+    """A row of the list, like the answer to its own look-up."""
+    return Told("look-up", {"data": row})
+
+
+def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
+    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def _read_rows(answer: Answer) -> list[dict[str, object]]:

@@ -15,7 +15,7 @@ from workers.providers.fields import MAX_REF, MAX_WORD, read_currency, read_epoc
 from workers.providers.found import TOLERANCE, Candidate, conclude
 from workers.providers.refusal import describe, is_page
 from workers.providers.zeroxhost.created import build_created, name_unusable
-from workers.providers.zeroxhost.look_up import LIST_PATH, MAX_PAGES, PER_PAGE, Inquiry, keep_row
+from workers.providers.zeroxhost.look_up import LIST_PATH, MAX_PAGES, PER_PAGE, Inquiry, keep_row, told_of
 from workers.providers.zeroxhost.refusals import denies
 
 
@@ -78,11 +78,11 @@ class Search:
         ref = read_text(row.get("track_id"), MAX_REF)
         if ref is None:
             return "a row has our order id and no usable track_id"
-        usable = not name_unusable(row)
-        made = build_created(answer, row, self._invoice_id, sent) if usable else None
+        usable, told = not name_unusable(row), told_of(row)
+        made = build_created(answer, row, self._invoice_id, sent, told) if usable else None
         if made is not None:
             made = dataclasses.replace(made, raw=keep_row(row, answer))
-        seen = self._inquiry.read_row(row, answer)
+        seen = self._inquiry.read_row(row, answer, told)
         status = seen.status if isinstance(seen, Seen) else None
         self._found[ref] = Candidate(ref, read_epoch(row.get("date")), made, status, self._differs(row))
         return None

@@ -36,7 +36,7 @@ MAX_NOTE = 1000  #: characters of what is wrong
 #: Brought by a look-up these say nothing of the payment: while they are the last word, it would not be seen.
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
 #: Fields of evidence that its detail leaves out, or writes in its own way.
-_NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead"})
+_NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead", "told", "news"})
 
 
 def source_of(judgement: Judgement) -> Source:

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 from workers.store.tables.access import AccessToken, ReplayJob
 from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
+from workers.store.tables.drift import DriftInvoice, ProviderDrift
 from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event, EventLog, EventPosition
 from workers.store.tables.invoices import EvidenceRecord, Invoice, PaymentRow
 from workers.store.tables.processes import ProcessSeen
@@ -38,6 +39,8 @@ ATTEMPT: Final = table_of(DeliveryAttempt)
 CALLBACK: Final = table_of(Callback)
 FORGED: Final = table_of(ForgedCallback)
 REJECTED: Final = table_of(RejectedMessage)
+DRIFT: Final = table_of(ProviderDrift)
+DRIFT_INVOICE: Final = table_of(DriftInvoice)
 ACT: Final = table_of(OperatorAct)
 TOKEN: Final = table_of(AccessToken)
 JOB: Final = table_of(ReplayJob)

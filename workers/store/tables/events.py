@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, SmallInteger, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from domain.event import INVOICE_EVENTS, INVOICE_TYPES, ORDER_REJECTED
+from domain.event import INVOICE_EVENTS, INVOICE_TYPES, NAMED_ONLY
 from workers.store.tables.columns import RowNumber, UtcTime
 
 
@@ -78,7 +78,7 @@ def _interest_index(event_type: str) -> Index:
 class Endpoint(SQLModel, table=True):
     """A receiver of webhooks."""
 
-    __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES | {ORDER_REJECTED}))
+    __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES | NAMED_ONLY))
 
     id: str = Field(primary_key=True, max_length=40)
     url: str = Field(sa_type=Text)

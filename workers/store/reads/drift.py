@@ -1,0 +1,77 @@
+"""What providers' answers had that they never had before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, select
+
+from domain.drift import MOST_INVOICES, Kind, Novelty
+from domain.event import format_time
+from workers.store.rows import StoredRow
+from workers.store.tables import DRIFT, DRIFT_INVOICE
+
+
+def list_drifts(
+    connection: Connection, *, limit: int = 0, account: str | None = None, accepted_too: bool = False
+) -> Sequence[StoredRow]:
+    """Newest first, each with ``invoices``, how many are counted, and ``last_at``, when the last of them came."""
+    counted = select(
+        func.count().label("invoices"), func.max(DRIFT_INVOICE.c.at).label("last_at"), DRIFT_INVOICE.c.drift_id
+    ).group_by(DRIFT_INVOICE.c.drift_id)
+    of_each = counted.subquery()
+    query = select(DRIFT, func.coalesce(of_each.c.invoices, 0).label("invoices"), of_each.c.last_at)
+    query = query.outerjoin(of_each, of_each.c.drift_id == DRIFT.c.id).order_by(DRIFT.c.id.desc())
+    if account is not None:
+        query = query.where(DRIFT.c.account == account)
+    if not accepted_too:
+        query = query.where(DRIFT.c.accepted_at.is_(None))
+    return connection.execute(query.limit(limit) if limit else query).all()
+
+
+def drifts_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
+    """Those that nobody has accepted and that an answer about this invoice had, oldest first."""
+    query = select(DRIFT).join(DRIFT_INVOICE, DRIFT_INVOICE.c.drift_id == DRIFT.c.id)
+    query = query.where(DRIFT_INVOICE.c.invoice_id == invoice_id, DRIFT.c.accepted_at.is_(None))
+    return connection.execute(query.order_by(DRIFT.c.id)).all()
+
+
+def open_drifts(connection: Connection) -> Sequence[StoredRow]:
+    """How many are open, and since when, by ``account`` and ``kind``."""
+    query = select(DRIFT.c.account, DRIFT.c.kind, func.count().label("open"), func.min(DRIFT.c.since).label("since"))
+    query = query.where(DRIFT.c.accepted_at.is_(None)).group_by(DRIFT.c.account, DRIFT.c.kind)
+    return connection.execute(query.order_by(DRIFT.c.account, DRIFT.c.kind)).all()
+
+
+def sentence_of(row: StoredRow) -> str:
+    """What is new, in plain words."""
+    kind: Kind = row.kind
+    return Novelty(row.account, row.provider, kind, row.call, row.field, row.value).sentence
+
+
+def drift_fields(row: StoredRow) -> dict[str, object]:
+    """As JSON; ``invoices`` counts no further than to a bound."""
+    fields: dict[str, object] = {
+        "id": row.id,
+        "account": row.account,
+        "provider": row.provider,
+        "kind": row.kind,
+        "call": row.call or None,
+        "field": row.field or None,
+        "value": row.value or None,
+        "text": sentence_of(row),
+        "since": format_time(row.since),
+        "event": row.event_id,
+        "accepted_at": None if row.accepted_at is None else format_time(row.accepted_at),
+    }
+    if "invoices" in row._mapping:
+        last_at = None if row.last_at is None else format_time(row.last_at)
+        fields |= {"invoices": row.invoices, "last_at": last_at}
+    return fields
+
+
+def counted_in_words(invoices: int) -> str:
+    """``12 invoices``."""
+    if invoices >= MOST_INVOICES:
+        return f"at least {MOST_INVOICES} invoices"
+    return "1 invoice" if invoices == 1 else f"{invoices} invoices"
