@@ -62,6 +62,11 @@ class Novelty(NamedTuple):
         """In plain words, without a full stop."""
         return f"{self.provider} sends {_SENTENCES[self.kind](self)}"
 
+    @property
+    def short(self) -> str:
+        """In a few words, for a table."""
+        return _SHORT[self.kind].format(self)
+
     def told(self, event_id: str, number: int, invoice_id: str | None, since: datetime) -> bytes:
         """The event's bytes."""
         data = {
@@ -85,6 +90,15 @@ _SENTENCES: Mapping[Kind, Callable[[Novelty], str]] = {
     "type": lambda new: f"{new.field} as {new.value}, which it never did ({new.call})",
     "decimals": lambda new: f"{new.field} with {new.value} decimals, more than it ever did ({new.call})",
     "more": lambda _: "more that is new than is kept; accept what is known, and the rest is told",
+}
+
+
+_SHORT: Mapping[Kind, str] = {
+    "word": "{0.field} {0.value}",
+    "field": "field {0.field}",
+    "type": "{0.field} as {0.value}",
+    "decimals": "{0.field} with {0.value} decimals",
+    "more": "more than is kept",
 }
 
 

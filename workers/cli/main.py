@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "contradictions": ("workers.cli.contradictions", "List what was said against what is known of an invoice."),
     "callbacks": ("workers.cli.callbacks", "Test whether a provider's callbacks would arrive."),
     "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
+    "drift": ("workers.cli.drift", "What providers' answers have that they never had: list, accept."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),

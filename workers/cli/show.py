@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +30,7 @@ SOURCE_CELLS = 10
 @click.option("--raw", is_flag=True, help="Print each source's own words too.")
 @json_option
 def show_command(name: str, account: str | None, raw: bool, as_json: bool) -> None:
+    from workers.store.reads.drift import drift_fields, drifts_of
     from workers.store.reads.record import read_record
     from workers.store.reads.search import siblings_of
 
@@ -37,15 +39,17 @@ def show_command(name: str, account: str | None, raw: bool, as_json: bool) -> No
         found = find(database, name, account)
         record = database.read(read_record, database, found.newest.id)
         siblings = database.read(siblings_of, found.newest)
+        drifts = database.read(drifts_of, found.newest.id)
         waits = None if record is None else _where_callbacks_go(database, config, record)
     if record is None:  # retention keeps invoices: it was there a moment ago
         raise click.ClickException(f"invoice {found.newest.id} is gone")
     if as_json:
-        print_json(_fields(record, found, siblings))
+        print_json(_fields(record, found, siblings) | {"drift": [drift_fields(row) for row in drifts]})
         return
     _print_fields(record)
     _print_siblings(found, siblings)
     _print_payments(record)
+    _print_drift(drifts)
     _print_next(record, waits)
     _print_timeline(record, raw=raw)
 
@@ -132,6 +136,15 @@ def _print_payments(record: Record) -> None:
         _heading("payments")
         for payment in record.payments:
             _wrapped("  ", describe_payment(payment, record.invoice.pay_currency))
+
+
+def _print_drift(drifts: Sequence[StoredRow]) -> None:
+    from workers.store.reads.drift import sentence_of
+
+    if drifts:
+        _heading("new in the provider's answers (invoices drift list)")
+        for row in drifts:
+            _wrapped("  ", f"{sentence_of(row)}, since {shown(row.since)}")
 
 
 def _print_next(record: Record, waits: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from workers.cli.context import open_database
 from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.callbacks import check_callbacks
+from workers.cli.doctor.drift import check_drift
 from workers.cli.doctor.endpoints import check_endpoints
 from workers.cli.doctor.finding import Finding, State, ago, counted, told
 from workers.cli.doctor.guard import guarded
@@ -57,6 +58,7 @@ def check_database(config: Settings) -> Iterator[Finding]:
             ("agenda", partial(check_agenda, database, config)),
             ("accounts", partial(check_orders, database, config)),
             ("accounts", partial(check_callbacks, database, config)),
+            ("accounts", partial(check_drift, database)),
             ("messages", partial(check_messages, database)),
             ("stream", partial(check_stream, database, config)),
             ("restored", partial(check_restored, database, config)),

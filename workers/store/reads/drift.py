@@ -45,8 +45,17 @@ def open_drifts(connection: Connection) -> Sequence[StoredRow]:
 
 def sentence_of(row: StoredRow) -> str:
     """What is new, in plain words."""
+    return _novelty(row).sentence
+
+
+def short_of(row: StoredRow) -> str:
+    """The same in a few words, for a table."""
+    return _novelty(row).short
+
+
+def _novelty(row: StoredRow) -> Novelty:
     kind: Kind = row.kind
-    return Novelty(row.account, row.provider, kind, row.call, row.field, row.value).sentence
+    return Novelty(row.account, row.provider, kind, row.call, row.field, row.value)
 
 
 def drift_fields(row: StoredRow) -> dict[str, object]:
@@ -71,7 +80,5 @@ def drift_fields(row: StoredRow) -> dict[str, object]:
 
 
 def counted_in_words(invoices: int) -> str:
-    """``12 invoices``."""
-    if invoices >= MOST_INVOICES:
-        return f"at least {MOST_INVOICES} invoices"
-    return "1 invoice" if invoices == 1 else f"{invoices} invoices"
+    """``12``, ``1000 or more``."""
+    return f"{invoices} or more" if invoices >= MOST_INVOICES else str(invoices)
