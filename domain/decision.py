@@ -61,6 +61,7 @@ class InvoiceView(Protocol):
     called_at: datetime | None  #: when that came
     called_answered_at: datetime | None  #: when a look-up last answered since
     called_looks: int | None
+    evidence_digest: str | None  #: of the last evidence kept; ``FAILED_LOOK_UP`` before it: a look-up without an answer
     contradicted: str | None  #: kinds of contradictions that were told, with spaces between
     provider_account: str
     fallbacks: str | None  #: JSON list of the other accounts that are left to try
@@ -161,3 +162,5 @@ class Decision:
     event: str | None = None
     agenda: Agenda = field(default_factory=dict)
     note: str | None = None  #: what is wrong, for a contradiction (``kind: words``); which account comes next
+    #: Nobody can tell whether the callback that the invoice remembered is about it: it waits for a person again.
+    gives_back: bool = False

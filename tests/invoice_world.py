@@ -77,6 +77,7 @@ def new_invoice(**given: Any) -> SimpleNamespace:
         "called_at": None,
         "called_answered_at": None,
         "called_looks": None,
+        "evidence_digest": None,
         "contradicted": None,
     }
     unknown = set(given) - set(fields)
@@ -102,6 +103,7 @@ class World:
     agenda: dict[Stage, Row] = field(default_factory=dict)
     told: list[tuple[datetime, str, int]] = field(default_factory=list)  #: (when, event, sequence)
     against: list[str] = field(default_factory=list)  #: the contradictions that are kept, in words
+    given_back: int = 0  #: callbacks that wait for a person again
 
     def __post_init__(self) -> None:
         """A queued order has what intake writes: CREATE at once, and CLOCK where it must not be late."""
@@ -145,6 +147,7 @@ class World:
         self._plan(decision, held)
         if decision.event is not None:
             self.told.append((self.now, decision.event, self.invoice.sequence))
+        self.given_back += decision.gives_back
         if decision.verdict == "contradiction":
             self.against.append(decision.note or "")
         return decision, unheard

@@ -11,7 +11,7 @@ from domain import schedule
 from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
 from domain.decision import Changes, InvoiceView, Policy
-from domain.evidence import Evidence, RateLimited, Seen
+from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen
 from domain.looks import least_wait
 from domain.order import MAX_LIFETIME_MINUTES
 from domain.status import WATCHED, Status
@@ -63,6 +63,19 @@ def is_claimed(case: Case) -> bool:
     """Whether a callback speaks of a payment that no look-up has confirmed yet."""
     called = case.invoice.called_status
     return bool(called and Status(called) in CLAIMS)
+
+
+def is_nobodys(case: Case) -> bool:
+    """Whether what a callback claims may be about another invoice, and nothing that could tell was to be had since it
+    came."""
+    invoice = case.invoice
+    came, answered = invoice.called_at, invoice.called_answered_at
+    return invoice.called_only == 0 and (answered is None or (came is not None and answered < came))
+
+
+def is_unheard(case: Case) -> bool:
+    """Whether the last look-up brought no answer: a payment would not have been seen."""
+    return (case.invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
 
 
 def is_in_time(invoice: InvoiceView, came: datetime) -> bool:

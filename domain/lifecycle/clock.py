@@ -16,14 +16,20 @@ from domain.lifecycle.case import (
     earliest,
     end_of,
     is_askable,
+    is_nobodys,
+    is_unheard,
+    next_poll,
     next_refund_look,
     past_create_before,
     settled_by,
     span,
 )
 from domain.lifecycle.creates import REFUSED_REASONS
-from domain.lifecycle.moves import NOT_CALLED, close, expire, nothing_due
+from domain.lifecycle.moves import NOT_CALLED, close, expire, give_back, nothing_due
 from domain.status import FINAL, Status
+
+#: A watch whose look-ups nobody answers goes on for so long after the expiry, and at a time for no less than this.
+LONGEST_UNHEARD, SHORTEST_WATCH = timedelta(days=30), timedelta(hours=1)
 
 
 def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
@@ -41,9 +47,11 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
             until = settled_by(case)
             if until > case.now and is_askable(case):  # nobody has had the time yet to confirm it
                 return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
+            if is_nobodys(case):
+                return give_back(nothing_due())
             why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
             return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=nothing_due())
-        return Decision("ignored", agenda=nothing_due())
+        return _end_watch(case)
     if is_askable(case):
         asked = case.invoice.final_look_at
         patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
@@ -53,6 +61,22 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
         if asked + patience > case.now:
             return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
     return expire(case, unheard=is_askable(case))
+
+
+def _end_watch(case: Case) -> Decision:
+    """The watch for a late payment ends once somebody has answered. Until then it goes on, for so long at most; then it
+    is told that nobody knows."""
+    if not is_askable(case) or not is_unheard(case):
+        return Decision("ignored", agenda=nothing_due())
+    longest = case.invoice.updated_at + LONGEST_UNHEARD
+    if case.now >= longest:
+        why = (
+            "unwatched: no look-up was answered until the watch for a late payment ended: `invoices recheck` asks again"
+        )
+        return Decision("noted", note=why, agenda=nothing_due())
+    until = min(case.now + max(span(case.policy.monitor_minutes), SHORTEST_WATCH), longest)
+    look = next_poll(case, case.invoice.quiet_polls, until)
+    return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: look, Stage.CLOCK: until})
 
 
 def _look_for_refund(case: Case) -> Decision:

@@ -20,15 +20,17 @@ from domain.lifecycle.case import (
     end_of,
     grace_since,
     is_askable,
+    is_claimed,
     is_last_call,
     is_monitored,
+    is_nobodys,
     learnt,
     next_poll,
     next_refund_look,
     provider_end,
     span,
 )
-from domain.lifecycle.moves import NOT_CALLED, at_rest, contradict, expire, move, nothing_due, pay, step
+from domain.lifecycle.moves import NOT_CALLED, at_rest, contradict, expire, give_back, move, nothing_due, pay, step
 from domain.schedule import REFUND_RETRY_SECONDS
 from domain.status import FINAL, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
 
@@ -169,6 +171,8 @@ def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
     """No look-up has confirmed yet what a callback says: soon again; where none is to be had, the callback decides."""
     ends = grace_since(case) + span(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
+    if not answered and ends <= case.now and is_claimed(case) and is_nobodys(case):
+        return give_back({Stage.CHECK: next_poll(case, case.invoice.quiet_polls, end_of(case))})
     if not answered and ends <= case.now:
         decision = alone(case, case.invoice, {})
         if decision.agenda:

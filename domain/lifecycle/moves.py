@@ -150,6 +150,13 @@ def _hold(case: Case, target: Status, word: str, changes: Changes) -> Decision:
     return Decision("contradiction", fields | {"quiet_polls": quiet}, note=why, agenda={Stage.CHECK: look})
 
 
+def give_back(agenda: Agenda) -> Decision:
+    """A callback that may be about another invoice, and that nobody could be asked about: a person says whose it is."""
+    why = "nobody could be asked whether the callback is about this invoice: it waits in `invoices unmatched list`"
+    forgotten: Changes = {**NOT_CALLED, "called_only": 0}  # an answer about another one still says nothing against it
+    return Decision("noted", forgotten, note=why, agenda=agenda, gives_back=True)
+
+
 def contradict(case: Case, *, agrees: bool = False) -> Decision:
     """Evidence against an invoice that is past it: kept, changes nothing; what agrees with it is no news."""
     agenda = at_rest(case) if case.status in FINAL else {}

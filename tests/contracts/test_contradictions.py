@@ -10,8 +10,10 @@ import pytest
 
 from domain.decision import Stage
 from domain.evidence import CalledBack, CancelRequested, Marked, OrderRefused
+from domain.looks import Look, lane_of
 from domain.status import Status
 from tests.contracts.store_cases import (
+    ACCOUNT,
     SILENT_ACCOUNT,
     agenda_of,
     claim_one,
@@ -119,7 +121,7 @@ def test_what_a_callback_said_is_listed_and_told_after_the_event_that_closes_its
 ):
     (invoice,) = pend(store)
     judge(store, invoice, CALLED)
-    claim = claim_one(store, Stage.CHECK)
+    claim = claim_one(store, Stage.CHECK, lane_of(ACCOUNT, Look.CALLED))
     judge(store, invoice, evidence)
     if look is not None:  # it was under way meanwhile
         judge(store, invoice, seen(look), claim)

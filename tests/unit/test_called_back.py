@@ -145,7 +145,8 @@ def test_of_an_order_with_several_invoices_none_is_paid_by_a_callback_alone():
     world.take(called(only=False))
     world.pass_time(600)
 
-    assert world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK).event is None
+    decision = world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK)
+    assert (decision.event, decision.gives_back, world.invoice.called_status) == (None, True, None)
     # And an answer about its sibling says nothing against it.
     assert world.take(verified(provider_ref="sibling"), held=Stage.CHECK).verdict == "noted"
 

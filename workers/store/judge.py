@@ -16,6 +16,7 @@ from workers.store.bulk import Locks
 from workers.store.callbacks import Match, Read
 from workers.store.database import Database
 from workers.store.drifts import Drifts, News
+from workers.store.given_back import give_back
 from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.outbox import PairsHeld
 from workers.store.patience import Patience
@@ -155,6 +156,7 @@ class Judge:
                     taken = [one for one in judgements if one.invoice_id not in judged.left]
                     done = self._kept_of(taken)
                     kept.forget(connection, done)
+                    give_back(connection, judged.given_back)
                     recalled = self._recall_callbacks(connection, taken, judged)
                     judged = judged._replace(lanes=judged.lanes | recalled | _stream(judged))
                 break

@@ -45,6 +45,10 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
     yield from (_tell_doubts(each, now, config) for each in doubts if each.account in config.accounts)
     yield from (_tell_refusals(each, now, config) for each in refusals if each.account in config.accounts)
     yield from (_tell_waiting(each, now) for each in waiting if each.account in config.accounts)
+    for name in config.accounts:
+        count, first = read(accounts.read_unheard_watches, name, now - _longest_watch(config))
+        if first is not None:
+            yield _tell_unheard(name, count, first, now)
     yield from (_tell_clock(*each, now) for each in clocks if each[0] in config.accounts)
     yield from (_tell_orphans(account, statuses) for account, statuses in orphans.items())
 
@@ -96,6 +100,21 @@ def _tell_waiting(waiting: Waiting, now: datetime) -> Finding:
     state: State = "note" if waiting.kind == "RateLimited" else "wrong"
     cause = CAUSES.get(waiting.kind, "not_done")
     return Finding(f"account {waiting.account}", state, detail, cause, waiting.since, waiting.invoices)
+
+
+def _longest_watch(config: Settings) -> timedelta:
+    return timedelta(minutes=float(config.monitor_minutes))
+
+
+def _tell_unheard(account: str, count: int, first: datetime, now: datetime) -> Finding:
+    detail = (
+        f"{counted(count, 'expired invoice is', 'expired invoices are')} watched for longer than "
+        f"INVOICES_MONITOR_MINUTES because no look-up is answered, the first expired {ago(first, now)} ago: "
+        "a late payment is not seen; "
+        "look whether the provider answers, then `invoices recheck ORDER`"
+    )
+    command = f"invoices list --status expired --account {account}"
+    return Finding(f"account {account}", "wrong", detail, "watch_unheard", first, count, command)
 
 
 def _tell_clock(account: str, seconds: int, at: datetime, now: datetime) -> Finding:

@@ -55,13 +55,15 @@ def keep_evidence(
     work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, judgement: Judgement
 ) -> None:
     """Only what differs from the last, or changed something; the same once more is counted. The clock's word is in the
-    event it caused.
+    event it caused, unless there is something to say of it.
 
     An answer that brings nothing new is not kept, but takes back that look-ups fail.
     """
     if decision.verdict == "ignored" and isinstance(evidence, Seen) and _fails(invoice):
         invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
-    if decision.verdict == "ignored" or (isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction"):
+    if decision.verdict == "ignored":
+        return
+    if isinstance(evidence, ClockRanOut) and decision.verdict != "contradiction" and decision.note is None:
         return
     detail = write_json({**_said_by(judgement, invoice), **_told(evidence)})
     said = f"{type(evidence).__name__} {decision.verdict} {detail}{decision.note or ''}"

@@ -25,7 +25,7 @@ from workers.store.judging.due import place_create, place_look_up, write_agenda
 from workers.store.judging.owners import Owners, find_owners
 from workers.store.judging.payments import keep_payments, read_ledgers, write_payments
 from workers.store.judging.records import bounded_note, count_repeats, keep_evidence
-from workers.store.judging.work import Judged, Judgement, Outcome, Times, Work
+from workers.store.judging.work import GivenBack, Judged, Judgement, Outcome, Times, Work
 from workers.store.outbox import NewEvent, add_events
 from workers.store.tables import EVIDENCE, INVOICE, RESTORATION
 
@@ -59,7 +59,7 @@ def judge(
     insert_rows(connection, EVIDENCE, work.evidence)
     write_payments(connection, work.ledgers)
     lanes |= {(Stage.DELIVER, endpoint) for endpoint in endpoints}
-    return Judged(outcomes, lanes, deliveries, work.left)
+    return Judged(outcomes, lanes, deliveries, work.left, work.given_back)
 
 
 def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], owners: Owners) -> Outcome:
@@ -73,6 +73,8 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
     if decision is None:
         decision = decide(invoice, evidence, policy, work.now, random.random(), work.epoch)  # noqa: S311
     unheard, called_at = dropped(invoice, decision), invoice.called_at
+    if decision.gives_back and called_at is not None:
+        work.given_back.append(GivenBack(invoice.provider_account, invoice.id, invoice.order_id, called_at))
     _apply(work, invoice, evidence, decision, before, judgement)
     if unheard is not None:
         _tell_unheard(work, invoice, unheard, policy)

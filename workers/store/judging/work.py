@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
@@ -52,6 +53,15 @@ class Outcome(NamedTuple):
     trace: str | None = None  #: the order's
 
 
+class GivenBack(NamedTuple):
+    """A callback that an invoice remembered, and that nobody can tell whose it is."""
+
+    account: str
+    invoice_id: str
+    order_id: str
+    came_at: datetime
+
+
 class Judged(NamedTuple):
     """What one transaction did: its outcomes, the lanes that have work at once, the webhooks that its room took, and
     the invoices that it left alone because somebody else holds a lock of theirs."""
@@ -60,6 +70,7 @@ class Judged(NamedTuple):
     lanes: set[tuple[Stage, str]]
     deliveries: list[ClaimedDelivery]
     left: frozenset[str] = frozenset()
+    given_back: Sequence[GivenBack] = ()
 
 
 @dataclass(slots=True)
@@ -80,6 +91,7 @@ class Work:
     events: list[NewEvent] = field(default_factory=list)
     evidence: list[dict[str, object]] = field(default_factory=list)
     last_kept: dict[str, dict[str, object]] = field(default_factory=dict)  #: of that, the last of each invoice
+    given_back: list[GivenBack] = field(default_factory=list)
     repeated: Counter[str] = field(default_factory=Counter)  #: by invoice: what was kept of it before was said again
     ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment
 

@@ -129,6 +129,17 @@ def read_failing_look_ups(connection: Connection) -> list[Waiting]:
     return _waiting(connection, Stage.CHECK, made, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%"))
 
 
+def read_unheard_watches(connection: Connection, account: str, since: datetime) -> tuple[int, datetime | None]:
+    """How many of an account's expired invoices are still watched although they expired before ``since``, because no
+    look-up was answered, and when the first of them expired."""
+    watched = INVOICE.join(AGENDA, and_(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.subject == INVOICE.c.id))
+    unheard = INVOICE.c.status == Status.EXPIRED.value, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%")
+    of_account = INVOICE.c.provider_account == account, INVOICE.c.updated_at < since
+    found = select(func.count(), func.min(INVOICE.c.updated_at, type_=UtcTime)).select_from(watched)
+    count, first = connection.execute(found.where(*unheard, *of_account)).one()
+    return count, first
+
+
 def read_open(connection: Connection, without: Collection[str]) -> Mapping[str, Mapping[str, int]]:
     """How many open invoices accounts have in each status, but for these accounts."""
     rows = connection.execute(

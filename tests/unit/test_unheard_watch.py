@@ -1,0 +1,73 @@
+"""A watch for a late payment doesn't end while nobody answers: it goes on for a month at most, then that is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from domain.decision import Stage
+from domain.evidence import FAILED_LOOK_UP, ClockRanOut, RecheckRequested, Unreachable
+from domain.lifecycle.clock import LONGEST_UNHEARD
+from domain.status import Status
+from tests.invoice_world import new_policy
+from tests.unit.invoice_stories import HOUR, look, pending
+
+DAY = 24 * HOUR
+MONTH = LONGEST_UNHEARD.total_seconds()
+
+
+def expired(**policy):
+    """On watch, and its last look-up brought no answer, as the store remembers it."""
+    world = pending()
+    if policy:
+        world.policy = new_policy(**policy)
+    look(world, Status.EXPIRED)
+    world.take(Unreachable(reason="away"), held=Stage.CHECK)
+    world.invoice.evidence_digest = f"{FAILED_LOOK_UP}0123"
+    return world
+
+
+def end_of_watch(world):
+    world.pass_time(world.due(Stage.CLOCK))
+    return world.take(ClockRanOut(), held=Stage.CLOCK)
+
+
+def test_a_watch_ends_quietly_where_the_last_look_up_was_answered():
+    world = expired()
+    world.invoice.evidence_digest = None
+    decision = end_of_watch(world)
+    assert (decision.verdict, decision.note) == ("ignored", None)
+    assert (world.due(Stage.CHECK), world.due(Stage.CLOCK)) == (None, None)
+
+
+def test_a_watch_goes_on_sparsely_while_nobody_answers_and_a_late_payment_still_counts():
+    world = expired()
+    decision = end_of_watch(world)
+    assert (decision.verdict, decision.note, decision.event) == ("noted", None, None)
+    assert world.due(Stage.CLOCK) == DAY
+    assert 0 < world.due(Stage.CHECK) <= DAY
+    assert world.invoice.status == "expired"
+
+    look(world, Status.PAID)
+    assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
+
+
+def test_after_a_month_without_an_answer_it_is_told_that_nobody_knows():
+    world, rounds = expired(), 0
+    while (decision := end_of_watch(world)).note is None:
+        rounds += 1
+        assert rounds < 40
+    assert decision.verdict == "noted"
+    assert decision.note.startswith("unwatched: ")
+    assert "invoices recheck" in decision.note
+    assert world.now - world.invoice.updated_at == timedelta(seconds=MONTH)
+    assert (world.due(Stage.CHECK), world.due(Stage.CLOCK)) == (None, None)
+
+    world.take(RecheckRequested(by="me", reason="it is back"))
+    assert look(world, Status.PAID).verdict == "contradiction"  # told; a person marks it
+
+
+def test_a_short_monitoring_time_makes_no_watch_of_moments():
+    world = expired(monitor_minutes=Decimal("0.5"))
+    end_of_watch(world)
+    assert world.due(Stage.CLOCK) == HOUR
