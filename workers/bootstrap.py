@@ -53,6 +53,7 @@ from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener, show_slots
 from workers.telemetry.metrics import Metrics
 from workers.telemetry.server import MetricsServer
+from workers.telemetry.tally import WorkTally
 from workers.telemetry.traces import Traces, open_traces, secrets_of
 
 log = structlog.get_logger()
@@ -263,7 +264,9 @@ def start_pump() -> None:
     if current.pump is None:
         store, observer = current.store, current.observer
         if current.heartbeat is not None:
-            observer = Observers(observer, Movement(current.heartbeat))
+            tally = WorkTally()
+            current.heartbeat.report = tally.report
+            observer = Observers(observer, Movement(current.heartbeat), tally)
         current.pump = Pump(
             lambda stack: open_works(current, stack),
             store.next_due,

@@ -8,8 +8,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from domain.decision import Stage
+from domain.demand import WINDOW_SECONDS, Demand
 from domain.evidence import CredentialsRefused, InDoubt, Marked
+from domain.scaling import Pool
 from domain.status import Status
+from domain.work_report import WEBHOOKS, Report, Worked
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
@@ -28,10 +31,14 @@ from workers.store.agenda import MAX_CLAIMS
 from workers.store.callbacks import NewCallback
 from workers.store.database import Database
 from workers.store.intake import Rejection
-from workers.store.tables import AGENDA, DELIVERY, EVENT, INVOICE
+from workers.store.processes import Heartbeat
+from workers.store.tables import AGENDA, DELIVERY, EVENT, INVOICE, PROCESS
 from workers.telemetry.families import FAMILIES, By
 from workers.telemetry.metrics import Metrics
 from workers.telemetry.rows import FRESH_SECONDS, RowReader
+
+#: A worker's: ten creates a second, two seconds each.
+BUSY = Report(60.0, 1.0, 600, 60, 0.6, {(Stage.CREATE, ACCOUNT): Worked(10.0, 2.0)})
 
 
 class Watch:
@@ -40,7 +47,7 @@ class Watch:
     def __init__(self, database, breakers=lambda _: {}, budgeted=()):
         self.metrics, self.time = Metrics("1"), 0.0
         accounts = [ACCOUNT, SILENT_ACCOUNT]
-        self.reader = RowReader(database, self.metrics.rows, accounts, budgeted, breakers, lambda: self.time)
+        self.reader = RowReader(database, self.metrics.rows, accounts, budgeted, breakers, demand(), lambda: self.time)
 
     def look(self):
         self.time += FRESH_SECONDS
@@ -49,6 +56,11 @@ class Watch:
 
     def __call__(self, name, **labels):
         return self.metrics.registry.get_sample_value(f"invoices_{name}", labels)
+
+
+def demand():
+    """Of the accounts there are, with few slots."""
+    return Demand({ACCOUNT: Pool(5), SILENT_ACCOUNT: Pool(5), WEBHOOKS: Pool(100)}, {})
 
 
 def called_back(order_id):
@@ -82,8 +94,7 @@ def test_every_metric_that_comes_of_rows_has_a_value(store, database, watch):
     watch.reader._read_breakers = lambda endpoints: dict.fromkeys(endpoints, "closed")
     watch.look()
     shown = {metric.name for metric in watch.metrics.rows.collect() if metric.samples}
-    planned = {"invoices_workers_wanted", "invoices_bound_by"}  # of what workers tell, too
-    assert shown | planned == {one.name for one in FAMILIES if one.by is By.ROWS}
+    assert shown == {one.name for one in FAMILIES if one.by is By.ROWS}
 
 
 def test_invoices_in_doubt_are_counted_and_the_oldest_one_is_aged(store, database, watch):
@@ -213,3 +224,25 @@ def test_while_the_database_is_away_that_alone_is_shown_and_nothing_old(store, d
     watch.reader._database = there
     assert watch.look()("store_readable") == 1
     assert watch("in_doubt") == 1
+
+
+def test_what_workers_report_and_rows_say_makes_the_figure_of_workers_wanted(store, database, watch):
+    heartbeat = Heartbeat(database, ["worker", "intake"], [ACCOUNT])
+    heartbeat.report = lambda: BUSY
+    heartbeat.write()
+    watch.look()
+    watch.time += WINDOW_SECONDS
+    assert watch.look()("workers_wanted") == 2  # no more than one more than runs, though ten a second take six
+    assert watch("bound_by", reason="provider_slots") == 1
+    assert watch("bound_by", reason="none") == 0
+
+
+def test_a_worker_that_was_not_seen_for_long_does_not_run(store, database, watch):
+    heartbeat = Heartbeat(database, ["worker"], [ACCOUNT])
+    heartbeat.report = lambda: BUSY
+    heartbeat.write()
+    change(database, PROCESS, PROCESS.c.role == "worker", seen_at=now(database) - timedelta(minutes=1))
+    watch.look()
+    watch.time += WINDOW_SECONDS
+    assert watch.look()("workers_wanted") == 1
+    assert watch("bound_by", reason="workers") == 1

@@ -6,13 +6,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, delete, exists, select
 
 from domain.exact_json import write_json
+from domain.why.processes import WORKER
+from domain.work_report import Report, write_report
 from workers.store.agenda import insert_into
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.tables import PROCESS
@@ -30,6 +32,7 @@ class Heartbeat:
     """Writes one process down in its roles. ``moved`` and ``swept`` may be called from any thread, at any rate."""
 
     def __init__(self, database: Database, roles: Collection[str], accounts: Collection[str]) -> None:
+        self.report: Callable[[], Report] | None = None  #: of a worker: asked with every write
         self._database = database
         self._roles = sorted(roles)
         self._accounts = write_json(sorted(accounts))
@@ -63,17 +66,19 @@ class Heartbeat:
 
     def write(self) -> None:
         """Once."""
+        work = write_report(self.report()) if self.report is not None else None
         with self._database.transaction() as connection:
             now = self._database.now(connection)
             self._started_at = self._started_at or now
             for role in self._roles:
-                self._put(connection, role, now, self._moved if role == "worker" else float("-inf"))
+                moved, done = (self._moved, work) if role == WORKER else (float("-inf"), None)
+                self._put(connection, role, now, moved, done)
             if self._swept > float("-inf"):
                 self._put(connection, "beat", now - _since(self._swept), float("-inf"))
             _forget(connection, now)
 
-    def _put(self, connection: Connection, role: str, seen_at: datetime, moved: float) -> None:
-        seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at}
+    def _put(self, connection: Connection, role: str, seen_at: datetime, moved: float, work: str | None = None) -> None:
+        seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at, "work": work}
         if moved > float("-inf"):
             seen["moved_at"] = seen_at - _since(moved)
         insert = insert_into(self._database, PROCESS).values(role=role, name=self._name, **seen)

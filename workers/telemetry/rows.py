@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
@@ -11,7 +12,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.decision import Stage
+from domain.demand import Demand
 from domain.looks import account_of
+from domain.scaling import Bound
+from domain.work_report import ROWS, WEBHOOKS, Part
 from workers.engine import first_line
 from workers.store.database import ANY_FAILURE, Database
 from workers.store.reads.gauges import LaneLoad, Watched, read_watched
@@ -35,6 +39,7 @@ class RowReader:
         accounts: Collection[str],
         budgeted: Collection[str],
         read_breakers: ReadBreakers,
+        demand: Demand,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``budgeted``: accounts whose look-ups wait their turn, whatever they are due."""
@@ -43,6 +48,7 @@ class RowReader:
         self._accounts = sorted(accounts)
         self._budgeted = frozenset(budgeted)
         self._read_breakers = read_breakers
+        self._demand = demand
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = -FRESH_SECONDS
@@ -79,7 +85,7 @@ class RowReader:
         breakers = self._breakers(seen.endpoints)
         held = {endpoint for endpoint, state in breakers.items() if state != "closed"}
         held |= {endpoint for endpoint, is_disabled in seen.endpoints.items() if is_disabled}
-        return self._agenda(seen, held) | self._counts(seen) | _endpoints(seen, breakers)
+        return self._agenda(seen, held) | self._counts(seen) | self._scale(seen, held) | _endpoints(seen, breakers)
 
     def _counts(self, seen: Watched) -> Found:
         accounts = sorted({*self._accounts, *seen.refused})
@@ -110,6 +116,20 @@ class RowReader:
             "invoices_stream_behind_seconds": _one(untold),
         }
 
+    def _scale(self, seen: Watched, held: Collection[str]) -> Found:
+        """How many workers the work takes."""
+        due: Counter[Part] = Counter()
+        for load in seen.loads:
+            pool = _pool_of(load)
+            if pool is not None and not (load.stage is Stage.DELIVER and load.lane in held):
+                due[load.stage, pool] += load.due
+        reports = [report for report in seen.workers if report is not None]
+        wanted = self._demand.look(self._clock(), due, len(seen.workers), reports)
+        return {
+            "invoices_workers_wanted": _one(wanted.workers),
+            "invoices_bound_by": {(reason.value,): float(reason is wanted.bound_by) for reason in Bound},
+        }
+
     def _waits_rightly(self, load: LaneLoad, held: Collection[str]) -> bool:
         """For an endpoint that is disabled or left alone, or for its account's budget."""
         if load.stage is Stage.DELIVER:
@@ -123,6 +143,19 @@ class RowReader:
         except (RedisError, OSError) as error:
             log.debug("metrics.breakers_unread", error=first_line(error))
             return {}
+
+
+def _pool_of(load: LaneLoad) -> str | None:
+    """Whose slots its rows take; None: no worker more would make it go faster."""
+    match load.stage:
+        case Stage.CREATE | Stage.CHECK:
+            return account_of(load.lane)
+        case Stage.DELIVER:
+            return WEBHOOKS
+        case Stage.CLOCK | Stage.CALLBACK:
+            return ROWS
+        case _:
+            return None
 
 
 def _endpoints(seen: Watched, breakers: Mapping[str, str]) -> Found:

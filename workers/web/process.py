@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from starlette.routing import BaseRoute
 
 from config.settings import Settings
+from domain.demand import demand_of
 from workers.bootstrap import (
     ONE_TRY,
     Runtime,
@@ -26,6 +27,7 @@ from workers.bootstrap import (
 from workers.bootstrap import metrics as declared
 from workers.coordination.breaker import read_breakers, reset_breakers
 from workers.http.address import AddressGuard
+from workers.http.open_files import webhook_connections
 from workers.intake.orders import Desk
 from workers.store.forged import keep_forged
 from workers.store.processes import start_heartbeat
@@ -108,8 +110,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
 def _reader(process: Process) -> RowReader:
     accounts, database = process.settings.accounts, process.runtime.store.database
     budgeted = [name for name, account in accounts.items() if account.look_ups_per_second is not None]
-    breakers = partial(read_breakers, process.redis)
-    return RowReader(database, process.metrics.declared.rows, accounts, budgeted, breakers)
+    breakers, demand = partial(read_breakers, process.redis), demand_of(accounts, webhook_connections())
+    return RowReader(database, process.metrics.declared.rows, accounts, budgeted, breakers, demand)
 
 
 def _add_callbacks(process: Process) -> None:

@@ -13,16 +13,19 @@ from sqlalchemy import Connection, Integer, Select, String, func, select, text
 
 from domain.decision import Stage
 from domain.status import Status
+from domain.why.processes import GONE, WORKER
+from domain.work_report import Report, read_report
 from workers.store.callbacks import UNMATCHED
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.server import read_skew
-from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, REJECTED
+from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, REJECTED
 from workers.store.tables.columns import UtcTime
 
 COUNTED = 10_000
 #: Deliveries that wait for an endpoint, those of its oldest invoices, among which the oldest is looked for.
 OLDEST = 1000
+MOST_WORKERS = 1000
 
 # A loose scan over the lanes of a stage, with two looks into the index on (stage, lane, due_at) for each.
 _LANES = text("""
@@ -103,6 +106,7 @@ class Watched:
     unmatched: int
     rejected: int
     refused: set[str]
+    workers: list[Report | None]  #: what each that runs says of its work of late
 
 
 def read_watched(database: Database) -> Watched:
@@ -121,6 +125,7 @@ def read_watched(database: Database) -> Watched:
             unmatched=count_unmatched(connection),
             rejected=count_rejected(connection),
             refused=read_refused(connection),
+            workers=read_workers(connection, now),
         )
 
 
@@ -163,6 +168,13 @@ def count_rejected(connection: Connection) -> int:
 def read_refused(connection: Connection) -> set[str]:
     """Accounts whose orders wait because every call is turned away."""
     return set(connection.execute(_REFUSED).scalars())
+
+
+def read_workers(connection: Connection, now: datetime) -> list[Report | None]:
+    """Of each worker that was seen lately; None of one that has not said anything yet."""
+    lately = PROCESS.c.seen_at.between(now - GONE, now + GONE)
+    rows = connection.execute(select(PROCESS.c.work).where(PROCESS.c.role == WORKER, lately).limit(MOST_WORKERS))
+    return [None if work is None else read_report(work) for work in rows.scalars()]
 
 
 def read_endpoints(connection: Connection) -> Mapping[str, bool]:

@@ -1,0 +1,110 @@
+"""How much work there is, from what the database's rows say at each look and what workers report of theirs.
+
+What arrives is nowhere counted: it is what was worked on, and what more is due than at the look before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from domain.account import Account
+from domain.decision import Stage
+from domain.scaling import Load, Pool, Seen, Wanted, workers_wanted
+from domain.work_report import ROWS, WEBHOOKS, Part, Report, Worked
+
+SLOTS_OF_ROWS = 1000
+
+WINDOW_SECONDS = 10.0  #: arrivals are counted in, at least
+REMEMBERED_SECONDS = 60.0  #: the busiest window of these counts
+#: Until workers have reported any.
+CALL_SECONDS = 1.0
+CORE_SECONDS = 0.0016
+#: With fewer results the core that is used while nothing happens would be most of it.
+ENOUGH_RESULTS = 100
+
+
+class Demand:
+    """The figure at each look. Remembers what was due at the last one, and the busiest window."""
+
+    def __init__(self, pools: Mapping[str, Pool], rates: Mapping[Part, float]) -> None:
+        """``pools``: by account, and ``WEBHOOKS``. ``rates``: of single stages, ``look_ups_per_second`` that is."""
+        own = {ROWS: Pool(SLOTS_OF_ROWS)}
+        self._pools = {**own, **pools}
+        self._rates = rates
+        self._due: Mapping[Part, int] = {}
+        self._looked_at: float | None = None
+        self._arrived: deque[tuple[float, Mapping[Part, float]]] = deque()
+
+    def look(self, now: float, due: Mapping[Part, int], running: int, reports: Sequence[Report]) -> Wanted:
+        """``now``: seconds of any clock that never goes back. What is no pool's (an account that was removed) is left
+        out."""
+        due = {part: rows for part, rows in due.items() if part[1] in self._pools}
+        worked = _together(reports)
+        self._count_arrivals(now, due, worked)
+        parts = sorted({*due, *(part for part in worked if part[1] in self._pools)})
+        core = _core_seconds(reports)
+        loads = [self._load(part, due.get(part, 0), worked.get(part), core) for part in parts]
+        return workers_wanted(loads, self._pools, _seen(running, worked.values(), reports))
+
+    def _load(self, part: Part, due: int, worked: Worked | None, core_seconds: float) -> Load:
+        return Load(
+            pool=part[1],
+            due=due,
+            arrivals_per_second=max((arrived.get(part, 0.0) for _, arrived in self._arrived), default=0.0),
+            call_seconds=0.0 if part[1] == ROWS else worked.call_seconds if worked else CALL_SECONDS,
+            core_seconds=core_seconds,
+            rate_per_second=self._rates.get(part),
+        )
+
+    def _count_arrivals(self, now: float, due: Mapping[Part, int], worked: Mapping[Part, Worked]) -> None:
+        if self._looked_at is not None and now - self._looked_at < WINDOW_SECONDS:
+            return
+        if self._looked_at is not None:
+            seconds = now - self._looked_at
+            more = {part: (due.get(part, 0) - self._due.get(part, 0)) / seconds for part in {*due, *self._due}}
+            parts = {*more, *worked}
+            done = {part: one.rows_per_second for part, one in worked.items()}
+            arrived = {part: max(done.get(part, 0.0) + more.get(part, 0.0), 0.0) for part in parts}
+            self._arrived.append((now, arrived))
+        while self._arrived and self._arrived[0][0] < now - REMEMBERED_SECONDS:
+            self._arrived.popleft()
+        self._looked_at, self._due = now, due
+
+
+def demand_of(accounts: Mapping[str, Account], webhook_slots: int) -> Demand:
+    """By what the accounts' calls share; so many webhooks at a time leave one worker."""
+    pools = {name: Pool(account.max_in_flight, account.rate_per_second) for name, account in accounts.items()}
+    rates = {
+        (Stage.CHECK, name): account.look_ups_per_second
+        for name, account in accounts.items()
+        if account.look_ups_per_second is not None
+    }
+    return Demand({**pools, WEBHOOKS: Pool(webhook_slots)}, rates)
+
+
+def _together(reports: Iterable[Report]) -> dict[Part, Worked]:
+    """All workers' work."""
+    rows: defaultdict[Part, float] = defaultdict(float)
+    held: defaultdict[Part, float] = defaultdict(float)
+    slowest: dict[Part, float] = {}
+    for report in reports:
+        for part, worked in report.work.items():
+            rows[part] += worked.rows_per_second
+            held[part] += worked.rows_per_second * worked.call_seconds
+            slowest[part] = max(slowest.get(part, 0.0), worked.call_seconds)
+    return {part: Worked(count, held[part] / count if count else slowest[part]) for part, count in rows.items()}
+
+
+def _core_seconds(reports: Sequence[Report]) -> float:
+    results = sum(report.results for report in reports)
+    return sum(report.core_seconds for report in reports) / results if results >= ENOUGH_RESULTS else CORE_SECONDS
+
+
+def _seen(running: int, worked: Iterable[Worked], reports: Sequence[Report]) -> Seen:
+    commits = sum(report.commits for report in reports)
+    return Seen(
+        running=running,
+        finished_per_second=sum(one.rows_per_second for one in worked),
+        commit_seconds=sum(report.commit_seconds for report in reports) / commits if commits else 0.0,
+    )
