@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain import schedule
+from domain.account import MAX_BUDGETED_NAME
 from domain.decision import Policy
 from domain.evidence import CalledBack, Evidence, RecheckRequested
 from domain.status import Status
@@ -50,6 +51,12 @@ def look_of(invoice: Looked, evidence: Evidence, due_at: datetime) -> Look:
 def lane_of(account: str, look: Look) -> str:
     """The agenda's lane of an account's look-ups of one kind; the regular ones have the account's own."""
     return account if look is Look.OPEN else f"{account}{SEPARATOR}{look}"
+
+
+def has_own_lane(account: str, look: Look, policy: Policy) -> bool:
+    """Whether a look-up stands in its kind's own lane: each kind does under a budget, those after callbacks in any case
+    but where the account's name leaves no room for it in a lane's."""
+    return policy.look_ups_per_second is not None or (look is Look.CALLED and len(account) <= MAX_BUDGETED_NAME)
 
 
 def account_of(lane: str) -> str:

@@ -11,7 +11,7 @@ from domain.account import MAX_BUDGETED_NAME, Account
 from domain.decision import Stage
 from domain.evidence import CalledBack, ClockRanOut, RecheckRequested, Seen
 from domain.lifecycle import decide
-from domain.looks import Look, account_of, doorbell_of, lane_of, lanes_of, look_of
+from domain.looks import Look, account_of, doorbell_of, has_own_lane, lane_of, lanes_of, look_of
 from domain.schedule import JITTER_SHARE, SLOWEST_POLL
 from domain.status import Status
 from tests.invoice_world import START, new_invoice, new_policy
@@ -108,3 +108,13 @@ def test_an_account_with_a_budget_has_a_name_that_its_lanes_have_room_for():
     Account(name="a" * (MAX_BUDGETED_NAME + 1), **fields)
     with pytest.raises(ValueError, match=r"at most 56 characters, and this has 57"):
         Account(name="a" * (MAX_BUDGETED_NAME + 1), look_ups_per_second=1, **fields)
+
+
+@pytest.mark.parametrize(
+    ("length", "budget", "own"), [(56, None, True), (57, None, False), (64, None, False), (56, 2.0, True)]
+)
+def test_a_look_up_after_a_callback_has_a_lane_of_its_own_where_its_name_fits(length, budget, own):
+    account, policy = "a" * length, new_policy(look_ups_per_second=budget)
+    assert has_own_lane(account, Look.CALLED, policy) is own
+    assert has_own_lane(account, Look.OPEN, policy) is (budget is not None)
+    assert not own or len(lane_of(account, Look.CALLED)) <= 64

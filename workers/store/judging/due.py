@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, delete, update
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
-from domain.looks import Look, lane_of, look_of, search_lane_of
+from domain.looks import has_own_lane, lane_of, look_of, search_lane_of
 from workers.store.agenda import CLOCK_LANE
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
@@ -61,9 +61,9 @@ def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, deci
     due_at = decision.agenda.get(Stage.CHECK)
     if due_at is None:
         return
-    look = look_of(invoice, evidence, due_at)
-    if look is Look.CALLED or policy.look_ups_per_second is not None:
-        work.look_lanes[invoice.id] = lane_of(invoice.provider_account, look)
+    account, look = invoice.provider_account, look_of(invoice, evidence, due_at)
+    if has_own_lane(account, look, policy):
+        work.look_lanes[invoice.id] = lane_of(account, look)
 
 
 def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, policy: Policy) -> None:
