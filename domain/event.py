@@ -214,13 +214,10 @@ def envelope(
 
     Its ``data`` is what ``invoice_fields`` says, ``previous_status`` and ``more``.
     """
-    moment = format_time(time)
+    head = _head(event_id, f"/invoices/{invoice.account}", event_type, time, invoice.id, invoice.sequence)
     added = "".join(f",{quoted(name)}:{quoted(value)}" for name, value in (more or {}).items())
     body = (
-        f'{{"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(f"/invoices/{invoice.account}")}'
-        f',"type":{quoted(event_type)},"subject":{quoted(invoice.id)},"time":"{moment}","timestamp":"{moment}"'
-        f',"sequence":"{invoice.sequence:012d}","datacontenttype":"application/json"{_traced(invoice.trace)}'
-        f',"data":{{{_written(invoice)}'
+        f'{{{head}{_traced(invoice.trace)},"data":{{{_written(invoice)}'
         f',"previous_status":{quoted(previous_status)}{added}}}}}'
     )
     return escape(body).encode()
@@ -241,9 +238,19 @@ def notice(
     account: str | None = None,
 ) -> bytes:
     """The bytes of an event that is no invoice's: no ``sequence``, so that it is handled once by its ``id``."""
-    moment = format_time(time)
-    about = {} if subject is None else {"subject": subject}
     source = "/invoices" if account is None else f"/invoices/{account}"
-    head = {"specversion": "1.0", "id": event_id, "source": source, "type": event_type, **about}
-    times = {"time": moment, "timestamp": moment, "datacontenttype": "application/json"}
-    return escape(write_json({**head, **times, "data": dict(data)})).encode()
+    head = _head(event_id, source, event_type, time, subject, None)
+    return escape(f'{{{head},"data":{write_json(dict(data))}}}').encode()
+
+
+def _head(
+    event_id: str, source: str, event_type: str, time: datetime, subject: str | None, sequence: int | None
+) -> str:
+    """What every event begins with, as JSON text."""
+    moment = format_time(time)
+    about = "" if subject is None else f',"subject":{quoted(subject)}'
+    numbered = "" if sequence is None else f',"sequence":"{sequence:012d}"'
+    return (
+        f'"specversion":"1.0","id":{quoted(event_id)},"source":{quoted(source)},"type":{quoted(event_type)}{about}'
+        f',"time":"{moment}","timestamp":"{moment}"{numbered},"datacontenttype":"application/json"'
+    )
