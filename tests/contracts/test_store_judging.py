@@ -187,10 +187,9 @@ def test_an_answer_under_a_lost_lease_counts_and_does_not_move_the_new_holders_r
     assert judge(store, invoice_id, seen("confirming"), old).status == "confirming"
     row = agenda_of(database, invoice_id)["check"]
     assert (row.lease_token, row.due_at, row.claims) == (new.token, leased.due_at, leased.claims)
-    assert row.pokes == leased.pokes + 1
     judge(store, invoice_id, seen("confirming"), new)
     row = agenda_of(database, invoice_id)["check"]
-    assert (row.lease_token, row.claims, row.pokes) == (None, 0, 0)
+    assert (row.lease_token, row.claims) == (None, 0)
 
 
 def test_a_lost_lease_that_says_nothing_new_leaves_the_new_holders_row_alone(database):
@@ -227,7 +226,7 @@ def test_a_lease_that_ran_out_but_was_not_taken_up_still_completes_its_row(datab
     assert row.due_at > store.now()
 
 
-def test_who_brings_work_for_a_leased_row_pokes_it_and_leaves_its_due_time(database):
+def test_who_brings_work_for_a_leased_row_leaves_it_to_its_holder(database):
     store = open_store(database)
     (invoice_id,) = pend(store, expires_at=store.now() - timedelta(seconds=1))
     make_due(database, invoice_id, Stage.CHECK)
@@ -235,7 +234,7 @@ def test_who_brings_work_for_a_leased_row_pokes_it_and_leaves_its_due_time(datab
     leased = agenda_of(database, invoice_id)["check"]
     judge(store, invoice_id, ClockRanOut(), claim_one(store, Stage.CLOCK, CLOCK_LANE))
     row = agenda_of(database, invoice_id)["check"]
-    assert (row.lease_token, row.due_at, row.pokes) == (claim.token, leased.due_at, 1)
+    assert (row.lease_token, row.due_at) == (claim.token, leased.due_at)
 
 
 def test_an_agenda_row_without_an_invoice_is_taken_away(database):

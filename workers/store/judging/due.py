@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
-from sqlalchemy import Connection, Executable, delete, update
+from sqlalchemy import Connection, Executable, delete
 
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
@@ -26,10 +26,10 @@ _IDENTITY = ("stage", "subject")
 
 
 def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
-    """Set what is due next. A row leased by somebody else keeps its ``due_at``; it is poked, and its holder decides."""
+    """Set what is due next. A row leased by somebody else stays as it is: it is locked here, and its holder decides
+    once this is committed."""
     gone: list[tuple[str, str]] = []
     moved: list[dict[str, object]] = []
-    poked: list[tuple[str, str]] = []
     added: list[dict[str, object]] = []
     lanes: set[tuple[Stage, str]] = set()
     due = {key for key, due_at in work.agenda.items() if due_at is not None}
@@ -43,15 +43,13 @@ def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
             continue  # the lease was lost meanwhile; whoever holds the row now decides about it
         elif due_at is None:
             gone.append(key)
-        elif row.lease_token is not None and not ours:
-            poked.append(key)
-        else:
+        elif row.lease_token is None or ours:
             lane = _lane(work, key)
             elsewhere = {} if lane == row.lane else {"lane": lane}  # its account is another now, or its kind
             moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
         if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
-    _execute_agenda(connection, gone, moved, poked, added)
+    _execute_agenda(connection, gone, moved, added)
     return lanes
 
 
@@ -79,7 +77,6 @@ def _execute_agenda(
     connection: Connection,
     gone: Sequence[tuple[str, str]],
     moved: Sequence[Mapping[str, object]],
-    poked: Sequence[tuple[str, str]],
     added: Sequence[Mapping[str, object]],
 ) -> None:
     for stage in STAGES:
@@ -88,20 +85,12 @@ def _execute_agenda(
             execute_keyed(connection, functools.partial(_remove, stage), ("subject",), subjects)
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" not in row])
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" in row])
-    if poked:
-        execute_keyed(connection, _poke, _IDENTITY, poked)
     insert_rows(connection, AGENDA, added)
 
 
 @functools.cache
 def _remove(stage: Stage, dialect: str) -> Executable:
     return delete(AGENDA).where(AGENDA.c.stage == stage.value, keyed(dialect, AGENDA.c.subject))
-
-
-@functools.cache
-def _poke(dialect: str) -> Executable:
-    rows = keyed(dialect, AGENDA.c.stage, AGENDA.c.subject)
-    return update(AGENDA).where(rows).values(pokes=AGENDA.c.pokes + 1)
 
 
 def _row(key: tuple[str, str], due_at: datetime) -> dict[str, object]:

@@ -19,7 +19,7 @@ class Agenda(SQLModel, table=True):
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: the end of the lease while leased; NULL: parked
     lease_token: str | None = Field(default=None, sa_type=String(32))
     claims: int = Field(default=0)  #: without a completion: more than one means that a holder was lost
-    pokes: int = Field(default=0)  #: work that came while the row was perhaps leased
+    pokes: int = Field(default=0)  #: never read: an upsert changes it, and so waits for a completion
     fence: int | None = Field(default=None, sa_type=BigInteger)  #: PUBLISH: grows with each claim of the stream's row
 
 
