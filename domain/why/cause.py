@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -42,9 +43,12 @@ class Why:
     next_at: datetime | None = None
     next: str | None = None
     command: str | None = None
+    drift: Sequence[str] = ()  #: what the provider's answers about it had that they never had before
 
 
 def why_fields(why: Why) -> dict[str, object]:
-    """As JSON."""
+    """As JSON; ``drift`` only where there is some."""
     times = {name: format_time(time) for name in ("since", "next_at") if (time := getattr(why, name)) is not None}
-    return asdict(why) | times
+    fields = asdict(why) | times
+    drift = fields.pop("drift")
+    return fields | ({"drift": list(drift)} if drift else {})

@@ -20,7 +20,7 @@ _MARK = {Status.EXPIRED: Status.PAID}
 def first_cause(facts: Facts) -> Why:
     """Never nothing: what no other cause holds for is final."""
     why = _cause_of(facts, facts.invoice) if facts.invoice else _rejected(facts) or _unknown(facts)
-    return replace(why, text=f"{why.text[:1].upper()}{why.text[1:]}.")
+    return replace(why, text=f"{why.text[:1].upper()}{why.text[1:]}.", drift=facts.drift)
 
 
 def _cause_of(facts: Facts, invoice: AskedInvoice) -> Why:

@@ -14,9 +14,11 @@ from domain.decision import Stage
 from domain.drift import Novelty
 from domain.evidence import CalledBack
 from domain.status import Status
+from domain.why import first_cause, why_fields
 from tests.contracts.store_cases import (
     ACCOUNT,
     OPERATOR,
+    SILENT_ACCOUNT,
     Background,
     created,
     deliveries_of,
@@ -31,11 +33,13 @@ from tests.contracts.store_cases import (
     subscribe,
     take,
 )
+from tests.contracts.test_watched_rows import Watch
 from workers.store import drifts
 from workers.store.callbacks import NewCallback
 from workers.store.judging import Judgement
 from workers.store.operate.drift import accept
 from workers.store.reads.drift import drift_fields, drifts_of, list_drifts, open_drifts
+from workers.store.reads.why.order import Around, read_facts
 from workers.store.tables import ACT, DRIFT, DRIFT_INVOICE, EVENT
 
 WORD = Novelty(ACCOUNT, "0xhost", "word", "", "status", "aml_hold")
@@ -254,3 +258,23 @@ def test_a_callback_that_matches_nothing_tells_it_too(database, store):
     (event,) = told(database)
     assert event["data"]["invoice"] is None
     assert [row.invoices for row in listed(database)] == [0]
+
+
+def test_why_and_the_metrics_tell_it_until_it_is_accepted(database, store):
+    first, second = pend(store, 2)
+    bring(store, first, WORD, FIELD)
+    around = Around({}, lambda _: None, lambda _: {})
+
+    def why(invoice_id):
+        return why_fields(first_cause(database.read(read_facts, database, invoice_id, around)))
+
+    assert [words.partition(", since ")[0] for words in why(first)["drift"]] == [
+        "0xhost sends a field it never sent: data.aml (look-up)",
+        "0xhost sends a status it never sent: aml_hold",
+    ]
+    assert "drift" not in why(second)
+    watch = Watch(database).look()
+    shown = [watch("provider_drift_open", account=account) for account in (ACCOUNT, SILENT_ACCOUNT)]
+    assert shown == [2.0, 0.0]
+    assert accept(store, OPERATOR, [], ACCOUNT) == 2
+    assert "drift" not in why(first)

@@ -31,6 +31,7 @@ ASKED = {
     "invoices_provider_calls_total": {"account", "call", "outcome"},
     "invoices_provider_call_seconds": {"account", "call"},
     "invoices_account_refused": {"account"},
+    "invoices_provider_drift_open": {"account"},
     "invoices_delivery_attempts_total": {"endpoint", "outcome"},
     "invoices_endpoint_breaker_open": {"endpoint"},
     "invoices_endpoint_backlog_seconds": {"endpoint"},

@@ -89,6 +89,7 @@ def _print_why(why: Why, order: str) -> None:
         ("since", plain(why.since)),
         ("next", _next(why)),
         ("helps", why.command),
+        *(("new", words) for words in why.drift),
     ):
         if value is not None:
             _print_line(label, str(value))

@@ -153,6 +153,14 @@ FAMILIES: tuple[Family, ...] = (
         "1 while an account's orders wait because its key, or every call, is turned away.",
         ("account",),
     ),
+    Family(
+        "invoices_provider_drift_open",
+        Kind.GAUGE,
+        By.ROWS,
+        "What an account's answers have that they never had before and nobody has accepted.",
+        ("account",),
+        goal="0",
+    ),
     # -- webhooks
     Family(
         "invoices_delivery_attempts_total",

@@ -96,6 +96,9 @@ class RowReader:
             "invoices_unmatched_callbacks": _one(seen.unmatched),
             "invoices_rejected_messages": _one(seen.rejected),
             "invoices_account_refused": {(name,): float(name in seen.refused) for name in accounts},
+            "invoices_provider_drift_open": {
+                (name,): float(seen.drift.get(name, 0)) for name in sorted({*self._accounts, *seen.drift})
+            },
             "invoices_clock_skew_seconds": _one(seen.host_ahead_seconds),
         }
 

@@ -5,6 +5,7 @@ Counts end at ``COUNTED``: what is more than that is much.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from domain.work_report import Report, read_report
 from workers.store.callbacks import UNMATCHED
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
+from workers.store.reads.drift import open_drifts
 from workers.store.reads.server import read_skew
 from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, REJECTED
 from workers.store.tables.columns import UtcTime
@@ -107,6 +109,7 @@ class Watched:
     rejected: int
     refused: set[str]
     workers: list[Report | None]  #: what each that runs says of its work of late
+    drift: Mapping[str, int]  #: open, by account
 
 
 def read_watched(database: Database) -> Watched:
@@ -126,6 +129,7 @@ def read_watched(database: Database) -> Watched:
             rejected=count_rejected(connection),
             refused=read_refused(connection),
             workers=read_workers(connection, now),
+            drift=count_drift(connection),
         )
 
 
@@ -144,6 +148,14 @@ def count_in_doubt(connection: Connection) -> InDoubt:
     first = first.order_by(INVOICE.c.id).limit(COUNTED)
     found = first.subquery()
     return InDoubt(*connection.execute(select(func.count(), func.min(found.c.updated_at, type_=UtcTime))).one())
+
+
+def count_drift(connection: Connection) -> dict[str, int]:
+    """What is open of each account; there is a bound to what is."""
+    counted: Counter[str] = Counter()
+    for row in open_drifts(connection):
+        counted[row.account] += row.open
+    return dict(counted)
 
 
 def count_contradictions(connection: Connection) -> int:

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, func, select
 
 from domain.account import Account
 from domain.decision import Stage
+from domain.event import format_time
 from domain.exact_json import read_json
 from domain.status import Status
 from domain.why.facts import Against, Facts, Planned, Queue, Said, Untold
 from workers.store.callbacks import newest_at
 from workers.store.database import Database
 from workers.store.reads.contradictions import AGAINST, settled
+from workers.store.reads.drift import drifts_of, sentence_of
 from workers.store.reads.processes import read_crew
 from workers.store.reads.record import STAGES
 from workers.store.reads.stream import read_untold
@@ -80,6 +82,7 @@ def read_facts(connection: Connection, database: Database, invoice_id: str, arou
         confirmations=_confirmations(connection, invoice) if invoice.status == Status.CONFIRMING else None,
         callback_place=around.callback_place(account),
         called_at=newest_at(connection, account),
+        drift=[f"{sentence_of(row)}, since {format_time(row.since)}" for row in drifts_of(connection, invoice_id)],
     )
 
 
