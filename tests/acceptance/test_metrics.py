@@ -31,6 +31,8 @@ MOVED = {
     "invoices_committed_results_total": "worker",
     "invoices_changes_total": "worker",
     "invoices_rejected_messages": "web",
+    "invoices_workers_wanted": "web",  # known from the second look on
+    "invoices_bound_by": "web",
     "invoices_store_readable": "web",
     "invoices_callbacks_total": "web",
     "invoices_callback_kept_seconds_count": "web",

@@ -15,6 +15,7 @@ from workers.engine import EngineLog, Observer, Observers
 from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener
 from workers.telemetry.metrics import Metrics
+from workers.telemetry.tally import WorkTally
 
 MOST = 1.02  #: with metrics, over without
 MOST_ITSELF = 0.02  #: of the stage's CPU
@@ -37,7 +38,7 @@ class Recorder(Observer):
 
 def with_metrics() -> Observer:
     """As a worker has it."""
-    return Observers(EngineLog(), MetricsListener(Metrics("bench")))
+    return Observers(Observers(EngineLog(), MetricsListener(Metrics("bench"))), WorkTally())
 
 
 def without_metrics() -> Observer:
@@ -71,7 +72,7 @@ def stage_rows(ground: Ground, name: str, prepare: Prepare, opener: Open) -> lis
 
 def _counted_ms(recorder: Recorder) -> float:
     """CPU-milliseconds of counting what was told once, without telling the log of it."""
-    observer = Observers(MetricsListener(Metrics("bench")))
+    observer = Observers(MetricsListener(Metrics("bench")), WorkTally())
     begun = time.process_time()
     for _ in range(REPLAYS):
         for name, what in recorder.told:
