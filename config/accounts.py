@@ -27,6 +27,13 @@ def find_providers() -> tuple[str, ...]:
 PROVIDERS = find_providers()
 
 
+#: Named by our contract for providers that are not here yet. Taken and unused they would look like a guard.
+OTHER_SECRETS = {
+    "callback_secret": "callbacks of every provider here are signed with its api_key (or previous_api_key)",
+    "callback_key": "no provider here signs some of its callbacks with another key than its api_key",
+}
+
+
 def read_accounts(value: object, environ: Mapping[str, str]) -> Mapping[str, Account]:
     """Accounts by name, from a JSON text or a table of TOML. Raises ValueError that names the field."""
     if isinstance(value, str):
@@ -46,6 +53,8 @@ def _account(name: str, fields: object, environ: Mapping[str, str]) -> Account:
         raise ValueError(f"{name}.name: unknown field (the account's name is its key)")
     known = set(Account.model_fields) - {"name"}
     for field in fields:
+        if field in OTHER_SECRETS:
+            raise ValueError(f"{name}.{field}: leave it out, {OTHER_SECRETS[field]}")
         if field not in known:
             near = get_close_matches(field, known, n=1)
             raise ValueError(f"{name}.{field}: unknown field" + (f" (did you mean {near[0]}?)" if near else ""))

@@ -56,6 +56,22 @@ def test_a_nebulox_payment_becomes_paid_whatever_verify_turns_out_to_be_called(s
 
 @pytest.mark.engines
 @pytest.mark.parametrize("system", ["verify"], indirect=True)
+def test_a_callback_about_one_order_with_the_reference_of_another_pays_neither_and_is_told(system):
+    system.order(nebulox_order("mine"), nebulox_order("theirs"))
+    system.wait_for_statuses(pending=2)
+    pay(system, "theirs")
+    (theirs,) = system.control("invoices?order_id=theirs")["invoices"]
+    body = nebulox_callback("mine", trackingCode=theirs["number"])
+    assert post(f"{system.web_url()}/callbacks/nebulox", body)[0] == 200
+
+    told = "SELECT contradicted FROM invoice WHERE order_id = 'mine'"
+    system.wait_until(lambda: system.rows(told)[0]["contradicted"], "it is told as a contradiction")
+    assert system.rows(told)[0]["contradicted"] in {"reference", "order"}
+    assert system.statuses() == {"pending": 2}
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("system", ["verify"], indirect=True)
 def test_a_signed_callback_is_no_payment_until_the_provider_says_so_when_asked(system):
     system.order(nebulox_order("unpaid"))
     system.wait_for_statuses(pending=1)

@@ -115,6 +115,18 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         ("ACCOUNTS", '{"shop": 1}', "shop: must be an object with provider, base_url and api_key"),
         ("ACCOUNTS", account(provider="paypal"), "shop.provider: must be nebulox or zeroxhost"),
         ("ACCOUNTS", account(name="x"), "shop.name: unknown field (the account's name is its key)"),
+        (
+            "ACCOUNTS",
+            account(callback_secret="s3cret-value"),
+            "shop.callback_secret: leave it out, "
+            "callbacks of every provider here are signed with its api_key (or previous_api_key)",
+        ),
+        (
+            "ACCOUNTS",
+            account(callback_key="s3cret-value"),
+            "shop.callback_key: leave it out, "
+            "no provider here signs some of its callbacks with another key than its api_key",
+        ),
         ("ACCOUNTS", account(timeout_second=5), "shop.timeout_second: unknown field (did you mean timeout_seconds?)"),
         ("ACCOUNTS", account(timeout_seconds=0), "shop.timeout_seconds: must be greater than 0.0"),
         ("ACCOUNTS", account(refund_watch_days=-1), "shop.refund_watch_days: must be at least 0"),
