@@ -35,9 +35,8 @@ from config.web import (
     read_services,
 )
 from config.webhook_allow import check_allowed
-from domain.account import Account
+from domain.account import MAX_LIFETIME_MINUTES, Account
 from domain.money import AmountError, parse_amount
-from domain.order import MAX_LIFETIME_MINUTES
 
 PREFIX = "INVOICES_"
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -12,6 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from domain.money import MAX_DECIMALS, parse_amount
 
+#: A year: nobody has longer to pay.
+MAX_LIFETIME_MINUTES = 525_600
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -69,7 +72,7 @@ class Account(BaseModel):
     provider: str
     base_url: str
     api_key: SecretStr = Field(min_length=1)
-    lifetime_minutes: Minutes = Field(default=Decimal(60), gt=0, le=525_600)
+    lifetime_minutes: Minutes = Field(default=Decimal(60), gt=0, le=MAX_LIFETIME_MINUTES)
     timeout_seconds: float = Field(default=10, gt=0, le=120)  #: of one whole call, connecting and reading included
     max_in_flight: int = Field(default=100, ge=1, le=10_000)  #: calls at a time, per worker process
     rate_per_second: float | None = Field(default=None, gt=0, le=100_000)  #: shared by all workers

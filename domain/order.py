@@ -25,7 +25,7 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from domain.account import Account
+from domain.account import MAX_LIFETIME_MINUTES, Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.findings import Finding, explain, find, kind_of, read_line
@@ -35,7 +35,6 @@ from domain.visible import MEANINGFUL, why_meaningless
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
 MAX_FALLBACKS = 5
-MAX_LIFETIME_MINUTES = 525_600
 MAX_NESTING = 100  #: levels of a JSON object: whoever reads it again must not run out of stack
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from domain.account import MAX_LIFETIME_MINUTES
 from domain.evidence import Created
-from domain.order import MAX_LIFETIME_MINUTES
 
 #: Clocks that differ by no more are taken to agree.
 TOLERANCE = timedelta(minutes=1)

@@ -12,7 +12,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import workers.store.tables  # noqa: F401 - fills the metadata
+import workers.store.tables.classes  # noqa: F401 - fills the metadata
 
 
 def _leave_alembics_own_table(_object: Any, name: str | None, kind: str, *_: Any) -> bool:

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from domain import schedule
+from domain.account import MAX_LIFETIME_MINUTES
 from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
 from domain.decision import Changes, InvoiceView, Policy
 from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen
 from domain.looks import least_wait
-from domain.order import MAX_LIFETIME_MINUTES
 from domain.status import WATCHED, Status
 
 #: How many time-outs the last look may take, 1 where none is named: its answer ends the watch of a confirming invoice.

@@ -39,8 +39,10 @@ def test_help_imports_none_of_the_heavy_packages():
 #: What a command that reads does without on SQLite.
 NOT_READ_WITH = (
     "aiohttp alembic anyio celery cryptography httpx kombu prometheus_client psycopg pygments redis rich starlette "
-    "structlog uvicorn uvloop"
+    "structlog uvicorn uvloop sqlmodel sqlalchemy.orm"
 )
+#: What only those that judge do with.
+NOT_LISTED_WITH = "domain.order domain.lifecycle workers.store.judging"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,17 @@ def test_what_reads_imports_none_of_what_only_others_need(invoices, add_order, s
     program = (
         f"import sys; from workers.cli.main import run; code = run({arguments!r});"
         f"print('found:', code, *[name for name in '{NOT_READ_WITH}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+    ran = run_python("-c", program)
+    assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["rejected"], ["contradictions"], ["audit"]])
+def test_what_only_lists_imports_nothing_of_what_judges(invoices, add_order, store, arguments):
+    add_order("order-1")
+    program = (
+        f"import sys; from workers.cli.main import run; code = run({arguments!r});"
+        f"print('found:', code, *[one for one in '{NOT_LISTED_WITH}'.split() if one in sys.modules], file=sys.stderr)"
     )
     ran = run_python("-c", program)
     assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran

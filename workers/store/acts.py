@@ -22,7 +22,7 @@ from domain.money import format_amount
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.tables import ACT
-from workers.store.tables.acts import LONGEST_NAME, LONGEST_ORIGIN
+from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 
 LONGEST_REASON = 1000
 MASK = "***"

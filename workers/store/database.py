@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Select, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from domain.ports import Clock
 from workers.store.private_files import make_private
 from workers.store.rows import Query
+
+if TYPE_CHECKING:
+    from domain.ports import Clock
 
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)

@@ -28,7 +28,7 @@ from workers.store.bulk import (
 from workers.store.database import Database, is_locked_out
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
-from workers.store.tables.events import interest
+from workers.store.tables.interest import interest
 
 #: What a delivery's row is known by again.
 _SENT = ("id", "endpoint_id", "invoice_id", "event_number", "sequence")

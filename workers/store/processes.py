@@ -18,7 +18,7 @@ from domain.work_report import Report, write_report
 from workers.store.agenda import insert_into
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.tables import PROCESS
-from workers.store.tables.processes import LONGEST_PROCESS
+from workers.store.tables.columns import LONGEST_PROCESS
 
 log = structlog.get_logger()
 

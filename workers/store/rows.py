@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sqlalchemy import CursorResult, Row, Select
-from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 #: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
 #: them. As text, each byte would be two hexadecimal digits, at three times the cost.
@@ -20,7 +22,7 @@ Rows: TypeAlias = CursorResult[*tuple[Any, ...]]
 #: A SELECT that is still being built.
 Query: TypeAlias = Select[*tuple[Any, ...]]
 #: An INSERT that knows ON CONFLICT.
-Insert: TypeAlias = PostgresqlInsert | SqliteInsert
+Insert: TypeAlias = "PostgresqlInsert | SqliteInsert"
 
 
 class LockedRow(Protocol):

@@ -16,10 +16,8 @@ from domain.payments import Payment, may_tell_of_payments, sightings
 from domain.status import Status
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.judging.work import Judgement, Work
-from workers.store.rows import StoredRow
+from workers.store.payments import read_payment
 from workers.store.tables import PAYMENT
-
-_FIELDS = [field.name for field in dataclasses.fields(Payment)]
 
 
 def read_ledgers(
@@ -38,10 +36,6 @@ def read_ledgers(
     for row in execute_keyed(connection, _payments, ("invoice_id",), [(key,) for key in sorted(wanted)]):
         found[row.invoice_id].append(read_payment(row))
     return {invoice_id: Ledger.of(rows) for invoice_id, rows in found.items()}
-
-
-def read_payment(row: StoredRow) -> Payment:
-    return Payment(**{name: getattr(row, name) for name in _FIELDS} | {"status": Status(row.status)})
 
 
 def keep_payments(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from domain.ledger import shown
 from domain.payments import Payment, transaction_key
-from workers.store.judging.payments import read_payment
+from workers.store.payments import read_payment
 from workers.store.rows import StoredRow
 from workers.store.tables import INVOICE, PAYMENT
 

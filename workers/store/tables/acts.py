@@ -5,9 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, String, Text
 from sqlmodel import Field, SQLModel
 
-from workers.store.tables.columns import RowNumber, UtcTime
-
-LONGEST_NAME, LONGEST_ORIGIN = 100, 200
+from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN, RowNumber, UtcTime
 
 
 class OperatorAct(SQLModel, table=True):

@@ -11,6 +11,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from domain.money import format_amount
 
+#: Characters of a process's name, of whoever did something, and of the way in.
+LONGEST_PROCESS, LONGEST_NAME, LONGEST_ORIGIN = 200, 100, 200
+
 
 class ExactAmount(TypeDecorator[Decimal]):
     """A decimal kept as its text on every database: SQLite's numeric columns go through floats."""

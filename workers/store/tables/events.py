@@ -5,8 +5,9 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, SmallInteger, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from domain.event import INVOICE_EVENTS, INVOICE_TYPES, NAMED_ONLY
+from domain.event import INVOICE_TYPES, NAMED_ONLY
 from workers.store.tables.columns import RowNumber, UtcTime
+from workers.store.tables.interest import interest
 
 
 class Event(SQLModel, table=True):
@@ -58,15 +59,6 @@ class EventPosition(SQLModel, table=True):
     position: int = Field(primary_key=True, sa_type=RowNumber, sa_column_kwargs={"autoincrement": False})
     event_number: int = Field(sa_type=RowNumber, unique=True)
     account: str | None = Field(default=None, sa_type=String(128))  #: whose event it is; NULL: everybody's
-
-
-def interest(event_type: str) -> str:
-    """The condition, in SQL, of endpoints that may want this type: an index of each type's own holds just these.
-
-    It may find a few more than want it; their filters decide.
-    """
-    named = "events LIKE '%{}%'".format(event_type.replace("'", "''"))
-    return f"events IS NULL OR {named}" if event_type.startswith(INVOICE_EVENTS) else named
 
 
 def _interest_index(event_type: str) -> Index:

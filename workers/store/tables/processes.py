@@ -5,9 +5,7 @@ from datetime import datetime
 from sqlalchemy import Text
 from sqlmodel import Field, SQLModel
 
-from workers.store.tables.columns import UtcTime
-
-LONGEST_PROCESS = 200
+from workers.store.tables.columns import LONGEST_PROCESS, UtcTime
 
 
 class ProcessSeen(SQLModel, table=True):
