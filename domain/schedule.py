@@ -1,8 +1,12 @@
-"""When to look or try again: tables and pure functions. The clock and the dice are handed in."""
+"""When to look or try again: tables and pure functions. The clock and the dice are handed in.
+
+After a 429: a create waits as CREATE_RETRY_SECONDS say, a look-up as for a poll, a webhook as DELIVERY_DELAYS say, and
+each at least as long as the Retry-After says (``bounded_wait``). ``domain/lifecycle`` and DELIVER apply it.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from domain.decision import Stage
 
@@ -25,11 +29,11 @@ DELIVERY_DELAYS: tuple[timedelta, ...] = (
 #: Jitter makes a wait longer by up to this share, never shorter.
 JITTER_SHARE = 0.2
 
-#: A receiver's Retry-After is honoured up to this long.
+#: A Retry-After, a provider's or a receiver's, is honoured up to this long.
 RETRY_AFTER_LIMIT = timedelta(hours=24)
 
 
-def next_wait(tries_made: int, jitter: float, retry_after_seconds: float | None = None) -> timedelta | None:
+def delivery_wait(tries_made: int, jitter: float, retry_after_seconds: float | None = None) -> timedelta | None:
     """How long a webhook waits after ``tries_made`` tries; None means that the tries are used up.
 
     ``jitter`` is 0..1 and stretches the wait by 0..20 %. ``retry_after_seconds`` is what the receiver asked for
@@ -46,14 +50,6 @@ def next_wait(tries_made: int, jitter: float, retry_after_seconds: float | None 
     if retry_after_seconds is not None:
         wait = max(wait, timedelta(seconds=bounded_wait(retry_after_seconds)))
     return wait
-
-
-def next_try_at(
-    tries_made: int, now: datetime, jitter: float, retry_after_seconds: float | None = None
-) -> datetime | None:
-    """When a webhook is due again after ``tries_made`` tries, the last of which ended at ``now``; see ``next_wait``."""
-    wait = next_wait(tries_made, jitter, retry_after_seconds)
-    return None if wait is None else now + wait
 
 
 #: Waits before a create is called again that certainly was not processed (unreachable, rate-limited); the last repeats.

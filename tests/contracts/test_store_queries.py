@@ -239,7 +239,7 @@ def test_an_endpoint_keeps_its_filter_headers_and_sealed_secret(database):
         sealed_secret="s1",
     )
 
-    listed = {endpoint.id: endpoint for endpoint in read(database, endpoints.endpoints_for)}
+    listed = {endpoint.id: endpoint for endpoint in read(database, endpoints.list_endpoints)}
 
     assert listed[all_of_them].wants("invoice.failed")
     assert listed[some].wants("invoice.paid")

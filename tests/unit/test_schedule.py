@@ -14,7 +14,7 @@ from domain.schedule import (
     DELIVERY_DELAYS,
     RETRY_AFTER_LIMIT,
     bounded_wait,
-    next_try_at,
+    delivery_wait,
     poll_wait,
     step,
 )
@@ -22,6 +22,11 @@ from domain.schedule import (
 NOW = datetime(2026, 11, 21, 20, 19, tzinfo=UTC)
 jitters = st.floats(min_value=0, max_value=1)
 tries = st.integers(min_value=0, max_value=len(DELIVERY_DELAYS) - 1)
+
+
+def next_try_at(tries_made, now, jitter, retry_after_seconds=None):
+    wait = delivery_wait(tries_made, jitter, retry_after_seconds)
+    return None if wait is None else now + wait
 
 
 def test_a_clock_that_is_moved_sees_twelve_tries_over_three_days() -> None:

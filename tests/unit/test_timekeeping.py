@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.decision import Stage
-from domain.schedule import DELIVERY_DELAYS, longest_wait, next_wait, poll_wait
+from domain.schedule import DELIVERY_DELAYS, delivery_wait, longest_wait, poll_wait
 from domain.timekeeping import PATIENCE_SECONDS, TOLERANCE_SECONDS, Reading, deviation, judge_clock, moved
 
 NOW = datetime(2026, 11, 21, 20, 19, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_the_clocks_own_times_and_new_leases_stay():
 
 @given(st.integers(0, len(DELIVERY_DELAYS) - 1), st.floats(0, 1), st.floats(0, 1e9), st.floats(1, 86_400))
 def test_every_wait_that_is_planned_is_a_plausible_one(tries, jitter, retry_after, poll_seconds):
-    wait = next_wait(tries, jitter, retry_after)
+    wait = delivery_wait(tries, jitter, retry_after)
     webhooks, polls = longest_wait(Stage.DELIVER), longest_wait(Stage.CHECK, poll_seconds)
 
     assert wait is not None

@@ -62,7 +62,7 @@ def add(
 ) -> None:
     """Send every event from now on to URL, signed. The secret is shown this once."""
     from workers.delivery.signature import new_secret
-    from workers.store.endpoints import NewEndpoint, endpoints_for
+    from workers.store.endpoints import NewEndpoint, list_endpoints
     from workers.store.operate import endpoints
 
     config, who = settings(), actor(by, reason)
@@ -72,7 +72,7 @@ def add(
     secret, box = new_secret(), open_box(config)
     request = NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
     with open_store(config) as store:
-        same = [one for one in store.database.read(endpoints_for) if one.url == url]
+        same = [one for one in store.database.read(list_endpoints) if one.url == url]
         try:
             told: dict[str, object] = {"id": endpoints.add(store, who, request), "secret": secret}
         except ValueError as error:
@@ -141,13 +141,13 @@ def _tell_added(told: Mapping[str, object], same: Sequence[Endpoint], *, as_json
 @json_option
 def list_(as_json: bool) -> None:
     """List receivers and how they do; secrets are never shown again."""
-    from workers.store.endpoints import endpoints_for
+    from workers.store.endpoints import list_endpoints
     from workers.store.health import health_of
 
     config = settings()
     with open_database(config) as database:
         now = database.time()
-        found = [(endpoint, database.read(health_of, endpoint.id)) for endpoint in database.read(endpoints_for)]
+        found = [(endpoint, database.read(health_of, endpoint.id)) for endpoint in database.read(list_endpoints)]
     breakers = _read_breakers(config, [endpoint.id for endpoint, _ in found])
     if as_json:
         for endpoint, health in found:

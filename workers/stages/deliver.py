@@ -228,7 +228,7 @@ def _outcome_of(delivery: ClaimedDelivery, attempt: Attempt) -> DeliveryAttempt:
 
 def _failed(delivery: ClaimedDelivery, error: str | None, attempt: Attempt | None) -> DeliveryAttempt:
     asked = attempt.retry_after_seconds if attempt else None
-    wait = schedule.next_wait(delivery.tries + 1, random.random(), asked)  # noqa: S311 - jitter
+    wait = schedule.delivery_wait(delivery.tries + 1, random.random(), asked)  # noqa: S311 - jitter
     return DeliveryAttempt(
         delivery,
         "failed",

@@ -114,7 +114,7 @@ def _known(types: set[str]) -> set[str]:
     return types
 
 
-def endpoints_for(connection: Connection) -> list[Endpoint]:
+def list_endpoints(connection: Connection) -> list[Endpoint]:
     """Every receiver, enabled or not, oldest first."""
     return [_endpoint(row) for row in connection.execute(select(ENDPOINT).order_by(ENDPOINT.c.id))]
 

@@ -139,10 +139,10 @@ def _left_alone(database: Database, receivers: set[str], now: datetime) -> set[s
     """Endpoints that are disabled or gone, and failing ones that are tried now and then."""
     if not receivers:
         return set()
-    from workers.store.endpoints import endpoints_for
+    from workers.store.endpoints import list_endpoints
     from workers.store.reads.receivers import read_failing
 
-    enabled = {endpoint.id for endpoint in database.read(endpoints_for) if endpoint.disabled_at is None}
+    enabled = {endpoint.id for endpoint in database.read(list_endpoints) if endpoint.disabled_at is None}
     tried = {endpoint: database.read(read_failing, endpoint) for endpoint in sorted(receivers & enabled)[:100]}
     probed = {endpoint for endpoint, failing in tried.items() if failing and now - failing.last_at < LEFT_ALONE}
     return (receivers - enabled) | probed

@@ -23,10 +23,10 @@ MANY_TRIES = 4
 
 def check_endpoints(database: Database, config: Settings) -> Iterator[Finding]:
     """From rows, and the breakers' state from Redis where it answers."""
-    from workers.store.endpoints import endpoints_for
+    from workers.store.endpoints import list_endpoints
     from workers.store.reads import receivers
 
-    now, endpoints = database.time(), database.read(endpoints_for)
+    now, endpoints = database.time(), database.read(list_endpoints)
     backlogs, dead = database.read(receivers.read_backlogs), database.read(receivers.read_dead)
     busy = [each for each in endpoints if each.disabled_at is None and _fails(backlogs.get(each.id))]
     busy.sort(key=lambda each: -backlogs[each.id].waiting)

@@ -53,12 +53,12 @@ def _far(database: Database, config: Settings) -> list[Due]:
     from domain.looks import lanes_of, search_lane_of
     from domain.schedule import longest_wait
     from workers.store.agenda import STANDING, far_lanes
-    from workers.store.endpoints import endpoints_for
+    from workers.store.endpoints import list_endpoints
 
     lanes = [(stage, lane, 0.0) for stage, lane in STANDING]
     for name, account in config.accounts.items():
         lanes += [(Stage.CREATE, lane, 0.0) for lane in (name, search_lane_of(name))]
         lanes += [(Stage.CHECK, lane, account.poll_seconds) for lane in lanes_of(name)]
-    lanes += [(Stage.DELIVER, endpoint.id, 0.0) for endpoint in database.read(endpoints_for)]
+    lanes += [(Stage.DELIVER, endpoint.id, 0.0) for endpoint in database.read(list_endpoints)]
     waits = {(stage, lane): wait for stage, lane, seconds in lanes if (wait := longest_wait(stage, seconds))}
     return database.read(far_lanes, database, waits)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from domain.event import format_time
 from workers.store.database import Database
-from workers.store.endpoints import Endpoint, endpoints_for, find_endpoint
+from workers.store.endpoints import Endpoint, find_endpoint, list_endpoints
 from workers.store.health import Health, health_of
 from workers.store.queries import page_of_deliveries
 from workers.store.reads.record import read_record
@@ -27,7 +27,7 @@ def is_within(endpoint: Endpoint, accounts: Collection[str] | None) -> bool:
 
 def endpoints_within(database: Database, accounts: Collection[str] | None) -> list[tuple[Endpoint, Health]]:
     """The endpoints that are seen, and how they do, oldest first."""
-    found = [one for one in database.read(endpoints_for) if is_within(one, accounts)]
+    found = [one for one in database.read(list_endpoints) if is_within(one, accounts)]
     return [(one, database.read(health_of, one.id)) for one in found]
 
 
@@ -54,7 +54,7 @@ def deliveries_within(
     """Deliveries to endpoints that are seen, newest first."""
 
     def read(connection: Connection) -> Page:
-        seen = None if accounts is None else [one.id for one in endpoints_for(connection) if is_within(one, accounts)]
+        seen = None if accounts is None else [one.id for one in list_endpoints(connection) if is_within(one, accounts)]
         chosen = seen if endpoint is None else [endpoint] if seen is None or endpoint in seen else []
         return page_of_deliveries(
             connection, endpoints=chosen, state=state, invoice=invoice, before=before, limit=limit
@@ -71,7 +71,7 @@ def timeline_within(database: Database, invoice_id: str, accounts: Collection[st
     if record is None:
         return []
     if accounts is not None:
-        seen = {one.id for one in database.read(endpoints_for) if is_within(one, accounts)}
+        seen = {one.id for one in database.read(list_endpoints) if is_within(one, accounts)}
         deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
         callbacks = [one for one in record.callbacks if one.invoice_id is not None]
         record = dataclasses.replace(record, deliveries=deliveries, callbacks=callbacks, shows_origins=False)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from domain.permissions import Action
 from domain.why import Why, first_cause, why_fields
 from workers.store.database import Database
-from workers.store.endpoints import endpoints_for
+from workers.store.endpoints import list_endpoints
 from workers.store.reads.endpoints import is_within
 from workers.store.reads.why.order import Around, read_facts
 from workers.web.api.api import Api, answer, read_query
@@ -48,7 +48,7 @@ class Whys:
 def why_within(database: Database, invoice_id: str, around: Around, accounts: Collection[str] | None) -> Why | None:
     """The cause; who is limited to ``accounts`` is told of no endpoint but those that it sees. None: it is gone."""
     if accounts is not None:
-        sees = frozenset(one.id for one in database.read(endpoints_for) if is_within(one, accounts))
+        sees = frozenset(one.id for one in database.read(list_endpoints) if is_within(one, accounts))
         around = replace(around, sees=sees)
     facts = database.read(read_facts, database, invoice_id, around)
     return None if facts is None else first_cause(facts)
