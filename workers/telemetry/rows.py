@@ -64,6 +64,9 @@ class RowReader:
                 found = self._read()
             except ANY_FAILURE as error:
                 self._tell_away(error)
+            except Exception:
+                log.exception("metrics.rows_failed", traceback=True)  # a bug: all else is shown all the same
+                self.give_up()
             else:
                 self._is_away = False
                 self._rows.show({**found, "invoices_store_readable": {(): 1.0}})

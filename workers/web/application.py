@@ -49,6 +49,7 @@ def build_application(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        page.close()
         on_end()
 
     pages = Starlette(

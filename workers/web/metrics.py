@@ -45,8 +45,9 @@ class Metrics:
 class MetricsPage:
     """``GET /metrics``: for those who are named, and not there for anybody else."""
 
-    def __init__(self, metrics: Metrics, allowed: tuple[str, ...]) -> None:
+    def __init__(self, metrics: Metrics, allowed: tuple[str, ...], rows_seconds: float = ROWS_SECONDS) -> None:
         self._metrics = metrics
+        self._rows_seconds = rows_seconds
         self._allowed = allowed
         self._threads = StoreThreads(threads=2, most_calls=8)
 
@@ -59,11 +60,15 @@ class MetricsPage:
         text = await asyncio.to_thread(generate_latest, self._metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
+    def close(self) -> None:
+        """The last request is over."""
+        self._threads.close()
+
     async def _read_rows(self) -> None:
         reader = self._metrics.reader
         if reader is None:
             return
         try:
-            await self._threads.run(reader.refresh, seconds=ROWS_SECONDS)
+            await self._threads.run(reader.refresh, seconds=self._rows_seconds)
         except Overloaded:
             reader.give_up()
