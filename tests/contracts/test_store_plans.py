@@ -32,6 +32,8 @@ from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.reads.gauges import read_watched
+from workers.store.reads.why.late import read_overview
+from workers.store.reads.why.order import Around, read_facts
 from workers.store.store import Store
 
 FILL = {
@@ -149,6 +151,29 @@ def test_what_is_watched_all_the_time_is_read_by_index(crowded):
         assert index in plan
     for index in ("ix_invoice_status", "ix_invoice_refused", "ix_callback_state", "ix_rejected_waiting"):
         assert index in plan
+
+
+def test_why_nothing_happens_is_read_by_index(crowded):
+    _, _, ids = work(crowded)
+    around = Around({}, lambda _: None, lambda _: {})
+    tables = "agenda|invoice|evidence|event|delivery|delivery_attempt|callback|rejected_message"
+    for ask, indexes in (
+        (lambda: crowded.read(read_facts, crowded, ids[0], around), ("ix_evidence_invoice",)),
+        (
+            lambda: crowded.read(read_overview, crowded),
+            (
+                "ix_agenda_due",
+                "ix_invoice_held_up",
+                "ix_evidence_against",
+                "ix_delivery_failing",
+                "ix_rejected_waiting",
+            ),
+        ),
+    ):
+        plan = explained(crowded, ask, r"(SELECT|WITH)")
+        assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
+        for index in indexes:
+            assert index in plan, index
 
 
 def test_a_judged_batch_reads_by_index(crowded):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.context import open_database, settings_to_read
-from workers.cli.output import has_colours, json_option, plain, print_json
+from workers.cli.output import has_colours, json_option, print_json
 from workers.cli.text import shown
 from workers.cli.which import NAME, NAMES, tell_others
 
@@ -65,7 +65,7 @@ def _ask(database: Database, config: Settings, name: str, account: str | None) -
     if len(found.rows) > 1:
         tell_others(name, found, found.newest)
     row = found.newest
-    return first_cause(facts), f"{row.order_id} ({row.id}, {row.provider_account}, {row.status})"
+    return first_cause(facts), f"{row.order_id}\n{row.id}, {row.provider_account}, {row.status}"
 
 
 def around(config: Settings) -> Around:
@@ -81,23 +81,27 @@ def around(config: Settings) -> Around:
 
 
 def _print_why(why: Why, order: str) -> None:
+    """``order``: its name, and what is known of it on a second line."""
+    from domain.why.words import at
+
     style = "green" if why.cause in CALM else "yellow"
     cause = click.style(why.cause.value, fg=style, bold=True) if has_colours() else why.cause.value
-    click.echo(f"{cause}  {shown(order)}")
-    _print_line("", why.text)
-    for label, value in (
-        ("since", plain(why.since)),
-        ("next", _next(why)),
-        ("helps", why.command),
-        *(("new", words) for words in why.drift),
-    ):
+    name, *beside = order.splitlines()
+    click.echo(f"{cause}  {shown(name)}")
+    for line in (*beside, why.text):
+        _print_line("", line)
+    since = None if why.since is None else at(why.since)
+    labelled = ("since", since), ("next", _next(why)), ("helps", why.command)
+    for label, value in (*labelled, *(("new", words) for words in why.drift)):
         if value is not None:
-            _print_line(label, str(value))
+            _print_line(label, value)
 
 
 def _next(why: Why) -> str:
-    then = f"{why.next}" if why.next else "nothing by itself"
-    return f"{then}, at {plain(why.next_at)}" if why.next_at else then
+    from domain.why.words import at
+
+    then = why.next or "nothing by itself"
+    return f"{then}, at {at(why.next_at)}" if why.next_at else then
 
 
 def _print_line(label: str, text: str) -> None:

@@ -35,8 +35,9 @@ WITH held AS (
     WHERE status IN ('queued', 'in_doubt', 'pending', 'partially_paid', 'confirming') AND ({HELD_UP})
     LIMIT :counted
 ), said AS (
-    SELECT held.*, evidence.kind, evidence.at FROM held JOIN evidence
-    ON evidence.id = (SELECT max(every.id) FROM evidence AS every WHERE every.invoice_id = held.id)
+    SELECT held.*, (SELECT kind FROM evidence WHERE invoice_id = held.id ORDER BY evidence.id DESC LIMIT 1) AS kind,
+           (SELECT at FROM evidence WHERE invoice_id = held.id ORDER BY evidence.id DESC LIMIT 1) AS at
+    FROM held
 ), told AS (
     SELECT id, coalesce(refused_since, at) AS since,
            CASE WHEN status IN ('queued', 'in_doubt') AND refused_since IS NOT NULL
