@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
 from workers.cli.errors import CommandFailed
+from workers.cli.invoices import Moment, check_span
 from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table
 from workers.cli.replay import replay
 from workers.cli.table import YEAR, Column
@@ -45,17 +47,39 @@ deliveries_command.add_command(replay)
 @click.option("--endpoint", help="Only to this endpoint.")
 @click.option("--invoice", metavar=NAME, help="Only of this invoice.")
 @click.option("--state", type=click.Choice(STATES), help="Only in this state; parked: its endpoint is disabled.")
+@click.option("--missed", is_flag=True, help="Only what its endpoint does not have: due, parked or dead.")
+@click.option("--since", type=Moment(), help="Only of events from then on: a time, or an age such as 30m, 12h, 7d.")
+@click.option("--until", type=Moment(), help="Only of events before then.")
 @limit_option
 @json_option
-def list_(endpoint: str | None, invoice: str | None, state: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    endpoint: str | None,
+    invoice: str | None,
+    state: str | None,
+    missed: bool,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List deliveries, newest first."""
     from workers.store.queries import list_deliveries
     from workers.store.reads.parts import delivery_fields
 
+    check_span(since, until)
     with open_database() as database:
         if invoice is not None:
             invoice = require_invoice(database, invoice).id
-        found = list_deliveries(database, endpoint=endpoint, invoice=invoice, state=state, limit=limit)
+        found = list_deliveries(
+            database,
+            endpoint=endpoint,
+            invoice=invoice,
+            state=state,
+            missed=missed,
+            since=since,
+            until=until,
+            limit=limit,
+        )
         if as_json:
             for row, tries in found:
                 print_json(delivery_fields(row, tries))

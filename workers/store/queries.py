@@ -154,11 +154,15 @@ def list_deliveries(
     endpoint: str | None = None,
     invoice: str | None = None,
     state: str | None = None,
+    missed: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int = 50,
 ) -> Iterator[tuple[StoredRow, Sequence[StoredRow]]]:
     """Deliveries with their attempts (oldest first), newest delivery first; ``limit`` 0 means all.
 
-    ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead.
+    ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead. ``missed``: whatever the endpoint
+    does not have. From ``since`` on and before ``until`` something happened that they tell.
     """
     query = _deliveries
     if endpoint is not None:
@@ -167,6 +171,12 @@ def list_deliveries(
         query = query.where(DELIVERY.c.invoice_id == invoice)
     if state is not None:
         query = query.where(_delivery_state == state)
+    if missed:
+        query = query.where(DELIVERY.c.state.in_(("due", "dead")))
+    if since is not None:
+        query = query.where(EVENT.c.created_at >= since)
+    if until is not None:
+        query = query.where(EVENT.c.created_at < until)
     return _pages(database, query, "id", limit, _with_attempts)
 
 
