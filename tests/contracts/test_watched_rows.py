@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
@@ -16,6 +17,7 @@ from domain.work_report import WEBHOOKS, Report, Worked
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
+    HandClock,
     change,
     disable_endpoint,
     judge,
@@ -204,6 +206,17 @@ def test_look_ups_that_wait_for_a_budget_wait_rightly(store, database):
     change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=40))
     assert Watch(database).look()("agenda_overdue_seconds", stage="check") > 39
     assert Watch(database, budgeted=[ACCOUNT]).look()("agenda_overdue_seconds", stage="check") == 0
+
+
+def test_a_host_that_is_ahead_of_the_database_s_clock_is_told_by_how_much(sqlite_template, tmp_path, watch):
+    assert abs(watch.look()("clock_skew_seconds")) < 5
+    shutil.copyfile(sqlite_template, tmp_path / "behind.db")
+    behind = HandClock(datetime.now(UTC) - timedelta(seconds=90))
+    database = Database(f"sqlite:///{tmp_path}/behind.db", clock=behind)
+    try:
+        assert 89 < Watch(database).look()("clock_skew_seconds") < 200
+    finally:
+        database.close()
 
 
 def test_rows_are_read_once_in_five_seconds(store, watch):

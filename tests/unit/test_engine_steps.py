@@ -159,6 +159,27 @@ def test_an_observer_that_fails_holds_up_neither_the_work_nor_the_others(run):
     assert {line["step"] for line in lines if line["event"] == "pump.observer_failed"} >= {"claimed", "performed"}
 
 
+def test_slots_are_used_while_their_rows_are_under_way(run):
+    rows, begun, go_on = list("abc"), threading.Semaphore(0), threading.Event()
+
+    async def wait(_lane, items):
+        begun.release()
+        await asyncio.to_thread(go_on.wait)
+        return items
+
+    def claim(_lane, limit):
+        taken, rows[:] = rows[:limit], rows[limit:]
+        return taken
+
+    pump = run(work_of(claim, wait))
+    for _ in range(3):
+        assert begun.acquire(timeout=PATIENCE_SECONDS)
+    wait_until(lambda: pump.slots_used(Stage.DELIVER) == 3, "only what is under way takes slots", PATIENCE_SECONDS)
+    assert pump.slots_used(Stage.CREATE) == 0
+    go_on.set()
+    wait_until(lambda: pump.slots_used(Stage.DELIVER) == 0, "its slots are free again", PATIENCE_SECONDS)
+
+
 def logged(failure):
     with capture_logs() as lines:
         Observers(EngineLog()).failed(failure)
