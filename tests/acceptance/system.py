@@ -13,23 +13,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import kombu
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, create_engine, event
 
-from domain.against import CONTRADICTION
-from domain.event import ORDER_REJECTED
+from tests.acceptance.awaited import Awaited, Running
+from tests.acceptance.facts import RECEIVER
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
@@ -39,13 +32,7 @@ from workers.store.schema import upgrade
 ROOT = Path(__file__).resolve().parents[2]
 INTAKE_QUEUE, WORK_QUEUE = "invoices.intake", "invoices.work"
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-RECEIVER = "shop"
-ENDED = frozenset({"paid", "expired", "failed", "cancelled"})
-DEADLINE_SECONDS = 60.0
 STOP_SECONDS = 40.0
-TAIL_LINES = 40
-#: Sequences begin anew above so many for each time that the database was put back (`invoices restored`).
-EPOCH = 1_000_000
 #: PostgreSQL's settings of the test's own sessions.
 SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c bytea_output=hex -c client_encoding=UTF8 "
@@ -56,21 +43,6 @@ SESSION = (
 #: repeat. Not for what a killed worker had in hand: that is waited for.
 PATIENT: Mapping[str, Any] = {"timeout_seconds": 60}
 ALL_PATIENT: Mapping[str, Mapping[str, Any]] = {"nebulox": PATIENT, "zeroxhost": PATIENT}
-
-
-class Running(Protocol):
-    """What is needed of a `subprocess.Popen`."""
-
-    pid: int
-    returncode: Any
-
-    def poll(self) -> int | None: ...
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def send_signal(self, how: int, /) -> None: ...
-
-    def kill(self) -> None: ...
 
 
 #: (name, command line, environment, log) -> the process.
@@ -85,7 +57,7 @@ def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path
         return subprocess.Popen(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
-class System:
+class System(Awaited):
     """`with System(tmp_path) as system: system.start("intake", "worker") …`
 
     ``accounts`` adds to, or changes, the two sandbox accounts. ``database_url`` None is the embedded SQLite file;
@@ -272,63 +244,7 @@ class System:
         """Publish `invoices.create` for each."""
         self.publish_many("invoices.create", list(orders))
 
-    # ------------------------------------------------------------ what came of it
-
-    def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        """Rows of a query, straight from the database."""
-        with self.engine.connect() as connection:
-            return [row._asdict() for row in connection.execute(text(query), values)]
-
-    def invoices(self, prefix: str = "") -> dict[str, dict[str, Any]]:
-        """Every invoice whose order's id begins so, by that id."""
-        found = self.rows("SELECT * FROM invoice WHERE order_id LIKE :like", like=f"{prefix}%")
-        return {row["order_id"]: row for row in found}
-
-    def statuses(self, prefix: str = "") -> Counter[str]:
-        """How many invoices have which status."""
-        query = "SELECT status, count(*) AS n FROM invoice WHERE order_id LIKE :like GROUP BY status"
-        return Counter({row["status"]: row["n"] for row in self.rows(query, like=f"{prefix}%")})
-
-    def events(self) -> list[dict[str, Any]]:
-        """The log, in its order, each with its row's columns and the decoded `envelope`."""
-        rows = self.rows("SELECT number, id, invoice_id, sequence, type, body, created_at FROM event ORDER BY number")
-        return [row | {"envelope": json.loads(bytes(row["body"]))} for row in rows]
-
-    def stream(self) -> list[dict[str, Any]]:
-        """The stream's entries, decoded."""
-        return [json.loads(fields[b"event"]) for _, fields in self.redis.xrange("invoices:events")]
-
-    def received(self) -> dict[str, Any]:
-        """The receiver's counts."""
-        found: dict[str, Any] = self.ask(self.sandbox.receiver_url(RECEIVER))
-        return found
-
-    def calls(self, prefix: str = "", operation: str = "create") -> list[dict[str, Any]]:
-        """The calls the sandbox has seen for orders whose id begins so."""
-        found: list[dict[str, Any]] = self.control(f"calls?operation={operation}")["calls"]
-        return [call for call in found if str(call["order_id"]).startswith(prefix)]
-
-    def creates(self, prefix: str = "") -> Counter[str]:
-        """How many creates the sandbox has seen for each order."""
-        return Counter(_bare(call["order_id"]) for call in self.calls(prefix))
-
-    def open_calls(self, prefix: str) -> int:
-        """How many creates are under way."""
-        return sum(call["ended"] == "open" for call in self.calls(prefix))
-
-    def control(self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> Any:
-        """The sandbox's control address."""
-        return self.ask(f"{self.sandbox.control_url}/{path}", body, method)
-
-    def ask(self, url: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> Any:
-        """One exchange of JSON with the sandbox; its numbers keep their digits."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return json.loads(answer.read() or b"null", parse_float=Decimal)
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{url}: {error.code} {error.read().decode()}") from None
+    # ------------------------------------------------------------ the command
 
     def command(self, *arguments: str) -> list[Any]:
         """`invoices …`; its JSON lines."""
@@ -348,129 +264,6 @@ class System:
         (endpoint,) = self.command("endpoints", "add", url, *flags, "--json")
         self.ask(f"{self.sandbox.receiver_url(name)}/secret", {"secret": endpoint["secret"]})
         return str(endpoint["id"])
-
-    # ------------------------------------------------------------ waiting
-
-    def wait_until(self, happened: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
-        """Poll until it is true, and return that; what all logs end with when it does not come to be."""
-        deadline = time.monotonic() + seconds
-        while not (found := _try(happened)):
-            ended = [name for name, process in self.processes.items() if process.poll() is not None]
-            assert not ended, f"{ended} ended while we waited: {what}\n{self.logs()}"
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{self.state()}\n{self.logs()}"
-            time.sleep(0.05)
-        return found
-
-    def holds(self, stands: Callable[[], Any], what: str, seconds: float) -> None:
-        """Poll that it stays true for so long."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            assert stands(), f"does not hold: {what}\n{self.state()}\n{self.logs()}"
-            time.sleep(0.05)
-
-    def wait_for_statuses(self, prefix: str = "", seconds: float = DEADLINE_SECONDS, **wanted: int) -> None:
-        """Until there are exactly so many invoices of each status, and no others."""
-        self.wait_until(lambda: self.statuses(prefix) == wanted, f"invoices {prefix}… are {wanted}", seconds)
-
-    def wait_for_calls(self, prefix: str, at_least: int) -> None:
-        """Until so many creates are under way at once."""
-        self.wait_until(lambda: self.open_calls(prefix) >= at_least, f"{at_least} creates of {prefix}… are in flight")
-
-    def wait_until_told(self, seconds: float = DEADLINE_SECONDS) -> None:
-        """Until the stream and the receiver have every event of the log."""
-
-        def all_told() -> bool:
-            count = self.rows("SELECT count(*) AS n FROM event WHERE type <> :type", type=ORDER_REJECTED)[0]["n"]
-            untold = self.rows("SELECT count(*) AS n FROM event WHERE published_at IS NULL")[0]["n"]
-            return untold == 0 and bool(self.received()["unique"] >= count)
-
-        self.wait_until(all_told, "every event is told", seconds)
-
-    def state(self) -> str:
-        """Where things stand, in a few lines."""
-        with contextlib.suppress(Exception):
-            agenda = self.rows(
-                "SELECT stage, lane, count(*) AS n, min(due_at) AS due, max(claims) AS claims FROM agenda "
-                "GROUP BY stage, lane"
-            )
-            return f"statuses {dict(self.statuses())}\nagenda {agenda}\nreceiver {self.received()}"
-        return "(no state: the database or the receiver does not answer)"
-
-    def logs(self) -> str:
-        """What every log ends with."""
-        parts = []
-        for path in sorted((self.home / "logs").glob("*.log")):
-            lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-            parts += [f"--- {path.stem}", *(line[:600] for line in lines)]
-        return "\n".join(parts)
-
-    def log(self, name: str) -> str:
-        """A process's whole log."""
-        return self._log_file(name).read_text(errors="replace")
-
-    def new_log(self, name: str) -> str:
-        """What a process has written since it was last started."""
-        return self._log_file(name).read_bytes()[self._log_starts[name] :].decode(errors="replace")
-
-    def errors(self) -> list[str]:
-        """Lines of any process's log that speak of an error or a bug, their beginnings."""
-        return [line[:600] for line in self.log_lines() if '"level": "error"' in line or "Traceback" in line]
-
-    def log_lines(self) -> list[str]:
-        """All processes' logs."""
-        paths = (self.home / "logs").glob("*.log")
-        return [line for path in paths for line in path.read_text(errors="replace").splitlines()]
-
-    def _log_file(self, name: str) -> Path:
-        folder = self.home / "logs"
-        folder.mkdir(exist_ok=True)
-        return folder / f"{name}.log"
-
-    # ------------------------------------------------------------ what must always be true
-
-    def check_history(self) -> None:
-        """The log has no gap and nothing twice; nothing expired before its time; stream and receiver were told it."""
-        events, invoices = self.events(), {row["id"]: row for row in self.invoices().values()}
-        by_invoice: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for told in events:
-            by_invoice[told["invoice_id"]].append(told)
-            assert told["envelope"]["id"] == told["id"]
-            assert int(told["envelope"].get("sequence", 0)) == told["sequence"]
-            if told["type"] == "invoice.expired" and "expires_at has passed" in told["envelope"]["data"]["reason"]:
-                assert _time(told["created_at"]) >= _time(invoices[told["invoice_id"]]["expires_at"])
-        for invoice_id, row in invoices.items():
-            assert _is_whole([told["sequence"] for told in by_invoice[invoice_id]], row["sequence"]), row
-            for told in by_invoice[invoice_id]:
-                data = told["envelope"]["data"]
-                assert told["type"] != CONTRADICTION or data["status"] == data["previous_status"], told
-            ends = [told for told in by_invoice[invoice_id] if told["type"].removeprefix("invoice.") in ENDED]
-            # Ended twice: a payment came late. One that was never confirmed leaves no anomaly on the row.
-            late = [told for told in by_invoice[invoice_id] if told["envelope"]["data"]["anomaly"] == "late"]
-            assert len(ends) <= 1 or late, ends
-
-    def check_told(self) -> None:
-        """The receiver and the stream have every event, each with its own id, in each invoice's order."""
-        log = [told["id"] for told in self.events() if told["type"] != ORDER_REJECTED]  # for endpoints that name it
-        received = self.ask(f"{self.sandbox.receiver_url(RECEIVER)}/events")
-        envelopes = received["events"] if isinstance(received, dict) else received
-        assert sorted(envelope["id"] for envelope in envelopes) == sorted(log)
-        counts = self.received()
-        assert (counts["invalid"], counts["gaps"], counts["out_of_order"]) == (0, 0, 0), counts
-        seen: dict[str, int] = defaultdict(int)
-        entries = [entry for entry in self.stream() if entry["type"] != ORDER_REJECTED]
-        for entry in entries:
-            assert int(entry["sequence"]) <= seen[entry["subject"]] + 1, entry
-            seen[entry["subject"]] = max(seen[entry["subject"]], int(entry["sequence"]))
-        assert {entry["id"] for entry in entries} == set(log)
-
-    def lateness(self) -> list[float]:
-        """Seconds from `expires_at` to the event, of each invoice the clock expired: to be reported."""
-        expires = {row["id"]: _time(row["expires_at"]) for row in self.invoices().values() if row["expires_at"]}
-        return sorted(
-            (_time(told["created_at"]) - expires[told["invoice_id"]]).total_seconds()
-            for told in self.events()
-            if told["type"] == "invoice.expired"
-        )
 
 
 def nebulox_order(order_id: str, **fields: Any) -> dict[str, Any]:
@@ -505,33 +298,3 @@ def _open_engine(url: str) -> Engine:
             connection.execute("PRAGMA busy_timeout=10000")
 
     return engine
-
-
-def _try(happened: Callable[[], Any]) -> Any:
-    """A database that is away, or not there yet, has not shown it."""
-    try:
-        return happened()
-    except OperationalError:
-        return None
-
-
-def follows(sequence: int, last: int) -> bool:
-    """Whether an event may come right after one with the sequence ``last`` (0: none): the next number, or the first of
-    a later epoch, as after `invoices restored`."""
-    return sequence == last + 1 or (sequence > last and sequence > EPOCH and sequence % EPOCH == 1)
-
-
-def _is_whole(sequences: list[int], last: int) -> bool:
-    """Whether an invoice's events have no gap, and end where its row does."""
-    before = [0, *sequences]
-    return before[-1] == last and all(follows(each, earlier) for earlier, each in zip(before, sequences, strict=False))
-
-
-def _bare(order_id: str) -> str:
-    """An order's id without the sandbox's markers."""
-    return order_id.partition("~")[0]
-
-
-def _time(value: Any) -> datetime:
-    """A time as PostgreSQL gives it, or as SQLite keeps it; compared within one database only."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -6,7 +6,8 @@ import contextlib
 
 import pytest
 
-from tests.acceptance.system import PATIENT, RECEIVER, System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.chaos.clock import MissingCompilerError
 from tests.contracts.stepped_clock import stepped_postgres
 from tests.engines import MissingEngineError, new_postgres_database

@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from config.celeryconfig import INTAKE_QUEUE, celery_settings
 from config.settings import load_settings
-from tests.acceptance.system import RECEIVER, ROOT, System, nebulox_order, zeroxhost_order
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import ROOT, System, nebulox_order, zeroxhost_order
 from workers.store.agenda import PUBLISH_LANE, RETAIN_LANE
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]

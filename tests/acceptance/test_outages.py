@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.system import ALL_PATIENT, RECEIVER, System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import ALL_PATIENT, System, nebulox_order, running, zeroxhost_order
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 

@@ -14,7 +14,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from domain.sequence import EPOCH_STEP
-from tests.acceptance.system import System, follows, spawn, zeroxhost_order
+from tests.acceptance.checked import follows
+from tests.acceptance.system import System, spawn, zeroxhost_order
 from tests.chaos.postgres import kill, start
 from tests.engines import AS_SOMEBODY, MissingEngineError, run_postgres
 from tests.servers import free_port, wait_until

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.acceptance.system import ENDED, INTAKE_QUEUE, System, follows
+from tests.acceptance.checked import ENDED, follows
+from tests.acceptance.system import INTAKE_QUEUE, System
 from tests.chaos.callers import Told, unkept, unpaid
 from tests.chaos.doubts import Causes, early, unexplained
 from tests.chaos.markers import Markers, undone_marks

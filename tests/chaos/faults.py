@@ -14,7 +14,8 @@ from typing import Any
 
 import redis
 
-from tests.acceptance.system import INTAKE_QUEUE, RECEIVER
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import INTAKE_QUEUE
 from tests.chaos.audit import Sent, answered_cancellations
 from tests.chaos.crew import Crew
 from tests.chaos.grounds import Grounds

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from tests.acceptance.awaited import Running
 from tests.acceptance.proxy import Door
-from tests.acceptance.system import Running, System, spawn
+from tests.acceptance.system import System, spawn
 from tests.chaos.clock import MissingCompilerError, SettableClock, wrong_clock
 from tests.chaos.hosts import Hosts, several_hosts
 from tests.chaos.nursery import Nursery

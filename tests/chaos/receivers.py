@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.acceptance.system import RECEIVER, System
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import System
 
 #: Moods are the first one's alone: whatever the second one lacks is lost by our doing.
 GOOD = (RECEIVER, "second")

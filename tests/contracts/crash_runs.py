@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from kombu import pools
 
-from tests.acceptance.system import Running
+from tests.acceptance.awaited import Running
 from tests.contracts.broker_client import connect_redis
 
 _numbers = itertools.count()

@@ -12,7 +12,7 @@ from typing import Any
 from domain.against import CONTRADICTION
 from domain.sequence import POSITION_STEP
 from domain.status import SILENT, TRANSITIONS, Status
-from tests.acceptance.system import follows
+from tests.acceptance.checked import follows
 from tests.simulation.callback_audit import missed, unkept, unproven
 from tests.simulation.database import moment
 from tests.simulation.plan import UNTIL_TAKEN_SECONDS

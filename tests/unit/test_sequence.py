@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.sequence import EPOCH_STEP, MAX_EPOCH, next_sequence
-from tests.acceptance.system import follows
+from tests.acceptance.checked import follows
 
 
 @pytest.mark.parametrize(

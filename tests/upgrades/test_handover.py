@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.acceptance.facts import RECEIVER as RECEIVER_NAME
 from tests.acceptance.system import ALL_PATIENT, PATIENT, System
-from tests.acceptance.system import RECEIVER as RECEIVER_NAME
 from tests.upgrades.__main__ import RELEASES
 from tests.upgrades.dump import load_rows
 from tests.upgrades.keys import HELD_ORDER, load_keys
