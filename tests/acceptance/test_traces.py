@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import httpx
 import pytest
@@ -83,3 +84,27 @@ def check_trace(collector, trace, kind, webhook):
         batches = [one for one in collector.named(name) if (trace, taken.span_id) in one.links]
         assert batches, name
         assert {one.parent for one in batches} == {""}
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["off", "its collector away"])
+def test_without_a_collector_orders_go_their_way_and_so_does_their_trace(tmp_path, is_on):
+    system = System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}})
+    with running(system) as system, Shops({"shop": take}) as shops:
+        if is_on:
+            system.environment |= {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+                "OTEL_BSP_SCHEDULE_DELAY": "100",
+            }
+        system.start("intake", "worker")
+        system.command("endpoints", "add", shops.url("shop"), "--json")
+        system.publish("invoices.create", order("message"), traceparent=f"00-{BY_MESSAGE}-{SHOPS_SPAN}-01")
+        system.wait_for_statuses(pending=1)
+        system.wait_until_told()
+        system.kill("worker", signal.SIGTERM)
+        log = system.log("worker")
+        assert system.errors() == []
+    (arrived,) = shops.arrivals
+    sent = arrived.headers["traceparent"]
+    assert sent.split("-")[1] == BY_MESSAGE
+    assert (sent.split("-")[2] == SHOPS_SPAN) is not is_on
+    assert log.count('"traces.not_sent"') in ({1, 2} if is_on else {0})

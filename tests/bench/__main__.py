@@ -29,6 +29,7 @@ from tests.bench import (
     process_rows,
     sql_rows,
     sqlite_rows,
+    trace_rows,
 )
 from tests.bench.comparison import IncomparableError, compare, kept_rows
 from tests.bench.ground import Ground
@@ -48,6 +49,7 @@ MODULES: tuple[Any, ...] = (
     api_rows,
     cost_rows,
     observer_rows,
+    trace_rows,
     load_rows,
 )
 

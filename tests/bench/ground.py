@@ -27,11 +27,13 @@ from config.logging import configure_logging
 from domain.account import Account
 from domain.decision import Policy
 from domain.order import Order
+from domain.tracing import OFF, Tracer
 from tests.bench.sizes import Sizes
 from tests.bench.usage import cpu_seconds
 from tests.engines import new_postgres_database, run_postgres, run_valkey
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.embedded import lifeline
+from workers.intake.tracing import add_traced
 from workers.store.database import Database
 from workers.store.endpoints import MAX_IN_FLIGHT, NewEndpoint, add_endpoint
 from workers.store.schema import upgrade
@@ -228,11 +230,12 @@ def new_order(order_id: str) -> Order:
     return Order.model_validate(order_fields(order_id))
 
 
-def add_orders(store: Store, count: int, prefix: str = "o") -> None:
+def add_orders(store: Store, count: int, prefix: str = "o", tracer: Tracer = OFF) -> None:
     """Queued orders, 500 a transaction."""
     for start in range(0, count, 500):
         numbers = range(start, min(start + 500, count))
-        store.add_orders([(new_order(f"{prefix}-{number}"), "nebulox") for number in numbers])
+        orders = [(new_order(f"{prefix}-{number}"), "nebulox") for number in numbers]
+        add_traced(tracer, store.add_orders, orders, "message")
 
 
 def start_program(argv: list[str], changes: Mapping[str, str], output: Any) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ import redis.asyncio
 from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import Created
+from domain.tracing import OFF, Tracer
 from tests.bench import bare
 from tests.bench.ground import ACCOUNT, Ground, add_orders
 from tests.bench.results import Row
@@ -73,7 +74,12 @@ def run_stage(
 
 
 def provider_work(
-    ground: Ground, store: Store, stage: Stage, account: Account, observer: Observer | None = None
+    ground: Ground,
+    store: Store,
+    stage: Stage,
+    account: Account,
+    observer: Observer | None = None,
+    tracer: Tracer = OFF,
 ) -> Opener:
     """CREATE or CHECK of one account, as the worker wires it."""
 
@@ -82,13 +88,13 @@ def provider_work(
         limiter = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
         rate = RateLimit(limiter, {ACCOUNT: None})
         providers = build_providers(Call(client))
-        works = ProviderStages(store, {ACCOUNT: account}, providers, rate, observer=observer).works()
+        works = ProviderStages(store, {ACCOUNT: account}, providers, rate, observer=observer, tracer=tracer).works()
         return next(work for work in works if work.stage is stage)
 
     return open_work
 
 
-def deliver_work(ground: Ground, store: Store, observer: Observer | None = None) -> Opener:
+def deliver_work(ground: Ground, store: Store, observer: Observer | None = None, tracer: Tracer = OFF) -> Opener:
     """DELIVER, as the worker wires it."""
 
     async def open_work(stack: AsyncExitStack) -> Work:
@@ -96,7 +102,7 @@ def deliver_work(ground: Ground, store: Store, observer: Observer | None = None)
         sender = await stack.enter_async_context(WebhookSender(guard))
         client = await stack.enter_async_context(redis.asyncio.Redis.from_url(ground.valkey.redis_url))
         box = SecretBox([ground.secret_key])
-        return DeliverStage(store, sender, Breaker(client), lambda: box, observer=observer).work()
+        return DeliverStage(store, sender, Breaker(client), lambda: box, observer=observer, tracer=tracer).work()
 
     return open_work
 
@@ -134,9 +140,9 @@ def deliver_row(ground: Ground, width: int = MAX_IN_FLIGHT) -> Row:
     return with_cpu(row, cpu)
 
 
-def make_events(store: Store, count: int) -> None:
+def make_events(store: Store, count: int, tracer: Tracer = OFF) -> None:
     """Invoices that were just made: an event each, and a delivery for each endpoint."""
-    add_orders(store, count)
+    add_orders(store, count, tracer=tracer)
     rows = store.claim_invoices(Stage.CREATE, ACCOUNT, count, 600)
     for start in range(0, count, 500):
         part = rows[start : start + 500]

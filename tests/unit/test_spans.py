@@ -98,10 +98,19 @@ def test_an_exporters_keys_and_passwords_are_secrets():
 
 
 def test_by_default_one_trace_in_a_hundred_is_recorded_and_what_parents_decided_holds():
-    assert read_sampler({}).get_description().startswith("ParentBased{root:TraceIdRatioBased{0.01}")
+    assert described({}) == ("ParentBased{root:TraceIdRatioBased{0.01}", 0.01)
     named = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
-    assert read_sampler(named).get_description() == "TraceIdRatioBased{0.5}"
-    assert read_sampler({"OTEL_TRACES_SAMPLER_ARG": "0.2"}).get_description().startswith("ParentBased{root:TraceIdR")
+    assert described(named) == ("TraceIdRatioBased{0.5}", 0.5)
+    assert described({"OTEL_TRACES_SAMPLER_ARG": "0.2"}) == ("ParentBased{root:TraceIdRatioBased{0.2}", 0.2)
+    assert described({"OTEL_TRACES_SAMPLER": "traceidratio"}) == ("TraceIdRatioBased{1.0}", 1.0)
+    assert described({"OTEL_TRACES_SAMPLER": "parentbased_always_off"})[1] == 0.0
+    assert described({"OTEL_TRACES_SAMPLER": "always_on"})[1] == 1.0
+
+
+def described(environ):
+    """The sampler's own words, of what it begins with; and the share of new traces."""
+    sampler, share = read_sampler(environ)
+    return sampler.get_description().partition(",")[0], share._share
 
 
 @pytest.mark.parametrize(
@@ -210,10 +219,13 @@ def test_a_process_ends_though_its_collector_never_answers(monkeypatch):
         monkeypatch.setattr(spans, "CLOSE_SECONDS", 0.2)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         tracer, _, close = spans.open_spans("1")
         tracer.begin("order.take", SAMPLED).end()
-        close()
         assert asked.wait(20)
+        with capture_logs() as logs:
+            close()
+        assert [line["event"] for line in logs] == ["traces.not_sent"]
         assert not over.is_set()  # it is still waited for by nobody but its own thread
     finally:
         over.set()

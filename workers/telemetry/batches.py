@@ -17,6 +17,7 @@ from workers.engine import Observer, Step
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement, Outcome
 from workers.store.outbox import ClaimedDelivery
+from workers.telemetry.sampling import CHOSEN, Share
 
 MAX_LINKS = 128
 
@@ -39,9 +40,12 @@ def trace_of(row: object) -> str | None:
 class BatchSpans(Observer):
     """A span for each batch; those without any order of a recorded trace are sampled by themselves."""
 
-    def __init__(self, tracer: OtelTracer, context_of: Callable[[str | None], Context], steps: Tracer) -> None:
+    def __init__(
+        self, tracer: OtelTracer, context_of: Callable[[str | None], Context], share: Share, steps: Tracer
+    ) -> None:
         """``steps``: what records those of orders."""
         self._tracer = tracer
+        self._share = share
         self._steps = steps
         self._context_of = context_of
 
@@ -57,8 +61,10 @@ class BatchSpans(Observer):
         """A group of one is its order's own step, which has a span already."""
         if step is Step.PERFORM and len(rows) <= 1:
             return
-        ended = time.time_ns()
         traces = {trace for row in rows if (trace := trace_of(row)) is not None}
+        if not traces and not self._share.takes():
+            return
+        ended = time.time_ns()
         links = [Link(get_current_span(self._context_of(trace)).get_span_context()) for trace in sorted(traces)]
         told: dict[str, str | int] = {"invoices.stage": stage.value, "invoices.rows": len(rows)}
         if lane is not None:
@@ -66,7 +72,7 @@ class BatchSpans(Observer):
         started = ended - int(seconds * 1e9)
         span = self._tracer.start_span(
             f"{stage.value}.{step.value}",
-            self._context_of(None),
+            self._context_of(None) if traces else CHOSEN,
             attributes=told,
             links=links[:MAX_LINKS],
             start_time=started,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key, set_value
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
     ALWAYS_ON,
@@ -20,8 +21,25 @@ from opentelemetry.util.types import Attributes
 DEFAULT, DEFAULT_RATIO = "parentbased_traceidratio", 0.01
 
 
-def read_sampler(environ: Mapping[str, str]) -> Sampler:
-    """What ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` name. Raises ValueError."""
+#: The context of a trace that ``Share`` has chosen.
+_CHOSEN = create_key("invoices-chosen")
+CHOSEN = set_value(_CHOSEN, True, Context())
+
+
+class Share:
+    """Which new traces are recorded: asked before the library is, whose answer costs as much as storing an order."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def takes(self) -> bool:
+        """Whether the next one is."""
+        return random.random() < self._share  # noqa: S311 - a sample
+
+
+def read_sampler(environ: Mapping[str, str]) -> tuple[Sampler, Share]:
+    """What ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` name: for steps that have a parent, and for new
+    traces. Raises ValueError."""
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     text = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     default = 1.0 if name else DEFAULT_RATIO  # who names a ratio without a number means all, as the standard has it
@@ -29,11 +47,13 @@ def read_sampler(environ: Mapping[str, str]) -> Sampler:
         ratio = TraceIdRatioBased(float(text) if text else default)
     except ValueError:
         raise ValueError("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1") from None
+    shares = {"always_on": 1.0, "always_off": 0.0}
     samplers: dict[str, Sampler] = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": ratio}
     samplers |= {f"parentbased_{kind}": ParentBased(one) for kind, one in samplers.items()}
     if (name or DEFAULT) not in samplers:
         raise ValueError(f"OTEL_TRACES_SAMPLER must be one of {', '.join(samplers)}")
-    return samplers[name or DEFAULT]
+    share = shares.get(name.removeprefix("parentbased_"), ratio.rate)
+    return samplers[name or DEFAULT], Share(share)
 
 
 class Linked(Sampler):
@@ -52,7 +72,9 @@ class Linked(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """As the first linked span that is recorded; without one as its own."""
+        """As the first linked span that is recorded; without one as its own, unless it was chosen already."""
+        if parent_context is not None and _CHOSEN in parent_context:
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
         for link in links or ():
             parent = set_span_in_context(NonRecordingSpan(link.context), Context())
             result = self._inner.should_sample(parent, link.context.trace_id, name, kind, attributes)

@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from domain.trace import trace_headers
 from domain.tracing import Attributes, Kind, Span, Tracer
 from workers.telemetry.batches import BatchSpans
-from workers.telemetry.sampling import Linked, read_sampler
+from workers.telemetry.sampling import CHOSEN, Linked, Share, read_sampler
 
 log = structlog.get_logger()
 
@@ -44,8 +44,8 @@ def context_of(trace: str | None) -> Context:
 
 def open_spans(version: str) -> tuple[Tracer, BatchSpans, Callable[[], None]]:
     """What records the steps of orders, what records those of batches, and what ends both. Raises ValueError."""
-    sampler = Linked(read_sampler(os.environ))
-    provider = TracerProvider(sampler=sampler, resource=_resource(version), shutdown_on_exit=False)
+    sampler, share = read_sampler(os.environ)
+    provider = TracerProvider(sampler=Linked(sampler), resource=_resource(version), shutdown_on_exit=False)
     exporter = Exporter(OTLPSpanExporter())
     provider.add_span_processor(BatchSpanProcessor(exporter))
     tracer = provider.get_tracer("invoices", version)
@@ -56,10 +56,10 @@ def open_spans(version: str) -> tuple[Tracer, BatchSpans, Callable[[], None]]:
             ending = threading.Thread(target=provider.shutdown, name="traces", daemon=True)
             ending.start()
             ending.join(CLOSE_SECONDS)
-            exporter.tell_rest()
+            exporter.tell_last()
 
-    steps = SpanTracer(tracer)
-    return steps, BatchSpans(tracer, context_of, steps), close
+    steps = SpanTracer(tracer, share)
+    return steps, BatchSpans(tracer, context_of, share, steps), close
 
 
 def _resource(version: str) -> Resource:
@@ -74,8 +74,9 @@ class SpanTracer(Tracer):
 
     is_on = True
 
-    def __init__(self, tracer: OtelTracer) -> None:
+    def __init__(self, tracer: OtelTracer, share: Share) -> None:
         self._tracer = tracer
+        self._share = share
 
     def begin(
         self,
@@ -88,12 +89,11 @@ class SpanTracer(Tracer):
         seconds_ago: float = 0.0,
     ) -> Span:
         """See ``Tracer``."""
-        if trace is None and not is_first:
+        if trace is None and not (is_first and self._share.takes()):
             return Span(None)
+        parent = CHOSEN if trace is None else context_of(trace)
         started = time.time_ns() - int(seconds_ago * 1e9)
-        span = self._tracer.start_span(
-            name, context_of(trace), _KINDS[kind], attributes=_told(about), start_time=started
-        )
+        span = self._tracer.start_span(name, parent, _KINDS[kind], attributes=_told(about), start_time=started)
         return RecordedSpan(span) if span.is_recording() else Span(trace)
 
 
@@ -127,17 +127,24 @@ class Exporter(SpanExporter):
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
         self._words = _LastWords()
-        self._lost = 0
+        self._lost = self._in_hand = 0
         self._told_at = -TELL_SECONDS
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """In the queue's own thread."""
+        """In the queue's own thread; the library tries for some seconds before it gives up."""
+        self._in_hand = len(spans)
         result = self._inner.export(spans)
+        self._in_hand = 0
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
             if time.monotonic() - self._told_at >= TELL_SECONDS:
                 self.tell_rest()
         return result
+
+    def tell_last(self) -> None:
+        """At the end of the process: what is still being tried is lost too."""
+        self._lost, self._in_hand = self._lost + self._in_hand, 0
+        self.tell_rest()
 
     def tell_rest(self) -> None:
         """What was lost since the last time."""
