@@ -47,7 +47,7 @@ def test_an_order_is_one_trace_from_its_request_or_message_to_its_webhook(tmp_pa
             system.publish("invoices.create", order(name), traceparent=f"00-{trace}-{SHOPS_SPAN}-{flags}")
         system.publish("invoices.create", order("none"))
         system.wait_for_statuses(pending=4)
-        system.wait_until_told()
+        system.wait_until(lambda: len(shops.arrivals) == 4, "a webhook of each order at the shop")
         both = (BY_HTTP, BY_MESSAGE)
         system.wait_until(
             lambda: all(names_of(collector, trace) >= STEPS for trace in both), "all spans of both orders"
@@ -99,7 +99,7 @@ def test_without_a_collector_orders_go_their_way_and_so_does_their_trace(tmp_pat
         system.command("endpoints", "add", shops.url("shop"), "--json")
         system.publish("invoices.create", order("message"), traceparent=f"00-{BY_MESSAGE}-{SHOPS_SPAN}-01")
         system.wait_for_statuses(pending=1)
-        system.wait_until_told()
+        system.wait_until(lambda: shops.arrivals, "its webhook at the shop")
         system.kill("worker", signal.SIGTERM)
         log = system.log("worker")
         assert system.errors() == []
