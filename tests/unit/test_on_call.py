@@ -41,9 +41,9 @@ def endpoint(invoices, monkeypatch):
     return invoices("endpoints", "add", "http://127.0.0.1:9/hook", "--json").lines[0]["id"]
 
 
-def fail_next(store, endpoint, **how):
+def fail_next(store, endpoint, **fields):
     (delivery,) = store.claim_deliveries(endpoint, 1, 60)
-    how = {"error": "status: 503", "status": 503, "latency_ms": 12, "wait_seconds": 60.0} | how
+    how: dict[str, Any] = {"error": "status: 503", "status": 503, "latency_ms": 12, "wait_seconds": 60.0} | fields
     store.settle([DeliveryAttempt(delivery, "failed", **how)])
 
 
