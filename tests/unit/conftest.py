@@ -17,6 +17,7 @@ def fresh_invoices(capsys, monkeypatch, tmp_path, own_logging):
     """The command where nothing was ever set up."""
     for name in [name for name in os.environ if name.startswith("INVOICES_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one, whatever ours are to be
     monkeypatch.setenv("INVOICES_HOME", str(tmp_path / "home"))
     return Invoices(capsys, tmp_path / "home")
 

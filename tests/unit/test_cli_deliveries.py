@@ -150,7 +150,7 @@ def test_what_goes_to_a_disabled_endpoint_is_said_to_wait(invoices, endpoint, te
     first, _ = tell("order-1")
     invoices("endpoints", "disable", endpoint_id)
     ran = invoices("deliveries", "replay", first)
-    assert (ran.code, ran.out) == (0, f"1 events are sent to {endpoint_id} once more\n")
+    assert (ran.code, ran.out) == (0, f"1 event is sent to {endpoint_id} once more\n")
     assert f"they wait for `invoices endpoints enable {endpoint_id}`" in ran.err
     assert invoices("deliveries", "replay", first, "--json").lines[0]["waits"] is True
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from domain.evidence import Created
+from domain.evidence import Created, Marked
+from domain.status import Status
 from workers.cli.watch import draw_newest
 from workers.store.callbacks import NewCallback
 from workers.store.intake import Rejection
@@ -63,6 +64,41 @@ def test_unmatched_callbacks_too(narrow, invoices, store):
     assert len(row) <= 80
     assert "no-such-order-0001" in row
     assert heading.startswith("ID")
+
+
+def test_what_operators_did_is_a_line_each_with_the_invoice_whole(narrow, invoices):
+    why = "the customer wrote to us and asked for her money back at once"
+    for invoice_id in narrow:
+        assert invoices("cancel", invoice_id, "--reason", why).code == 0
+    heading, *lines = invoices("audit").out.splitlines()
+    assert max(map(len, [heading, *lines])) <= 80
+    assert all(one in line for one, line in zip(narrow[::-1], lines, strict=False))
+
+
+def test_contradictions_are_a_line_each_with_the_invoice_whole(narrow, invoices, store):
+    for one in narrow:
+        assert invoices("mark", one, "failed", "--reason", "for the test").code == 0
+        store.judge([Judgement(one, Marked(status=Status.PAID, by="a test", reason="it was paid"))])
+    heading, *lines = invoices("contradictions").out.splitlines()
+    assert max(map(len, [heading, *lines])) <= 80
+    assert [one in line for one, line in zip(narrow[::-1], lines, strict=True)] == [True] * 3
+
+
+def test_endpoints_and_tokens_are_a_line_each_with_their_ids_whole(narrow, invoices):
+    name, many = "a-service-with-a-long-name", ("--scope", "orders", "--scope", "read", "--account", "nebulox")
+    made = invoices("tokens", "add", name, *many, "--days", "30", "--json").lines
+    heading, line = invoices("tokens", "list").out.splitlines()
+    assert max(len(heading), len(line)) <= 80
+    assert made[0]["id"] in line
+    (endpoint,) = invoices("endpoints", "list", "--json").lines
+    heading, line = invoices("endpoints", "list").out.splitlines()
+    assert max(len(heading), len(line)) <= 80
+    assert endpoint["id"] in line
+
+
+def test_an_endpoint_without_a_filter_is_said_to_get_the_invoices_events(narrow, invoices, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    assert "  invoice.*  enabled" in invoices("endpoints", "list").out
 
 
 def test_the_live_view_has_a_line_for_each_invoice_with_its_order_whole(narrow, invoices):

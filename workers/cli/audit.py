@@ -11,13 +11,23 @@ import click
 from workers.cli.context import open_database
 from workers.cli.invoices import Moment, check_span
 from workers.cli.output import json_option, limit_option, print_json, print_table
+from workers.cli.table import YEAR, Column
 from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
 
-#: Of an act's line.
-ACT_COLUMNS = ("WHEN", "BY", "FROM", "ACT", "WHY", "BEFORE", "AFTER")
+COLUMNS = (
+    Column("ID"),
+    Column("ON"),
+    Column("WHEN", lead=YEAR, rank=2),
+    Column("BY", text=10, rank=4),
+    Column("FROM", text=10, rank=7),
+    Column("ACT"),
+    Column("WHY", text=12, rank=3),
+    Column("BEFORE", text=12, rank=6),
+    Column("AFTER", text=12, rank=5),
+)
 LONGEST_CELL = 120
 
 
@@ -50,16 +60,24 @@ def audit_command(
             for row in rows:
                 print_json(act_fields(row))
             return
-        lines = ((row.id, _about(row), *act_line(row)) for row in rows)
-        print_table(("ID", "ON", *ACT_COLUMNS), lines, empty="nobody did anything by hand")
+        print_table(COLUMNS, map(_line, rows), empty="nobody did anything by hand")
 
 
-def act_line(row: StoredRow) -> tuple[object, ...]:
-    """An act as ``ACT_COLUMNS`` have it."""
+def _line(row: StoredRow) -> tuple[object, ...]:
     from workers.store.reads.acts import act_fields
 
     fields = act_fields(row)
-    return row.at, row.by, row.origin, row.act, row.reason, _changed(fields["before"]), _changed(fields["after"])
+    return (
+        row.id,
+        _about(row),
+        row.at,
+        row.by,
+        row.origin,
+        row.act,
+        row.reason,
+        _changed(fields["before"]),
+        _changed(fields["after"]),
+    )
 
 
 def _about(row: StoredRow) -> str:

@@ -8,9 +8,24 @@ import click
 
 from workers.cli.context import open_database
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
+from workers.cli.table import YEAR, Column
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
+
+
+COLUMNS = (
+    Column("ID"),
+    Column("AT", lead=YEAR, rank=3),
+    Column("INVOICE"),
+    Column("ORDER", key=8, rank=4),
+    Column("ACCOUNT", rank=7),
+    Column("IS NOW"),
+    Column("KIND", rank=2),
+    Column("WHAT WAS SAID", text=14, rank=1),
+    Column("WHO", rank=5),
+    Column("SETTLED", rank=6),
+)
 
 
 @click.command("contradictions")
@@ -32,9 +47,7 @@ def contradictions_command(settled_too: bool, account: str | None, limit: int, a
             for row in rows:
                 print_json(_fields(row))
             return
-        columns = ("ID", "AT", "INVOICE", "ORDER", "ACCOUNT", "IS NOW", "KIND", "WHAT WAS SAID", "WHO", "SETTLED")
-        lines = (_line(row) for row in rows)
-        print_table(columns, lines, empty="nothing contradicts anything")
+        print_table(COLUMNS, map(_line, rows), empty="nothing contradicts anything")
 
 
 def _line(row: StoredRow) -> tuple[object, ...]:

@@ -15,6 +15,8 @@ from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.output import json_option, plain, print_json, print_table
 from workers.cli.rotation import open_box, reseal, rotate
+from workers.cli.table import YEAR, Column
+from workers.cli.text import counted
 from workers.cli.tokens import check_accounts
 
 if TYPE_CHECKING:
@@ -137,6 +139,19 @@ def _tell_added(told: Mapping[str, object], same: Sequence[Endpoint], *, as_json
         click.echo(f"{len(same)} other {others} this URL: {ids}; each is sent its events, this one too", err=True)
 
 
+COLUMNS = (
+    Column("ID"),
+    Column("URL", text=16),
+    Column("EVENTS", text=9, rank=3),
+    Column("STATE", text=8),
+    Column("LAST SUCCESS", lead=YEAR, rank=4),
+    Column("WAITING", rank=1),
+    Column("DEAD", rank=2),
+    Column("OLD SECRET UNTIL", lead=YEAR, rank=5),
+    Column("ACCOUNTS", text=10, rank=6),
+)
+
+
 @endpoints_command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
@@ -154,8 +169,7 @@ def list_(as_json: bool) -> None:
             print_json(_fields(endpoint) | _health(health) | {"breaker": breakers.get(endpoint.id)})
         return
     rows = (_line(endpoint, health, breakers.get(endpoint.id), now) for endpoint, health in found)
-    columns = ("ID", "URL", "EVENTS", "STATE", "LAST SUCCESS", "WAITING", "DEAD", "OLD SECRET UNTIL")
-    print_table(columns, rows, empty="there is no endpoint: invoices endpoints add URL")
+    print_table(COLUMNS, rows, empty="there is no endpoint: invoices endpoints add URL")
 
 
 def _read_breakers(config: Settings, ids: Sequence[str]) -> Mapping[str, str]:
@@ -191,12 +205,13 @@ def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime
     return (
         endpoint.id,
         endpoint.url,
-        ", ".join(sorted(endpoint.events)) if endpoint.events else "all",
+        ", ".join(sorted(endpoint.events)) if endpoint.events else "invoice.*",
         state,
         health.last_success_at,
         health.waiting,
         health.dead,
         endpoint.rotated_until if rotating else None,
+        "all" if endpoint.accounts is None else ", ".join(sorted(endpoint.accounts)),
     )
 
 
@@ -267,7 +282,10 @@ def enable(endpoint_id: str, reason: str | None, by: str | None) -> None:
         waited = endpoints.enable(store, who, endpoint_id)
     if waited is None:
         raise missing_endpoint(endpoint_id)
-    click.echo(f"enabled {endpoint_id}" + (f": the events of {waited} invoices waited" if waited else ""))
+    click.echo(
+        f"enabled {endpoint_id}"
+        + (f": the events of {counted(waited, 'invoice', 'invoices')} waited" if waited else "")
+    )
 
 
 @endpoints_command.command("test")

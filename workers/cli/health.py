@@ -10,6 +10,7 @@ import click
 from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import has_colours, json_option, plain, print_json, print_table
 from workers.cli.table import YEAR, Column
+from workers.cli.text import counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -123,7 +124,7 @@ def _print_parts(parts: Mapping[str, object]) -> None:
         click.echo(f"  {role:10}  {seen['running']} running{'' if seen['running'] else when}")
     stream = parts.get("stream")
     if isinstance(stream, dict):
-        click.echo(f"  {'stream':10}  {stream['untold']} events on their way")
+        click.echo(f"  {'stream':10}  {counted(stream['untold'], 'event', 'events')} on their way")
 
 
 def _print_late(late: Sequence[Late]) -> None:

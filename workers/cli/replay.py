@@ -15,6 +15,7 @@ from workers.cli.context import open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.invoices import Moment, check_span
 from workers.cli.output import json_option, print_json
+from workers.cli.text import counted
 
 if TYPE_CHECKING:
     from workers.store.operate.replay import Choice, Job
@@ -105,7 +106,7 @@ def _tell(job: Job, count: int, as_json: bool) -> None:
     if as_json:
         print_json({"endpoint_id": job.choice.endpoint_id, "events": count, "waits": job.disabled})
         return
-    click.echo(f"{count} events are sent to {job.choice.endpoint_id} once more")
+    click.echo(f"{counted(count, 'event is', 'events are')} sent to {job.choice.endpoint_id} once more")
     if job.disabled and count:
         click.echo(
             f"invoices: it is disabled: they wait for `invoices endpoints enable {job.choice.endpoint_id}`", err=True

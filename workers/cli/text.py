@@ -12,3 +12,8 @@ def shown(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(value))
+
+
+def counted(count: int | str, one: str, many: str) -> str:
+    """So many of something, in the right number."""
+    return f"{count} {one if str(count) == '1' else many}"

@@ -13,6 +13,7 @@ from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.operators import Amount
 from workers.cli.output import json_option, plain, print_json, print_table
+from workers.cli.table import YEAR, Column
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -86,6 +87,18 @@ def check_accounts(config: Settings, accounts: tuple[str, ...]) -> None:
         raise CommandFailed(f"--account: there is no account {', '.join(unknown)}; there are {there}", exit_code=2)
 
 
+COLUMNS = (
+    Column("ID"),
+    Column("NAME", text=12),
+    Column("SCOPES", rank=2),
+    Column("ACCOUNTS", text=10, rank=4),
+    Column("STATE"),
+    Column("LAST USED", lead=YEAR, rank=3),
+    Column("EXPIRES", lead=YEAR, rank=5),
+    Column("PER SECOND", rank=6),
+)
+
+
 @tokens_command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
@@ -98,8 +111,7 @@ def list_(as_json: bool) -> None:
         for token in found:
             print_json(_fields(token, now))
         return
-    columns = ("ID", "NAME", "SCOPES", "ACCOUNTS", "STATE", "LAST USED", "EXPIRES", "PER SECOND")
-    print_table(columns, (_line(token, now) for token in found), empty="there is no token: invoices tokens add NAME")
+    print_table(COLUMNS, (_line(token, now) for token in found), empty="there is no token: invoices tokens add NAME")
 
 
 def _state(token: Token, now: datetime) -> str:

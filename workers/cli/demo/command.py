@@ -16,6 +16,7 @@ import click
 
 from workers.cli.errors import CommandFailed
 from workers.cli.output import console, json_option, print_json
+from workers.cli.text import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -126,7 +127,7 @@ def _screen(quiet: bool) -> Iterator[Callable[[RenderableType, Progress, float],
             if not quiet and seconds - last[0] >= PLAIN_LINE_SECONDS:
                 last[0] = seconds
                 counts = ", ".join(f"{count} {status}" for status, count in sorted(progress.counts.items()))
-                click.echo(f"{seconds:5.1f} s  {counts or 'starting'}; {progress.events} events")
+                click.echo(f"{seconds:5.1f} s  {counts or 'starting'}; {counted(progress.events, 'event', 'events')}")
 
         yield tell
         return

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from workers.cli.text import counted
 from workers.cli.watch import draw_counts, draw_newest
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PICTURE_WIDTH = 112
 def draw(picture: Picture, progress: Progress, orders: int, seconds: float) -> RenderableType:
     """The demo as it runs."""
     line = (
-        f"{sum(picture.counts.values())} of {orders} orders taken   {progress.events} events, "
+        f"{sum(picture.counts.values())} of {orders} orders taken   {counted(progress.events, 'event', 'events')}, "
         f"{progress.waiting} of them still on their way   {seconds:.0f} s"
     )
     parts = (draw_counts(picture.counts), Text(), Text(line, style="bold"), Text(), draw_newest(picture.newest))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from workers.cli.doctor.finding import Finding, ago
 from workers.cli.doctor.redis_server import open_doctor_redis
+from workers.cli.text import counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -30,7 +31,9 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
         yield Finding("stream", "wrong", ahead, "fence_ahead")
     if untold.oldest_at is not None and now - untold.oldest_at > UNTOLD:
         count = f"{untold.events:,}" + ("+" if untold.events == COUNTED else "")
-        detail = f"{count} events are not on the stream, the oldest for {ago(untold.oldest_at, now)}"
+        detail = (
+            f"{counted(count, 'event is', 'events are')} not on the stream, the oldest for {ago(untold.oldest_at, now)}"
+        )
         held = "a worker tries just now" if untold.held_until else "nobody tries: is a worker running?"
         yield Finding("stream", "wrong", f"{detail}; {held}", "unpublished", untold.oldest_at, untold.events)
     elif not ahead:
