@@ -28,6 +28,7 @@ from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits, r
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.delivery.signature import new_secret
 from workers.delivery.webhook import WebhookSender
+from workers.engine import Attempted, Observer
 from workers.engine.lane import LaneState
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import LookupPutOff
@@ -52,10 +53,16 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
     endpoint = subscribe(database)
     store = open_store(database)
     (invoice_id,) = pend(store)
+    attempts: list[Attempted] = []
+
+    class Told(Observer):
+        def attempted(self, attempt: Attempted) -> None:
+            attempts.append(attempt)
 
     async def deliver() -> None:
         breaker = Breaker(fakeredis.FakeAsyncRedis())
-        stage = DeliverStage(store, WebhookSender(AddressGuard(())), breaker, lambda: SecretBox([new_key()]))
+        box, sender = SecretBox([new_key()]), WebhookSender(AddressGuard(()))
+        stage = DeliverStage(store, sender, breaker, lambda: box, observer=Told())
         work = stage.work()
         assert list(work.lanes()) == [endpoint]
         (delivery,) = work.claim(endpoint, 10)
@@ -69,6 +76,7 @@ def test_a_secret_that_no_key_opens_costs_a_try_and_is_told_instead_of_stopping_
     (attempt,) = attempts_of(database, delivery.id)
     assert attempt.error == "secret: can't be opened with INVOICES_SECRET_KEY"
     assert attempt.next_try_at is not None
+    assert attempts == [Attempted(endpoint, "secret_unreadable")]
 
 
 def test_a_lane_that_was_woken_while_its_endpoint_was_disabled_asks_again_when_it_is_enabled(database):

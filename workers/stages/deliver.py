@@ -18,7 +18,7 @@ from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
 from workers.delivery.webhook import WebhookSender
-from workers.engine import Admission, Batching, Keeping, Observer, ReadAhead, Slots, Work, first_line
+from workers.engine import Admission, Attempted, Batching, Keeping, Observer, ReadAhead, Slots, Work, first_line
 from workers.http.connections import Connections
 from workers.http.open_files import WEBHOOKS
 from workers.stages.told import EndpointHealth
@@ -188,6 +188,7 @@ class DeliverStage:
         except (ValueError, SecretUnreadable) as error:
             # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
+            self._observer.attempted(Attempted(delivery.claim.lane, "secret_unreadable"))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
         began = lease_clock()
         attempt = await self._post(endpoint, opened, delivery)
