@@ -78,6 +78,11 @@ def is_unheard(case: Case) -> bool:
     return (case.invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
 
 
+def unanswered(case: Case) -> Changes:
+    """Remembers that a look-up has still to be answered; the first answer forgets it."""
+    return {} if is_unheard(case) else {"evidence_digest": FAILED_LOOK_UP}
+
+
 def is_in_time(invoice: InvoiceView, came: datetime) -> bool:
     """Whether what came then came before the invoice's time was over."""
     return invoice.expires_at is None or came <= invoice.expires_at

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain.callbacks import CLAIMS
-from domain.decision import Agenda, Decision, Stage
+from domain.decision import Agenda, Changes, Decision, Stage
 from domain.evidence import (
     ClockRanOut,
     CredentialsRefused,
@@ -18,18 +18,21 @@ from domain.lifecycle.case import (
     is_askable,
     is_nobodys,
     is_unheard,
-    next_poll,
     next_refund_look,
     past_create_before,
     settled_by,
     span,
+    unanswered,
 )
 from domain.lifecycle.creates import REFUSED_REASONS
 from domain.lifecycle.moves import NOT_CALLED, close, expire, give_back, nothing_due
+from domain.schedule import monitor_poll_seconds, slowest_poll
 from domain.status import FINAL, Status
 
-#: A watch whose look-ups nobody answers goes on for so long after the expiry, and at a time for no less than this.
-LONGEST_UNHEARD, SHORTEST_WATCH = timedelta(days=30), timedelta(hours=1)
+#: A watch whose look-ups nobody answers goes on for so long after the expiry.
+LONGEST_UNHEARD = timedelta(days=30)
+#: A clock that comes so late finds a time in which nobody worked: look-ups were not made in it either.
+STOOD_STILL = timedelta(minutes=1)
 
 
 def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
@@ -51,10 +54,10 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
                 return give_back(nothing_due())
             why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
             return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=nothing_due())
-        return _end_watch(case)
+        return _end_watch(case, end)
     if is_askable(case):
         asked = case.invoice.final_look_at
-        patience = timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
+        patience = _patience(case)
         if asked is None or asked < end or asked > case.now:  # that was by a clock that has been set back since
             agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
@@ -63,10 +66,10 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
     return expire(case, unheard=is_askable(case))
 
 
-def _end_watch(case: Case) -> Decision:
-    """The watch for a late payment ends once somebody has answered. Until then it goes on, for so long at most; then it
-    is told that nobody knows."""
-    if not is_askable(case) or not is_unheard(case):
+def _end_watch(case: Case, end: datetime) -> Decision:
+    """The watch for a late payment ends once a look-up has been answered. Until then there is another one, and another,
+    for so long at most; then it is told that nobody knows."""
+    if not is_askable(case) or not (is_unheard(case) or case.now - end > STOOD_STILL):
         return Decision("ignored", agenda=nothing_due())
     longest = case.invoice.updated_at + LONGEST_UNHEARD
     if case.now >= longest:
@@ -74,9 +77,14 @@ def _end_watch(case: Case) -> Decision:
             "unwatched: no look-up was answered until the watch for a late payment ended: `invoices recheck` asks again"
         )
         return Decision("noted", note=why, agenda=nothing_due())
-    until = min(case.now + max(span(case.policy.monitor_minutes), SHORTEST_WATCH), longest)
-    look = next_poll(case, case.invoice.quiet_polls, until)
-    return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: look, Stage.CLOCK: until})
+    until = case.now + max(slowest_poll(monitor_poll_seconds(case.policy.poll_seconds)), _patience(case))
+    changes: Changes = {"monitor_until": until, **unanswered(case)}
+    return Decision("noted", changes, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
+
+
+def _patience(case: Case) -> timedelta:
+    """How long a look-up that was asked for now may take."""
+    return timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
 
 
 def _look_for_refund(case: Case) -> Decision:

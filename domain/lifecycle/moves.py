@@ -17,6 +17,7 @@ from domain.lifecycle.case import (
     next_refund_look,
     settled_by,
     span,
+    unanswered,
 )
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
@@ -90,7 +91,7 @@ def expire(
 ) -> Decision:
     """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends, and no
     less long than the provider itself waits for it (``provider_ends``). Where nobody answered the last look
-    (``unheard``: an outage, or a restore that set us back), the monitoring time begins now."""
+    (``unheard``: an outage, or a restore that set us back), the monitoring time begins now, and ends with an answer."""
     over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + span(case.policy.monitor_minutes)
     if provider_ends is not None:
@@ -99,6 +100,8 @@ def expire(
         until = max(until, case.now + span(case.policy.monitor_minutes))
     anomaly = anomaly or (Anomaly.UNDERPAID if case.status is Status.PARTIALLY_PAID else None)
     changes: Changes = {"monitor_until": until, "anomaly": anomaly, "quiet_polls": 0, **(paid or {})}
+    if unheard:
+        changes |= unanswered(case)
     agenda = nothing_due()
     if is_claimed(case):  # looked into before the watch ends; the clock tells what nobody confirmed
         until = max(until, settled_by(case)) if is_askable(case) else until
