@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from config.settings import load_settings
+from domain.looks import Look, lane_of
 from domain.order import parse_order
 from tests.contracts.made_up import NAME, MadeUp, MadeUpStandIn
 from tests.contracts.sandbox_client import control, wait_until
@@ -106,7 +107,7 @@ def test_an_order_is_made_called_back_looked_up_and_paid(database, tmp_path):
                     await asyncio.to_thread(wait_until, lambda: rows(database, CALLBACK), 60)
                 assert await run_stage(callbacks(store, settings.accounts, providers)) == 1
                 assert invoice_of(database, invoice_id).status == "pending"  # a word, and a doorbell
-                assert await run_stage(check) == 1
+                assert await run_stage(check, lane_of("shop", Look.CALLED)) == 1
             finally:
                 await client.aclose()
 
