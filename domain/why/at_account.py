@@ -9,7 +9,7 @@ from domain.evidence import FAILED_LOOK_UP, CredentialsRefused, ProviderRefused,
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
 from domain.why.cause import Cause, Why
-from domain.why.facts import LATE, AskedInvoice, Facts
+from domain.why.facts import LATE, AskedInvoice, Facts, Said
 from domain.why.words import at, counted, nth, quoted, times
 
 _TRIED_AGAIN = "the account is tried again"
@@ -157,3 +157,26 @@ def _in_line(facts: Facts, invoice: AskedInvoice) -> Why:
         next_at=row.due_at if row else None,
         next="it is made at the provider",
     )
+
+
+#: What a look-up brought instead of an answer, and what that makes an invoice wait for.
+_LOOKED = {
+    CredentialsRefused.__name__: Cause.KEY_REFUSED,
+    ProviderRefused.__name__: Cause.PROVIDER_REFUSES,
+    Unreachable.__name__: Cause.PROVIDER_UNREACHABLE,
+    Unreadable.__name__: Cause.PROVIDER_UNREACHABLE,
+    RateLimited.__name__: Cause.WAITS_FOR_ACCOUNT,
+}
+
+
+def held_up_by(status: Status, is_refused: bool, create_tries: int, said: Said | None) -> Cause | None:
+    """What holds up an open invoice that is refused, was not received, was put off, or is looked up in vain; the same
+    in short as is told of one. None: nothing that its account has to do with."""
+    kind = "" if said is None else said.kind
+    if status not in UNMADE:
+        return _LOOKED.get(kind)
+    if is_refused:
+        return Cause.PROVIDER_REFUSES if kind == ProviderRefused.__name__ else Cause.KEY_REFUSED
+    if create_tries > 0:
+        return Cause.PROVIDER_UNREACHABLE
+    return Cause.WAITS_FOR_ACCOUNT if create_tries < 0 and status is Status.QUEUED else None

@@ -30,6 +30,7 @@ from tests.bench import (
     sql_rows,
     sqlite_rows,
     trace_rows,
+    why_rows,
 )
 from tests.bench.comparison import IncomparableError, compare, kept_rows
 from tests.bench.ground import Ground
@@ -51,6 +52,7 @@ MODULES: tuple[Any, ...] = (
     observer_rows,
     trace_rows,
     load_rows,
+    why_rows,
 )
 
 

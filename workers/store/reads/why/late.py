@@ -14,6 +14,7 @@ from domain.exact_json import read_json
 from domain.looks import account_of
 from domain.status import Status
 from domain.why import Cause, Late, Verdict, judge_health
+from domain.why.at_account import held_up_by
 from domain.why.beside import SOON
 from domain.why.facts import LATE
 from domain.why.processes import WORKER, Crew
@@ -23,37 +24,27 @@ from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.gauges import COUNTED, LaneLoad, read_endpoints, read_loads
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
+from workers.store.reads.why.order import read_said
 from workers.store.tables import AGENDA, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 from workers.store.tables.columns import UtcTime
 from workers.store.tables.events import FAILING
 from workers.store.tables.invoices import HELD_UP
 
-# The kind of the last evidence says what holds an invoice up; why an order does goes before that, as in domain/why.
+# What was said of many in the same words has the same digest: few groups, however many invoices.
 _HELD_UP = text(f"""
 WITH held AS (
-    SELECT id, status, refused_since, create_tries FROM invoice
+    SELECT id, status, refused_since, create_tries, evidence_digest FROM invoice
     WHERE status IN ('queued', 'in_doubt', 'pending', 'partially_paid', 'confirming') AND ({HELD_UP})
     LIMIT :counted
-), said AS (
-    SELECT held.*, (SELECT kind FROM evidence WHERE invoice_id = held.id ORDER BY evidence.id DESC LIMIT 1) AS kind,
-           (SELECT at FROM evidence WHERE invoice_id = held.id ORDER BY evidence.id DESC LIMIT 1) AS at
-    FROM held
-), told AS (
-    SELECT id, coalesce(refused_since, at) AS since,
-           CASE WHEN status IN ('queued', 'in_doubt') AND refused_since IS NOT NULL
-                     THEN CASE kind WHEN 'ProviderRefused' THEN 'provider_refuses' ELSE 'key_refused' END
-                WHEN status IN ('queued', 'in_doubt') AND create_tries > 0 THEN 'provider_unreachable'
-                WHEN status = 'queued' AND create_tries < 0 THEN 'waits_for_account'
-                WHEN status IN ('queued', 'in_doubt') THEN NULL
-                WHEN kind = 'CredentialsRefused' THEN 'key_refused'
-                WHEN kind = 'ProviderRefused' THEN 'provider_refuses'
-                WHEN kind IN ('Unreachable', 'Unreadable') THEN 'provider_unreachable'
-                WHEN kind = 'RateLimited' THEN 'waits_for_account' END AS cause
-    FROM said
 )
-SELECT cause, count(*) AS invoices, min(since) AS since, min(id) AS example
-FROM told WHERE cause IS NOT NULL GROUP BY cause
-""").columns(cause=String, invoices=Integer, since=UtcTime, example=String)  # noqa: S608 - the condition is our own
+SELECT status, min(refused_since) AS refused_since, min(create_tries) AS create_tries, count(*) AS invoices,
+       min(id) AS example
+FROM held
+GROUP BY status, evidence_digest, refused_since IS NULL, create_tries > 0, create_tries < 0
+ORDER BY count(*) DESC LIMIT :groups
+""").columns(status=String, refused_since=UtcTime, create_tries=Integer, invoices=Integer, example=String)  # noqa: S608 - the condition is our own
+#: So many groups are looked at, the greatest.
+GROUPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +128,13 @@ def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Late]
 
 
 def _held_up(connection: Connection) -> Iterator[Late]:
-    for row in connection.execute(_HELD_UP, {"counted": COUNTED}):
-        yield Late(Cause(row.cause), row.invoices, row.since, row.example)
+    """By what was said of the oldest of each group, last."""
+    for group in connection.execute(_HELD_UP, {"counted": COUNTED, "groups": GROUPS}):
+        said = read_said(connection, group.example)
+        cause = held_up_by(Status(group.status), group.refused_since is not None, group.create_tries, said)
+        if cause is not None:
+            since = group.refused_since or (None if said is None else said.at)
+            yield Late(cause, group.invoices, since, group.example)
 
 
 def _in_doubt(connection: Connection) -> Iterator[Late]:

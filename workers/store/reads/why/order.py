@@ -74,7 +74,7 @@ def read_facts(connection: Connection, database: Database, invoice_id: str, arou
         invoice=invoice,
         account=around.accounts.get(account),
         agenda=agenda,
-        said=_said(connection, invoice_id),
+        said=read_said(connection, invoice_id),
         against=_against(connection, invoice_id),
         untold=_untold(connection, invoice_id, now),
         webhooks=webhooks,
@@ -101,7 +101,7 @@ def _planned(row: StoredRow) -> Planned:
     return Planned(Stage(row.stage), row.due_at, row.lease_token is not None, row.claims, row.lane)
 
 
-def _said(connection: Connection, invoice_id: str) -> Said | None:
+def read_said(connection: Connection, invoice_id: str) -> Said | None:
     """The last evidence that was kept."""
     query = select(EVIDENCE).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
