@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from domain.account import Account
 from domain.decision import Stage
@@ -17,11 +18,24 @@ SLOTS_OF_ROWS = 1000
 
 WINDOW_SECONDS = 10.0  #: arrivals are counted in, at least
 REMEMBERED_SECONDS = 60.0  #: the busiest window of these counts
+SHRINKING = 0.1  #: a backlog that gets less by over this share of what is done is being worked off
 #: Until workers have reported any.
 CALL_SECONDS = 1.0
 CORE_SECONDS = 0.0016
 #: With fewer results the core that is used while nothing happens would be most of it.
 ENOUGH_RESULTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """In one window. While a backlog is worked off, what was done and what is due are not of quite the same seconds:
+    a window that does not tell."""
+
+    rows_per_second: float
+    tells: bool
+
+
+_NONE = Arrived(0.0, tells=True)
 
 
 class Demand:
@@ -34,7 +48,7 @@ class Demand:
         self._rates = rates
         self._due: Mapping[Part, int] = {}
         self._looked_at: float | None = None
-        self._arrived: deque[tuple[float, Mapping[Part, float]]] = deque()
+        self._arrived: deque[tuple[float, Mapping[Part, Arrived]]] = deque()
 
     def look(self, now: float, due: Mapping[Part, int], running: int, reports: Sequence[Report]) -> Wanted:
         """``now``: seconds of any clock that never goes back. What is no pool's (an account that was removed) is left
@@ -51,22 +65,26 @@ class Demand:
         return Load(
             pool=part[1],
             due=due,
-            arrivals_per_second=max((arrived.get(part, 0.0) for _, arrived in self._arrived), default=0.0),
+            arrivals_per_second=self._arrivals(part),
             call_seconds=0.0 if part[1] == ROWS else worked.call_seconds if worked else CALL_SECONDS,
             core_seconds=core_seconds,
             rate_per_second=self._rates.get(part),
         )
 
+    def _arrivals(self, part: Part) -> float:
+        """Rows a second in the busiest window, of those that tell; without any, in the newest."""
+        windows = [arrived.get(part, _NONE) for _, arrived in self._arrived]
+        return max((one.rows_per_second for one in windows if one.tells), default=windows[-1].rows_per_second)
+
     def _count_arrivals(self, now: float, due: Mapping[Part, int], worked: Mapping[Part, Worked]) -> None:
         if self._looked_at is not None and now - self._looked_at < WINDOW_SECONDS:
             return
-        if self._looked_at is not None:
-            seconds = now - self._looked_at
-            more = {part: (due.get(part, 0) - self._due.get(part, 0)) / seconds for part in {*due, *self._due}}
-            parts = {*more, *worked}
-            done = {part: one.rows_per_second for part, one in worked.items()}
-            arrived = {part: max(done.get(part, 0.0) + more.get(part, 0.0), 0.0) for part in parts}
-            self._arrived.append((now, arrived))
+        # At the first look nobody knows what more is due; what is worked on is as good as known.
+        before, seconds = (due, WINDOW_SECONDS) if self._looked_at is None else (self._due, now - self._looked_at)
+        more = {part: (due.get(part, 0) - before.get(part, 0)) / seconds for part in {*due, *before}}
+        done = {part: one.rows_per_second for part, one in worked.items()}
+        arrived = {part: _arrived(done.get(part, 0.0), more.get(part, 0.0)) for part in {*more, *done}}
+        self._arrived.append((now, arrived))
         while self._arrived and self._arrived[0][0] < now - REMEMBERED_SECONDS:
             self._arrived.popleft()
         self._looked_at, self._due = now, due
@@ -81,6 +99,10 @@ def demand_of(accounts: Mapping[str, Account], webhook_slots: int) -> Demand:
         if account.look_ups_per_second is not None
     }
     return Demand({**pools, WEBHOOKS: Pool(webhook_slots)}, rates)
+
+
+def _arrived(done: float, more: float) -> Arrived:
+    return Arrived(max(done + more, 0.0), tells=more >= -SHRINKING * done)
 
 
 def _together(reports: Iterable[Report]) -> dict[Part, Worked]:

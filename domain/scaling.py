@@ -14,9 +14,8 @@ from enum import StrEnum
 
 PLANNED_USE = 0.8  #: the share of slots and core that is planned for: orders come in lumps
 TARGET_SECONDS = 20.0  #: what is due is to be done within this, beside what arrives meanwhile ...
-CATCH_UP = (
-    0.25  #: ... by at most this much more than what arrives: a backlog of a minute asks for no tenfold workers ...
-)
+#: ... by at most this much more than what arrives: a backlog of a minute asks for no tenfold workers ...
+CATCH_UP = 0.2
 LONGEST_SECONDS = 300.0  #: ... and within this, however little arrives
 #: No more are wanted than this times those that run: only then does anybody know whether the database bears it.
 GROWTH = 1.5

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from domain.scaling import Bound, Load, Pool, Seen, Wanted, workers_wanted
+from domain.decision import Stage
+from domain.demand import Demand
+from domain.scaling import Bound, Load, Pool, Seen, workers_wanted
+from domain.work_report import Part, Report, Worked
 from tests.scaling.loads import Scene
 from tests.scaling.plant import MEAN_SPREAD, STEP_SECONDS, Plant
 
@@ -18,7 +21,6 @@ START_SECONDS = 20.0  #: until a new worker works
 CALM_SECONDS = 300.0  #: fewer only after this long: Kubernetes' own default
 TOLERANCE = 0.1  #: a difference of at most a tenth is left alone: the same
 STRETCH_SECONDS = 600.0  #: needed workers are found for each stretch of this length
-WINDOW_SECONDS = 10.0  #: arrivals are counted in
 MOST_EXCESS = 1.5
 MANY = 64  #: more than any scene needs
 
@@ -76,37 +78,32 @@ class Result:
         return self.most <= MOST_EXCESS
 
 
-def figure(plant: Plant, scene: Scene, running: int) -> Wanted:
-    """What the collector would say now."""
-    loads = [
-        Load(
-            pool=str(number),
-            due=counter.line.count,
-            arrivals_per_second=busiest(counter.came),
-            call_seconds=counter.shop.call_seconds * MEAN_SPREAD,
-            core_seconds=scene.core_seconds,
+def pools_of(scene: Scene) -> dict[str, Pool]:
+    """The accounts' limits."""
+    return {str(number): Pool(shop.slots_per_worker, shop.rate_per_second) for number, shop in enumerate(scene.shops)}
+
+
+def reported(plant: Plant, scene: Scene) -> Report:
+    """What all workers together would report."""
+    work = {
+        (Stage.CREATE, str(number)): Worked(
+            sum(counter.ended) / (len(counter.ended) * STEP_SECONDS), counter.shop.call_seconds * MEAN_SPREAD
         )
         for number, counter in enumerate(plant.counters)
-    ]
-    pools = {
-        str(number): Pool(counter.shop.slots_per_worker, counter.shop.rate_per_second)
-        for number, counter in enumerate(plant.counters)
     }
-    finished = sum(plant.finished) / (max(len(plant.finished), 1) * STEP_SECONDS)
-    return workers_wanted(loads, pools, Seen(running, finished, plant.commit_seconds))
+    rows = round(60 * sum(worked.rows_per_second for worked in work.values()))
+    return Report(60.0, rows * scene.core_seconds, rows, 1000, 1000 * plant.commit_seconds, work)
 
 
-def busiest(came: Sequence[int]) -> float:
-    """Orders a second in the busiest ten seconds."""
-    per_window, all_steps = int(WINDOW_SECONDS / STEP_SECONDS), list(came)
-    windows = [sum(all_steps[begin : begin + per_window]) for begin in range(0, len(all_steps), per_window)]
-    return max(windows) / WINDOW_SECONDS
+def due(plant: Plant) -> dict[Part, int]:
+    """What the agenda would say."""
+    return {(Stage.CREATE, str(number)): counter.line.count for number, counter in enumerate(plant.counters)}
 
 
 def follow(scene: Scene, minutes: float, seed: int) -> tuple[Plant, list[int], list[Bound]]:
     """The scene with an autoscaler: the workers that ran in each step, and what bound them at each look."""
     plant, scaler = Plant(scene, seed, goal_seconds=GOAL_SECONDS), Autoscaler()
-    scaler.running = figure_before(scene)
+    scaler.running, demand = figure_before(scene), Demand(pools_of(scene), {})
     ran: list[int] = []
     bounds: list[Bound] = []
     known: deque[tuple[float, int]] = deque()
@@ -114,7 +111,7 @@ def follow(scene: Scene, minutes: float, seed: int) -> tuple[Plant, list[int], l
         now = step * STEP_SECONDS
         scaler.advance(now)
         if step and now % LOOK_SECONDS == 0:
-            wanted = figure(plant, scene, scaler.running)
+            wanted = demand.look(now, due(plant), scaler.running, [reported(plant, scene)])
             bounds.append(wanted.bound_by)
             known.append((now, wanted.workers))
             while len(known) > 1 and known[1][0] <= now - STALE_SECONDS:
@@ -131,8 +128,7 @@ def figure_before(scene: Scene) -> int:
         Load(str(number), 0, shop.arrivals(0.0), shop.call_seconds, scene.core_seconds)
         for number, shop in enumerate(scene.shops)
     ]
-    pools = {str(number): Pool(shop.slots_per_worker, shop.rate_per_second) for number, shop in enumerate(scene.shops)}
-    return workers_wanted(loads, pools, Seen(MANY, 0.0, 0.0)).workers
+    return workers_wanted(loads, pools_of(scene), Seen(MANY, 0.0, 0.0)).workers
 
 
 def needed(scene: Scene, minutes: float, seed: int) -> list[int]:

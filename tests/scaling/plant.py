@@ -7,11 +7,13 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from domain.demand import WINDOW_SECONDS
 from tests.scaling.loads import Scene, Shop
 
 STEP_SECONDS = 0.5
 #: Of ten calls, so many take this much of the mean.
 SPREAD = ((3, 0.5), (4, 1.0), (2, 1.5), (1, 2.0))
+RECENT_STEPS = round(WINDOW_SECONDS / STEP_SECONDS)
 MEAN_SPREAD = sum(tenths * much for tenths, much in SPREAD) / 10
 FASTEST_COMMIT_SECONDS = 0.01
 
@@ -65,7 +67,9 @@ class Counter:
     line: Line = field(default_factory=Line)
     rate: Budget = field(default_factory=Budget)
     called: int = 0  #: in slots, until they are committed
-    came: deque[int] = field(default_factory=lambda: deque(maxlen=120))  #: in each step of the last minute
+    ended: deque[int] = field(
+        default_factory=lambda: deque([0], maxlen=RECENT_STEPS)
+    )  #: calls, in each of the last steps
 
 
 class Plant:
@@ -81,19 +85,20 @@ class Plant:
         self._uncommitted = 0
         self._cores, self._database = Budget(), Budget()
         self._goal_steps = goal_seconds / STEP_SECONDS
-        self.finished: deque[int] = deque(maxlen=60)
         self.ages: dict[int, int] = {}  #: steps from order to payable: how many
         self.done = self.late = 0
 
     def advance(self, workers: int) -> None:
         """One step with so many workers."""
+        for counter in self.counters:
+            counter.ended.append(0)
         for counter, came, count in self._ends.pop(self.step, ()):
+            counter.ended[-1] += count
             self._commits.append((counter, came, count))
             self._uncommitted += count
-        self.finished.append(self._commit(self._database.fill(self._scene.database_per_second)))
+        self._commit(self._database.fill(self._scene.database_per_second))
         for counter in self.counters:
             count = poisson(self._random, counter.shop.arrivals(self.step * STEP_SECONDS) * STEP_SECONDS)
-            counter.came.append(count)
             counter.line.add(self.step, count)
         self._call(workers)
         self.step += 1
@@ -127,8 +132,7 @@ class Plant:
                 self._ends.setdefault(self.step + steps, []).append((counter, came, some))
                 rest -= some
 
-    def _commit(self, most: int) -> int:
-        """How many were committed."""
+    def _commit(self, most: int) -> None:
         able = most
         while able > 0 and self._commits:
             counter, came, count = self._commits.popleft()
@@ -143,7 +147,6 @@ class Plant:
             self.done += some
             self.late += some if age > self._goal_steps else 0
         self._database.left -= most - able
-        return most - able
 
     @property
     def commit_seconds(self) -> float:

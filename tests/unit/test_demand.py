@@ -38,7 +38,7 @@ def test_what_is_worked_on_and_does_not_pile_up_arrives(demand):
 def test_what_piles_up_arrives_too_though_nobody_works(demand):
     for second in range(0, 60, 10):
         wanted = demand.look(second, {CREATES: 100 * second}, 10, [])
-    assert wanted.workers == 4  # 100/s, and 25/s of what is due, a second each until somebody has reported
+    assert wanted.workers == 3  # 100/s, and 20/s of what is due, a second each until somebody has reported
 
 
 def test_of_a_burst_the_busiest_ten_seconds_count_for_a_minute(demand):
@@ -129,3 +129,13 @@ def test_a_tally_forgets_what_is_over_a_minute_ago():
         told = tally.report()
     assert told.work == {}
     assert told.results == 0
+
+
+def test_after_a_restart_what_workers_do_is_known_at_the_first_look(demand):
+    assert demand.look(0.0, {CREATES: 300}, 10, [report(100.0)]).workers == 6  # 100/s, and 15/s of what is due
+
+
+def test_a_window_in_which_a_backlog_is_worked_off_does_not_say_what_arrives(demand):
+    for second, due, done in ((0, 0, 100), (10, 1000, 100), (20, 2000, 100), (30, 1500, 300), (40, 0, 300)):
+        wanted = demand.look(second, {CREATES: due}, 100, [report(float(done))])
+    assert wanted.workers == 11  # 200/s, not the 250 of the window from 20 to 30

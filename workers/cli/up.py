@@ -85,7 +85,7 @@ def embedded_prometheus(config: Settings) -> EmbeddedPrometheus | None:
     from workers.embedded.prometheus import EmbeddedPrometheus, free_port, is_installed
 
     if not is_installed():
-        print("No Prometheus is installed (Debian: apt-get install prometheus): going on without.", file=sys.stderr)
+        print("No Prometheus is installed (apt-get install prometheus): going on without.", file=sys.stderr)
         return None
     return EmbeddedPrometheus(config.home, sorted(RULES.glob("*.rules.yaml")), free_port())
 
