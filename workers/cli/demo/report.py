@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 
+from domain.event import NAMED_ONLY
 from domain.exact_json import read_json
 from domain.status import OPEN, Status
 from workers.cli.demo.orders import CALLED_BACK
@@ -97,10 +98,11 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
     ended = {row.order_id: row for row in stand.database.read(every_invoice)}
     kept, partly = Counter(stand.database.read(callback_digests)), set[str]()
     last: dict[str, int] = {}
-    told: set[str] = set()
+    told, for_receiver = set[str](), 0
     gaps = 0
     for event in stand.database.read(every_event):
         told.add(event.id)
+        for_receiver += event.type not in NAMED_ONLY
         if event.type == "invoice.partially_paid":
             partly.add(event.invoice_id)
         if event.sequence:
@@ -112,7 +114,7 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
         seconds=seconds,
         checks=[
             _check_ends(orders, ended),
-            _check_events(told, receiver, on_stream),
+            _check_events(told, for_receiver, receiver, on_stream),
             _check_signatures(receiver),
             Check(
                 "sequences have no gaps and no disorder",
@@ -147,10 +149,12 @@ def _check_ends(orders: Sequence[DemoOrder], ended: Mapping[str, Ended]) -> Chec
     return Check("every order ended as it had to", not wrong, detail)
 
 
-def _check_events(told: set[str], receiver: dict[str, Any], on_stream: set[str]) -> Check:
-    detail = f"{len(told)} written, {receiver['unique']} received, {len(on_stream)} on the stream"
+def _check_events(told: set[str], for_receiver: int, receiver: dict[str, Any], on_stream: set[str]) -> Check:
+    """An odd callback has fields that no document names: the stream is told of these, and endpoints that name it."""
+    only = f" ({len(told) - for_receiver} not for it)" if for_receiver < len(told) else ""
+    detail = f"{len(told)} written, {receiver['unique']} received{only}, {len(on_stream)} on the stream"
     return Check(
-        "events written = received = on the stream", len(told) == receiver["unique"] and told == on_stream, detail
+        "events written = received = on the stream", for_receiver == receiver["unique"] and told == on_stream, detail
     )
 
 
