@@ -88,11 +88,14 @@ def cancel_command(name: str, reason: str, by: str | None, account: str | None, 
 
     who = actor(by, reason)
     row, act = operate(name, account, lambda store, invoice_id: cancel(store, who, invoice_id), ask=not as_json)
+    is_cancelled = act.done or act.status == "cancelled"
     if as_json:
-        print_json({"id": row.id, "order_id": row.order_id, "status": act.status, "cancelled": act.done})
-    if not act.done:
+        print_json({"id": row.id, "order_id": row.order_id, "status": act.status, "cancelled": is_cancelled})
+    if not is_cancelled:
         raise CommandFailed(f"{row.id} can't be cancelled: {act.why}")
-    if not as_json:
+    if not as_json and not act.done:
+        click.echo(f"{row.id} (order {row.order_id}) is cancelled already")
+    elif not as_json:
         click.echo(f"cancelled {row.id} (order {row.order_id}), which was {act.status_before}")
     return 0
 
