@@ -116,16 +116,20 @@ def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
             _check_ends(orders, ended),
             _check_events(told, for_receiver, receiver, on_stream),
             _check_signatures(receiver),
-            Check(
-                "sequences have no gaps and no disorder",
-                not gaps and not receiver["gaps"] and not receiver["out_of_order"],
-                f"{len(last)} invoices, {gaps + receiver['gaps']} gaps, {receiver['out_of_order']} out of order",
-            ),
+            _check_sequences(len(last), gaps, receiver),
             _check_calls(orders, calls),
             *(_check_called_back(name, orders, ended, partly) for name in CALLED_BACK),
             _check_callbacks(posted, kept),
             _check_forged(posted, kept),
         ],
+    )
+
+
+def _check_sequences(invoices: int, gaps: int, receiver: dict[str, Any]) -> Check:
+    return Check(
+        "sequences have no gaps and no disorder",
+        not gaps and not receiver["gaps"] and not receiver["out_of_order"],
+        f"{invoices} invoices, {gaps + receiver['gaps']} gaps, {receiver['out_of_order']} out of order",
     )
 
 
