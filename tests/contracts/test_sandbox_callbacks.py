@@ -233,6 +233,16 @@ def test_odd_spellings_mean_the_same(sandbox, taker):
     assert isinstance(fields["amount"], float)
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "value"), [("new_word", "status", "aml_hold"), ("new_field", "amlCheck", "passed")]
+)
+def test_what_no_document_names_is_rightly_signed(sandbox, taker, name, field, value):
+    order, _ = make(sandbox, f"~pay:0~callback:{name}~")
+    wait_until(lambda: taker.of(order))
+    fields, signed, _ = taker.of(order)[0]
+    assert (signed, fields[field]) == (True, value)
+
+
 def test_an_order_id_that_is_a_number_comes_back_as_one(sandbox, taker):
     assert create_nebulox(sandbox, "4711")[0] == 201
     control(sandbox, "pay", {"provider": "nebulox", "order_id": "4711"})
