@@ -42,10 +42,11 @@ def burn(alert: str, metric: str, le: str, labels: str = "", **fires: str) -> Ca
         trouble=histogram(metric, le, labels, "0+60x480", "0+30x480"),
         fires=({"severity": "page", **fires}, {"severity": "ticket", **fires}),
         calm=histogram(metric, le, labels, "0+600x480", "0+597x480"),
-        # One late an hour; all late, but hours ago.
+        # One late an hour; half late until 35 minutes ago; half late for six minutes only.
         more_calm=(
             histogram(metric, le, labels, "0x59 1x59 2x59 3x59 4x59 5x59 6x120", "0x480"),
-            histogram(metric, le, labels, "0+60x120 7260+60x360", "0x120 60+60x360"),
+            histogram(metric, le, labels, "0+60x480", "0+30x445 13410+60x34"),
+            histogram(metric, le, labels, "0+60x480", "0+60x474 28470+30x5"),
         ),
         at="8h",
     )
