@@ -10,25 +10,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any
 
 import httpx
-import redis
-import redis.asyncio
-import redis.asyncio.sentinel
-import redis.sentinel
 import structlog
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config.logging import register_secrets
 from config.settings import Settings, SettingsError, load_settings
-from config.urls import read_sentinel
 from domain.account import Account
 from domain.decision import Policy, Stage
 from domain.ports import Provider
 from workers.coordination.breaker import Breaker
+from workers.coordination.connections import ONE_TRY, ONE_TRY_ASYNC, open_async_redis, open_redis
 from workers.coordination.doorbell import Doorbell
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
@@ -57,12 +49,6 @@ from workers.telemetry.tally import WorkTally
 from workers.telemetry.traces import Traces, open_traces, secrets_of
 
 log = structlog.get_logger()
-
-REDIS_OPTIONS: dict[str, object] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
-#: For doorbells, breakers and rates, which know what to do while Redis is away: one short try. By itself redis-py tries
-#: for about 6 s.
-ONE_TRY: dict[str, object] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
-ONE_TRY_ASYNC: dict[str, object] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
 
 
 @dataclass(slots=True)
@@ -317,30 +303,6 @@ def secret_box(settings: Settings) -> SecretBox:
     keys = [key.get_secret_value() for key in settings.secret_keys()]
     register_secrets(keys)  # one that was made under home is not among the settings' own
     return SecretBox(keys)
-
-
-def open_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.Redis:
-    """A client; ``sentinel://`` follows the master."""
-    if not url.startswith("sentinel"):
-        return redis.Redis.from_url(url, **options)
-    client: redis.Redis = _follow(redis.sentinel.Sentinel, url, options)
-    return client
-
-
-def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> redis.asyncio.Redis:
-    """The same on an event loop."""
-    if not url.startswith("sentinel"):
-        return redis.asyncio.Redis.from_url(url, **options)
-    client: redis.asyncio.Redis = _follow(redis.asyncio.sentinel.Sentinel, url, options)
-    return client
-
-
-def _follow(sentinel_class: Callable[..., Any], url: str, options: Mapping[str, Any]) -> Any:
-    """A client of whoever is the master now. redis-py has no types for its sentinels."""
-    found = read_sentinel(url)
-    sentinel = sentinel_class(found.hosts, sentinel_kwargs={**options, **found.login})
-    login = {"username": found.username, "password": found.password, "db": found.database}
-    return sentinel.master_for(found.master, **options, **login)
 
 
 def prepare_embedded(settings: Settings) -> None:

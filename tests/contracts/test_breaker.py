@@ -12,8 +12,8 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from workers.bootstrap import ONE_TRY_ASYNC, open_async_redis
 from workers.coordination.breaker import Breaker, BreakerLimits, key_of, read_breakers, reset_breakers
+from workers.coordination.connections import ONE_TRY_ASYNC, open_async_redis
 
 DEADLINE_SECONDS = 20
 #: Long enough to be seen open on a busy machine, short enough to be waited for.

@@ -13,8 +13,8 @@ import redis
 from redis.asyncio import Redis
 
 from domain.looks import Look
-from workers.bootstrap import ONE_TRY_ASYNC, open_async_redis
 from workers.coordination import look_up_budget as budget
+from workers.coordination.connections import ONE_TRY_ASYNC, open_async_redis
 from workers.coordination.look_up_budget import LookUpBudget, key_of
 from workers.coordination.rate_limit import ALONE_SHARE, RateLimit
 

@@ -18,7 +18,7 @@ from domain.looks import Look, lane_of
 from tests.callbacks import nebulox_callback
 from tests.contracts.store_cases import created, invoice_of, order, policy, rows, take
 from tests.servers import wait_until
-from workers.bootstrap import open_async_redis
+from workers.coordination.connections import open_async_redis
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.engine import Pump

@@ -13,7 +13,8 @@ from config.celeryconfig import celery_settings
 from config.settings import KNOBS, SettingsError, load_settings
 from config.webhook_allow import check_allowed
 from domain.account import Account
-from workers.bootstrap import open_redis, policies
+from workers.bootstrap import policies
+from workers.coordination.connections import open_redis
 from workers.http.address import parse_allow
 from workers.store.database import Database
 

@@ -11,7 +11,7 @@ from fakeredis import FakeRedis
 from redis import Redis
 
 from domain.decision import Stage
-from workers.bootstrap import ONE_TRY, open_redis
+from workers.coordination.connections import ONE_TRY, open_redis
 from workers.coordination.doorbell import AWAY_SECONDS, Doorbell
 
 

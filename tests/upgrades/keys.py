@@ -14,8 +14,8 @@ from kombu import Connection
 from config.celeryconfig import REDIS_OPTIONS
 from domain.decision import Stage
 from tests.contracts.broker_client import Broker, Reader
-from workers.bootstrap import open_async_redis
 from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits
+from workers.coordination.connections import open_async_redis
 from workers.coordination.rate_limit import RateLimit
 from workers.delivery.stream import EventStream
 

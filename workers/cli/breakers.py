@@ -13,8 +13,8 @@ def breaker_states(config: Settings, endpoints: Sequence[str]) -> Mapping[str, s
     """Each one's state; nothing where Redis does not answer."""
     from redis.exceptions import RedisError
 
-    from workers.bootstrap import ONE_TRY, open_redis
     from workers.coordination.breaker import read_breakers
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     if not endpoints:
         return {}

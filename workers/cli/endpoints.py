@@ -176,8 +176,8 @@ def _read_breakers(config: Settings, ids: Sequence[str]) -> Mapping[str, str]:
     """Each endpoint's breaker, nothing where Redis does not answer."""
     from redis.exceptions import RedisError
 
-    from workers.bootstrap import ONE_TRY, open_redis
     from workers.coordination.breaker import read_breakers
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:
@@ -190,8 +190,8 @@ def _reset_breaker(config: Settings, endpoint_id: str) -> None:
     """What was seen of it before counts no more. Where Redis does not answer there is no breaker that holds back."""
     from redis.exceptions import RedisError
 
-    from workers.bootstrap import ONE_TRY, open_redis
     from workers.coordination.breaker import reset_breakers
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     with suppress(RedisError, OSError), open_redis(config.redis_url, ONE_TRY) as client:
         reset_breakers(client, [endpoint_id])

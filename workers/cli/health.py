@@ -101,7 +101,7 @@ def _parts(overview: Overview) -> dict[str, object]:
 def _redis_state(config: Settings) -> str:
     from redis.exceptions import RedisError
 
-    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:

@@ -103,7 +103,7 @@ class _Mark:
 @contextmanager
 def _open_mark(config: Settings) -> Iterator[_Mark]:
     """An embedded Valkey that does not run is started for so long."""
-    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.connections import ONE_TRY, open_redis
     from workers.delivery.epoch_mark import EpochMark
     from workers.embedded.errors import EmbeddedError
     from workers.embedded.valkey import stop_valkey

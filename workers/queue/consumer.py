@@ -23,6 +23,7 @@ from kombu import compression
 from redis import Redis
 
 from workers import bootstrap
+from workers.coordination.connections import ONE_TRY, open_redis
 from workers.intake.message import (
     REJECT,
     RUN,
@@ -203,7 +204,7 @@ def _call_of_refusal(refused: TurnedAway) -> Accepted:
 def _open_redis() -> Redis:
     from workers.app import settings
 
-    return bootstrap.open_redis(settings.redis_url, bootstrap.ONE_TRY)
+    return open_redis(settings.redis_url, ONE_TRY)
 
 
 def rewrite(message: Message, call: Accepted) -> None:

@@ -15,17 +15,16 @@ from starlette.routing import BaseRoute
 from config.settings import Settings
 from domain.demand import demand_of
 from workers.bootstrap import (
-    ONE_TRY,
     Runtime,
     build_runtime,
     check_accounts,
-    open_redis,
     prepare_embedded,
     secret_box,
     warn_of_plain_http,
 )
 from workers.bootstrap import metrics as declared
 from workers.coordination.breaker import read_breakers, reset_breakers
+from workers.coordination.connections import ONE_TRY, open_redis
 from workers.http.address import AddressGuard
 from workers.http.open_files import webhook_connections
 from workers.intake.orders import Desk

@@ -126,7 +126,7 @@ def _asked_lately(config: Settings, keys: Mapping[str, str]) -> set[str]:
     """Accounts whose buckets are there."""
     from redis.exceptions import RedisError
 
-    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     try:
         with open_redis(config.redis_url, ONE_TRY) as client:

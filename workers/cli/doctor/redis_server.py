@@ -62,7 +62,7 @@ def embedded_runs(config: Settings) -> bool:
 
 def open_doctor_redis(url: str) -> redis.Redis:
     """A client that gives up fast and tries once."""
-    from workers.bootstrap import ONE_TRY, open_redis
+    from workers.coordination.connections import ONE_TRY, open_redis
 
     return open_redis(url, {**ONE_TRY, "socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS})
 

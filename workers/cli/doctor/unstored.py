@@ -33,7 +33,7 @@ def check_unstored(config: Settings) -> Iterator[Finding]:
 
 
 def _read_note(config: Settings) -> tuple[datetime | None, str]:
-    from workers.bootstrap import open_redis
+    from workers.coordination.connections import open_redis
     from workers.intake.unstored import NOTE
 
     timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
