@@ -12,6 +12,7 @@ from domain.decision import Stage
 from domain.evidence import CancelRequested, RateLimited
 from domain.looks import Look
 from tests.contracts.doctor_cases import by_cause, settings, wrong
+from tests.contracts.position_cases import claim as claim_publisher
 from tests.contracts.store_cases import (
     ACCOUNT,
     POLICIES,
@@ -25,6 +26,7 @@ from tests.contracts.store_cases import (
     pend,
     policy,
     queue,
+    rows,
     seen,
     subscribe,
 )
@@ -204,6 +206,32 @@ def test_events_the_stream_was_not_told_are_counted_with_their_age(database, sto
     assert store.publishing.claim_publisher(1, 60.0)
     (found,) = check_stream(database, config)
     assert "a worker tries" in found.detail
+
+
+def test_an_event_without_a_position_is_wrong_once_newer_ones_have_theirs(database, store, config):
+    pend(store, 3)
+    first, second, _ = (event.number for event in store.publishing.unpublished(3))
+    change(database, EVENT, created_at=now(database) - timedelta(minutes=5))
+    assert wrong(check_stream(database, config)) == ["unpublished"], "nobody gave any: that is told by itself"
+    held = claim_publisher(store)
+    assert store.publishing.place_events(held, 1, [first]) == [second]
+    found = by_cause(check_stream(database, config))["unplaced"]
+    assert (found.state, found.count, found.since) == ("wrong", 1, rows(database, EVENT)[0].created_at)
+    assert "1 event has no position, the oldest for 5 min" in found.detail
+    change(database, EVENT, EVENT.c.number == first, created_at=now(database))
+    assert wrong(check_stream(database, config)) == [], "a young one's may be on its way"
+
+
+def test_events_that_were_told_without_a_position_are_wrong_until_they_get_it(database, store, config):
+    pend(store, 2)
+    numbers = [event.number for event in store.publishing.unpublished(2)]
+    at = now(database) - timedelta(minutes=5)
+    change(database, EVENT, created_at=at, published_at=at)  # as a worker of the release before leaves them
+    assert by_cause(check_stream(database, config))["unplaced"].count == 2
+    store.publishing.place_events(claim_publisher(store), 10)
+    assert wrong(check_stream(database, config)) == []
+    store.publishing.mark_placed(numbers)
+    assert wrong(check_stream(database, config)) == []
 
 
 # --- messages and contradictions --------------------------------------------------------------------------------------

@@ -7,7 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Unpack
 
-from sqlalchemy import Connection, Executable, Label, bindparam, exists, literal_column, select, text, union_all, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Label,
+    ScalarSelect,
+    bindparam,
+    exists,
+    literal_column,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
@@ -265,12 +277,17 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
     return [Unpublished._make(row) for row in rows.all()]
 
 
+def position_of_event() -> ScalarSelect[int]:
+    """Of each row of a query of events. A subquery, because a join might read the whole table of positions."""
+    return select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+
+
 @functools.cache
 def _unpublished(dialect: str) -> Executable:
     # A subquery, even of an array: that is hashed, where PostgreSQL goes through all of an array for each row.
     others = EVENT.c.number.not_in(number_rows(dialect, "without"))
-    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
-    query = select(EVENT.c.number, EVENT.c.id, EVENT.c.body, place).where(EVENT.c.published_at.is_(None), others)
+    columns = (EVENT.c.number, EVENT.c.id, EVENT.c.body, position_of_event())
+    query = select(*columns).where(EVENT.c.published_at.is_(None), others)
     return query.order_by(EVENT.c.number).limit(bindparam("limit")).execution_options(**{BINARY: True})
 
 

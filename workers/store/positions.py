@@ -23,7 +23,7 @@ from domain.sequence import first_position
 from workers.store.agenda import Claim
 from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
 from workers.store.fence import lock_holder
-from workers.store.outbox import NO_SEQUENCE, unlocked_events
+from workers.store.outbox import NO_SEQUENCE, position_of_event, unlocked_events
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import EVENT, LOG, POSITION
 
@@ -84,8 +84,8 @@ def mark_placed(connection: Connection, numbers: Sequence[int]) -> None:
 
 @functools.cache
 def _unplaced(dialect: str) -> Query:
-    """A subquery for each row that the index finds, few of which have a position: a join might read the whole table."""
-    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+    """Few of the rows that the index finds have a position."""
+    place = position_of_event()
     head: ColumnElement[bytes] = case(
         (EVENT.c.sequence == NO_SEQUENCE, EVENT.c.body), else_=func.substr(EVENT.c.body, 1, HEAD_BYTES)
     )
@@ -109,7 +109,7 @@ def mark_told(connection: Connection) -> None:
 
 @functools.cache
 def _told(dialect: str) -> Executable:
-    place = select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
+    place = position_of_event()
     query = select(EVENT.c.number).where(
         EVENT.c.positioned.is_(None), EVENT.c.published_at.is_not(None), place.is_not(None)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from workers.cli.doctor.finding import Finding, ago
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Events are told within a second; the oldest untold for so long, nobody tells it.
 UNTOLD = timedelta(seconds=20)
+#: Each has its position within a second, too.
+UNPLACED = timedelta(minutes=1)
 
 
 def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
@@ -38,6 +40,22 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
         yield Finding("stream", "wrong", f"{detail}; {held}", "unpublished", untold.oldest_at, untold.events)
     elif not ahead:
         yield Finding("stream", "ok", f"told of every event ({untold.events} on their way)")
+    yield from _check_positions(database, now)
+
+
+def _check_positions(database: Database, now: datetime) -> Iterator[Finding]:
+    """Whoever follows the log by position misses what has none."""
+    from workers.store.reads.stream import COUNTED, read_unplaced
+
+    unplaced = database.read(read_unplaced, now - UNPLACED)
+    if unplaced.oldest_at is None:
+        return
+    count = f"{unplaced.events:,}" + ("+" if unplaced.events == COUNTED else "")
+    detail = (
+        f"{counted(count, 'event has', 'events have')} no position, the oldest for {ago(unplaced.oldest_at, now)}, "
+        "while newer ones were told: /v1/events passes over them; does a worker of this release run?"
+    )
+    yield Finding("log", "wrong", detail, "unplaced", unplaced.oldest_at, unplaced.events)
 
 
 def _read_kept(config: Settings) -> bytes | None:

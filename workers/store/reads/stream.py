@@ -1,15 +1,16 @@
-"""The stream of events: what it has not been told yet, and who holds its row."""
+"""The stream of events: what it has not been told yet, who holds its row, and what the log passes over."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from domain.decision import Stage
 from workers.store.agenda import PUBLISH_LANE
-from workers.store.tables import AGENDA, EVENT, RESTORATION
+from workers.store.outbox import position_of_event
+from workers.store.tables import AGENDA, EVENT, POSITION, RESTORATION
 
 #: So many are counted; more are told as "at least".
 COUNTED = 10_000
@@ -33,6 +34,25 @@ def read_untold(connection: Connection, now: datetime) -> Untold:
     row = (AGENDA.c.stage == Stage.PUBLISH.value) & (AGENDA.c.subject == PUBLISH_LANE)
     held = select(AGENDA.c.due_at).where(row, AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at >= now)
     return Untold(events, connection.scalar(oldest), connection.scalar(held))
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """Events that have no position although they, or newer ones, were told."""
+
+    events: int  #: at most COUNTED
+    oldest_at: datetime | None
+
+
+def read_unplaced(connection: Connection, before: datetime) -> Unplaced:
+    """Of those made before ``before``: a younger one's position may be on its way. By the index of what is unplaced."""
+    newest_placed = select(func.max(POSITION.c.event_number)).scalar_subquery()
+    passed_over = or_(EVENT.c.published_at.is_not(None), EVENT.c.number < newest_placed)
+    without = select(EVENT.c.created_at).where(
+        EVENT.c.positioned.is_(None), position_of_event().is_(None), EVENT.c.created_at < before, passed_over
+    )
+    found = without.order_by(EVENT.c.number).limit(COUNTED).subquery()
+    return Unplaced(*connection.execute(select(func.count(), func.min(found.c.created_at)).select_from(found)).one())
 
 
 @dataclass(frozen=True, slots=True)
