@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from domain.evidence import CancelRequested, Created
 from domain.refused_order import RefusedOrder
@@ -70,6 +71,32 @@ def test_an_event_shows_its_order(invoices, three):
     lines = invoices("events").out.splitlines()
     assert lines[0].split()[:3] == ["AT", "ORDER", "EVENT"]
     assert [line.split()[2] for line in lines[1:]] == ["order-0", "order-1"]
+
+
+def test_an_event_shows_its_place_in_the_log_once_it_has_one(invoices, store, three, add_order):
+    store.add_standing()
+    (held,) = store.publishing.claim_publisher(1, 60.0)
+    assert len(store.publishing.place_events(held, 10)) == 2
+    late = add_order("order-9", account="zeroxhost")
+    store.judge([Judgement(late, Created(provider_ref="78"))])
+    lines = invoices("events", "--json").lines
+    assert [(line["type"], line["position"]) for line in lines] == [
+        ("invoice.pending", None),
+        ("invoice.cancelled", 2),
+        ("invoice.pending", 1),
+    ]
+    assert [line["position"] for line in invoices("events", three[1], "--json").lines] == [1]
+    assert [line["position"] for line in invoices("events", late, "--json").lines] == [None]
+    heading, newest, *_ = invoices("events", "--limit", 2).out.splitlines()
+    place = slice(heading.index("POSITION"), heading.index("PUBLISHED"))
+    assert newest[place].strip() == ""
+    assert invoices("events").out.splitlines()[2][place].strip() == "2"
+
+
+def test_an_event_is_printed_in_its_very_bytes_with_the_position_behind_them(invoices, store, three):
+    with store.database.reading() as connection:
+        (body,) = connection.execute(select(EVENT.c.body).where(EVENT.c.invoice_id == three[1])).scalars()
+    assert invoices("events", three[1], "--json").out == body.decode()[:-1] + ',"position":null}\n'
 
 
 def test_an_order_that_was_refused_is_told_with_its_account(invoices, store, three):

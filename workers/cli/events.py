@@ -31,7 +31,8 @@ COLUMNS = (
     Column("", rank=3),
     Column("INVOICE", rank=2),
     Column("ACCOUNT", rank=4),
-    Column("PUBLISHED", lead=YEAR, rank=5),
+    Column("POSITION", rank=5),
+    Column("PUBLISHED", lead=YEAR, rank=6),
 )
 
 
@@ -56,12 +57,12 @@ def events_command(
 ) -> None:
     """Show the events of an invoice in their order, or the newest of all invoices.
 
-    With --json each line is the very envelope that endpoints and the stream get.
+    With --json each line is the envelope that endpoints and the stream get, and beside its fields the position in the
+    log that /v1/events follows; null where it has none yet.
     """
     if follow and (name is not None or since is not None or until is not None):
         raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
-    from workers.store.queries import events_of
-    from workers.store.reads.events import Wanted, list_events
+    from workers.store.reads.events import Wanted, list_events, placed_events_of
 
     check_span(since, until)
     _check_types(types)
@@ -75,7 +76,7 @@ def events_command(
         if name is None:
             _print(list_events(database, wanted, limit=limit), as_json)
             return
-        found = database.read(events_of, require_invoice(database, name, account).id)
+        found = database.read(placed_events_of, require_invoice(database, name, account).id)
         _print((row for row in found if wanted.takes(row)), as_json)
 
 
@@ -90,16 +91,22 @@ def _check_types(types: tuple[str, ...]) -> None:
 def _print(rows: Iterable[StoredRow], as_json: bool) -> None:
     if as_json:
         for row in rows:
-            print_bytes(row.body)
+            print_event(row)
         return
     print_table(COLUMNS, map(_line, rows), empty="there are no such events")
+
+
+def print_event(row: StoredRow) -> None:
+    """Its very bytes, metadata included, with the position behind them."""
+    position = "null" if row.position is None else str(row.position)
+    print_bytes(row.body[:-1] + f',"position":{position}}}'.encode())
 
 
 def _line(row: StoredRow) -> tuple[object, ...]:
     from workers.store.reads.events import told_of
 
     (account, order_id), (invoice_id, sequence) = told_of(row), about(row)
-    return row.created_at, order_id, row.type, sequence, invoice_id, account, row.published_at
+    return row.created_at, order_id, row.type, sequence, invoice_id, account, row.position, row.published_at
 
 
 def follow_events(database: Database, seconds: float | None) -> Iterator[StoredRow]:
@@ -121,7 +128,7 @@ def follow_events(database: Database, seconds: float | None) -> Iterator[StoredR
 
 def _print_live(row: StoredRow, as_json: bool) -> None:
     if as_json:
-        print_bytes(row.body)
+        print_event(row)
     else:
         at, order_id, event_type, sequence, invoice_id, *_ = map(shown, _line(row))
         click.echo(f"{at}  {event_type:22}  {sequence:>3}  {order_id}  {invoice_id}")

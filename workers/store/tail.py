@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, select
 
+from workers.store.outbox import position_of_event
 from workers.store.queries import last_event_number
 from workers.store.rows import StoredRow
 from workers.store.tables import EVENT
@@ -32,10 +33,12 @@ class EventTail:
         self._floor = last_event_number(connection)
 
     def poll(self, connection: Connection) -> Sequence[StoredRow]:
-        """The events that were committed since the last poll, in the order of their numbers."""
+        """The events that were committed since the last poll, in the order of their numbers, each with its position
+        or None."""
         if self._floor is None:
             self.start(connection)
-        query = select(EVENT).where(EVENT.c.number > self._floor).order_by(EVENT.c.number)
+        place = position_of_event().label("position")
+        query = select(EVENT, place).where(EVENT.c.number > self._floor).order_by(EVENT.c.number)
         if self._seen:
             query = query.where(EVENT.c.number.not_in(self._seen))
         rows = connection.execute(query.limit(FETCH_ROWS)).all()

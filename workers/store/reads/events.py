@@ -1,19 +1,19 @@
-"""Events as people look for them: newest first, chosen by time, type and account, each with its order."""
+"""Events as people look for them, each with its position: newest first, chosen by time, type and account."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import Connection, or_, select
 
 from domain.exact_json import read_json
 from workers.store.database import Database
-from workers.store.outbox import NO_SEQUENCE
+from workers.store.outbox import NO_SEQUENCE, position_of_event
 from workers.store.queries import newest_first
-from workers.store.rows import StoredRow
+from workers.store.rows import Query, StoredRow
 from workers.store.seek import first_number
 from workers.store.tables import EVENT, INVOICE
 
@@ -42,7 +42,7 @@ class Wanted:
 
 def list_events(database: Database, wanted: Wanted, *, limit: int = 50) -> Iterator[StoredRow]:
     """Newest first; ``limit`` 0 means all of them."""
-    query = select(EVENT)
+    query = select_events()
     if wanted.types:
         query = query.where(EVENT.c.type.in_(sorted(wanted.types)))
     if wanted.since is not None:
@@ -58,6 +58,17 @@ def list_events(database: Database, wanted: Wanted, *, limit: int = 50) -> Itera
     query = query.where(or_(of_account.exists(), EVENT.c.sequence == NO_SEQUENCE))
     chosen = (row for row in newest_first(database, query, "number", 0) if row.sequence or wanted.takes(row))
     return itertools.islice(chosen, limit or None)
+
+
+def select_events() -> Query:
+    """Events with their ``position``; None where one has none yet."""
+    return select(EVENT, position_of_event().label("position"))
+
+
+def placed_events_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
+    """An invoice's events in their order."""
+    query = select_events().where(EVENT.c.invoice_id == invoice_id)
+    return connection.execute(query.order_by(EVENT.c.sequence)).all()
 
 
 def told_of(row: StoredRow) -> tuple[str | None, str | None]:
