@@ -17,6 +17,7 @@ from tests.contracts.store_cases import (
     ACCOUNT,
     POLICIES,
     make_due,
+    now,
     open_store,
     order,
     pend,
@@ -31,7 +32,11 @@ from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
+from workers.store.outbox import any_untold
+from workers.store.reads.events import Wanted, list_events
 from workers.store.reads.gauges import read_watched
+from workers.store.reads.log import read_page
+from workers.store.reads.stream import read_unplaced
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts
 from workers.store.store import Store
@@ -66,6 +71,21 @@ MORE = (
         SELECT id, created_at, 'delivered', 1 FROM delivery WHERE created_at > now()
     """,
     "ANALYZE event, delivery, delivery_attempt",  # what is old has been analyzed
+)
+#: The same events, told long ago with a position each.
+PLACED = (
+    """
+        INSERT INTO event (id, invoice_id, sequence, type, body, created_at, published_at, positioned)
+        SELECT id || n, invoice_id, sequence + 2 * n, type, body, created_at, created_at, 1
+        FROM event, generate_series(1, 300) n
+    """,
+    """
+        INSERT INTO event_position (position, event_number, account)
+        SELECT (SELECT max(position) FROM event_position) + row_number() OVER (ORDER BY number), number, 'zeroxhost'
+        FROM event WHERE positioned = 1 AND number NOT IN (SELECT event_number FROM event_position)
+    """,
+    "UPDATE event_log SET newest = (SELECT max(position) FROM event_position)",
+    "ANALYZE event, event_position",
 )
 #: Small enough to be read whole: an endpoint table of a handful of rows, and what SQLite makes of a list of keys.
 SMALL = ("endpoint", "anon_", "picked")
@@ -205,6 +225,34 @@ def test_what_is_finished_and_old_is_removed_by_index(crowded):
             connection.execute(text(statement))
     statements = r"DELETE FROM (event|delivery|delivery_attempt)\b"
     assert_by_index(explained(crowded, lambda: store.remove_finished(timedelta(0)), statements))
+
+
+def test_positions_are_given_and_followed_by_index(crowded):
+    store, _, _ = work(crowded)
+    store.add_standing()
+    (claim,) = store.publishing.claim_publisher(1, 60.0)
+    numbers = [event.number for event in store.publishing.unpublished(200)]
+    store.publishing.place_events(claim, len(numbers) - 5)
+    store.publishing.mark_published(numbers[:-10])  # of the other ten five have their positions, and none is marked
+    with crowded.transaction() as connection:
+        for statement in PLACED if crowded.is_postgresql else ():
+            connection.execute(text(statement))
+    scanned = r"^.*(?:Seq Scan on|\bSCAN) (?:event|event_position)\b(?!.*USING).*$"
+    for ask, wanted, index in (
+        (lambda: store.publishing.place_events(claim, 0, numbers[-1:]), r"SELECT event", "ix_event_unplaced"),
+        (store.publishing.mark_told, r"SELECT event", "ix_event_unplaced"),
+        (lambda: store.publishing.mark_placed(numbers[-6:-5]), r"(SELECT|UPDATE) event", "event_pkey|PRIMARY KEY"),
+        (lambda: store.publishing.unmark(numbers[-1:]), r"UPDATE event", "event_position"),
+        (lambda: crowded.read(any_untold), r"SELECT", "ix_event_unpublished"),
+        (lambda: crowded.read(read_unplaced, now(crowded)), r"SELECT", "ix_event_unplaced"),
+        (lambda: crowded.read(read_page, 3, 10), r"SELECT", "event_position"),
+        (lambda: crowded.read(read_page, 3, 10, [ACCOUNT]), r"SELECT", "event_position"),
+    ):
+        plan = explained(crowded, ask, wanted)
+        assert not re.findall(scanned, plan, re.MULTILINE), plan
+        assert re.search(index, plan), plan
+    plan = explained(crowded, lambda: list(list_events(crowded, Wanted(), limit=10)), r"SELECT")
+    assert re.search(r"(SEARCH|Index (Only )?Scan using \w+ on) event_position", plan), plan
 
 
 def test_repeated_orders_are_found_by_their_key(crowded):
