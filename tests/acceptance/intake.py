@@ -45,6 +45,7 @@ class Intake:
             "INVOICES_DATABASE_URL": self.database_url,
             "INVOICES_SECRET_KEY": SECRET_KEY,
             "INVOICES_LOG_FORMAT": "json",
+            "INVOICES_NICE": "0",  # beside busy tests it would wait for its turn
             **(broker.settings or {"INVOICES_BROKER_URL": broker.broker_url, "INVOICES_REDIS_URL": broker.redis_url}),
         }
 

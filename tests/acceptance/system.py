@@ -118,6 +118,7 @@ class System(Awaited):
             "INVOICES_LOG_FORMAT": "json",
             "INVOICES_SECRET_KEY": SECRET_KEY,
             "INVOICES_WEB_PORT": "0",
+            "INVOICES_NICE": "0",  # beside busy tests they would wait for their turn
             **self.broker.settings,
         }
         if self._database_url:
