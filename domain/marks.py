@@ -1,7 +1,8 @@
 """What an operator may mark an invoice as. Pure; the lifecycle decides.
 
 An open invoice: paid, failed or cancelled. An expired one: paid, at any time. A paid one: refunded. Nothing else leaves
-a final status: a mark against one is a contradiction, and a mark that says the same confirms it.
+a final status: a mark against one is a contradiction, and a mark that says the same confirms it. An amount that is
+known is changed by no mark: one that says another is a contradiction, too.
 """
 
 from __future__ import annotations

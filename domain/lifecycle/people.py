@@ -12,6 +12,7 @@ from domain.evidence import (
 from domain.lifecycle.case import Case, is_askable
 from domain.lifecycle.moves import close, contradict
 from domain.marks import CONFIRMED, anomaly_of, is_contradiction, may_mark
+from domain.money import format_amount
 from domain.status import OPEN, Anomaly, Status
 
 
@@ -24,7 +25,7 @@ def cancel_requested(case: Case, evidence: CancelRequested) -> Decision:
 def marked(case: Case, evidence: Marked) -> Decision:
     target = evidence.status
     if target is case.status:
-        return Decision("noted", note=f"{CONFIRMED}: it is {target}, says {evidence.by}")
+        return _marked_again(case, evidence)
     if not may_mark(case.status, target):
         verdict: Verdict = "contradiction" if is_contradiction(case.status, target) else "noted"
         return Decision(verdict, note=f"mark: marked as {target} by {evidence.by}, and it is {case.status}")
@@ -35,6 +36,17 @@ def marked(case: Case, evidence: Marked) -> Decision:
         if evidence.paid_amount is not None:
             changes["paid_amount"] = evidence.paid_amount
     return close(case, target, f"marked by {evidence.by}: {evidence.reason}", changes)
+
+
+def _marked_again(case: Case, evidence: Marked) -> Decision:
+    """It says what the invoice is already. No mark changes an amount: one that tells another is evidence against it."""
+    told, known = evidence.paid_amount, case.invoice.paid_amount
+    if told is None or (case.status is Status.PAID and told == known):
+        return Decision("noted", note=f"{CONFIRMED}: it is {case.status}, says {evidence.by}")
+    note = f"mark: marked as {case.status} with {format_amount(told)} by {evidence.by}, and it is {case.status}"
+    if case.status is Status.PAID and known is not None:
+        return Decision("contradiction", note=f"{note} with {format_amount(known)}")
+    return Decision("noted", note=note)
 
 
 def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:

@@ -9,6 +9,7 @@ import pytest
 from domain.permissions import Scope
 from tests.contracts.operator_cases import told
 from tests.contracts.store_cases import agenda_of, events_of, evidence_of, invoice_of, queue
+from workers.store.reads.contradictions import list_contradictions
 
 WHY = {"reason": "the shop asked for it"}
 
@@ -59,6 +60,36 @@ def test_a_mark_says_what_was_paid(service, post):
 
     assert (answered.status_code, answered.json()["status"]) == (200, "paid")
     assert answered.json()["paid_amount"] == "0.0358619204"
+
+
+def test_a_second_mark_with_another_amount_is_409_and_kept_as_a_contradiction(service, post):
+    invoice_id = queue(service.store)
+    service.pend(invoice_id)
+
+    def mark(status, **amount):
+        answered = post(invoice_id, "mark", WHY | {"status": status} | amount)
+        return answered.status_code, answered.json().get("detail")
+
+    assert [mark("paid", amount=amount)[0] for amount in ("10", "10.00")] == [200, 200]
+    assert mark("paid", amount="9") == (409, "it is paid already, with 10, and a mark changes no amount")
+    assert mark("paid")[0] == 200, "without an amount it confirms what is known"
+    (found,) = list_contradictions(service.store.database)
+    assert found.note == "mark: marked as paid with 9 by a service, and it is paid with 10"
+    assert found.settled
+    assert invoice_of(service.store.database, invoice_id).paid_amount == 10
+    assert [mark("refunded", amount=amount)[0] for amount in ("4", "4.0")] == [200, 200]
+    assert mark("refunded", amount="5") == (409, "it is refunded already, and a mark changes no amount")
+    assert mark("refunded")[0] == 200
+
+
+def test_an_amount_that_nobody_told_is_added_by_no_second_mark(service, post):
+    invoice_id = queue(service.store)
+    service.pend(invoice_id)
+    assert post(invoice_id, "mark", WHY | {"status": "paid"}).status_code == 200
+    refused = post(invoice_id, "mark", WHY | {"status": "paid", "amount": "9"})
+    words = "it is paid already, no amount is known, and a mark changes no amount"
+    assert (refused.status_code, refused.json()["detail"]) == (409, words)
+    assert list(list_contradictions(service.store.database)) == []
 
 
 def test_a_recheck_is_queued(service, post):

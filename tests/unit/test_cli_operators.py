@@ -69,6 +69,18 @@ def test_one_that_was_cancelled_is_not_marked_as_paid_but_the_word_is_kept(invoi
     assert (kept.verdict, kept.note.partition(":")[0]) == ("contradiction", "mark")
 
 
+def test_a_second_mark_with_another_amount_fails_and_says_why(invoices, pending):
+    invoice = pending()
+    paid = ("mark", invoice, "paid", "--reason", "the bank says so", "--amount")
+    assert [invoices(*paid, amount).code for amount in ("10", "10.00")] == [0, 0]
+    ran = invoices(*paid, "9", "--json")
+    why = "it is paid already, with 10, and a mark changes no amount"
+    assert (ran.code, ran.lines[0]["marked"], ran.lines[0]["why"]) == (1, False, why)
+    assert f"{invoice} can't be marked as paid: {why}" in ran.err
+    assert invoices("show", invoice, "--json").lines[0]["paid_amount"] == "10"
+    assert invoices("contradictions", "--json").lines[0]["kind"] == "mark"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

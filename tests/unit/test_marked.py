@@ -70,6 +70,25 @@ def test_an_amount_that_is_told_is_compared_and_kept(amount, anomaly):
     assert (world.invoice.anomaly, world.invoice.paid_amount) == (anomaly, amount)
 
 
+@pytest.mark.parametrize(
+    ("known", "told", "verdict", "says"),
+    [
+        (Decimal(10), None, "noted", "confirmed: it is paid, says bob"),
+        (Decimal(10), Decimal("10.00"), "noted", "confirmed: it is paid, says bob"),
+        (Decimal(10), Decimal(9), "contradiction", "mark: marked as paid with 9 by bob, and it is paid with 10"),
+        (None, Decimal(9), "noted", "mark: marked as paid with 9 by bob, and it is paid"),
+    ],
+)
+def test_a_second_mark_confirms_an_amount_and_never_changes_it(known, told, verdict, says):
+    world = made(pay_amount=Decimal(10))
+    world.take(marked(Status.PAID, known))
+
+    decision = world.take(marked(Status.PAID, told))
+    assert (decision.verdict, decision.note) == (verdict, says)
+    assert decision.event == (CONTRADICTION if verdict == "contradiction" else None)
+    assert (world.invoice.status, world.invoice.paid_amount) == ("paid", known)
+
+
 def test_a_refund_keeps_what_was_unusual_about_the_payment():
     world = made(pay_amount=Decimal(10))
     world.take(marked(Status.PAID, Decimal(9)))

@@ -6,15 +6,17 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from domain.evidence import CancelRequested, Evidence, Marked, RecheckRequested, RetryRequested
 from domain.marks import CONFIRMED
+from domain.money import format_amount
 from domain.status import Status
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.judging import Judgement, Outcome
 from workers.store.queries import list_invoices
 from workers.store.store import Store
+from workers.store.tables import INVOICE, PAYMENT
 
 #: What a mark or a cancellation says where the operator gave no reason.
 BY_HAND = "by hand"
@@ -60,7 +62,13 @@ def mark(store: Store, actor: Actor, invoice_id: str, request: Mark, expected: E
     said: Values = {"marked_as": request.status.value, "amount": request.amount}
     outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, expected, said)
     confirmed = outcome.verdict == "noted" and (outcome.note or "").startswith(CONFIRMED)
-    return _done(outcome, outcome.verdict == "applied" or confirmed, f"it is {outcome.status}")
+    if outcome.verdict == "applied" or confirmed or outcome.status != request.status:
+        return _done(outcome, outcome.verdict == "applied" or confirmed, f"it is {outcome.status}")
+    paid, refunded = store.database.read(_amounts, invoice_id)
+    if outcome.status == Status.REFUNDED:
+        return _done(outcome, request.amount in refunded, "it is refunded already, and a mark changes no amount")
+    known = "no amount is known" if paid is None else f"with {format_amount(paid)}"
+    return _done(outcome, False, f"it is {outcome.status} already, {known}, and a mark changes no amount")
 
 
 def cancel(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
@@ -112,6 +120,13 @@ def _judge(
 
     (outcome,) = store.judge([Judgement(invoice_id, evidence)], beside)
     return outcome
+
+
+def _amounts(connection: Connection, invoice_id: str) -> tuple[Decimal | None, set[Decimal | None]]:
+    """What was paid, and what was given back, as told."""
+    paid = connection.scalar(select(INVOICE.c.paid_amount).where(INVOICE.c.id == invoice_id))
+    refunds = select(PAYMENT.c.total).where(PAYMENT.c.invoice_id == invoice_id, PAYMENT.c.kind == "refund")
+    return paid, set(connection.execute(refunds).scalars())
 
 
 def _deed(act: Act, outcome: Outcome, said: Values) -> Deed:
