@@ -1,9 +1,9 @@
 """Evidence against what is known: the kinds of contradictions, in words. Pure; the lifecycle decides.
 
 ``status``: a look-up or a callback says something else than the invoice ended with; ``mark``: an operator does,
-or tells another amount; ``cancel``: the shop gives up what ended otherwise; ``made``: the provider made what was given up meanwhile;
-``reference``, ``order``, ``price``, ``currency``, ``coin``, ``amount``: an answer that is about something else
-(``domain/callbacks.py``); ``late_payment``: a payment that waits for a person.
+or tells another amount; ``cancel``: the shop gives up what ended otherwise; ``made``: the provider made what was given
+up meanwhile; ``reference``, ``order``, ``price``, ``currency``, ``coin``, ``amount``: an answer that is about something
+else (``domain/callbacks.py``); ``late_payment``: a payment that waits for a person.
 """
 
 from __future__ import annotations
