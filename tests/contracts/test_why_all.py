@@ -77,6 +77,13 @@ def test_each_cause_is_counted_as_it_is_told_of_one_order(ground, look, cause):
     assert overview.verdict is well.get(cause, Verdict.DEGRADED)
 
 
+@pytest.mark.usefixtures("ground")
+def test_a_rejected_message_that_is_sent_again_while_it_is_counted_is_not_late(look, monkeypatch):
+    monkeypatch.setattr("workers.store.reads.why.late._count", lambda *_: 1)  # it was there a moment ago
+
+    assert (look().verdict, look().late) == (Verdict.OK, [])
+
+
 def test_all_of_a_cause_are_counted_and_the_oldest_is_told(ground, look):
     first = why_cases.key_refused(ground)
     why_cases.key_refused(ground)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -43,6 +44,7 @@ class Health:
         self._known: tuple[float, dict[str, str]] = (float("-inf"), {})
         self._read_verdict = read_verdict
         self._verdict: tuple[float, str] = (float("-inf"), "")
+        self._reading = threading.Lock()
         self._looking = asyncio.Lock()
 
     async def live(self, request: Request) -> Response:
@@ -68,11 +70,20 @@ class Health:
             return {}
         if time.monotonic() - self._verdict[0] > KEEP_VERDICT_SECONDS:
             try:
-                verdict = await self._threads.run(self._read_verdict, seconds=VERDICT_SECONDS)
-            except (Overloaded, *UNAVAILABLE) as error:
+                verdict = await self._threads.run(self._read_alone, self._read_verdict, seconds=VERDICT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - it decides nothing, whatever is wrong with it
                 verdict = f"unknown ({type(error).__name__})"
             self._verdict = time.monotonic(), verdict
         return {"business": self._verdict[1]}
+
+    def _read_alone(self, read: ReadVerdict) -> str:
+        """One look at a time: those that nobody waits for any more must not use up the threads of requests."""
+        if not self._reading.acquire(blocking=False):
+            raise Overloaded("the look before this one is not over")
+        try:
+            return read()
+        finally:
+            self._reading.release()
 
     async def _look(self, name: str) -> str:
         try:

@@ -91,9 +91,9 @@ def _rejected(connection: Connection) -> Iterator[Late]:
     """The example is its order, where that can be read."""
     waiting = REJECTED.c.redriven_at.is_(None)
     count = _count(connection, select(REJECTED.c.id).where(waiting).order_by(REJECTED.c.id))
-    if count:
-        oldest = select(REJECTED).where(waiting).order_by(REJECTED.c.id).limit(1)
-        row = connection.execute(oldest).one()
+    oldest = select(REJECTED).where(waiting).order_by(REJECTED.c.id).limit(1)
+    row = connection.execute(oldest).one_or_none() if count else None
+    if row is not None:  # it may have been sent again since it was counted
         yield Late(Cause.REJECTED_MESSAGE, count, row.at, _order_in(row.excerpt))
 
 
