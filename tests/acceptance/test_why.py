@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.acceptance.system import RECEIVER, ROOT, System, nebulox_order, zeroxhost_order
+from tests.acceptance.facts import RECEIVER
+from tests.acceptance.system import ROOT, System, nebulox_order, zeroxhost_order
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
