@@ -36,6 +36,20 @@ def test_a_person_is_told_how_it_is_sent(invoices):
     assert "orders, read" in invoices("tokens", "list").out
 
 
+def test_other_live_tokens_of_the_name_are_said(invoices):
+    add = ("tokens", "add", "shop", "--scope", "read")
+    (first,) = invoices(*add, "--json").lines
+    (second,) = invoices(*add, "--json").lines
+    assert (first["same_name"], second["same_name"]) == ([], [first["id"]])
+    ran = invoices(*add)
+    said = f"2 other live tokens have this name: {first['id']}, {second['id']}; revoke an id"
+    assert ran.code == 0
+    assert said in ran.err
+
+    assert len(invoices("tokens", "revoke", "shop").out.splitlines()) == 3
+    assert invoices(*add, "--json").lines[0]["same_name"] == []
+
+
 @pytest.mark.parametrize("by", ["id", "name"])
 def test_a_revoked_one_is_listed_as_such_and_revoked_once(invoices, by):
     (made,) = invoices("tokens", "add", "shop", "--scope", "read", "--json").lines

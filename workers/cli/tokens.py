@@ -17,6 +17,7 @@ from workers.cli.table import YEAR, Column
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from workers.store.database import Database
     from workers.store.tokens import Token
 
 SCOPES = ("orders", "read", "operate", "admin")
@@ -55,7 +56,10 @@ def add(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Let a service use the HTTP interface. The token is shown this once; only its hash is kept."""
+    """Let a service use the HTTP interface. The token is shown this once; only its hash is kept.
+
+    Several may have one name, as while a new one takes an old one's place: which others there are is said.
+    """
     from domain.permissions import Scope
     from workers.store.operate import tokens
 
@@ -67,11 +71,24 @@ def add(
     request = tokens.NewToken(name, [Scope(one) for one in scopes], accounts, days, per_second)
     with open_store(config) as store:
         token_id, token = tokens.add(store, who, request)
+        same = [one for one in _live_tokens(store.database, name) if one != token_id]
     if as_json:
-        print_json({"id": token_id, "token": token, "name": name, "scopes": sorted(set(scopes))})
+        print_json({"id": token_id, "token": token, "name": name, "scopes": sorted(set(scopes)), "same_name": same})
         return
     click.echo(f"id     {token_id}\ntoken  {token}")
     click.echo("the token is not shown again; it goes into a header: Authorization: Bearer TOKEN", err=True)
+    if same:
+        others = "tokens have" if len(same) > 1 else "token has"
+        said = f"{len(same)} other live {others} this name: {', '.join(same)}"
+        click.echo(f"{said}; revoke an id to end one, the name to end all", err=True)
+
+
+def _live_tokens(database: Database, name: str) -> list[str]:
+    """The ids of those of a name, oldest first."""
+    from workers.store.tokens import list_tokens
+
+    now, found = database.time(), database.read(list_tokens)
+    return [token.id for token in found if token.name == name and token.is_live(now)]
 
 
 def _check_bound(option: str, value: Decimal | None, most: int) -> None:
