@@ -151,6 +151,16 @@ def test_it_is_ready_when_every_process_has_said_so_and_says_it_once(capsys):
     assert lines == [*log, "worker2 | pump.started", "worker2 | pump.started"]
 
 
+def test_people_are_told_in_words_where_the_sandbox_listens(capsys):
+    lines: list[str] = []
+    processes = [ProcessSpec(name, ("true",)) for name in ("sandbox", "a-long-one")]
+    readiness = Readiness(processes, "ready", lines.append, in_words=True)
+    readiness.take('{"listening": "http://127.0.0.1:8421"}')
+    readiness.take('{"listening": 7, "event": "other"}')
+    assert lines == ["sandbox    | listening on http://127.0.0.1:8421/", '{"listening": 7, "event": "other"}']
+    assert capsys.readouterr().err == "ready\n"
+
+
 def test_what_to_try_is_an_order_where_there_is_a_sandbox():
     config = load_settings({})
     assert "enqueue --account nebulox" in what_to_try(config, at_sandbox=True).format(seconds=1)

@@ -68,10 +68,11 @@ def _run(config: Settings, workers: int, *, has_sandbox: bool, prometheus: Embed
     if has_sandbox:
         processes.insert(0, sandbox_process(config))
     text, pass_on = what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
+    in_words = "console" in (config.log_format, *log_format_for_children(config).values())
     if prometheus is None:
-        return supervise(processes, log=Readiness(processes, text, pass_on).take)
+        return supervise(processes, log=Readiness(processes, text, pass_on, in_words=in_words).take)
     processes.append(prometheus.process())
-    readiness = Readiness(processes, f"{text}\nPrometheus: {prometheus.url}", pass_on)
+    readiness = Readiness(processes, f"{text}\nPrometheus: {prometheus.url}", pass_on, in_words=in_words)
 
     def take(line: str) -> None:
         prometheus.take(line)

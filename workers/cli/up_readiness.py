@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,11 +21,18 @@ SIGNS = {
 }
 
 
+_LISTENING = re.compile(r'^\{"listening": "(http://[^"]+?)/?"\}$')
+
+
 class Readiness:
     """Passes lines of the log on, and says once that everything is ready."""
 
-    def __init__(self, processes: Iterable[ProcessSpec], text: str, passed_on: Callable[[str], None]) -> None:
+    def __init__(
+        self, processes: Iterable[ProcessSpec], text: str, passed_on: Callable[[str], None], *, in_words: bool = False
+    ) -> None:
+        """``in_words``: the sandbox's line is told to people, as others behind its process's name."""
         names = [spec.name for spec in processes]
+        self._in_words, self._sandbox = in_words, "sandbox".ljust(max(map(len, names)))
         kinds = {kind: sum(name.startswith(kind) for name in names) for kind in SIGNS}
         self._waited_for = {SIGNS[kind]: count for kind, count in kinds.items() if count}
         self._text = text
@@ -33,7 +41,8 @@ class Readiness:
 
     def take(self, line: str) -> None:
         """One line of the merged log."""
-        self._pass_on(line)
+        listening = _LISTENING.match(line) if self._in_words else None
+        self._pass_on(line if listening is None else f"{self._sandbox} | listening on {listening[1]}/")
         if not self._waited_for:
             return
         for sign in [sign for sign in self._waited_for if sign in line]:
