@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from domain.decision import Stage
-from domain.evidence import CalledBack
+from domain.evidence import CalledBack, Marked
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import (
@@ -18,9 +18,11 @@ from tests.contracts.store_cases import (
     claim_one,
     created,
     judge,
+    now,
     pend,
     queue,
     rows,
+    seen,
 )
 from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
@@ -28,6 +30,7 @@ from workers.store.callbacks import NewCallback, unmatched
 from workers.store.forged import Forged, keep_forged
 from workers.store.operate.callbacks import dismiss
 from workers.store.queries import earliest_id
+from workers.store.reads.callbacks import read_calls
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 OLD, DAYS = timedelta(days=90), timedelta(days=3)
@@ -107,6 +110,52 @@ def test_the_doctor_says_when_the_last_callback_came_and_that_none_did_for_days(
         connection.execute(INVOICE.update().values(id=earliest_id(now - DAYS), created_at=now - DAYS))
     found = by_cause(check_callbacks(database, config))["no_callback"]
     assert (found.state, "came 9 d ago" in found.detail, "the first 3 d ago" in found.detail) == ("note", True, True)
+
+
+def test_the_doctor_asks_for_the_address_where_invoices_of_other_accounts_are_paid_and_no_callback_comes(
+    database, store, tmp_path
+):
+    config = settings(tmp_path, public_url="https://pay.example")
+
+    def said():
+        (finding,) = check_callbacks(database, config)
+        return finding.detail
+
+    pend(store, account=SILENT_ACCOUNT)
+    one, other, _ = pend(store, 3)
+    (own,) = pend(store, account=SILENT_ACCOUNT)
+    judge(store, own, Marked(status=Status.PAID, reason="the bank says so", by="bob"))
+    assert "though" not in said(), "made elsewhere, and paid here by hand, tell nothing"
+    judge(store, one, seen("paid"))
+    asks = "though 1 invoice of another account was paid meanwhile: is that address set at the provider?"
+    assert said().endswith(asks)
+    judge(store, other, seen("paid"))
+    with database.transaction() as connection:
+        then = database.now(connection) - DAYS
+        hers = INVOICE.update().where(INVOICE.c.account == SILENT_ACCOUNT)
+        connection.execute(hers.values(created_at=then))
+    call(store, "one", judged=False)
+    with database.transaction() as connection:
+        connection.execute(CALLBACK.update().values(at=then - DAYS))
+    assert "its last callback came 6 d ago" in said()
+    assert "; none in 3 d though 2 invoices of other accounts were paid meanwhile" in said()
+    change(database, INVOICE, INVOICE.c.account != SILENT_ACCOUNT, created_at=then - DAYS)
+    assert "though" not in said(), "what was paid before tells nothing of now"
+
+
+def test_what_was_paid_elsewhere_is_counted_by_the_index_of_statuses(database, store):
+    pend(store, account=SILENT_ACCOUNT)
+    pend(store, 30)
+    fill = "INSERT INTO invoice ({}) SELECT {} FROM invoice, generate_series(1, 200) n WHERE account != :account"
+    other = {name: f"{name} || n" for name in ("id", "order_id", "idempotency_key", "provider_ref")}
+    names = [column.name for column in INVOICE.c]
+    lists = [", ".join(one) for one in (names, [other.get(name, name) for name in names])]
+    with database.transaction() as connection:
+        if database.is_postgresql:
+            connection.execute(text(fill.format(*lists)), {"account": SILENT_ACCOUNT})
+            connection.execute(text("ANALYZE invoice"))
+    plan = explained(database, lambda: database.read(read_calls, SILENT_ACCOUNT, now(database)), r"SELECT count")
+    assert "ix_invoice_status" in plan, plan
 
 
 def test_the_doctor_says_when_a_wrong_signature_came_after_the_last_right_one(database, store, tmp_path):

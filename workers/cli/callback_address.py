@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from workers.cli.sandbox_callbacks import is_at_sandbox, local_web_url
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from config.settings import Settings
+    from workers.store.reads.callbacks import Calls
 
 
 def callback_url(config: Settings, account: str) -> str | None:
@@ -24,3 +27,17 @@ def callback_place(config: Settings, account: str) -> str:
     return (
         callback_url(config, account) or f"INVOICES_PUBLIC_URL/callbacks/{account}, and INVOICES_PUBLIC_URL is not set"
     )
+
+
+def paid_elsewhere(calls: Calls, now: datetime) -> str:
+    """Whether customers paid at other accounts while no callback came, in words to go on with; empty: none is known
+    to have. Where they do pay, the address may not be set."""
+    from workers.cli.doctor.finding import ago
+    from workers.store.reads.callbacks import COUNTED
+
+    if calls.unheard_since is None or not calls.paid_elsewhere:
+        return ""
+    count = f"{calls.paid_elsewhere:,}" + ("+" if calls.paid_elsewhere == COUNTED else "")
+    paid = "invoice of another account was" if calls.paid_elsewhere == 1 else "invoices of other accounts were"
+    span = ago(calls.unheard_since, now)
+    return f"; none in {span} though {count} {paid} paid meanwhile: is that address set at the provider?"

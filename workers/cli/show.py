@@ -205,13 +205,13 @@ def _wrapped(start: str, text: str) -> None:
 
 def _where_callbacks_go(database: Database, config: Settings, record: Record) -> str | None:
     """For an invoice that waits for one: where callbacks go, and when the last one came."""
-    from workers.cli.callback_address import callback_place
-    from workers.store.callbacks import newest_at
+    from workers.cli.callback_address import callback_place, paid_elsewhere
+    from workers.store.reads.callbacks import read_calls
     from workers.store.reads.next_steps import waits_for_callback
 
     name = record.invoice.provider_account
     if name not in config.accounts or not waits_for_callback(record):
         return None
-    last_at = database.read(newest_at, name)
-    came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
-    return f"Callbacks go to {callback_place(config, name)}; {came}"
+    calls = database.read(read_calls, name, record.now)
+    came = f"the last one for {name} came {shown(calls.last_at)}" if calls.last_at else f"none came for {name} yet"
+    return f"Callbacks go to {callback_place(config, name)}; {came}{paid_elsewhere(calls, record.now)}"

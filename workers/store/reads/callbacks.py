@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
+from domain.status import Status
 from workers.store.callbacks import UNMATCHED, newest_at
 from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
 from workers.store.tables import CALLBACK, FORGED, INVOICE
@@ -14,6 +15,8 @@ from workers.store.tables.columns import UtcTime
 
 #: Invoices made longer ago than this tell nothing of whether callbacks come today.
 LOOK_BACK = timedelta(days=30)
+#: So many are counted; more are told as "at least".
+COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Calls:
     account: str
     last_at: datetime | None  #: None: no callback is kept
     unheard_since: datetime | None  #: None: no invoice was made since
+    paid_elsewhere: int  #: invoices of other accounts that were made after that one and are paid; at most COUNTED
 
 
 def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
@@ -45,7 +49,20 @@ def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
         .order_by(INVOICE.c.id)
         .limit(1)
     )
-    return Calls(account, last_at, connection.execute(made).scalar_one_or_none())
+    unheard = connection.execute(made).scalar_one_or_none()
+    paid = 0 if unheard is None else _paid_elsewhere(connection, account, unheard)
+    return Calls(account, last_at, unheard, paid)
+
+
+def _paid_elsewhere(connection: Connection, account: str, since: datetime) -> int:
+    """By the index of statuses, which has the invoices of each by the time they were made."""
+    paid = select(INVOICE.c.id).where(
+        INVOICE.c.status == Status.PAID.value,
+        INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK),
+        INVOICE.c.created_at > since,
+        INVOICE.c.provider_account != account,
+    )
+    return int(connection.execute(select(func.count()).select_from(paid.limit(COUNTED).subquery())).scalar_one())
 
 
 def read_unmatched(connection: Connection) -> list[Unmatched]:
