@@ -10,41 +10,74 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
+from workers.embedded.home import make_home
+
 LOCK = "demo.lock"
+TRIES = 100
 
 
 @contextlib.contextmanager
 def fresh_home() -> Iterator[Path]:
-    """An empty folder under ``INVOICES_HOME``/demo, locked while it is used; what killed demos left is removed."""
-    parent = Path(os.environ.get("INVOICES_HOME", "").strip() or "var").expanduser().absolute() / "demo"
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """An empty folder under ``INVOICES_HOME``/demo, locked while it is used; what killed demos left is removed, and so
+    is in the end what was made for it, where nothing is in it."""
+    home = Path(os.environ.get("INVOICES_HOME", "").strip() or "var").expanduser().absolute()
+    was_there = home.exists()
+    with contextlib.ExitStack() as held:
+        folder = _take_folder(home, held)
+        try:
+            yield folder
+        except KeyboardInterrupt:  # nobody will look for what went wrong
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.parent.rmdir()
+                if not was_there:
+                    home.rmdir()
+
+
+def _take_folder(home: Path, held: contextlib.ExitStack) -> Path:
+    """A new folder, locked. Another demo may end meanwhile and remove the one around it, or begin and take it for a
+    leftover before it is locked."""
+    for _ in range(TRIES):
+        with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
+            return _make_folder(home, held)
+    return _make_folder(home, held)
+
+
+def _make_folder(home: Path, held: contextlib.ExitStack) -> Path:
+    parent = home / "demo"
+    make_home(home)
+    parent.mkdir(mode=0o700, exist_ok=True)
     for old in parent.iterdir():
         _remove_leftover(old)
-    home = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-    with _locked(home):
-        try:
-            yield home
-        except KeyboardInterrupt:  # nobody will look for what went wrong
-            shutil.rmtree(home, ignore_errors=True)
-            raise
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    held.enter_context(_locked(folder, "wb"))
+    return folder
 
 
 def _remove_leftover(folder: Path) -> None:
     """A demo that was killed leaves its Valkey running; one that goes on holds its lock."""
     from workers.embedded.valkey import stop_valkey
 
-    with contextlib.suppress(OSError), _locked(folder):
-        stop_valkey(folder)
-        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        try:
+            with _locked(folder, "r+b"):
+                stop_valkey(folder)
+                shutil.rmtree(folder)
+        except FileNotFoundError:  # it never came to its lock, or is being removed
+            folder.rmdir()
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Raises BlockingIOError while somebody else holds it."""
-    with open(folder / LOCK, "wb") as lock:
+def _locked(folder: Path, mode: Literal["wb", "r+b"]) -> Iterator[None]:
+    """Raises BlockingIOError while somebody else holds it, FileNotFoundError where it was removed before."""
+    with open(folder / LOCK, mode) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / LOCK).stat()
         yield
 
 
