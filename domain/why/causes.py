@@ -142,6 +142,8 @@ def _cannot_be_asked(facts: Facts, invoice: AskedInvoice) -> Why | None:
         if facts.called_at
         else f"none came for {invoice.provider_account} yet"
     )
+    if facts.is_paid_elsewhere:
+        called += ", though invoices of other accounts were paid meanwhile: that address may not be set at the provider"
     place = f"callbacks go to {facts.callback_place}" if facts.callback_place else "callbacks bring it"
     return Why(
         cause=Cause.CANNOT_BE_ASKED,

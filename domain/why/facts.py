@@ -141,6 +141,7 @@ class Facts:
     confirmations: int | None = None  #: where the provider tells
     callback_place: str | None = None  #: where its provider is to call back, in words
     called_at: datetime | None = None  #: the newest callback of its account
+    is_paid_elsewhere: bool = False  #: none came since it was made, and invoices of other accounts were paid
     drift: Sequence[str] = ()  #: what answers about it had that nobody has accepted, a sentence each
 
     def planned(self, stage: Stage) -> Planned | None:

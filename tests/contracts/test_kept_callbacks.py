@@ -127,7 +127,7 @@ def test_the_doctor_asks_for_the_address_where_invoices_of_other_accounts_are_pa
     judge(store, own, Marked(status=Status.PAID, reason="the bank says so", by="bob"))
     assert "though" not in said(), "made elsewhere, and paid here by hand, tell nothing"
     judge(store, one, seen("paid"))
-    asks = "though 1 invoice of another account was paid meanwhile: is that address set at the provider?"
+    asks = "though 1 invoice of another account was paid meanwhile: that address may not be set at the provider"
     assert said().endswith(asks)
     judge(store, other, seen("paid"))
     with database.transaction() as connection:

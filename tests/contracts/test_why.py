@@ -24,6 +24,7 @@ from tests.contracts.store_cases import (
     order,
     pend,
     queue,
+    seen,
     subscribe,
     take,
 )
@@ -248,6 +249,21 @@ def test_an_order_that_can_t_be_asked_tells_where_callbacks_go(ground, why):
     assert "callbacks go to https://pay.example/callbacks/nebulox" in found.text
     assert "none came for nebulox yet" in found.text
     assert found.command == "invoices callbacks test nebulox"
+
+
+def test_it_asks_whether_the_address_is_set_where_others_are_paid_and_tells_it_to_nobody_who_sees_only_some(
+    ground, database, why
+):
+    invoice, asks = why_cases.cannot_be_asked(ground), "that address may not be set at the provider"
+    (other,) = pend(ground.store)
+    assert asks not in why(invoice).text
+    judge(ground.store, other, seen("paid"))
+    ground.tell_stream()
+    assert (
+        f"none came for nebulox yet, though invoices of other accounts were paid meanwhile: {asks}" in why(invoice).text
+    )
+    around = Around(ACCOUNTS, lambda _: None, lambda _: {}, sees=frozenset())
+    assert asks not in first_cause(database.read(read_facts, database, invoice, around)).text
 
 
 def test_an_expired_order_tells_until_when_a_late_payment_counts(ground, why):

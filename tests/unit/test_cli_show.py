@@ -248,7 +248,9 @@ def test_one_that_waits_for_a_callback_asks_for_the_address_where_others_are_pai
     mine, other = add_order("mine", account="nebulox"), add_order("other", account="zeroxhost")
     store.judge([Judgement(mine, Created(provider_ref="71")), Judgement(other, Created(provider_ref="72"))])
     assert "none came for nebulox yet" in (before := " ".join(invoices("show", "mine").out.split()))
-    assert "is that address set" not in before
+    assert "that address may not" not in before
     store.judge([Judgement(other, Seen(status=Status.PAID, word="Paid"))])
     shown = " ".join(invoices("show", "mine").out.split())
-    assert "though 1 invoice of another account was paid meanwhile: is that address set at the provider?" in shown
+    assert (
+        "though 1 invoice of another account was paid meanwhile: that address may not be set at the provider" in shown
+    )

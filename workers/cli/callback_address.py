@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from config.settings import Settings
-    from workers.store.reads.callbacks import Calls
 
 
 def callback_url(config: Settings, account: str) -> str | None:
@@ -29,15 +28,16 @@ def callback_place(config: Settings, account: str) -> str:
     )
 
 
-def paid_elsewhere(calls: Calls, now: datetime) -> str:
-    """Whether customers paid at other accounts while no callback came, in words to go on with; empty: none is known
-    to have. Where they do pay, the address may not be set."""
+def tell_paid_elsewhere(invoices: int, since: datetime, now: datetime) -> str:
+    """That no callback came since, though so many invoices of other accounts were paid, in words to go on with; empty
+    where none was. Where customers do pay, the address may not be set."""
     from workers.cli.doctor.finding import ago
     from workers.store.reads.callbacks import COUNTED
 
-    if calls.unheard_since is None or not calls.paid_elsewhere:
+    if not invoices:
         return ""
-    count = f"{calls.paid_elsewhere:,}" + ("+" if calls.paid_elsewhere == COUNTED else "")
-    paid = "invoice of another account was" if calls.paid_elsewhere == 1 else "invoices of other accounts were"
-    span = ago(calls.unheard_since, now)
-    return f"; none in {span} though {count} {paid} paid meanwhile: is that address set at the provider?"
+    count = f"{invoices:,}" + ("+" if invoices == COUNTED else "")
+    paid = "invoice of another account was" if invoices == 1 else "invoices of other accounts were"
+    return (
+        f"; none in {ago(since, now)} though {count} {paid} paid meanwhile: that address may not be set at the provider"
+    )

@@ -205,13 +205,16 @@ def _wrapped(start: str, text: str) -> None:
 
 def _where_callbacks_go(database: Database, config: Settings, record: Record) -> str | None:
     """For an invoice that waits for one: where callbacks go, and when the last one came."""
-    from workers.cli.callback_address import callback_place, paid_elsewhere
-    from workers.store.reads.callbacks import read_calls
+    from workers.cli.callback_address import callback_place, tell_paid_elsewhere
+    from workers.store.callbacks import newest_at
+    from workers.store.reads.callbacks import paid_elsewhere
     from workers.store.reads.next_steps import waits_for_callback
 
     name = record.invoice.provider_account
     if name not in config.accounts or not waits_for_callback(record):
         return None
-    calls = database.read(read_calls, name, record.now)
-    came = f"the last one for {name} came {shown(calls.last_at)}" if calls.last_at else f"none came for {name} yet"
-    return f"Callbacks go to {callback_place(config, name)}; {came}{paid_elsewhere(calls, record.now)}"
+    last_at, since = database.read(newest_at, name), record.invoice.created_at
+    came = f"the last one for {name} came {shown(last_at)}" if last_at else f"none came for {name} yet"
+    if last_at is None or last_at < since:
+        came += tell_paid_elsewhere(database.read(paid_elsewhere, name, since), since, record.now)
+    return f"Callbacks go to {callback_place(config, name)}; {came}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from workers.cli.callback_address import callback_place, paid_elsewhere
+from workers.cli.callback_address import callback_place, tell_paid_elsewhere
 from workers.cli.doctor.finding import Finding, ago, counted
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def _tell_forged(calls: Calls, at: datetime, now: datetime) -> Finding:
 def _tell_calls(calls: Calls, now: datetime, config: Settings) -> Finding:
     about, place = f"account {calls.account}", callback_place(config, calls.account)
     unheard = calls.unheard_since
+    elsewhere = "" if unheard is None else tell_paid_elsewhere(calls.paid_elsewhere, unheard, now)
     if calls.last_at is None:
-        detail = f"no callback came yet: until the first its invoices can't be asked about; they go to {place}"
-        detail += paid_elsewhere(calls, now)
+        detail = (
+            f"no callback came yet: until the first its invoices can't be asked about; they go to {place}{elsewhere}"
+        )
         return Finding(
             about, "ok" if unheard is None else "note", detail, None if unheard is None else "no_callback", unheard
         )
@@ -75,4 +77,4 @@ def _tell_calls(calls: Calls, now: datetime, config: Settings) -> Finding:
     if unheard is None or now - unheard < QUIET:
         return Finding(about, "ok", last)
     detail = f"{last}, and invoices were made since, the first {ago(unheard, now)} ago: callbacks go to {place}"
-    return Finding(about, "note", detail + paid_elsewhere(calls, now), "no_callback", unheard)
+    return Finding(about, "note", f"{detail}{elsewhere}", "no_callback", unheard)

@@ -50,19 +50,20 @@ def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
         .limit(1)
     )
     unheard = connection.execute(made).scalar_one_or_none()
-    paid = 0 if unheard is None else _paid_elsewhere(connection, account, unheard)
+    paid = 0 if unheard is None else paid_elsewhere(connection, account, unheard)
     return Calls(account, last_at, unheard, paid)
 
 
-def _paid_elsewhere(connection: Connection, account: str, since: datetime) -> int:
-    """By the index of statuses, which has the invoices of each by the time they were made."""
+def paid_elsewhere(connection: Connection, account: str, since: datetime, most: int = COUNTED) -> int:
+    """How many invoices of other accounts that were made since are paid, at most ``most``: by the index of statuses,
+    which has the invoices of each by the time they were made."""
     paid = select(INVOICE.c.id).where(
         INVOICE.c.status == Status.PAID.value,
         INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK),
         INVOICE.c.created_at > since,
         INVOICE.c.provider_account != account,
     )
-    return int(connection.execute(select(func.count()).select_from(paid.limit(COUNTED).subquery())).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(paid.limit(most).subquery())).scalar_one())
 
 
 def read_unmatched(connection: Connection) -> list[Unmatched]:

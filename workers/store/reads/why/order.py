@@ -13,9 +13,11 @@ from domain.decision import Stage
 from domain.event import format_time
 from domain.exact_json import read_json
 from domain.status import Status
+from domain.why.causes import waits_for_callback
 from domain.why.facts import Against, Facts, Planned, Queue, Said, Untold
 from workers.store.callbacks import newest_at
 from workers.store.database import Database
+from workers.store.reads.callbacks import paid_elsewhere
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.reads.drift import drifts_of, sentence_of
 from workers.store.reads.processes import read_crew
@@ -81,9 +83,20 @@ def read_facts(connection: Connection, database: Database, invoice_id: str, arou
         queue=_queue(connection, create, now) if create and invoice.status == Status.QUEUED else Queue(0, 0),
         confirmations=_confirmations(connection, invoice) if invoice.status == Status.CONFIRMING else None,
         callback_place=around.callback_place(account),
-        called_at=newest_at(connection, account),
+        called_at=(called_at := newest_at(connection, account)),
+        is_paid_elsewhere=around.sees is None and _is_paid_elsewhere(connection, invoice, agenda, called_at),
         drift=[f"{sentence_of(row)}, since {format_time(row.since)}" for row in drifts_of(connection, invoice_id)],
     )
+
+
+def _is_paid_elsewhere(
+    connection: Connection, invoice: StoredRow, agenda: Sequence[Planned], called_at: datetime | None
+) -> bool:
+    """Asked only where the invoice waits for its account's first callback since it was made."""
+    waits = waits_for_callback(invoice, {row.stage.value for row in agenda})
+    if not waits or (called_at is not None and called_at >= invoice.created_at):
+        return False
+    return bool(paid_elsewhere(connection, invoice.provider_account, invoice.created_at, 1))
 
 
 def _agenda(connection: Connection, invoice_id: str, endpoints: Sequence[str]) -> Sequence[Planned]:
