@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from domain.callbacks import CLAIMS
 from domain.decision import Agenda, Changes, Decision, Stage
 from domain.evidence import (
     ClockRanOut,
     CredentialsRefused,
 )
 from domain.lifecycle.case import (
+    LAST_LOOK_OF_GRACE,
     LAST_LOOKS,
     Case,
     earliest,
     end_of,
     is_askable,
+    is_claimed,
     is_nobodys,
     is_unheard,
     next_refund_look,
@@ -46,15 +48,7 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
     if end is None or end > case.now:
         return Decision("ignored", agenda={Stage.CLOCK: end})
     if case.status is Status.EXPIRED:
-        if case.invoice.called_status and Status(case.invoice.called_status) in CLAIMS:
-            until = settled_by(case)
-            if until > case.now and is_askable(case):  # nobody has had the time yet to confirm it
-                return Decision("noted", {"monitor_until": until}, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
-            if is_nobodys(case):
-                return give_back(nothing_due())
-            why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
-            return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=nothing_due())
-        return _end_watch(case, end)
+        return _settle_claim(case, end) if is_claimed(case) else _end_watch(case, end)
     if is_askable(case):
         asked = case.invoice.final_look_at
         patience = _patience(case)
@@ -64,6 +58,22 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
         if asked + patience > case.now:
             return Decision("ignored", agenda={Stage.CLOCK: asked + patience})
     return expire(case, unheard=is_askable(case))
+
+
+def _settle_claim(case: Case, end: datetime) -> Decision:
+    """A callback spoke of a payment of an expired invoice, and no look-up has confirmed it."""
+    until, changes = settled_by(case), Changes()
+    if is_nobodys(case) and case.now - end > STOOD_STILL:  # no look-up was made that could tell
+        until, changes = max(until, case.now + max(LAST_LOOK_OF_GRACE, _patience(case))), unanswered(case)
+    if until > case.now and is_askable(case):  # nobody has had the time yet to confirm it
+        looked: Changes = {**changes, "monitor_until": until}
+        return Decision("noted", looked, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
+    if is_nobodys(case):
+        ended = _end_watch(case, end)
+        given = give_back(ended.agenda)
+        return replace(given, changes={**ended.changes, **given.changes})
+    why = f"status: a callback said {case.invoice.called_word}, and no look-up confirmed it"
+    return Decision("contradiction", {**NOT_CALLED}, note=why, agenda=nothing_due())
 
 
 def _end_watch(case: Case, end: datetime) -> Decision:

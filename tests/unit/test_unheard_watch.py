@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain.decision import Stage
-from domain.evidence import FAILED_LOOK_UP, ClockRanOut, RecheckRequested, Unreachable
+from domain.evidence import FAILED_LOOK_UP, CalledBack, ClockRanOut, RecheckRequested, Unreachable
 from domain.lifecycle.clock import LONGEST_UNHEARD
 from domain.status import Status
 from tests.invoice_world import new_policy
@@ -88,3 +88,39 @@ def test_a_watch_whose_end_nobody_was_there_for_is_ended_by_one_more_look_up():
     assert (world.due(Stage.CHECK), world.invoice.evidence_digest) == (0, FAILED_LOOK_UP)
     world.invoice.evidence_digest = None  # the store's part of an answer that brings nothing new
     assert end_of_watch(world).verdict == "ignored"
+
+
+def called(world):
+    """A callback that may be about another invoice of the order."""
+    world.take(CalledBack(status=Status.PAID, word="Paid", only=False, asked_at=world.now))
+    return world
+
+
+def test_what_may_be_another_ones_is_looked_into_once_more_where_nobody_worked_since_it_came():
+    world = called(expired())
+    world.invoice.evidence_digest = None
+    world.pass_time(world.due(Stage.CLOCK) + HOUR)
+    decision = world.take(ClockRanOut(), held=Stage.CLOCK)
+    assert (decision.verdict, decision.gives_back, world.due(Stage.CHECK)) == ("noted", False, 0)
+    assert world.invoice.evidence_digest == FAILED_LOOK_UP, "until it is answered"
+
+    look(world, Status.PAID)
+    assert (world.invoice.status, world.given_back) == ("paid", 0)
+
+
+def test_giving_back_a_callback_does_not_end_a_watch_in_which_nobody_answers():
+    world = called(expired())
+    world.pass_time(world.due(Stage.CLOCK))
+    decision = world.take(ClockRanOut(), held=Stage.CLOCK)
+    assert (decision.gives_back, world.invoice.called_status, world.due(Stage.CHECK)) == (True, None, 0)
+    assert world.due(Stage.CLOCK) > 0
+
+    look(world, Status.PAID)
+    assert (world.invoice.status, world.invoice.anomaly) == ("paid", "late")
+
+
+def test_giving_back_a_callback_ends_a_watch_whose_last_look_up_was_answered():
+    world = called(expired())
+    world.invoice.evidence_digest = None
+    decision = end_of_watch(world)
+    assert (decision.gives_back, world.agenda) == (True, {})
