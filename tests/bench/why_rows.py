@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from domain.account import Account
 from domain.why import first_cause
+from domain.why.patience import Pace
 from tests.bench.ground import Filling, Ground, settle_down, timed
 from tests.bench.results import Row
 from tests.bench.sql_rows import open_ones, plain
@@ -89,7 +90,7 @@ def all_rows(ground: Ground) -> list[Row]:
     with ground.store(with_history(many)) as store:
         database = store.database
         order.run(rounds, lambda: max(_ask_ms(database, many) for _ in range(ASKED)))
-        everything.run(rounds, lambda: 1000 * timed(lambda: database.read(read_overview, database)))
+        everything.run(rounds, lambda: 1000 * timed(lambda: database.read(read_overview, database, Pace())))
     return [order, everything]
 
 

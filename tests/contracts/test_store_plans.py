@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 from domain.decision import Stage
 from domain.evidence import ClockRanOut
 from domain.looks import Look
+from domain.why.patience import Pace
 from tests.contracts.store_cases import (
     ACCOUNT,
     POLICIES,
@@ -36,6 +37,7 @@ from workers.store.outbox import any_untold
 from workers.store.reads.events import Wanted, list_events
 from workers.store.reads.gauges import read_watched
 from workers.store.reads.log import read_page
+from workers.store.reads.put_off import find_put_off
 from workers.store.reads.stream import read_unplaced
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts
@@ -180,7 +182,7 @@ def test_why_nothing_happens_is_read_by_index(crowded):
     for ask, indexes in (
         (lambda: crowded.read(read_facts, crowded, ids[0], around), ("ix_evidence_invoice",)),
         (
-            lambda: crowded.read(read_overview, crowded),
+            lambda: crowded.read(read_overview, crowded, Pace()),
             (
                 "ix_agenda_due",
                 "ix_invoice_held_up",
@@ -194,6 +196,16 @@ def test_why_nothing_happens_is_read_by_index(crowded):
         assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
         for index in indexes:
             assert index in plan, index
+
+
+def test_who_was_put_off_by_a_provider_is_read_by_index(crowded):
+    work(crowded)
+    plan = explained(crowded, lambda: crowded.read(find_put_off, crowded.time(), ["nebulox"]), r"WITH")
+    assert not re.findall(
+        r"^.*(?:Seq Scan on|\bSCAN) (?:agenda|invoice|evidence)\b(?!.*USING).*$", plan, re.MULTILINE
+    ), plan
+    for index in ("ix_invoice_held_up", "ix_evidence_invoice"):
+        assert index in plan, index
 
 
 def test_a_judged_batch_reads_by_index(crowded):

@@ -10,9 +10,10 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from domain.decision import Stage
 from domain.demand import WINDOW_SECONDS, Demand
-from domain.evidence import CredentialsRefused, InDoubt, Marked
+from domain.evidence import CredentialsRefused, InDoubt, Marked, RateLimited
 from domain.scaling import Pool
 from domain.status import Status
+from domain.why.patience import Pace
 from domain.work_report import WEBHOOKS, Report, Worked
 from tests.contracts.store_cases import (
     ACCOUNT,
@@ -46,10 +47,12 @@ BUSY = Report(60.0, 1.0, 600, 60, 0.6, {(Stage.CREATE, ACCOUNT): Worked(10.0, 2.
 class Watch:
     """A reader with a clock that is moved by hand."""
 
-    def __init__(self, database, breakers=lambda _: {}, budgeted=()):
+    def __init__(self, database, breakers=lambda _: {}, asked=()):
         self.metrics, self.time = Metrics("1"), 0.0
         accounts = [ACCOUNT, SILENT_ACCOUNT]
-        self.reader = RowReader(database, self.metrics.rows, accounts, budgeted, breakers, demand(), lambda: self.time)
+        self.asked = set(asked)
+        pace = lambda: Pace(asked=self.asked)  # noqa: E731 - as short as the other one
+        self.reader = RowReader(database, self.metrics.rows, accounts, pace, breakers, demand(), lambda: self.time)
 
     def look(self):
         self.time += FRESH_SECONDS
@@ -205,7 +208,26 @@ def test_look_ups_that_wait_for_a_budget_wait_rightly(store, database):
     make_due(database, invoice_id, Stage.CHECK)
     change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=40))
     assert Watch(database).look()("agenda_overdue_seconds", stage="check") > 39
-    assert Watch(database, budgeted=[ACCOUNT]).look()("agenda_overdue_seconds", stage="check") == 0
+    assert Watch(database, asked=[(Stage.CHECK, ACCOUNT)]).look()("agenda_overdue_seconds", stage="check") == 0
+
+
+def test_orders_that_wait_for_a_time_their_provider_named_wait_rightly(store, database, watch):
+    asked, late = queue(store), queue(store)
+    make_due(database, late, Stage.CREATE)
+    change(database, AGENDA, AGENDA.c.subject == late, due_at=now(database) - timedelta(minutes=5))
+    assert watch.look()("agenda_overdue_seconds", stage="create") > 0
+    judge(store, asked, RateLimited(reason="429", retry_after_seconds=600))
+    assert watch.look().look()("agenda_overdue_seconds", stage="create") == 0
+    change(database, AGENDA, AGENDA.c.subject == asked, due_at=now(database) - timedelta(hours=1))
+    assert watch.look().look()("agenda_overdue_seconds", stage="create") > 3500
+
+
+def test_orders_that_wait_for_an_account_s_rate_wait_rightly_while_workers_ask_for_it(store, database, watch):
+    change(database, AGENDA, AGENDA.c.subject == queue(store), due_at=now(database) - timedelta(minutes=5))
+    watch.asked = {(Stage.CREATE, ACCOUNT)}
+    assert watch.look()("agenda_overdue_seconds", stage="create") == 0
+    watch.asked = set()
+    assert watch.look()("agenda_overdue_seconds", stage="create") > 299
 
 
 def test_a_host_that_is_ahead_of_the_database_s_clock_is_told_by_how_much(sqlite_template, tmp_path, watch):

@@ -7,10 +7,13 @@ from datetime import timedelta
 import pytest
 
 from domain.decision import Stage
+from domain.evidence import RateLimited
 from domain.status import Status
 from domain.why import Cause, Verdict
+from domain.why.patience import Pace
 from tests.contracts import why_cases
 from tests.contracts.store_cases import (
+    ACCOUNT,
     OPERATOR,
     SILENT_ACCOUNT,
     change,
@@ -29,6 +32,7 @@ from workers.store.operate.invoices import Mark, mark
 from workers.store.reads.why.late import read_overview
 from workers.store.tables import AGENDA, INVOICE, PROCESS
 
+UNBOUNDED = Pace()
 #: What is nobody's fault, or is over, is not late.
 CALM = {
     Cause.UNKNOWN_ORDER,
@@ -51,7 +55,7 @@ def ground(database):
 
 @pytest.fixture
 def look(database):
-    return lambda: database.read(read_overview, database)
+    return lambda pace=UNBOUNDED: database.read(read_overview, database, pace)
 
 
 def late(overview):
@@ -143,6 +147,39 @@ def test_workers_that_run_and_commit_nothing_while_work_waits_stand_still(ground
     judge(ground.store, invoice, created(), claim_one(ground.store, Stage.CREATE))
     ground.tell_stream()
     assert look().verdict is Verdict.OK
+
+
+def stand(ground):
+    """Workers run, and have committed nothing for two minutes."""
+    change(ground.database, PROCESS, moved_at=now(ground.database) - 2 * MINUTE)
+
+
+def test_while_a_provider_asks_to_wait_nothing_stands_still_though_its_other_orders_stay_due(ground, look):
+    why_cases.put_off_by_the_provider(ground)
+    ground.overdue(queue(ground.store), 5 * MINUTE)
+    stand(ground)
+    assert look().verdict is Verdict.DEGRADED
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CREATE.value, due_at=now(ground.database) - 2 * MINUTE)
+    assert look().verdict is Verdict.STALLED
+
+
+def test_a_429_at_a_look_up_excuses_its_account_s_creates_and_no_other_account_s(ground, look):
+    (looked,) = pend(ground.store)
+    ground.tell_stream()
+    judge(ground.store, looked, RateLimited(reason="HTTP 429", retry_after_seconds=600))
+    ground.overdue(queue(ground.store), 5 * MINUTE)
+    stand(ground)
+    assert look().verdict is Verdict.DEGRADED
+    ground.overdue(queue(ground.store, account=SILENT_ACCOUNT), 5 * MINUTE)
+    assert look().verdict is Verdict.STALLED
+
+
+def test_what_waits_for_a_slow_rate_does_not_stand_still_while_workers_ask_for_it(ground, look):
+    ground.overdue(queue(ground.store), 5 * MINUTE)
+    stand(ground)
+    assert look(Pace(asked={(Stage.CREATE, ACCOUNT)})).verdict is Verdict.DEGRADED
+    assert look(Pace(asked={(Stage.CHECK, ACCOUNT)})).verdict is Verdict.STALLED
+    assert look().verdict is Verdict.STALLED
 
 
 @pytest.mark.parametrize("role", ["intake", "web"])

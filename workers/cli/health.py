@@ -15,6 +15,7 @@ from workers.cli.text import counted
 if TYPE_CHECKING:
     from config.settings import Settings
     from domain.why import Late
+    from domain.why.patience import Pace
     from workers.store.database import Database
     from workers.store.reads.why.late import Overview
 
@@ -45,11 +46,11 @@ def health_command(as_json: bool) -> int:
     return 0 if verdict == "OK" else 1
 
 
-def tell_late(database: Database, *, as_json: bool) -> int:
+def tell_late(database: Database, config: Settings, *, as_json: bool) -> int:
     """What is late, a line for each cause; the exit code."""
     from workers.store.reads.why.late import read_overview
 
-    overview = database.read(read_overview, database)
+    overview = database.read(read_overview, database, read_pace(config))
     if as_json:
         for one in overview.late:
             print_json(late_fields(one))
@@ -78,7 +79,7 @@ def _look(database: Database, config: Settings) -> tuple[Overview | None, Mappin
     redis = _redis_state(config)
     try:
         require_schema(database)
-        overview = database.read(read_overview, database)
+        overview = database.read(read_overview, database, read_pace(config))
     except SchemaTooOld as error:
         return None, {"database": str(error), "redis": redis}
     except UNAVAILABLE as error:
@@ -96,6 +97,16 @@ def _parts(overview: Overview) -> dict[str, object]:
         "moved_at": plain(overview.crew.moved_at()),
         "stream": {"untold": untold.events, "oldest_at": plain(untold.oldest_at)},
     }
+
+
+def read_pace(config: Settings) -> Pace:
+    """How fast accounts may be called, and what workers have asked for."""
+    from domain.why.patience import Pace
+    from workers.coordination.asked import read_asked
+    from workers.coordination.connections import ONE_TRY, open_redis
+
+    with open_redis(config.redis_url, ONE_TRY) as client:
+        return Pace(config.accounts, read_asked(client, config.accounts))
 
 
 def _redis_state(config: Settings) -> str:

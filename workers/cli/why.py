@@ -41,7 +41,7 @@ def why_command(name: str | None, account: str | None, everything: bool, as_json
         if name is None:
             from workers.cli.health import tell_late
 
-            return tell_late(database, as_json=as_json)
+            return tell_late(database, config, as_json=as_json)
         why, order = _ask(database, config, name, account)
     if as_json:
         from domain.why import why_fields

@@ -15,6 +15,7 @@ from domain.decision import Stage
 from domain.demand import Demand
 from domain.looks import account_of
 from domain.scaling import Bound
+from domain.why.patience import Pace
 from domain.work_report import ROWS, WEBHOOKS, Part
 from workers.engine import first_line
 from workers.store.database import ANY_FAILURE, Database
@@ -37,16 +38,16 @@ class RowReader:
         database: Database,
         rows: Rows,
         accounts: Collection[str],
-        budgeted: Collection[str],
+        read_pace: Callable[[], Pace],
         read_breakers: ReadBreakers,
         demand: Demand,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``budgeted``: accounts whose look-ups wait their turn, whatever they are due."""
+        """``read_pace`` is asked with every look at the rows."""
         self._database = database
         self._rows = rows
         self._accounts = sorted(accounts)
-        self._budgeted = frozenset(budgeted)
+        self._read_pace = read_pace
         self._read_breakers = read_breakers
         self._demand = demand
         self._clock = clock
@@ -108,9 +109,11 @@ class RowReader:
     def _agenda(self, seen: Watched, held: Collection[str]) -> Found:
         """A lane whose next row is another one than at the last look moves: what waits there has its turn."""
         overdue: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+        pace = self._read_pace()
         for load in seen.loads:
             moves = self._next.get((load.stage, load.lane), load.oldest) != load.oldest
-            if not moves and not self._waits_rightly(load, held):
+            waits_rightly = _is_held(load, held) or pace.waits_rightly((load.stage, load.lane), seen.put_off)
+            if not moves and not waits_rightly:
                 overdue[load.stage] = max(overdue[load.stage], _age(load.oldest, seen.now))
         untold = _age(seen.untold_since, seen.now)
         # The stream's row is always due, and means something only while something is untold.
@@ -127,7 +130,7 @@ class RowReader:
         due: Counter[Part] = Counter()
         for load in seen.loads:
             pool = _pool_of(load)
-            if pool is not None and not (load.stage is Stage.DELIVER and load.lane in held):
+            if pool is not None and not _is_held(load, held):
                 due[load.stage, pool] += load.due
         reports = [report for report in seen.workers if report is not None]
         wanted = self._demand.look(self._clock(), due, len(seen.workers), reports)
@@ -136,12 +139,6 @@ class RowReader:
             "invoices_bound_by": {(reason.value,): float(reason is wanted.bound_by) for reason in Bound},
         }
 
-    def _waits_rightly(self, load: LaneLoad, held: Collection[str]) -> bool:
-        """For an endpoint that is disabled or left alone, or for its account's budget."""
-        if load.stage is Stage.DELIVER:
-            return load.lane in held
-        return load.stage is Stage.CHECK and account_of(load.lane) in self._budgeted
-
     def _breakers(self, endpoints: Collection[str]) -> Mapping[str, str]:
         """Nothing while Redis is away: then none is left alone."""
         try:
@@ -149,6 +146,11 @@ class RowReader:
         except (RedisError, OSError) as error:
             log.debug("metrics.breakers_unread", error=first_line(error))
             return {}
+
+
+def _is_held(load: LaneLoad, held: Collection[str]) -> bool:
+    """Whether it waits for an endpoint that is disabled or left alone."""
+    return load.stage is Stage.DELIVER and load.lane in held
 
 
 def _pool_of(load: LaneLoad) -> str | None:

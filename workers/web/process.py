@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from config.settings import Settings
 from domain.demand import demand_of
+from domain.why.patience import Pace
 from workers.bootstrap import (
     Runtime,
     build_runtime,
@@ -23,6 +24,7 @@ from workers.bootstrap import (
     warn_of_plain_http,
 )
 from workers.bootstrap import metrics as declared
+from workers.coordination.asked import read_asked
 from workers.coordination.breaker import read_breakers, reset_breakers
 from workers.coordination.connections import ONE_TRY, open_redis
 from workers.http.address import AddressGuard
@@ -100,7 +102,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         process.threads,
         lambda: require_schema(database),
         redis.ping,
-        lambda: database.read(read_overview, database).verdict.value,
+        lambda: database.read(read_overview, database, _pace(process)).verdict.value,
     )
     application = build_application(surroundings, health, process.metrics, process.routes, process.end)
     serve(application, bound, tell, process.on_stop)
@@ -108,9 +110,13 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
 
 def _reader(process: Process) -> RowReader:
     accounts, database = process.settings.accounts, process.runtime.store.database
-    budgeted = [name for name, account in accounts.items() if account.look_ups_per_second is not None]
     breakers, demand = partial(read_breakers, process.redis), demand_of(accounts, webhook_connections())
-    return RowReader(database, process.metrics.declared.rows, accounts, budgeted, breakers, demand)
+    return RowReader(database, process.metrics.declared.rows, accounts, partial(_pace, process), breakers, demand)
+
+
+def _pace(process: Process) -> Pace:
+    accounts = process.settings.accounts
+    return Pace(accounts, read_asked(process.redis, accounts))
 
 
 def _add_callbacks(process: Process) -> None:

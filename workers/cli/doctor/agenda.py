@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -72,67 +72,28 @@ def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: d
     from domain.looks import account_of
 
     overdue = [lane for lane in lanes if lane.oldest_due_at is not None]
-    budgeted = [lane for lane in overdue if has_budget(config, lane)]
-    late = [lane for lane in overdue if not lane.in_hand and lane not in budgeted]
+    late = [lane for lane in overdue if not lane.in_hand or has_budget(config, lane)]
     calls = {(lane.stage, lane.lane) for lane in late if lane.stage in {"create", "check"}}
     receivers = {lane.lane for lane in late if lane.stage == "deliver"}
     excused = {(stage, lane) for stage, lane in calls if account_of(lane) not in config.accounts}
-    paused = _asked_to_wait(database, now) if calls else set()
-    excused |= {(stage, lane) for stage, lane in calls if (stage, account_of(lane)) in paused}
-    rated = {account_of(lane) for _, lane in calls - excused if _has_rate(config, account_of(lane))}
-    if rated:
-        called = _called_lately(config, rated)
-        excused |= {(stage, lane) for stage, lane in calls if account_of(lane) in called}
-    excused |= _wait_for_tokens(database, config, budgeted, now)
+    excused |= _asked_to_wait(database, config, calls - excused, now)
     return excused | {("deliver", endpoint) for endpoint in _left_alone(database, receivers, now)}
 
 
-def _asked_to_wait(database: Database, now: datetime) -> set[tuple[str, str]]:
-    """Accounts whose provider has said 429: nobody calls before the time it named."""
-    from workers.store.reads.accounts import read_failing_look_ups, read_waiting_creates
-
-    waiting = [*database.read(read_waiting_creates), *database.read(read_failing_look_ups)]
-    paused = {each.account for each in waiting if each.kind == "RateLimited" and (each.next_try_at or now) > now}
-    return {(stage, account) for account in paused for stage in ("create", "check")}
-
-
-def _wait_for_tokens(
-    database: Database, config: Settings, lanes: Sequence[Lane], now: datetime
+def _asked_to_wait(
+    database: Database, config: Settings, calls: set[tuple[str, str]], now: datetime
 ) -> set[tuple[str, str]]:
-    """Lanes of look-ups that workers ask for as often as their account's budget allows, or its provider."""
-    from domain.looks import account_of
-    from workers.coordination.look_up_budget import key_of
-
-    if not lanes:
+    """Lanes whose provider has said 429, or whose workers ask for as many calls as the account may make."""
+    if not calls:
         return set()
-    accounts = {account_of(lane.lane) for lane in lanes}
-    asked = _asked_lately(config, {account: key_of(account) for account in accounts})
-    asked |= {account for _, account in _asked_to_wait(database, now)}
-    return {(lane.stage, lane.lane) for lane in lanes if account_of(lane.lane) in asked}
+    from domain.decision import Stage
+    from domain.why.patience import accounts_of
+    from workers.cli.health import read_pace
+    from workers.store.reads.put_off import find_put_off
 
-
-def _has_rate(config: Settings, account: str) -> bool:
-    return account in config.accounts and config.accounts[account].rate_per_second is not None
-
-
-def _called_lately(config: Settings, accounts: set[str]) -> set[str]:
-    """Of accounts with a rate, those whose workers have asked for their share within the last seconds."""
-    from workers.coordination.rate_limit import key_of
-
-    return _asked_lately(config, {account: key_of(account) for account in accounts})
-
-
-def _asked_lately(config: Settings, keys: Mapping[str, str]) -> set[str]:
-    """Accounts whose buckets are there."""
-    from redis.exceptions import RedisError
-
-    from workers.coordination.connections import ONE_TRY, open_redis
-
-    try:
-        with open_redis(config.redis_url, ONE_TRY) as client:
-            return {account for account, key in keys.items() if client.exists(key)}
-    except (RedisError, OSError):
-        return set()  # told by the check of Redis
+    pace, lanes = read_pace(config), [(Stage(stage), lane) for stage, lane in calls]
+    put_off = database.read(find_put_off, now, accounts_of(lanes))
+    return {(stage.value, lane) for stage, lane in lanes if pace.waits_rightly((stage, lane), put_off)}
 
 
 def _left_alone(database: Database, receivers: set[str], now: datetime) -> set[str]:

@@ -6,7 +6,7 @@ Counts end at ``COUNTED``: what is more than that is much.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,12 +14,15 @@ from sqlalchemy import Connection, Integer, Select, String, func, select, text
 
 from domain.decision import Stage
 from domain.status import Status
+from domain.why.facts import LATE
+from domain.why.patience import accounts_of
 from domain.why.processes import GONE, WORKER
 from domain.work_report import Report, read_report
 from workers.store.callbacks import UNMATCHED
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.drift import open_drifts
+from workers.store.reads.put_off import find_put_off
 from workers.store.reads.server import read_skew
 from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, REJECTED
 from workers.store.tables.columns import UtcTime
@@ -100,6 +103,7 @@ class Watched:
     now: datetime
     host_ahead_seconds: float
     loads: list[LaneLoad]
+    put_off: set[str]  #: accounts with late work whose provider has said 429
     endpoints: Mapping[str, bool]
     waiting_since: Mapping[str, datetime]  #: by endpoint
     untold_since: datetime | None
@@ -116,10 +120,12 @@ def read_watched(database: Database) -> Watched:
     """Raises what the database raises while it is away."""
     with database.glancing() as connection:
         now = database.now(connection)
+        loads = read_loads(connection, now)
         return Watched(
             now=now,
             host_ahead_seconds=read_skew(connection, database),
-            loads=read_loads(connection, now),
+            loads=loads,
+            put_off=read_put_off(connection, loads, now),
             endpoints=read_endpoints(connection),
             waiting_since=read_oldest_waiting(connection),
             untold_since=read_oldest_untold(connection),
@@ -140,6 +146,12 @@ def read_loads(connection: Connection, now: datetime) -> list[LaneLoad]:
         for stage in Stage
         for row in connection.execute(_LANES, {"stage": stage.value, "now": now, "counted": COUNTED})
     ]
+
+
+def read_put_off(connection: Connection, loads: Sequence[LaneLoad], now: datetime) -> set[str]:
+    """Accounts with late work whose provider has said 429, and named a time that is still to come."""
+    late = [(load.stage, load.lane) for load in loads if load.oldest is not None and now - load.oldest > LATE]
+    return find_put_off(connection, now, accounts_of(late))
 
 
 def count_in_doubt(connection: Connection) -> InDoubt:

@@ -17,11 +17,12 @@ from domain.why import Cause, Late, Verdict, judge_health
 from domain.why.at_account import held_up_by
 from domain.why.beside import SOON
 from domain.why.facts import LATE
+from domain.why.patience import AT_ACCOUNT, Pace
 from domain.why.processes import WORKER, Crew
 from workers.store.agenda import STANDING
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
-from workers.store.reads.gauges import COUNTED, LaneLoad, read_endpoints, read_loads
+from workers.store.reads.gauges import COUNTED, LaneLoad, read_endpoints, read_loads, read_put_off
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
 from workers.store.reads.why.order import read_said
@@ -58,7 +59,7 @@ class Overview:
     untold: Untold
 
 
-def read_overview(connection: Connection, database: Database) -> Overview:
+def read_overview(connection: Connection, database: Database, pace: Pace) -> Overview:
     """All of it, by a few dozen looks into indexes."""
     now = database.now(connection)
     crew, loads, untold = read_crew(connection, now), read_loads(connection, now), read_untold(connection, now)
@@ -74,7 +75,8 @@ def read_overview(connection: Connection, database: Database) -> Overview:
         *_lanes(connection, loads, crew),
     ]
     late = sorted(_together(found, now), key=lambda one: list(Cause).index(one.cause))
-    return Overview(now, judge_health(late, crew, _due_since(loads, crew)), late, crew, untold)
+    due_since = _due_since(_hurried(connection, loads, now, pace), crew)
+    return Overview(now, judge_health(late, crew, due_since), late, crew, untold)
 
 
 def _together(found: Sequence[Late], now: datetime) -> Iterator[Late]:
@@ -190,12 +192,18 @@ def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew) -> Ite
 def _cause_of(load: LaneLoad, crew: Crew) -> Cause | None:
     if not load.due or load.oldest is None:
         return None
-    of_account = load.stage in {Stage.CREATE, Stage.CHECK}
+    of_account = load.stage in AT_ACCOUNT
     if not crew.works_for(account_of(load.lane) if of_account else None):
         return Cause.NO_WORKER
     if crew.now - load.oldest <= LATE or load.stage is Stage.DELIVER:
         return None
     return Cause.WAITS_FOR_ACCOUNT if of_account else Cause.NO_WORKER
+
+
+def _hurried(connection: Connection, loads: Sequence[LaneLoad], now: datetime, pace: Pace) -> list[LaneLoad]:
+    """Those whose due work does not wait because workers were asked to wait."""
+    put_off = read_put_off(connection, loads, now)
+    return [load for load in loads if not pace.waits_rightly((load.stage, load.lane), put_off)]
 
 
 def _due_since(loads: Sequence[LaneLoad], crew: Crew) -> datetime | None:
@@ -205,7 +213,7 @@ def _due_since(loads: Sequence[LaneLoad], crew: Crew) -> datetime | None:
             load.oldest
             for load in loads
             if load.due and load.oldest is not None and load.stage is not Stage.DELIVER
-            if crew.works_for(account_of(load.lane) if load.stage in {Stage.CREATE, Stage.CHECK} else None)
+            if crew.works_for(account_of(load.lane) if load.stage in AT_ACCOUNT else None)
         ),
         default=None,
     )
