@@ -66,11 +66,13 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
     told = evidence.status
     if case.status is Status.PAID and told is Status.REFUNDED and is_askable(case):
         return Decision("noted", agenda={Stage.CHECK: case.now})
-    claims = told in CLAIMS and case.status in {Status.CANCELLED, Status.FAILED, Status.EXPIRED}
+    unpaid = case.status in {Status.CANCELLED, Status.FAILED, Status.EXPIRED}
+    # So that a person can have the provider asked. Of several invoices of the order any may be meant: none learns it.
+    changes = _add_reference(case, evidence.reference) if unpaid and evidence.only else Changes()
     denies = told in {Status.EXPIRED, Status.FAILED} and case.status is Status.PAID
-    if claims or denies:
-        return Decision("contradiction", note=f"status: the callback says {evidence.word}")
-    return Decision("ignored")
+    if denies or (unpaid and told in CLAIMS):
+        return Decision("contradiction", changes, note=f"status: the callback says {evidence.word}")
+    return Decision("noted" if changes else "ignored", changes)
 
 
 def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at: datetime | None = None) -> Decision:

@@ -181,7 +181,7 @@ def test_one_that_was_made_although_its_answer_was_lost_is_adopted():
         (Status.PAID, Status.PAID, "ignored"),
         (Status.PAID, Status.EXPIRED, "contradiction"),
         (Status.CANCELLED, Status.PAID, "contradiction"),
-        (Status.CANCELLED, Status.PENDING, "ignored"),
+        (Status.CANCELLED, Status.PENDING, "noted"),
         (Status.FAILED, Status.PAID, "contradiction"),
         (Status.REFUNDED, Status.PAID, "ignored"),
     ],

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from domain.decision import Stage
-from domain.evidence import ClockRanOut, Unreachable
+from domain.evidence import CancelRequested, ClockRanOut, RecheckRequested, Unreachable
 from domain.status import Status
-from tests.unit.called_back_cases import called, made, verified
+from tests.unit.called_back_cases import CODE, called, made, verified
 
 
 def expired(**given):
@@ -89,3 +91,29 @@ def test_the_look_up_counts_though_the_clock_is_late_to_prolong_the_watch():
     world.pass_time(120)  # the watch is over, and nobody has said so
 
     assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+
+
+def cancelled():
+    """Before any callback came: nobody knows what to ask by."""
+    world = made()
+    world.take(CancelRequested(reason="gone"))
+    return world
+
+
+@pytest.mark.parametrize(("word", "verdict"), [(Status.PAID, "contradiction"), (Status.PENDING, "noted")])
+def test_what_to_ask_by_is_learnt_from_a_callback_that_came_after_the_end(word, verdict):
+    world = cancelled()
+    assert world.take(RecheckRequested(reason="x", by="bob")).verdict == "ignored"
+
+    assert world.take(called(word.value, word)).verdict == verdict
+    assert (world.invoice.status, world.invoice.asked_by, world.due(Stage.CHECK)) == ("cancelled", f'["{CODE}"]', None)
+    assert world.take(RecheckRequested(reason="x", by="bob")).verdict == "noted"
+    assert world.due(Stage.CHECK) == 0
+    assert world.take(verified(), held=Stage.CHECK).verdict == "contradiction"
+    assert (world.invoice.status, world.due(Stage.CHECK)) == ("cancelled", None)
+
+
+def test_nothing_is_learnt_from_a_callback_that_may_be_about_another_invoice_of_the_order():
+    world = cancelled()
+    assert world.take(called(only=False)).verdict == "contradiction"
+    assert world.invoice.asked_by is None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from domain.evidence import CancelRequested, Created, Seen
+import shlex
+from pathlib import Path
+
+from domain.evidence import CalledBack, CancelRequested, Created, Seen
 from domain.status import Status
 from workers.store.judging import Judgement
+
+RUNBOOK = Path(__file__).resolve().parents[2] / "deploy/runbooks/Contradiction.md"
 
 
 def test_what_was_said_against_an_invoice_is_listed(invoices, add_order, store):
@@ -39,3 +44,24 @@ def test_as_many_as_were_asked_for(invoices, add_order, store):
 
     assert len(invoices("contradictions", "--json", "--limit", "2").lines) == 2
     assert len(invoices("contradictions", "--json", "--limit", "0").lines) >= 3
+
+
+def test_the_runbooks_commands_settle_an_invoice_that_was_paid_after_it_was_cancelled(invoices, add_order, store):
+    invoice = add_order("order-1")
+    paid = CalledBack(status=Status.PAID, word="COMPLETED", order_id="order-1", reference="100061")
+    for evidence in (Created(provider_ref="r-1"), CancelRequested(reason="gone"), paid):
+        store.judge([Judgement(invoice, evidence)])
+
+    see, do = RUNBOOK.read_text(encoding="utf-8").split("### Paid after it was cancelled")
+    for command in (*_commands(see), *_commands(do.split("###")[0])):
+        ran = invoices(*command)
+        assert (ran.code, ran.err) == (0, ""), command
+    assert invoices("contradictions", "--json").lines == []
+    assert invoices("show", "order-1", "--json").lines[0]["status"] == "cancelled"
+
+
+def _commands(page):
+    blocks = page.split("```")[1::2]
+    found = [shlex.split(line)[1:] for block in blocks for line in block.strip().splitlines()]
+    assert found
+    return [[word if word != "ORDER" else "order-1" for word in command] for command in found]
