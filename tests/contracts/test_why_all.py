@@ -8,6 +8,7 @@ import pytest
 
 from domain.decision import Stage
 from domain.evidence import RateLimited
+from domain.looks import Look, lane_of
 from domain.status import Status
 from domain.why import Cause, Verdict
 from domain.why.patience import Pace
@@ -51,6 +52,12 @@ def ground(database):
     ground = Ground(database, open_store(database))
     ground.beat("intake", "worker", "web")
     return ground
+
+
+def budget(rate, *, poll_seconds, asked=frozenset()):
+    """An account that may be asked so often a second."""
+    fields = {"look_ups_per_second": rate, "poll_seconds": poll_seconds}
+    return Pace({ACCOUNT: why_cases.ACCOUNTS[ACCOUNT].model_copy(update=fields)}, asked)
 
 
 @pytest.fixture
@@ -112,6 +119,43 @@ def test_orders_that_wait_long_for_a_full_account_are_late(ground, look):
     found = late(look())[Cause.WAITS_FOR_ACCOUNT]
     assert (found.count, found.example) == (1, invoice)
     assert look().verdict is Verdict.DEGRADED
+
+
+def look_up_late(ground, ago):
+    """Look-ups have been due for so long."""
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, due_at=now(ground.database) - ago)
+
+
+def test_look_ups_under_a_budget_are_late_when_their_turn_is_over(ground, look):
+    pend(ground.store)
+    ground.tell_stream()
+    look_up_late(ground, MINUTE)
+    asked = {(Stage.CHECK, ACCOUNT)}
+    assert look().verdict is Verdict.DEGRADED
+    assert look(budget(1, poll_seconds=60, asked=asked)).late == []
+    assert look(budget(1, poll_seconds=60, asked=asked)).verdict is Verdict.OK
+    assert Cause.WAITS_FOR_ACCOUNT in late(look(budget(1, poll_seconds=30, asked=asked)))
+    assert look(budget(0.02, poll_seconds=30, asked=asked)).late == []
+    assert Cause.WAITS_FOR_ACCOUNT in late(look(budget(0.02, poll_seconds=60)))
+
+
+def test_closed_invoices_are_never_late_under_a_budget_as_what_is_left_is_theirs(ground, look):
+    pend(ground.store)
+    ground.tell_stream()
+    look_up_late(ground, 60 * MINUTE)
+    pace = budget(1, poll_seconds=30, asked={(Stage.CHECK, ACCOUNT)})
+    assert Cause.WAITS_FOR_ACCOUNT in late(look(pace))
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, lane=lane_of(ACCOUNT, Look.WATCHED))
+    assert Cause.WAITS_FOR_ACCOUNT not in late(look(pace))
+
+
+def test_where_more_is_due_than_is_counted_under_a_budget_no_turn_is_over(ground, look, monkeypatch):
+    pend(ground.store, 2)
+    look_up_late(ground, 60 * MINUTE)
+    pace = budget(1, poll_seconds=30, asked={(Stage.CHECK, ACCOUNT)})
+    assert Cause.WAITS_FOR_ACCOUNT in late(look(pace))
+    monkeypatch.setattr("workers.store.reads.why.late.COUNTED", 2)
+    assert Cause.WAITS_FOR_ACCOUNT not in late(look(pace))
 
 
 def test_orders_that_a_provider_put_off_are_told(ground, look):

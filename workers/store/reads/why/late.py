@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Integer, Select, String, func, literal_column, select, text
 
@@ -72,7 +72,7 @@ def read_overview(connection: Connection, database: Database, pace: Pace) -> Ove
         *_in_doubt(connection),
         *_webhooks(connection),
         *_stream(connection, untold, now),
-        *_lanes(connection, loads, crew),
+        *_lanes(connection, loads, crew, pace),
     ]
     late = sorted(_together(found, now), key=lambda one: list(Cause).index(one.cause))
     due_since = _due_since(_hurried(connection, loads, now, pace), crew)
@@ -177,25 +177,27 @@ def _stream(connection: Connection, untold: Untold, now: datetime) -> Iterator[L
         yield Late(Cause.STREAM_BEHIND, untold.events, untold.oldest_at, connection.scalar(oldest))
 
 
-def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew) -> Iterator[Late]:
+def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: Pace) -> Iterator[Late]:
     """What is due and not taken up: without a worker at once, with one after a while."""
     disabled = {endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled}
     gone_at = None if crew.alive(WORKER) else crew.seen_at(WORKER)
     if not crew.alive(WORKER):
         yield Late(Cause.NO_WORKER, 0, gone_at, None)
+    due = {(load.stage, load.lane): load.due for load in loads}
     for load in loads:
-        cause = _cause_of(load, crew)
+        cause = _cause_of(load, crew, pace.promise((load.stage, load.lane), due, COUNTED))
         if cause is not None and load.lane not in disabled:
             yield Late(cause, load.due, gone_at or load.oldest, _example(connection, load))
 
 
-def _cause_of(load: LaneLoad, crew: Crew) -> Cause | None:
+def _cause_of(load: LaneLoad, crew: Crew, promise: timedelta | None) -> Cause | None:
+    """``promise``: how long its rows may wait for their turn; None: for good."""
     if not load.due or load.oldest is None:
         return None
     of_account = load.stage in AT_ACCOUNT
     if not crew.works_for(account_of(load.lane) if of_account else None):
         return Cause.NO_WORKER
-    if crew.now - load.oldest <= LATE or load.stage is Stage.DELIVER:
+    if promise is None or crew.now - load.oldest <= LATE + promise or load.stage is Stage.DELIVER:
         return None
     return Cause.WAITS_FOR_ACCOUNT if of_account else Cause.NO_WORKER
 
