@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from domain.decision import Stage
-from domain.evidence import FAILED_LOOK_UP, CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable
-from domain.lifecycle import REFUSED_REASONS
-from domain.status import OPEN, UNMADE, Status
+from domain.evidence import Unreachable, Unreadable
+from domain.status import OPEN, Status
 from domain.why.cause import Cause, Why
-from domain.why.facts import LATE, AskedInvoice, Facts, Said
+from domain.why.facts import LATE, AskedInvoice, Facts
+from domain.why.held_up import cause_at_account, is_out_of_reach, is_refused
 from domain.why.words import at, counted, nth, quoted, times
 
 _TRIED_AGAIN = "the account is tried again"
@@ -18,34 +18,28 @@ _TRIED_AGAIN = "the account is tried again"
 def key_refused(facts: Facts, invoice: AskedInvoice) -> Why | None:
     """Its key, right now: at a create, or at a look-up."""
     what = f"the provider refuses the key of account {invoice.provider_account}"
-    return _refused(facts, invoice, CredentialsRefused, Cause.KEY_REFUSED, what)
+    return _refused(facts, invoice, Cause.KEY_REFUSED, what)
 
 
 def provider_refuses(facts: Facts, invoice: AskedInvoice) -> Why | None:
     """Something before the provider lets no call through."""
     what = f"calls of account {invoice.provider_account} are turned away before the provider"
-    return _refused(facts, invoice, ProviderRefused, Cause.PROVIDER_REFUSES, what)
+    return _refused(facts, invoice, Cause.PROVIDER_REFUSES, what)
 
 
-def _refused(facts: Facts, invoice: AskedInvoice, kind: type, cause: Cause, what: str) -> Why | None:
+def _refused(facts: Facts, invoice: AskedInvoice, cause: Cause, what: str) -> Why | None:
     said = facts.said
-    if invoice.status in UNMADE and invoice.refused_since is not None:
-        known = invoice.reason if invoice.reason in REFUSED_REASONS.values() else None
-        last = {name.__name__: reason for name, reason in REFUSED_REASONS.items()}.get(said.kind if said else "")
-        if (known or last or REFUSED_REASONS[CredentialsRefused]) != REFUSED_REASONS[kind]:
-            return None
-        row = facts.planned(Stage.CREATE)
-        hold = facts.account.hold_refused_minutes if facts.account else None
-        ends = invoice.refused_since + timedelta(minutes=float(hold)) if hold is not None else None
-        fails = f"; the order fails at {at(ends)}" if ends and invoice.status == Status.QUEUED else ""
-        text = f"{what}{quoted(said.reason if said else None)}{fails}"
-        next_at = row.due_at if row else ends
-        return Why(
-            cause=cause, text=text, since=invoice.refused_since, next_at=next_at, next=_TRIED_AGAIN, command=_SEE
-        )
-    if _looks_fail(facts, invoice, kind):
+    if cause_at_account(invoice, said) is not cause:
+        return None
+    if invoice.refused_since is None or not is_refused(invoice):
         return _failing_look(facts, cause, f"{what} at look-ups")
-    return None
+    row = facts.planned(Stage.CREATE)
+    hold = facts.account.hold_refused_minutes if facts.account else None
+    ends = invoice.refused_since + timedelta(minutes=float(hold)) if hold is not None else None
+    fails = f"; the order fails at {at(ends)}" if ends and invoice.status == Status.QUEUED else ""
+    text = f"{what}{quoted(said.reason if said else None)}{fails}"
+    next_at = row.due_at if row else ends
+    return Why(cause=cause, text=text, since=invoice.refused_since, next_at=next_at, next=_TRIED_AGAIN, command=_SEE)
 
 
 _SEE = "invoices doctor"
@@ -53,31 +47,24 @@ _SEE = "invoices doctor"
 
 def unreachable(facts: Facts, invoice: AskedInvoice) -> Why | None:
     """The provider was not reached, or brought no answer that can be read."""
+    if cause_at_account(invoice, facts.said) is not Cause.PROVIDER_UNREACHABLE:
+        return None
     provider = f"the provider of account {invoice.provider_account}"
-    if invoice.status in UNMADE and invoice.create_tries > 0:
-        row = facts.planned(Stage.CREATE)
-        said = facts.said if facts.said and facts.said.kind == Unreachable.__name__ else None
-        text = (
-            f"{provider} can't be reached{quoted(said.reason if said else None)}, tried {times(invoice.create_tries)}"
-        )
-        since = said.at if said else invoice.updated_at
-        next_at = row.due_at if row else None
-        return Why(
-            cause=Cause.PROVIDER_UNREACHABLE, text=text, since=since, next_at=next_at, next="it is called again",
-            command=_SEE,
-        )  # fmt: skip
-    if _looks_fail(facts, invoice, Unreachable):
-        return _failing_look(facts, Cause.PROVIDER_UNREACHABLE, f"{provider} can't be reached")
-    if _looks_fail(facts, invoice, Unreadable):
-        return _failing_look(facts, Cause.PROVIDER_UNREACHABLE, f"{provider} brings no answer that can be read")
-    return None
-
-
-def _looks_fail(facts: Facts, invoice: AskedInvoice, kind: type) -> bool:
-    """Whether the last look-up of an invoice that waits for one brought this instead of an answer."""
-    is_asked = invoice.status in OPEN - UNMADE or bool(invoice.called_status)
-    failing = (invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
-    return is_asked and failing and facts.said is not None and facts.said.kind == kind.__name__
+    if not is_out_of_reach(invoice):
+        unread = facts.said is not None and facts.said.kind == Unreadable.__name__
+        failing = "brings no answer that can be read" if unread else "can't be reached"
+        return _failing_look(facts, Cause.PROVIDER_UNREACHABLE, f"{provider} {failing}")
+    row = facts.planned(Stage.CREATE)
+    said = facts.said if facts.said and facts.said.kind == Unreachable.__name__ else None
+    reason = quoted(said.reason if said else None)
+    return Why(
+        cause=Cause.PROVIDER_UNREACHABLE,
+        text=f"{provider} can't be reached{reason}, tried {times(invoice.create_tries)}",
+        since=said.at if said else invoice.updated_at,
+        next_at=row.due_at if row else None,
+        next="it is called again",
+        command=_SEE,
+    )
 
 
 def _failing_look(facts: Facts, cause: Cause, what: str) -> Why:
@@ -114,12 +101,10 @@ def in_doubt(facts: Facts, invoice: AskedInvoice) -> Why | None:
 
 def waits_for_account(facts: Facts, invoice: AskedInvoice) -> Why | None:
     """Slots, the rate, or a provider that asked us to wait."""
-    limited = facts.said is not None and facts.said.kind == RateLimited.__name__
+    is_put_off = cause_at_account(invoice, facts.said) is Cause.WAITS_FOR_ACCOUNT
     if invoice.status == Status.QUEUED:
-        return _put_off(facts, invoice, Stage.CREATE) if invoice.create_tries < 0 else _in_line(facts, invoice)
-    if limited and _looks_fail(facts, invoice, RateLimited):
-        return _put_off(facts, invoice, Stage.CHECK)
-    return _late_look(facts, invoice)
+        return _put_off(facts, invoice, Stage.CREATE) if is_put_off else _in_line(facts, invoice)
+    return _put_off(facts, invoice, Stage.CHECK) if is_put_off else _late_look(facts, invoice)
 
 
 def _late_look(facts: Facts, invoice: AskedInvoice) -> Why | None:
@@ -157,26 +142,3 @@ def _in_line(facts: Facts, invoice: AskedInvoice) -> Why:
         next_at=row.due_at if row else None,
         next="it is made at the provider",
     )
-
-
-#: What a look-up brought instead of an answer, and what that makes an invoice wait for.
-_LOOKED = {
-    CredentialsRefused.__name__: Cause.KEY_REFUSED,
-    ProviderRefused.__name__: Cause.PROVIDER_REFUSES,
-    Unreachable.__name__: Cause.PROVIDER_UNREACHABLE,
-    Unreadable.__name__: Cause.PROVIDER_UNREACHABLE,
-    RateLimited.__name__: Cause.WAITS_FOR_ACCOUNT,
-}
-
-
-def held_up_by(status: Status, is_refused: bool, create_tries: int, said: Said | None) -> Cause | None:
-    """What holds up an open invoice that is refused, was not received, was put off, or is looked up in vain; the same
-    in short as is told of one. None: nothing that its account has to do with."""
-    kind = "" if said is None else said.kind
-    if status not in UNMADE:
-        return _LOOKED.get(kind)
-    if is_refused:
-        return Cause.PROVIDER_REFUSES if kind == ProviderRefused.__name__ else Cause.KEY_REFUSED
-    if create_tries > 0:
-        return Cause.PROVIDER_UNREACHABLE
-    return Cause.WAITS_FOR_ACCOUNT if create_tries < 0 and status is Status.QUEUED else None

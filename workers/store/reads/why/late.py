@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Integer, Select, String, func, literal_column, select, text
+from sqlalchemy import Connection, Select, func, literal_column, select, text
 
 from domain.decision import Stage
 from domain.exact_json import read_json
 from domain.looks import account_of
 from domain.status import Status
 from domain.why import Cause, Late, Verdict, judge_health
-from domain.why.at_account import held_up_by
 from domain.why.beside import SOON
 from domain.why.facts import LATE
 from domain.why.patience import AT_ACCOUNT, Pace
@@ -25,27 +24,10 @@ from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.gauges import COUNTED, LaneLoad, read_endpoints, read_loads, read_put_off
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
-from workers.store.reads.why.order import read_said
+from workers.store.reads.why.held_up import NOW_HELD_UP, read_held_up
 from workers.store.tables import AGENDA, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 from workers.store.tables.columns import UtcTime
 from workers.store.tables.events import FAILING
-from workers.store.tables.invoices import HELD_UP
-
-# What was said of many in the same words has the same digest: few groups, however many invoices.
-_HELD_UP = text(f"""
-WITH held AS (
-    SELECT id, status, refused_since, create_tries, evidence_digest FROM invoice
-    WHERE status IN ('queued', 'in_doubt', 'pending', 'partially_paid', 'confirming') AND ({HELD_UP})
-    LIMIT :counted
-)
-SELECT status, min(refused_since) AS refused_since, min(create_tries) AS create_tries, count(*) AS invoices,
-       min(id) AS example
-FROM held
-GROUP BY status, evidence_digest, refused_since IS NULL, create_tries > 0, create_tries < 0
-ORDER BY count(*) DESC LIMIT :groups
-""").columns(status=String, refused_since=UtcTime, create_tries=Integer, invoices=Integer, example=String)  # noqa: S608 - the condition is our own
-#: So many groups are looked at, the greatest.
-GROUPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +112,14 @@ def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Late]
 
 
 def _held_up(connection: Connection) -> Iterator[Late]:
-    """By what was said of the oldest of each group, last."""
-    for group in connection.execute(_HELD_UP, {"counted": COUNTED, "groups": GROUPS}):
-        said = read_said(connection, group.example)
-        cause = held_up_by(Status(group.status), group.refused_since is not None, group.create_tries, said)
-        if cause is not None:
-            since = group.refused_since or (None if said is None else said.at)
-            yield Late(cause, group.invoices, since, group.example)
+    for held in read_held_up(connection):
+        yield Late(held.cause, held.invoices, held.since, held.example)
 
 
 def _in_doubt(connection: Connection) -> Iterator[Late]:
     """Those that are held up are told with what holds them up."""
-    doubt = select(INVOICE.c.id, INVOICE.c.updated_at).where(
-        INVOICE.c.status == Status.IN_DOUBT.value, INVOICE.c.refused_since.is_(None), INVOICE.c.create_tries <= 0
-    )
+    is_doubt = INVOICE.c.status == Status.IN_DOUBT.value
+    doubt = select(INVOICE.c.id, INVOICE.c.updated_at).where(is_doubt, text(f"NOT {NOW_HELD_UP}"))
     found = doubt.order_by(INVOICE.c.id).limit(COUNTED).subquery()
     counted = select(func.count(), func.min(found.c.updated_at, type_=UtcTime), func.min(found.c.id))
     count, since, example = connection.execute(counted).one()

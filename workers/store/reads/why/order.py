@@ -14,7 +14,7 @@ from domain.event import format_time
 from domain.exact_json import read_json
 from domain.status import Status
 from domain.why.causes import waits_for_callback
-from domain.why.facts import Against, Facts, Planned, Queue, Said, Untold
+from domain.why.facts import Against, Facts, Planned, Queue, Untold
 from workers.store.callbacks import newest_at
 from workers.store.database import Database
 from workers.store.reads.callbacks import paid_elsewhere
@@ -23,6 +23,7 @@ from workers.store.reads.drift import drifts_of, sentence_of
 from workers.store.reads.processes import read_crew
 from workers.store.reads.record import STAGES
 from workers.store.reads.stream import read_untold
+from workers.store.reads.why.held_up import read_said
 from workers.store.reads.why.rejected import find_rejected
 from workers.store.reads.why.webhooks import Breakers, read_webhooks
 from workers.store.rows import StoredRow
@@ -112,17 +113,6 @@ def _agenda(connection: Connection, invoice_id: str, endpoints: Sequence[str]) -
 
 def _planned(row: StoredRow) -> Planned:
     return Planned(Stage(row.stage), row.due_at, row.lease_token is not None, row.claims, row.lane)
-
-
-def read_said(connection: Connection, invoice_id: str) -> Said | None:
-    """The last evidence that was kept."""
-    query = select(EVIDENCE).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    told = read_json(row.detail)
-    reason = told.get("reason") if isinstance(told, dict) else None
-    return Said(row.source, row.kind, None if reason is None else str(reason), row.at, row.repeats or 0)
 
 
 def _against(connection: Connection, invoice_id: str) -> Against | None:

@@ -1,0 +1,74 @@
+"""What holds an order up at its account: one answer, for those who ask about one order and for those who count many."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from domain.evidence import FAILED_LOOK_UP, CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable
+from domain.lifecycle import REFUSED_REASONS
+from domain.status import OPEN, UNMADE, Status
+from domain.why.cause import Cause
+from domain.why.facts import Said
+
+_REFUSED = {CredentialsRefused: Cause.KEY_REFUSED, ProviderRefused: Cause.PROVIDER_REFUSES}
+#: Of what a queued order waits for, as its row says it.
+_BY_REASON = {REFUSED_REASONS[kind]: cause for kind, cause in _REFUSED.items()}
+#: What a call brought instead of an answer, and what that makes an order wait for.
+_BY_KIND = {kind.__name__: cause for kind, cause in _REFUSED.items()} | {
+    Unreachable.__name__: Cause.PROVIDER_UNREACHABLE,
+    Unreadable.__name__: Cause.PROVIDER_UNREACHABLE,
+    RateLimited.__name__: Cause.WAITS_FOR_ACCOUNT,
+}
+
+
+class HeldUp(Protocol):
+    """The fields of an invoice that say whether its account holds it up."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def refused_since(self) -> datetime | None: ...
+    @property
+    def create_tries(self) -> int: ...
+    @property
+    def called_status(self) -> str | None: ...
+    @property
+    def evidence_digest(self) -> str | None: ...
+
+
+def is_refused(invoice: HeldUp) -> bool:
+    """Whether its create is turned away."""
+    return invoice.status in UNMADE and invoice.refused_since is not None
+
+
+def is_out_of_reach(invoice: HeldUp) -> bool:
+    """Whether its create is not received. What it took to make an invoice says nothing of it once it is made."""
+    return invoice.status in UNMADE and invoice.create_tries > 0
+
+
+def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
+    """By the row and the last evidence that was kept. None: nothing that its account has to do with."""
+    if is_refused(invoice):
+        by_kind = _BY_KIND.get(said.kind if said else "")
+        last = by_kind if by_kind in _BY_REASON.values() else Cause.KEY_REFUSED
+        return _BY_REASON.get(invoice.reason or "", last)
+    looked = _looked(invoice, said)
+    if looked in _BY_REASON.values():
+        return looked
+    if is_out_of_reach(invoice):
+        return Cause.PROVIDER_UNREACHABLE
+    if invoice.status == Status.QUEUED and invoice.create_tries < 0:
+        return Cause.WAITS_FOR_ACCOUNT
+    return looked
+
+
+def _looked(invoice: HeldUp, said: Said | None) -> Cause | None:
+    """What the last look-up of an invoice that waits for one brought instead of an answer."""
+    is_asked = invoice.status in OPEN - UNMADE or bool(invoice.called_status)
+    failing = (invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
+    cause = _BY_KIND.get(said.kind) if is_asked and failing and said is not None else None
+    # A queued order is put off by its creates, and one in doubt is first of all that.
+    return None if cause is Cause.WAITS_FOR_ACCOUNT and invoice.status in UNMADE else cause
