@@ -50,6 +50,9 @@ from workers.telemetry.traces import Traces, open_traces, secrets_of
 
 log = structlog.get_logger()
 
+#: A worker's store has so many connections to the database, and a command's.
+STORE_CONNECTIONS = 12
+
 
 @dataclass(slots=True)
 class Runtime:
@@ -149,8 +152,8 @@ def stop_metrics() -> None:
         _serving.pop().close()
 
 
-def build_runtime(settings: Settings) -> Runtime:
-    """Connect everything, without a pump. Opens no connection yet."""
+def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> Runtime:
+    """Connect everything, without a pump. Opens no connection yet; at most ``connections`` to the database."""
     from workers.app import app  # not at the top: importing the app reads the settings
 
     def send(task: str, arguments: list[str]) -> None:
@@ -166,7 +169,7 @@ def build_runtime(settings: Settings) -> Runtime:
     register_secrets(secrets_of(os.environ))
     traces = open_traces(os.environ, version("invoices"))
     observer = Observers(EngineLog(), MetricsListener(metrics()), *traces.observers)
-    runtime = Runtime(settings, open_store(settings, ring), providers, doorbell, observer, traces=traces)
+    runtime = Runtime(settings, open_store(settings, ring, connections), providers, doorbell, observer, traces=traces)
     return runtime
 
 
@@ -177,9 +180,11 @@ def open_providers_client(accounts: Mapping[str, Account]) -> httpx.AsyncClient:
     return open_client(sum(account.max_in_flight for account in accounts.values()) + 100, lookup)
 
 
-def open_store(settings: Settings, ring: Callable[[Lane], None] = lambda _: None) -> Store:
+def open_store(
+    settings: Settings, ring: Callable[[Lane], None] = lambda _: None, connections: int = STORE_CONNECTIONS
+) -> Store:
     """The store that the settings name. Without ``ring`` the workers' sweep finds new work within a second."""
-    return Store(Database(settings.database_url, pool_size=12), policies(settings), ring)
+    return Store(Database(settings.database_url, pool_size=connections), policies(settings), ring)
 
 
 def check_accounts(settings: Settings) -> None:

@@ -81,6 +81,7 @@ class Database:
 
     def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 8) -> None:
         self._clock = clock or SystemClock()
+        self.connections = pool_size  #: at most so many transactions at once; one more waits for its turn
         self.is_postgresql = make_url(url).get_backend_name() == "postgresql"
         self.engine = _postgresql(url, pool_size) if self.is_postgresql else _sqlite(url, pool_size)
 

@@ -13,7 +13,7 @@ from workers.telemetry.metrics import Children
 from workers.telemetry.metrics import Metrics as Declared
 from workers.telemetry.rows import RowReader
 from workers.web.problems import problem
-from workers.web.threads import Overloaded, StoreThreads
+from workers.web.threads import STORE_THREADS, Overloaded, StoreThreads
 
 #: The database's rows are waited for no longer; a scrape is answered without them.
 ROWS_SECONDS = 2.0
@@ -49,7 +49,7 @@ class MetricsPage:
         self._metrics = metrics
         self._rows_seconds = rows_seconds
         self._allowed = allowed
-        self._threads = StoreThreads(threads=2, most_calls=8)
+        self._threads = StoreThreads(STORE_THREADS["metrics"], most_calls=8)
 
     async def answer(self, request: Request) -> Response:
         """The metrics as text."""

@@ -46,12 +46,7 @@ from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
 from workers.web.shelf import Shelf
-from workers.web.threads import StoreThreads
-
-#: Callbacks wait behind no other request: their insert has a thread of its own, and one more while an earlier insert
-#: hangs. With the store's other threads (``threads.THREADS``, the shelf's, the forged ones') they are no more than its
-#: connections.
-CALLBACK_THREADS = 2
+from workers.web.threads import CONNECTIONS, STORE_THREADS, StoreThreads
 
 
 @dataclass(slots=True)
@@ -68,8 +63,15 @@ class Process:
     on_end: list[Callable[[], object]] = field(default_factory=list)  #: called in reverse when the last request is over
     stopping: threading.Event = field(default_factory=threading.Event)
 
+    def __post_init__(self) -> None:
+        connections = self.runtime.store.database.connections
+        if connections < CONNECTIONS:
+            raise ValueError(f"{CONNECTIONS} threads use the store, which has {connections} connections")
+
     def start(self, name: str, run: Callable[..., object], *arguments: object) -> None:
-        """A thread that lives as long as the process."""
+        """A thread that lives as long as the process, and is counted among those that use the store."""
+        if STORE_THREADS.get(name) != 1:
+            raise ValueError(f"the store has no connection for the thread {name!r}: name it in STORE_THREADS")
         threading.Thread(target=run, args=(*arguments, self.stopping), name=name, daemon=True).start()
 
     def end(self) -> None:
@@ -84,7 +86,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     warn_of_plain_http(settings)
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
-    runtime, redis = build_runtime(settings), open_redis(settings.redis_url, ONE_TRY)
+    runtime, redis = build_runtime(settings, CONNECTIONS), open_redis(settings.redis_url, ONE_TRY)
     process = Process(settings, runtime, redis, StoreThreads(), Metrics("", declared()))
     process.metrics.reader = _reader(process)
     process.on_end += [process.threads.close, redis.close, runtime.store.close, runtime.traces.close]
@@ -124,7 +126,7 @@ def _add_callbacks(process: Process) -> None:
 
     install()  # a killed process loses nothing of what it took from the shelf
     runtime, metrics = process.runtime, process.metrics
-    threads = StoreThreads(CALLBACK_THREADS)
+    threads = StoreThreads(STORE_THREADS["callbacks"])
     shelf = Shelf(app)
     forged = ForgedSample(partial(keep_forged, runtime.store.database))
     keep = runtime.store.keep_callbacks

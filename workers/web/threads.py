@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
-THREADS = 8  #: fewer than the store has connections: callbacks need some
+#: All threads of the web process that use the store: so many connections it has, so that none waits for another's.
+#: Callbacks wait behind no other request: their insert has a thread of its own, and one more while an earlier insert
+#: hangs.
+STORE_THREADS: Mapping[str, int] = {
+    "requests": 8,
+    "callbacks": 2,
+    "metrics": 2,
+    "shelf": 1,
+    "forged": 1,
+    "replays": 1,
+    "heartbeat": 1,
+}
+CONNECTIONS = sum(STORE_THREADS.values())
 #: Calls under way or waiting; beyond that who asks is told so at once.
 MOST_CALLS = 256
 
@@ -21,7 +33,7 @@ class Overloaded(Exception):  # noqa: N818 - reads as what happened
 class StoreThreads:
     """Runs functions that block. Used on one event loop."""
 
-    def __init__(self, threads: int = THREADS, most_calls: int = MOST_CALLS) -> None:
+    def __init__(self, threads: int = STORE_THREADS["requests"], most_calls: int = MOST_CALLS) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="web")
         self._most_calls = most_calls
         self._calls = 0
