@@ -24,7 +24,8 @@ from workers.store.tables.invoices import HELD_UP
 NOW_HELD_UP = (
     "(status = 'queued' AND (refused_since IS NOT NULL OR create_tries <> 0)"
     " OR status = 'in_doubt' AND (refused_since IS NOT NULL OR create_tries > 0)"
-    " OR (status NOT IN ('queued', 'in_doubt') OR called_status IS NOT NULL) AND coalesce(substr(evidence_digest, 1, 1), '') = '!')"
+    " OR (status NOT IN ('queued', 'in_doubt') OR called_status IS NOT NULL)"
+    " AND coalesce(substr(evidence_digest, 1, 1), '') = '!')"
 )
 _REASONS = ", ".join(f"'{reason}'" for reason in sorted(REFUSED_REASONS.values()))
 # What was said of many in the same words has the same digest: few groups, however many invoices.
