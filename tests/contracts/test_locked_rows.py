@@ -21,7 +21,7 @@ from tests.contracts.store_cases import (
     subscribe,
     wait_until,
 )
-from workers.engine import EngineLog, Slots, Work
+from workers.engine import EngineLog, Observer, Slots, Work
 from workers.engine.commits import Commits
 from workers.engine.store_calls import StoreCalls
 from workers.stages.judging import judge
@@ -60,7 +60,14 @@ def database(new_postgres_url):
 def test_a_row_that_an_operator_keeps_locked_holds_up_no_other_and_is_written_in_the_end(database):
     store = open_store(database)
     ids = pend(store, 20)
-    work = Work(Stage.CHECK, list, lambda _: Slots(1), lambda *_: [], lambda item: item, partial(judge, store))
+    work = Work(
+        Stage.CHECK,
+        list,
+        lambda _: Slots(1),
+        lambda *_: [],
+        lambda item: item,
+        partial(judge, store, observer=Observer()),
+    )
     results, held = [Judgement(invoice_id, seen("paid")) for invoice_id in ids], ids.pop(7)
 
     with database.transaction() as operator:

@@ -38,7 +38,7 @@ class Outgoing:
     event_id: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may authorise
-    trace: str | None = None  #: that it belongs to: ``domain/trace.py``
+    trace: str | None = field(default=None, repr=False)  #: that it belongs to: ``domain/trace.py``
 
 
 @dataclass(frozen=True, slots=True)
