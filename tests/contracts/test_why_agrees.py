@@ -15,6 +15,7 @@ from domain.evidence import (
 )
 from domain.status import Status
 from domain.why import Cause, Verdict, first_cause
+from domain.why.patience import Pace
 from tests.contracts import why_cases
 from tests.contracts.store_cases import change, created, invoice_of, judge, open_store, pend, queue, seen
 from tests.contracts.why_cases import ACCOUNTS, OTHER_WAYS, SITUATIONS, Ground
@@ -59,7 +60,7 @@ def look(database):
         return first_cause(database.read(read_facts, database, found.newest.id, around))
 
     def ask():
-        overview = database.read(read_overview, database)
+        overview = database.read(read_overview, database, Pace())
         for one in overview.late:
             assert one.example is None or why(one.example).cause is one.cause
         return overview
