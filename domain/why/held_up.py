@@ -12,6 +12,8 @@ from domain.why.cause import Cause
 from domain.why.facts import Said
 
 _REFUSED = {CredentialsRefused: Cause.KEY_REFUSED, ProviderRefused: Cause.PROVIDER_REFUSES}
+#: The account is turned away, whatever is asked for.
+REFUSALS = frozenset(_REFUSED.values())
 #: Of what a queued order waits for, as its row says it.
 _BY_REASON = {REFUSED_REASONS[kind]: cause for kind, cause in _REFUSED.items()}
 #: What a call brought instead of an answer, and what that makes an order wait for.
@@ -53,10 +55,10 @@ def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
     """By the row and the last evidence that was kept. None: nothing that its account has to do with."""
     if is_refused(invoice):
         by_kind = _BY_KIND.get(said.kind if said else "")
-        last = by_kind if by_kind in _BY_REASON.values() else Cause.KEY_REFUSED
+        last = by_kind if by_kind in REFUSALS else Cause.KEY_REFUSED
         return _BY_REASON.get(invoice.reason or "", last)
     looked = _looked(invoice, said)
-    if looked in _BY_REASON.values():
+    if looked in REFUSALS:
         return looked
     if is_out_of_reach(invoice):
         return Cause.PROVIDER_UNREACHABLE

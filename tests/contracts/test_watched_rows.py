@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from domain.decision import Stage
 from domain.demand import WINDOW_SECONDS, Demand
-from domain.evidence import CredentialsRefused, InDoubt, Marked, RateLimited
+from domain.evidence import CredentialsRefused, InDoubt, Marked, ProviderRefused, RateLimited, Unreachable
 from domain.scaling import Pool
 from domain.status import Status
 from domain.why.patience import Pace
@@ -143,6 +143,18 @@ def test_an_account_whose_key_is_refused_is_named(store, watch):
     watch.look()
     assert watch("account_refused", account=ACCOUNT) == 1
     assert watch("account_refused", account=SILENT_ACCOUNT) == 0
+
+
+@pytest.mark.parametrize("kind", [CredentialsRefused, ProviderRefused])
+def test_an_account_that_is_turned_away_at_look_ups_is_named_until_it_is_answered(store, watch, kind):
+    (invoice_id,) = pend(store)
+    judge(store, invoice_id, Unreachable(reason="connection refused"))
+    assert watch.look()("account_refused", account=ACCOUNT) == 0
+    judge(store, invoice_id, kind(reason="HTTP 403"))
+    assert watch.look()("account_refused", account=ACCOUNT) == 1
+    assert watch("account_refused", account=SILENT_ACCOUNT) == 0
+    judge(store, invoice_id, seen("pending"))
+    assert watch.look()("account_refused", account=ACCOUNT) == 0
 
 
 def test_an_agenda_that_nobody_works_on_is_overdue(store, database, watch):

@@ -53,6 +53,8 @@ def burn(alert: str, metric: str, le: str, labels: str = "", **fires: str) -> Ca
 
 
 CALLS = 'invoices_provider_calls_total{account="shop",call="create",outcome="%s"}'
+#: Its open invoices are closed, and watched for late payments.
+WATCHING = 'invoices_provider_calls_total{account="watching",call="look_up",outcome="%s"}'
 COMMITS = 'stage="create"'
 
 CASES: tuple[Case, ...] = (
@@ -116,9 +118,12 @@ CASES: tuple[Case, ...] = (
         trouble={
             'invoices_account_refused{account="shop"}': "0x3 1x20",
             'invoices_account_refused{account="b"}': "0x20",
+            WATCHING % "answered": "0+10x20",
+            WATCHING % "key_refused": "0+20x20",
         },
-        fires=({"severity": "page", "account": "shop"},),
+        fires=({"severity": "page", "account": "shop"}, {"severity": "page", "account": "watching"}),
         calm=gauge('invoices_account_refused{account="shop"}', "0 0 1 0 0 0 1 0 0 0 1"),
+        more_calm=({WATCHING % "answered": "0+20x20", WATCHING % "turned_away": "0+10x20"},),
     ),
     Case(
         "ProviderDown",

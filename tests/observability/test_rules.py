@@ -74,9 +74,10 @@ def test_each_recorded_goal_is_the_one_that_is_declared():
     assert len(goals) == 3
 
 
-def test_outcomes_in_rules_are_words_that_calls_have():
-    (down,) = (alert for alert in alerts() if alert.name == "ProviderDown")
-    (words,) = re.findall(r'outcome=~"([^"]+)"', down.expr)
+@pytest.mark.parametrize("name", ["KeyRefused", "ProviderDown"])
+def test_outcomes_in_rules_are_words_that_calls_have(name):
+    (alert,) = (alert for alert in alerts() if alert.name == name)
+    (words,) = re.findall(r'outcome=~"([^"]+)"', alert.expr)
     assert set(words.split("|")) <= {*OUTCOMES.values(), TIMED_OUT}
 
 

@@ -150,7 +150,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_account_refused",
         Kind.GAUGE,
         By.ROWS,
-        "1 while an account's orders wait because its key, or every call, is turned away.",
+        "1 while an account's key, or every call, is turned away: its orders wait, or its payments would not be seen.",
         ("account",),
     ),
     Family(

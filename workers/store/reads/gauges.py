@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Integer, Select, String, func, select, text
 from domain.decision import Stage
 from domain.status import Status
 from domain.why.facts import LATE
+from domain.why.held_up import REFUSALS
 from domain.why.patience import accounts_of
 from domain.why.processes import GONE, WORKER
 from domain.work_report import Report, read_report
@@ -24,6 +25,7 @@ from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.drift import open_drifts
 from workers.store.reads.put_off import find_put_off
 from workers.store.reads.server import read_skew
+from workers.store.reads.why.held_up import read_held_up
 from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, REJECTED
 from workers.store.tables.columns import UtcTime
 
@@ -190,8 +192,9 @@ def count_rejected(connection: Connection) -> int:
 
 
 def read_refused(connection: Connection) -> set[str]:
-    """Accounts whose orders wait because every call is turned away."""
-    return set(connection.execute(_REFUSED).scalars())
+    """Accounts that are turned away: their orders wait, or the last look-up of an open invoice brought nothing else."""
+    looked_up = {held.account for held in read_held_up(connection) if held.cause in REFUSALS}
+    return looked_up | set(connection.execute(_REFUSED).scalars())
 
 
 def read_workers(connection: Connection, now: datetime) -> list[Report | None]:

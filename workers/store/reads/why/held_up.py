@@ -14,7 +14,6 @@ from domain.status import Status
 from domain.why import Cause
 from domain.why.facts import Said
 from domain.why.held_up import cause_at_account
-from workers.store.reads.gauges import COUNTED
 from workers.store.rows import StoredRow
 from workers.store.tables import EVIDENCE
 from workers.store.tables.columns import UtcTime
@@ -53,8 +52,8 @@ ORDER BY count(*) DESC, min(id) LIMIT :groups
     invoices=Integer,
     example=String,
 )
-#: So many groups are looked at, the greatest.
-GROUPS = 100
+#: So many invoices are counted, and so many groups looked at, the greatest.
+COUNTED, GROUPS = 10_000, 100
 _LAST = (EVIDENCE.c.source, EVIDENCE.c.kind, EVIDENCE.c.detail, EVIDENCE.c.at, EVIDENCE.c.repeats)
 
 
