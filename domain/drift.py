@@ -102,9 +102,10 @@ _SHORT: Mapping[Kind, str] = {
 }
 
 
-def more_of(new: Novelty) -> Novelty:
-    """Told in place of what is beyond the bound."""
-    return new._replace(kind="more", call="", field="", value="")
+def more_of(new: Novelty, accepted: int) -> Novelty:
+    """Told in place of what is beyond the bound. ``accepted``: so often an operator has accepted that there is more:
+    each time is another one."""
+    return new._replace(kind="more", call="", field="", value=str(accepted) if accepted else "")
 
 
 # ---------------------------------------------------------------- what is documented

@@ -11,7 +11,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.exc import OperationalError
 
 from domain.decision import Stage
-from domain.drift import Novelty
+from domain.drift import Novelty, more_of
 from domain.evidence import CalledBack
 from domain.status import Status
 from domain.why import first_cause, why_fields
@@ -206,7 +206,15 @@ def test_an_account_tells_of_so_much_and_then_that_there_is_more(database, store
     assert len(told(database)) == 5
     assert accept(store, OPERATOR, [], ACCOUNT) == 4
     bring(store, invoice_id, *news)
-    assert [event["data"]["value"] for event in told(database)][5:] == ["word d", "word e", "word f"]
+    again = [event["data"] for event in told(database)][5:]
+    assert sorted(one["value"] for one in again if one["kind"] == "word") == ["word d", "word e", "word f"]
+    assert [one["text"] for one in again if one["kind"] == "more"] == [more_of(WORD, 0).sentence]
+    bring(open_store(database), invoice_id, *news)
+    assert len(told(database)) == 9
+    assert accept(store, OPERATOR, [], ACCOUNT) == 4
+    more = [WORD._replace(value=f"word {letter}") for letter in "ijklm"]
+    bring(store, invoice_id, *more)
+    assert [event["data"]["kind"] for event in told(database)][9:].count("more") == 1
 
 
 def test_invoices_are_counted_up_to_a_bound(database, store, monkeypatch):

@@ -118,7 +118,8 @@ def _keep_new(connection: Connection, news: Sequence[News], now: datetime) -> tu
     """Write those that there is room for, and their events; what was written by this, and who is sent it."""
     if not news:
         return [], set()
-    bounded = _bounded(news, _room(connection, {new.account for new, _ in news}))
+    accounts = {new.account for new, _ in news}
+    bounded = _bounded(news, _room(connection, accounts), _mores_accepted(connection, accounts))
     rows = [_row(new, now) for new in sorted(bounded)]
     written = insert_rows(connection, DRIFT, rows, conflict="skip", returning=("id", "event_id", "provider", *_KEY))
     told = {_novelty(row): row for row in written}
@@ -131,12 +132,13 @@ def _keep_new(connection: Connection, news: Sequence[News], now: datetime) -> tu
     return list(told), add_events(connection, events, now)[0]
 
 
-def _bounded(news: Sequence[News], room: dict[str, int]) -> dict[Novelty, str | None]:
+def _bounded(news: Sequence[News], room: dict[str, int], accepted: Mapping[str, int]) -> dict[Novelty, str | None]:
     """As many as there is room for, and one in place of the rest."""
     bounded: dict[Novelty, str | None] = {}
     for new, invoice_id in news:
         room[new.account] -= 1
-        bounded.setdefault(new if room[new.account] >= 0 else more_of(new), invoice_id)
+        has_room = room[new.account] >= 0
+        bounded.setdefault(new if has_room else more_of(new, accepted.get(new.account, 0)), invoice_id)
     return bounded
 
 
@@ -147,6 +149,14 @@ def _room(connection: Connection, accounts: set[str]) -> dict[str, int]:
     )
     open_ones = {row.account: row.open for row in connection.execute(query.group_by(DRIFT.c.account))}
     return {account: max(MOST_OPEN - open_ones.get(account, 0), 0) for account in accounts}
+
+
+def _mores_accepted(connection: Connection, accounts: set[str]) -> dict[str, int]:
+    """How often an operator has accepted that an account has more."""
+    query = select(DRIFT.c.account, func.count().label("accepted")).where(
+        DRIFT.c.account.in_(accounts), DRIFT.c.kind == "more", DRIFT.c.accepted_at.is_not(None)
+    )
+    return {row.account: row.accepted for row in connection.execute(query.group_by(DRIFT.c.account))}
 
 
 def _row(new: Novelty, now: datetime) -> dict[str, object]:
