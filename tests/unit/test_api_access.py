@@ -52,6 +52,7 @@ class Door:
         self.asked: list[list[str]] = []
         self.noted: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
         self.access = Access(StoreThreads(), self.find, self.noted.put, clock)
+        self.enter = self.access.require
         self.action = action
         health = Health(StoreThreads(), lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), None)
@@ -63,7 +64,7 @@ class Door:
         return NOW, self.tokens
 
     async def page(self, request):
-        caller = await self.access.require(request, self.action)
+        caller = await self.enter(request, self.action)
         if "account" in request.query_params:
             caller.require_account(request.query_params["account"])
         return PlainTextResponse(caller.acting("why").name)
@@ -126,6 +127,17 @@ def test_what_its_scopes_do_not_allow_is_403():
 
     assert answered.status_code == 403
     assert 'error="insufficient_scope"' in answered.headers["www-authenticate"]
+
+
+def test_a_token_that_is_recognised_and_was_revoked_is_401_whatever_its_scopes_are():
+    door = Door(token(scopes=(Scope.READ,)))
+    assert door.ask().status_code == 200
+    door.enter, door.action = door.access.recognise, Action.CREATE
+    assert door.ask().status_code == 403
+    door.tokens[ID] = token(scopes=(Scope.READ,), revoked_at=NOW)
+    answered = door.ask()
+    assert answered.status_code == 401
+    assert 'error="invalid_token"' in answered.headers["www-authenticate"]
 
 
 def test_another_account_is_403():

@@ -97,7 +97,8 @@ class Access:
         calls ``gone`` in the same go, and ``require_still`` before anything is answered without it."""
         token_id, secret = _given(request)
         known = self._known.get(token_id)
-        if known is None or known.per_second is not None or not known.has_secret(secret):
+        is_known = known is not None and known.per_second is None and known.has_secret(secret)
+        if known is None or not is_known or not may(known.scopes, action):  # what refuses rests on the token as it is
             return await self.require(request, action)
         self._note(known.id)
         return self._admit(request, known, action)
