@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 #: A role none of whose processes was seen for so long is gone.
 GONE = timedelta(seconds=15)
+#: One that nobody has seen for longer was taken out of service, and is missed no more.
+MISSED = timedelta(days=1)
 
 WORKER = "worker"
 
@@ -41,6 +43,10 @@ class Crew:
     def gone(self, roles: Collection[str]) -> list[str]:
         """Roles that were seen once, and are no more."""
         return [role for role in sorted(roles) if self.seen_at(role) is not None and not self.alive(role)]
+
+    def missed(self, roles: Collection[str]) -> list[str]:
+        """Those that are gone and were seen within the last day."""
+        return [role for role in self.gone(roles) if self.now - (self.seen_at(role) or self.now) <= MISSED]
 
     def works_for(self, account: str | None) -> bool:
         """Whether a worker runs that takes up this account's work; None: work that is no account's."""

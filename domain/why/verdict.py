@@ -12,7 +12,7 @@ from domain.why.processes import WORKER, Crew
 
 #: Due for so long while no worker has committed anything for as long: nothing moves.
 STALLED_AFTER = timedelta(seconds=60)
-#: Roles that are missed once they were seen. Without beat nothing is late by more than a second.
+#: Roles that are missed for a day once they were seen. Without beat nothing is late by more than a second.
 NEEDED = ("intake", "web", WORKER)
 #: Listed, and lost to nobody: no failure of the system's.
 _HARMLESS = frozenset({Cause.REJECTED_MESSAGE})
@@ -40,7 +40,7 @@ def judge_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -
     """``due_since``: the oldest work that workers alive have not taken up, whatever the reason."""
     if not crew.alive(WORKER) or _stands_still(crew, due_since):
         return Verdict.STALLED
-    if crew.gone(NEEDED) or any(one.cause not in _HARMLESS for one in late):
+    if crew.missed(NEEDED) or any(one.cause not in _HARMLESS for one in late):
         return Verdict.DEGRADED
     return Verdict.OK
 

@@ -234,6 +234,19 @@ def test_a_role_that_was_there_and_is_gone_is_missed(ground, look, role):
     assert look().verdict is Verdict.OK
 
 
+@pytest.mark.parametrize("role", ["intake", "web"])
+def test_a_role_that_nobody_has_seen_for_a_day_was_taken_out_of_service(ground, look, role):
+    ground.lose(role, timedelta(hours=23))
+    assert look().verdict is Verdict.DEGRADED
+    ground.lose(role, timedelta(hours=25))
+    assert (look().verdict, look().late) == (Verdict.OK, [])
+
+
+def test_a_worker_is_missed_for_good(ground, look):
+    ground.lose("worker", timedelta(days=30))
+    assert look().verdict is Verdict.STALLED
+
+
 def test_without_beat_nothing_is_late(ground, look):
     ground.lose("beat")
     assert look().verdict is Verdict.OK
