@@ -13,6 +13,7 @@ from sqlmodel import SQLModel
 import workers.store.tables  # noqa: F401 - fills the metadata
 from workers.store import schema
 from workers.store.database import Database
+from workers.store.release import SchemaTooOld
 
 
 def test_the_migrated_database_is_what_the_models_say(database):
@@ -51,7 +52,7 @@ def test_two_migrations_at_once_both_end_well(empty_database_url):
 
 def test_a_database_that_was_never_migrated_says_so(empty_database_url):
     database = Database(empty_database_url)
-    with pytest.raises(schema.SchemaTooOld, match="is not migrated: run `invoices migrate`"):
+    with pytest.raises(SchemaTooOld, match="is not migrated: run `invoices migrate`"):
         schema.require_schema(database)
     database.close()
 

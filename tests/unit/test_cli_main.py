@@ -162,7 +162,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(fresh_invoices, monkeypatch):
 def test_debug_shows_where_an_error_comes_from(fresh_invoices):
     fresh_invoices.home.mkdir()
     (fresh_invoices.home / "invoices.db").touch()
-    with pytest.raises(Exception, match="no such table"):
+    with pytest.raises(Exception, match="the database is not migrated"):
         fresh_invoices("list", "--debug")
 
 

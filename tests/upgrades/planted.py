@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from workers.store.schema import MIGRATIONS, revisions
+from workers.store.release import MIGRATIONS
+from workers.store.schema import revisions
 
 HEADER = '''"""Planted by a test."""
 

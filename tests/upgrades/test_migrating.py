@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, event, inspect, text
 from tests.upgrades.planted import NEXT_RELEASES, plant
 from workers.store import schema
 from workers.store.database import Database
+from workers.store.release import SchemaTooOld
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 60
@@ -186,12 +187,13 @@ def test_the_next_release_refuses_a_database_of_this_one(empty_database_url, pla
     before, after = schema.upgrade(empty_database_url)
     database = Database(empty_database_url)
 
-    with pytest.raises(schema.SchemaTooOld) as refused:
+    with pytest.raises(SchemaTooOld) as refused:
         schema.require_schema(database, planted)
     database.close()
     assert before is None
     assert str(refused.value) == (
-        f"the database is at revision {after}, this release needs after_next_contract: run `invoices migrate`"
+        f"the database is of another release, at revision {after}, and this one needs after_next_contract: "
+        "run `invoices migrate`"
     )
 
 

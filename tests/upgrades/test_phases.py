@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.upgrades.planted import plant
-from workers.store.schema import MIGRATIONS
+from workers.store.release import MIGRATIONS
 
 TAKES_AWAY = frozenset({"drop_column", "drop_constraint", "drop_table", "alter_column", "rename_table"})
 #: Plain statements, PostgreSQL's slow or locking forms included; an index goes through ``online_index``.

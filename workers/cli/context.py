@@ -60,14 +60,20 @@ def _configure(given: Settings) -> None:
 
 
 @contextmanager
-def open_database(given: Settings | None = None) -> Iterator[Database]:
-    """The database that the settings name; one that was never made is an error, not made on the way."""
+def open_database(given: Settings | None = None, *, of_any_release: bool = False) -> Iterator[Database]:
+    """The database that the settings name; one that was never made is an error, not made on the way.
+
+    ``of_any_release``: for those who tell by themselves what is the matter with it. Raises SchemaTooOld.
+    """
     from workers.store.database import Database
+    from workers.store.release import require_release
 
     given = given or settings_to_read()
     require_file(given.database_url)
     database = Database(given.database_url, pool_size=2)
     try:
+        if not of_any_release:
+            database.read(require_release)
         yield database
     finally:
         database.close()
@@ -93,12 +99,15 @@ def ensure_broker(given: Settings) -> bool:
 
 @contextmanager
 def open_store(given: Settings) -> Iterator[Store]:
-    """The store, for commands that judge evidence; what it leaves to do is found by the workers' sweep."""
+    """The store, for commands that judge evidence; what it leaves to do is found by the workers' sweep. Raises
+    SchemaTooOld."""
     from workers.bootstrap import open_store as open_wired
+    from workers.store.release import require_release
 
     require_file(given.database_url)
     store = open_wired(given)
     try:
+        store.database.read(require_release)
         yield store
     finally:
         store.close()

@@ -33,7 +33,7 @@ def health_command(as_json: bool) -> int:
     DEGRADED: something is late or waits for a person. STALLED: work is due and nothing moves, or no worker runs.
     """
     config = settings_to_read()
-    with open_database(config) as database:
+    with open_database(config, of_any_release=True) as database:
         overview, parts = _look(database, config)
     late = [] if overview is None else overview.late
     verdict = "STALLED" if overview is None else overview.verdict.value
@@ -74,11 +74,11 @@ def _look(database: Database, config: Settings) -> tuple[Overview | None, Mappin
     """None where the database can't be worked with: then nothing moves."""
     from workers.store.database import UNAVAILABLE
     from workers.store.reads.why.late import read_overview
-    from workers.store.schema import SchemaTooOld, require_schema
+    from workers.store.release import SchemaTooOld, require_release
 
     redis = _redis_state(config)
     try:
-        require_schema(database)
+        database.read(require_release)
         overview = database.read(read_overview, database, read_pace(config))
     except SchemaTooOld as error:
         return None, {"database": str(error), "redis": redis}

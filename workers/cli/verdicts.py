@@ -78,14 +78,13 @@ class Awaited:
     def _newest(self) -> int | None:
         from workers.store.database import UNAVAILABLE
         from workers.store.reads.verdicts import newest_rejection
-        from workers.store.schema import SchemaTooOld, require_schema
+        from workers.store.release import SchemaTooOld
         from workers.store.session import UnfitDatabase
 
         if self._config is None:
             return None
         try:
             with open_database(self._config) as database:
-                require_schema(database)
                 return database.read(newest_rejection)
         except (CommandFailed, SchemaTooOld, UnfitDatabase, *UNAVAILABLE):
             return None

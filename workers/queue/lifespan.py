@@ -28,7 +28,8 @@ from workers.embedded.errors import EmbeddedError
 from workers.http.open_files import raise_limit
 from workers.queue.fault_points import VARIABLE, arm
 from workers.store.database import UNAVAILABLE, Database
-from workers.store.schema import SchemaTooOld, require_schema
+from workers.store.release import SchemaTooOld
+from workers.store.schema import require_schema
 from workers.store.session import UnfitDatabase
 from workers.telemetry.server import PortTaken
 

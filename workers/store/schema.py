@@ -20,12 +20,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from workers.store.database import Database
+from workers.store.release import MIGRATIONS, NOT_MIGRATED, SchemaTooOld, missing_migrations, too_old
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "deploy" / "migrations"
 #: Any number, the same in every release: whoever holds this PostgreSQL advisory lock migrates, the others wait.
 _MIGRATION_LOCK = 4_705_326_118
 
@@ -53,16 +53,8 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 _IN_PROCESS = threading.Lock()
 
 
-class MigrationsMissing(Exception):  # noqa: N818 - reads as what happened
-    """The folder of migrations is not where the project was installed from."""
-
-
 class MigrationRefused(Exception):  # noqa: N818 - reads as what happened
     """Somebody held a table, or migrated, for so long that we gave up. What came before stays; run it again."""
-
-
-class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
-    """The database is of an earlier release than this code, which would look for columns that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +113,9 @@ def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
     """Raise SchemaTooOld where this code can't work on the database; a newer one is taken."""
     standing = read_standing(database, folder)
     if standing.relation == "unmigrated":
-        raise SchemaTooOld("the database is not migrated: run `invoices migrate`")
+        raise SchemaTooOld(NOT_MIGRATED)
     if standing.relation == "older":
-        where = f"the database is at revision {standing.current}, this release needs {standing.head}"
-        raise SchemaTooOld(f"{where}: run `invoices migrate`")
+        raise too_old(str(standing.current), standing.head)
     return standing
 
 
@@ -218,7 +209,7 @@ def _standing(connection: Connection, folder: Path) -> Standing:
     scripts = _scripts(folder)
     head = scripts.get_current_head()
     if head is None:
-        raise MigrationsMissing(f"no migrations in {folder}: install the project from its folder (make .venv)")
+        raise missing_migrations(folder)
     current = _current(connection)
     if current is None:
         return Standing(None, head, "unmigrated")
@@ -252,7 +243,7 @@ def _scripts(folder: Path) -> ScriptDirectory:
 
 def _config(folder: Path) -> Config:
     if not (folder / "env.py").is_file():
-        raise MigrationsMissing(f"no migrations in {folder}: install the project from its folder (make .venv)")
+        raise missing_migrations(folder)
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

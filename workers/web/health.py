@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from workers.store.database import UNAVAILABLE
-from workers.store.schema import SchemaTooOld
+from workers.store.release import SchemaTooOld
 from workers.web.threads import Overloaded, StoreThreads
 
 #: A check that takes longer has failed; an answer is used again for a second, so that probes cost next to nothing.
