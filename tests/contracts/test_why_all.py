@@ -30,10 +30,13 @@ from tests.contracts.store_cases import (
 )
 from tests.contracts.why_cases import MINUTE, SITUATIONS, Ground
 from workers.store.operate.invoices import Mark, mark
+from workers.store.processes import life
+from workers.store.reads.processes import read_crew
 from workers.store.reads.why.late import read_overview
 from workers.store.tables import AGENDA, INVOICE, PROCESS
 
 UNBOUNDED = Pace()
+HOUR = timedelta(hours=1)
 #: What is nobody's fault, or is over, is not late.
 CALM = {
     Cause.UNKNOWN_ORDER,
@@ -58,6 +61,11 @@ def budget(rate, *, poll_seconds, asked=frozenset()):
     """An account that may be asked so often a second."""
     fields = {"look_ups_per_second": rate, "poll_seconds": poll_seconds}
     return Pace({ACCOUNT: why_cases.ACCOUNTS[ACCOUNT].model_copy(update=fields)}, asked)
+
+
+def read(database):
+    """The processes that are known."""
+    return database.read(read_crew, now(database))
 
 
 @pytest.fixture
@@ -240,6 +248,25 @@ def test_a_role_that_nobody_has_seen_for_a_day_was_taken_out_of_service(ground, 
     assert look().verdict is Verdict.DEGRADED
     ground.lose(role, timedelta(hours=25))
     assert (look().verdict, look().late) == (Verdict.OK, [])
+
+
+def test_workers_of_one_host_s_name_and_process_id_are_told_apart(ground, database):
+    life.cache_clear()  # as another container's process has it
+    ground.beat("worker", accounts=[SILENT_ACCOUNT])
+    crew = read(database)
+    assert len({one.name for one in crew.alive("worker")}) == 2
+    assert crew.works_for(ACCOUNT)
+    assert crew.works_for(SILENT_ACCOUNT)
+
+
+def test_rows_of_processes_that_ended_go_but_for_their_role_s_newest(ground, database):
+    ground.lose("intake", 3 * HOUR)
+    ground.lose("worker", 2 * HOUR)
+    life.cache_clear()
+    ground.beat("worker")
+    crew = read(database)
+    assert [one.role for one in crew.processes if one.role == "worker"] == ["worker"]
+    assert crew.gone(["intake"]) == ["intake"]
 
 
 def test_a_worker_is_missed_for_good(ground, look):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import secrets
 import socket
 import threading
 import time
@@ -24,8 +26,9 @@ log = structlog.get_logger()
 
 #: Three in a row may fail before a process is taken for gone, see ``domain/why/processes.py``.
 WRITE_SECONDS = 4.0
-#: Rows of processes that ended are kept for so long, and each role's newest for good: since when it is gone.
-FORGET = timedelta(days=1)
+#: Rows of processes that ended are kept for so long, and each role's newest for good: since when it is gone. A process
+#: that is started again and again leaves a row each time.
+FORGET = timedelta(hours=1)
 
 
 class Heartbeat:
@@ -36,7 +39,7 @@ class Heartbeat:
         self._database = database
         self._roles = sorted(roles)
         self._accounts = write_json(sorted(accounts))
-        self._name = f"{socket.gethostname()}:{os.getpid()}"[-LONGEST_PROCESS:]
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{life()}"[-LONGEST_PROCESS:]
         self._started_at: datetime | None = None
         self._moved = self._swept = float("-inf")  #: by this process's own clock
 
@@ -83,6 +86,13 @@ class Heartbeat:
             seen["moved_at"] = seen_at - _since(moved)
         insert = insert_into(self._database, PROCESS).values(role=role, name=self._name, **seen)
         connection.execute(insert.on_conflict_do_update(index_elements=["role", "name"], set_=seen))
+
+
+@functools.cache
+def life() -> str:
+    """Differs from process to process. Hosts' names and process ids may not: in containers each is process 1, and who
+    starts several may give them one name."""
+    return secrets.token_hex(4)
 
 
 def start_heartbeat(
