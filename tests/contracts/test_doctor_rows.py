@@ -11,6 +11,9 @@ import redis
 from domain.decision import Stage
 from domain.evidence import CancelRequested, RateLimited
 from domain.looks import Look
+from domain.why import Cause
+from domain.why.beside import SOON
+from domain.why.patience import Pace
 from tests.contracts.doctor_cases import by_cause, settings, wrong
 from tests.contracts.position_cases import claim as claim_publisher
 from tests.contracts.store_cases import (
@@ -38,6 +41,7 @@ from workers.coordination.look_up_budget import key_of as budget_key_of
 from workers.coordination.rate_limit import key_of
 from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, RETAIN_LANE
 from workers.store.intake import Rejection
+from workers.store.reads.why.late import read_overview
 from workers.store.store import Store
 from workers.store.tables import AGENDA, EVENT
 
@@ -197,9 +201,11 @@ def test_a_budget_that_covers_all_polls_is_not_worth_a_word(database, store, tmp
 def test_events_the_stream_was_not_told_are_counted_with_their_age(database, store, config):
     pend(store, 3)
     assert wrong(check_stream(database, config)) == []
-    change(database, EVENT, created_at=now(database) - timedelta(minutes=5))
+    change(database, EVENT, created_at=now(database) - SOON - timedelta(seconds=1))  # as health counts them
     (found,) = check_stream(database, config)
     assert (found.state, found.cause, found.count) == ("wrong", "unpublished", 3)
+    (late,) = (one for one in database.read(read_overview, database, Pace()).late if one.cause is Cause.STREAM_BEHIND)
+    assert (late.count, late.oldest_since) == (found.count, found.since)
     assert found.since is not None
     assert "nobody tries" in found.detail
     store.add_standing()

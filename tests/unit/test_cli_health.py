@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from config.settings import load_settings
 from domain.evidence import CredentialsRefused
 from workers.store.judging import Judgement
 from workers.store.processes import Heartbeat
@@ -83,6 +86,33 @@ def test_a_database_of_an_earlier_release_is_told_with_what_to_do(invoices, stor
     assert "invoices migrate" in ran.lines[0]["parts"]["database"]
 
 
-@pytest.mark.parametrize("arguments", [["order-1", "--all"], ["--all", "--account", "nebulox"]])
-def test_one_order_or_all(invoices, arguments):
-    assert invoices("why", *arguments).code == 2
+@pytest.fixture(params=["missing", "damaged"])
+def unreadable(request, invoices):
+    """The database's file is not there, or is none."""
+    file = Path(load_settings().database_url.partition(":///")[2])
+    file.unlink(missing_ok=True)
+    if request.param == "damaged":
+        file.write_bytes(b"no database" * 1000)
+
+
+def test_without_a_database_it_stands_still_in_one_object(invoices, unreadable):
+    ran = invoices("health", "--json")
+    assert ran.code == 1
+    (health,) = ran.lines
+    assert (health["verdict"], health["causes"]) == ("STALLED", [])
+    assert set(health["parts"]) == {"database", "redis"}
+    assert health["parts"]["database"] != "ok"
+
+
+def test_what_could_not_be_looked_at_is_not_said_to_be_well(invoices, unreadable):
+    ran = invoices("health")
+    assert ran.out.splitlines()[0] == "STALLED"
+    assert "nothing is late" not in ran.out
+    assert ran.out.splitlines()[-1] == "what is late is not known: the database can't be read"
+
+
+def test_one_order_or_all(invoices):
+    ran = invoices("why", "order-1", "--all")
+    assert (ran.code, "not both" in ran.err) == (2, True)
+    ran = invoices("why", "--all", "--account", "nebulox")
+    assert (ran.code, "--account goes with an order" in ran.err) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.evidence import Created, CredentialsRefused
+from workers.store.intake import Rejection
 from workers.store.judging import Judgement
 from workers.store.processes import Heartbeat
 
@@ -38,6 +39,16 @@ def test_an_order_that_nobody_knows_is_an_answer_too(invoices, worker):
         "next": None,
         "command": None,
     }
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines"])
+def test_a_name_that_no_order_can_have_is_unknown(invoices, store, name, worker):
+    store.reject([Rejection("k", "invoices.create", "not JSON", '{"order_id": "", ', complete=True)])
+    ran = invoices("why", name, "--json")
+    assert (ran.code, ran.lines[0]["cause"]) == (0, "unknown_order")
+    ran = invoices("why", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("unknown_order  ")
 
 
 def test_people_read_it_at_eighty_columns(invoices, store, add_order, worker, monkeypatch):

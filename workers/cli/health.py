@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.context import open_database, settings_to_read
+from workers.cli.errors import CommandFailed
 from workers.cli.output import has_colours, json_option, plain, print_json, print_table
 from workers.cli.table import YEAR, Column
 from workers.cli.text import counted
@@ -33,8 +34,11 @@ def health_command(as_json: bool) -> int:
     DEGRADED: something is late or waits for a person. STALLED: work is due and nothing moves, or no worker runs.
     """
     config = settings_to_read()
-    with open_database(config, of_any_release=True) as database:
-        overview, parts = _look(database, config)
+    try:
+        with open_database(config, of_any_release=True) as database:
+            overview, parts = _look(database, config)
+    except CommandFailed as error:  # there is none
+        overview, parts = None, {"database": str(error), "redis": _redis_state(config)}
     late = [] if overview is None else overview.late
     verdict = "STALLED" if overview is None else overview.verdict.value
     if as_json:
@@ -42,7 +46,10 @@ def health_command(as_json: bool) -> int:
     else:
         _print_verdict(verdict)
         _print_parts(parts)
-        _print_late(late)
+        if overview is None:
+            click.echo("what is late is not known: the database can't be read")
+        else:
+            _print_late(late)
     return 0 if verdict == "OK" else 1
 
 
@@ -72,7 +79,7 @@ def late_fields(late: Late) -> dict[str, object]:
 
 def _look(database: Database, config: Settings) -> tuple[Overview | None, Mapping[str, object]]:
     """None where the database can't be worked with: then nothing moves."""
-    from workers.store.database import UNAVAILABLE
+    from workers.store.database import ANY_FAILURE, UNAVAILABLE
     from workers.store.reads.why.late import read_overview
     from workers.store.release import SchemaTooOld, require_release
 
@@ -84,6 +91,8 @@ def _look(database: Database, config: Settings) -> tuple[Overview | None, Mappin
         return None, {"database": str(error), "redis": redis}
     except UNAVAILABLE as error:
         return None, {"database": f"away ({type(error).__name__})", "redis": redis}
+    except ANY_FAILURE as error:  # a damaged file, …
+        return None, {"database": f"can't be read ({type(error).__name__})", "redis": redis}
     return overview, {"database": "ok", "redis": redis} | _parts(overview)
 
 

@@ -34,7 +34,9 @@ CALM = frozenset({"final", "waits_for_payer", "confirming", "in_call", "cannot_b
 @click.option("--all", "everything", is_flag=True, help="Of everything.")
 @json_option
 def why_command(name: str | None, account: str | None, everything: bool, as_json: bool) -> int:
-    if (name is None) != everything or (everything and account is not None):
+    if everything and account is not None:
+        raise click.UsageError("--account goes with an order: --all is of all accounts")
+    if (name is None) != everything:
         raise click.UsageError("name an order, or give --all (and not both)")
     config = settings_to_read()
     with open_database(config) as database:
@@ -42,18 +44,18 @@ def why_command(name: str | None, account: str | None, everything: bool, as_json
             from workers.cli.health import tell_late
 
             return tell_late(database, config, as_json=as_json)
-        why, order = _ask(database, config, name, account)
+        why, called, beside = _ask(database, config, name, account)
     if as_json:
         from domain.why import why_fields
 
         print_json(why_fields(why))
     else:
-        _print_why(why, order)
+        _print_why(why, called, beside)
     return 0
 
 
-def _ask(database: Database, config: Settings, name: str, account: str | None) -> tuple[Why, str]:
-    """The cause, and which order it is of, in words."""
+def _ask(database: Database, config: Settings, name: str, account: str | None) -> tuple[Why, str, str | None]:
+    """The cause, the name of the order that it is of, and what is known of that."""
     from domain.why import first_cause
     from workers.store.reads.search import search
     from workers.store.reads.why.order import read_facts, read_facts_of_name
@@ -61,11 +63,11 @@ def _ask(database: Database, config: Settings, name: str, account: str | None) -
     found = database.read(search, name, account)
     facts = None if found is None else database.read(read_facts, database, found.newest.id, around(config))
     if found is None or facts is None:
-        return first_cause(database.read(read_facts_of_name, database, name, account)), name
+        return first_cause(database.read(read_facts_of_name, database, name, account)), name, None
     if len(found.rows) > 1:
         tell_others(name, found, found.newest)
     row = found.newest
-    return first_cause(facts), f"{row.order_id}\n{row.id}, {row.provider_account}, {row.status}"
+    return first_cause(facts), row.order_id, f"{row.id}, {row.provider_account}, {row.status}"
 
 
 def around(config: Settings) -> Around:
@@ -80,16 +82,15 @@ def around(config: Settings) -> Around:
     return Around(config.accounts, place, partial(breaker_states, config))
 
 
-def _print_why(why: Why, order: str) -> None:
-    """``order``: its name, and what is known of it on a second line."""
+def _print_why(why: Why, name: str, beside: str | None) -> None:
     from domain.why.words import at
 
     style = "green" if why.cause in CALM else "yellow"
     cause = click.style(why.cause.value, fg=style, bold=True) if has_colours() else why.cause.value
-    name, *beside = order.splitlines()
-    click.echo(f"{cause}  {shown(name)}")
-    for line in (*beside, why.text):
-        _print_line("", line)
+    click.echo(f"{cause}  {shown(name) or repr(name)}")
+    for line in (beside, why.text):
+        if line is not None:
+            _print_line("", line)
     since = None if why.since is None else at(why.since)
     labelled = ("since", since), ("next", _next(why)), ("helps", why.command)
     for label, value in (*labelled, *(("new", words) for words in why.drift)):

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
 
-#: Events are told within a second; the oldest untold for so long, nobody tells it.
-UNTOLD = timedelta(seconds=20)
 #: Each has its position within a second, too.
 UNPLACED = timedelta(minutes=1)
 
 
 def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     """From rows, and the fence in Redis where it answers."""
+    from domain.why.beside import SOON
     from workers.store.fence import read_fence
     from workers.store.reads.stream import COUNTED, read_untold
 
@@ -31,7 +30,7 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     ahead = None if kept is None else _fence_ahead(f"{config.stream}:fence", kept, fence)
     if ahead:
         yield Finding("stream", "wrong", ahead, "fence_ahead")
-    if untold.oldest_at is not None and now - untold.oldest_at > UNTOLD:
+    if untold.oldest_at is not None and now - untold.oldest_at > SOON:
         count = f"{untold.events:,}" + ("+" if untold.events == COUNTED else "")
         detail = (
             f"{counted(count, 'event is', 'events are')} not on the stream, the oldest for {ago(untold.oldest_at, now)}"

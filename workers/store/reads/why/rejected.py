@@ -19,6 +19,8 @@ CLOSELY = 50
 
 def find_rejected(connection: Connection, name: str, account: str | None = None) -> Rejected | None:
     """The newest that waits and is about an order or a key of this name."""
+    if not name:
+        return None
     newest = select(REJECTED).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id.desc()).limit(NEWEST)
     recent = newest.subquery()
     spellings = {name, json.dumps(name)[1:-1]}
