@@ -47,8 +47,8 @@ class Why:
 
 
 def why_fields(why: Why) -> dict[str, object]:
-    """As JSON; ``drift`` only where there is some."""
+    """As JSON: the contract's six fields, and no more. ``drift`` is for people; programs read it of the drifts."""
     times = {name: format_time(time) for name in ("since", "next_at") if (time := getattr(why, name)) is not None}
     fields = asdict(why) | times
-    drift = fields.pop("drift")
-    return fields | ({"drift": list(drift)} if drift else {})
+    del fields["drift"]
+    return fields

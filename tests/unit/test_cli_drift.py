@@ -47,6 +47,13 @@ def test_the_invoice_shows_it(invoices, drifted):
     assert [one["text"] for one in fields["drift"]] == ["nebulox sends a status it never sent: aml_hold"]
 
 
+def test_people_read_it_below_the_cause_and_programs_read_the_same_fields_as_ever(invoices, drifted):
+    name = invoices("list", "--json").lines[0]["id"]
+    assert "  new      nebulox sends a status it never sent: aml_hold" in invoices("why", name).out
+    (why,) = invoices("why", name, "--json").lines
+    assert list(why) == ["cause", "text", "since", "next_at", "next", "command"]
+
+
 def test_the_doctor_notes_it_and_nothing_is_wrong_for_that(invoices, drifted):
     found = [one for one in invoices("doctor", "--json").lines if one["cause"] == "provider_drift"]
     assert [(one["state"], one["count"], one["command"]) for one in found] == [

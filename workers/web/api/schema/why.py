@@ -18,14 +18,8 @@ SCHEMAS: dict[str, Schema] = {
             "next_at": or_null(TIME),
             "next": or_null(TEXT) | {"description": "what happens then by itself; null: nothing"},
             "command": or_null(TEXT) | {"description": "of the `invoices` command line, the one that helps"},
-            "drift": {
-                "type": "array",
-                "items": TEXT,
-                "description": "what the provider's answers about it had that they never had before; left out: nothing",
-            },
         },
         "Why nothing happens: the first cause that holds, in the order in which they are listed.",
-        optional=("drift",),
     ),
 }
 
