@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from domain.evidence import CancelRequested, Created
 from domain.refused_order import RefusedOrder
+from tests.contracts.store_cases import change
 from workers.store.intake import Rejection
 from workers.store.judging import Judgement
 from workers.store.tables import EVENT, INVOICE
@@ -114,3 +115,36 @@ def test_an_order_that_was_refused_is_told_with_its_account(invoices, store, thr
 def test_what_no_event_can_be_is_wrong_usage(invoices, arguments):
     ran = invoices("events", *arguments)
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+
+
+ALL_CLEAR = [("list",), ("drift", "list"), ("contradictions",), ("why", "order-1")]
+
+
+@pytest.mark.parametrize("command", ALL_CLEAR)
+def test_an_account_that_nobody_knows_is_no_all_clear(invoices, command):
+    for flags in ((), ("--json",)):
+        ran = invoices(*command, "--account", "nope", *flags)
+        there = "there are nebulox, zeroxhost"
+        said = f"invoices: --account: no account 'nope' is configured or has an invoice; {there}\n"
+        assert (ran.code, ran.out, ran.err) == (1, "", said)
+
+
+@pytest.mark.parametrize("command", ALL_CLEAR)
+def test_an_account_that_is_configured_or_has_invoices_may_have_nothing(invoices, add_order, store, command):
+    change(store.database, INVOICE, INVOICE.c.id == add_order("order-1"), account="gone", provider_account="gone")
+    for account in ("gone", "zeroxhost"):
+        assert invoices(*command, "--account", account, "--json").code == 0
+
+
+def test_a_rejected_order_of_an_account_that_nobody_knows_says_why(invoices, store):
+    raw = '{"account": "nope", "order_id": "order-1"}'
+    refused = RefusedOrder("nope", "order-1", "order-1", "invalid", "account: unknown")
+    store.reject([Rejection("1", "invoices.create", "account: unknown", raw, True, refused)])
+    assert invoices("why", "order-1", "--account", "nope", "--json").lines[0]["cause"] == "rejected_message"
+
+
+def test_deliveries_to_an_endpoint_that_does_not_exist_are_no_all_clear(invoices):
+    for flags in ((), ("--json",), ("--missed",)):
+        ran = invoices("deliveries", "list", "--endpoint", "ep_typo", *flags)
+        said = "invoices: there is no endpoint 'ep_typo' (see: invoices endpoints list)\n"
+        assert (ran.code, ran.out, ran.err) == (1, "", said)

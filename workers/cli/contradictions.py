@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import open_database
+from workers.cli.accounts import require_account
+from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
 from workers.cli.table import YEAR, Column
 
@@ -41,7 +42,9 @@ def contradictions_command(settled_too: bool, account: str | None, limit: int, a
     """
     from workers.store.reads.contradictions import list_contradictions
 
-    with open_database() as database:
+    config = settings_to_read()
+    with open_database(config) as database:
+        require_account(database, config, account)
         rows = list_contradictions(database, limit=limit, settled_too=settled_too, account=account)
         if as_json:
             for row in rows:

@@ -10,7 +10,7 @@ import click
 
 from domain.schedule import DELIVERY_DELAYS
 from workers.cli.context import open_database
-from workers.cli.errors import CommandFailed
+from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.invoices import Moment, check_span
 from workers.cli.output import about, json_option, limit_option, plain, print_json, print_table
 from workers.cli.replay import replay
@@ -19,6 +19,7 @@ from workers.cli.text import shown
 from workers.cli.which import NAME, require_invoice
 
 if TYPE_CHECKING:
+    from workers.store.database import Database
     from workers.store.rows import StoredRow
 
 STATES = ("due", "parked", "delivered", "dead")
@@ -68,6 +69,8 @@ def list_(
 
     check_span(since, until)
     with open_database() as database:
+        if endpoint is not None:
+            _require_endpoint(database, endpoint)
         if invoice is not None:
             invoice = require_invoice(database, invoice).id
         found = list_deliveries(
@@ -85,6 +88,14 @@ def list_(
                 print_json(delivery_fields(row, tries))
             return
         print_table(COLUMNS, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
+
+
+def _require_endpoint(database: Database, endpoint_id: str) -> None:
+    """Raises CommandFailed: to nobody nothing is missing, which would look like good news."""
+    from workers.store.endpoints import find_endpoint
+
+    if database.read(find_endpoint, endpoint_id) is None:
+        raise missing_endpoint(endpoint_id)
 
 
 def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[object, ...]:

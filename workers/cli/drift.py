@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from workers.cli.accounts import require_account
 from workers.cli.actor import actor, by_option
-from workers.cli.context import open_database, open_store, settings
+from workers.cli.context import open_database, open_store, settings, settings_to_read
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, limit_option, print_json, print_table
 from workers.cli.table import YEAR, Column
@@ -39,7 +40,9 @@ def list_command(accepted_too: bool, account: str | None, limit: int, as_json: b
     """
     from workers.store.reads.drift import counted_in_words, drift_fields, list_drifts, short_of
 
-    with open_database() as database:
+    config = settings_to_read()
+    with open_database(config) as database:
+        require_account(database, config, account)
         rows = database.read(list_drifts, limit=limit, account=account, accepted_too=accepted_too)
         if as_json:
             for row in rows:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import open_database
+from workers.cli.accounts import require_account
+from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, limit_option, money, print_json, print_table, status_cell
 from workers.cli.table import YEAR, Column
 
@@ -77,7 +78,9 @@ def list_command(
     from workers.store.queries import list_invoices
 
     check_span(since, until)
-    with open_database() as database:
+    config = settings_to_read()
+    with open_database(config) as database:
+        require_account(database, config, account)
         rows = list_invoices(
             database, statuses=statuses, account=account, order_id=order_id, since=since, until=until, limit=limit
         )

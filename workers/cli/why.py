@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from workers.cli.accounts import require_account
 from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import has_colours, json_option, print_json
 from workers.cli.text import shown
@@ -45,6 +46,8 @@ def why_command(name: str | None, account: str | None, everything: bool, as_json
 
             return tell_late(database, config, as_json=as_json)
         why, called, beside = _ask(database, config, name, account)
+        if why.cause == "unknown_order":  # an order of an account that nobody knows may have been rejected
+            require_account(database, config, account)
     if as_json:
         from domain.why import why_fields
 

@@ -92,6 +92,12 @@ def _among(connection: Connection, *queries: Query) -> Query | None:
     return select(INVOICE).where(INVOICE.c.id.in_(sorted(ids))) if ids else None
 
 
+def accounts_with_invoices(connection: Connection) -> set[str]:
+    """Every account that an order named, or that made an invoice; they may be configured no longer."""
+    made = _each(connection, INVOICE.c.provider_account, INVOICE.c.provider_ref.is_not(None))
+    return {*_each(connection, INVOICE.c.account), *made}
+
+
 def _each(connection: Connection, column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
     """The accounts that have invoices: from each to the next one in the index that begins with the account."""
     accounts: list[str] = []
