@@ -185,7 +185,7 @@ def test_times_that_ran_out_and_are_not_taken_up_are_nobody_s(ground, look):
 def test_without_workers_it_stands_still_though_nothing_waits(ground, look):
     ground.lose("worker", timedelta(hours=2))
     (found,) = look().late
-    assert (found.cause, found.count, found.example) == (Cause.NO_WORKER, 0, None)
+    assert (found.cause, found.count, found.example) == (Cause.NO_WORKER, 1, None), "the role itself"
     assert now(ground.database) - found.oldest_since >= timedelta(hours=2)
     assert look().verdict is Verdict.STALLED
 
@@ -289,7 +289,7 @@ def test_webhooks_that_wait_for_a_disabled_endpoint_are_counted_by_invoice(groun
     assert late(look())[Cause.WEBHOOK_WAITS].count == 3
     assert look().verdict is Verdict.DEGRADED
     ground.lose("worker")
-    assert late(look())[Cause.NO_WORKER].count == 0
+    assert late(look())[Cause.NO_WORKER].example is None, "nobody would send them"
 
 
 def test_a_settled_contradiction_is_not_late(ground, look):

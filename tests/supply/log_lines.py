@@ -88,17 +88,28 @@ def _read_call(lines: dict[str, Line], file: str, function: ast.AST, call: ast.C
             error = ("exc_info",) if trouble in _BUGS else ("error",) if _has_error(call) else ()
             lines[trouble.value].add(level, [*fields, "stage", *error], file)
         return
-    made = call.func
-    if not isinstance(made, ast.Attribute) or made.attr not in LEVELS or not _is_logger(made.value):
-        return
-    args = call.args[1:] if made.attr == "log" else call.args
-    if not args:
-        return
-    level = "error" if made.attr in {"exception", "log"} else made.attr
-    fields = [name for keyword in call.keywords for name in _keys(keyword, function, file)]
-    fields += ["exc_info"] if made.attr == "exception" else []
-    for name in _names(args[0], file):
-        lines[name].add(level, fields, file)
+    for method in _methods(call.func, function):
+        args = call.args[1:] if method == "log" else call.args
+        if not args:
+            continue
+        level = "error" if method in {"exception", "log"} else method
+        fields = [name for keyword in call.keywords for name in _keys(keyword, function, file)]
+        fields += ["exc_info"] if method == "exception" else []
+        for name in _names(args[0], file):
+            lines[name].add(level, fields, file)
+
+
+def _methods(node: ast.expr | None, function: ast.AST) -> list[str]:
+    """Which methods of a logger are called: by name, or as one that a variable of this function was set to."""
+    match node:
+        case ast.Attribute(value=value, attr=attr) if attr in LEVELS and _is_logger(value):
+            return [attr]
+        case ast.IfExp():
+            return _methods(node.body, function) + _methods(node.orelse, function)
+        case ast.Name(id=name):
+            values = [_value_of(one, name) for one in ast.walk(function)]
+            return [method for value in values for method in _methods(value, ast.Pass())]
+    return []
 
 
 def _is_logger(node: ast.expr) -> bool:

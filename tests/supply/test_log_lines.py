@@ -18,6 +18,8 @@ def work(log, more, **given):
     log.exception("order.bug", traceback=True)
     log.log(level, "order.odd", exc_info=True)
     print("order.printed")
+    tell = log.debug if more else log.info
+    tell("order.told", ms=1)
 """
 
 
@@ -53,6 +55,7 @@ def test_what_is_explained_is_there(lines):
 
 def test_what_others_wait_for_is_there(lines):
     assert "url" in lines["web.listening"].fields
+    assert "status" in lines["web.request"].fields
     assert {"pump.started", "intake.started", "order.accepted", "clock.skew", "clock.stepped"} <= lines.keys()
 
 
@@ -62,6 +65,7 @@ def test_levels_and_fields_are_read_from_where_they_are_set(tmp_path):
         "order.lost": ({"warning"}, ["reason", "invoice_id", "order_id"]),
         "order.bug": ({"error"}, ["error", "exc_type"]),
         "order.odd": ({"error"}, ["error", "exc_type"]),
+        "order.told": ({"debug", "info"}, ["ms"]),
     }
 
 

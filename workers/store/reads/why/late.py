@@ -157,13 +157,15 @@ def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: 
     """What is due and not taken up: without a worker at once, with one after a while."""
     disabled = {endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled}
     gone_at = None if crew.alive(WORKER) else crew.seen_at(WORKER)
-    if not crew.alive(WORKER):
-        yield Late(Cause.NO_WORKER, 0, gone_at, None)
     due = {(load.stage, load.lane): load.due for load in loads}
+    found = []
     for load in loads:
         cause = _cause_of(load, crew, pace.promise((load.stage, load.lane), due, COUNTED))
         if cause is not None and load.lane not in disabled:
-            yield Late(cause, load.due, gone_at or load.oldest, _example(connection, load))
+            found.append(Late(cause, load.due, gone_at or load.oldest, _example(connection, load)))
+    if not found and not crew.alive(WORKER):
+        found = [Late(Cause.NO_WORKER, 1, gone_at, None)]  # nothing waits: the role itself is missed
+    yield from found
 
 
 def _cause_of(load: LaneLoad, crew: Crew, promise: timedelta | None) -> Cause | None:
