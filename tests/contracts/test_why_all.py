@@ -26,6 +26,7 @@ from tests.contracts.store_cases import (
     open_store,
     pend,
     queue,
+    seen,
     subscribe,
 )
 from tests.contracts.why_cases import MINUTE, SITUATIONS, Ground
@@ -224,6 +225,17 @@ def test_a_429_at_a_look_up_excuses_its_account_s_creates_and_no_other_account_s
     assert look().verdict is Verdict.DEGRADED
     ground.overdue(queue(ground.store, account=SILENT_ACCOUNT), 5 * MINUTE)
     assert look().verdict is Verdict.STALLED
+
+
+def test_a_429_at_the_look_up_of_an_expired_invoice_counts_too(ground, look):
+    (closed,) = pend(ground.store)
+    judge(ground.store, closed, seen("expired"))
+    ground.tell_stream()
+    ground.overdue(queue(ground.store), 5 * MINUTE)
+    stand(ground)
+    assert look().verdict is Verdict.STALLED
+    judge(ground.store, closed, RateLimited(reason="HTTP 429", retry_after_seconds=600))
+    assert look().verdict is Verdict.DEGRADED
 
 
 def test_what_waits_for_a_slow_rate_does_not_stand_still_while_workers_ask_for_it(ground, look):

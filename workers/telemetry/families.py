@@ -102,7 +102,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_agenda_overdue_seconds",
         Kind.GAUGE,
         By.ROWS,
-        "How long the oldest row of a stage has been due; 0 while its lanes move.",
+        "How long the oldest row of a stage has been due; 0 while its lanes move, or wait as they were asked to.",
         ("stage",),
         goal="< 5 s",
     ),
