@@ -89,6 +89,22 @@ def test_metrics_are_there_for_those_who_are_named_and_for_nobody_else():
     assert asyncio.run(ask(application, "GET", "/metrics", peer="10.0.0.1", headers=headers)).status_code == 404
 
 
+def test_metrics_are_read_by_address_and_a_name_that_is_none_of_ours_reads_none():
+    """A page in somebody's browser on this host has a name of its own for us, and never an address."""
+    application = make(metrics_allow=("127.0.0.1/32", "10.0.0.1/32"))
+
+    def status(host, path="/metrics", peer="10.0.0.1"):
+        return asyncio.run(ask(application, "GET", path, peer=peer, headers={"host": host})).status_code
+
+    addresses = ["10.0.0.2:8420", "10.0.0.2", "[fd00::2]:8420"]
+    assert [status(host) for host in addresses] == [200] * 3
+    assert [status(host, peer="127.0.0.1") for host in addresses] == [200] * 3
+    assert [status(host, peer="10.0.0.9") for host in addresses] == [404] * 3
+    assert [status(host, "/health/live") for host in addresses] == [421] * 3
+    names = ["evil.example", "", "10.0.0.2.nip.io", "metrics:8420"]
+    assert [status(host, peer=peer) for peer in ("10.0.0.1", "127.0.0.1") for host in names] == [421] * 8
+
+
 def test_a_body_is_counted_as_it_is_read():
     application = make()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,8 @@ MAX_HOPS = 20
 MAX_PATH = 200  #: characters of a path in the log
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 #: Asked for every few seconds by orchestrators and Prometheus: no news.
-QUIET_PATHS = ("/health/", "/metrics")
+METRICS = "/metrics"
+QUIET_PATHS = ("/health/", METRICS)
 
 #: Told about each request: route, method, status, seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -59,7 +61,11 @@ class Forwarded:
 
 
 class AllowedHosts:
-    """Answers 421 to a Host that is none of ours: a page elsewhere can't reach us by a name of its own."""
+    """Answers 421 to a Host that is none of ours: a page elsewhere can't reach us by a name of its own.
+
+    `/metrics` takes an address for a Host too: Prometheus often scrapes by one, no page can make an address its own
+    name, and who may read it is decided by the client's address.
+    """
 
     def __init__(self, application: ASGIApp, hosts: tuple[str, ...]) -> None:
         self._application = application
@@ -67,11 +73,15 @@ class AllowedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] == "http" and host_of(_header(scope, b"host")) not in self._hosts:
+        if scope["type"] == "http" and not self._serves(scope):
             answer = problem(421, "this host is not served here: see INVOICES_WEB_ALLOWED_HOSTS")
             await answer(scope, receive, send)
             return
         await self._application(scope, receive, send)
+
+    def _serves(self, scope: Scope) -> bool:
+        host = host_of(_header(scope, b"host"))
+        return host in self._hosts or (scope["path"] == METRICS and _is_address(host))
 
 
 class AccessLog:
@@ -123,6 +133,14 @@ def host_of(value: str) -> str:
     if value.startswith("["):
         return value[1:].partition("]")[0]
     return value.rpartition(":")[0] if value.count(":") == 1 else value
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(scope: Scope) -> str:
