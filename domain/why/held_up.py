@@ -17,7 +17,7 @@ REFUSALS = frozenset(_REFUSED.values())
 #: Of what a queued order waits for, as its row says it.
 _BY_REASON = {REFUSED_REASONS[kind]: cause for kind, cause in _REFUSED.items()}
 #: What a call brought instead of an answer, and what that makes an order wait for.
-_BY_KIND = {kind.__name__: cause for kind, cause in _REFUSED.items()} | {
+BY_KIND = {kind.__name__: cause for kind, cause in _REFUSED.items()} | {
     Unreachable.__name__: Cause.PROVIDER_UNREACHABLE,
     Unreadable.__name__: Cause.PROVIDER_UNREACHABLE,
     RateLimited.__name__: Cause.WAITS_FOR_ACCOUNT,
@@ -54,7 +54,7 @@ def is_out_of_reach(invoice: HeldUp) -> bool:
 def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
     """By the row and the last evidence that was kept. None: nothing that its account has to do with."""
     if is_refused(invoice):
-        by_kind = _BY_KIND.get(said.kind if said else "")
+        by_kind = BY_KIND.get(said.kind if said else "")
         last = by_kind if by_kind in REFUSALS else Cause.KEY_REFUSED
         return _BY_REASON.get(invoice.reason or "", last)
     looked = _looked(invoice, said)
@@ -71,6 +71,6 @@ def _looked(invoice: HeldUp, said: Said | None) -> Cause | None:
     """What the last look-up of an invoice that waits for one brought instead of an answer."""
     is_asked = invoice.status in OPEN - UNMADE or bool(invoice.called_status)
     failing = (invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
-    cause = _BY_KIND.get(said.kind) if is_asked and failing and said is not None else None
+    cause = BY_KIND.get(said.kind) if is_asked and failing and said is not None else None
     # A queued order is put off by its creates, and one in doubt is first of all that.
     return None if cause is Cause.WAITS_FOR_ACCOUNT and invoice.status in UNMADE else cause

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Integer, Select, String, select, text
+from sqlalchemy import Connection, Integer, String, select, text
 
+from domain.evidence import CalledBack, RecheckRequested
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import Status
 from domain.why import Cause
 from domain.why.facts import Said
-from domain.why.held_up import cause_at_account
+from domain.why.held_up import BY_KIND, cause_at_account
 from workers.store.rows import StoredRow
 from workers.store.tables import EVIDENCE
 from workers.store.tables.columns import UtcTime
@@ -54,7 +55,12 @@ ORDER BY count(*) DESC, min(id) LIMIT :groups
 )
 #: So many invoices are counted, and so many groups looked at, the greatest.
 COUNTED, GROUPS = 10_000, 100
-_LAST = (EVIDENCE.c.source, EVIDENCE.c.kind, EVIDENCE.c.detail, EVIDENCE.c.at, EVIDENCE.c.repeats)
+#: The newest rows among which the first of those is looked for that brought no answer one after the other.
+RUN = 50
+#: Look-ups that fail are closer to each other by default: where nothing was kept for longer, one was answered.
+APART = timedelta(minutes=15)
+#: Kept between look-ups, and no answer to any.
+_BESIDE = frozenset({CalledBack.__name__, RecheckRequested.__name__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +85,31 @@ def read_held_up(connection: Connection) -> Iterator[Held]:
 
 
 def read_said(connection: Connection, invoice_id: str) -> Said | None:
-    """The last evidence that was kept."""
-    row = connection.execute(_last(invoice_id).limit(1)).one_or_none()
-    return None if row is None else _said(row)
+    """The last evidence that was kept; of calls without an answer since the first in a row, as far as rows tell."""
+    told = EVIDENCE.c.kind, EVIDENCE.c.verdict, EVIDENCE.c.source, EVIDENCE.c.detail
+    times = EVIDENCE.c.at, EVIDENCE.c.last_at, EVIDENCE.c.repeats
+    query = select(*told, *times).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc())
+    rows = connection.execute(query.limit(RUN)).all()
+    if not rows:
+        return None
+    run = list(_in_a_row(rows))
+    detail = read_json(rows[0].detail)
+    reason = detail.get("reason") if isinstance(detail, dict) else None
+    repeats = sum((row.repeats or 0) + 1 for row in run) - 1
+    return Said(rows[0].source, rows[0].kind, None if reason is None else str(reason), run[-1].at, repeats)
 
 
-def _last(invoice_id: str) -> Select[tuple[object, ...]]:
-    return select(*_LAST).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc())
-
-
-def _said(row: StoredRow) -> Said:
-    told = read_json(row.detail)
-    reason = told.get("reason") if isinstance(told, dict) else None
-    return Said(row.source, row.kind, None if reason is None else str(reason), row.at, row.repeats or 0)
+def _in_a_row(rows: Sequence[StoredRow]) -> Iterator[StoredRow]:
+    """The newest, and those before it that brought no answer for the same cause. The same again right after it would
+    have been counted with it, had no answer come between."""
+    last, after = rows[0], rows[0]
+    yield last
+    for row in rows[1:] if last.kind in BY_KIND else ():
+        if row.kind not in _BESIDE:
+            is_again = after is last and (row.kind, row.detail) == (last.kind, last.detail)
+            is_same_cause = row.verdict == "noted" and BY_KIND.get(row.kind) is BY_KIND[last.kind]
+            if is_again or not is_same_cause or last.at - (row.last_at or row.at) > APART:
+                return
+            yield row
+            last = row
+        after = row
