@@ -59,7 +59,7 @@ def test_a_cause_is_a_line_and_the_exit_code_says_that_not_all_is_well(invoices,
 def test_people_read_both_at_eighty_columns(invoices, refused, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     ran = invoices("why", "--all")
-    assert ran.out.splitlines()[0].split() == ["CAUSE", "COUNT", "SINCE", "EXAMPLE"]
+    assert ran.out.splitlines()[0].split() == ["CAUSE", "N", "SINCE", "EXAMPLE"]
     assert ran.out.splitlines()[-1] == "DEGRADED"
     assert refused in ran.out
     ran = invoices("health")

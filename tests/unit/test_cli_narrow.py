@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from domain.evidence import Created, Marked
 from domain.status import Status
+from domain.why.cause import Cause
+from workers.cli.health import COLUMNS
+from workers.cli.output import print_table
 from workers.cli.watch import draw_newest
 from workers.store.callbacks import NewCallback
+from workers.store.deliveries import DeliveryAttempt
 from workers.store.intake import Rejection
 from workers.store.judging import Judgement
 
@@ -36,6 +41,32 @@ def test_a_row_is_a_line_that_fits(narrow, invoices, command):
     assert len(rows) == 3, ran.out
     assert max(map(len, [heading, *rows])) <= 80, ran.out
     assert "no room for" in ran.err
+
+
+@pytest.mark.parametrize("number", [1, 9999])
+def test_what_is_late_has_its_example_whole_whatever_the_cause_is(capsys, monkeypatch, number):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = ((cause.value, number, datetime(2026, 11, 29, tzinfo=UTC), f"inv_{'a' * 32}") for cause in Cause)
+    print_table(COLUMNS, lines, empty="nothing")
+    out, err = capsys.readouterr()
+    assert (out.splitlines()[0].split(), err) == (["CAUSE", "N", "SINCE", "EXAMPLE"], "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count(f"inv_{'a' * 32}") == len(Cause)
+
+
+def test_deliveries_say_when_they_are_tried_next_and_what_came_last(narrow, invoices, store):
+    (endpoint,) = [one["id"] for one in invoices("endpoints", "list", "--json").lines]
+    for delivery in store.claim_deliveries(endpoint, 3, 60):
+        how: dict[str, Any] = {"error": "status: 503", "status": 503, "latency_ms": 12, "wait_seconds": 60.0}
+        store.settle([DeliveryAttempt(delivery, "failed", **how)])
+    every = invoices("deliveries", "list").out.splitlines()
+    assert every[0].split() == ["ID", "INVOICE", "STATE", "TRIES", "NEXT", "TRY", "LAST"]
+    heading, line = invoices("deliveries", "list", "--invoice", narrow[0]).out.splitlines()
+    assert heading.split() == ["ID", "EVENT", "STATE", "TRIES", "NEXT", "TRY", "LAST"]
+    assert line.split()[1:4] == ["1", "invoice.pending", "due"]
+    assert line.endswith("status: 503")
+    of_endpoint = invoices("deliveries", "list", "--endpoint", endpoint, "--invoice", narrow[0])
+    assert (max(map(len, [*every, heading, line])) <= 80, of_endpoint.err) == (True, "")
 
 
 def test_ids_are_whole(narrow, invoices):

@@ -27,13 +27,14 @@ COLUMNS = (
     Column("ID"),
     Column("INVOICE"),
     Column("", rank=5),
-    Column("EVENT", rank=1),
+    Column("EVENT", rank=4),
     Column("STATE"),
-    Column("TRIES", rank=2),
-    Column("NEXT TRY", lead=YEAR, rank=3),
-    Column("LAST", text=12, rank=4),
+    Column("TRIES", rank=3),
+    Column("NEXT TRY", lead=YEAR, rank=1),
+    Column("LAST", text=8, rank=2),
     Column("ENDPOINT", rank=6),
 )
+INVOICE, ENDPOINT = 1, len(COLUMNS) - 1  #: left out where one was asked for: all rows have it
 
 
 @click.group("deliveries")
@@ -87,7 +88,14 @@ def list_(
             for row, tries in found:
                 print_json(delivery_fields(row, tries))
             return
-        print_table(COLUMNS, (_line(row, tries) for row, tries in found), empty="there are no such deliveries")
+        named = {INVOICE: invoice, ENDPOINT: endpoint}
+        shown_too = [place for place in range(len(COLUMNS)) if named.get(place) is None]
+        lines = (_line(row, tries) for row, tries in found)
+        print_table(
+            [COLUMNS[place] for place in shown_too],
+            ([line[place] for place in shown_too] for line in lines),
+            empty="there are no such deliveries",
+        )
 
 
 def _require_endpoint(database: Database, endpoint_id: str) -> None:
