@@ -98,11 +98,12 @@ def test_how_many_wait_and_how_old_they_are(invoices, store, add_order):
     waiting = [add_order(f"order-{number}") for number in range(4)]
     moment = now(store.database) - timedelta(hours=1)
     change(store.database, INVOICE, INVOICE.c.id == waiting[0], created_at=moment)
-    asks("list --status queued --limit 0")
-    found = invoices("list", "--status", "queued", "--limit", "0", "--json").lines
-    assert len(found) == 4
-    oldest = min(found, key=lambda one: one["created_at"])
-    assert (oldest["id"], oldest["created_at"][:19]) == (waiting[0], f"{moment:%Y-%m-%dT%H:%M:%S}")
+    asks("list --status queued --count")
+    how_many = ("list", "--status", "queued", "--count")
+    (found,) = invoices(*how_many, "--json").lines
+    assert (found["count"], found["oldest_created_at"][:19]) == (4, f"{moment:%Y-%m-%dT%H:%M:%S}")
+    assert invoices(*how_many).out == f"4 invoices, the oldest of {moment:%Y-%m-%d %H:%M:%S}\n"
+    assert invoices(*how_many, "--account", "zeroxhost").out == "0 invoices\n"
 
 
 def test_what_a_shop_missed_between_two_and_three(invoices, store, add_order, judge, endpoint):

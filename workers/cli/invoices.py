@@ -9,8 +9,9 @@ import click
 
 from workers.cli.accounts import require_account
 from workers.cli.context import open_database, settings_to_read
-from workers.cli.output import json_option, limit_option, money, print_json, print_table, status_cell
+from workers.cli.output import json_option, limit_option, money, plain, print_json, print_table, status_cell
 from workers.cli.table import YEAR, Column
+from workers.cli.text import counted, shown
 
 if TYPE_CHECKING:
     from workers.store.rows import StoredRow
@@ -64,6 +65,7 @@ COLUMNS = (
 @click.option("--since", type=Moment(), help="Made since then: a time, or an age such as 30m, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Made before then.")
 @limit_option
+@click.option("--count", "only_count", is_flag=True, help="Say how many there are, and since when the oldest.")
 @json_option
 def list_command(
     statuses: tuple[str, ...],
@@ -72,15 +74,22 @@ def list_command(
     since: datetime | None,
     until: datetime | None,
     limit: int,
+    only_count: bool,
     as_json: bool,
 ) -> None:
     """List invoices, newest first."""
-    from workers.store.queries import list_invoices
+    from workers.store.queries import count_invoices, list_invoices
 
     check_span(since, until)
     config = settings_to_read()
     with open_database(config) as database:
         require_account(database, config, account)
+        if only_count:
+            found = database.read(
+                count_invoices, statuses=statuses, account=account, order_id=order_id, since=since, until=until
+            )
+            _print_count(*found, as_json=as_json)
+            return
         rows = list_invoices(
             database, statuses=statuses, account=account, order_id=order_id, since=since, until=until, limit=limit
         )
@@ -91,6 +100,13 @@ def list_command(
                 print_json(invoice_fields(row))
             return
         print_table(COLUMNS, (_line(row) for row in rows), empty="there are no such invoices")
+
+
+def _print_count(number: int, oldest: datetime | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"count": number, "oldest_created_at": plain(oldest)})
+        return
+    click.echo(counted(number, "invoice", "invoices") + (f", the oldest of {shown(oldest)}" if oldest else ""))
 
 
 def _line(row: StoredRow) -> tuple[object, ...]:

@@ -47,18 +47,44 @@ def list_invoices(
 ) -> Iterator[StoredRow]:
     """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first; ``limit`` 0 means all of them, and no
     ``statuses`` each of them."""
-    query = select(INVOICE)
-    if statuses:
-        query = query.where(INVOICE.c.status.in_(sorted(statuses)))
-    if account is not None:
-        query = query.where(INVOICE.c.account == account)
-    if order_id is not None:
-        query = query.where(INVOICE.c.order_id == order_id)
-    if since is not None:
-        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
-    if until is not None:
-        query = query.where(INVOICE.c.created_at < until, INVOICE.c.id < earliest_id(until + HOST_CLOCK_SLACK))
+    query = select(INVOICE).where(*_chosen(statuses, account, order_id, since, until))
     return newest_first(database, query, "id", limit)
+
+
+def count_invoices(
+    connection: Connection,
+    *,
+    statuses: Collection[str] = (),
+    account: str | None = None,
+    order_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[int, datetime | None]:
+    """How many ``list_invoices`` would find, and when the oldest of them was made."""
+    counted = select(func.count(), func.min(INVOICE.c.created_at))
+    number, oldest = connection.execute(counted.where(*_chosen(statuses, account, order_id, since, until))).one()
+    return number, oldest
+
+
+def _chosen(
+    statuses: Collection[str],
+    account: str | None,
+    order_id: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Iterator[ColumnElement[bool]]:
+    if statuses:
+        yield INVOICE.c.status.in_(sorted(statuses))
+    if account is not None:
+        yield INVOICE.c.account == account
+    if order_id is not None:
+        yield INVOICE.c.order_id == order_id
+    if since is not None:
+        yield INVOICE.c.created_at >= since
+        yield INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK)
+    if until is not None:
+        yield INVOICE.c.created_at < until
+        yield INVOICE.c.id < earliest_id(until + HOST_CLOCK_SLACK)
 
 
 def find_invoice(connection: Connection, name: str, account: str | None = None) -> StoredRow | None:
