@@ -47,7 +47,7 @@ demo: .venv ## orders at both sandbox providers, shown live until each has ended
 	@$(BIN)/invoices demo
 
 up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Prometheus too
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/invoices up $(if $(OBSERVE),--observe)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/invoices up $(if $(OBSERVE),--observe)
 
 test: dev ## the quick tests; WORKERS=4 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from config.settings import load_settings
+from workers.cli.main import COMMANDS
 from workers.http.address import AddressGuard
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def block(name):
@@ -46,3 +48,19 @@ def test_the_endpoint_of_the_local_way_is_one_that_may_be_added():
     assert allowed is not None
     assert url is not None
     assert AddressGuard(allowed[1]).check_url(url[1]).port == 8080
+
+
+def test_every_command_stands_in_the_table():
+    table = README.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    told = {name.split()[0] for name in re.findall(r"`([a-z][a-z -]*)`", table)}
+    assert set(COMMANDS) - told == set()
+
+
+def test_what_make_up_starts_takes_the_shells_place():
+    """A TERM to it would otherwise end the shell alone, and leave all that it started."""
+    ran = subprocess.run(["make", "-n", "up"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r'^PATH="\S+" exec \S*/invoices up', ran.stdout, re.MULTILINE), ran.stdout
+
+
+def test_endpoints_add_says_the_default_that_the_contract_names(invoices):
+    assert "[default: invoice.*]" in " ".join(invoices("endpoints", "add", "--help").out.split())

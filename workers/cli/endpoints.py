@@ -38,7 +38,7 @@ endpoints_command.add_command(reseal)
 
 @endpoints_command.command("add")
 @click.argument("url")
-@click.option("--events", help="Only these types, comma-separated: invoice.paid,invoice.expired.  [default: all]")
+@click.option("--events", help="Only these types, comma-separated: invoice.paid,invoice.expired.  [default: invoice.*]")
 @click.option("--account", "accounts", multiple=True, help="Only this account's events; repeatable.  [default: all]")
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with every webhook; repeatable."
