@@ -14,7 +14,6 @@ from domain.lifecycle import callbacks, case, clock, judges, look_ups, moves, pe
 from domain.status import Status
 from tests.simulation.mutations import planted
 from workers.web.callbacks import CallbackDesk
-from workers.web.threads import StoreThreads
 
 
 @planted("callbacks storm", "no callback lost")
@@ -34,16 +33,6 @@ def with_the_database_and_the_broker_away_a_callback_is_answered_all_the_same() 
         return await on_shelf(self, *arguments) or "shelved"
 
     return patch.object(CallbackDesk, "_on_shelf", shelve)
-
-
-@planted("callbacks storm", "no error of ours")
-def an_answer_that_came_while_the_host_was_suspended_is_an_error() -> Any:
-    async def run(self: Any, function: Any, *arguments: Any, seconds: float) -> Any:
-        del self
-        async with asyncio.timeout(seconds):
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, function, *arguments))
-
-    return patch.object(StoreThreads, "run", run)
 
 
 @planted("callbacks", "without its proof")
