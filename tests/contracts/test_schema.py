@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 import workers.store.tables  # noqa: F401 - fills the metadata
 from workers.store import schema
 from workers.store.database import Database
-from workers.store.release import SchemaTooOld
+from workers.store.release import SchemaTooOld, require_release
 
 
 def test_the_migrated_database_is_what_the_models_say(database):
@@ -54,6 +54,8 @@ def test_a_database_that_was_never_migrated_says_so(empty_database_url):
     database = Database(empty_database_url)
     with pytest.raises(SchemaTooOld, match="is not migrated: run `invoices migrate`"):
         schema.require_schema(database)
+    with pytest.raises(SchemaTooOld, match="is not migrated: run `invoices migrate`"):
+        database.read(require_release)
     database.close()
 
 
