@@ -48,6 +48,7 @@ NOT_LISTED_WITH = "domain.order domain.lifecycle workers.store.judging"
 @pytest.mark.parametrize(
     "arguments",
     [["list"], ["list", "--json"], ["show", "order-1"], ["show", "order-1", "--json"], ["events"], ["rejected"],
+     ["why", "no-such-order"], ["why", "order-1"],
      ["deliveries", "list"], ["contradictions"], ["audit"], ["unmatched", "list"]],
 )  # fmt: skip
 def test_what_reads_imports_none_of_what_only_others_need(invoices, add_order, store, arguments):

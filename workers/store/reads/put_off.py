@@ -9,7 +9,7 @@ from sqlalchemy import Connection, String, bindparam, text
 
 from domain.evidence import RateLimited
 from workers.store.tables.columns import UtcTime
-from workers.store.tables.invoices import HELD_UP
+from workers.store.tables.conditions import HELD_UP
 
 #: Invoices that are looked at.
 MOST = 10_000

@@ -7,9 +7,8 @@ from sqlalchemy import Index, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
+from workers.store.tables.conditions import HELD_UP
 
-#: In SQL: the account is turned away, calls were not received or put off, or the last look-up brought nothing.
-HELD_UP = "refused_since IS NOT NULL OR create_tries <> 0 OR substr(evidence_digest, 1, 1) = '!'"
 #: In SQL: what was said against what is known.
 AGAINST = "verdict = 'contradiction'"
 _REFUSED = text("refused_since IS NOT NULL")

@@ -18,7 +18,7 @@ from domain.why.held_up import BY_KIND, cause_at_account
 from workers.store.rows import StoredRow
 from workers.store.tables import EVIDENCE
 from workers.store.tables.columns import UtcTime
-from workers.store.tables.invoices import HELD_UP
+from workers.store.tables.conditions import HELD_UP
 
 #: The same as ``cause_at_account`` goes by: what it took to make an invoice stays in its row once it is made.
 NOW_HELD_UP = (
