@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -88,14 +88,18 @@ def list_(
             for row, tries in found:
                 print_json(delivery_fields(row, tries))
             return
-        named = {INVOICE: invoice, ENDPOINT: endpoint}
-        shown_too = [place for place in range(len(COLUMNS)) if named.get(place) is None]
-        lines = (_line(row, tries) for row, tries in found)
-        print_table(
-            [COLUMNS[place] for place in shown_too],
-            ([line[place] for place in shown_too] for line in lines),
-            empty="there are no such deliveries",
-        )
+        _print_table(found, {INVOICE: invoice, ENDPOINT: endpoint})
+
+
+def _print_table(found: Iterable[tuple[StoredRow, Sequence[StoredRow]]], named: Mapping[int, str | None]) -> None:
+    """Without the columns of what was ``named``: it is the same in each line."""
+    shown_too = [place for place in range(len(COLUMNS)) if named.get(place) is None]
+    lines = (_line(row, tries) for row, tries in found)
+    print_table(
+        [COLUMNS[place] for place in shown_too],
+        ([line[place] for place in shown_too] for line in lines),
+        empty="there are no such deliveries",
+    )
 
 
 def _require_endpoint(database: Database, endpoint_id: str) -> None:
