@@ -1,0 +1,1 @@
+"""The console: its pages by requests, and in a real browser."""

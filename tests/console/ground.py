@@ -1,0 +1,75 @@
+"""The console over a store of the test's own, for people of any role who have signed in."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import httpx
+from starlette.requests import Request
+
+from domain.permissions import Role
+from domain.why.patience import Pace
+from tests.console.scene import ACCOUNTS, Scene
+from workers.store.reads.why.late import read_overview
+from workers.web.application import Surroundings, build_application
+from workers.web.console.person import Person
+from workers.web.console.routes import build_console
+from workers.web.health import Health
+from workers.web.metrics import Metrics
+from workers.web.threads import StoreThreads
+
+ROLE, ONLY = "x-role", "x-accounts"
+SITE = "http://127.0.0.1"
+
+
+class OpenGate:
+    """Lets everybody in, as what the request's headers say. Signing in has tests of its own."""
+
+    def why_closed(self) -> str | None:
+        return None
+
+    async def find(self, request: Request) -> Person | None:
+        role = request.headers.get(ROLE, "admin")
+        only = request.headers.get(ONLY)
+        accounts = None if only is None else frozenset(only.split(","))
+        return None if role == "nobody" else Person("j.brandt", Role(role), accounts, "10.4.2.17")
+
+
+class Ground:
+    """The application over a scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.store = scene.store
+        self.threads = StoreThreads()
+        database = scene.database
+        overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
+        routes = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod")
+        health = Health(self.threads, lambda: None, lambda: None)
+        self.application = build_application(Surroundings((), (), (), None), health, Metrics("1"), list(routes))
+
+    def ask(self, method: str, path: str, role: str = "admin", accounts: str | None = None, **options):
+        """One request of a browser's; redirects are not followed."""
+        headers = {ROLE: role, "sec-fetch-site": "same-origin", **options.pop("headers", {})}
+        if accounts is not None:
+            headers[ONLY] = accounts
+
+        async def go():
+            transport = httpx.ASGITransport(self.application, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=SITE, timeout=60) as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return asyncio.run(go())
+
+    def get(self, path: str, role: str = "admin", **options):
+        """A page."""
+        return self.ask("GET", path, role, **options)
+
+    def post(self, path: str, fields: dict[str, str], role: str = "admin", **options):
+        """A form."""
+        return self.ask("POST", path, role, data=fields, **options)
+
+    def close(self) -> None:
+        """Nothing goes on after this."""
+        self.threads.close()

@@ -1,0 +1,75 @@
+"""A shop's afternoon for the console's tests and for whoever looks at its pages: invoices in every status, an endpoint that
+takes events and one that does not, what has to be settled by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+
+from domain.account import Account
+from domain.evidence import CancelRequested, InDoubt, OrderRefused
+from domain.status import Anomaly, Status
+from tests.contracts.store_cases import created, judge, open_store, order, seen, take
+from workers.store.acts import Actor
+from workers.store.database import Database
+from workers.store.operate.invoices import Mark, mark
+from workers.store.store import Store
+
+ACCOUNTS: Mapping[str, Account] = {
+    name: Account(name=name, provider=name, base_url=f"http://127.0.0.1:9/{name}", api_key="a-secret-key")
+    for name in ("nebulox", "zeroxhost")
+}
+OPERATOR = Actor("r.adeyemi", "cli ops@host", "Ticket 8841")
+#: What a shop, sender or provider may write into each field that they can write.
+MARKUP = '<img src=x onerror="alert(1)">&amp;"\'`</script>'
+
+
+class Scene:
+    """A store with invoices; ``ids`` by the name of their order."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.store: Store = open_store(database)
+        self.ids: dict[str, str] = {}
+        self._fill()
+
+    def _take(self, order_id: str, account: str = "zeroxhost", **fields: object) -> str:
+        (self.ids[order_id],) = take(self.store, order(order_id, account=account, **fields))
+        return self.ids[order_id]
+
+    def _pend(self, order_id: str, account: str = "zeroxhost", **fields: object) -> str:
+        invoice_id = self._take(order_id, account)
+        answer = {
+            "pay_amount": Decimal("0.0358619204"),
+            "pay_currency": "ETH",
+            "network": "Ethereum",
+            "address": "0x7717bE41c93Ad05f62f3D1b8E0C4a5917d2A8179",
+            "payment_url": f"https://pay.example/{order_id}",
+        }
+        judge(self.store, invoice_id, created(**(answer | fields)))
+        return invoice_id
+
+    def _fill(self) -> None:
+        self._take("dpkg-48230", "nebulox")
+        judge(self.store, self._take("dpkg-48229", "nebulox"), InDoubt(reason="no answer in 10 s"))
+        judge(self.store, self._take("dpkg-48215"), OrderRefused(reason="user_id: no such user"))
+        judge(self.store, self._pend("dpkg-48208"), CancelRequested(reason="the customer gave up"))
+        self._pend("dpkg-48231")
+        partly = seen("partially_paid", paid_amount=Decimal("0.02"))
+        judge(self.store, self._pend("dpkg-48221"), partly)
+        judge(self.store, self._pend("dpkg-48226"), seen("confirming", paid_amount=Decimal("0.0358619204")))
+        judge(self.store, self._pend("dpkg-48225"), seen("paid", paid_amount=Decimal("0.0358619204")))
+        over = seen("paid", paid_amount=Decimal("0.04"), anomaly=Anomaly.OVERPAID)
+        judge(self.store, self._pend("dpkg-48219"), over)
+        judge(self.store, self._pend("dpkg-48190"), seen("expired"))
+        judge(self.store, self._pend("dpkg-48180"), seen("paid", paid_amount=Decimal("0.0358619204")))
+        judge(self.store, self.ids["dpkg-48180"], seen("refunded"))
+        mark(
+            self.store,
+            OPERATOR,
+            self._pend("dpkg-48177"),
+            Mark(Status.PAID, Decimal("0.0358619204")),
+        )
+        metadata = json.dumps({"note": MARKUP, "cart": 7})
+        self._take(MARKUP, price="10.50", metadata=json.loads(metadata))

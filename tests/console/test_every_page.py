@@ -1,0 +1,42 @@
+"""What holds for every page of the console."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.console.scene import MARKUP
+
+#: Every page that has no id in its address.
+PAGES = ("/console/invoices",)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_answers_with_one_search_box_and_a_policy_without_anything_inline(ground, page):
+    answered = ground.get(page)
+
+    assert answered.status_code == 200
+    assert answered.text.count('type="search"') == 1
+    assert " style=" not in answered.text
+    policy = answered.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_shop_wrote_is_shown_as_text(ground, page):
+    assert MARKUP not in ground.get(page).text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_who_has_not_signed_in_is_sent_to_the_sign_in_and_comes_back(ground, page):
+    answered = ground.get(f"{page}?status=paid", role="nobody")
+
+    assert answered.status_code == 303
+    assert answered.headers["location"] == f"/console/sign-in?next={page.replace('/', '%2F')}%3Fstatus%3Dpaid"
+
+
+def test_an_address_that_is_no_page_is_answered_by_a_page(ground):
+    answered = ground.get("/console/nothing-here")
+
+    assert answered.status_code == 404
+    assert "There is no such page" in answered.text

@@ -1,0 +1,46 @@
+"""Who uses the console: a person with a role, perhaps limited to accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import Request
+
+from domain.permissions import Action, Role, may, sees
+from workers.store.acts import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has signed in. ``accounts`` None: every account's invoices."""
+
+    name: str
+    role: Role
+    accounts: frozenset[str] | None
+    address: str
+
+    def may(self, action: Action) -> bool:
+        """Whether the role allows this."""
+        return may((self.role,), action)
+
+    def sees(self, account: str) -> bool:
+        """Whether this account's things are shown."""
+        return sees(self.accounts, account)
+
+    def acting(self, reason: str | None) -> Actor:
+        """As the one who does something, for the audit log."""
+        return Actor(self.name, f"console {self.address}", reason)
+
+
+class Gate(Protocol):
+    """Knows who asks."""
+
+    def why_closed(self) -> str | None:
+        """Why nobody may use the console here; None: it is open."""
+        ...
+
+    def find(self, request: Request) -> Awaitable[Person | None]:
+        """Who asks; None: nobody who has signed in."""
+        ...

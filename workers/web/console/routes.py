@@ -1,0 +1,45 @@
+"""What there is under ``/console/``. A part is a class with ``routes()``; it gets its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from domain.account import Account
+from workers.store.reads.why.late import Overview
+from workers.store.store import Store
+from workers.web.console.assets import Assets
+from workers.web.console.console import Console
+from workers.web.console.invoices import Invoices
+from workers.web.console.person import Gate
+from workers.web.console.pulse import PulseReader
+from workers.web.console.view import View
+from workers.web.threads import StoreThreads
+
+
+def build_console(
+    store: Store,
+    threads: StoreThreads,
+    accounts: Mapping[str, Account],
+    gate: Gate,
+    read_overview: Callable[[], Overview],
+    installation: str,
+) -> Sequence[BaseRoute]:
+    """All of it. ``installation``: a name that people know this one by."""
+    assets = Assets()
+    view = View(assets, installation)
+    console = Console(store, threads, accounts, gate, view, PulseReader(threads, read_overview))
+    parts = (Invoices(console),)
+    return [
+        Route("/console", _to_overview),
+        *assets.routes(),
+        *(route for part in parts for route in part.routes()),
+        console.route("/console/{rest:path}", console.nowhere),
+    ]
+
+
+async def _to_overview(request: Request) -> Response:
+    return RedirectResponse("/console/", 308)

@@ -1,0 +1,36 @@
+"""Times for the eye. A page says UTC; a script of it adds the browser's own zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from domain.event import format_time
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_SHORT_GERMAN = {"d": "Tg.", "h": "Std.", "min": "Min.", "s": "s"}
+
+
+def format_instant(time: datetime | str, form: str = "time") -> str:
+    """``time`` 20:36:12, ``date`` 28 Nov 2026, ``both`` 28 Nov 2026 20:36:12, ``full`` with milliseconds; in UTC."""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    day = f"{time.day} {time:%b %Y}"
+    shown = {"time": f"{time:%H:%M:%S}", "date": day, "both": f"{day} {time:%H:%M:%S}"}
+    if form == "iso":
+        return format_time(time)
+    return shown[form] if form in shown else f"{day} {time:%H:%M:%S}.{time.microsecond // 1000:03}"
+
+
+def duration(language: str, length: timedelta | float) -> str:
+    """``19 min 44 s``: two units at most."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else length
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    left, parts = int(seconds), []
+    for name, worth in _UNITS:
+        number, left = divmod(left, worth)
+        if number:
+            parts.append(f"{number} {_SHORT_GERMAN[name] if language == 'de' else name}")
+        if len(parts) == 2 or (parts and not number):
+            break
+    return " ".join(parts)
