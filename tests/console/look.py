@@ -1,4 +1,4 @@
-"""``python -m tests.console.look PORT``: the console over a scene on SQLite, without signing in, for whoever looks at it.
+"""``python -m tests.console.look PORT``: the console over a scene on SQLite, without signing in, to look at it.
 
 Everybody is an admin. Stops with Ctrl-C, or after an hour.
 """

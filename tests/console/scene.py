@@ -1,5 +1,5 @@
-"""A shop's afternoon for the console's tests and for whoever looks at its pages: invoices in every status, an endpoint that
-takes events and one that does not, what has to be settled by hand."""
+"""A shop's afternoon, for the console's tests and for whoever looks at its pages: invoices in every status, and what
+has to be settled by hand."""
 
 from __future__ import annotations
 
