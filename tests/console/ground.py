@@ -12,6 +12,7 @@ from domain.permissions import Role
 from domain.why.patience import Pace
 from tests.console.scene import ACCOUNTS, Scene
 from workers.store.reads.why.late import read_overview
+from workers.store.reads.why.order import Around
 from workers.web.application import Surroundings, build_application
 from workers.web.console.person import Person
 from workers.web.console.routes import build_console
@@ -45,7 +46,8 @@ class Ground:
         self.threads = StoreThreads()
         database = scene.database
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
-        routes = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod")
+        around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: {})
+        routes = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around)
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(Surroundings((), (), (), None), health, Metrics("1"), list(routes))
 

@@ -17,6 +17,7 @@ from domain.account import Account
 from domain.permissions import Action
 from domain.visible import why_meaningless
 from workers.store.database import UNAVAILABLE
+from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.bodies import BodyRefused, read_body
 from workers.web.console.origin import why_foreign
@@ -52,7 +53,8 @@ HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The store and its threads, the accounts, who may use it, and how pages are drawn."""
+    """The store and its threads, the accounts, who may use it, how pages are drawn, and what is known
+    beside the rows."""
 
     store: Store
     threads: StoreThreads
@@ -60,6 +62,7 @@ class Console:
     gate: Gate
     view: View
     pulse: PulseReader
+    around: Around
 
     def route(self, path: str, page: Page, action: Action = Action.READ, methods: Collection[str] = ("GET",)) -> Route:
         """A page for people whose role allows ``action``."""

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from domain.account import Account
 from workers.store.reads.why.late import Overview
+from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
@@ -27,11 +28,13 @@ def build_console(
     gate: Gate,
     read_overview: Callable[[], Overview],
     installation: str,
+    around: Around,
 ) -> Sequence[BaseRoute]:
-    """All of it. ``installation``: a name that people know this one by."""
+    """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
+    how the endpoints' breakers are."""
     assets = Assets()
     view = View(assets, installation)
-    console = Console(store, threads, accounts, gate, view, PulseReader(threads, read_overview))
+    console = Console(store, threads, accounts, gate, view, PulseReader(threads, read_overview), around)
     parts = (Invoices(console),)
     return [
         Route("/console", _to_overview),
