@@ -10,6 +10,8 @@ from decimal import Decimal
 from domain.account import Account
 from domain.evidence import CancelRequested, InDoubt, OrderRefused
 from domain.status import Anomaly, Status
+from tests.console.receivers import add_receivers, deliver
+from tests.console.unsettled import call_back, contradict, turn_away
 from tests.contracts.store_cases import created, judge, open_store, order, seen, take
 from workers.store.acts import Actor
 from workers.store.database import Database
@@ -26,13 +28,19 @@ MARKUP = '<img src=x onerror="alert(1)">&amp;"\'`</script>'
 
 
 class Scene:
-    """A store with invoices; ``ids`` by the name of their order."""
+    """A store with invoices; ``ids`` by the name of their order, ``receivers`` by what ``tests.console.receivers``
+    calls them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.store: Store = open_store(database)
         self.ids: dict[str, str] = {}
+        self.receivers = add_receivers(self.store, OPERATOR)
         self._fill()
+        turn_away(self.store, MARKUP)
+        self.callback = call_back(self.store, MARKUP)  #: the number of one that no invoice is known for
+        contradict(self.store, self.ids["dpkg-48225"])
+        deliver(self.store, self.receivers)
 
     def _take(self, order_id: str, account: str = "zeroxhost", **fields: object) -> str:
         (self.ids[order_id],) = take(self.store, order(order_id, account=account, **fields))
@@ -56,6 +64,7 @@ class Scene:
         judge(self.store, self._take("dpkg-48215"), OrderRefused(reason="user_id: no such user"))
         judge(self.store, self._pend("dpkg-48208"), CancelRequested(reason="the customer gave up"))
         self._pend("dpkg-48231")
+        self._pend("dpkg-48233", "nebulox")
         partly = seen("partially_paid", paid_amount=Decimal("0.02"))
         judge(self.store, self._pend("dpkg-48221"), partly)
         judge(self.store, self._pend("dpkg-48226"), seen("confirming", paid_amount=Decimal("0.0358619204")))
