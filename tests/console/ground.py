@@ -47,9 +47,11 @@ class Ground:
         database = scene.database
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
         around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: {})
-        routes = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around)
+        self.served = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around)
         health = Health(self.threads, lambda: None, lambda: None)
-        self.application = build_application(Surroundings((), (), (), None), health, Metrics("1"), list(routes))
+        self.application = build_application(
+            Surroundings((), (), (), None), health, Metrics("1"), list(self.served.routes)
+        )
 
     def ask(self, method: str, path: str, role: str = "admin", accounts: str | None = None, **options):
         """One request of a browser's; redirects are not followed."""

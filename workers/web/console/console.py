@@ -4,7 +4,7 @@ something is wrong."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -35,7 +35,7 @@ Page = Callable[[Request, Person], Awaitable[Response]]
 
 STORE_SECONDS = 15.0
 FORM_BYTES, FORM_SECONDS, MOST_FIELDS = 64 * 1024, 15.0, 200
-SIGN_IN = "/console/sign-in"
+SIGN_IN, LIVE = "/console/sign-in", "/console/live"
 SAFE = frozenset({"GET", "HEAD"})
 #: Nothing inline, nothing from elsewhere. Pages may not be framed.
 POLICY = (
@@ -52,6 +52,16 @@ HEADERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A page with parts that go on by themselves."""
+
+    route: Route
+    page: Page
+    action: Action
+    every_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     """The store and its threads, the accounts, who may use it, how pages are drawn, and what is known
     beside the rows."""
@@ -63,9 +73,18 @@ class Console:
     view: View
     pulse: PulseReader
     around: Around
+    watched: list[Watched] = field(default_factory=list)  #: pages with parts that go on by themselves
 
-    def route(self, path: str, page: Page, action: Action = Action.READ, methods: Collection[str] = ("GET",)) -> Route:
-        """A page for people whose role allows ``action``."""
+    def route(
+        self,
+        path: str,
+        page: Page,
+        action: Action = Action.READ,
+        methods: Collection[str] = ("GET",),
+        live_seconds: float | None = None,
+    ) -> Route:
+        """A page for people whose role allows ``action``. ``live_seconds``: its template has ``live`` parts, which are
+        drawn anew when something has been added, and after so long in any case."""
 
         async def for_people(request: Request) -> Response:
             person = await self.gate.find(request)
@@ -73,12 +92,18 @@ class Console:
                 return _to_sign_in(request)
             if not person.may(action):
                 return await self.draw_refusal(request, Forbidden(person.role.value), person)
+            if live_seconds is not None:
+                request.state.live_url = f"{LIVE}?of={quote(_with_query(request), safe='')}"
             try:
                 return await page(request, person)
             except Refused as refused:
+                request.state.live_url = None
                 return await self.draw_refusal(request, refused, person)
 
-        return self.open_route(path, for_people, methods)
+        route = self.open_route(path, for_people, methods)
+        if live_seconds is not None:
+            self.watched.append(Watched(route, page, action, live_seconds))
+        return route
 
     def open_route(
         self, path: str, answer: Callable[[Request], Awaitable[Response]], methods: Collection[str] = ("GET",)
@@ -176,6 +201,9 @@ def _once(pairs: Collection[tuple[str, str]], allowed: Collection[str]) -> dict[
 
 def _to_sign_in(request: Request) -> Response:
     """Back to where the person wanted to go, once signed in; a form that was sent is not sent again."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    place = f"{SIGN_IN}?next={quote(wanted, safe='')}" if request.method in SAFE else SIGN_IN
+    place = f"{SIGN_IN}?next={quote(_with_query(request), safe='')}" if request.method in SAFE else SIGN_IN
     return RedirectResponse(place, 303)
+
+
+def _with_query(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -25,7 +25,7 @@ class Invoices:
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
-        return [self._console.route("/console/invoices", self.list)]
+        return [self._console.route("/console/invoices", self.list, live_seconds=10.0)]
 
     async def list(self, request: Request, person: Person) -> Response:
         """A page of them, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,13 +13,28 @@ from domain.account import Account
 from workers.store.reads.why.late import Overview
 from workers.store.reads.why.order import Around
 from workers.store.store import Store
+from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
 from workers.web.console.invoices import Invoices
+from workers.web.console.live import Channels
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.view import View
+from workers.web.console.watching import Watching
+from workers.web.server import most_connections
 from workers.web.threads import StoreThreads
+
+#: Of all connections, for pages that go on by themselves; the others are for orders, callbacks and streams of events.
+SHARE_OF_CONNECTIONS = 2 / 7
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The routes, and what ends pages that go on by themselves when the process is told to stop."""
+
+    routes: Sequence[BaseRoute]
+    channels: Channels
 
 
 def build_console(
@@ -29,19 +45,24 @@ def build_console(
     read_overview: Callable[[], Overview],
     installation: str,
     around: Around,
-) -> Sequence[BaseRoute]:
+) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
     how the endpoints' breakers are."""
     assets = Assets()
     view = View(assets, installation)
     console = Console(store, threads, accounts, gate, view, PulseReader(threads, read_overview), around)
-    parts = (Invoices(console),)
-    return [
+    watching = Watching(console, Places(int(most_connections() * SHARE_OF_CONNECTIONS)))
+    parts = (
+        Invoices(console),
+        watching,
+    )
+    routes = [
         Route("/console", _to_overview),
         *assets.routes(),
         *(route for part in parts for route in part.routes()),
         console.route("/console/{rest:path}", console.nowhere),
     ]
+    return Served(routes, watching.channels)
 
 
 async def _to_overview(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,6 +66,8 @@ class View:
             "path": request.url.path,
             "query": request.url.query,
             "installation": self._installation,
+            "live_url": getattr(request.state, "live_url", None),
+            "nonce": secrets.token_urlsafe(16),  # tells htmx which attributes are the page's own
             "now": datetime.now(UTC),  # for the eye only: what is late is judged by the database's clock
         }
 

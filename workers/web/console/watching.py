@@ -1,0 +1,70 @@
+"""``/console/live?of=PAGE``: who looks at a page is sent what changes on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+
+from workers.store.reads.changes import read_newest
+from workers.web.api.places import Places
+from workers.web.api.streaming import Pieces
+from workers.web.console.console import LIVE, Console, Watched, read_filter
+from workers.web.console.live import Channels, Key, send_on
+from workers.web.console.person import Person
+from workers.web.console.refusals import Forbidden, NotFound
+from workers.web.console.view import language_of
+
+
+class Watching:
+    """Streams of pages."""
+
+    def __init__(self, console: Console, places: Places) -> None:
+        self._console = console
+        self._places = places
+        database = console.store.database
+        self.channels = Channels(lambda: console.ask(database.read, read_newest))
+
+    def routes(self) -> list[BaseRoute]:
+        """What the application serves of it."""
+        return [self._console.route(LIVE, self.watch)]
+
+    async def watch(self, request: Request, person: Person) -> Response:
+        """Parts of a page, as they change."""
+        path, query = _split(read_filter(request, ("of",)).get("of", ""))
+        watched, params = self._find(path)
+        if not person.may(watched.action):
+            raise Forbidden(person.role.value)
+        key = Key(path, query, language_of(request), person.role, person.accounts)
+
+        async def may_go_on() -> bool:
+            now = await self._console.gate.find(request)
+            return now is not None and (now.role, now.accounts) == (person.role, person.accounts)
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            watcher = self.channels.join(key, watched.page, params, watched.every_seconds)
+            try:
+                async for piece in send_on(watcher, may_go_on):
+                    yield piece
+            finally:
+                self.channels.leave(key, watcher)
+
+        return Pieces(pieces(), {}, "text/event-stream", self._places.of(person.name))
+
+    def _find(self, path: str) -> tuple[Watched, dict[str, object]]:
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        for watched in self._console.watched:
+            match, child = watched.route.matches(scope)
+            if match is Match.FULL:
+                return watched, child["path_params"]
+        raise NotFound
+
+
+def _split(place: str) -> tuple[str, str]:
+    parts = urlsplit(place)
+    if parts.scheme or parts.netloc or not parts.path.startswith("/console/"):
+        raise NotFound
+    return parts.path, parts.query
