@@ -28,10 +28,8 @@
   document.addEventListener("htmx:sse:error", () => show(false));
   document.addEventListener("htmx:sse:before:message", () => { before = states(); });
   document.addEventListener("htmx:sse:after:message", () => {
-    const first = !source.dataset.told; // the first message is the page as it stands
-    source.dataset.told = "";
     for (const row of document.querySelectorAll("[data-row][id]")) {
-      if (first || before.get(row.id) === row.dataset.state) continue;
+      if (before.get(row.id) === row.dataset.state) continue;
       row.classList.add("changed");
       setTimeout(() => row.classList.remove("changed"), 5000);
     }
@@ -46,7 +44,6 @@
       return;
     }
     const fresh = source.cloneNode();
-    delete fresh.dataset.told;
     source.replaceWith(fresh);
     source = fresh;
     window.htmx.process(fresh);
