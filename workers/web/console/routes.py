@@ -17,7 +17,6 @@ from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
 from workers.web.console.invoices import Invoices
-from workers.web.console.live import Channels
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.view import View
@@ -31,10 +30,10 @@ SHARE_OF_CONNECTIONS = 2 / 7
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The routes, and what ends pages that go on by themselves when the process is told to stop."""
+    """The routes, and the pages that go on by themselves: to be ended when the process is told to stop."""
 
     routes: Sequence[BaseRoute]
-    channels: Channels
+    watching: Watching
 
 
 def build_console(
@@ -62,7 +61,7 @@ def build_console(
         *(route for part in parts for route in part.routes()),
         console.route("/console/{rest:path}", console.nowhere),
     ]
-    return Served(routes, watching.channels)
+    return Served(routes, watching)
 
 
 async def _to_overview(request: Request) -> Response:

@@ -35,7 +35,7 @@ class Watching:
     async def watch(self, request: Request, person: Person) -> Response:
         """Parts of a page, as they change."""
         path, query = _split(read_filter(request, ("of",)).get("of", ""))
-        watched, params = self._find(path)
+        watched, params = self.find(path)
         if not person.may(watched.action):
             raise Forbidden(person.role.value)
         key = Key(path, query, language_of(request), person.role, person.accounts)
@@ -54,7 +54,8 @@ class Watching:
 
         return Pieces(pieces(), {}, "text/event-stream", self._places.of(person.name))
 
-    def _find(self, path: str) -> tuple[Watched, dict[str, object]]:
+    def find(self, path: str) -> tuple[Watched, dict[str, object]]:
+        """The page at this address that goes on by itself, and the parameters in it. Raises NotFound."""
         scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
         for watched in self._console.watched:
             match, child = watched.route.matches(scope)
