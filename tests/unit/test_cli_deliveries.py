@@ -143,6 +143,10 @@ def test_an_endpoint_s_events_are_sent_once_more_by_type_and_time(invoices, endp
     settle(endpoint_id, "failed", error="status: 500", wait_seconds=None)
     assert replayed("--dead-only", "--since", WEEK_AGO) == 0
     assert replayed("--dead-only") == 1
+    assert replayed("--missed-only") == 4
+    settle(endpoint_id, "delivered")
+    assert replayed("--missed-only") == 3
+    assert replayed("--newest-only") == 2
 
 
 def test_what_goes_to_a_disabled_endpoint_is_said_to_wait(invoices, endpoint, tell):
@@ -173,6 +177,7 @@ def test_more_than_a_job_s_worth_is_refused_and_nothing_sent(invoices, endpoint,
         ([], 2, "name an event, or --endpoint"),
         (["evt_none"], 1, "there is no event 'evt_none'"),
         (["evt_none", "--type", "invoice.paid"], 2, "choose events of an endpoint"),
+        (["evt_none", "--newest-only"], 2, "choose events of an endpoint"),
         (["--endpoint", "ep_none"], 1, "there is no endpoint 'ep_none'"),
         (["--endpoint", "ep_none", "--type", "invoice.payed"], 2, "--type: there is no invoice.payed"),
         (["--endpoint", "ep_none", "--since", "yesterday"], 2, "neither a time"),

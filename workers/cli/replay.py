@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--since", type=Moment(), help="Only events from then on: a time, or an age such as 30m, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Only events before then.")
 @click.option("--dead-only", is_flag=True, help="Only dead letters: events whose tries were used up.")
+@click.option("--missed-only", is_flag=True, help="Only what the endpoint does not have: what waits, and dead letters.")
+@click.option("--newest-only", is_flag=True, help="Of each invoice only the newest; older ones that wait are given up.")
 @acting
 @json_option
 def replay(
@@ -40,6 +42,8 @@ def replay(
     since: datetime | None,
     until: datetime | None,
     dead_only: bool,
+    missed_only: bool,
+    newest_only: bool,
     reason: str | None,
     by: str | None,
     as_json: bool,
@@ -51,14 +55,17 @@ def replay(
     """
     if event_id is None and endpoint_id is None:
         raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
-    if event_id is not None and (types or since or until):
-        raise click.UsageError("--type, --since and --until choose events of an endpoint, and here is one event's id")
+    if event_id is not None and (types or since or until or missed_only or newest_only):
+        raise click.UsageError(
+            "--type, --since, --until, --missed-only and --newest-only choose events of an endpoint, and here is one "
+            "event's id"
+        )
     check_span(since, until)
     from workers.store.operate.replay import Choice, run
 
     who = actor(by, reason)
     with open_store(settings()) as store:
-        choice = Choice(endpoint_id or "", types, since, until, dead_only)
+        choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
         for job in _plan(store, event_id, endpoint_id, choice):
             with _progress(len(job.events)) as advance:
                 count = run(store, who, job, advance)

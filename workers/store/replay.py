@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
+from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, select, true, union_all, update
 
 from domain.event import FOR_ALL, INVOICE_EVENTS
 from workers.store.agenda import insert_into
 from workers.store.database import Database
-from workers.store.deliveries import DEAD, lock_pairs, point_at_next
+from workers.store.deliveries import DEAD, DUE, lock_pairs, point_at_next
 from workers.store.outbox import accounts_of, poke_pairs
+from workers.store.rows import Query
 from workers.store.seek import first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
@@ -41,28 +42,63 @@ def choose(
     since: datetime | None = None,
     until: datetime | None = None,
     dead_only: bool = False,
+    missed_only: bool = False,
+    newest_only: bool = False,
     numbers: tuple[int, int] | None = None,
     limit: int,
 ) -> list[Chosen]:
     """Events for an endpoint, in their order, ``since`` ≤ time < ``until``, after the first of ``numbers`` up to the
-    second: those that it had (of these only the dead
-    letters, with ``dead_only``), and those that it would have had, had it been there already.
+    second: those that it had, and those that it would have had, had it been there already.
 
-    ``types`` narrow both, and take the place of the endpoint's own filter.
+    ``dead_only``: of those that it had only the dead letters; ``missed_only``: these, and what still waits for it.
+    ``newest_only``: of each invoice only the last that it had or would have had, up to the second of ``numbers``.
+    ``types`` narrow all of them, and take the place of the endpoint's own filter.
     """
     had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
-    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=not dead_only)
+    only = dead_only or missed_only
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=not only)
     if dead_only:
         query = query.where(DELIVERY.c.state == DEAD)
-    if types:
-        query = query.where(EVENT.c.type.in_(types))
-    else:
-        query = query.where(DELIVERY.c.id.is_not(None) | _wanted(connection, endpoint_id))
+    elif missed_only:
+        query = query.where(EVENT.c.number.in_(_missed(endpoint_id)))
+    query = query.where(_chosen_type(connection, endpoint_id, types, EVENT, DELIVERY))
     query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
     query = query.where(*_between(connection, since, until))
     if numbers is not None:
         query = query.where(EVENT.c.number > numbers[0], EVENT.c.number <= numbers[1])
+    if newest_only:
+        query = query.where(~_followed(connection, endpoint_id, types, None if numbers is None else numbers[1]))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
+
+
+def _missed(endpoint_id: str) -> Query:
+    """Numbers of the events that an endpoint does not have, each state by an index of its own."""
+    ours = select(DELIVERY.c.event_number).where(DELIVERY.c.endpoint_id == endpoint_id)
+    return select(union_all(ours.where(DELIVERY.c.state == DUE), ours.where(DELIVERY.c.state == DEAD)).subquery())
+
+
+def _chosen_type(
+    connection: Connection, endpoint_id: str, types: Collection[str], event: FromClause, delivery: FromClause
+) -> ColumnElement[bool]:
+    """Whether it is one of these types, or, without any, whether the endpoint had it or wants it."""
+    if types:
+        return event.c.type.in_(types)
+    return delivery.c.id.is_not(None) | _wanted(connection, endpoint_id, event)
+
+
+def _followed(
+    connection: Connection, endpoint_id: str, types: Collection[str], last: int | None
+) -> ColumnElement[bool]:
+    """Whether a later event of the same invoice is chosen too, whatever its time: by the key of the two."""
+    later, delivery = EVENT.alias("later"), DELIVERY.alias("of_later")
+    had = (delivery.c.endpoint_id == endpoint_id) & (delivery.c.event_number == later.c.number)
+    found = (
+        select(later.c.number)
+        .select_from(later.outerjoin(delivery, had))
+        .where(later.c.invoice_id == EVENT.c.invoice_id, later.c.sequence > EVENT.c.sequence)
+        .where(_chosen_type(connection, endpoint_id, types, later, delivery))
+    )
+    return (found if last is None else found.where(later.c.number <= last)).correlate(EVENT).exists()
 
 
 def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
@@ -120,12 +156,32 @@ def replay(
     return count
 
 
-def _wanted(connection: Connection, endpoint_id: str) -> ColumnElement[bool]:
+def set_aside(connection: Connection, database: Database, endpoint_id: str, newest: Sequence[Chosen]) -> int:
+    """What still waits for an endpoint and is older than these events of the same invoices is sent no more: it ends as
+    a dead letter, which may be replayed by itself. How many they were. ``replay`` of the same events follows.
+
+    What is being sent at this moment ends as delivered, where it is taken.
+    """
+    if not _lock(connection, database, endpoint_id, newest):
+        return 0
+    lock_pairs(connection, database, {f"{endpoint_id}/{event.invoice_id}" for event in newest})
+    older = (
+        update(DELIVERY)
+        .where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.invoice_id == bindparam("of_invoice"))
+        .where(DELIVERY.c.state == DUE, DELIVERY.c.sequence < bindparam("before"))
+        .values(state="dead", next_try_at=None, finished_at=bindparam("now", type_=UtcTime))
+    )
+    now = database.now(connection)
+    rows = [{"of_invoice": event.invoice_id, "before": event.sequence, "now": now} for event in newest]
+    return int(connection.execute(older, rows).rowcount)
+
+
+def _wanted(connection: Connection, endpoint_id: str, event: FromClause) -> ColumnElement[bool]:
     """What ``domain.event.wants`` says, as a condition."""
     text = connection.execute(select(ENDPOINT.c.events).where(ENDPOINT.c.id == endpoint_id)).scalar_one_or_none()
     if text is None:
-        return EVENT.c.type.like(f"{INVOICE_EVENTS}%") | EVENT.c.type.in_(FOR_ALL)
-    return EVENT.c.type.in_(FOR_ALL.union(text.split(",")))
+        return event.c.type.like(f"{INVOICE_EVENTS}%") | event.c.type.in_(FOR_ALL)
+    return event.c.type.in_(FOR_ALL.union(text.split(",")))
 
 
 def _of_accounts(connection: Connection, endpoint_id: str) -> ColumnElement[bool]:

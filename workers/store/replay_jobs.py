@@ -47,6 +47,8 @@ class ReplayJob:
     why: str | None
     created_at: datetime
     finished_at: datetime | None
+    missed_only: bool = False
+    newest_only: bool = False
 
 
 def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
@@ -57,6 +59,8 @@ def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
         "since": None if job.since is None else job.since.isoformat(),
         "until": None if job.until is None else job.until.isoformat(),
         "dead_only": job.dead_only,
+        "missed_only": job.missed_only,
+        "newest_only": job.newest_only,
     }
     names = ("id", "endpoint_id", "event_id", "state", "total", "sent", "done_number", "last_number", "created_at")
     actor = {"by": storable(job.actor.name)[:100], "origin": storable(job.actor.origin)[:200]}
@@ -153,4 +157,6 @@ def _job(row: StoredRow) -> ReplayJob:
         why=row.why,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        missed_only=choice.get("missed_only", False),  # jobs of the release before say nothing of these two
+        newest_only=choice.get("newest_only", False),
     )

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from workers.store.acts import Act, Actor, Deed, Values, record
+from workers.store.database import Database
 from workers.store.endpoints import EVENT_TYPES, find_endpoint
-from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, is_for, replay
+from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, is_for, replay, set_aside
 from workers.store.store import Store
 
 #: Events a job.
@@ -33,13 +36,19 @@ class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An endpoint's events, ``since`` ≤ time < ``until``, of these types; of all that it takes without any."""
+    """An endpoint's events, ``since`` ≤ time < ``until``, of these types; of all that it takes without any.
+
+    ``dead_only``: dead letters; ``missed_only``: all that the endpoint does not have. ``newest_only``: of each invoice
+    only the newest; what still waits and is older is set aside as a dead letter.
+    """
 
     endpoint_id: str
     types: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None
     dead_only: bool = False
+    missed_only: bool = False
+    newest_only: bool = False
 
     def check(self) -> None:
         """Raise ValueError for what can't be meant."""
@@ -83,6 +92,8 @@ def plan(store: Store, choice: Choice) -> Job:
         since=choice.since,
         until=choice.until,
         dead_only=choice.dead_only,
+        missed_only=choice.missed_only,
+        newest_only=choice.newest_only,
         limit=MOST_EVENTS + 1,
     )
     if len(events) > MOST_EVENTS:
@@ -99,12 +110,19 @@ def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = l
     for start in range(0, len(job.events), BATCH):
         batch = job.events[start : start + BATCH]
         with database.transaction() as connection:
-            sent = replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only)
+            sent, aside = send(connection, database, choice, batch)
             if sent:
-                record(connection, database, actor, [deed_of(choice, job.event_id, len(job.events), batch, sent)])
+                deed = deed_of(choice, job.event_id, len(job.events), batch, sent, aside)
+                record(connection, database, actor, [deed])
         count += sent
         advance(len(batch))
     return count
+
+
+def send(connection: Connection, database: Database, choice: Choice, batch: Sequence[Chosen]) -> tuple[int, int]:
+    """Make a batch due as the choice says: how many events, and how many older ones were set aside."""
+    aside = set_aside(connection, database, choice.endpoint_id, batch) if choice.newest_only and batch else 0
+    return replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only), aside
 
 
 def _is_disabled(store: Store, endpoint_id: str) -> bool:
@@ -114,14 +132,19 @@ def _is_disabled(store: Store, endpoint_id: str) -> bool:
     return endpoint.disabled_at is not None
 
 
-def deed_of(choice: Choice, event_id: str | None, total: int, batch: Sequence[Chosen], sent: int) -> Deed:
-    """A batch: by numbers of events, it may be told from its job's others."""
+def deed_of(
+    choice: Choice, event_id: str | None, total: int, batch: Sequence[Chosen], sent: int, aside: int = 0
+) -> Deed:
+    """A batch: by numbers of events, it may be told from its job's others. ``aside``: older ones, sent no more."""
     asked: Values = {
         "event": event_id,
         "types": sorted(choice.types) or None,
         "since": choice.since,
         "until": choice.until,
         "dead_only": choice.dead_only or None,
+        "missed_only": choice.missed_only or None,
+        "newest_only": choice.newest_only or None,
+        "set_aside": aside or None,
     }
     done: Values = {"events": sent, "of": total, "first": batch[0].number, "last": batch[-1].number}
     return Deed(

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 from domain.decision import Stage
 from workers.store.acts import Actor, record
 from workers.store.endpoints import find_endpoint
-from workers.store.operate.replay import Choice, Job, deed_of, plan, plan_one
-from workers.store.replay import BATCH, Chosen, choose, find_event, replay
+from workers.store.operate.replay import Choice, Job, deed_of, plan, plan_one, send
+from workers.store.replay import BATCH, Chosen, choose, find_event
 from workers.store.replay_jobs import (
     DONE,
     RUNNING,
@@ -41,6 +41,8 @@ def begin(store: Store, actor: Actor, choice: Choice, event_id: str | None = Non
             since=choice.since,
             until=choice.until,
             dead_only=choice.dead_only,
+            missed_only=choice.missed_only,
+            newest_only=choice.newest_only,
             actor=actor,
             state=RUNNING if found.events else DONE,
             total=len(found.events),
@@ -84,9 +86,9 @@ def _do_batch(store: Store, job_id: str) -> bool:
             finish_job(connection, database.now(connection), job_id, GONE)
             return False
         events = _next_events(connection, job)
-        sent = replay(connection, database, job.endpoint_id, events, dead_only=job.dead_only) if events else 0
+        sent, aside = send(connection, database, _choice(job), events) if events else (0, 0)
         if sent:
-            deed = deed_of(_choice(job), job.event_id, job.total, events, sent)
+            deed = deed_of(_choice(job), job.event_id, job.total, events, sent, aside)
             record(connection, database, job.actor, [deed])
         now, is_over = database.now(connection), len(events) < BATCH
         done_number = job.last_number if is_over else events[-1].number
@@ -108,10 +110,13 @@ def _next_events(connection: Connection, job: ReplayJob) -> list[Chosen]:
         since=job.since,
         until=job.until,
         dead_only=job.dead_only,
+        missed_only=job.missed_only,
+        newest_only=job.newest_only,
         numbers=(job.done_number, job.last_number),
         limit=BATCH,
     )
 
 
 def _choice(job: ReplayJob) -> Choice:
-    return Choice(job.endpoint_id, job.types, job.since, job.until, job.dead_only)
+    only = job.dead_only, job.missed_only, job.newest_only
+    return Choice(job.endpoint_id, job.types, job.since, job.until, *only)
