@@ -12,6 +12,7 @@ from domain.looks import Look, lane_of
 from domain.status import Status
 from domain.why import Cause, Verdict
 from domain.why.patience import Pace
+from domain.why.whose import SHARED
 from tests.contracts import why_cases
 from tests.contracts.store_cases import (
     ACCOUNT,
@@ -26,6 +27,7 @@ from tests.contracts.store_cases import (
     open_store,
     pend,
     queue,
+    rows,
     seen,
     subscribe,
 )
@@ -34,7 +36,7 @@ from workers.store.operate.invoices import Mark, mark
 from workers.store.processes import life
 from workers.store.reads.processes import read_crew
 from workers.store.reads.why.late import read_overview
-from workers.store.tables import AGENDA, INVOICE, PROCESS
+from workers.store.tables import AGENDA, ENDPOINT, INVOICE, PROCESS
 
 UNBOUNDED = Pace()
 HOUR = timedelta(hours=1)
@@ -95,6 +97,25 @@ def test_each_cause_is_counted_as_it_is_told_of_one_order(ground, look, cause):
     assert found.oldest_since is not None
     well = {Cause.REJECTED_MESSAGE: Verdict.OK, Cause.NO_WORKER: Verdict.STALLED}
     assert overview.verdict is well.get(cause, Verdict.DEGRADED)
+
+
+@pytest.mark.parametrize("cause", list(Cause), ids=str)
+def test_who_sees_another_account_only_is_told_of_none_of_it(ground, look, cause):
+    SITUATIONS[cause](ground)
+    told = look().within({"another-shop"}, ())
+
+    assert {one.cause for one in told.late} <= SHARED
+    assert all((one.count, one.example) == (0, None) for one in told.late)
+    assert (told.parts, told.due) == ((), ())
+
+
+@pytest.mark.parametrize("cause", sorted(set(Cause) - CALM - SHARED - {Cause.REJECTED_MESSAGE}), ids=str)
+def test_who_sees_its_account_is_told_the_same_as_who_sees_all(ground, look, cause):
+    SITUATIONS[cause](ground)
+    overview = look()
+
+    told = overview.within({ACCOUNT, SILENT_ACCOUNT}, {row.id for row in rows(ground.database, ENDPOINT)})
+    assert (told.verdict, told.late) == (overview.verdict, overview.late)
 
 
 @pytest.mark.usefixtures("ground")

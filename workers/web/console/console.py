@@ -144,7 +144,7 @@ class Console:
         self, request: Request, person: Person | None, template: str, status: int = 200, **content: object
     ) -> Response:
         """A page, with its bar and its rail."""
-        pulse = None if person is None else await self.pulse.take()
+        pulse = None if person is None else await self.pulse.take(person.accounts)
         return self.view.page(request, template, Scene(person, pulse), status, **content)
 
     async def draw_refusal(self, request: Request, refused: Refused, person: Person | None) -> Response:

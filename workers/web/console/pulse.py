@@ -1,17 +1,22 @@
-"""How the whole does, for the bar and the rail of every page: read once in a while, however many people look."""
+"""How the whole does, for the bar and the rail of every page: read once in a while, however many people look; each is
+told what concerns the accounts that they see."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from domain.why import Cause, Late, Verdict
-from workers.store.database import UNAVAILABLE
+from domain.why.held_up import REFUSALS
+from workers.store.database import UNAVAILABLE, Database
+from workers.store.endpoints import Endpoint, list_endpoints
+from workers.store.reads.endpoints import is_within
 from workers.store.reads.why.late import Overview
+from workers.store.reads.why.webhooks import Breakers
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -25,16 +30,30 @@ TO_SETTLE: Mapping[Cause, str] = {
     Cause.REJECTED_MESSAGE: "rejected",
     Cause.CONTRADICTION: "contradictions",
 }
+CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The verdict and what is late. ``counts``: what needs a person, by the rail's entry; zero is left out."""
+    """The verdict and what is late, as far as one person sees it. ``counts``: what needs a person, by the rail's entry;
+    zero is left out. ``breakers``: of the endpoints, where Redis tells."""
 
     verdict: Verdict
     late: tuple[Late, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     overview: Overview | None = None
+    endpoints: Sequence[Endpoint] = ()
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()  #: accounts that are turned away
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read: of everything."""
+
+    overview: Overview
+    endpoints: Sequence[Endpoint]
+    breakers: Mapping[str, str]
 
 
 class PulseReader:
@@ -43,29 +62,60 @@ class PulseReader:
     def __init__(
         self,
         threads: StoreThreads,
-        read: Callable[[], Overview],
+        database: Database,
+        read_overview: Callable[[], Overview],
+        breakers: Breakers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = threads
-        self._read = read
+        self._database = database
+        self._read_overview = read_overview
+        self._breakers = breakers
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._pulse: Pulse | None = None
+        self._known: _Known | None = None
         self._read_at = float("-inf")
 
-    async def take(self) -> Pulse | None:
-        """At most FRESH_SECONDS old; None while the database is away."""
+    async def take(self, accounts: Collection[str] | None = None) -> Pulse | None:
+        """At most FRESH_SECONDS old, for who sees these accounts (None: all); None while the database is away."""
         async with self._lock:
             if self._clock() - self._read_at >= FRESH_SECONDS:
-                self._pulse = await self._fresh()
+                self._known = await self._fresh()
                 self._read_at = self._clock()
-            return self._pulse
+        return None if self._known is None else _pulse(self._known, accounts)
 
-    async def _fresh(self) -> Pulse | None:
+    async def _fresh(self) -> _Known | None:
         try:
-            overview = await self._threads.run(self._read, seconds=READ_SECONDS)
+            return await self._threads.run(self._read, seconds=READ_SECONDS)
         except (Overloaded, *UNAVAILABLE) as error:
             log.warning("console.store_away", error=type(error).__name__)
             return None
-        counts = {TO_SETTLE[one.cause]: one.count for one in overview.late if one.cause in TO_SETTLE}
-        return Pulse(overview.verdict, tuple(overview.late), counts, overview)
+
+    def _read(self) -> _Known:
+        endpoints = self._database.read(list_endpoints)
+        breakers = self._breakers([one.id for one in endpoints if one.disabled_at is None])
+        return _Known(self._read_overview(), endpoints, breakers)
+
+
+def _pulse(known: _Known, accounts: Collection[str] | None) -> Pulse:
+    endpoints = [one for one in known.endpoints if is_within(one, accounts)]
+    whole = known.overview
+    overview = whole if accounts is None else whole.within(accounts, {one.id for one in endpoints})
+    at = {part.at for part in whole.parts if part.late.cause in REFUSALS and part.at is not None}
+    refused = frozenset(one for one in at if accounts is None or one in accounts)
+    counts = {TO_SETTLE[one.cause]: one.count for one in overview.late if one.cause in TO_SETTLE}
+    counts["endpoints"] = sum(1 for one in endpoints if _is_held(one, known.breakers))
+    counts["accounts"] = len(refused)
+    return Pulse(
+        overview.verdict,
+        tuple(overview.late),
+        {entry: count for entry, count in counts.items() if count},
+        overview,
+        endpoints,
+        {one.id: known.breakers[one.id] for one in endpoints if one.id in known.breakers},
+        refused,
+    )
+
+
+def _is_held(endpoint: Endpoint, breakers: Mapping[str, str]) -> bool:
+    return endpoint.disabled_at is not None or breakers.get(endpoint.id, CLOSED) != CLOSED

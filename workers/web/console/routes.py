@@ -49,7 +49,8 @@ def build_console(
     how the endpoints' breakers are."""
     assets = Assets()
     view = View(assets, installation)
-    console = Console(store, threads, accounts, gate, view, PulseReader(threads, read_overview), around)
+    pulse = PulseReader(threads, store.database, read_overview, around.breakers)
+    console = Console(store, threads, accounts, gate, view, pulse, around)
     watching = Watching(console, Places(int(most_connections() * SHARE_OF_CONNECTIONS)))
     parts = (
         Invoices(console),

@@ -31,18 +31,20 @@ _REASONS = ", ".join(f"'{reason}'" for reason in sorted(REFUSED_REASONS.values()
 # What was said of many in the same words has the same digest: few groups, however many invoices.
 _GROUPS = text(f"""
 WITH held AS (
-    SELECT id, provider_account, status, refused_since, create_tries, called_status, evidence_digest,
+    SELECT id, account, provider_account, status, refused_since, create_tries, called_status, evidence_digest,
            CASE WHEN reason IN ({_REASONS}) THEN reason END AS reason FROM invoice
     WHERE status IN ('queued', 'in_doubt', 'pending', 'partially_paid', 'confirming') AND ({HELD_UP}) AND {NOW_HELD_UP}
     LIMIT :counted
 )
-SELECT provider_account, status, reason, min(refused_since) AS refused_since, min(create_tries) AS create_tries,
-       min(called_status) AS called_status, evidence_digest, count(*) AS invoices, min(id) AS example
+SELECT account, provider_account, status, reason, min(refused_since) AS refused_since,
+       min(create_tries) AS create_tries, min(called_status) AS called_status, evidence_digest, count(*) AS invoices,
+       min(id) AS example
 FROM held
-GROUP BY provider_account, status, reason, evidence_digest, refused_since IS NULL, create_tries > 0, create_tries < 0,
-         called_status IS NULL
+GROUP BY account, provider_account, status, reason, evidence_digest, refused_since IS NULL, create_tries > 0,
+         create_tries < 0, called_status IS NULL
 ORDER BY count(*) DESC, min(id) LIMIT :groups
 """).columns(  # noqa: S608 - conditions and words are our own
+    account=String,
     provider_account=String,
     status=String,
     reason=String,
@@ -65,9 +67,10 @@ _BESIDE = frozenset({CalledBack.__name__, RecheckRequested.__name__})
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Open invoices that an account holds up for the same cause."""
+    """Open invoices that an account holds up for the same cause. ``owner``: the account that their orders named."""
 
     account: str
+    owner: str
     cause: Cause
     invoices: int
     since: datetime | None
@@ -81,7 +84,7 @@ def read_held_up(connection: Connection) -> Iterator[Held]:
         cause = cause_at_account(group, said) or (Cause.IN_DOUBT if group.status == Status.IN_DOUBT else None)
         if cause is not None:
             since = group.refused_since or (None if said is None else said.at)
-            yield Held(group.provider_account, cause, group.invoices, since, group.example)
+            yield Held(group.provider_account, group.account, cause, group.invoices, since, group.example)
 
 
 def read_said(connection: Connection, invoice_id: str) -> Said | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, func, literal_column, select, text
@@ -18,6 +17,7 @@ from domain.why.beside import SOON
 from domain.why.facts import LATE
 from domain.why.patience import AT_ACCOUNT, Pace
 from domain.why.processes import WORKER, Crew
+from domain.why.whose import Due, Part, of_all, oldest_due, within
 from workers.store.agenda import STANDING
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
@@ -32,13 +32,22 @@ from workers.store.tables.events import FAILING
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How the whole does at ``now``, by the database's clock. ``late``: in the order of the causes."""
+    """How the whole does at ``now``, by the database's clock. ``late``: in the order of the causes; ``parts`` and
+    ``due`` are what that comes from, by account."""
 
     now: datetime
     verdict: Verdict
     late: Sequence[Late]
     crew: Crew
     untold: Untold
+    parts: Sequence[Part] = ()
+    due: Sequence[Due] = ()
+
+    def within(self, accounts: Collection[str], endpoints: Collection[str]) -> Overview:
+        """The same for those who see these accounts and endpoints only."""
+        late = within(self.parts, self.now, accounts, endpoints)
+        verdict = judge_health(late, self.crew, oldest_due(self.due, accounts))
+        return replace(self, verdict=verdict, late=late, parts=(), due=())
 
 
 def read_overview(connection: Connection, database: Database, pace: Pace) -> Overview:
@@ -56,29 +65,31 @@ def read_overview(connection: Connection, database: Database, pace: Pace) -> Ove
         *_stream(connection, untold, now),
         *_lanes(connection, loads, crew, pace),
     ]
-    late = sorted(_together(found, now), key=lambda one: list(Cause).index(one.cause))
-    due_since = _due_since(_hurried(connection, loads, now, pace), crew)
-    return Overview(now, judge_health(late, crew, due_since), late, crew, untold)
+    late = of_all(found, now)
+    due = list(_due(_hurried(connection, loads, now, pace), crew))
+    verdict = judge_health(late, crew, oldest_due(due))
+    return Overview(now, verdict, late, crew, untold, _with_owners(connection, found), due)
 
 
-def _together(found: Sequence[Late], now: datetime) -> Iterator[Late]:
-    """One of each cause, with the oldest's example."""
-    by_cause: dict[Cause, list[Late]] = defaultdict(list)
-    for one in found:
-        by_cause[one.cause].append(one)
-    for cause, parts in by_cause.items():
-        oldest = min(parts, key=lambda one: (one.oldest_since or now, one.example is None))
-        yield Late(cause, sum(one.count for one in parts), oldest.oldest_since, oldest.example)
+def _with_owners(connection: Connection, parts: Sequence[Part]) -> list[Part]:
+    """An account's example may be an order of another account, which fell back to it."""
+    examples = {part.late.example for part in parts if part.at is not None and part.owner is None}
+    named = sorted(one for one in examples if one is not None)
+    if not named:
+        return list(parts)
+    owners = select(INVOICE.c.id, INVOICE.c.account).where(INVOICE.c.id.in_(named))
+    owner_of = {row.id: row.account for row in connection.execute(owners)}
+    return [replace(part, owner=part.owner or owner_of.get(part.late.example)) for part in parts]
 
 
-def _rejected(connection: Connection) -> Iterator[Late]:
+def _rejected(connection: Connection) -> Iterator[Part]:
     """The example is its order, where that can be read."""
     waiting = REJECTED.c.redriven_at.is_(None)
     count = _count(connection, select(REJECTED.c.id).where(waiting).order_by(REJECTED.c.id))
     oldest = select(REJECTED).where(waiting).order_by(REJECTED.c.id).limit(1)
     row = connection.execute(oldest).one_or_none() if count else None
     if row is not None:  # it may have been sent again since it was counted
-        yield Late(Cause.REJECTED_MESSAGE, count, row.at, _order_in(row.excerpt))
+        yield Part(late=Late(Cause.REJECTED_MESSAGE, count, row.at, _order_in(row.excerpt)))
 
 
 def _order_in(excerpt: str) -> str | None:
@@ -90,17 +101,19 @@ def _order_in(excerpt: str) -> str | None:
     return order_id if isinstance(order_id, str) else None
 
 
-def _contradictions(connection: Connection) -> Iterator[Late]:
+def _contradictions(connection: Connection) -> Iterator[Part]:
     newest = unsettled(COUNTED).subquery()
-    first = func.min(newest.c.id)
-    counted = select(func.count(newest.c.invoice_id.distinct()), func.min(newest.c.at, type_=UtcTime), first)
-    count, since, first_id = connection.execute(counted.select_from(newest).where(~settled(newest))).one()
-    if count:
+    first, invoices = func.min(newest.c.id), func.count(newest.c.invoice_id.distinct())
+    owned = newest.outerjoin(INVOICE, INVOICE.c.id == newest.c.invoice_id)
+    counted = select(INVOICE.c.account, invoices, func.min(newest.c.at, type_=UtcTime), first).select_from(owned)
+    for account, count, since, first_id in connection.execute(
+        counted.where(~settled(newest)).group_by(INVOICE.c.account)
+    ).all():
         example = connection.scalar(select(EVIDENCE.c.invoice_id).where(EVIDENCE.c.id == first_id))
-        yield Late(Cause.CONTRADICTION, count, since, example)
+        yield Part(late=Late(Cause.CONTRADICTION, count, since, example), account=account, owner=account)
 
 
-def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Late]:
+def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Part]:
     """A row does not say when it was parked: since its invoice's last change."""
     for load in loads:
         if load.parked:
@@ -108,52 +121,58 @@ def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Late]
             subject = connection.scalar(select(AGENDA.c.subject).where(*lane).limit(1))
             example = _invoice_of(load.stage, subject)
             since = select(INVOICE.c.updated_at).where(INVOICE.c.id == example)
-            yield Late(Cause.PARKED, load.parked, connection.scalar(since), example)
+            late = Late(Cause.PARKED, load.parked, connection.scalar(since), example)
+            yield Part(late=late, account=(account := _account_of(load)), at=account)
 
 
-def _held_up(connection: Connection) -> Iterator[Late]:
+def _held_up(connection: Connection) -> Iterator[Part]:
     for held in read_held_up(connection):
-        yield Late(held.cause, held.invoices, held.since, held.example)
+        late = Late(held.cause, held.invoices, held.since, held.example)
+        yield Part(late=late, account=held.owner, owner=held.owner, at=held.account)
 
 
-def _in_doubt(connection: Connection) -> Iterator[Late]:
+def _in_doubt(connection: Connection) -> Iterator[Part]:
     """Those that are held up are told with what holds them up."""
     is_doubt = INVOICE.c.status == Status.IN_DOUBT.value
-    doubt = select(INVOICE.c.id, INVOICE.c.updated_at).where(is_doubt, text(f"NOT {NOW_HELD_UP}"))
+    doubt = select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.updated_at).where(is_doubt, text(f"NOT {NOW_HELD_UP}"))
     found = doubt.order_by(INVOICE.c.id).limit(COUNTED).subquery()
-    counted = select(func.count(), func.min(found.c.updated_at, type_=UtcTime), func.min(found.c.id))
-    count, since, example = connection.execute(counted).one()
-    if count:
-        yield Late(Cause.IN_DOUBT, count, since, example)
+    counted = select(found.c.account, func.count(), func.min(found.c.updated_at, type_=UtcTime), func.min(found.c.id))
+    for account, *told in connection.execute(counted.group_by(found.c.account)):
+        yield Part(late=Late(Cause.IN_DOUBT, *told), account=account, owner=account)
 
 
-def _webhooks(connection: Connection) -> Iterator[Late]:
+def _webhooks(connection: Connection) -> Iterator[Part]:
     """Invoices with webhooks that were tried in vain, or wait for an endpoint that is disabled."""
-    failing = select(DELIVERY.c.invoice_id, DELIVERY.c.created_at, DELIVERY.c.endpoint_id).where(text(FAILING))
-    disabled = [endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled]
-    waiting = [failing.order_by(DELIVERY.c.id)]
-    due = DELIVERY.c.state == literal_column("'due'")
     columns = DELIVERY.c.invoice_id, DELIVERY.c.created_at, DELIVERY.c.endpoint_id
+    disabled = [endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled]
+    waiting = [select(*columns).where(text(FAILING)).order_by(DELIVERY.c.id)]
+    due = DELIVERY.c.state == literal_column("'due'")
     waiting += [select(*columns).where(DELIVERY.c.endpoint_id == one, due, DELIVERY.c.tries == 0) for one in disabled]
     for query in waiting:
         found = query.limit(COUNTED).subquery()
-        counted = select(
+        counted = (
             func.count(found.c.invoice_id.distinct()),
             func.min(found.c.created_at, type_=UtcTime),
             func.min(found.c.invoice_id),
         )
-        count, since, example = connection.execute(counted).one()
-        if count:
-            yield Late(Cause.WEBHOOK_WAITS, count, since, example)
+        count, since, example = connection.execute(select(*counted)).one()
+        if not count:
+            continue
+        yield Part(late=Late(Cause.WEBHOOK_WAITS, count, since, example))
+        owned = found.join(INVOICE, INVOICE.c.id == found.c.invoice_id)
+        shares = select(INVOICE.c.account, found.c.endpoint_id, *counted).select_from(owned)
+        for account, endpoint, *told in connection.execute(shares.group_by(INVOICE.c.account, found.c.endpoint_id)):
+            late = Late(Cause.WEBHOOK_WAITS, *told)
+            yield Part(late=late, account=account, owner=account, endpoint=endpoint, is_share=True)
 
 
-def _stream(connection: Connection, untold: Untold, now: datetime) -> Iterator[Late]:
+def _stream(connection: Connection, untold: Untold, now: datetime) -> Iterator[Part]:
     if untold.oldest_at is not None and now - untold.oldest_at > SOON:
         oldest = select(EVENT.c.invoice_id).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.number).limit(1)
-        yield Late(Cause.STREAM_BEHIND, untold.events, untold.oldest_at, connection.scalar(oldest))
+        yield Part(late=Late(Cause.STREAM_BEHIND, untold.events, untold.oldest_at, connection.scalar(oldest)))
 
 
-def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: Pace) -> Iterator[Late]:
+def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: Pace) -> Iterator[Part]:
     """What is due and not taken up: without a worker at once, with one after a while."""
     disabled = {endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled}
     gone_at = None if crew.alive(WORKER) else crew.seen_at(WORKER)
@@ -162,9 +181,10 @@ def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: 
     for load in loads:
         cause = _cause_of(load, crew, pace.promise((load.stage, load.lane), due, COUNTED))
         if cause is not None and load.lane not in disabled:
-            found.append(Late(cause, load.due, gone_at or load.oldest, _example(connection, load)))
+            late = Late(cause, load.due, gone_at or load.oldest, _example(connection, load))
+            found.append(Part(late=late, account=(account := _account_of(load)), at=account))
     if not found and not crew.alive(WORKER):
-        found = [Late(Cause.NO_WORKER, 1, gone_at, None)]  # nothing waits: the role itself is missed
+        found = [Part(late=Late(Cause.NO_WORKER, 1, gone_at, None))]  # nothing waits: the role itself is missed
     yield from found
 
 
@@ -186,17 +206,18 @@ def _hurried(connection: Connection, loads: Sequence[LaneLoad], now: datetime, p
     return [load for load in loads if not pace.waits_rightly((load.stage, load.lane), put_off)]
 
 
-def _due_since(loads: Sequence[LaneLoad], crew: Crew) -> datetime | None:
-    """The oldest work that workers who run would take up. Webhooks wait for receivers, which nobody hurries."""
-    return min(
-        (
-            load.oldest
-            for load in loads
-            if load.due and load.oldest is not None and load.stage is not Stage.DELIVER
-            if crew.works_for(account_of(load.lane) if load.stage in AT_ACCOUNT else None)
-        ),
-        default=None,
-    )
+def _due(loads: Sequence[LaneLoad], crew: Crew) -> Iterator[Due]:
+    """The oldest work of each lane that workers who run would take up. Webhooks wait for receivers, which nobody
+    hurries."""
+    for load in loads:
+        if load.due and load.oldest is not None and load.stage is not Stage.DELIVER:
+            account = _account_of(load)
+            if crew.works_for(account):
+                yield Due(account, load.oldest)
+
+
+def _account_of(load: LaneLoad) -> str | None:
+    return account_of(load.lane) if load.stage in AT_ACCOUNT else None
 
 
 def _example(connection: Connection, load: LaneLoad) -> str | None:
