@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from tests.console.pages import NO_PAGES, PAGES, address
 from tests.console.scene import MARKUP
 
-#: Every page that has no id in its address.
-PAGES = ("/console/invoices",)
+
+def test_every_page_is_among_those_that_are_tested(ground):
+    answers_get = {route.path for route in ground.served.routes if "GET" in route.methods}
+
+    assert answers_get - NO_PAGES == set(PAGES), "give the new page an address in tests/console/pages.py"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_answers_with_one_search_box_and_a_policy_without_anything_inline(ground, page):
-    answered = ground.get(page)
+@pytest.mark.parametrize("pattern", PAGES)
+def test_every_page_answers_with_one_search_box_and_a_policy_without_anything_inline(ground, scene, pattern):
+    answered = ground.get(address(pattern, scene))
 
     assert answered.status_code == 200
     assert answered.text.count('type="search"') == 1
@@ -22,13 +26,22 @@ def test_every_page_answers_with_one_search_box_and_a_policy_without_anything_in
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_a_shop_wrote_is_shown_as_text(ground, page):
-    assert MARKUP not in ground.get(page).text
+@pytest.mark.parametrize("pattern", PAGES)
+def test_what_a_shop_wrote_is_shown_as_text(ground, scene, pattern):
+    assert MARKUP not in ground.get(address(pattern, scene)).text
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_who_has_not_signed_in_is_sent_to_the_sign_in_and_comes_back(ground, page):
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("pattern", PAGES)
+def test_every_page_is_drawn_in_every_language(ground, scene, pattern, language):
+    answered = ground.get(address(pattern, scene), headers={"accept-language": language})
+
+    assert answered.status_code == 200
+    assert f'<html lang="{language}">' in answered.text
+
+
+def test_who_has_not_signed_in_is_sent_to_the_sign_in_and_comes_back(ground):
+    page = "/console/invoices"
     answered = ground.get(f"{page}?status=paid", role="nobody")
 
     assert answered.status_code == 303

@@ -1,0 +1,20 @@
+"""Every page of the console, and an address of each in the scene: what holds for all is tested for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.console.scene import Scene
+
+#: By the route's path: where such a page is, `{scene.ids[dpkg-48231]}` stands for an id. A page that is missing here
+#: fails `test_every_page.py`.
+PAGES: Mapping[str, str] = {
+    "/console/invoices": "/console/invoices",
+}
+#: Routes that answer GET and are no pages.
+NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"})
+
+
+def address(pattern: str, scene: Scene) -> str:
+    """Where a page of this route is, in the scene."""
+    return PAGES[pattern].format(scene=scene)
