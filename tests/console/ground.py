@@ -40,7 +40,7 @@ class OpenGate:
 class Ground:
     """The application over a scene."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, trusted_proxies: tuple[str, ...] = ()) -> None:
         self.scene = scene
         self.store = scene.store
         self.threads = StoreThreads()
@@ -50,7 +50,7 @@ class Ground:
         self.served = build_console(scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around)
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(
-            Surroundings((), (), (), None), health, Metrics("1"), list(self.served.routes)
+            Surroundings(trusted_proxies, (), (), None), health, Metrics("1"), list(self.served.routes)
         )
 
     def ask(self, method: str, path: str, role: str = "admin", accounts: str | None = None, **options):

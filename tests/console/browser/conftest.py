@@ -92,7 +92,7 @@ def person(chromium, site):
     """Opens a browser as somebody: `person(role="viewer", dark=True, viewport=NARROW)`."""
     contexts: list[BrowserContext] = []
 
-    def come(role="admin", accounts=None, dark=False, viewport=None, scripts=True, language="en-GB") -> Person:
+    def come(role="admin", accounts=None, dark=False, viewport=None, scripts=True, language="en-GB", **more) -> Person:
         headers = {ROLE: role} | ({} if accounts is None else {ONLY: accounts})
         context = chromium.new_context(
             viewport=viewport or WIDE,
@@ -101,6 +101,7 @@ def person(chromium, site):
             locale=language,
             java_script_enabled=scripts,
             extra_http_headers=headers,
+            **more,
         )
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
