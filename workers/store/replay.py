@@ -101,6 +101,16 @@ def _followed(
     return (found if last is None else found.where(later.c.number <= last)).correlate(EVENT).exists()
 
 
+def choose_of_invoice(connection: Connection, endpoint_id: str, invoice_id: str, limit: int) -> list[Chosen]:
+    """An invoice's events for an endpoint, in their order: those that it had, and those that it would have had."""
+    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=True)
+    query = query.where(EVENT.c.invoice_id == invoice_id)
+    query = query.where(_chosen_type(connection, endpoint_id, (), EVENT, DELIVERY))
+    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
+    return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.sequence).limit(limit))]
+
+
 def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
     """``since`` ≤ time < ``until``, with bounds of the numbers that an index can use."""
     number, at, conditions = EVENT.c.number, EVENT.c.created_at, []

@@ -86,10 +86,10 @@ def recheck(store: Store, actor: Actor, invoice_id: str, expected: Expected = No
     return _done(outcome, outcome.verdict == "noted", outcome.note)
 
 
-def create_again(store: Store, actor: Actor, invoice_id: str) -> Done | None:
-    """Have an invoice in doubt created again; None: there is no such invoice."""
+def create_again(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
+    """Have an invoice in doubt created again; None: there is no such invoice. Raises Moved."""
     evidence = RetryRequested(reason="created again by hand")
-    outcome = _judge(store, actor, Act.CREATE_AGAIN, invoice_id, evidence)
+    outcome = _judge(store, actor, Act.CREATE_AGAIN, invoice_id, evidence, expected)
     return _done(outcome, outcome.verdict not in _IDLE, f"it is {outcome.status}, not in doubt")
 
 

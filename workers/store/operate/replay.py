@@ -8,10 +8,21 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from domain.decision import Stage
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.database import Database
 from workers.store.endpoints import EVENT_TYPES, find_endpoint
-from workers.store.replay import BATCH, Chosen, choose, endpoints_of, find_event, is_for, replay, set_aside
+from workers.store.replay import (
+    BATCH,
+    Chosen,
+    choose,
+    choose_of_invoice,
+    endpoints_of,
+    find_event,
+    is_for,
+    replay,
+    set_aside,
+)
 from workers.store.store import Store
 
 #: Events a job.
@@ -67,6 +78,7 @@ class Job:
     disabled: bool  #: it waits there until the endpoint is enabled
     events: Sequence[Chosen]
     event_id: str | None = None  #: of the only one, where it was chosen by its id
+    invoice_id: str | None = None  #: where they are one invoice's
 
 
 def plan_one(store: Store, event_id: str, endpoint_id: str | None = None, *, dead_only: bool = False) -> list[Job]:
@@ -112,7 +124,7 @@ def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = l
         with database.transaction() as connection:
             sent, aside = send(connection, database, choice, batch)
             if sent:
-                deed = deed_of(choice, job.event_id, len(job.events), batch, sent, aside)
+                deed = deed_of(choice, job.event_id, len(job.events), batch, sent, aside, job.invoice_id)
                 record(connection, database, actor, [deed])
         count += sent
         advance(len(batch))
@@ -125,6 +137,23 @@ def send(connection: Connection, database: Database, choice: Choice, batch: Sequ
     return replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only), aside
 
 
+def replay_of_invoice(store: Store, actor: Actor, invoice_id: str, endpoint_id: str, *, only_newest: bool) -> int:
+    """Send an invoice's events to an endpoint once more, in their order, or only the newest; how many they were. What
+    the endpoint's filter leaves out is left out, unless it had it. Raises NoSuchEndpoint, NoSuchEvent: there is none
+    for it; TooManyEvents."""
+    if store.database.read(find_endpoint, endpoint_id) is None:
+        raise NoSuchEndpoint(endpoint_id)
+    events = store.database.read(choose_of_invoice, endpoint_id, invoice_id, MOST_EVENTS + 1)
+    if not events:
+        raise NoSuchEvent(invoice_id)
+    if len(events) > MOST_EVENTS:
+        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most of one job")
+    chosen = events[-1:] if only_newest else events
+    count = run(store, actor, Job(Choice(endpoint_id), disabled=False, events=chosen, invoice_id=invoice_id))
+    store.ring({(Stage.DELIVER, endpoint_id)})
+    return count
+
+
 def _is_disabled(store: Store, endpoint_id: str) -> bool:
     endpoint = store.database.read(find_endpoint, endpoint_id)
     if endpoint is None:
@@ -133,7 +162,13 @@ def _is_disabled(store: Store, endpoint_id: str) -> bool:
 
 
 def deed_of(
-    choice: Choice, event_id: str | None, total: int, batch: Sequence[Chosen], sent: int, aside: int = 0
+    choice: Choice,
+    event_id: str | None,
+    total: int,
+    batch: Sequence[Chosen],
+    sent: int,
+    aside: int = 0,
+    invoice_id: str | None = None,
 ) -> Deed:
     """A batch: by numbers of events, it may be told from its job's others. ``aside``: older ones, sent no more."""
     asked: Values = {
@@ -150,6 +185,6 @@ def deed_of(
     return Deed(
         act=Act.REPLAY,
         endpoint_id=choice.endpoint_id,
-        invoice_id=(batch[0].invoice_id or None) if event_id else None,
+        invoice_id=(batch[0].invoice_id or None) if event_id else invoice_id,
         after={name: value for name, value in {**asked, **done}.items() if value is not None},
     )

@@ -12,7 +12,7 @@ from workers.store.database import Database
 from workers.store.endpoints import Endpoint, find_endpoint, list_endpoints
 from workers.store.health import Health, health_of
 from workers.store.queries import page_of_deliveries
-from workers.store.reads.record import read_record
+from workers.store.reads.record import Record, read_record
 from workers.store.reads.timeline import Entry, timeline
 from workers.store.rows import StoredRow
 
@@ -64,18 +64,23 @@ def deliveries_within(
 
 
 def timeline_within(database: Database, invoice_id: str, accounts: Collection[str] | None) -> list[Entry]:
-    """What happened to an invoice. Who is limited to ``accounts`` sees tries at endpoints of its own, no callback that
-    nobody could match (it may be about another shop's order at the same provider), and not where operators acted from.
-    """
+    """What happened to an invoice, as far as whoever is limited to ``accounts`` (None: all) sees it."""
     record = database.read(read_record, database, invoice_id)
     if record is None:
         return []
     if accounts is not None:
         seen = {one.id for one in database.read(list_endpoints) if is_within(one, accounts)}
-        deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
-        callbacks = [one for one in record.callbacks if one.invoice_id is not None]
-        record = dataclasses.replace(record, deliveries=deliveries, callbacks=callbacks, shows_origins=False)
+        record = limited(record, seen)
     return timeline(record)
+
+
+def limited(record: Record, seen: Collection[str]) -> Record:
+    """What those see of it who are limited to accounts: tries at endpoints of their own (``seen``), no callback that
+    nobody could match (it may be about another shop's order at the same provider), and not where operators acted from.
+    """
+    deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
+    callbacks = [one for one in record.callbacks if one.invoice_id is not None]
+    return dataclasses.replace(record, deliveries=deliveries, callbacks=callbacks, shows_origins=False)
 
 
 def endpoint_fields(endpoint: Endpoint, health: Health) -> dict[str, object]:

@@ -24,6 +24,10 @@ STAGES = (Stage.CHECK.value, Stage.CLOCK.value, Stage.CREATE.value)
 MOST_CALLBACKS = 500
 
 
+#: A delivery with its tries, oldest first.
+Tried = tuple[StoredRow, Sequence[StoredRow]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One invoice as it stands at ``now``, by the database's clock, and all that happened to it. Oldest first."""
@@ -32,7 +36,7 @@ class Record:
     now: datetime
     evidence: Sequence[StoredRow]
     events: Sequence[StoredRow]
-    deliveries: Sequence[tuple[StoredRow, Sequence[StoredRow]]]  #: with the tries of each
+    deliveries: Sequence[Tried]
     callbacks: Sequence[StoredRow]  #: its own, and those of its order that nobody could match
     payments: Sequence[Payment]
     acts: Sequence[StoredRow]
@@ -48,35 +52,42 @@ def read_record(connection: Connection, database: Database, invoice_id: str) -> 
         return None
     events = events_of(connection, invoice_id)
     deliveries = deliveries_of_events(connection, [event.number for event in events])
-    endpoints = sorted({delivery.endpoint_id for delivery, _ in deliveries})
     return Record(
         invoice=invoice,
         now=database.now(connection),
         evidence=evidence_of(connection, invoice_id),
         events=events,
         deliveries=deliveries,
-        callbacks=_callbacks_of(connection, invoice),
+        callbacks=callbacks_of(connection, invoice),
         payments=payments_of(connection, invoice_id),
         acts=acts_of(connection, invoice_id),
-        agenda=_agenda_of(connection, invoice_id),
-        disabled=_disabled(connection, endpoints),
+        agenda=agenda_of(connection, invoice_id),
+        disabled=disabled_among(connection, deliveries),
     )
 
 
-def _agenda_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
+def agenda_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
+    """What is due next for an invoice itself."""
     query = select(AGENDA).where(AGENDA.c.stage.in_(STAGES), AGENDA.c.subject == invoice_id)
     return connection.execute(query.order_by(AGENDA.c.stage)).all()
 
 
-def _callbacks_of(connection: Connection, invoice: StoredRow) -> Sequence[StoredRow]:
-    """By the account with the order id, or with what it is asked by: no index knows the invoice itself."""
+def callbacks_of(
+    connection: Connection, invoice: StoredRow, before: datetime | None = None, limit: int = MOST_CALLBACKS
+) -> Sequence[StoredRow]:
+    """The newest, oldest first. By the account with the order id, or with what it is asked by: no index knows the
+    invoice itself."""
     references = [one for one in (invoice.provider_ref, *references_of(invoice)) if one]
     named = or_(CALLBACK.c.order_id == invoice.order_id, CALLBACK.c.reference.in_(references))
     ours = or_(CALLBACK.c.invoice_id == invoice.id, CALLBACK.c.invoice_id.is_(None))
     query = select(CALLBACK).where(CALLBACK.c.account == invoice.provider_account, named, ours)
-    return connection.execute(query.order_by(CALLBACK.c.id.desc()).limit(MOST_CALLBACKS)).all()[::-1]
+    if before is not None:
+        query = query.where(CALLBACK.c.at < before)
+    return connection.execute(query.order_by(CALLBACK.c.id.desc()).limit(limit)).all()[::-1]
 
 
-def _disabled(connection: Connection, endpoints: Sequence[str]) -> frozenset[str]:
+def disabled_among(connection: Connection, deliveries: Sequence[Tried]) -> frozenset[str]:
+    """The endpoints of these deliveries that are disabled."""
+    endpoints = sorted({delivery.endpoint_id for delivery, _ in deliveries})
     query = select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(endpoints), ENDPOINT.c.disabled_at.is_not(None))
     return frozenset(connection.execute(query).scalars())
