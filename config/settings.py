@@ -27,6 +27,8 @@ from config.urls import (
 )
 from config.web import (
     MetricsPort,
+    is_loopback,
+    is_loopback_url,
     read_hosts,
     read_listen_host,
     read_metrics_port,
@@ -82,6 +84,16 @@ class Settings(BaseModel):
     metrics_port: MetricsPort  #: of each process but the web's
     metrics_allow: tuple[str, ...]  #: addresses and CIDRs that may read /metrics
     trusted_proxies: tuple[str, ...]  #: addresses and CIDRs whose forwarded headers are believed
+
+    @property
+    def embedded(self) -> bool:
+        """Whether broker and database are the embedded ones: who can read their files may do anything."""
+        return self.embedded_broker and self.embedded_database
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the web process is reached from other hosts."""
+        return not is_loopback(self.web_host) or (self.public_url is not None and not is_loopback_url(self.public_url))
 
     def secret_keys(self) -> tuple[SecretStr, ...]:
         """The keys that encrypt endpoint secrets, the newest first; made and kept under ``home`` when embedded.

@@ -72,6 +72,19 @@ def read_public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address reaches nobody but this host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def is_loopback_url(url: str) -> bool:
+    """The same for an address."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 def _items(value: object, what: str) -> list[str]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from argon2 import PasswordHasher
 
+from tests.console.doorstep import Doorstep
 from tests.console.ground import Ground
 from tests.console.scene import Scene
+from tests.contracts.store_cases import open_store
+from workers.store import passwords
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
@@ -36,3 +40,28 @@ def ground(scene):
     ground = Ground(scene)
     yield ground
     ground.close()
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch):
+    """Passwords that are hashed at once: what they cost is not what is tested here."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", lambda: cheap)
+
+
+@pytest.fixture
+def store(migrated_file, tmp_path):
+    """A store with nothing in it."""
+    path = tmp_path / "empty.db"
+    shutil.copyfile(migrated_file, path)
+    database = Database(f"sqlite:///{path}")
+    yield open_store(database)
+    database.close()
+
+
+@pytest.fixture
+def doorstep(store):
+    """The console with its real gate over that store."""
+    doorstep = Doorstep(store)
+    yield doorstep
+    doorstep.close()

@@ -27,8 +27,11 @@ SITE = "http://127.0.0.1"
 class OpenGate:
     """Lets everybody in, as what the request's headers say. Signing in has tests of its own."""
 
-    def why_closed(self) -> str | None:
+    async def why_closed(self) -> str | None:
         return None
+
+    async def look(self, request: Request) -> Person | None:
+        return await self.find(request)
 
     async def find(self, request: Request) -> Person | None:
         role = request.headers.get(ROLE, "admin")

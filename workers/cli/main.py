@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
     "tokens": ("workers.cli.tokens", "Add, list and revoke tokens of the HTTP interface."),
+    "users": ("workers.cli.users", "Add, list and change people who sign in to the console."),
+    "console-link": ("workers.cli.console_link", "Print a link that signs you in to this machine's console, once."),
     "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
     "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),

@@ -54,6 +54,14 @@ class Act(StrEnum):
     RESTORED = "database.restored"
     ADD_TOKEN = "token.add"  # noqa: S105 - the name of an act
     REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an act
+    ADD_PERSON = "person.add"
+    CHANGE_ROLE = "person.role"
+    CHANGE_PASSWORD = "person.password"  # noqa: S105 - the name of an act
+    REMOVE_PERSON = "person.remove"
+    END_SESSIONS = "person.end_sessions"
+    SIGN_IN = "person.sign_in"
+    SIGN_OUT = "person.sign_out"
+    ADD_LINK = "console.link"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
+from urllib.parse import urlsplit
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 from starlette.routing import BaseRoute
@@ -30,9 +32,11 @@ from workers.coordination.connections import ONE_TRY, open_redis
 from workers.http.address import AddressGuard
 from workers.http.open_files import webhook_connections
 from workers.intake.orders import Desk
+from workers.store.database import UNAVAILABLE
 from workers.store.forged import keep_forged
+from workers.store.people import has_users
 from workers.store.processes import start_heartbeat
-from workers.store.reads.why.late import read_overview
+from workers.store.reads.why.late import Overview, read_overview
 from workers.store.reads.why.order import Around
 from workers.store.schema import require_schema
 from workers.telemetry.rows import RowReader
@@ -41,12 +45,17 @@ from workers.web.api.endpoints import Webhooks
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
+from workers.web.console.entrance import Entrance
+from workers.web.console.gate import CLOSED, Doors, SessionGate
+from workers.web.console.routes import build_console
 from workers.web.forged import ForgedSample
 from workers.web.health import Health
 from workers.web.metrics import Metrics
 from workers.web.server import listen, serve
 from workers.web.shelf import Shelf
 from workers.web.threads import CONNECTIONS, STORE_THREADS, StoreThreads
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -94,6 +103,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         _add_callbacks(process)
     if "api" in settings.web_serve:
         _add_api(process)
+    if "console" in settings.web_serve:
+        _add_console(process)
     start_heartbeat(runtime.store.database, ["web"], settings.accounts, process.stopping)
     process.on_end.append(process.stopping.set)
     surroundings = Surroundings(
@@ -104,7 +115,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         process.threads,
         lambda: require_schema(database),
         redis.ping,
-        lambda: database.read(read_overview, database, _pace(process)).verdict.value,
+        lambda: _overview(process).verdict.value,
     )
     application = build_application(surroundings, health, process.metrics, process.routes, process.end)
     serve(application, bound, tell, process.on_stop)
@@ -114,6 +125,11 @@ def _reader(process: Process) -> RowReader:
     accounts, database = process.settings.accounts, process.runtime.store.database
     breakers, demand = partial(read_breakers, process.redis), demand_of(accounts, webhook_connections())
     return RowReader(database, process.metrics.declared.rows, accounts, partial(_pace, process), breakers, demand)
+
+
+def _overview(process: Process) -> Overview:
+    database = process.runtime.store.database
+    return database.read(read_overview, database, _pace(process))
 
 
 def _pace(process: Process) -> Pace:
@@ -146,12 +162,41 @@ def _add_api(process: Process) -> None:
 
     webhooks = Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
     desk = Desk(runtime.store, settings.accounts, runtime.providers, tracer=runtime.traces.tracer)
-    around = Around(settings.accounts, partial(_callback_place, settings), partial(_breakers, process.redis))
-    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, around)
+    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, _around(process))
     process.routes += served.routes
     process.on_stop.append(served.on_stop)
     process.start("replays", served.replaying.run)
     process.on_end.append(served.replaying.wake)
+
+
+def _add_console(process: Process) -> None:
+    settings, store = process.settings, process.runtime.store
+    threads = StoreThreads(STORE_THREADS["console"])  # of its own: people hold up neither orders nor callbacks
+    doors = Doors(is_public=settings.is_public, takes_links=settings.embedded)
+    gate, entrance = SessionGate(store, threads, doors), Entrance(doors)
+    installation = urlsplit(settings.public_url or "").hostname or ""
+    overview = partial(_overview, process)
+    served = build_console(
+        store, threads, settings.accounts, gate, overview, installation, _around(process), entrance.routes
+    )
+    process.routes += served.routes
+    process.on_stop.append(served.watching.channels.end)
+    process.on_end += [threads.close, entrance.close]
+    _tell_if_closed(process, doors)
+
+
+def _tell_if_closed(process: Process, doors: Doors) -> None:
+    """Once, at the start; what each request is answered is looked at then."""
+    if not doors.is_public or doors.has_oidc:
+        return
+    with suppress(*UNAVAILABLE):
+        if not process.runtime.store.database.read(has_users):
+            log.warning("console.closed", reason=CLOSED)
+
+
+def _around(process: Process) -> Around:
+    settings = process.settings
+    return Around(settings.accounts, partial(_callback_place, settings), partial(_breakers, process.redis))
 
 
 def _callback_place(settings: Settings, account: str) -> str | None:

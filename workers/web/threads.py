@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 STORE_THREADS: Mapping[str, int] = {
     "requests": 8,
     "callbacks": 2,
+    "console": 4,
     "metrics": 2,
     "shelf": 1,
     "forged": 1,

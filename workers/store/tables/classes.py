@@ -10,6 +10,7 @@ from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMess
 from workers.store.tables.drift import DriftInvoice, ProviderDrift
 from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event, EventLog, EventPosition
 from workers.store.tables.invoices import EvidenceRecord, Invoice, PaymentRow
+from workers.store.tables.people import ConsoleLink, ConsolePerson, ConsoleSession
 from workers.store.tables.processes import ProcessSeen
 from workers.store.tables.work import Agenda, DatabaseClock, KeptAnswer, Restoration
 
@@ -41,4 +42,7 @@ CLASSES: Final[Mapping[str, type[SQLModel]]] = {
     "TOKEN": AccessToken,
     "JOB": ReplayJob,
     "PROCESS": ProcessSeen,
+    "PERSON": ConsolePerson,
+    "SESSION": ConsoleSession,
+    "LINK": ConsoleLink,
 }

@@ -37,12 +37,15 @@ __all__ = [
     "INVOICE",
     "JOB",
     "KEPT",
+    "LINK",
     "LOG",
     "PAYMENT",
+    "PERSON",
     "POSITION",
     "PROCESS",
     "REJECTED",
     "RESTORATION",
+    "SESSION",
     "TOKEN",
 ]
 
@@ -397,4 +400,41 @@ PROCESS: Final = Table(
     Column("moved_at", UtcTime),
     Column("accounts", Text),
     Column("work", Text),
+)
+
+PERSON: Final = Table(
+    "console_person",
+    _PLAIN,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("accounts", Text),
+    Column("password", String(200), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+)
+
+SESSION: Final = Table(
+    "console_session",
+    _PLAIN,
+    Column("hash", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("accounts", Text),
+    Column("way", String(12), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
+LINK: Final = Table(
+    "console_link",
+    _PLAIN,
+    Column("hash", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
 )

@@ -129,7 +129,7 @@ class Console:
         return Route(path, around, methods=list(methods))
 
     async def _answer(self, request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        closed = self.gate.why_closed()
+        closed = await self.gate.why_closed()
         if closed is not None:
             raise Refused(503, "The console is closed here", closed)
         if request.method not in SAFE and (why := why_foreign(request)) is not None:

@@ -37,10 +37,14 @@ class Person:
 class Gate(Protocol):
     """Knows who asks."""
 
-    def why_closed(self) -> str | None:
+    def why_closed(self) -> Awaitable[str | None]:
         """Why nobody may use the console here; None: it is open."""
         ...
 
     def find(self, request: Request) -> Awaitable[Person | None]:
         """Who asks; None: nobody who has signed in."""
+        ...
+
+    def look(self, request: Request) -> Awaitable[Person | None]:
+        """The same without using the session: for a page that goes on by itself, and keeps nobody signed in."""
         ...

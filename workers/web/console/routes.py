@@ -17,6 +17,7 @@ from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
 from workers.web.console.invoices import Invoices
+from workers.web.console.language import LanguageChoice
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.view import View
@@ -44,21 +45,24 @@ def build_console(
     read_overview: Callable[[], Overview],
     installation: str,
     around: Around,
+    entrance: Callable[[Console], Sequence[BaseRoute]] = lambda _: (),
 ) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
-    how the endpoints' breakers are."""
+    how the endpoints' breakers are. ``entrance``: the pages by which people come in."""
     assets = Assets()
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
     console = Console(store, threads, accounts, gate, view, pulse, around)
     watching = Watching(console, Places(int(most_connections() * SHARE_OF_CONNECTIONS)))
     parts = (
+        LanguageChoice(console),
         Invoices(console),
         watching,
     )
     routes = [
         Route("/console", _to_overview),
         *assets.routes(),
+        *entrance(console),
         *(route for part in parts for route in part.routes()),
         console.route("/console/{rest:path}", console.nowhere),
     ]

@@ -41,7 +41,7 @@ class Watching:
         key = Key(path, query, language_of(request), person.role, person.accounts)
 
         async def may_go_on() -> bool:
-            now = await self._console.gate.find(request)
+            now = await self._console.gate.look(request)
             return now is not None and (now.role, now.accounts) == (person.role, person.accounts)
 
         async def pieces() -> AsyncGenerator[bytes]:

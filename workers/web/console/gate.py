@@ -1,0 +1,121 @@
+"""Who uses the console: the session that a browser's cookie names, read with every request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+from starlette.requests import Request
+
+from workers.store.database import UNAVAILABLE
+from workers.store.people import Session, find_sessions, has_users, note_seen
+from workers.store.store import Store
+from workers.web.console.console import LIVE
+from workers.web.console.cookies import session_of
+from workers.web.console.person import Person
+from workers.web.gathering import Gathering
+from workers.web.threads import Overloaded, StoreThreads
+
+log = structlog.get_logger()
+
+#: Sessions read in one statement, and requests that may wait to be read.
+MOST_SESSIONS, MOST_WAITING = 100, 1000
+READ_SECONDS = 5.0
+#: When a session was used is noted this often at most, by this process.
+NOTE_SECONDS = 60.0
+MOST_NOTED = 10_000
+#: Whether there are people is looked at this often.
+CLOSED_SECONDS, OPEN_SECONDS = 2.0, 30.0
+
+CLOSED = (
+    "It is reached from outside (INVOICES_PUBLIC_URL, INVOICES_WEB_HOST), and nobody can sign in yet. "
+    "Add somebody with `invoices users add NAME --role admin`, or set INVOICES_OIDC_ISSUER. "
+    "Callbacks and the HTTP interface go on."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """How people come in here."""
+
+    is_public: bool  #: reached from other hosts
+    has_oidc: bool = False
+    takes_links: bool = False  #: on the embedded default: who can read its files may do anything
+
+
+class SessionGate:
+    """Finds the person of a request. Used on one event loop."""
+
+    def __init__(
+        self, store: Store, threads: StoreThreads, doors: Doors, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.doors = doors
+        self._database = store.database
+        self._threads = threads
+        self._clock = clock
+        self._reading: Gathering[str, tuple[datetime, Session | None]] = Gathering(
+            threads, self._read, most=MOST_SESSIONS, most_waiting=MOST_WAITING, seconds=READ_SECONDS
+        )
+        self._noted: dict[str, float] = {}  #: by secret, by ``clock``
+        self._notes: set[asyncio.Task[None]] = set()
+        self._has_people = False
+        self._look_again_at = float("-inf")
+
+    async def why_closed(self) -> str | None:
+        """Why nobody may use the console here; None: it is open. Raises Overloaded, ``UNAVAILABLE``."""
+        if not self.doors.is_public or self.doors.has_oidc:
+            return None
+        if self._clock() >= self._look_again_at:
+            self._has_people = await self._threads.run(self._database.read, has_users, seconds=READ_SECONDS)
+            self._look_again_at = self._clock() + (OPEN_SECONDS if self._has_people else CLOSED_SECONDS)
+        return None if self._has_people else CLOSED
+
+    async def find(self, request: Request) -> Person | None:
+        """Who asks; None: nobody who has signed in. Raises Overloaded, ``UNAVAILABLE``."""
+        person, secret = await self.look(request), session_of(request)
+        if person is not None and secret is not None and request.url.path != LIVE:
+            self._note(secret)
+        return person
+
+    async def look(self, request: Request) -> Person | None:
+        """The same without using the session: a page that goes on by itself keeps nobody signed in."""
+        secret = session_of(request)
+        if secret is None:
+            return None
+        now, session = await self._reading.ask(secret)
+        if session is None or not session.is_live(now):
+            return None
+        return Person(session.name, session.role, session.accounts, address_of(request))
+
+    def _read(self, secrets: Sequence[str]) -> list[tuple[datetime, Session | None]]:
+        now, found = find_sessions(self._database, secrets)
+        return [(now, found.get(secret)) for secret in secrets]
+
+    def _note(self, secret: str) -> None:
+        """That it was used; nobody waits for it."""
+        now = self._clock()
+        if now - self._noted.get(secret, float("-inf")) < NOTE_SECONDS:
+            return
+        if len(self._noted) >= MOST_NOTED:
+            self._noted.clear()
+        self._noted[secret] = now
+        noting = asyncio.create_task(self._write_note(secret))
+        self._notes.add(noting)
+        noting.add_done_callback(self._notes.discard)
+
+    async def _write_note(self, secret: str) -> None:
+        try:
+            await self._threads.run(partial(note_seen, self._database), secret, seconds=READ_SECONDS)
+        except (Overloaded, *UNAVAILABLE) as error:
+            self._noted.pop(secret, None)  # with the next request then
+            log.info("console.use_not_noted", error=type(error).__name__)
+
+
+def address_of(request: Request) -> str:
+    """Where a request came from, as far as trusted proxies tell."""
+    return request.client.host if request.client else ""
