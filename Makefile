@@ -43,8 +43,8 @@ dev: .venv/.stamp-dev ## the same with everything that tests and checks need
 	@$(call INSTALL,-r $(PINS)/dev.txt,$(PINS)/dev.txt)
 	@touch $@
 
-demo: .venv ## orders at both sandbox providers, shown live until each has ended
-	@$(BIN)/invoices demo
+demo: .venv ## orders at both sandbox providers, shown live until each has ended; KEEP=1 goes on with the console open
+	@$(if $(KEEP),exec )$(BIN)/invoices demo$(if $(KEEP), --stay)
 
 up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Prometheus too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/invoices up $(if $(OBSERVE),--observe)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from workers.cli.demo.orders import ROUND
@@ -70,4 +72,25 @@ def test_ctrl_c_ends_a_demo_and_all_it_started(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert processes_of(tmp_path) == []
+
+
+def test_a_demo_that_stays_has_its_console_open_until_ctrl_c(tmp_path):
+    process = start_demo(tmp_path, "--orders", "8", "--stay")
+    assert process.stderr is not None
+    links: list[str] = []
+    for line in process.stderr:
+        links += re.findall(r"http://\S+/console/link\?key=\S+", line)
+        if len(links) == 2:
+            break
+    place, _, key = links[1].rpartition("?key=")
+    with httpx.Client(trust_env=False, timeout=60, headers={"sec-fetch-site": "same-origin"}) as browser:
+        assert browser.post(place, data={"key": key}).status_code == 303
+        page = browser.get(place.removesuffix("link") + "invoices")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert (page.status_code, process.returncode) == (200, 0), (out, err)
+    assert 'type="search"' in page.text
+    assert not (tmp_path / "demo").exists()
     assert processes_of(tmp_path) == []

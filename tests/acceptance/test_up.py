@@ -45,6 +45,7 @@ def test_a_nebulox_order_is_paid_once_the_sandbox_has_called_back(environment, t
     try:
         wait_until(lambda: "web.listening" in log.read_text() and "pump.started" in log.read_text(), PAID_SECONDS)
         wait_until(lambda: ask(control)[1]["url"], PAID_SECONDS)
+        wait_until(lambda: "/console/link?key=" in log.read_text(), PAID_SECONDS)
         order = "up-1~pay:1~"
         send = ["enqueue", "--account", "nebulox", "--order-id", order, "--price", "12.50", "--currency", "EUR"]
         subprocess.run([*INVOICES, *send], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)

@@ -161,6 +161,15 @@ def test_people_are_told_in_words_where_the_sandbox_listens(capsys):
     assert capsys.readouterr().err == "ready\n"
 
 
+def test_the_way_in_is_told_with_it_once_the_web_process_has_said_where_it_listens(capsys):
+    readiness = Readiness([ProcessSpec("web", ("true",))], "ready", lambda _: None, way_in="in at {}".format)
+    readiness.take("web | web.listening")
+    assert capsys.readouterr().err == ""
+    readiness.take("web | listening on http://0.0.0.0:8420/")
+    readiness.take("web | listening on http://0.0.0.0:8420/")
+    assert capsys.readouterr().err == "ready\nin at http://127.0.0.1:8420\n"
+
+
 def test_what_to_try_is_an_order_where_there_is_a_sandbox():
     config = load_settings({})
     assert "enqueue --account nebulox" in what_to_try(config, at_sandbox=True).format(seconds=1)

@@ -62,5 +62,10 @@ def test_what_make_up_starts_takes_the_shells_place():
     assert re.search(r'^PATH="\S+" exec \S*/invoices up', ran.stdout, re.MULTILINE), ran.stdout
 
 
+def test_the_demo_goes_on_with_keep():
+    ran = subprocess.run(["make", "-n", "demo", "KEEP=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"^exec \S*/invoices demo --stay$", ran.stdout, re.MULTILINE), ran.stdout
+
+
 def test_endpoints_add_says_the_default_that_the_contract_names(invoices):
     assert "[default: invoice.*]" in " ".join(invoices("endpoints", "add", "--help").out.split())

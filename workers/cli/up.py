@@ -9,11 +9,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from workers.cli.console_link import say_way_in
 from workers.cli.context import settings
 from workers.cli.errors import CommandFailed
 from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address, read_listening
@@ -69,10 +71,12 @@ def _run(config: Settings, workers: int, *, has_sandbox: bool, prometheus: Embed
         processes.insert(0, sandbox_process(config))
     text, pass_on = what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
     in_words = "console" in (config.log_format, *log_format_for_children(config).values())
+    way_in = partial(say_way_in, config) if "console" in config.web_serve else None
     if prometheus is None:
-        return supervise(processes, log=Readiness(processes, text, pass_on, in_words=in_words).take)
+        return supervise(processes, log=Readiness(processes, text, pass_on, in_words=in_words, way_in=way_in).take)
     processes.append(prometheus.process())
-    readiness = Readiness(processes, f"{text}\nPrometheus: {prometheus.url}", pass_on, in_words=in_words)
+    text = f"{text}\nPrometheus: {prometheus.url}"
+    readiness = Readiness(processes, text, pass_on, in_words=in_words, way_in=way_in)
 
     def take(line: str) -> None:
         prometheus.take(line)

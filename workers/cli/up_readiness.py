@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from workers.cli.sandbox_callbacks import read_listening
+
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.procfile import ProcessSpec
@@ -28,30 +30,47 @@ class Readiness:
     """Passes lines of the log on, and says once that everything is ready."""
 
     def __init__(
-        self, processes: Iterable[ProcessSpec], text: str, passed_on: Callable[[str], None], *, in_words: bool = False
+        self,
+        processes: Iterable[ProcessSpec],
+        text: str,
+        passed_on: Callable[[str], None],
+        *,
+        in_words: bool = False,
+        way_in: Callable[[str], str] | None = None,
     ) -> None:
-        """``in_words``: the sandbox's line is told to people, as others behind its process's name."""
+        """``in_words``: the sandbox's line is told to people, as others behind its process's name. ``way_in``: what is
+        said of the console, by the address of the web process."""
         names = [spec.name for spec in processes]
         self._in_words, self._sandbox = in_words, "sandbox".ljust(max(map(len, names)))
         kinds = {kind: sum(name.startswith(kind) for name in names) for kind in SIGNS}
         self._waited_for = {SIGNS[kind]: count for kind, count in kinds.items() if count}
         self._text = text
+        self._way_in = way_in
+        self._url: str | None = None
         self._pass_on = passed_on
         self._began = time.monotonic()
+        self._is_told = not self._waited_for
 
     def take(self, line: str) -> None:
         """One line of the merged log."""
         listening = _LISTENING.match(line) if self._in_words else None
         self._pass_on(line if listening is None else f"{self._sandbox} | listening on {listening[1]}/")
-        if not self._waited_for:
+        if self._is_told:
             return
+        self._url = read_listening(line) or self._url
         for sign in [sign for sign in self._waited_for if sign in line]:
             self._waited_for[sign] -= 1
             if not self._waited_for[sign]:
                 del self._waited_for[sign]
-        if not self._waited_for:
-            seconds = time.monotonic() - self._began
-            print(self._text.format(seconds=seconds), file=sys.stderr, flush=True)
+        if not self._waited_for and (self._way_in is None or self._url is not None):
+            self._tell()
+
+    def _tell(self) -> None:
+        self._is_told = True
+        seconds = time.monotonic() - self._began
+        print(self._text.format(seconds=seconds), file=sys.stderr, flush=True)
+        if self._way_in is not None and self._url is not None:
+            print(self._way_in(self._url), file=sys.stderr, flush=True)
 
 
 def what_to_try(config: Settings, *, at_sandbox: bool) -> str:

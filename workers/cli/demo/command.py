@@ -37,8 +37,9 @@ PLAIN_LINE_SECONDS = 2.0
               help="When to give up.")  # fmt: skip
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the final picture there.")
 @click.option("--keep", is_flag=True, help="Keep the demo's files (they are kept where something does not hold).")
+@click.option("--stay", is_flag=True, help="Go on when it is over, with the console open, until Ctrl-C.")
 @json_option
-def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_json: bool) -> int:
+def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, stay: bool, as_json: bool) -> int:
     """Run orders at the sandbox providers: paid, expired, refused and faulty ones, shown live until each has ended.
 
     Some tell of payments by callbacks: right, late, forged and lost ones.
@@ -56,14 +57,38 @@ def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, as_js
         log_path = home / "demo.log"
         with log_path.open("w", encoding="utf-8") as log, raise_stand(home, log) as stand:
             began = time.monotonic()
+            _tell_way_in(stand, quiet=as_json)
             last_picture = _run(stand, orders, timeout, interrupted, quiet=as_json)
             report = reckon(stand, orders, time.monotonic() - began)
-        _show(report, last_picture, svg, as_json)
+            _show(report, last_picture, svg, as_json)
+            if stay:
+                _stay(stand)
         if report.holds and not keep:
             shutil.rmtree(home, ignore_errors=True)
         elif not as_json:
             click.echo(f"its files: {home} (log: {log_path.name})", err=True)
     return 0 if report.holds else 1
+
+
+def _tell_way_in(stand: Stand, *, quiet: bool = False) -> None:
+    from workers.cli.console_link import say_way_in
+
+    if not quiet:
+        click.echo(say_way_in(stand.config, stand.web[-1]), err=True)
+
+
+def _stay(stand: Stand) -> None:
+    """Until Ctrl-C, or a TERM."""
+    from workers.cli.demo.stand import raise_failure
+
+    click.echo("Everything goes on; Ctrl-C ends it.", err=True)
+    try:
+        _tell_way_in(stand)
+        while True:
+            raise_failure(stand)
+            time.sleep(TICK_SECONDS)
+    except KeyboardInterrupt:
+        click.echo("", err=True)
 
 
 @contextlib.contextmanager

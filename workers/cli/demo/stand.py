@@ -47,6 +47,7 @@ class Stand:
     http: httpx.Client
     failed: list[BaseException]
     told: threading.Event  #: set once the sandbox knows where the web process takes callbacks
+    web: list[str]  #: where the web process listens, the newest last
 
     def receiver(self) -> dict[str, Any]:
         """What the receiver counted."""
@@ -93,7 +94,7 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
         store = parts.enter_context(open_store(config))
         http = parts.enter_context(httpx.Client(trust_env=False, timeout=10))
         _add_receiver(config, store, sandbox, http)
-        stand = Stand(config, store.database, sandbox, http, [], threading.Event())
+        stand = Stand(config, store.database, sandbox, http, [], threading.Event(), [])
         parts.enter_context(_supervised(lambda line: _take_line(stand, log, line), stand.failed))
         _await_callbacks(stand)
         yield stand
@@ -105,6 +106,7 @@ def _take_line(stand: Stand, log: TextIO, line: str) -> None:
     url = read_listening(line)
     if url is None:
         return
+    stand.web.append(url)
     if all(name_address(stand.sandbox.control_url, name, f"{url}/callbacks/{name}") for name in CALLED_BACK):
         stand.told.set()
     else:
