@@ -203,7 +203,7 @@ def list_deliveries(
         query = query.where(EVENT.c.created_at >= since)
     if until is not None:
         query = query.where(EVENT.c.created_at < until)
-    return _pages(database, query, "id", limit, _with_attempts)
+    return _pages(database, query, "id", limit, with_attempts)
 
 
 def page_of_deliveries(
@@ -224,7 +224,7 @@ def page_of_deliveries(
             query = query.where(column == wanted)
     if before is not None:
         query = query.where(DELIVERY.c.id < before)
-    return _with_attempts(connection, connection.execute(query).all())
+    return with_attempts(connection, connection.execute(query).all())
 
 
 def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
@@ -232,14 +232,14 @@ def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, 
     query = _deliveries.where(EVENT.c.id == name)
     if name.isascii() and name.isdecimal() and len(name) < 19:
         query = _deliveries.where(DELIVERY.c.id == int(name))
-    return _with_attempts(connection, connection.execute(query.order_by(DELIVERY.c.id)).all())
+    return with_attempts(connection, connection.execute(query.order_by(DELIVERY.c.id)).all())
 
 
 def deliveries_of_events(connection: Connection, numbers: Sequence[int]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
     """The deliveries of these events with their attempts, oldest first; by the index that begins with the endpoint."""
     of_endpoints = DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id))
     query = _deliveries.where(of_endpoints, DELIVERY.c.event_number.in_(numbers)).order_by(DELIVERY.c.id)
-    return _with_attempts(connection, connection.execute(query).all())
+    return with_attempts(connection, connection.execute(query).all())
 
 
 def delivery_before(connection: Connection, delivery: StoredRow) -> StoredRow | None:
@@ -249,7 +249,8 @@ def delivery_before(connection: Connection, delivery: StoredRow) -> StoredRow | 
     return connection.execute(older.order_by(DELIVERY.c.sequence).limit(1)).one_or_none()
 
 
-def _with_attempts(connection: Connection, page: Sequence[StoredRow]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
+def with_attempts(connection: Connection, page: Sequence[StoredRow]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
+    """These deliveries, each with its attempts, oldest first."""
     ids = [row.id for row in page]
     attempts = connection.execute(
         select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)).order_by(ATTEMPT.c.delivery_id, ATTEMPT.c.id)
