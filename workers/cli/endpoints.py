@@ -320,16 +320,11 @@ def _find(database: Database, endpoint_id: str) -> tuple[Endpoint, datetime]:
 
 
 async def _send(endpoint: Endpoint, config: Settings, now: datetime) -> Attempt:
-    from domain.event import TEST_TYPE, new_id, notice
-    from workers.delivery.attempt import Outgoing
-    from workers.delivery.webhook import WebhookSender
+    from workers.delivery.trial import send_trial, trial_of
     from workers.http.address import AddressGuard
 
-    event_id = new_id("evt")
-    body = notice(event_id, TEST_TYPE, now, {"endpoint": endpoint.id}, subject=endpoint.id)
     box = open_box(config)
     secrets = tuple(box.open(sealed) for sealed in endpoint.signing(now))
     headers = box.open_headers(endpoint.sealed_headers, endpoint.clear_headers)
-    outgoing = Outgoing(endpoint.url, secrets, event_id, body, headers)
-    async with WebhookSender(AddressGuard(config.webhook_allow)) as sender:
-        return await sender.send(outgoing)
+    trial = trial_of(endpoint.id, endpoint.url, secrets, headers, now)
+    return await send_trial(AddressGuard(config.webhook_allow), trial)

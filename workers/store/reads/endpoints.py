@@ -14,6 +14,7 @@ from workers.store.health import Health, health_of
 from workers.store.queries import page_of_deliveries
 from workers.store.reads.record import Record, read_record
 from workers.store.reads.timeline import Entry, timeline
+from workers.store.reads.tries import Doing, read_doing
 from workers.store.rows import StoredRow
 
 #: Of endpoints' deliveries, a page.
@@ -39,6 +40,28 @@ def endpoint_within(
     if found is None or not is_within(found, accounts):
         return None
     return found, database.read(health_of, endpoint_id)
+
+
+def page_of_endpoints(
+    database: Database, accounts: Collection[str] | None, after: str | None, limit: int, look: int
+) -> tuple[list[Doing], str | None]:
+    """How those that are seen do, oldest first, behind the id ``after``; and behind which the next page begins."""
+    seen = [one for one in database.read(list_endpoints) if is_within(one, accounts) and (after or "") < one.id]
+    page = [database.read(read_doing, database, one, look) for one in seen[:limit]]
+    return page, seen[limit - 1].id if len(seen) > limit else None
+
+
+def doing_within(database: Database, endpoint_id: str, accounts: Collection[str] | None, look: int) -> Doing | None:
+    """How one of them does; None: there is none of this id that is seen."""
+    found = database.read(find_endpoint, endpoint_id)
+    if found is None or not is_within(found, accounts):
+        return None
+    return database.read(read_doing, database, found, look)
+
+
+def seen_endpoints(database: Database, accounts: Collection[str] | None) -> list[Endpoint]:
+    """Those that are seen, oldest first."""
+    return [one for one in database.read(list_endpoints) if is_within(one, accounts)]
 
 
 def deliveries_within(

@@ -10,7 +10,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Executable, func, select
 
 from workers.store.bulk import execute_numbered, numbered
+from workers.store.database import Database
 from workers.store.deliveries import DEAD, DUE
+from workers.store.endpoints import Endpoint
+from workers.store.health import last_success
+from workers.store.reads.receivers import Failing, read_failing
 from workers.store.rows import StoredRow
 from workers.store.tables import ATTEMPT, DELIVERY, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
@@ -109,4 +113,34 @@ def _shown(dialect: str) -> Executable:
         .join(EVENT, EVENT.c.number == DELIVERY.c.event_number)
         .outerjoin(INVOICE, INVOICE.c.id == DELIVERY.c.invoice_id)
         .where(numbered(dialect, ATTEMPT.c.id))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """How one endpoint does. ``failing``: what it answers to what it has not taken yet; None: nothing was in vain."""
+
+    endpoint: Endpoint
+    waiting: Waiting
+    dead: int
+    tries: Tries
+    failing: Failing | None
+    last_success_at: datetime | None
+
+    @property
+    def takes_some(self) -> bool:
+        """Whether it has taken an event since the first one that it did not take."""
+        taken = self.last_success_at
+        return self.failing is not None and taken is not None and taken >= self.failing.since
+
+
+def read_doing(connection: Connection, database: Database, endpoint: Endpoint, look: int) -> Doing:
+    """Among its newest ``look`` events."""
+    return Doing(
+        endpoint,
+        read_waiting(connection, endpoint.id),
+        count_dead(connection, endpoint.id),
+        read_tries(connection, endpoint.id, database.now(connection), look),
+        read_failing(connection, endpoint.id),
+        last_success(connection, endpoint.id),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
@@ -48,6 +48,27 @@ class Webhooks:
     guard: AddressGuard
     box: Callable[[], SecretBox]
     reset_breaker: Callable[[str], None]  #: never raises
+
+
+async def why_unusable(guard: AddressGuard, body: EndpointRequest) -> str | None:
+    """Why webhooks can't go to such an endpoint, as ``field: what is wrong``; None: they can."""
+    try:
+        check_headers(body.headers)
+        async with asyncio.timeout(ADDRESS_SECONDS):
+            await guard.resolve_and_check(body.url)
+    except ValueError as error:
+        return str(error)
+    except AddressRefused as error:
+        return f"url: {error}"
+    except TimeoutError:
+        return "url: its name could not be looked up in time"
+    return None
+
+
+def sealed_endpoint(box: SecretBox, body: EndpointRequest, accounts: Collection[str], secret: str) -> NewEndpoint:
+    """As it is kept: its secret and its headers' values sealed."""
+    sealed = box.seal(secret), body.events, box.seal_headers(body.headers)
+    return NewEndpoint(body.url, *sealed, body.max_in_flight, accounts)
 
 
 class Endpoints:
@@ -134,24 +155,14 @@ class Endpoints:
         return body.accounts or tuple(sorted(caller.accounts or ()))
 
     async def _check(self, body: EndpointRequest) -> None:
-        try:
-            check_headers(body.headers)
-        except ValueError as error:
-            raise unusable(str(error)) from None
-        try:
-            async with asyncio.timeout(ADDRESS_SECONDS):
-                await self._webhooks.guard.resolve_and_check(body.url)
-        except AddressRefused as error:
-            raise unusable(f"url: {error}") from None
-        except TimeoutError:
-            raise unusable("url: its name could not be looked up in time") from None
+        why = await why_unusable(self._webhooks.guard, body)
+        if why is not None:
+            raise unusable(why)
 
     def _add(
         self, caller: Caller, body: EndpointRequest, accounts: tuple[str, ...], secret: str
     ) -> tuple[Endpoint, Health]:
-        box, store = self._webhooks.box(), self._api.store
-        sealed = box.seal(secret), body.events, box.seal_headers(body.headers)
-        new = NewEndpoint(body.url, *sealed, body.max_in_flight, accounts)
+        store, new = self._api.store, sealed_endpoint(self._webhooks.box(), body, accounts, secret)
         try:
             endpoint_id = endpoints.add(store, caller.acting(body.reason), new)
         except ValueError as error:

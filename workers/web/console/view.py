@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -92,8 +93,13 @@ def _environment(language: str, assets: Assets) -> Environment:
         "Action": Action,
         "amount_parts": amount_parts,
     }
-    environment.filters |= {"instant": format_instant, "duration": partial(duration, language)}
+    environment.filters |= {"instant": format_instant, "duration": partial(duration, language), "fill": fill}
     return environment
+
+
+def fill(sentence: str, **values: object) -> Markup:
+    """A translated sentence with what belongs into it: text is escaped, what a macro drew is not."""
+    return escape(sentence).format(**values)
 
 
 def _answer(request: Request, text: str, status: int) -> Response:
