@@ -16,10 +16,13 @@ from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
+from workers.web.console.endpoint_acts import EndpointActs
+from workers.web.console.endpoints import Endpoints
 from workers.web.console.invoices import Invoices
 from workers.web.console.language import LanguageChoice
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
+from workers.web.console.reach import Reach
 from workers.web.console.view import View
 from workers.web.console.watching import Watching
 from workers.web.server import most_connections
@@ -45,18 +48,23 @@ def build_console(
     read_overview: Callable[[], Overview],
     installation: str,
     around: Around,
+    reach: Reach,
     entrance: Callable[[Console], Sequence[BaseRoute]] = lambda _: (),
 ) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
-    how the endpoints' breakers are. ``entrance``: the pages by which people come in."""
+    how the endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which
+    people come in."""
     assets = Assets()
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
     console = Console(store, threads, accounts, gate, view, pulse, around)
     watching = Watching(console, Places(int(most_connections() * SHARE_OF_CONNECTIONS)))
+    endpoints = Endpoints(console)
     parts = (
         LanguageChoice(console),
         Invoices(console),
+        endpoints,
+        EndpointActs(console, endpoints, reach),
         watching,
     )
     routes = [
