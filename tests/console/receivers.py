@@ -61,4 +61,6 @@ def _age(store: Store) -> None:
     for place, one in enumerate(reversed(tries)):
         back = timedelta(minutes=2 * place + (45 if one.outcome == "delivered" else 1))
         change(store.database, ATTEMPT, ATTEMPT.c.id == one.id, at=at - back)
+        if one.outcome == "delivered":
+            change(store.database, DELIVERY, DELIVERY.c.id == one.delivery_id, finished_at=at - back)
     change(store.database, DELIVERY, DELIVERY.c.state == "due", created_at=at - timedelta(minutes=20))
