@@ -9,6 +9,7 @@ import httpx
 
 from domain.permissions import Role
 from domain.why.patience import Pace
+from tests.console.outside import Outside
 from tests.console.scene import ACCOUNTS, OPERATOR
 from workers.store.operate.people import NewPerson, add
 from workers.store.reads.why.late import read_overview
@@ -70,7 +71,15 @@ class Doorstep:
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
         around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: {})
         served = build_console(
-            store, self._threads, ACCOUNTS, self.gate, overview, "pay.example", around, self._entrance.routes
+            store,
+            self._threads,
+            ACCOUNTS,
+            self.gate,
+            overview,
+            "pay.example",
+            around,
+            Outside().reach,
+            self._entrance.routes,
         )
         health = Health(self._threads, lambda: None, lambda: None)
         surroundings = Surroundings((), (), (), PUBLIC)

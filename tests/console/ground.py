@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from functools import partial
 
 import httpx
@@ -11,15 +10,12 @@ from starlette.requests import Request
 
 from domain.permissions import Role
 from domain.why.patience import Pace
-from tests.console.receivers import BOX
+from tests.console.outside import Outside
 from tests.console.scene import ACCOUNTS, Scene
-from workers.http.address import AddressGuard
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around
-from workers.web.api.endpoints import Webhooks
 from workers.web.application import Surroundings, build_application
 from workers.web.console.person import Person
-from workers.web.console.reach import BrokerAway, Reach
 from workers.web.console.routes import build_console
 from workers.web.health import Health
 from workers.web.metrics import Metrics
@@ -56,35 +52,14 @@ class Ground:
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
         self.breakers: dict[str, str] = {}  #: as Redis tells
         around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: self.breakers)
-        self.reset: list[str] = []  #: endpoints whose breakers were reset
-        self.woken = 0  #: how often whoever carries out replays was woken
-        self.sent: list[tuple[str, str]] = []  #: messages that the broker has
-        self.broker_away = False
+        self.outside = Outside()
         self.served = build_console(
-            scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around, self.reach()
+            scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around, self.outside.reach
         )
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(
             Surroundings(trusted_proxies, (), (), None), health, Metrics("1"), list(self.served.routes)
         )
-
-    def reach(self) -> Reach:
-        """What acts need beside the store; receivers may be on this machine."""
-        webhooks = Webhooks(AddressGuard("127.0.0.1"), lambda: BOX, self.reset.append)
-
-        def wake() -> None:
-            self.woken += 1
-
-        return Reach(webhooks, wake, self._open_broker)
-
-    @contextmanager
-    def _open_broker(self):
-        def send(task: str, text: str) -> None:
-            if self.broker_away:
-                raise BrokerAway("the broker at redis://127.0.0.1 can't be reached")
-            self.sent.append((task, text))
-
-        yield send
 
     def ask(self, method: str, path: str, role: str = "admin", accounts: str | None = None, **options):
         """One request of a browser's; redirects are not followed."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from kombu import Connection, Producer
+from kombu import Connection
 
 from config.celeryconfig import INTAKE_QUEUE, celery_settings
 from config.urls import redact_url
-from domain.exact_json import raw, write_json
 from workers.cli.errors import CommandFailed
+from workers.transport.messages import as_it_is, new_task_id, publish
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 3.0
-_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 class Publisher:
@@ -37,7 +35,6 @@ class Publisher:
             connect_timeout=5,
         )
         self._queue = next(queue for queue in celery["task_queues"] if queue.name == INTAKE_QUEUE)
-        self._channel: object = None
         self._patience_seconds = patience_seconds
         self._notice = notice
 
@@ -55,16 +52,14 @@ class Publisher:
         Waits while the broker is away. A message may arrive twice when an answer of the broker was lost: every task
         of the intake is harmless when repeated. Raises CommandFailed.
         """
-        task_id = str(uuid.uuid4())
-        body = write_json([[], fields, _EMBED])
+        task_id = new_task_id()
         deadline = time.monotonic() + self._patience_seconds
         wait = FIRST_WAIT_SECONDS
         while True:
             try:
-                self._publish(task, task_id, body)
+                publish(self._connection, self._queue, task, task_id, fields)
             except (*self._connection.connection_errors, *self._connection.channel_errors, OSError) as error:
                 self._connection.close()
-                self._channel = None
                 place = redact_url(self._url)
                 if time.monotonic() + wait > deadline:
                     raise CommandFailed(
@@ -79,25 +74,4 @@ class Publisher:
 
     def send_text(self, task: str, text: str) -> str:
         """Send a task whose keyword arguments are JSON text already; the text goes out as it is."""
-        return self.send(task, raw(text))
-
-    def _publish(self, task: str, task_id: str, body: str) -> None:
-        with Producer(self._connection.default_channel) as producer:
-            producer.publish(
-                body,
-                exchange=self._queue.exchange,
-                routing_key=self._queue.routing_key,
-                declare=[self._queue],
-                content_type="application/json",
-                content_encoding="utf-8",
-                correlation_id=task_id,
-                headers={
-                    "lang": "py",
-                    "task": task,
-                    "id": task_id,
-                    "root_id": task_id,
-                    "parent_id": None,
-                    "group": None,
-                },
-                retry=False,
-            )
+        return self.send(task, as_it_is(text))

@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from starlette.routing import BaseRoute
 
+from config.celeryconfig import INTAKE_QUEUE
 from config.settings import Settings
 from domain.demand import demand_of
 from domain.why.patience import Pace
@@ -42,11 +43,13 @@ from workers.store.schema import require_schema
 from workers.telemetry.rows import RowReader
 from workers.transport import install
 from workers.web.api.endpoints import Webhooks
+from workers.web.api.replaying import Replaying
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
 from workers.web.console.entrance import Entrance
 from workers.web.console.gate import CLOSED, Doors, SessionGate
+from workers.web.console.reach import Broker, Reach
 from workers.web.console.routes import build_console
 from workers.web.forged import ForgedSample
 from workers.web.health import Health
@@ -71,6 +74,7 @@ class Process:
     on_stop: list[Callable[[], object]] = field(default_factory=list)  #: called when the stop begins
     on_end: list[Callable[[], object]] = field(default_factory=list)  #: called in reverse when the last request is over
     stopping: threading.Event = field(default_factory=threading.Event)
+    replaying: Replaying | None = None  #: once its thread has begun
 
     def __post_init__(self) -> None:
         connections = self.runtime.store.database.connections
@@ -155,18 +159,38 @@ def _add_callbacks(process: Process) -> None:
 
 def _add_api(process: Process) -> None:
     settings, runtime = process.settings, process.runtime
+    desk = Desk(runtime.store, settings.accounts, runtime.providers, tracer=runtime.traces.tracer)
+    webhooks = _webhooks(process)
+    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, _around(process))
+    process.routes += served.routes
+    process.on_stop.append(served.on_stop)
+    _start_replaying(process, served.replaying)
+
+
+def _webhooks(process: Process) -> Webhooks:
+    settings = process.settings
 
     def reset(endpoint_id: str) -> None:
         with suppress(RedisError, OSError):  # without Redis there is no breaker that holds back
             reset_breakers(process.redis, [endpoint_id])
 
-    webhooks = Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
-    desk = Desk(runtime.store, settings.accounts, runtime.providers, tracer=runtime.traces.tracer)
-    served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, _around(process))
-    process.routes += served.routes
-    process.on_stop.append(served.on_stop)
-    process.start("replays", served.replaying.run)
-    process.on_end.append(served.replaying.wake)
+    return Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
+
+
+def _start_replaying(process: Process, replaying: Replaying) -> Replaying:
+    """Jobs that were asked for here are carried out here, and those that another process left."""
+    process.start("replays", replaying.run)
+    process.on_end.append(replaying.wake)
+    process.replaying = replaying
+    return replaying
+
+
+def _reach(process: Process) -> Reach:
+    from workers.app import app  # not at the top: importing it reads the settings
+
+    replaying = process.replaying or _start_replaying(process, Replaying(process.runtime.store))
+    broker = Broker(app, app.amqp.queues[INTAKE_QUEUE])
+    return Reach(_webhooks(process), replaying.wake, broker.open)
 
 
 def _add_console(process: Process) -> None:
@@ -177,7 +201,15 @@ def _add_console(process: Process) -> None:
     installation = urlsplit(settings.public_url or "").hostname or ""
     overview = partial(_overview, process)
     served = build_console(
-        store, threads, settings.accounts, gate, overview, installation, _around(process), entrance.routes
+        store,
+        threads,
+        settings.accounts,
+        gate,
+        overview,
+        installation,
+        _around(process),
+        _reach(process),
+        entrance.routes,
     )
     process.routes += served.routes
     process.on_stop.append(served.watching.channels.end)
