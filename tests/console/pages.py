@@ -12,6 +12,8 @@ PAGES: Mapping[str, str] = {
     "/console/invoices": "/console/invoices",
     "/console/endpoints": "/console/endpoints",
     "/console/endpoints/{id}": "/console/endpoints/{scene.receivers[failing]}",
+    "/console/invoices/{id}": "/console/invoices/{scene.ids[dpkg-48221]}",
+    "/console/invoices/{id}/raw/{kind}/{number}": "/console/invoices/{scene.ids[dpkg-48231]}/raw/event/{scene.event}",
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"})

@@ -14,7 +14,7 @@ from workers.store.deliveries import DeliveryAttempt
 from workers.store.endpoints import NewEndpoint
 from workers.store.operate import endpoints
 from workers.store.store import Store
-from workers.store.tables import ATTEMPT, DELIVERY
+from workers.store.tables import ATTEMPT, DELIVERY, EVENT
 
 #: What endpoints' secrets are sealed with.
 BOX = SecretBox(["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
@@ -64,3 +64,9 @@ def _age(store: Store) -> None:
         if one.outcome == "delivered":
             change(store.database, DELIVERY, DELIVERY.c.id == one.delivery_id, finished_at=at - back)
     change(store.database, DELIVERY, DELIVERY.c.state == "due", created_at=at - timedelta(minutes=20))
+
+
+def first_event(store: Store, invoice_id: str) -> int:
+    """The number of the first event of an invoice."""
+    number: int = rows(store.database, EVENT, EVENT.c.invoice_id == invoice_id)[0].number
+    return number

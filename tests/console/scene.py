@@ -10,7 +10,8 @@ from decimal import Decimal
 from domain.account import Account
 from domain.evidence import CancelRequested, InDoubt, OrderRefused
 from domain.status import Anomaly, Status
-from tests.console.receivers import add_receivers, deliver
+from tests.console.receivers import add_receivers, deliver, first_event
+from tests.console.story import ORDER, spread, tell_story
 from tests.console.unsettled import call_back, contradict, turn_away
 from tests.contracts.store_cases import created, judge, open_store, order, seen, take
 from workers.store.acts import Actor
@@ -40,7 +41,10 @@ class Scene:
         turn_away(self.store, MARKUP)
         self.callback = call_back(self.store, MARKUP)  #: the number of one that no invoice is known for
         contradict(self.store, self.ids["dpkg-48225"])
+        self.ids[ORDER] = tell_story(self.store, OPERATOR)
         deliver(self.store, self.receivers)
+        spread(self.store, self.ids[ORDER])
+        self.event = first_event(self.store, self.ids["dpkg-48231"])  #: its number
 
     def _take(self, order_id: str, account: str = "zeroxhost", **fields: object) -> str:
         (self.ids[order_id],) = take(self.store, order(order_id, account=account, **fields))

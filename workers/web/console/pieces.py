@@ -11,7 +11,7 @@ from domain.exact_json import read_json
 from domain.money import format_amount
 from workers.store.rows import StoredRow
 
-Kind = Literal["words", "foreign", "amount", "status", "time", "duration", "link"]
+Kind = Literal["words", "foreign", "amount", "status", "time", "link", "comma"]
 
 
 class Piece(NamedTuple):
@@ -23,6 +23,9 @@ class Piece(NamedTuple):
 
 
 Pieces = Sequence[Piece]
+SHORT = 40  #: characters of a reference that are shown on one line
+#: Between two parts of a sentence.
+COMMA = Piece("comma", ",")
 
 
 def words(text: str, tone: str = "") -> Piece:
@@ -33,6 +36,12 @@ def words(text: str, tone: str = "") -> Piece:
 def foreign(text: object) -> Piece:
     """What somebody else wrote."""
     return Piece("foreign", str(text))
+
+
+def short(text: object) -> Piece:
+    """The ends of what is long and shown whole elsewhere: a transaction."""
+    whole = str(text)
+    return foreign(whole if len(whole) <= SHORT else f"{whole[:10]}…{whole[-8:]}")
 
 
 def amount(value: object, unit: object = None) -> Piece:
@@ -69,21 +78,21 @@ def pieces_of(row: StoredRow) -> list[Piece]:
 def _made(told: Mapping[str, object], how: str) -> list[Piece]:
     pieces = [words(how)]
     if told.get("pay_amount"):
-        pieces += [words("asks for"), amount(told["pay_amount"], told.get("pay_currency"))]
+        pieces += [COMMA, words("asks for"), amount(told["pay_amount"], told.get("pay_currency"))]
     if told.get("provider_ref"):
-        pieces += [words("reference"), foreign(told["provider_ref"])]
+        pieces += [COMMA, words("reference"), foreign(told["provider_ref"])]
     if told.get("twins"):
-        pieces += [words("also"), foreign(told["twins"])]
+        pieces += [COMMA, words("also"), foreign(told["twins"])]
     return pieces
 
 
 def _seen(told: Mapping[str, object]) -> list[Piece]:
     pieces = [foreign(told.get("word") or told.get("status") or "?")]
     if told.get("paid_amount"):
-        pieces += [words("received"), amount(told["paid_amount"], told.get("pay_currency"))]
+        pieces += [COMMA, words("received"), amount(told["paid_amount"], told.get("pay_currency"))]
     for name, key in (("transaction", "tx_hash"), ("reference", "reference"), ("anomaly", "anomaly")):
         if told.get(key):
-            pieces += [words(name), foreign(told[key])]
+            pieces += [COMMA, words(name), short(told[key])]
     return pieces
 
 
@@ -92,7 +101,7 @@ def _rest(told: Mapping[str, object], shown: set[str]) -> list[Piece]:
         piece
         for name, value in told.items()
         if name not in shown and value not in (None, [], {}, False)
-        for piece in (words(_NAMED.get(name, name)), foreign(value))
+        for piece in (COMMA, words(_NAMED.get(name, name)), foreign(value))
     ]
 
 

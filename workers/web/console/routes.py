@@ -18,6 +18,7 @@ from workers.web.console.assets import Assets
 from workers.web.console.console import Console
 from workers.web.console.endpoint_acts import EndpointActs
 from workers.web.console.endpoints import Endpoints
+from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
 from workers.web.console.language import LanguageChoice
 from workers.web.console.person import Gate
@@ -65,6 +66,7 @@ def build_console(
         Invoices(console),
         endpoints,
         EndpointActs(console, endpoints, reach),
+        Invoice(console),
         watching,
     )
     routes = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from workers.store.callbacks import MATCHED
 from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
 from workers.web.console.line import Line, raw_of
-from workers.web.console.pieces import FAILED, Piece, amount, foreign, pieces_of, time, words
+from workers.web.console.pieces import COMMA, FAILED, Piece, Pieces, amount, foreign, pieces_of, time, words
 
 #: An act and the evidence that it is are written by one transaction, the act a little later.
 SAME_ACT = timedelta(seconds=5)
@@ -73,9 +73,9 @@ def _said(row: StoredRow) -> Line:
 def _called(row: StoredRow) -> Line:
     """A callback that nobody has judged, or that changed nothing."""
     pieces = [foreign(row.word or "?")]
-    pieces += [words("received"), amount(row.amount)] if row.amount is not None else []
-    pieces += [words("reference"), foreign(row.reference)] if row.reference else []
-    pieces += [words(_CALLED.get(row.state, row.state), "warn")] if row.state != MATCHED else []
+    pieces += [COMMA, words("received"), amount(row.amount)] if row.amount is not None else []
+    pieces += [COMMA, words("reference"), foreign(row.reference)] if row.reference else []
+    pieces += [COMMA, words(_CALLED.get(row.state, row.state), "warn")] if row.state != MATCHED else []
     raw = raw_of("callback", row.id, bytes(row.body))
     return Line(
         at=row.at,
@@ -122,7 +122,7 @@ def decision_lines(record: Record) -> Iterator[Line]:
 def _decided(record: Record, event: StoredRow, data: Mapping[str, object]) -> Line:
     after = str(data["status"])
     by = [row for row in record.evidence if row.at == event.created_at and row.verdict == "applied"]
-    sources = [words("by")] + [words(_BADGES.get(row.source, ("evidence", ""))[0]) for row in by[:3]] if by else []
+    sources = [[words("by"), words(_BADGES.get(row.source, ("evidence", ""))[0])] for row in by[:1]]
     return Line(
         at=event.created_at,
         tab="decisions",
@@ -131,23 +131,30 @@ def _decided(record: Record, event: StoredRow, data: Mapping[str, object]) -> Li
         before=str(data.get("previous_status") or "") or None,
         after=after,
         anomaly=str(data["anomaly"]) if data.get("anomaly") else None,
-        pieces=[*_why(after, data), *sources],
+        pieces=_joined([*_why(after, data), *sources]),
     )
 
 
-def _why(after: str, data: Mapping[str, object]) -> list[Piece]:
-    pieces: list[Piece] = []
+def _why(after: str, data: Mapping[str, object]) -> list[list[Piece]]:
+    """What speaks for it, clause by clause."""
+    clauses: list[list[Piece]] = []
     paid, asked, unit = data.get("paid_amount"), data.get("pay_amount"), data.get("pay_currency")
     if after == Status.PENDING and asked:
-        pieces += [words("to pay:"), amount(asked, unit)]
-        pieces += [words("until"), time(str(data["expires_at"]))] if data.get("expires_at") else []
+        until = [words("until"), time(str(data["expires_at"]))] if data.get("expires_at") else []
+        clauses.append([words("to pay:"), amount(asked, unit), *until])
     elif paid and asked:
-        pieces += [amount(paid), words("of"), amount(asked, unit), words("received")]
+        clauses.append([amount(paid), words("of"), amount(asked, unit), words("received")])
     elif paid:
-        pieces += [amount(paid, unit), words("received")]
+        clauses.append([amount(paid, unit), words("received")])
     if after == Status.EXPIRED and data.get("expires_at"):
-        pieces += [words("the time to pay ended at"), time(str(data["expires_at"]))]
-    return [*pieces, foreign(data["reason"])] if data.get("reason") else pieces
+        clauses.append([words("its time to pay ended at"), time(str(data["expires_at"]))])
+    if data.get("reason"):
+        clauses.append([foreign(data["reason"])])
+    return clauses
+
+
+def _joined(clauses: Sequence[Pieces]) -> list[Piece]:
+    return [piece for place, clause in enumerate(clauses) for piece in ([COMMA, *clause] if place else clause)]
 
 
 def _doubted(record: Record, row: StoredRow) -> Line:

@@ -10,7 +10,7 @@ from workers.store.endpoints import Endpoint
 from workers.store.reads.record import Record, Tried
 from workers.store.rows import StoredRow
 from workers.web.console.line import Line, raw_of
-from workers.web.console.pieces import Piece, foreign, link, words
+from workers.web.console.pieces import COMMA, Piece, foreign, link, words
 
 LONGEST_NAME = 48
 
@@ -21,7 +21,7 @@ def event_lines(record: Record, endpoints: Mapping[str, Endpoint]) -> Iterator[L
     for tried in record.deliveries:
         of.setdefault(tried[0].event_number, []).append(tried)
     for event in record.events:
-        told = [] if event.published_at else [words("not on the stream yet", "warn")]
+        told = [] if event.published_at else [COMMA, words("not on the stream yet", "warn")]
         numbered = [words("event"), words(str(event.sequence))]
         yield Line(
             at=event.created_at,
@@ -41,7 +41,8 @@ def _delivered(deliveries: Sequence[Tried], endpoints: Mapping[str, Endpoint]) -
     for state, text, tone in _STATES:
         found = [delivery for delivery, _ in deliveries if delivery.shown_state == state]
         if found:
-            pieces += [words(text, tone), *(_endpoint(one.endpoint_id, endpoints) for one in found)]
+            named = [[COMMA, _endpoint(one.endpoint_id, endpoints)] for one in found]
+            pieces += [COMMA, words(text, tone), *[piece for one in named for piece in one][1:]]
     return pieces
 
 
@@ -79,7 +80,9 @@ def attempt_lines(record: Record, endpoints: Mapping[str, Endpoint]) -> Iterator
                 tone="ok" if came else "bad",
                 pieces=[
                     _endpoint(delivery.endpoint_id, endpoints),
+                    COMMA,
                     foreign(delivery.type),
+                    COMMA,
                     *([words("try"), words(str(number))] if number > 0 else [words("before the replay")]),
                     _answer(row),
                 ],
