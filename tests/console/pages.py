@@ -10,10 +10,14 @@ from tests.console.scene import Scene
 #: fails `test_every_page.py`.
 PAGES: Mapping[str, str] = {
     "/console/invoices": "/console/invoices",
+    "/console/deliveries": "/console/deliveries",
+    "/console/deliveries/{id}": "/console/deliveries/17",
     "/console/endpoints": "/console/endpoints",
+    "/console/endpoints/add": "/console/endpoints/add",
     "/console/endpoints/{id}": "/console/endpoints/{scene.receivers[failing]}",
     "/console/invoices/{id}": "/console/invoices/{scene.ids[dpkg-48221]}",
     "/console/invoices/{id}/raw/{kind}/{number}": "/console/invoices/{scene.ids[dpkg-48231]}/raw/event/{scene.event}",
+    "/console/endpoints/{id}/replay": "/console/endpoints/{scene.receivers[failing]}/replay?what=newest",
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"})

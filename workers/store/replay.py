@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, select, true, union_all, update
 
@@ -31,6 +32,14 @@ class Chosen:
 
     number: int
     invoice_id: str
+    sequence: int
+
+
+class Sampled(NamedTuple):
+    """An event as people are shown it; ``order_id`` None: it tells of no invoice."""
+
+    type: str
+    order_id: str | None
     sequence: int
 
 
@@ -109,6 +118,13 @@ def choose_of_invoice(connection: Connection, endpoint_id: str, invoice_id: str,
     query = query.where(_chosen_type(connection, endpoint_id, (), EVENT, DELIVERY))
     query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.sequence).limit(limit))]
+
+
+def sample_of(connection: Connection, numbers: Collection[int]) -> list[Sampled]:
+    """These events, in their order."""
+    query = select(EVENT.c.type, INVOICE.c.order_id, EVENT.c.sequence)
+    query = query.outerjoin(INVOICE, INVOICE.c.id == EVENT.c.invoice_id).where(EVENT.c.number.in_(numbers))
+    return [Sampled(*row) for row in connection.execute(query.order_by(EVENT.c.number))]
 
 
 def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:

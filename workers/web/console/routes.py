@@ -16,7 +16,10 @@ from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
+from workers.web.console.deliveries import Deliveries
 from workers.web.console.endpoint_acts import EndpointActs
+from workers.web.console.endpoint_adding import EndpointAdding
+from workers.web.console.endpoint_replays import EndpointReplays
 from workers.web.console.endpoints import Endpoints
 from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
@@ -64,9 +67,12 @@ def build_console(
     parts = (
         LanguageChoice(console),
         Invoices(console),
+        EndpointAdding(console, reach),
         endpoints,
         EndpointActs(console, endpoints, reach),
         Invoice(console),
+        EndpointReplays(console, endpoints, reach),
+        Deliveries(console, reach),
         watching,
     )
     routes = [
