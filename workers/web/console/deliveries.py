@@ -97,7 +97,7 @@ class Deliveries:
     async def _find(self, request: Request, person: Person) -> tuple[StoredRow, Sequence[StoredRow]]:
         """Raises NotFound: also for one to an endpoint that the person does not see."""
         number, database = request.path_params["id"], self._console.store.database
-        found = None
+        found: tuple[StoredRow, Sequence[StoredRow]] | None = None
         if number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER:
             found = await self._console.ask(database.read, find_delivery, int(number))
         if found is not None and person.accounts is not None:
