@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.why.cause import Cause
@@ -41,10 +41,10 @@ def of_all(parts: Sequence[Part], now: datetime) -> list[Late]:
     return sorted(_together((part.late for part in parts if not part.is_share), now), key=_order)
 
 
-def within(parts: Sequence[Part], now: datetime, accounts: Collection[str], endpoints: Collection[str]) -> list[Late]:
+def within(parts: Sequence[Part], accounts: Collection[str], endpoints: Collection[str]) -> list[Part]:
     """What of it concerns those who see these accounts and endpoints only. What concerns everybody is told without
     how many wait (``count`` 0) and without an example."""
-    return sorted(_together(_seen(parts, accounts, endpoints), now), key=_order)
+    return list(_seen(parts, accounts, endpoints))
 
 
 def oldest_due(due: Iterable[Due], accounts: Collection[str] | None = None) -> datetime | None:
@@ -53,15 +53,17 @@ def oldest_due(due: Iterable[Due], accounts: Collection[str] | None = None) -> d
     return min(found, default=None)
 
 
-def _seen(parts: Sequence[Part], accounts: Collection[str], endpoints: Collection[str]) -> Iterator[Late]:
+def _seen(parts: Sequence[Part], accounts: Collection[str], endpoints: Collection[str]) -> Iterator[Part]:
     for part in parts:
         late = part.late
         if part.account is not None and part.account in accounts:
             if part.endpoint is None or part.endpoint in endpoints:
                 example = late.example if part.owner is None or part.owner in accounts else None
-                yield Late(late.cause, late.count, late.oldest_since, example)
+                at = part.at if part.at in accounts else None
+                told = Late(late.cause, late.count, late.oldest_since, example)
+                yield replace(part, late=told, at=at, is_share=False)
         elif late.cause in SHARED and part.account is None:
-            yield Late(late.cause, 0, late.oldest_since, None)
+            yield Part(late=Late(late.cause, 0, late.oldest_since, None))
 
 
 def _together(found: Iterable[Late], now: datetime) -> Iterator[Late]:

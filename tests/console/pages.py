@@ -9,6 +9,7 @@ from tests.console.scene import Scene
 #: By the route's path: where such a page is, `{scene.ids[dpkg-48231]}` stands for an id. A page that is missing here
 #: fails `test_every_page.py`.
 PAGES: Mapping[str, str] = {
+    "/console/": "/console/",
     "/console/invoices": "/console/invoices",
     "/console/deliveries": "/console/deliveries",
     "/console/deliveries/{id}": "/console/deliveries/17",

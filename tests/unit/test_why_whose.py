@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.why import Cause, Late
-from domain.why.whose import Due, Part, of_all, oldest_due, within
+from domain.why.whose import Due, Part, of_all, oldest_due, within as parts_within
 
 NOW = datetime(2026, 11, 28, 20, 36, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -14,6 +14,10 @@ EARLIER = NOW - timedelta(hours=1)
 
 def part(cause: Cause, count: int, example: str | None = "inv_1", **whose: Any) -> Part:
     return Part(late=Late(cause, count, EARLIER, example), **whose)
+
+
+def within(parts, now, accounts, endpoints):
+    return of_all(parts_within(parts, accounts, endpoints), now)
 
 
 def test_of_everything_shares_are_not_counted_twice():

@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from workers.store.adding import teach_to_add
 from workers.store.private_files import make_private
 from workers.store.rows import Query
 
@@ -179,6 +180,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
+        teach_to_add(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -22,18 +22,24 @@ WITH held AS (
       AND provider_account IN :accounts
     LIMIT :most
 )
-SELECT DISTINCT held.provider_account AS account
+SELECT held.provider_account AS account, min(agenda.due_at) AS until
 FROM held JOIN agenda ON agenda.subject = held.id AND agenda.stage IN ('create', 'check') AND agenda.due_at > :now
 WHERE (SELECT kind FROM evidence WHERE evidence.invoice_id = held.id ORDER BY evidence.id DESC LIMIT 1) = :kind
+GROUP BY held.provider_account
 """)  # noqa: S608 - the condition is our own
     .bindparams(bindparam("accounts", expanding=True), bindparam("now", type_=UtcTime))
-    .columns(account=String)
+    .columns(account=String, until=UtcTime)
 )
 
 
 def find_put_off(connection: Connection, now: datetime, accounts: Collection[str]) -> set[str]:
     """Of these accounts. A 429 stands for all that waits there: one row has the time, the others stay due."""
+    return set(read_put_off_until(connection, now, accounts))
+
+
+def read_put_off_until(connection: Connection, now: datetime, accounts: Collection[str]) -> dict[str, datetime]:
+    """The same accounts, with the time that their provider has named."""
     if not accounts:
-        return set()
+        return {}
     given = {"accounts": sorted(accounts), "now": now, "kind": RateLimited.__name__, "most": MOST}
-    return set(connection.execute(_PUT_OFF, given).scalars())
+    return {row.account: row.until for row in connection.execute(_PUT_OFF, given)}

@@ -104,7 +104,7 @@ def _pulse(known: _Known, accounts: Collection[str] | None) -> Pulse:
     at = {part.at for part in whole.parts if part.late.cause in REFUSALS and part.at is not None}
     refused = frozenset(one for one in at if accounts is None or one in accounts)
     counts = {TO_SETTLE[one.cause]: one.count for one in overview.late if one.cause in TO_SETTLE}
-    counts["endpoints"] = sum(1 for one in endpoints if _is_held(one, known.breakers))
+    counts["endpoints"] = sum(1 for one in endpoints if is_held(one, known.breakers))
     counts["accounts"] = len(refused)
     return Pulse(
         overview.verdict,
@@ -117,5 +117,6 @@ def _pulse(known: _Known, accounts: Collection[str] | None) -> Pulse:
     )
 
 
-def _is_held(endpoint: Endpoint, breakers: Mapping[str, str]) -> bool:
+def is_held(endpoint: Endpoint, breakers: Mapping[str, str]) -> bool:
+    """Whether it is disabled, or left alone by its breaker."""
     return endpoint.disabled_at is not None or breakers.get(endpoint.id, CLOSED) != CLOSED

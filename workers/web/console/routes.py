@@ -24,6 +24,7 @@ from workers.web.console.endpoints import Endpoints
 from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
 from workers.web.console.language import LanguageChoice
+from workers.web.console.overview import OverviewPage
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
@@ -66,6 +67,7 @@ def build_console(
     endpoints = Endpoints(console)
     parts = (
         LanguageChoice(console),
+        OverviewPage(console),
         Invoices(console),
         EndpointAdding(console, reach),
         endpoints,

@@ -34,3 +34,13 @@ def duration(language: str, length: timedelta | float) -> str:
         if len(parts) == 2 or (parts and not number):
             break
     return " ".join(parts)
+
+
+def short_seconds(language: str, seconds: float) -> str:
+    """``0.41 s``, ``3.1 s``, ``42 s``, ``19 min``: as much as a figure at a glance needs."""
+    if seconds >= 60:
+        return duration(language, seconds)
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
+    number = f"{seconds:.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.2g}"
+    return f"{number.replace('.', ',') if language == 'de' else number} s"

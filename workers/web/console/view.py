@@ -20,7 +20,7 @@ from workers.web.console.amounts import amount_parts
 from workers.web.console.assets import Assets
 from workers.web.console.person import Person
 from workers.web.console.pulse import Pulse
-from workers.web.console.times import duration, format_instant
+from workers.web.console.times import duration, format_instant, short_seconds
 from workers.web.console.words import COOKIE, LANGUAGES, choose, translate
 
 FOLDER = Path(__file__).parent / "templates"
@@ -93,7 +93,12 @@ def _environment(language: str, assets: Assets) -> Environment:
         "Action": Action,
         "amount_parts": amount_parts,
     }
-    environment.filters |= {"instant": format_instant, "duration": partial(duration, language), "fill": fill}
+    environment.filters |= {
+        "instant": format_instant,
+        "duration": partial(duration, language),
+        "seconds": partial(short_seconds, language),
+        "fill": fill,
+    }
     return environment
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, func, literal_column, select, text
@@ -42,12 +42,14 @@ class Overview:
     untold: Untold
     parts: Sequence[Part] = ()
     due: Sequence[Due] = ()
+    orders: Mapping[str, str] = field(default_factory=dict)  #: of the examples, by invoice id
 
     def within(self, accounts: Collection[str], endpoints: Collection[str]) -> Overview:
         """The same for those who see these accounts and endpoints only."""
-        late = within(self.parts, self.now, accounts, endpoints)
+        parts = within(self.parts, accounts, endpoints)
+        late = of_all(parts, self.now)
         verdict = judge_health(late, self.crew, oldest_due(self.due, accounts))
-        return replace(self, verdict=verdict, late=late, parts=(), due=())
+        return replace(self, verdict=verdict, late=late, parts=parts, due=())
 
 
 def read_overview(connection: Connection, database: Database, pace: Pace) -> Overview:
@@ -68,18 +70,16 @@ def read_overview(connection: Connection, database: Database, pace: Pace) -> Ove
     late = of_all(found, now)
     due = list(_due(_hurried(connection, loads, now, pace), crew))
     verdict = judge_health(late, crew, oldest_due(due))
-    return Overview(now, verdict, late, crew, untold, _with_owners(connection, found), due)
+    owners, orders = _invoices(connection, {part.late.example for part in found if part.late.example is not None})
+    parts = [replace(part, owner=part.owner or owners.get(part.late.example or "")) for part in found]
+    return Overview(now, verdict, late, crew, untold, parts, due, orders)
 
 
-def _with_owners(connection: Connection, parts: Sequence[Part]) -> list[Part]:
-    """An account's example may be an order of another account, which fell back to it."""
-    examples = {part.late.example for part in parts if part.at is not None and part.owner is None}
-    named = sorted(one for one in examples if one is not None)
-    if not named:
-        return list(parts)
-    owners = select(INVOICE.c.id, INVOICE.c.account).where(INVOICE.c.id.in_(named))
-    owner_of = {row.id: row.account for row in connection.execute(owners)}
-    return [replace(part, owner=part.owner or owner_of.get(part.late.example)) for part in parts]
+def _invoices(connection: Connection, ids: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The accounts and the orders of invoices, by id: an account's example may be of one that fell back to it."""
+    query = select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.order_id).where(INVOICE.c.id.in_(sorted(ids)))
+    rows = connection.execute(query).all() if ids else ()
+    return {row.id: row.account for row in rows}, {row.id: row.order_id for row in rows}
 
 
 def _rejected(connection: Connection) -> Iterator[Part]:

@@ -1,0 +1,29 @@
+"""Where the newest rows of a table begin that are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Rows with numbers above ``after``, which tell of what was since ``since``. ``is_cut``: they begin later than was
+    asked, since there are more than are looked at."""
+
+    after: int
+    since: datetime
+    is_cut: bool
+
+
+def newest(
+    connection: Connection, number: ColumnElement[int], at: ColumnElement[datetime], since: datetime, most: int
+) -> Newest:
+    """The rows of a table since a time, at most so many; ``number`` is its key, which grows with the time ``at``."""
+    last = connection.execute(select(func.coalesce(func.max(number), 0))).scalar_one()
+    after = max(0, last - most)
+    first = connection.execute(select(at).where(number > after).order_by(number).limit(1)).scalar_one_or_none()
+    is_cut = after > 0 and first is not None and first > since
+    return Newest(after, first if is_cut and first is not None else since, is_cut)
