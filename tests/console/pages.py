@@ -11,14 +11,20 @@ from tests.console.scene import Scene
 PAGES: Mapping[str, str] = {
     "/console/": "/console/",
     "/console/invoices": "/console/invoices",
+    "/console/contradictions": "/console/contradictions?all=1",
     "/console/deliveries": "/console/deliveries",
     "/console/deliveries/{id}": "/console/deliveries/17",
+    "/console/doubts": "/console/doubts",
     "/console/endpoints": "/console/endpoints",
     "/console/endpoints/add": "/console/endpoints/add",
     "/console/endpoints/{id}": "/console/endpoints/{scene.receivers[failing]}",
     "/console/invoices/{id}": "/console/invoices/{scene.ids[dpkg-48221]}",
     "/console/invoices/{id}/raw/{kind}/{number}": "/console/invoices/{scene.ids[dpkg-48231]}/raw/event/{scene.event}",
     "/console/endpoints/{id}/replay": "/console/endpoints/{scene.receivers[failing]}/replay?what=newest",
+    "/console/rejected": "/console/rejected",
+    "/console/rejected/{id}": "/console/rejected/1",
+    "/console/unmatched": "/console/unmatched",
+    "/console/unmatched/{id}": "/console/unmatched/{scene.callback}",
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"})

@@ -16,7 +16,9 @@ from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.assets import Assets
 from workers.web.console.console import Console
+from workers.web.console.contradictions import Contradictions
 from workers.web.console.deliveries import Deliveries
+from workers.web.console.doubts import Doubts
 from workers.web.console.endpoint_acts import EndpointActs
 from workers.web.console.endpoint_adding import EndpointAdding
 from workers.web.console.endpoint_replays import EndpointReplays
@@ -28,6 +30,8 @@ from workers.web.console.overview import OverviewPage
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
+from workers.web.console.rejected import Rejected
+from workers.web.console.unmatched import Unmatched
 from workers.web.console.view import View
 from workers.web.console.watching import Watching
 from workers.web.server import most_connections
@@ -75,6 +79,10 @@ def build_console(
         Invoice(console),
         EndpointReplays(console, endpoints, reach),
         Deliveries(console, reach),
+        Doubts(console),
+        Rejected(console, reach),
+        Unmatched(console),
+        Contradictions(console),
         watching,
     )
     routes = [
