@@ -34,13 +34,15 @@ def test_who_sees_all_is_told_of_every_account(take):
     pulse = take()
 
     assert pulse.verdict is Verdict.STALLED  # no worker runs here
-    assert {"doubts", "rejected"} <= pulse.counts.keys()
+    assert {"doubts", "rejected", "unmatched"} <= pulse.counts.keys()
 
 
 def test_who_sees_one_account_is_told_nothing_of_the_others(take):
     theirs = take({"zeroxhost"})
 
     assert not {"doubts", "rejected"} & theirs.counts.keys()
+    assert theirs.counts["unmatched"] == 1
+    assert "unmatched" not in take({"nebulox"}).counts
     assert Cause.IN_DOUBT not in [one.cause for one in theirs.late]
     assert take({"nebulox"}).counts["doubts"] == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, and_, func, select
 
@@ -48,13 +48,12 @@ def page_of_unmatched(
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def count_unmatched(connection: Connection, accounts: Collection[str] | None, most: int) -> int:
-    """How many there are, ``most`` at most."""
-    query = select(CALLBACK.c.id).where(CALLBACK.c.state == UNMATCHED)
-    if accounts is not None:
-        query = query.where(CALLBACK.c.account.in_(sorted(accounts)))
-    counted = select(func.count()).select_from(query.limit(most).subquery())
-    return int(connection.execute(counted).scalar_one())
+def count_unmatched(connection: Connection, most: int) -> Mapping[str, int]:
+    """How many there are by account, among the newest ``most``."""
+    found = select(CALLBACK.c.account).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id.desc())
+    newest = found.limit(most).subquery()
+    counted = select(newest.c.account, func.count()).group_by(newest.c.account)
+    return {account: count for account, count in connection.execute(counted)}
 
 
 def find_unmatched(connection: Connection, callback_id: int, accounts: Collection[str] | None) -> StoredRow | None:

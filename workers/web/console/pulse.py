@@ -15,6 +15,8 @@ from domain.why.held_up import REFUSALS
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.endpoints import Endpoint, list_endpoints
 from workers.store.reads.endpoints import is_within
+from workers.store.reads.gauges import COUNTED
+from workers.store.reads.settling import count_unmatched
 from workers.store.reads.why.late import Overview
 from workers.store.reads.why.webhooks import Breakers
 from workers.web.threads import Overloaded, StoreThreads
@@ -54,6 +56,7 @@ class _Known:
     overview: Overview
     endpoints: Sequence[Endpoint]
     breakers: Mapping[str, str]
+    unmatched: Mapping[str, int]  #: callbacks, by account
 
 
 class PulseReader:
@@ -94,7 +97,8 @@ class PulseReader:
     def _read(self) -> _Known:
         endpoints = self._database.read(list_endpoints)
         breakers = self._breakers([one.id for one in endpoints if one.disabled_at is None])
-        return _Known(self._read_overview(), endpoints, breakers)
+        unmatched = self._database.read(count_unmatched, COUNTED)
+        return _Known(self._read_overview(), endpoints, breakers, unmatched)
 
 
 def _pulse(known: _Known, accounts: Collection[str] | None) -> Pulse:
@@ -106,6 +110,7 @@ def _pulse(known: _Known, accounts: Collection[str] | None) -> Pulse:
     counts = {TO_SETTLE[one.cause]: one.count for one in overview.late if one.cause in TO_SETTLE}
     counts["endpoints"] = sum(1 for one in endpoints if is_held(one, known.breakers))
     counts["accounts"] = len(refused)
+    counts["unmatched"] = sum(count for one, count in known.unmatched.items() if accounts is None or one in accounts)
     return Pulse(
         overview.verdict,
         tuple(overview.late),
