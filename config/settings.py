@@ -29,7 +29,9 @@ from config.web import (
     MetricsPort,
     is_loopback,
     is_loopback_url,
+    read_claim,
     read_hosts,
+    read_issuer,
     read_listen_host,
     read_metrics_port,
     read_networks,
@@ -84,6 +86,10 @@ class Settings(BaseModel):
     metrics_port: MetricsPort  #: of each process but the web's
     metrics_allow: tuple[str, ...]  #: addresses and CIDRs that may read /metrics
     trusted_proxies: tuple[str, ...]  #: addresses and CIDRs whose forwarded headers are believed
+    oidc_issuer: str | None  #: who says who somebody is, at the console's sign-in
+    oidc_client_id: str | None  #: ours there; given with every issuer
+    oidc_client_secret: SecretStr | None  #: None: a public client, by PKCE alone
+    oidc_roles_claim: str  #: of its tokens: which roles somebody has
 
     @property
     def embedded(self) -> bool:
@@ -112,7 +118,7 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value among the settings, for the log's redaction."""
         keys = [key for account in self.accounts.values() for key in account.known_keys()]
-        keys += [key.get_secret_value() for key in self.given_secret_keys]
+        keys += [key.get_secret_value() for key in (*self.given_secret_keys, self.oidc_client_secret) if key]
         return (*keys, *passwords_of(self.database_url, self.broker_url, self.redis_url))
 
 
@@ -130,6 +136,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
     redis = values["redis_url"] or redis_url_of(broker)
     if redis is None:
         raise SettingsError("INVOICES_REDIS_URL: is required with an amqp:// broker (redis://host:port)")
+    _check_oidc(values, given)
     embedded = values["broker_url"] is None and values["database_url"] is None
     if not embedded and not values["secret_key"]:
         raise SettingsError(
@@ -147,6 +154,17 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
         given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
         **{name: values[name] for name in PLAIN},
     )
+
+
+def _check_oidc(values: Mapping[str, Any], given: Mapping[str, Given]) -> None:
+    """Raise SettingsError where an issuer is half set up: nobody could sign in."""
+    if values["oidc_issuer"] is not None:
+        if values["oidc_client_id"] is None:
+            raise SettingsError("INVOICES_OIDC_CLIENT_ID: is required with INVOICES_OIDC_ISSUER")
+        return
+    for name in ("oidc_client_id", "oidc_client_secret", "oidc_roles_claim"):
+        if name in given:
+            raise SettingsError(f"{given[name].label}: INVOICES_OIDC_ISSUER is missing, which it belongs to")
 
 
 def _require_keys(accounts: Mapping[str, Account], given: Given | None) -> None:
@@ -304,6 +322,24 @@ def _public_url(value: object, environ: Mapping[str, str]) -> str:
     return read_public_url(_text(value))
 
 
+def _issuer(value: object, environ: Mapping[str, str]) -> str:
+    return read_issuer(_text(value))
+
+
+def _claim(value: object, environ: Mapping[str, str]) -> str:
+    return read_claim(_text(value))
+
+
+def _word(value: object, environ: Mapping[str, str]) -> str:
+    if len(_text(value)) > 500:
+        raise ValueError("must be at most 500 characters")
+    return str(value)
+
+
+def _secret(value: object, environ: Mapping[str, str]) -> SecretStr:
+    return SecretStr(_word(value, environ))
+
+
 def _allowed(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
     return check_allowed(value)
 
@@ -341,6 +377,10 @@ KNOBS: Mapping[str, Knob] = {
     "metrics_port": Knob(_checked(read_metrics_port), 0),
     "metrics_allow": Knob(_checked(read_networks), "127.0.0.0/8,::1"),
     "trusted_proxies": Knob(_checked(read_networks), ""),
+    "oidc_issuer": Knob(_issuer),
+    "oidc_client_id": Knob(_word),
+    "oidc_client_secret": Knob(_secret),
+    "oidc_roles_claim": Knob(_claim, "roles"),
 }
 
 #: Knobs that are settings as they stand; the others are put together with one another.

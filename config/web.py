@@ -72,6 +72,22 @@ def read_public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def read_issuer(value: str) -> str:
+    """An OIDC issuer's address, as the issuer itself writes it: https, or http on loopback; no query, no fragment.
+    Raises ValueError."""
+    read_public_url(value)
+    if not value.startswith("https://") and not is_loopback_url(value):
+        raise ValueError("must be an https address, exactly as the issuer names itself")
+    return value
+
+
+def read_claim(value: str) -> str:
+    """The name of a claim; points lead into objects: ``realm_access.roles``. Raises ValueError."""
+    if not value.isprintable() or len(value) > 200 or "" in value.split("."):
+        raise ValueError("must be the name of a claim, such as roles or realm_access.roles")
+    return value
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address reaches nobody but this host."""
     try:

@@ -47,8 +47,9 @@ from workers.web.api.replaying import Replaying
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callbacks import CallbackDesk
-from workers.web.console.entrance import Entrance
+from workers.web.console.entrance import Entrance, IssuersWord
 from workers.web.console.gate import CLOSED, Doors, SessionGate
+from workers.web.console.issuer import Client
 from workers.web.console.reach import Broker, Reach
 from workers.web.console.routes import build_console
 from workers.web.forged import ForgedSample
@@ -196,8 +197,10 @@ def _reach(process: Process) -> Reach:
 def _add_console(process: Process) -> None:
     settings, store = process.settings, process.runtime.store
     threads = StoreThreads(STORE_THREADS["console"])  # of its own: people hold up neither orders nor callbacks
-    doors = Doors(is_public=settings.is_public, takes_links=settings.embedded)
-    gate, entrance = SessionGate(store, threads, doors), Entrance(doors)
+    word = _issuers_word(settings)
+    issuer = None if word is None else word.client.host
+    doors = Doors(is_public=settings.is_public, issuer=issuer, takes_links=settings.embedded)
+    gate, entrance = SessionGate(store, threads, doors), Entrance(doors, word)
     installation = urlsplit(settings.public_url or "").hostname or ""
     overview = partial(_overview, process)
     served = build_console(
@@ -217,9 +220,22 @@ def _add_console(process: Process) -> None:
     _tell_if_closed(process, doors)
 
 
+def _issuers_word(settings: Settings) -> IssuersWord | None:
+    if settings.oidc_issuer is None or settings.oidc_client_id is None:
+        return None
+    secret = settings.oidc_client_secret
+    client = Client(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        None if secret is None else secret.get_secret_value(),
+        settings.oidc_roles_claim,
+    )
+    return IssuersWord(client, cache(partial(secret_box, settings)), settings.public_url)
+
+
 def _tell_if_closed(process: Process, doors: Doors) -> None:
     """Once, at the start; what each request is answered is looked at then."""
-    if not doors.is_public or doors.has_oidc:
+    if not doors.is_public or doors.issuer is not None:
         return
     with suppress(*UNAVAILABLE):
         if not process.runtime.store.database.read(has_users):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from domain.exact_json import write_json
 from domain.permissions import Role
-from workers.store.acts import Act, Actor, Deed, record
+from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.passwords import new_secret
 from workers.store.people import LONGEST, User, key_of, user_of
 from workers.store.store import Store
@@ -27,7 +27,8 @@ LONGEST_ADDRESS = 64
 class SignIn:
     """Somebody who has shown who they are. ``way``: password, oidc or link; ``accounts`` None: all.
 
-    ``former`` is the secret of the session that the browser had before, which ends: none is taken over.
+    ``former`` is the secret of the session that the browser had before, which ends: none is taken over. ``subject`` is
+    who the issuer says it was, for the audit log.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SignIn:
     way: str
     address: str
     former: str | None = None
+    subject: str | None = None
 
 
 def begin(store: Store, request: SignIn) -> str:
@@ -109,6 +111,8 @@ def _begin(connection: Connection, store: Store, request: SignIn) -> str:
         )
     )
     actor = Actor(request.name, f"console {request.address}")
-    after = {"person": request.name, "role": request.role.value, "way": request.way}
+    after: Values = {"person": request.name, "role": request.role.value, "way": request.way}
+    if request.subject is not None:
+        after = {**after, "subject": request.subject}
     record(connection, store.database, actor, [Deed(act=Act.SIGN_IN, after=after)])
     return secret

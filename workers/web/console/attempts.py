@@ -22,16 +22,16 @@ class Attempts:
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()  #: by whom: how many, and when
         self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def take(self, name: str, address: str) -> float:
-        """Count one; 0, or for how many seconds there may be no other. A name that somebody else tries from elsewhere
-        stays open to whoever signed in with it before, from where they did."""
+    def take(self, name: str | None, address: str) -> float:
+        """Count one, of a name where there is one; 0, or for how many seconds there may be no other. A name that
+        somebody else tries from elsewhere stays open to whoever signed in with it before, from where they did."""
         counters = self._counters(name, address)
         wait = max(self._wait(key, most, each) for key, (most, each) in counters)
         if wait <= 0:
             self._add(counters, 1)
         return wait
 
-    def give_back(self, name: str, address: str) -> None:
+    def give_back(self, name: str | None, address: str) -> None:
         """It did not fail."""
         self._add(self._counters(name, address), -1)
 
@@ -44,10 +44,13 @@ class Attempts:
         if len(self._welcome) > MOST_KEPT:
             self._welcome.popitem(last=False)
 
-    def _counters(self, name: str, address: str) -> Sequence[tuple[str, tuple[int, float]]]:
+    def _counters(self, name: str | None, address: str) -> Sequence[tuple[str, tuple[int, float]]]:
         network = _network_of(address)
+        of_address = (f"address {network}", OF_ADDRESS)
+        if name is None:
+            return (of_address,)
         is_known = (name, network) in self._welcome
-        return ((f"name {name} {network if is_known else ''}", OF_NAME), (f"address {network}", OF_ADDRESS))
+        return ((f"name {name} {network if is_known else ''}", OF_NAME), of_address)
 
     def _count(self, key: str, each: float) -> float:
         count, at = self._used.get(key, (0.0, 0.0))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import httpx
 from starlette.routing import BaseRoute
 
+from workers.delivery.secretbox import SecretBox
+from workers.http.trust import public_tls
 from workers.web.console.attempts import Attempts
 from workers.web.console.console import Console
 from workers.web.console.gate import Doors
+from workers.web.console.issuer import Client, Issuer
 from workers.web.console.link import LinkPages
+from workers.web.console.oidc import IssuerPages
 from workers.web.console.sign_in import SignInPages
 from workers.web.threads import StoreThreads
 
@@ -17,21 +23,41 @@ from workers.web.threads import StoreThreads
 CHECKING_THREADS, MOST_UNDER_WAY = 2, 16
 
 
+@dataclass(frozen=True, slots=True)
+class IssuersWord:
+    """What signing in by an issuer needs. ``box`` seals what a browser keeps meanwhile."""
+
+    client: Client
+    box: Callable[[], SecretBox]
+    public_url: str | None
+    transport: httpx.AsyncBaseTransport | None = None  #: None: the network
+
+
 class Entrance:
     """What lets people in, and the threads that it needs."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, word: IssuersWord | None = None) -> None:
         self._doors = doors
+        self._word = word
         self._checking = StoreThreads(CHECKING_THREADS, MOST_UNDER_WAY)
 
     def routes(self, console: Console) -> Sequence[BaseRoute]:
         """What the application serves of it."""
-        parts = (
-            SignInPages(console, self._doors, Attempts(), self._checking, MOST_UNDER_WAY),
-            LinkPages(console, self._doors),
-        )
-        return [route for part in parts for route in part.routes()]
+        attempts = Attempts()
+        pages = [
+            *SignInPages(console, self._doors, attempts, self._checking, MOST_UNDER_WAY).routes(),
+            *LinkPages(console, self._doors).routes(),
+        ]
+        if self._word is not None:
+            word = self._word
+            pages += IssuerPages(console, _issuer(word), word.box, attempts, word.public_url).routes()
+        return pages
 
     def close(self) -> None:
         """Nobody comes in any more."""
         self._checking.close()
+
+
+def _issuer(word: IssuersWord) -> Issuer:
+    http = httpx.AsyncClient(transport=word.transport, verify=public_tls(), trust_env=False)
+    return Issuer(word.client, http)

@@ -44,7 +44,7 @@ class Doors:
     """How people come in here."""
 
     is_public: bool  #: reached from other hosts
-    has_oidc: bool = False
+    issuer: str | None = None  #: by whose word people sign in
     takes_links: bool = False  #: on the embedded default: who can read its files may do anything
 
 
@@ -68,7 +68,7 @@ class SessionGate:
 
     async def why_closed(self) -> str | None:
         """Why nobody may use the console here; None: it is open. Raises Overloaded, ``UNAVAILABLE``."""
-        if not self.doors.is_public or self.doors.has_oidc:
+        if not self.doors.is_public or self.doors.issuer is not None:
             return None
         if self._clock() >= self._look_again_at:
             self._has_people = await self._threads.run(self._database.read, has_users, seconds=READ_SECONDS)
