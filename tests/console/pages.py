@@ -10,6 +10,7 @@ from tests.console.scene import Scene
 #: fails `test_every_page.py`.
 PAGES: Mapping[str, str] = {
     "/console/": "/console/",
+    "/console/audit": "/console/audit",
     "/console/invoices": "/console/invoices",
     "/console/contradictions": "/console/contradictions?all=1",
     "/console/deliveries": "/console/deliveries",
@@ -27,7 +28,10 @@ PAGES: Mapping[str, str] = {
     "/console/unmatched/{id}": "/console/unmatched/{scene.callback}",
 }
 #: Routes that answer GET and are no pages.
-NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"})
+NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"}) | {
+    "/console/audit.csv",
+    "/console/audit.jsonl",
+}
 
 
 def address(pattern: str, scene: Scene) -> str:

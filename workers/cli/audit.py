@@ -37,6 +37,7 @@ LONGEST_CELL = 120
 @click.option("--invoice", metavar=NAME, help="Only what was done with this invoice.")
 @click.option("--endpoint", metavar="ID", help="Only what was done with this endpoint, a removed one included.")
 @click.option("--by", help="Only what this person did.")
+@click.option("--act", help="Only this act, such as invoice.mark.")
 @limit_option
 @json_option
 def audit_command(
@@ -45,6 +46,7 @@ def audit_command(
     invoice: str | None,
     endpoint: str | None,
     by: str | None,
+    act: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -54,7 +56,7 @@ def audit_command(
     check_span(since, until)
     with open_database() as database:
         invoice_id = None if invoice is None else require_invoice(database, invoice).id
-        about = {"invoice_id": invoice_id, "endpoint_id": endpoint, "by": by}
+        about = {"invoice_id": invoice_id, "endpoint_id": endpoint, "by": by, "act": act}
         rows = list_acts(database, since=since, until=until, limit=limit, **about)
         if as_json:
             for row in rows:

@@ -59,6 +59,10 @@ class Endpoint:
         """Of its own headers; what they hold may authorise."""
         return sorted({*read_json(self.clear_headers), *read_json(self.sealed_headers or "{}")})
 
+    def is_within(self, accounts: Collection[str] | None) -> bool:
+        """Whether whoever sees only these accounts (None: all) sees the endpoint."""
+        return accounts is None or (self.accounts is not None and self.accounts <= set(accounts))
+
     def signing(self, now: datetime) -> tuple[str, ...]:
         """The sealed secrets that sign now, the newest first."""
         rotating = self.rotated_until is not None and self.rotated_until > now

@@ -23,7 +23,7 @@ Page = list[tuple[StoredRow, Sequence[StoredRow]]]
 
 def is_within(endpoint: Endpoint, accounts: Collection[str] | None) -> bool:
     """Whether whoever sees only these accounts (None: all) sees the endpoint."""
-    return accounts is None or (endpoint.accounts is not None and endpoint.accounts <= set(accounts))
+    return endpoint.is_within(accounts)
 
 
 def endpoints_within(database: Database, accounts: Collection[str] | None) -> list[tuple[Endpoint, Health]]:

@@ -15,6 +15,7 @@ from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.assets import Assets
+from workers.web.console.audit import Audit
 from workers.web.console.console import Console
 from workers.web.console.contradictions import Contradictions
 from workers.web.console.deliveries import Deliveries
@@ -72,6 +73,7 @@ def build_console(
     parts = (
         LanguageChoice(console),
         OverviewPage(console),
+        Audit(console),
         Invoices(console),
         EndpointAdding(console, reach),
         endpoints,
