@@ -52,8 +52,8 @@ def count_unmatched(connection: Connection, most: int) -> Mapping[str, int]:
     """How many there are by account, among the newest ``most``."""
     found = select(CALLBACK.c.account).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id.desc())
     newest = found.limit(most).subquery()
-    counted = select(newest.c.account, func.count()).group_by(newest.c.account)
-    return {account: count for account, count in connection.execute(counted)}
+    counted = select(newest.c.account, func.count().label("callbacks")).group_by(newest.c.account)
+    return {row.account: row.callbacks for row in connection.execute(counted)}
 
 
 def find_unmatched(connection: Connection, callback_id: int, accounts: Collection[str] | None) -> StoredRow | None:

@@ -117,7 +117,7 @@ class EndpointActs:
     async def test(self, request: Request, person: Person) -> Response:
         """Send an `invoices.test` event, once, and show what came back."""
         doing = await self._pages.find(request, person)
-        await read_form(request, ())
+        await read_form(request, ("send",))
         try:
             trial = await self._console.ask(self._trial, doing)
         except SecretUnreadable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +26,7 @@ from workers.web.threads import Overloaded
 log = structlog.get_logger()
 
 TYPE, ACCOUNT = "type:", "account:"
+HEADERS = ("header:1", "header:2", "header:3")
 #: What every endpoint gets is nothing to choose.
 TYPES = tuple(sorted(EVENT_TYPES - {"system.restored"}))
 
@@ -49,7 +52,7 @@ class EndpointAdding:
     async def add(self, request: Request, person: Person) -> Response:
         """Add it, or show the form again with why it can't be."""
         chosen = [f"{TYPE}{one}" for one in TYPES] + [f"{ACCOUNT}{one}" for one in self._accounts(person)]
-        given = await read_form(request, {"url", "headers", "max_in_flight", "reason", *chosen})
+        given = await read_form(request, {"url", "max_in_flight", "reason", *HEADERS, *chosen})
         try:
             body = _read(given, person)
         except RequestError as error:
@@ -90,6 +93,7 @@ class EndpointAdding:
         self, request: Request, person: Person, given: dict[str, str], problem: str | None = None
     ) -> Response:
         content = {"given": given, "problem": problem, "types": TYPES, "accounts": self._accounts(person)}
+        content |= {"headers": HEADERS}
         return await self._console.draw(request, person, "endpoint-add.html", 422 if problem else 200, **content)
 
 
@@ -101,7 +105,7 @@ def _read(given: dict[str, str], person: Person) -> EndpointRequest:
     number = given.get("max_in_flight", "").strip()
     fields: dict[str, object] = {
         "url": given.get("url", "").strip(),
-        "headers": _read_headers(given.get("headers", "")),
+        "headers": _read_headers([given.get(name, "").strip() for name in HEADERS]),
         "max_in_flight": int(number) if number.isascii() and number.isdecimal() and len(number) < 9 else number,
         "reason": given.get("reason", "").strip() or None,
     }
@@ -110,10 +114,10 @@ def _read(given: dict[str, str], person: Person) -> EndpointRequest:
     return parse_request(EndpointRequest, fields)
 
 
-def _read_headers(text: str) -> dict[str, str]:
-    """A line each; one without a colon is a name that no header may have, and is refused as such."""
+def _read_headers(lines: Sequence[str]) -> dict[str, str]:
+    """One without a colon is a name that no header may have, and is refused as such."""
     headers: dict[str, str] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, _, value = line.partition(":")
-        headers[name.strip() if ":" in line else line] = value.strip()
+    for line in filter(None, lines):
+        name, colon, value = line.partition(":")
+        headers[name.strip() if colon else line] = value.strip()
     return headers
