@@ -11,8 +11,14 @@ from typing import ClassVar
 from domain.drift import Novelty, Told
 from domain.status import Anomaly, Status
 
-#: What an invoice's ``evidence_digest`` begins with while its last look-up brought no answer.
+#: What an invoice's ``evidence_digest`` begins with while its last look-up brought no answer. It is in the condition of
+#: an index, too: another marker takes a migration.
 FAILED_LOOK_UP = "!"
+
+
+def says_failed_look_up(digest: str | None) -> bool:
+    """Whether an ``evidence_digest`` says that the last look-up brought no answer."""
+    return digest is not None and digest.startswith(FAILED_LOOK_UP)
 
 
 class Source(StrEnum):

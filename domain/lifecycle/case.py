@@ -12,7 +12,7 @@ from domain.account import MAX_LIFETIME_MINUTES
 from domain.asking import Known, can_be_asked
 from domain.callbacks import CLAIMS
 from domain.decision import Changes, InvoiceView, Policy
-from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen
+from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen, says_failed_look_up
 from domain.looks import least_wait
 from domain.status import WATCHED, Status
 
@@ -75,7 +75,7 @@ def is_nobodys(case: Case) -> bool:
 
 def is_unheard(case: Case) -> bool:
     """Whether the last look-up brought no answer: a payment would not have been seen."""
-    return (case.invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
+    return says_failed_look_up(case.invoice.evidence_digest)
 
 
 def unanswered(case: Case) -> Changes:

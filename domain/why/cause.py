@@ -1,4 +1,4 @@
-"""The sixteen causes, and what is told of the one that holds."""
+"""The causes why nothing happens to an order, and what is told of the one that holds."""
 
 from __future__ import annotations
 

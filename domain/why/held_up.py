@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from domain.evidence import FAILED_LOOK_UP, CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable
+from domain.evidence import (
+    CredentialsRefused,
+    ProviderRefused,
+    RateLimited,
+    Unreachable,
+    Unreadable,
+    says_failed_look_up,
+)
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
 from domain.why.cause import Cause
@@ -70,7 +77,7 @@ def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
 def _looked(invoice: HeldUp, said: Said | None) -> Cause | None:
     """What the last look-up of an invoice that waits for one brought instead of an answer."""
     is_asked = invoice.status in OPEN - UNMADE or bool(invoice.called_status)
-    failing = (invoice.evidence_digest or "").startswith(FAILED_LOOK_UP)
+    failing = says_failed_look_up(invoice.evidence_digest)
     cause = BY_KIND.get(said.kind) if is_asked and failing and said is not None else None
     # A queued order is put off by its creates, and one in doubt is first of all that.
     return None if cause is Cause.WAITS_FOR_ACCOUNT and invoice.status in UNMADE else cause

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 from domain.account import Account
+from domain.evidence import FAILED_LOOK_UP
 from domain.why import first_cause
 from domain.why.patience import Pace
 from tests.bench.ground import Filling, Ground, settle_down, timed
@@ -47,13 +48,13 @@ HISTORY = (
     INSERT INTO delivery (endpoint_id, event_number, invoice_id, sequence, state, tries, created_at)
     SELECT 'ep_1', number, invoice_id, 1, CASE number % 1000 WHEN 0 THEN 'due' ELSE 'delivered' END, 1, now() FROM event
     """,
-    """
-    UPDATE invoice SET evidence_digest = '!' || repeat('0', 63) WHERE substr(id, 5)::bigint % 100 = 0
+    f"""
+    UPDATE invoice SET evidence_digest = '{FAILED_LOOK_UP}' || repeat('0', 63) WHERE substr(id, 5)::bigint % 100 = 0
     """,
-    """
+    f"""
     INSERT INTO evidence (invoice_id, at, kind, detail, verdict, source)
-    SELECT id, now(), 'Unreachable', '{"reason":"connection refused"}', 'noted', 'look-up' FROM invoice
-    WHERE evidence_digest LIKE '!%'
+    SELECT id, now(), 'Unreachable', '{{"reason":"connection refused"}}', 'noted', 'look-up' FROM invoice
+    WHERE evidence_digest LIKE '{FAILED_LOOK_UP}%'
     """,
     """
     UPDATE invoice SET status = 'in_doubt', doubts = 1 WHERE substr(id, 5)::bigint % 1000 = 1

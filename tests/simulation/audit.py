@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from domain.against import CONTRADICTION
+from domain.evidence import FAILED_LOOK_UP
 from domain.sequence import POSITION_STEP
 from domain.status import SILENT, TRANSITIONS, Status
 from tests.acceptance.checked import follows
@@ -30,8 +31,8 @@ LOG = (
 STANDING = "('publish', 'retain')"
 #: A row of the agenda: its invoice is expired, and is watched on because no look-up was answered.
 UNHEARD_WATCH = (
-    "(stage IN ('check', 'clock')"
-    " AND subject IN (SELECT id FROM invoice WHERE status = 'expired' AND evidence_digest LIKE '!%'))"
+    "(stage IN ('check', 'clock') AND subject IN"
+    f" (SELECT id FROM invoice WHERE status = 'expired' AND evidence_digest LIKE '{FAILED_LOOK_UP}%'))"
 )
 
 

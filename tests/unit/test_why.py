@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from domain.decision import Stage
+from domain.evidence import FAILED_LOOK_UP
 from domain.status import Status
 from domain.why import Cause, Late, Verdict, first_cause, judge_health
 from domain.why.facts import Against, Facts, Planned, Rejected, Said, Untold, Webhook
@@ -24,7 +25,7 @@ ACCOUNT = new_invoice().provider_account
 AT_WORK = Process("worker", "host:1", NOW, NOW, frozenset({ACCOUNT}))
 CREW = Crew(NOW, [AT_WORK, Process("intake", "host:2", NOW)])
 NOBODY = Crew(NOW, [Process("worker", "host:1", NOW - AGO)])
-FAILED = "!" + "0" * 63
+FAILED = FAILED_LOOK_UP + "0" * 63
 
 #: In the contract's words.
 PRECEDENCE = [

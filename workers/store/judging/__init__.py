@@ -3,8 +3,7 @@
 ``transaction.judge`` is the way in; the other modules are its parts.
 """
 
-from domain.evidence import FAILED_LOOK_UP
 from workers.store.judging.transaction import judge
 from workers.store.judging.work import Judged, Judgement, Outcome, Times
 
-__all__ = ["FAILED_LOOK_UP", "Judged", "Judgement", "Outcome", "Times", "judge"]
+__all__ = ["Judged", "Judgement", "Outcome", "Times", "judge"]

@@ -24,6 +24,7 @@ from domain.evidence import (
     Source,
     Unreachable,
     Unreadable,
+    says_failed_look_up,
 )
 from domain.exact_json import write_json
 from workers.store.bulk import How, execute_keyed, keyed, locking, update_rows
@@ -59,7 +60,7 @@ def keep_evidence(
 
     An answer that brings nothing new is not kept, but takes back that look-ups fail.
     """
-    if decision.verdict == "ignored" and isinstance(evidence, Seen) and _fails(invoice):
+    if decision.verdict == "ignored" and isinstance(evidence, Seen) and says_failed_look_up(invoice.evidence_digest):
         invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
     if decision.verdict == "ignored":
         return
@@ -131,10 +132,6 @@ def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
     if judgement.claim is not None and judgement.claim.stage is Stage.CREATE:
         account = judgement.claim.lane
     return {"account": account} if invoice.fallbacks or account != invoice.account else {}
-
-
-def _fails(invoice: SimpleNamespace) -> bool:
-    return bool(invoice.evidence_digest) and str(invoice.evidence_digest).startswith(FAILED_LOOK_UP)
 
 
 def _told(evidence: Evidence) -> dict[str, object]:

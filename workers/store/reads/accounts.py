@@ -10,11 +10,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from domain.decision import Stage
-from domain.evidence import Created, CredentialsRefused
+from domain.evidence import FAILED_LOOK_UP, Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
-from workers.store.judging import FAILED_LOOK_UP
 from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Integer, String, select, text
 
-from domain.evidence import CalledBack, RecheckRequested
+from domain.evidence import FAILED_LOOK_UP, CalledBack, RecheckRequested
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import Status
@@ -25,7 +25,7 @@ NOW_HELD_UP = (
     "(status = 'queued' AND (refused_since IS NOT NULL OR create_tries <> 0)"
     " OR status = 'in_doubt' AND (refused_since IS NOT NULL OR create_tries > 0)"
     " OR (status NOT IN ('queued', 'in_doubt') OR called_status IS NOT NULL)"
-    " AND coalesce(substr(evidence_digest, 1, 1), '') = '!')"
+    f" AND coalesce(substr(evidence_digest, 1, 1), '') = '{FAILED_LOOK_UP}')"
 )
 _REASONS = ", ".join(f"'{reason}'" for reason in sorted(REFUSED_REASONS.values()))
 # What was said of many in the same words has the same digest: few groups, however many invoices.
