@@ -1,4 +1,4 @@
-"""Every knob, validated once. The environment wins over the TOML file that ``INVOICES_CONFIG`` names."""
+"""Every setting, validated once. The environment wins over the TOML file that ``INVOICES_CONFIG`` names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class SettingsError(Exception):
     """A wrong setting. One line that names it and says what is allowed; never the value of a secret."""
 
     def __init__(self, line: str) -> None:
-        super().__init__("".join(c if c.isprintable() else "?" for c in line[:MAX_LINE]))  # names and paths in it
+        # It quotes names and paths, which may hold anything.
+        super().__init__("".join(c if c.isprintable() else "?" for c in line[:MAX_LINE]))
 
 
 class Settings(BaseModel):
@@ -72,18 +73,18 @@ class Settings(BaseModel):
     stream: str
     stream_maxlen: int
     monitor_minutes: Decimal
-    retention_days: int  #: finished events, tries and evidence older than this are removed; 0: never
+    retention_days: int  #: finished events, attempts and evidence older than this are removed; 0: never
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
-    remote_control: Literal["read", "all", "off"]  #: what workers take of Celery's remote control
-    nice: int  #: by which workers, intake and beat lower their priority: the web process answers first
+    remote_control: Literal["read", "all", "off"]  #: which commands of Celery's remote control workers take
+    nice: int  #: how far workers, intake and beat lower their priority, so that the web process answers first
     sandbox_port: int
     web_host: str
     web_port: int  #: 0: a free one
     public_url: str | None  #: where providers and browsers reach the web process; without a slash at its end
     web_serve: tuple[str, ...]  #: of ``config.web.SERVICES``
-    web_allowed_hosts: tuple[str, ...]  #: beside the loopback's and the public address's own
-    metrics_port: MetricsPort  #: of each process but the web's
+    web_allowed_hosts: tuple[str, ...]  #: besides loopback names and the host of ``public_url``
+    metrics_port: MetricsPort  #: of each process except ``web``
     metrics_allow: tuple[str, ...]  #: addresses and CIDRs that may read /metrics
     trusted_proxies: tuple[str, ...]  #: addresses and CIDRs whose forwarded headers are believed
     oidc_issuer: str | None  #: who says who somebody is, at the console's sign-in
@@ -125,7 +126,7 @@ class Settings(BaseModel):
 def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = True) -> Settings:
     """Read and check the settings. Writes nothing. Raises SettingsError.
 
-    Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) is missed by whoever uses it.
+    Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) raises where it is used.
     """
     given = _read_file(environ) | _read_environment(environ)
     values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
@@ -137,12 +138,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
     if redis is None:
         raise SettingsError("INVOICES_REDIS_URL: is required with an amqp:// broker (redis://host:port)")
     _check_oidc(values, given)
-    embedded = values["broker_url"] is None and values["database_url"] is None
-    if not embedded and not values["secret_key"]:
-        raise SettingsError(
-            "INVOICES_SECRET_KEY: is required unless both broker and database are the embedded ones: "
-            "32 random bytes in URL-safe base64"
-        )
+    _require_secret_key(values)
     return Settings(
         home=home,
         database_url=values["database_url"] or f"sqlite+pysqlite:///{home}/invoices.db",
@@ -172,6 +168,15 @@ def _require_keys(accounts: Mapping[str, Account], given: Given | None) -> None:
         why = account.missing_key()
         if why is not None:
             raise SettingsError(f"{given.label if given else f'{PREFIX}ACCOUNTS'}: {why}")
+
+
+def _require_secret_key(values: Mapping[str, Any]) -> None:
+    embedded = values["broker_url"] is None and values["database_url"] is None
+    if not embedded and not values["secret_key"]:
+        raise SettingsError(
+            "INVOICES_SECRET_KEY: is required unless both broker and database are the embedded ones: "
+            "32 random bytes in URL-safe base64"
+        )
 
 
 # --- where values come from -------------------------------------------------------------------------------------
@@ -224,7 +229,7 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
 
 
 def _shown(name: str) -> str:
-    """A name or path that somebody wrote: where a setting was misplaced, it may be an address with its password."""
+    """A name or path as an error quotes it: put in the wrong place, it may be an address with its password."""
     return redact_url(name[:MAX_NAME])
 
 
@@ -261,7 +266,7 @@ def _home(value: object, environ: Mapping[str, str]) -> Path:
         raise ValueError("must be a folder without ? in its path")
     try:
         return Path(text).expanduser().absolute()
-    except RuntimeError:  # ~somebody who is nobody here
+    except RuntimeError:  # ~somebody: no such user
         raise ValueError("must be a folder: nobody knows where its ~ is") from None
 
 
@@ -314,12 +319,8 @@ def _keys(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _checked(check: Callable[[object], object]) -> Callable[[object, Mapping[str, str]], object]:
-    """A parser of ``config.web``'s; none of them reads the environment."""
+    """A parser that does not read the environment."""
     return lambda value, _environ: check(value)
-
-
-def _public_url(value: object, environ: Mapping[str, str]) -> str:
-    return read_public_url(_text(value))
 
 
 def _issuer(value: object, environ: Mapping[str, str]) -> str:
@@ -340,13 +341,9 @@ def _secret(value: object, environ: Mapping[str, str]) -> SecretStr:
     return SecretStr(_word(value, environ))
 
 
-def _allowed(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
-    return check_allowed(value)
-
-
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """How a setting is read, and what it is when nobody gave it (None: decided from the others)."""
+    """How a setting is read, and its default (None: it follows from the others)."""
 
     parse: Callable[[object, Mapping[str, str]], object]
     default: object = None
@@ -359,7 +356,7 @@ KNOBS: Mapping[str, Knob] = {
     "redis_url": Knob(_url(check_redis_url)),
     "accounts": Knob(read_accounts),
     "secret_key": Knob(_keys, ""),
-    "webhook_allow": Knob(_allowed, ""),
+    "webhook_allow": Knob(_checked(check_allowed), ""),
     "stream": Knob(_stream, "invoices:events"),
     "stream_maxlen": Knob(_whole(1, 10**12 - 1), 1_000_000),
     "retention_days": Knob(_whole(0, 36_500), 90),
@@ -371,7 +368,7 @@ KNOBS: Mapping[str, Knob] = {
     "sandbox_port": Knob(_whole(1, 65535), 8410),
     "web_host": Knob(_checked(read_listen_host), "127.0.0.1"),
     "web_port": Knob(_whole(0, 65535), 8420),
-    "public_url": Knob(_public_url),
+    "public_url": Knob(_url(read_public_url)),
     "web_serve": Knob(_checked(read_services), "callbacks,api,console"),
     "web_allowed_hosts": Knob(_checked(read_hosts), ""),
     "metrics_port": Knob(_checked(read_metrics_port), 0),
@@ -383,5 +380,5 @@ KNOBS: Mapping[str, Knob] = {
     "oidc_roles_claim": Knob(_claim, "roles"),
 }
 
-#: Knobs that are settings as they stand; the others are put together with one another.
+#: Knobs that become fields of Settings as they are; the others depend on each other.
 PLAIN = tuple(KNOBS.keys() - {"home", "database_url", "broker_url", "redis_url", "accounts", "secret_key"})

@@ -33,12 +33,12 @@ def read_metrics_port(value: object) -> MetricsPort:
 
 def read_networks(value: object) -> tuple[str, ...]:
     """Addresses and CIDRs of a comma-separated text or a list. Raises ValueError saying what is allowed."""
-    return tuple(str(_network(item)) for item in _items(value, "addresses or CIDRs"))
+    return tuple(str(_network(item)) for item in read_items(value, "addresses or CIDRs"))
 
 
 def read_listen_host(value: object) -> str:
     """An address to listen on, or a host's name. Raises ValueError."""
-    items = _items(value, "one address or name")
+    items = read_items(value, "one address or name")
     if len(items) != 1:
         raise ValueError("must be one address or host name, without a port")
     return _host(items[0].strip("[]"))
@@ -46,12 +46,12 @@ def read_listen_host(value: object) -> str:
 
 def read_hosts(value: object) -> tuple[str, ...]:
     """Names and addresses, without ports, in lower case. Raises ValueError."""
-    return tuple(_host(item.strip("[]")).lower() for item in _items(value, "host names"))
+    return tuple(_host(item.strip("[]")).lower() for item in read_items(value, "host names"))
 
 
 def read_services(value: object) -> tuple[str, ...]:
     """Which of SERVICES, each once. Raises ValueError."""
-    found = tuple(dict.fromkeys(item.lower() for item in _items(value, ", ".join(SERVICES))))
+    found = tuple(dict.fromkeys(item.lower() for item in read_items(value, ", ".join(SERVICES))))
     if not found or not set(found) <= set(SERVICES):
         raise ValueError(f"must be a comma-separated list of {', '.join(SERVICES)}")
     return found
@@ -101,7 +101,9 @@ def is_loopback_url(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
 
 
-def _items(value: object, what: str) -> list[str]:
+def read_items(value: object, what: str) -> list[str]:
+    """The items of a comma-separated text or of a list, without empty ones. Raises ValueError that says ``what`` they
+    are."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a comma-separated list of {what}")

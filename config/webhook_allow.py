@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from config.urls import redact_url
+from config.web import read_items
 
 #: Names as the webhook's address guard takes them (a test holds the two together): the last label is no number, which
 #: some resolvers take for an odd spelling of an IPv4 address.
@@ -16,10 +17,7 @@ _PORT_PART = re.compile(r"(\]|^[^:]+):[^:]*$")
 
 def check_allowed(value: object) -> tuple[str, ...]:
     """The items of a comma-separated text or of a list. Raises ValueError saying what is allowed."""
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError("must be a comma-separated list of host, host:port or CIDR")
-    return tuple(_check_item(item.strip()) for item in items if item.strip())
+    return tuple(_check_item(item) for item in read_items(value, "host, host:port or CIDR"))
 
 
 def _check_item(item: str) -> str:

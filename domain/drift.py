@@ -1,8 +1,8 @@
-"""What a provider's answer has that neither its documents nor its answers before had: a field, a type, a word of a
-list of words (statuses, currencies, networks), more decimals.
+"""Drift: what a provider's answer has that neither its documents nor its earlier answers had. A field, a type, a word
+of a list of words (statuses, currencies, networks), more decimals.
 
-Values are never told, but for words of fields that hold a word of such a list. Names and words that don't look like
-one are told as ``*``: a provider may put anything into them, a customer's address say.
+No value is ever told, except the word of a field that holds one of such a list. A name or word that does not look like
+one is told as ``*``: a provider may put anything there, for example a customer's address.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from domain.currency import is_currency
 from domain.event import PROVIDER_DRIFT, format_time, notice
 from domain.network import is_network
 
+if TYPE_CHECKING:
+    from domain.account import Account
+
 Kind = Literal["word", "field", "type", "decimals", "more"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-#: Levels of an answer that are looked at, fields in all, and objects of a list.
+#: How much of an answer is looked at: levels, fields in all, objects of a list.
 MOST_LEVELS, MOST_FIELDS, MOST_OBJECTS = 8, 500, 20
-#: New names in one object that are told; beyond that it is a map whose keys are no names.
+#: How many new names of one object are told. With more, it is a map, and its keys are data, not names.
 MOST_NAMES = 16
-#: Characters of a name or a word; the longest path of names.
+#: Characters of a name or a word, and of a path of names.
 LONGEST_NAME, LONGEST_PATH = 40, 120
-#: Decimals are not told apart beyond this.
+#: Numbers of decimals are not told apart beyond this.
 MOST_DECIMALS = 99
-#: Invoices that are counted of each; what more have has "at least" so many.
+#: Up to this many invoices are counted of each drift; a higher count is told as "at least".
 MOST_INVOICES = 1000
 
-#: In place of what is no name or word.
+#: Told in place of a name or word that does not look like one.
 ODD = "*"
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.-]*")
 _WORD = re.compile(r"[^\W\d_][\w ./()+-]*")
@@ -40,15 +43,15 @@ _LONG_NUMBER = re.compile(r"\d{5}|(?:[0-9a-fA-F]{4,}-){2}")
 
 
 class Told(NamedTuple):
-    """An answer as it was parsed, and what it is one to: ``create``, ``look-up``, ``callback``."""
+    """A parsed answer, and the call that it answers: ``create``, ``look-up``; or a ``callback``."""
 
     call: str
     content: object
 
 
 class Novelty(NamedTuple):
-    """Something new in an account's answers. ``call`` and ``field``: where; a word is known by its list, wherever it
-    stands: there ``call`` is empty and ``field`` the list's name. ``value``: the word, the type, the number."""
+    """Something new in an account's answers. ``call`` and ``field`` say where. A new word counts for its list, wherever
+    it stands: ``call`` is then empty, and ``field`` is the list's name. ``value``: the word, the type, the number."""
 
     account: str
     provider: str
@@ -103,8 +106,8 @@ _SHORT: Mapping[Kind, str] = {
 
 
 def more_of(new: Novelty, accepted: int) -> Novelty:
-    """Told in place of what is beyond the bound. ``accepted``: so often an operator has accepted that there is more:
-    each time is another one."""
+    """Told in place of whatever is beyond the bound. ``accepted``: how often an operator has accepted that there is
+    more; each time makes another drift."""
     return new._replace(kind="more", call="", field="", value=str(accepted) if accepted else "")
 
 
@@ -113,7 +116,7 @@ def more_of(new: Novelty, accepted: int) -> Novelty:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A list of words: ``status``, ``currency``; ``known`` without case."""
+    """A list of words, by its name (``status``, ``currency``, ``network``). ``known`` takes them in lower case."""
 
     name: str
     known: Container[str]
@@ -121,7 +124,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A field as documents show it: its types in Python; an object's fields, which the objects of a list have too."""
+    """A field as documents show it: its types in Python, and the fields of an object (or of each object of a list)."""
 
     types: frozenset[type]
     words: Words | None = None
@@ -129,7 +132,7 @@ class Shape:
     fields: Mapping[str, Shape] | None = None
 
 
-#: What a provider documents of its answers: by call the fields of the whole.
+#: What a provider documents of its answers: the whole answer, by call.
 Documented = Mapping[str, Shape]
 
 
@@ -138,7 +141,7 @@ def one_of(*types: type) -> Shape:
     return Shape(frozenset(types))
 
 
-#: Texts and numbers as they come; providers write null for what is not there yet.
+#: Providers write null for what is not there yet.
 TEXT, FLAG = one_of(str), one_of(bool)
 TEXT_OR_NULL, SCALAR = one_of(str, type(None)), one_of(str, int, Decimal, type(None))
 NUMBER, WHOLE = one_of(int, Decimal), one_of(int)
@@ -161,24 +164,37 @@ def group(fields: Mapping[str, Shape], *, or_list: bool = False, or_null: bool =
 
 
 class _Either(Container[str]):
-    """What the system itself knows, and some words beside."""
+    """What the system itself knows, and some other words."""
 
-    def __init__(self, is_known: Callable[[str], bool], beside: Collection[str] = ()) -> None:
+    def __init__(self, is_known: Callable[[str], bool], others: Collection[str] = ()) -> None:
         self._is_known = is_known
-        self._beside = frozenset(word.casefold() for word in beside)
+        self._others = frozenset(word.casefold() for word in others)
 
     def __contains__(self, word: object) -> bool:
-        return isinstance(word, str) and (self._is_known(word) or word in self._beside)
+        return isinstance(word, str) and (self._is_known(word) or word in self._others)
 
 
-def currencies(*beside: str) -> Words:
-    """ISO 4217, the coins that are known here, and ``beside``: documents show examples only."""
-    return Words("currency", _Either(lambda word: is_currency(word.upper()), beside))
+def currencies(*others: str) -> Words:
+    """ISO 4217, the coins that are known here, and ``others``: documents show examples only."""
+    return Words("currency", _Either(lambda word: is_currency(word.upper()), others))
 
 
-def networks(*beside: str) -> Words:
-    """The usual names of networks, and ``beside``."""
-    return Words("network", _Either(is_network, beside))
+def networks(*others: str) -> Words:
+    """The usual names of networks, and ``others``."""
+    return Words("network", _Either(is_network, others))
+
+
+class AccountWords(NamedTuple):
+    """The lists of words that depend on an account: its settings may add to what is known."""
+
+    currency: Words
+    network: Words
+
+
+def words_of(account: Account) -> AccountWords:
+    """What an account's answers may have as a currency or coin, and as a network."""
+    coins = (*(account.currencies or ()), *(account.pay_currencies or ()))
+    return AccountWords(currencies(*coins), networks(*(account.networks or ())))
 
 
 _TYPE_NAMES = {
@@ -197,18 +213,18 @@ _TYPE_NAMES = {
 
 
 class Watch:
-    """One account's answers held against what is documented. Keeps only the names that an object had anew, bounded."""
+    """Compares one account's answers with what is documented. It remembers new names only, a bounded number."""
 
     def __init__(self, account: str, provider: str, documented: Documented, hide: Callable[[str], str] = str) -> None:
         self._account = account
         self._provider = provider
         self._documented = documented
-        self._hide = hide  #: gives another text for one with a secret in it
+        self._hide = hide  #: changes a text that has a secret in it
         self._names: dict[tuple[str, str], set[str]] = {}
 
     def look(self, told: Told) -> tuple[Novelty, ...]:
-        """What is new in an answer, each once. An answer that is no object has another shape altogether: its reader
-        says so. Never raises, whatever the answer."""
+        """What is new in an answer, each once. Never raises, whatever the answer. One that is no object has nothing new:
+        whoever reads it complains of that."""
         shape, content = self._documented.get(told.call), told.content
         if shape is None or type(content) is not dict:
             return ()
@@ -217,15 +233,15 @@ class Watch:
         return tuple(walk.found)
 
     def novelty(self, kind: Kind, call: str, field: str, value: str = "") -> Novelty:
-        """One of this account's."""
+        """A novelty of this account's."""
         return Novelty(self._account, self._provider, kind, call, field[:LONGEST_PATH], value)
 
     def word_of(self, text: str) -> str:
-        """A word that may be told."""
+        """The word as it may be told."""
         return self._plain(text.strip(), _WORD)
 
     def name_in(self, call: str, path: str, name: str) -> str:
-        """A new field's name that may be told."""
+        """A new field's name as it may be told."""
         shown = self._plain(name, _NAME)
         names = self._names.setdefault((call, path), set())
         if shown not in names:
@@ -241,7 +257,7 @@ class Watch:
 
 
 class _Walk:
-    """Through one answer."""
+    """Goes through one answer."""
 
     __slots__ = ("_call", "_left", "_watch", "found")
 
@@ -252,7 +268,7 @@ class _Walk:
         self.found: dict[Novelty, None] = {}
 
     def into(self, content: Mapping[object, object], known: Mapping[str, Shape], path: str, level: int) -> None:
-        """An object whose path ends with a full stop."""
+        """Look at an object. ``path``: where it stands, with a full stop at its end; empty for the whole answer."""
         self._left -= len(content)
         if self._left < 0:
             return

@@ -42,7 +42,7 @@ def deviation(before: Reading, after: Reading) -> float:
     return min(passed - at_least, 0.0)
 
 
-def judge_clock(seen_at: datetime | None, now: Reading, before: Reading | None, waited_seconds: float) -> Verdict:
+def assess_clock(seen_at: datetime | None, now: Reading, before: Reading | None, waited_seconds: float) -> Verdict:
     """What a reading tells, given when somebody last found the clock right, by the same clock.
 
     ``before``: this process's own last reading, if it has one; ``waited_seconds``: since it first was unsure. A clock

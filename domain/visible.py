@@ -44,6 +44,12 @@ def escape_all(text: str) -> str:
     return _UNSAFE_AND_C0.sub(_escaped, text)
 
 
+def one_line(text: str, longest: int) -> str:
+    """Somebody else's words on one line: printable characters only (so no lone surrogates), single spaces, bounded."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * longest])
+    return " ".join(printable.split())[:longest]
+
+
 def why_meaningless(text: str) -> str | None:
     """What stands in a text that an id can't have, with the character; None for a text that can be one."""
     for pattern, what in _MEANINGLESS:

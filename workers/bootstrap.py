@@ -12,6 +12,7 @@ from decimal import Decimal
 from importlib.metadata import version
 
 import httpx
+import redis.asyncio
 import structlog
 
 from config.logging import register_secrets
@@ -277,13 +278,8 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     stack.push_async_callback(client.aclose)
     hasty = open_async_redis(settings.redis_url, ONE_TRY_ASYNC)
     stack.push_async_callback(hasty.aclose)
-    lookup = SystemLookup()
-    stack.callback(lookup.close)
-    guard = AddressGuard(settings.webhook_allow, lookup)
-    sender = await stack.enter_async_context(WebhookSender(guard))
-    rates = {name: account.rate_per_second for name, account in settings.accounts.items()}
-    budgets = {name: one.look_ups_per_second for name, one in settings.accounts.items() if one.look_ups_per_second}
-    limits = RateLimit(hasty, rates), LookUpBudget(hasty, budgets)
+    sender = await _open_sender(settings, stack)
+    limits = _limits_of(settings.accounts, hasty)
     told, tracer = current.observer, current.traces.tracer
     drift = DriftWatch(settings.accounts, current.providers)
     accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told, tracer, drift)
@@ -301,6 +297,19 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
         deliver.work(),
         *retain(store, settings.retention_days),
     ]
+
+
+async def _open_sender(settings: Settings, stack: AsyncExitStack) -> WebhookSender:
+    lookup = SystemLookup()
+    stack.callback(lookup.close)
+    guard = AddressGuard(settings.webhook_allow, lookup)
+    return await stack.enter_async_context(WebhookSender(guard))
+
+
+def _limits_of(accounts: Mapping[str, Account], client: redis.asyncio.Redis) -> tuple[RateLimit, LookUpBudget]:
+    rates = {name: account.rate_per_second for name, account in accounts.items()}
+    budgets = {name: one.look_ups_per_second for name, one in accounts.items() if one.look_ups_per_second}
+    return RateLimit(client, rates), LookUpBudget(client, budgets)
 
 
 def secret_box(settings: Settings) -> SecretBox:

@@ -2,6 +2,6 @@
 
 from domain.why.cause import Cause, Why, why_fields
 from domain.why.causes import first_cause
-from domain.why.verdict import Late, Verdict, judge_health
+from domain.why.verdict import Late, Verdict, assess_health
 
-__all__ = ["Cause", "Late", "Verdict", "Why", "first_cause", "judge_health", "why_fields"]
+__all__ = ["Cause", "Late", "Verdict", "Why", "assess_health", "first_cause", "why_fields"]

@@ -36,7 +36,7 @@ class Late:
     example: str | None
 
 
-def judge_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -> Verdict:
+def assess_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -> Verdict:
     """``due_since``: the oldest work that workers alive have not taken up, whatever the reason."""
     if not crew.alive(WORKER) or _stands_still(crew, due_since):
         return Verdict.STALLED

@@ -31,6 +31,7 @@ from domain.exact_json import JsonError, number, read_strict_json, write_flat, w
 from domain.order import Order, OrderError
 from domain.ports import CallbackUnreadable, CreateRequest, SignedSample
 from domain.status import Status
+from domain.visible import one_line
 from tests.contracts.provider_cases import CASES, Case
 from workers.embedded.sandbox import wire
 from workers.embedded.sandbox.callbacks import Style
@@ -42,7 +43,7 @@ from workers.embedded.sandbox.invoices import CONFIRMING, EXPIRED, OPEN, PAID, P
 from workers.embedded.sandbox.markers import read_markers
 from workers.embedded.sandbox.quirks import Quirks
 from workers.embedded.sandbox.stand_in import StandIn
-from workers.providers.answer import Answer, Failure, doubt, one_line, read_message
+from workers.providers.answer import Answer, Failure, doubt, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, MAX_WORD, read_amount, read_currency, read_epoch, read_single, read_text
 from workers.providers.found import Unsearchable
@@ -119,7 +120,7 @@ class MadeUp(Unsearchable):
         order_id = read_text(fields.get("order"), 255) if isinstance(fields, dict) else None
         if not isinstance(word, str) or order_id is None:
             raise CallbackUnreadable("state, order: must be texts")
-        reference, shown = read_text(fields.get("id"), MAX_REF), one_line(word)[:MAX_WORD]
+        reference, shown = read_text(fields.get("id"), MAX_REF), one_line(word, MAX_WORD)
         return CalledBack(status=STATUSES.get(shown), word=shown, order_id=order_id, reference=reference)
 
     @staticmethod
@@ -187,7 +188,7 @@ def _read_state(answer: Answer, ref: str) -> LookUpAnswer:
     if data is None or data.get("id") != ref or not isinstance(word, str):
         said = answer.reason("the answer does not tell this invoice's state")
         return Unreadable(reason=said, asked_at=answer.asked_at, raw=answer.raw())
-    shown = one_line(word)[:MAX_WORD]
+    shown = one_line(word, MAX_WORD)
     told = Told("look-up", payload)
     return Seen(asked_at=answer.asked_at, raw=answer.raw(), status=STATUSES.get(shown), word=shown, told=told)
 

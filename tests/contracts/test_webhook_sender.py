@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from domain.visible import one_line
 from tests.contracts.webhook_cases import (
     BODY,
     SECRET,
@@ -19,9 +21,12 @@ from tests.contracts.webhook_cases import (
     post,
     sender,
 )
-from workers.delivery.attempt import Outgoing, one_line, read_retry_after
+from workers.delivery.attempt import Outgoing
 from workers.delivery.signature import new_secret
 from workers.delivery.webhook import check_headers
+from workers.http.retry_after import read_retry_after
+
+NOW = datetime.fromtimestamp(1_000_000, UTC)
 
 # --- what is sent
 
@@ -158,12 +163,12 @@ def test_retry_after_is_read_where_it_means_something(status, header, seconds) -
     ],
 )
 def test_retry_after_may_be_seconds_or_a_date(value, seconds) -> None:
-    assert read_retry_after(value, now=1_000_000) == seconds
+    assert read_retry_after(value, NOW) == seconds
 
 
 @given(st.text())
 def test_no_retry_after_breaks_the_reader_or_leaves_its_bounds(value) -> None:
-    seconds = read_retry_after(value, now=1_000_000)
+    seconds = read_retry_after(value, NOW)
     assert seconds is None or 0 <= seconds <= 86_400
 
 
@@ -225,6 +230,6 @@ def test_bad_headers_are_refused_by_name(headers) -> None:
 
 @given(st.text())
 def test_an_error_is_one_short_printable_line(text) -> None:
-    line = one_line(text)
+    line = one_line(text, 200)
     assert len(line) <= 200
     assert line.isprintable()

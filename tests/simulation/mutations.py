@@ -119,7 +119,7 @@ def a_lease_is_over_when_the_clock_says_so() -> Any:
 @planted("clock steps", "told soon|stuck")
 def nobody_notices_that_the_clock_was_set_back() -> Any:
     return _both(
-        patch.object(timekeeper, "judge_clock", lambda *_: Verdict("steady")),
+        patch.object(timekeeper, "assess_clock", lambda *_: Verdict("steady")),
         patch.object(agenda, "STANDING_WAITS", {}),
     )
 

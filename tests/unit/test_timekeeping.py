@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.decision import Stage
 from domain.schedule import DELIVERY_DELAYS, delivery_wait, longest_wait, poll_wait
-from domain.timekeeping import PATIENCE_SECONDS, TOLERANCE_SECONDS, Reading, deviation, judge_clock, moved
+from domain.timekeeping import PATIENCE_SECONDS, TOLERANCE_SECONDS, Reading, assess_clock, deviation, moved
 
 NOW = datetime(2026, 11, 21, 20, 19, tzinfo=UTC)
 LEASE = timedelta(seconds=40)
@@ -41,20 +41,20 @@ def test_a_step_is_found_less_what_the_answers_took(step, took, way):
 
 
 def test_a_clock_behind_what_it_said_was_set_back_whoever_looks():
-    verdict = judge_clock(NOW + timedelta(seconds=600), at(0), None, 0)
+    verdict = assess_clock(NOW + timedelta(seconds=600), at(0), None, 0)
 
     assert (verdict.state, verdict.by_seconds) == ("stepped", -600)
 
 
 def test_a_step_back_that_is_hidden_behind_an_outage_is_found_by_who_counted():
-    verdict = judge_clock(ago(100), at(700, shown=0), at(0, shown=0), 0)
+    verdict = assess_clock(ago(100), at(700, shown=0), at(0, shown=0), 0)
 
     assert verdict.state == "stepped"
     assert verdict.by_seconds == pytest.approx(-700, abs=0.1)
 
 
 def test_a_clock_ahead_of_who_counted_was_set():
-    verdict = judge_clock(ago(-1), at(2, shown=3602), at(1, shown=1), 0)
+    verdict = assess_clock(ago(-1), at(2, shown=3602), at(1, shown=1), 0)
 
     assert verdict.state == "stepped"
     assert verdict.by_seconds == pytest.approx(3600, abs=0.1)
@@ -62,22 +62,22 @@ def test_a_clock_ahead_of_who_counted_was_set():
 
 def test_who_was_suspended_unseen_believes_the_others():
     """A virtual machine that stood still counts too few seconds: somebody else has just found the clock right."""
-    assert judge_clock(ago(-3600), at(2, shown=3602), at(1, shown=1), 0).state == "steady"
+    assert assess_clock(ago(-3600), at(2, shown=3602), at(1, shown=1), 0).state == "steady"
 
 
 def test_an_outage_is_no_step():
-    assert judge_clock(ago(-1), at(601), at(1), 0).state == "steady"
+    assert assess_clock(ago(-1), at(601), at(1), 0).state == "steady"
 
 
 def test_who_starts_after_a_gap_waits_for_those_who_may_have_been_running():
-    assert judge_clock(ago(600), at(0), None, 0).state == "unsure"
-    assert judge_clock(ago(600), at(0), None, PATIENCE_SECONDS).state == "steady"
-    assert judge_clock(None, at(0), None, 0).state == "steady"
+    assert assess_clock(ago(600), at(0), None, 0).state == "unsure"
+    assert assess_clock(ago(600), at(0), None, PATIENCE_SECONDS).state == "steady"
+    assert assess_clock(None, at(0), None, 0).state == "steady"
 
 
 @pytest.mark.parametrize("seconds", [0, 1, TOLERANCE_SECONDS / 2, -TOLERANCE_SECONDS / 2])
 def test_little_is_no_step(seconds):
-    assert judge_clock(NOW, at(1, shown=1 + seconds), at(0), 0).state == "steady"
+    assert assess_clock(NOW, at(1, shown=1 + seconds), at(0), 0).state == "steady"
 
 
 # ---------------------------------------------------------------- what was planned

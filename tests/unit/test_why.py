@@ -12,7 +12,7 @@ import pytest
 from domain.decision import Stage
 from domain.evidence import FAILED_LOOK_UP
 from domain.status import Status
-from domain.why import Cause, Late, Verdict, first_cause, judge_health
+from domain.why import Cause, Late, Verdict, assess_health, first_cause
 from domain.why.facts import Against, Facts, Planned, Rejected, Said, Untold, Webhook
 from domain.why.processes import Crew, Process
 from domain.why.words import nth, quoted, times
@@ -194,7 +194,7 @@ REJECTED = [Late(Cause.REJECTED_MESSAGE, 3, NOW - AGO, "7")]
     ],
 )
 def test_the_verdict(late, crew, due_since, verdict):
-    assert judge_health(late, crew, due_since) is verdict
+    assert assess_health(late, crew, due_since) is verdict
 
 
 def test_numbers_and_words():

@@ -7,13 +7,12 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from domain.visible import one_line
 from workers.http.address import AddressRefused
 from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
@@ -25,8 +24,9 @@ Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]
 READ_LIMIT = 16 * 1024
 KEEP_LIMIT = 2 * 1024
 
-RETRY_AFTER_LIMIT_SECONDS = 86_400.0
-ERROR_LENGTH = 200  #: of an attempt's error; it is masked before it is cut
+#: Characters of an attempt's error. It is masked before it is cut to this, so what is masked may be longer.
+ERROR_LENGTH = 200
+UNMASKED_LENGTH = 10 * ERROR_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Attempt:
     retry_after_seconds: float | None = None
 
 
-def judge_status(status: int) -> tuple[Outcome, str | None]:
-    """The outcome of a complete answer: only 2xx is success, redirects are not followed, 410 is final."""
+def read_status(status: int) -> tuple[Outcome, str | None]:
+    """What a complete answer comes to: only 2xx is success, redirects are not followed, 410 is final."""
     if 200 <= status < 300:
         return "delivered", None
     if status == 410:
@@ -69,18 +69,22 @@ def judge_status(status: int) -> tuple[Outcome, str | None]:
     return "failed", f"status: {status}"
 
 
-def judge_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
-    """The outcome and the line for an exchange that broke, by its causes: the outermost error may mislead."""
-    causes = list(_causes_of(error))
+def read_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
+    """What an exchange that broke comes to, and its line. By its causes: the outermost error may mislead."""
+    outcome, line = _read_causes(list(_causes_of(error)), connect_seconds, total_seconds)
+    return outcome, one_line(line, UNMASKED_LENGTH)
+
+
+def _read_causes(causes: list[BaseException], connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
     refusal = next((cause for cause in causes if isinstance(cause, AddressRefused)), None)
     if refusal is not None:
-        return "refused_address", one_line(f"address: {refusal}")
+        return "refused_address", f"address: {refusal}"
     lack = next((cause for cause in causes if _is_ours(cause)), None)
     if lack is not None:
-        return "put_off", one_line(f"busy: {lack}")
+        return "put_off", f"busy: {lack}"
     lines = (_line_of(cause, causes, connect_seconds, total_seconds) for cause in causes)
     known = next((line for line in lines if line is not None), None)
-    return "failed", one_line(known or f"protocol: {type(error).__name__}: {error}")
+    return "failed", known or f"protocol: {type(causes[0]).__name__}: {causes[0]}"
 
 
 def _line_of(
@@ -128,27 +132,3 @@ def _tls_detail(causes: list[BaseException]) -> str:
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
             return str(getattr(cause, "verify_message", "") or cause.reason or cause)
     return str(causes[0])
-
-
-def one_line(text: str) -> str:
-    """Printable, on one line, bounded: receivers put anything into their answers."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(shown.split())[: 10 * ERROR_LENGTH]
-
-
-def read_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds (0..86400) that a ``Retry-After`` header asks for, as a number or an HTTP date; None for anything else.
-
-    ``now`` is in epoch seconds.
-    """
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:10]), RETRY_AFTER_LIMIT_SECONDS)
-    if not text or len(text) > 64:
-        return None
-    try:
-        at = parsedate_to_datetime(text)
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT_SECONDS)

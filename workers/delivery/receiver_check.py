@@ -87,14 +87,14 @@ async def check_receiver(sender: Sender, scene: Scene, *, slow_ms: int = SLOW_MS
             yield _skipped(play.name, play.title, EXPECTED[play.expected], skip)
             continue
         attempt = await _play(sender, scene, play, attempts)
-        finding = _judge(play, scene, attempt)
+        finding = _finding_of(play, scene, attempt)
         yield finding
         timeouts += finding.verdict == "wrong" and _kind(attempt) == "timeout"
         if play is PLAYS[0] and finding.verdict == "wrong":
             skip = "not played: the good event must be taken first"
         elif timeouts >= MAX_TIMEOUTS:
             skip = f"not played: {timeouts} checks have run into the time limit"
-    for finding in (_judge_time(attempts, slow_ms), _judge_size(attempts)):
+    for finding in (_check_time(attempts, slow_ms), _check_size(attempts)):
         yield finding
 
 
@@ -108,8 +108,8 @@ async def _play(sender: Sender, scene: Scene, play: Play, attempts: list[Attempt
     return attempts[-1]
 
 
-def _judge(play: Play, scene: Scene, attempt: Attempt) -> Finding:
-    verdict, advice = (_judge_taken if play.expected == "taken" else _judge_refused)(attempt, play.advice)
+def _finding_of(play: Play, scene: Scene, attempt: Attempt) -> Finding:
+    verdict, advice = (_read_taken if play.expected == "taken" else _read_refused)(attempt, play.advice)
     return Finding(
         check=play.name,
         title=play.title,
@@ -123,13 +123,13 @@ def _judge(play: Play, scene: Scene, attempt: Attempt) -> Finding:
     )
 
 
-def _judge_taken(attempt: Attempt, advice: str) -> tuple[Verdict, str | None]:
+def _read_taken(attempt: Attempt, advice: str) -> tuple[Verdict, str | None]:
     if attempt.outcome == "delivered":
         return "ok", None
     return "wrong", BROKEN.get(_kind(attempt)) or BY_STATUS.get(attempt.status or 0, advice)
 
 
-def _judge_refused(attempt: Attempt, advice: str) -> tuple[Verdict, str | None]:
+def _read_refused(attempt: Attempt, advice: str) -> tuple[Verdict, str | None]:
     status, kind = attempt.status or 0, _kind(attempt)
     if 200 <= status < 300:
         return "wrong", advice
@@ -156,7 +156,7 @@ def _fill(look: str, scene: Scene) -> str:
     return look.format(a1=scene.event("a").event_id, restored=scene.restored.event_id, **invoices)
 
 
-def _judge_time(attempts: list[Attempt], slow_ms: int) -> Finding:
+def _check_time(attempts: list[Attempt], slow_ms: int) -> Finding:
     answered = [attempt.latency_ms for attempt in attempts if attempt.status is not None]
     name, title, expected = "answer-time", "how long the slowest answer took", f"under {slow_ms / 1000:g} s"
     if not answered:
@@ -174,7 +174,7 @@ def _judge_time(attempts: list[Attempt], slow_ms: int) -> Finding:
     )
 
 
-def _judge_size(attempts: list[Attempt]) -> Finding:
+def _check_size(attempts: list[Attempt]) -> Finding:
     name, title, expected = "answer-size", "how large the largest answer was", f"under {KEEP_LIMIT} bytes"
     answered = [len(attempt.answer) for attempt in attempts if attempt.status is not None]
     if not answered:

@@ -8,6 +8,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, cast
 
@@ -22,15 +23,15 @@ from workers.delivery.attempt import (
     READ_LIMIT,
     Attempt,
     Outgoing,
-    judge_error,
-    judge_status,
-    read_retry_after,
+    read_error,
+    read_status,
 )
 from workers.delivery.signature import sign
 from workers.http.address import AddressGuard
 from workers.http.client import AiohttpWire, LeanClient, make_request
 from workers.http.connector import aiming_at, guarded_connector
 from workers.http.name_lookup import telling_waits
+from workers.http.retry_after import read_retry_after
 from workers.http.trust import public_tls
 
 USER_AGENT = "invoices/0.1"
@@ -136,9 +137,9 @@ class WebhookSender:
                 with telling_waits(limit.extend):
                     await exchange.run(delivery, webhook_headers)
         except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; what raises would be a lost attempt
-            outcome, error_line = judge_error(error, self._connect_seconds, self._total_seconds)
+            outcome, error_line = read_error(error, self._connect_seconds, self._total_seconds)
         else:
-            outcome, error_line = judge_status(exchange.status or 0)
+            outcome, error_line = read_status(exchange.status or 0)
         secrets = _secrets_of(delivery)
         return Attempt(
             outcome=outcome,
@@ -187,7 +188,8 @@ class _Exchange:
         try:
             self.status = response.status_code
             if response.status_code in {429, 503}:
-                self.retry_after_seconds = read_retry_after(response.headers.get("retry-after"), self._clock())
+                now = datetime.fromtimestamp(self._clock(), UTC)
+                self.retry_after_seconds = read_retry_after(response.headers.get("retry-after"), now)
             async for chunk in cast("httpx.AsyncByteStream", response.stream):
                 self.answer += chunk
                 if len(self.answer) >= READ_LIMIT:

@@ -173,26 +173,34 @@ class Unstored:
                 message = None if is_stopping() or failed >= FAILURES else queue.get()
                 if message is None:
                     break
-                kept = _read(message)
-                try:
-                    take(kept.call)
-                except Exception as error:
-                    away = isinstance(error, (NotReady, *UNAVAILABLE)) and not may_be_its_own(error)
-                    kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
-                    self._queue.put(kept.fields())
-                    message.ack()
-                    failed += 1
-                    oldest = kept if oldest is None or kept.since < oldest.since else oldest
-                    log.debug("intake.still_unstored", id=kept.call.id, tries=kept.tries, exc_info=True)
-                    if away:
-                        return Round(taken, failed, queue.queue_declare().message_count, oldest, away=True)
-                else:
-                    message.ack()
+                put_back = self._take_again(message, take)
+                if put_back is None:
                     taken += 1
-                    log.info("intake.stored_at_last", task=kept.call.task, id=kept.call.id, tries=kept.tries)
+                    continue
+                kept, away = put_back
+                failed += 1
+                oldest = kept if oldest is None or kept.since < oldest.since else oldest
+                if away:
+                    return Round(taken, failed, queue.queue_declare().message_count, oldest, away=True)
             done = Round(taken, failed, queue.queue_declare().message_count, oldest)
         self._note(done.oldest) if done.left else self._forget()
         return done
+
+    def _take_again(self, message: Message, take: Callable[[Accepted], None]) -> tuple[Kept, bool] | None:
+        """Hand a message over. None: it was taken. Otherwise as it was put back, and whether the database is away."""
+        kept = _read(message)
+        try:
+            take(kept.call)
+        except Exception as error:
+            away = isinstance(error, (NotReady, *UNAVAILABLE)) and not may_be_its_own(error)
+            kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
+            self._queue.put(kept.fields())
+            message.ack()
+            log.debug("intake.still_unstored", id=kept.call.id, tries=kept.tries, exc_info=True)
+            return kept, away
+        message.ack()
+        log.info("intake.stored_at_last", task=kept.call.task, id=kept.call.id, tries=kept.tries)
+        return None
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[Channel]:
@@ -273,8 +281,8 @@ def unwrap(call: Accepted) -> Accepted:
     """What such a message asks for."""
     headers, properties, body, content_type, content_encoding = call.arguments
     now = datetime.now(UTC)
-    judged = inspect(headers, properties, base64.b64decode(body), content_type, content_encoding, now=now)
-    return Accepted(REJECT, call.id, judged.arguments) if isinstance(judged, TurnedAway) else judged
+    found = inspect(headers, properties, base64.b64decode(body), content_type, content_encoding, now=now)
+    return Accepted(REJECT, call.id, found.arguments) if isinstance(found, TurnedAway) else found
 
 
 def _first_line(error: BaseException) -> str:

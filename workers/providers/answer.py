@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from domain.drift import Told
 from domain.evidence import InDoubt
 from domain.exact_json import JsonError, read_json
 from domain.masking import mask
+from domain.visible import one_line
 
 #: Bytes of an answer that are kept as evidence.
 MAX_RAW_BYTES = 16 * 1024
@@ -20,12 +20,8 @@ MAX_RAW_BYTES = 16 * 1024
 #: Characters of a reason: one line, shown to the shop.
 MAX_REASON = 300
 
-#: A longer Retry-After is cut to a day: beyond that it is a mistake, and dates would overflow.
-MAX_RETRY_AFTER_SECONDS = 86_400.0
-
-
-#: What a Content-Type may name beside UTF-8, and how Python calls it; others are not read. Browsers and servers mean
-#: Windows' superset where they say ISO-8859-1.
+#: Charsets other than UTF-8 that a Content-Type may name, and Python's names for them; no others are read. Where
+#: browsers and servers say ISO-8859-1 they mean Windows' superset of it.
 DECLARED_CHARSETS = {
     **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin1", "latin-1", "us-ascii", "windows-1252", "cp1252"), "cp1252"),
     **{f"iso-8859-{part}": f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)},
@@ -101,14 +97,8 @@ class Answer:
 
     def reason(self, *words: str) -> str:
         """``HTTP 406: This gateway is not active``: the status, then what is known beyond it, on one line."""
-        said = [one_line(mask(word, self.secrets)) for word in words]
+        said = [one_line(mask(word, self.secrets), MAX_REASON) for word in words]
         return ": ".join([f"HTTP {self.status}", *(word for word in said if word)])[:MAX_REASON]
-
-
-def one_line(text: str) -> str:
-    """Printable characters only (no NUL, no lone surrogates, no line breaks), single spaces, bounded."""
-    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_REASON])
-    return " ".join(printable.split())[:MAX_REASON]
 
 
 def read_message(payload: object) -> str:
@@ -127,19 +117,3 @@ def read_message(payload: object) -> str:
 def doubt(answer: Answer, *words: str, told: Told | None = None) -> InDoubt:
     """An answer that does not say what became of the order."""
     return InDoubt(reason=answer.reason(*words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
-
-
-def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait, of either form the header may take (RFC 9110, 10.2.3); None when it says nothing usable."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:12]), MAX_RETRY_AFTER_SECONDS)
-    try:
-        until = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:  # "-0000": UTC of unknown origin
-        until = until.replace(tzinfo=UTC)
-    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -74,6 +74,17 @@ class _Attempt:
 _attempt: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
 
 
+@contextmanager
+def _noting_progress() -> Iterator[_Attempt]:
+    """How far the request made inside gets."""
+    attempt = _Attempt()
+    token = _attempt.set(attempt)
+    try:
+        yield attempt
+    finally:
+        _attempt.reset(token)
+
+
 @dataclass(slots=True)
 class CallCount:
     """Requests that were sent, or tried."""
@@ -127,16 +138,13 @@ class Call:
             return Failure(never_sent=True, reason=request, asked_at=asked_at)
         if (count := _count.get()) is not None:
             count.made += 1
-        attempt = _Attempt()
-        token = _attempt.set(attempt)
-        scope = asyncio.timeout(timeout_seconds)
-        try:
-            async with scope:
-                status, answered, content = await self._exchange(request)
-        except Exception as error:  # noqa: BLE001 - the transport lets any exception through; each is an outcome here
-            return _read_failure(error, attempt, asked_at, timed_out=scope.expired())
-        finally:
-            _attempt.reset(token)
+        with _noting_progress() as attempt:
+            scope = asyncio.timeout(timeout_seconds)
+            try:
+                async with scope:
+                    status, answered, content = await self._exchange(request)
+            except Exception as error:  # noqa: BLE001 - the transport raises anything; each exception is an outcome
+                return _read_failure(error, attempt, asked_at, timed_out=scope.expired())
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
     def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request | str:

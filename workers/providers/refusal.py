@@ -16,7 +16,8 @@ from domain.evidence import (
     RateLimited,
     Unreachable,
 )
-from workers.providers.answer import Answer, Failure, doubt, read_message, read_retry_after
+from workers.http.retry_after import read_retry_after
+from workers.providers.answer import Answer, Failure, doubt, read_message
 
 #: 4xx that never speak of the order, whoever worded them: wrong address or method, payment due, a proxy's own affairs,
 #: the request's form. A catch-all of the provider's own words its "no such route" like every other refusal.

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from domain.ports import Clock
-from domain.timekeeping import TOLERANCE_SECONDS, Reading, Verdict, deviation, judge_clock
+from domain.timekeeping import TOLERANCE_SECONDS, Reading, Verdict, assess_clock, deviation
 from workers.store.agenda import lease_clock
 from workers.store.clock import ClockState, lock_clock, read_clock, write_clock
 from workers.store.database import Database, SystemClock
@@ -83,7 +83,7 @@ class Timekeeper:
             if state is None:
                 return None
             reading = self._read(connection)
-            verdict = judge_clock(state.seen_at, reading, self._last, self._waited(reading))
+            verdict = assess_clock(state.seen_at, reading, self._last, self._waited(reading))
             if verdict.state == "unsure":
                 self._unsure_since = self._unsure_since or reading.told_at
                 return None

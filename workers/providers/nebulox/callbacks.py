@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from domain.account import Account
@@ -13,7 +13,7 @@ from domain.evidence import CalledBack
 from domain.exact_json import JsonError, read_strict_json, write_json
 from domain.ports import CallbackUnreadable, SignedSample
 from domain.status import Status
-from workers.providers.answer import one_line
+from domain.visible import one_line
 from workers.providers.fields import MAX_ORDER_ID, MAX_REF, MAX_URL, MAX_WORD, read_amount, read_currency, read_text
 from workers.providers.nebulox.statuses import STATUSES
 
@@ -43,21 +43,15 @@ def sample_callback(account: Account) -> SignedSample:
 
 def read_callback(body: bytes) -> CalledBack | None:
     """What a callback says. None for one that is about no invoice. Raises CallbackUnreadable, naming the field."""
-    try:
-        fields = read_strict_json(body)
-    except JsonError as error:
-        raise CallbackUnreadable(f"body: {error}") from None
-    if not isinstance(fields, dict):
-        raise CallbackUnreadable("body: must be a JSON object")
-    kind = fields.get("type")
-    if (isinstance(kind, str) and kind.upper() != "INVOICE") or fields.get("isWallet") is True:
+    fields = _read_object(body)
+    if not _is_about_an_invoice(fields):
         return None
     order_id, word = read_text(fields.get("orderId"), MAX_ORDER_ID), fields.get("status")
     if order_id is None:
         raise CallbackUnreadable("orderId: must be a text or a whole number")
     if not isinstance(word, str) or not word.strip():
         raise CallbackUnreadable("status: must be a text")
-    shown = one_line(word)[:MAX_WORD]
+    shown = one_line(word, MAX_WORD)
     status = STATUSES.get(shown.casefold())
     coin = fields.get("coin") if fields.get("coin") is not None else fields.get("coinName")
     paid = fields.get("paidAmount") if fields.get("paidAmount") is not None else fields.get("amount")
@@ -75,8 +69,24 @@ def read_callback(body: bytes) -> CalledBack | None:
     )
 
 
+def _read_object(body: bytes) -> dict[str, object]:
+    try:
+        fields = read_strict_json(body)
+    except JsonError as error:
+        raise CallbackUnreadable(f"body: {error}") from None
+    if not isinstance(fields, dict):
+        raise CallbackUnreadable("body: must be a JSON object")
+    return fields
+
+
+def _is_about_an_invoice(fields: Mapping[str, object]) -> bool:
+    kind = fields.get("type")
+    return not (isinstance(kind, str) and kind.upper() != "INVOICE") and fields.get("isWallet") is not True
+
+
 def _read_paid(value: object) -> Decimal | None:
-    """What was paid; 0 for a number that no payment has, which then speaks against it. None: it is not told."""
+    """The amount that is said to be paid; 0 for a number that can't be one, so that it counts against the callback.
+    None: no amount is told."""
     amount = read_amount(value)
     if amount is not None or not isinstance(value, (str, int, Decimal)):
         return amount

@@ -12,7 +12,9 @@ from domain.account import Account
 from domain.drift import Told
 from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
 from domain.exact_json import raw, write_json
-from workers.providers.answer import Answer, Failure, one_line, read_message, read_retry_after
+from domain.visible import one_line
+from workers.http.retry_after import read_retry_after
+from workers.providers.answer import Answer, Failure, read_message
 from workers.providers.call import Call
 from workers.providers.fields import (
     MAX_ORDER_ID,
@@ -62,7 +64,7 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
     order_id = read_text(order, MAX_ORDER_ID) if not isinstance(order, Decimal) else str(order)
     if ref is None and (order_id is None or price is None):
         return _unreadable(answer, "the answer does not say which invoice it is about", told)
-    shown = one_line(word)[:MAX_WORD]
+    shown = one_line(word, MAX_WORD)
     return Seen(
         asked_at=answer.asked_at,
         raw=answer.raw(),

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from domain.account import Account
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest
-from domain.visible import why_meaningless
-from workers.providers.answer import one_line
+from domain.visible import one_line, why_meaningless
 
 #: The body's fields per profile: the API page's two, and a sister site's five.
 PROFILES: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +29,7 @@ def write_body(order: Order | CreateRequest, account: Account) -> dict[str, str]
     unknown = sorted(set(order.params) - set(names))
     if unknown:
         raise OrderError(
-            f"params.{one_line(unknown[0])[:64]}: unknown field, profile {profile} takes {', '.join(names)}"
+            f"params.{one_line(unknown[0], 64)}: unknown field, profile {profile} takes {', '.join(names)}"
         )
     return {name: _read_param(name, order, profile) for name in names}
 

@@ -18,7 +18,8 @@ from domain.evidence import CredentialsRefused, LookUpAnswer, RateLimited, Seen,
 from domain.exact_json import write_json
 from domain.status import Status
 from domain.transaction import looks_like_transaction
-from workers.providers.answer import Answer, Failure, one_line, read_message
+from domain.visible import one_line
+from workers.providers.answer import Answer, Failure, read_message
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, MAX_WORD, read_epoch, read_single, read_text
 from workers.providers.refusal import describe, is_page, read_refused_account
@@ -125,7 +126,7 @@ class Inquiry:
         if not isinstance(word, str) or not word.strip():
             reason = answer.reason("the invoice has no status")
             return Unreadable(reason=reason, asked_at=answer.asked_at, raw=raw, told=told)
-        shown = one_line(word)[:MAX_WORD]
+        shown = one_line(word, MAX_WORD)
         status, anomaly = STATUSES.get(shown.casefold(), (None, None))
         found = row.get("tx_hash")
         tx_hash = found if looks_like_transaction(found) else None

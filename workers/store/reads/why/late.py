@@ -12,7 +12,7 @@ from domain.decision import Stage
 from domain.exact_json import read_json
 from domain.looks import account_of
 from domain.status import Status
-from domain.why import Cause, Late, Verdict, judge_health
+from domain.why import Cause, Late, Verdict, assess_health
 from domain.why.beside import SOON
 from domain.why.facts import LATE
 from domain.why.patience import AT_ACCOUNT, Pace
@@ -48,7 +48,7 @@ class Overview:
         """The same for those who see these accounts and endpoints only."""
         parts = within(self.parts, accounts, endpoints)
         late = of_all(parts, self.now)
-        verdict = judge_health(late, self.crew, oldest_due(self.due, accounts))
+        verdict = assess_health(late, self.crew, oldest_due(self.due, accounts))
         return replace(self, verdict=verdict, late=late, parts=parts, due=())
 
 
@@ -69,7 +69,7 @@ def read_overview(connection: Connection, database: Database, pace: Pace) -> Ove
     ]
     late = of_all(found, now)
     due = list(_due(_hurried(connection, loads, now, pace), crew))
-    verdict = judge_health(late, crew, oldest_due(due))
+    verdict = assess_health(late, crew, oldest_due(due))
     owners, orders = _invoices(connection, {part.late.example for part in found if part.late.example is not None})
     parts = [replace(part, owner=part.owner or owners.get(part.late.example or "")) for part in found]
     return Overview(now, verdict, late, crew, untold, parts, due, orders)
