@@ -223,8 +223,8 @@ class Watch:
         self._names: dict[tuple[str, str], set[str]] = {}
 
     def look(self, told: Told) -> tuple[Novelty, ...]:
-        """What is new in an answer, each once. Never raises, whatever the answer. One that is no object has nothing new:
-        whoever reads it complains of that."""
+        """What is new in an answer, each once. Never raises, whatever the answer. Nothing is new in one that is no
+        object: whoever reads it complains of that."""
         shape, content = self._documented.get(told.call), told.content
         if shape is None or type(content) is not dict:
             return ()

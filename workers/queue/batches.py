@@ -1,8 +1,8 @@
-"""Messages that came in together, as one message of Celery's: one task handles them, side by side.
+"""Bundles: messages that came in together, handed to Celery as one, so that one task handles them.
 
-What Celery does for a task costs more than what we do for an order, and they share transactions: so bundles should be
-large. Left alone they fall apart: of two under way, whichever ends first makes room for as many messages as it held.
-"""
+Celery's own work for a task costs more than ours for an order, and the orders of a bundle share transactions, so
+bundles should be large. Without ``Gathering`` they would become ever smaller: a bundle that ends makes room for only as
+many messages as it held."""
 
 from __future__ import annotations
 
@@ -18,23 +18,26 @@ from workers.transport.private import replace_body
 
 log = structlog.get_logger()
 
-#: What may come in one bundle, in this order.
+#: The tasks whose messages may share a bundle, in the order in which a bundle holds them.
 TOGETHER = (CREATE, REJECT)
 
-#: What comes in while much is under way waits for the end of it, at most so long: that may be waiting for a lock.
+#: While much is under way new messages wait for a bundle to end, but for at most this long: it may be waiting for a
+#: lock.
 LONGEST_SECONDS = 0.05
-#: After that end what waits is joined by the messages that there is room for now: so long takes a claim, about.
+#: When one has ended, the next is handed over after this long, about as long as a claim takes: the messages that there
+#: is room for now join it.
 CLAIM_SECONDS = 0.002
 
 
 #: A message of kombu's, and what it asks for.
 Part = tuple[Message, Accepted]
-#: Keeps messages that Celery could not take, or whose task failed, elsewhere, acknowledges them, then calls the last.
+#: Keeps messages elsewhere that Celery could not take or whose task failed, acknowledges them, then calls its second
+#: argument.
 SetAside = Callable[[Sequence[Part], Callable[[], None]], None]
 
 
 class Bundle(Message):
-    """Acknowledged, or given back, as a whole. Its task takes a list of ``[*arguments, id]`` for each kind of call."""
+    """Acknowledged or given back as a whole. Its task takes one list of ``[*arguments, id]`` for each kind of call."""
 
     def __init__(
         self,
@@ -42,13 +45,13 @@ class Bundle(Message):
         on_end: Callable[[int], None] = lambda _: None,
         on_failure: SetAside | None = None,
     ) -> None:
-        """``parts``: kombu's messages, from one channel, with what they ask for. ``on_end``: called with their
+        """``parts``: kombu's messages, all from one channel, with what they ask for. ``on_end`` is called with their
         number when they are handled.
 
-        The task is the first one's; what asks for another comes in lists of their own after its own list. One that
-        never comes with others gets its arguments as they are.
+        The task is that of the first part. The calls of other tasks follow its list, in a list for each task. A task
+        that is not in TOGETHER gets its arguments as they are.
         """
-        first, judged = parts[0]
+        first, call = parts[0]
         lists: dict[str, list[list[object]]] = {}
         for _, accepted in parts:
             lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
@@ -56,11 +59,11 @@ class Bundle(Message):
             body=b"",
             delivery_tag=first.delivery_tag,
             delivery_info=first.delivery_info,
-            headers=task_headers(judged.task, judged.id),
-            properties={"correlation_id": judged.id},
+            headers=task_headers(call.task, call.id),
+            properties={"correlation_id": call.id},
             channel=first.channel,
         )
-        replace_body(self, list(lists.values()) if judged.task in TOGETHER else judged.arguments)
+        replace_body(self, list(lists.values()) if call.task in TOGETHER else call.arguments)
         self._parts = list(parts)
         self._messages = [message for message, _ in parts]
         self._on_end = on_end
@@ -68,11 +71,11 @@ class Bundle(Message):
 
     @property
     def size(self) -> int:
-        """Messages in it."""
+        """How many messages are in it."""
         return len(self._messages)
 
     def ack(self, multiple: bool = False) -> None:
-        """Acknowledge all; in one step where the channel knows how (``workers.transport``)."""
+        """Acknowledge all, in one step where the channel can (``workers.transport``)."""
         in_one_step = getattr(self.channel, "acknowledge", None)
         try:
             if in_one_step is not None:
@@ -84,50 +87,51 @@ class Bundle(Message):
             self._end()
 
     def reject(self, requeue: bool = False) -> None:
-        """Give all back: also those after one that can't be. Raises what the last such one raised.
+        """Give all back. One that can't be given back does not stop the rest; the error of the last such one is raised.
 
-        Nothing is ever dropped: without ``requeue`` Celery says that the task failed, which is a bug of ours.
+        Nothing is ever dropped. Without ``requeue`` Celery means that the task failed, which is a bug of ours: the
+        messages are set aside.
         """
         if not requeue and self._on_failure is not None:
             self._on_failure(self._parts, self._end)
             return
-        with ExitStack() as steps:  # taken from its end
+        with ExitStack() as steps:  # runs its last entry first
             steps.callback(self._end)
             for message in reversed(self._messages):
                 steps.callback(message.reject, requeue=True)
 
     def _end(self) -> None:
-        on_end, self._on_end = self._on_end, lambda _: None  # once, whatever Celery does
+        on_end, self._on_end = self._on_end, lambda _: None  # only once, whatever Celery calls
         on_end(self.size)
 
 
 class Planned(Protocol):
-    """An entry in a timer."""
+    """A timer's entry."""
 
     def cancel(self) -> None: ...
 
 
 class Timer(Protocol):
-    """What is needed of a consumer's timer: ``function`` is called on its loop; the answer can be cancelled."""
+    """The part of a consumer's timer that is used here: it calls ``function`` on the consumer's loop."""
 
     def call_after(self, seconds: float, function: Callable[[], None]) -> Planned: ...
 
 
 class Gathering:
-    """Messages of one connection on their way into bundles. Used on the consumer's loop only."""
+    """Gathers the messages of one connection into bundles. Used on the consumer's loop only."""
 
     def __init__(self, timer: Timer, hand_over: Callable[[Bundle], object], in_hand: int, set_aside: SetAside) -> None:
-        """``in_hand``: how many messages there may be at a time. Up to half of them nothing waits for anything."""
+        """``in_hand``: how many messages there may be at a time. Up to half of that, none waits to be joined."""
         self._timer = timer
         self._hand_over = hand_over
         self._set_aside = set_aside
         self._few = max(1, in_hand // 2)
         self._parts: list[Part] = []
-        self._under_way = 0  #: messages handed over and not handled yet
-        self._planned: tuple[float, Planned] | None = None  #: the wait until the next one, and its entry in the timer
+        self._under_way = 0  #: messages that are handed over and not handled yet
+        self._planned: tuple[float, Planned] | None = None  #: the wait until the next bundle, and its timer's entry
 
     def add(self, message: Message, call: Accepted) -> None:
-        """Take a message in: it is handed over with all that comes in at this moment, or meanwhile."""
+        """Take a message in. It is handed over with all that came in by then."""
         self._parts.append((message, call))
         if self._under_way < self._few:
             self._plan(0.0)
@@ -135,7 +139,7 @@ class Gathering:
             self._plan(LONGEST_SECONDS)
 
     def close(self) -> None:
-        """The connection is closed: the broker has again what was not handed over."""
+        """The connection is closed, so the broker has what was not handed over again."""
         self._parts = []
         self._cancel()
 
@@ -158,7 +162,7 @@ class Gathering:
             self._hand(parts, self._ended)
 
     def hand_over_alone(self, message: Message, call: Accepted) -> None:
-        """A message that is not to be gathered with others."""
+        """Hand over a message that shares no bundle."""
         self._hand([(message, call)], lambda _: None)
 
     def _hand(self, parts: Sequence[Part], ended: Callable[[int], None]) -> None:
@@ -167,7 +171,7 @@ class Gathering:
         except Exception:
             log.exception("message.not_handed_over", messages=len(parts), traceback=True)
             if len(parts) > 1:
-                for part in parts:  # one of them does it, or all would: none goes with another
+                for part in parts:  # one of them may be the reason: each goes alone
                     self._hand([part], ended)
             else:
                 self._set_aside(parts, lambda: ended(1))

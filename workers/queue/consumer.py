@@ -1,11 +1,10 @@
-"""Turns foreign messages away before Celery sees them, and hands over the others in our own words.
+"""The guard: checks each message before Celery sees it, and replaces it by a call of ours.
 
-``GuardedConsumer`` stands in ``worker_consumer``. Each message is judged by ``workers.intake.message`` and rewritten in
-place: a good one into a call without floats and foreign headers, a bad one into a call of ``invoices.reject``, a late
-acknowledging task that waits for the database. So a refused message is acknowledged only when it is listed. The broker
-keeps the original: a redelivered message is judged again. What the guard itself, Celery or a task trips over is set
-aside in a queue of its own (``workers.intake.unstored``) before it is acknowledged.
-"""
+``worker_consumer`` names ``GuardedConsumer``. Each message is read by ``workers.intake.message`` and rewritten in
+place: a good one becomes a call without floats and foreign headers, a bad one a call of ``invoices.reject``. That task
+acknowledges late and waits for the database, so a refused message is acknowledged only when it is listed. The broker
+keeps the original, so a message that comes again is read again. A message that the guard, Celery or a task fails on is
+put into a queue of its own (``workers.intake.unstored``) before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -47,23 +46,23 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-#: Where a worker's answer to `celery inspect` is sent; one that nobody waits for any more ends in the intake queue
-#: (see `deadletter_queue` in config/celeryconfig.py) and is no order.
+#: Where a worker's answer to `celery inspect` is sent. An answer that nobody waits for any more ends in the intake
+#: queue (see `deadletter_queue` in config/celeryconfig.py), and is no order.
 REPLY_EXCHANGE = "reply.celery.pidbox"
-BELLS = frozenset({RUN, SWEEP})
+DOORBELLS = frozenset({RUN, SWEEP})
 BUG = "internal error: the log says more"
 NOT_TAKEN = "compressed bodies are not taken"
 
 
-#: A wait for the broker is looked out of so often: the process may be told to stop.
+#: A wait for the broker goes in steps of this length: the process may be told to stop meanwhile.
 STEP_SECONDS = 0.1
 MAX_STEPS = 50
-#: A connection that lasted so long was a good one.
+#: After a connection that lasted this long the waits begin anew.
 CALM_SECONDS = 30.0
 
 
 class Patience:
-    """How long to wait before connecting again: nothing at first, then twice as long each time, up to five seconds."""
+    """How long to wait before connecting again: not at all at first, then twice as long each time, up to 5 s."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -71,7 +70,7 @@ class Patience:
         self._steps = 0
 
     def next_steps(self) -> int:
-        """Steps of a tenth of a second, now that the connection was lost again."""
+        """How many STEP_SECONDS to wait, now that the connection was lost."""
         now = self._clock()
         again = self._last is not None and now - self._last < CALM_SECONDS
         self._last = now
@@ -80,17 +79,17 @@ class Patience:
 
 
 class GuardedConsumer(Consumer):
-    """Celery's consumer with a judge in front."""
+    """Celery's consumer behind the guard."""
 
     class Blueprint(Consumer.Blueprint):
-        """Without the 28 queues that Celery makes on RabbitMQ for messages with an ``eta``: none is waited for."""
+        """Without the 28 queues that Celery makes on RabbitMQ for messages with an ``eta``: no message waits here."""
 
         default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
 
-    _suspects: Suspects | None = None  #: on RabbitMQ
+    _suspects: Suspects | None = None  #: on RabbitMQ only
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        # Tasks that another worker says are revoked would be dropped, and anybody can say so.
+        # Without mingle and gossip: Celery drops tasks that another worker calls revoked, and anybody can do that.
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._gathering: Gathering | None = None
         self._deaths = RedisCounter(_open_redis)
@@ -98,14 +97,15 @@ class GuardedConsumer(Consumer):
         refuse_compression()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Celery's, and then a wait that grows: a broker that takes connections and refuses all else is asked less."""
+        """After Celery's part, a wait that grows: a broker that takes connections but refuses all else is asked less
+        often."""
         super().on_connection_error_after_connected(exc)
         for _ in range(self._patience.next_steps()):
             maybe_shutdown()
             time.sleep(STEP_SECONDS)
 
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
-        """Celery's handler behind the guard; called anew for each connection."""
+        """Celery's handler, behind the guard. Celery calls this for each connection."""
         self._hand_over = super().create_task_handler(*args, **kwargs)
         if self._gathering is not None:
             self._gathering.close()
@@ -117,8 +117,8 @@ class GuardedConsumer(Consumer):
         return self._on_message
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
-        """A message that kombu could not even unpack: Celery would acknowledge and forget it."""
-        if isinstance(message, Bundle):  # our own words: a bug
+        """A message that kombu could not unpack. Celery would acknowledge and forget it."""
+        if isinstance(message, Bundle):  # we wrote it ourselves: a bug
             message.reject()
             return
         key = message_key(message.headers, message.properties, message.body)
@@ -133,13 +133,13 @@ class GuardedConsumer(Consumer):
 
     def _take_in(self, message: Message, deaths: int) -> None:
         try:
-            self._judge(message, deaths)
+            self._read(message, deaths)
         except Exception:
             log.exception("message.not_judged", traceback=True)
             self._set_aside([(message, wrap(message))], lambda: None)
 
-    def _judge(self, message: Message, deaths: int) -> None:
-        judged = inspect(
+    def _read(self, message: Message, deaths: int) -> None:
+        found = inspect(
             message.headers,
             message.properties,
             message.body,
@@ -147,16 +147,16 @@ class GuardedConsumer(Consumer):
             message.content_encoding,
             now=datetime.now(UTC),
         )
-        if deaths >= MAX_DEATHS and isinstance(judged, Accepted):
-            judged = give_up(judged, deaths)
-        if _is_nobodys_reply(message, judged):
+        if deaths >= MAX_DEATHS and isinstance(found, Accepted):
+            found = give_up(found, deaths)
+        if _is_nobodys_reply(message, found):
             message.ack()
         else:
-            self._take(message, judged)
+            self._take(message, found)
 
-    def _take(self, message: Message, judged: Accepted | TurnedAway) -> None:
-        call = judged if isinstance(judged, Accepted) else _call_of_refusal(judged)
-        if self._gathering is None or call.task in BELLS:
+    def _take(self, message: Message, found: Accepted | TurnedAway) -> None:
+        call = found if isinstance(found, Accepted) else _call_of_refusal(found)
+        if self._gathering is None or call.task in DOORBELLS:
             rewrite(message, call)
             self._hand_over(message)
         elif call.task in TOGETHER:
@@ -165,16 +165,16 @@ class GuardedConsumer(Consumer):
             self._gathering.hand_over_alone(message, call)
 
     def _set_aside(self, parts: Sequence[Part], end: Callable[[], None]) -> None:
-        """Keep messages in the queue of those that are unstored; they are acknowledged when the broker has them there.
+        """Put messages into the queue of the unstored; they are acknowledged when the broker has them there.
 
-        In a thread of its own: the broker may refuse for a while, and this is the loop.
+        In a thread of its own: the broker may refuse for a while, and this is the consumer's loop.
         """
 
         def acknowledge() -> None:
             try:
                 for message, _ in parts:
                     message.ack()
-            except self.connection_errors as error:  # it comes again, and is then there twice, which is once
+            except self.connection_errors as error:  # it will come again: a repeat changes nothing
                 log.warning("broker.not_acknowledged", error=str(error)[:200])
             finally:
                 end()
@@ -190,10 +190,10 @@ class GuardedConsumer(Consumer):
             self.timer.call_after(LONGEST_WAIT_SECONDS, lambda: self._set_aside(parts, end))
 
 
-def _is_nobodys_reply(message: Message, judged: Accepted | TurnedAway) -> bool:
-    """A message with a task is an order, whatever exchange its sender wrote into it."""
-    to_inspect = message.delivery_info.get("exchange") == REPLY_EXCHANGE
-    return to_inspect and isinstance(judged, TurnedAway) and judged.task is None
+def _is_nobodys_reply(message: Message, found: Accepted | TurnedAway) -> bool:
+    """Not so where it names a task: then it is an order, whatever exchange its sender wrote into it."""
+    is_reply = message.delivery_info.get("exchange") == REPLY_EXCHANGE
+    return is_reply and isinstance(found, TurnedAway) and found.task is None
 
 
 def _call_of_refusal(refused: TurnedAway) -> Accepted:
@@ -208,7 +208,7 @@ def _open_redis() -> Redis:
 
 
 def rewrite(message: Message, call: Accepted) -> None:
-    """Replace what is in a kombu message by a call of ours; its delivery tag stays, so it can be acknowledged."""
+    """Replace a kombu message's content by a call of ours. Its delivery tag stays, so it can be acknowledged."""
     replace_body(message, call.arguments)
     message.headers = task_headers(call.task, call.id)
     message.properties = {
@@ -219,7 +219,7 @@ def rewrite(message: Message, call: Accepted) -> None:
 
 
 def refuse_compression() -> None:
-    """Make kombu fail on compressed bodies: it unpacks them without any bound before a consumer sees the message."""
+    """Make kombu fail on compressed bodies: it would unpack them without any bound before a consumer sees them."""
     for kind in compression.encoders():
         compression.register(compression.get_encoder(kind)[0], _refuse, kind)
 
@@ -229,8 +229,8 @@ def _refuse(body: object) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    """A reason for the list; our own errors say it in our words, others by what kind they are."""
-    if isinstance(error, LookupError):  # kombu knows no compression of that name
+    """The reason that is listed: our own errors' words, of others their kind too."""
+    if isinstance(error, LookupError):  # a compression that kombu does not know
         return NOT_TAKEN
     text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:200]

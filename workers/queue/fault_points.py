@@ -1,7 +1,7 @@
-"""Points at which a process may be told to kill itself, between any two steps that matter: for crash campaigns only.
+"""Points, between any two steps that matter, at which a process can be told to kill itself: for crash campaigns only.
 
-``INVOICES_TEST_DIE_AT=create.call.after:3`` ends the process by SIGKILL at the third pass of that point. The code under
-test knows nothing of it: ``arm`` wraps the methods of POINTS from outside. Without the variable nothing is wrapped.
+``INVOICES_TEST_DIE_AT=create.call.after:3`` ends the process by SIGKILL when it passes that point for the third time.
+The code under test does not know of it: ``arm`` wraps its methods. Without the variable nothing is wrapped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _CHANNEL = "workers.transport.channel:Claiming"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Methods that are one step, with a point before and a point after them. ``first``: only with this argument.
+    """The methods that make a step; there is a point before and a point after it.
 
-    ``adapters``: the method of this name of every provider's adapter.
+    ``first``: only calls with this first argument count. ``adapters``: the method of this name of every provider's
+    adapter.
     """
 
     methods: tuple[str, ...] = ()
@@ -40,15 +41,16 @@ class Step:
     adapters: str | None = None
 
     def paths(self) -> tuple[str, ...]:
-        """All of them, as ``module:Class.method``."""
+        """All methods, as ``module:Class.method``."""
         if self.adapters is None:
             return self.methods
-        from workers.providers.registry import PROVIDERS  # not at the top: without a point to arm it costs nothing
+        from workers.providers.registry import PROVIDERS  # not at the top: only where a point is armed
 
         return tuple(f"{one.__module__}:{one.__qualname__}.{self.adapters}" for one in PROVIDERS.values())
 
 
-#: Steps by name; each has the points ``NAME.before`` and ``NAME.after``. After a claim that found nothing is no point.
+#: Steps by name; each has the points ``NAME.before`` and ``NAME.after``. A claim that found nothing does not count for
+#: the latter.
 STEPS: dict[str, Step] = {
     "message.claim": Step((f"{_CHANNEL}._read_claim",)),
     "message.ack": Step(("workers.transport.qos:QoS.forget",)),
@@ -75,7 +77,8 @@ POINTS = (*(f"{name}.{side}" for name in STEPS for side in ("before", "after")),
 
 
 def arm(wanted: str) -> None:
-    """``POINT:N``: kill this process at the N-th pass. Empty: nothing. Raises ValueError for what is not known."""
+    """``POINT:N``: kill this process at the N-th pass of the point. Empty: never. Raises ValueError for anything
+    else."""
     if not wanted:
         return
     point, _, count = wanted.partition(":")
@@ -104,14 +107,14 @@ def _countdown(point: str, count: int) -> Callable[[], None]:
 
 
 def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> None:
-    """Put a wrapper in the place of ``module:Class.method``."""
+    """Replace ``module:Class.method`` by a wrapper."""
     module, _, rest = path.partition(":")
     owner_name, _, method_name = rest.partition(".")
     owner = getattr(import_module(module), owner_name)
     method: Callable[..., object] = getattr(owner, method_name)
 
     def enter(arguments: tuple[object, ...]) -> bool:
-        """Whether this call is one of the step; dies where the point is before it."""
+        """Whether this call belongs to the step; dies here if the point is before it."""
         meant = first is None or str(arguments[1]) == first
         if meant and side == "before":
             die()
@@ -128,7 +131,7 @@ def _wrap(path: str, side: str, first: str | None, die: Callable[[], None]) -> N
 def _between(
     enter: Callable[[tuple[object, ...]], bool], method: Callable[..., object], leave: Callable[[bool, object], object]
 ) -> Callable[..., object]:
-    """The method, a coroutine function or not, with what is done before it and after it."""
+    """The method, coroutine function or not, between ``enter`` and ``leave``."""
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)

@@ -38,23 +38,24 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-#: What is under way may go on for so long after SIGTERM; below worker_soft_shutdown_timeout (30 s).
+#: For how long work under way may go on after SIGTERM; below worker_soft_shutdown_timeout (30 s).
 DRAIN_SECONDS = 25.0
 
-#: What a process is called by the queue that it reads.
+#: A process has a role for each of these queues that it reads.
 ROLES = {"intake": INTAKE_QUEUE, "worker": WORK_QUEUE}
 
-#: Objects made and not freed before the collector of cycles looks at the young ones, and how often it does so before
-#: it looks at older ones too.
+#: After this many new objects the garbage collector looks at the young ones; each time it has done so this often, it
+#: looks at older ones too.
 COLLECT_AT = 50_000
 OLDER_AT = 5
 
 
 @celeryd_init.connect(weak=False)
 def prepare_worker(options: Mapping[str, Any], **_: object) -> None:
-    """Before anything connects: what is embedded runs, and the database is not of an earlier release.
+    """Before anything connects: start what is embedded, and refuse the database of an earlier release.
 
-    The intake steps back once more: orders wait in the broker, where nothing has begun, not between two steps of it.
+    The intake lowers its priority further than other workers: on a busy machine orders then wait in the broker, where
+    nothing has begun, and not half done.
     """
     raise_limit()
     prepare()
@@ -70,7 +71,7 @@ def prepare_worker(options: Mapping[str, Any], **_: object) -> None:
 
 @beat_init.connect(weak=False)
 def prepare_beat(**_: object) -> None:
-    """Beat has no other moment: it is ready when it begins."""
+    """Beat has only this signal: it is ready when it starts."""
     prepare()
     _serve_metrics()
     tell_role("beat")
@@ -84,7 +85,7 @@ def _serve_metrics() -> None:
 
 
 def prepare(**_: object) -> None:
-    """Make sure that what is embedded runs."""
+    """Check the accounts, start what is embedded, lower the priority."""
     settings = load_settings()
     arm(os.environ.get(VARIABLE, ""))
     try:
@@ -93,21 +94,21 @@ def prepare(**_: object) -> None:
         prepare_embedded(settings)
     except (SettingsError, EmbeddedError) as error:
         raise SystemExit(f"invoices: {error}") from None
-    step_back(settings.nice)  # not what is embedded: the web process needs it, too
+    step_back(settings.nice)  # last: what is embedded keeps its priority, the web process needs it too
 
 
 def step_back(nice: int) -> None:
-    """Leave the processor to who answers providers and shops; where it is idle, this changes nothing.
+    """Lower this process's priority, in favour of the web process, which answers providers and shops.
 
-    For all threads that begin after this. A process that was started with a lower priority already keeps that.
+    It counts for all threads that start afterwards. A process that already has a lower priority keeps it.
     """
     os.nice(max(0, nice - os.nice(0)))
 
 
 def _check_schema(settings: Settings) -> None:
-    """Raise SchemaTooOld for a database of an earlier release, UnfitDatabase for one that no setting can mend.
+    """Raise SchemaTooOld for a database of an earlier release, UnfitDatabase for one that can't be used as it is.
 
-    One that is away is waited for later, as always.
+    A database that is away is no error: it is waited for later.
     """
     database = Database(settings.database_url, pool_size=1)
     try:
@@ -126,7 +127,7 @@ def _check_schema(settings: Settings) -> None:
 
 @worker_ready.connect(weak=False)
 def start(sender: WorkController, **_: object) -> None:
-    """A worker that reads the work queue has a pump; an intake worker has none."""
+    """Give a worker that reads the work queue its pump; an intake process has none."""
     keep_what_is_loaded()
     read = sender.app.amqp.queues.consume_from
     show_alive(*(role for role, queue in ROLES.items() if queue in read))
@@ -139,12 +140,11 @@ def start(sender: WorkController, **_: object) -> None:
 
 
 def keep_what_is_loaded() -> None:
-    """What is loaded by now stays loaded: the collector of cycles need not look through it again for every few batches
-    of rows. That was a sixth of the clock's CPU.
+    """Make the garbage collector run more rarely, and leave out what is loaded by now.
 
-    Nor need it look for cycles at every 700 objects more: hundreds of calls are under way, all of them alive. That was
-    a tenth of a busy worker's CPU; some megabytes of garbage may wait for it now.
-    """
+    Looking through what is loaded took a sixth of the CPU while the clock expired rows. The default, a look at every
+    700 new objects, took a tenth of a busy worker's CPU: hundreds of calls are under way, so most objects are alive.
+    The price: some megabytes of garbage may wait."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AT, OLDER_AT, OLDER_AT)
@@ -152,7 +152,7 @@ def keep_what_is_loaded() -> None:
 
 @worker_shutting_down.connect(weak=False)
 def begin_to_stop(**_: object) -> None:
-    """Called inside the signal handler: only say it, in a thread of its own, and let the pump drain meanwhile."""
+    """Called inside the signal handler, which must not wait: the pump drains in a thread of its own."""
     current = running()
     if current is None:
         return
@@ -163,7 +163,7 @@ def begin_to_stop(**_: object) -> None:
 
 @worker_shutdown.connect(weak=False)
 def wait_for_the_end(**_: object) -> None:
-    """The process ends after this: what was under way is committed or given back by now."""
+    """The process ends after this: everything under way is committed or given back first."""
     current = running()
     stop_metrics()
     if current is None:

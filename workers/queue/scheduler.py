@@ -1,6 +1,6 @@
-"""Beat's scheduler: what nobody has taken yet is not sent again.
+"""Beat's scheduler: it sends no second sweep while the first still waits in the queue.
 
-While all workers are down beat would queue one sweep a second without end, and each says the same as the first.
+Otherwise beat would queue one a second for as long as all workers are down, each saying the same as the first.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Scheduler(beat.Scheduler):
-    """Celery's in-memory scheduler, for entries that name their queue and may be left out while something waits there.
+    """Celery's in-memory scheduler, for entries that name their queue and may be skipped while a message waits there.
 
-    Nothing is lost by it: a pump that runs asks SQL by itself every second, one that starts asks at once.
+    A skipped sweep loses nothing: a pump asks SQL every second by itself, and at once when it starts.
     """
 
     def apply_async(
@@ -30,8 +30,8 @@ class Scheduler(beat.Scheduler):
                 return None
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         except Exception:
-            # Who gave up connecting again is left with a channel that is closed for good, and Celery would go on using
-            # it: no sweep would ever be sent again. The next one connects anew, and waits for the broker until it can.
+            # After a failed reconnect the producer's channel is closed for good, and Celery would go on using it: no
+            # sweep would ever be sent again. Closed, the next send connects anew and waits for the broker.
             self.close()
             raise
 
@@ -40,5 +40,5 @@ class Scheduler(beat.Scheduler):
         try:
             declared = self.app.amqp.queues[queue].bind(producer.channel).queue_declare()
         except (*connection.connection_errors, *connection.channel_errors):
-            return False  # Celery's own sending knows how to connect again
+            return False  # Celery's own send reconnects
         return bool(declared.message_count)

@@ -1,9 +1,10 @@
-"""RabbitMQ: messages that were delivered before, handed over one at a time and counted until one has an end.
+"""On RabbitMQ: counts how often a message's consumer died. Messages that were delivered before are handed over one at a
+time.
 
-RabbitMQ says of a message that it was delivered before, not whether its consumer died or gave it back. So a worker
-notes in Redis that it begins with such a message, and forgets that at whatever end: acknowledged, refused or given
-back. What is left over are deaths. Only the one begun with is counted, so its neighbours don't share its fate. (On
-Redis brokers the transport counts, see ``workers.transport``.)
+RabbitMQ tells that a message was delivered before, not whether its consumer died or gave it back. So a worker notes in
+Redis that it begins with such a message, and removes the note when the message ends in any way: acknowledged, refused
+or given back. Notes that stay are deaths. One message is under way at a time, so that no neighbour is counted for it.
+(On Redis brokers the transport counts, see ``workers.transport``.)
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PREFIX = "invoices:begun:"
-#: Forgotten by then, whatever happened.
+#: Redis forgets a count after this long.
 KEPT_SECONDS = 86_400
-#: One that has no end by then holds up the others no longer: it waits for the database, most likely.
+#: A message that has not ended by then no longer holds up the next one: most likely it waits for the database.
 TURN_SECONDS = 5.0
 
 
 class Counter(Protocol):
-    """Counts beginnings without an end."""
+    """Counts how often a message was begun and not ended."""
 
     def begin(self, key: str) -> int: ...
 
@@ -39,14 +40,14 @@ class Counter(Protocol):
 
 
 class RedisCounter:
-    """In Redis. While that is away nothing is counted: messages go on."""
+    """Counts in Redis. While that is away nothing is counted, and messages go on."""
 
     def __init__(self, open_client: Callable[[], Redis]) -> None:
         self._open = open_client
         self._client: Redis | None = None
 
     def begin(self, key: str) -> int:
-        """Note a beginning; how many there were before it that had no end."""
+        """Note a beginning. Returns how many earlier ones have not ended."""
         try:
             client = self._client = self._client or self._open()
             with client.pipeline() as pipe:
@@ -59,7 +60,7 @@ class RedisCounter:
         return int(count) - 1
 
     def end(self, key: str) -> None:
-        """It has an end: nothing is left of its beginnings."""
+        """It has ended: forget its beginnings."""
         try:
             if self._client is not None:
                 self._client.delete(PREFIX + key)
@@ -71,7 +72,8 @@ Given = ParamSpec("Given")
 
 
 class Suspects:
-    """Messages of one connection that were delivered before. Used on the consumer's loop; ends come from any thread."""
+    """Messages of one connection that were delivered before. Used on the consumer's loop; they may end on any
+    thread."""
 
     def __init__(self, timer: Timer, counter: Counter, take: Callable[[Message, int], None]) -> None:
         """``take(message, deaths)`` hands one over."""
@@ -83,13 +85,13 @@ class Suspects:
         self._under_way = False
 
     def add(self, message: Message, key: str) -> None:
-        """It waits until those before it have had their turns."""
+        """Queue a message for its turn."""
         self._waiting.append((message, key))
         if not self._under_way:
             self._next()
 
     def close(self) -> None:
-        """The connection is closed: the broker has again what was not handed over."""
+        """The connection is closed, so the broker has what was not handed over again."""
         self._waiting.clear()
 
     def _next(self) -> None:
@@ -109,7 +111,7 @@ class Suspects:
             self._next()
 
     def _watch(self, message: Message, key: str, turn: int) -> None:
-        """Whatever ends the message, even an error, ends its counting."""
+        """Notice the message's end, even one by an error."""
         ended = False
 
         def end(step: Callable[Given, None]) -> Callable[Given, None]:

@@ -1,8 +1,8 @@
 """Celery's tasks: thin. Each waits in place while the database is away, so that messages wait in the broker.
 
-The intake's tasks acknowledge late, and only what is stored, listed, or kept in the queue of the unstored. Nothing but
-"the process is stopping" makes one of them fail: a retry with a countdown would fill the worker's memory during an
-outage. If one fails all the same, by a bug, its messages are set aside by their bundle (``workers.queue.batches``).
+The intake's tasks acknowledge late, and only what is stored, listed, or kept in the queue of the unstored. They fail
+only when the process is stopping: retries with a countdown would fill the worker's memory during an outage. If a bug
+makes one fail all the same, its bundle sets its messages aside (``workers.queue.batches``).
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ log = structlog.get_logger()
 FIRST_DELAY_SECONDS = 0.2
 MAX_DELAY_SECONDS = 5.0
 REMIND_SECONDS = 10.0
-#: What takes too long each time, and nothing else does, waits in place for so long; then it makes room for others.
+#: Messages that may themselves be the reason why the database takes too long are tried in place for this long; then
+#: they make room for others.
 PATIENCE_SECONDS = 60.0
 
 _stopping = bootstrap.stopping()
 _telling = Telling()
 
-#: Of tasks whose messages must not be lost. A failed one is given to its bundle, not acknowledged.
+#: For tasks whose messages must not be lost: a failed one goes to its bundle's ``reject`` and is not acknowledged.
 LATE: dict[str, bool] = {"acks_late": True, "acks_on_failure": False, "acks_on_timeout": False}
 
 
@@ -67,7 +68,7 @@ def _stop(**_: object) -> None:
 
 @worker_ready.connect(weak=False)
 def _look_after_the_unstored(sender: WorkController, **_: object) -> None:
-    """A process that reads the intake queue also tries again what could not be stored."""
+    """A process that reads the intake queue also tries the unstored messages again."""
     if app.conf.task_default_queue in sender.app.amqp.queues.consume_from:
         run = bootstrap.unstored().run
         threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
@@ -82,7 +83,7 @@ def create(messages: Sequence[Sequence[str | None]], refused: Sequence[Refused] 
     """Orders that came in together, each ``[text, key, expires, id]``, or with a trace before the id; ``text`` is the
     JSON of its fields.
 
-    ``refused``: what came in with them and is none.
+    ``refused``: messages that came in with them and were turned away.
     """
     _handle([_call(CREATE, one) for one in messages] + [_call(REJECT, one) for one in refused])
 
@@ -127,7 +128,7 @@ def sweep() -> None:
 
 
 def _handle(calls: Sequence[Accepted]) -> None:
-    """Store, list or keep each; where they fail together, each alone. Raises Reject when the worker stops."""
+    """Store, list or keep all; if that fails, each alone. Raises Reject when the worker stops."""
     one = {"task_id": calls[0].id} if len(calls) == 1 else {}
     with bound_contextvars(task=calls[0].task, **one):
         try:
@@ -141,7 +142,7 @@ def _handle(calls: Sequence[Accepted]) -> None:
             log.exception("intake.bug", messages=len(calls), traceback=True)
             parts = calls if len(calls) > 1 else _parts(calls[0])
             if len(parts) > 1:
-                for call in parts:  # one of them does it: taken alone it is kept alone
+                for call in parts:  # one of them is the reason: only that one will be kept
                     _handle_alone(call)
             else:
                 _keep(calls[0], error)
@@ -163,7 +164,7 @@ def _keep(call: Accepted, error: Exception) -> None:
 
 
 def store_or_list(call: Accepted) -> None:
-    """A message alone, once: stored, or listed with its reason. Raises what is in the way of both."""
+    """Try once to store a message, or to list it with its reason. Raises the error that stops both."""
     try:
         _take(_desk(), [call])
     except (Reject, NotReady, *UNAVAILABLE):
@@ -177,10 +178,10 @@ def store_or_list(call: Accepted) -> None:
 
 
 def try_again(call: Accepted) -> None:
-    """A message that was kept, once: stored, or listed because it can't be used. Raises what is in the way.
+    """Try once more to store a kept message, or to list it because it can't be used. Raises the error that stops both.
 
-    Of many orders each is tried, and the last failure is raised. One that meets a bug again is not listed for it: the
-    bug may be mended tomorrow.
+    Each order of a ``create_many`` is tried, and the last failure is raised. An order that meets a bug again is not
+    listed for it: the bug may be fixed tomorrow.
     """
     call = unwrap(call) if call.task == RAW else call
     if call.task in {RUN, SWEEP}:  # a doorbell: the work is found without it
@@ -208,7 +209,7 @@ def _parts(call: Accepted) -> list[Accepted]:
 
 
 def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
-    """Once: a call, or several of those that come together. Raises Reject when the worker stops."""
+    """Try once: one call, or several of the tasks that share bundles. Raises Reject when the worker stops."""
     first = calls[0]
     if first.task == CREATE_MANY:
         take_orders(desk, _intake_message(first))
@@ -227,7 +228,7 @@ def _intake_message(call: Accepted) -> IntakeMessage:
 
 
 def _rejection(desk: Desk, call: Accepted) -> Rejection:
-    task, reason, excerpt, complete, key, *more = call.arguments  # what the release before kept names no order
+    task, reason, excerpt, complete, key, *more = call.arguments  # messages kept by an earlier release name no order
     order = RefusedOrder(*more[0]) if more and more[0] else None
     return Rejection(key, task, reason, excerpt, complete, desk.told(order))
 
@@ -236,9 +237,9 @@ def _rejection(desk: Desk, call: Accepted) -> Rejection:
 
 
 def _insist(do: Callable[[], None], patience_seconds: float = 0.0) -> None:
-    """Do it again and again while the database is away. Raises Reject (back to the broker) when the worker stops.
+    """Repeat it while the database is away. Raises Reject (back to the broker) when the worker stops.
 
-    What only takes too long is raised after ``patience_seconds``: it may be this message that does it each time.
+    An error that the message itself may cause (``may_be_its_own``) is raised after ``patience_seconds``.
     """
     delay, since, told = FIRST_DELAY_SECONDS, time.monotonic(), 0.0
     while True:
