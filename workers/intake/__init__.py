@@ -1,1 +1,1 @@
-"""Messages into rows: judged, stored, listed as rejected, or kept until one of both can be done."""
+"""Messages into rows: checked, then stored, listed as rejected, or kept until one of the two works."""

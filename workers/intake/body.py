@@ -39,7 +39,7 @@ def parse_body(body: object, task: str | None, *, of_many: str) -> object:
         body = body.encode("utf-8", "surrogatepass")
     if not isinstance(body, bytes):
         raise Unusable("body: must be a text")
-    # Protocol 1 names its task inside the body: before that is read only the largest bounds can be applied.
+    # Protocol 1 names its task inside the body: until that is read only the largest bounds can be applied.
     many = task in (None, of_many)
     _check_size(body, MAX_MANY_BODY_BYTES if many else MAX_BODY_BYTES)
     _check_values(body, MAX_MANY_VALUES if many else MAX_VALUES)
@@ -62,7 +62,7 @@ def _check_size(body: bytes, limit: int) -> None:
 
 
 def _check_values(body: bytes, limit: int) -> None:
-    """Before parsing: the parser's work and memory, and all later work, grow with the number of values."""
+    """Before parsing: the work and the memory of the parser, and all later work, grow with the number of values."""
     if not holds_more_values(body, limit):
         return
     if _DEEP.match(body):
@@ -85,7 +85,7 @@ def _check_depth(document: object) -> None:
 
 
 def check_text(text: str) -> None:
-    """Raises Unusable for what no text can be."""
+    """Raises Unusable for half of a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -93,12 +93,12 @@ def check_text(text: str) -> None:
 
 
 def clean(text: str) -> str:
-    """Text that every database takes: without NUL and without unpaired surrogates."""
+    """The text as every database takes it: without NUL and unpaired surrogates."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def body_text(body: object) -> str:
-    """Whatever stands there as text, to be shown."""
+    """A body of any type, as text to be shown."""
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body).decode("utf-8", "replace")
     if isinstance(body, str):

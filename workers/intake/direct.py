@@ -1,5 +1,5 @@
-"""Orders whose sender waits for the answer: checked and stored as those that come by message. One that can't be taken
-is only answered: it is not listed, and no event tells of it."""
+"""Orders whose sender waits for the answer. They are checked and stored like those that come by message, but one that
+is refused is only answered: it is not listed, and no event tells of it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ Find = Callable[[Sequence[str]], Mapping[str, Told]]
 
 
 class Stored(NamedTuple):
-    """What became of an order, and its invoice as it is after that; None for one that was refused."""
+    """What became of an order, and its invoice as it is then; None for an order that was refused."""
 
     added: Added
     invoice: Told | None
 
 
 def store_orders(desk: Desk, find: Find, orders: Sequence[tuple[Order, str]]) -> list[Stored | Exception]:
-    """Store checked orders in one transaction. Raises ``UNAVAILABLE``: then none of them is stored, or may be.
+    """Store checked orders in one transaction; once this returns, nothing loses them. An error that one order alone
+    causes is that order's result.
 
-    What one alone is the reason of is that one's result. When this returns, nothing loses them.
+    Raises ``UNAVAILABLE``: then none is known to be stored, though the transaction may have been committed.
     """
     added = _add(desk, orders)
     repeated = [str(one.invoice_id) for one in added if isinstance(one, Added) and one.outcome == "repeated"]
@@ -63,5 +64,5 @@ def _add(desk: Desk, orders: Sequence[tuple[Order, str]]) -> list[Added | Except
 def _add_alone(desk: Desk, order: tuple[Order, str]) -> Added | Exception:
     try:
         return add_traced(desk.tracer, desk.store.add_orders, [order], "http")[0]
-    except Exception as error:  # noqa: BLE001 - handed to whoever sent this one
+    except Exception as error:  # noqa: BLE001 - it becomes the answer to this order's sender
         return error

@@ -1,8 +1,8 @@
-"""Judges a message before Celery sees it: what it asks for, in our own words, or why it is turned away.
+"""Reads a message before Celery sees it: what it asks for, as a call of ours, or why it is turned away.
 
-Pure: no Celery, no kombu, no clock. ``inspect`` never raises, whatever stands in the message. It exists because Celery
-believes its messages: one without ``id`` is taken for a lost connection and comes back for ever, a body that is JSON
-but no ``[args, kwargs, embed]`` ends the worker, a foreign ``expires`` silently drops the order, and every number
+Pure: no Celery, no kombu, no clock. ``inspect`` never raises, whatever is in the message. It exists because Celery
+trusts its messages: one without ``id`` is taken for a lost connection and comes back for ever, a body that is JSON but
+not ``[args, kwargs, embed]`` ends the worker, a sender's ``expires`` silently drops the order, and every decimal
 becomes a binary float before a task sees it.
 """
 
@@ -40,12 +40,13 @@ MAX_ID_LENGTH = 255
 MAX_NAME_LENGTH = 255
 EXCERPT_CHARACTERS = EXCERPT_BYTES
 
-#: What can be said of a call without the accounts, where it would else be a task and an acknowledgement of its own just
-#: to be refused: what is turned away goes with its neighbours. Orders do anyway, and are judged there.
+#: Checks that need no accounts, for the tasks that share no bundle. Turned away here, a bad message goes into a bundle
+#: with others; otherwise it would take a task of its own just to be refused. ``invoices.create`` shares bundles anyway:
+#: its orders are checked there.
 _CHECKS: Mapping[str, Callable[[object], object]] = {CREATE_MANY: parse_orders, CANCEL: parse_cancellation}
 STAGES = frozenset(stage.value for stage in Stage)
-_BELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-#: What Celery may look for in the headers; everything a sender wrote beyond id and task is left behind.
+_DOORBELL_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+#: The headers that Celery may look for. Of a sender's own headers only id and task are kept.
 _HEADERS: Mapping[str, object] = {
     "lang": "py",
     "parent_id": None,
@@ -55,7 +56,7 @@ _HEADERS: Mapping[str, object] = {
     "expires": None,
     "retries": 0,
     "timelimit": [None, None],
-    "argsrepr": "-",  # not empty: Celery would compute a repr of the order, for its log
+    "argsrepr": "-",  # if it were empty, Celery would compute a repr of the order for its log
     "kwargsrepr": "-",
     "origin": "",
     "ignore_result": True,
@@ -64,11 +65,11 @@ _HEADERS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that can be handed to ``task``. ``arguments`` are plain JSON values without any float.
+    """A message that can be handed to ``task``. ``arguments`` are plain JSON values without floats.
 
-    For intake tasks: ``[text, message_key, expires]``: the exact JSON text of the fields, the message's stable key, and
-    the sender's ``expires`` as an ISO time or None. Where the message names the trace that its orders belong to, that
-    is the fourth (``domain/trace.py``).
+    Those of an intake task: ``[text, message_key, expires]``, the exact JSON text of the fields, the message's stable
+    key, and the sender's ``expires`` as an ISO time or None. The trace that its orders belong to, if the message names
+    one, is the fourth (``domain/trace.py``).
     """
 
     task: str
@@ -96,7 +97,7 @@ class TurnedAway:
 
 @dataclass(slots=True)
 class _Parts:
-    """What is known so far of a message; the excerpt and the task are wanted however far the reading came."""
+    """What is known of a message so far: a refusal tells its task and fields however far the reading came."""
 
     task: str | None = None
     fields: str | None = None  #: the JSON text of kwargs
@@ -105,7 +106,7 @@ class _Parts:
 def inspect(
     headers: object, properties: object, body: object, content_type: object, content_encoding: object, *, now: datetime
 ) -> Accepted | TurnedAway:
-    """Judge a message of Celery protocol 1 or 2. ``now`` (aware) is what an ``eta`` is compared with."""
+    """Read a message of Celery protocol 1 or 2. An ``eta`` is compared with ``now`` (aware)."""
     headers = headers if isinstance(headers, dict) else {}
     key = message_key(headers, properties, body)
     parts = _Parts()
@@ -113,7 +114,7 @@ def inspect(
         return _read(headers, body, content_type, content_encoding, key, now, parts)
     except Unusable as unusable:
         reason = str(unusable)
-    except Exception as error:  # noqa: BLE001 - a message must never reach Celery because its judge tripped over it
+    except Exception as error:  # noqa: BLE001 - a message that breaks this check must not reach Celery for that
         reason = f"can't be read: {type(error).__name__}"
     return _about_an_order(turn_away(body, reason, key, task=parts.task, fields=parts.fields), parts.fields)
 
@@ -121,7 +122,7 @@ def inspect(
 def turn_away(
     body: object, reason: str, message_key: str, *, task: str | None = None, fields: str | None = None
 ) -> TurnedAway:
-    """A refusal with the first 2 KiB of the message: of the fields where they could be read, else of the body."""
+    """A refusal with the first 2 KiB of the message: of its fields where they could be read, otherwise of its body."""
     whole = fields if fields is not None else body_text(body)
     return TurnedAway(
         task=clean(task)[:MAX_NAME_LENGTH] if task is not None else None,
@@ -133,7 +134,7 @@ def turn_away(
 
 
 def _about_an_order(refusal: TurnedAway, fields: str | None) -> TurnedAway:
-    """With the order that it is about, where there is one, so that its shop can be told."""
+    """The refusal with the order that it is about, if it is about one: its shop is told."""
     order = read_refused(read_json(fields)) if refusal.task == CREATE and fields is not None else None
     if order is None:
         return refusal
@@ -141,7 +142,7 @@ def _about_an_order(refusal: TurnedAway, fields: str | None) -> TurnedAway:
 
 
 def give_up(message: Accepted, deliveries: int) -> TurnedAway:
-    """A good message that was delivered so often without an end: whoever had it in hand died."""
+    """Refuse a good message that was delivered so often without ending: each worker that had it in hand died."""
     reason = f"was delivered {deliveries} times and never finished"
     if message.task not in INTAKE_TASKS:
         return turn_away(write_json(message.arguments), reason, message.id, task=message.task)
@@ -150,7 +151,7 @@ def give_up(message: Accepted, deliveries: int) -> TurnedAway:
 
 
 def message_key(headers: object, properties: object, body: object) -> str:
-    """The same for every delivery of a message: over its body and the tag its sender gave it (SHA-256, hex)."""
+    """A key that is the same for every delivery of a message: SHA-256 (hex) of its body and its sender's tags."""
     tags = []
     for place, names in ((properties, ("delivery_tag", "message_id", "correlation_id")), (headers, ("id",))):
         if isinstance(place, dict):
@@ -161,7 +162,7 @@ def message_key(headers: object, properties: object, body: object) -> str:
 
 
 def task_headers(task: str, task_id: str) -> dict[str, object]:
-    """The headers of a protocol-2 message as Celery wants them, made from scratch."""
+    """The headers of a protocol-2 message as Celery wants them; none of the sender's."""
     return {**_HEADERS, "task": task, "id": task_id, "root_id": task_id}
 
 
@@ -191,7 +192,7 @@ def _read(
     _check_eta(about.get("eta"), now)
     task_id = _task_id(about)
     if task not in INTAKE_TASKS:
-        return Accepted(task, task_id, _bell(task, args, kwargs))
+        return Accepted(task, task_id, _doorbell(task, args, kwargs))
     if args:
         raise Unusable("args: send the fields as keyword arguments (kwargs), not as positional ones")
     expires = None if task == CANCEL else _expires(about.get("expires"))
@@ -237,7 +238,7 @@ def _protocol_1(document: object, parts: _Parts) -> tuple[Mapping[str, object], 
 
 
 def _arguments(args: object, kwargs: object) -> tuple[list[object], dict[str, object]]:
-    """Some clients write null for "none" (gocelery does)."""
+    """Null counts as none: some clients write it (gocelery does)."""
     args = [] if args is None else args
     kwargs = {} if kwargs is None else kwargs
     if not isinstance(args, list):
@@ -248,7 +249,7 @@ def _arguments(args: object, kwargs: object) -> tuple[list[object], dict[str, ob
 
 
 def _task_id(about: Mapping[str, object]) -> str:
-    """The sender's id; one that is no usable text is replaced, only a missing one makes the message unusable."""
+    """The sender's id. An unusable one is replaced; only a missing one makes the message unusable."""
     found = about.get("id")
     if found is None:
         raise Unusable("id: is missing (Celery's header `id`, in protocol 1 the field `id`)")
@@ -257,16 +258,16 @@ def _task_id(about: Mapping[str, object]) -> str:
     return str(uuid.uuid4())
 
 
-def _bell(task: str, args: list[object], kwargs: dict[str, object]) -> list[object]:
+def _doorbell(task: str, args: list[object], kwargs: dict[str, object]) -> list[object]:
     wanted = ["stage", "lane"] if task == RUN else []
-    words = all(isinstance(word, str) and _BELL_WORD.fullmatch(word) for word in args)
+    words = all(isinstance(word, str) and _DOORBELL_WORD.fullmatch(word) for word in args)
     if kwargs or len(args) != len(wanted) or not words or (args and args[0] not in STAGES):
         raise Unusable(f"args: {task} takes {wanted} and no kwargs")
     return args
 
 
 def _check_eta(eta: object, now: datetime) -> None:
-    """A message that is to wait would be delivered again and again; a nearer eta is as good as none."""
+    """Refuse a message that is to wait: it would be delivered again and again. A nearer eta is ignored."""
     if eta is not None and _time("eta", eta) > now + MAX_ETA:
         raise Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
 
@@ -276,7 +277,7 @@ def _expires(expires: object) -> str | None:
 
 
 def _time(name: str, value: object) -> datetime:
-    """An ISO time (UTC where it names no zone, as Celery means it) or epoch seconds."""
+    """Read an ISO time (in UTC if it names no zone, as in Celery) or epoch seconds."""
     try:
         if isinstance(value, str):
             time = datetime.fromisoformat(value.strip())

@@ -1,6 +1,6 @@
-"""Takes orders and cancellations: validated, written in one transaction, or listed with the reason.
+"""Takes orders and cancellations: checks them, writes the good ones in one transaction, lists the others as rejected.
 
-Plain functions over explicit parameters: the Celery tasks call them, and so can any other way in.
+Plain functions with explicit parameters, called by the Celery tasks and the HTTP interface alike.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from workers.store.judging import Judgement, Outcome
 
 log = structlog.get_logger()
 
-#: A cancellation may overtake the create that a neighbour is storing right now.
+#: A cancellation may overtake its create, which another process is just storing: it waits so long for the invoice.
 CANCEL_PATIENCE_SECONDS, CANCEL_STEP_SECONDS = 2.0, 0.1
 
 EVENTS = {"accepted": "order.accepted", "repeated": "order.repeated"}
@@ -48,7 +48,7 @@ class Interrupted(Exception):  # noqa: N818 - reads as what happened
 
 
 class Unlistable(Exception):  # noqa: N818 - reads as what is the matter
-    """An order met a bug of ours, and the list would hold only a part of it."""
+    """An order met a bug of ours, and is too long to be listed whole."""
 
 
 class IntakeStore(Protocol):
@@ -76,57 +76,58 @@ class Desk:
     store: IntakeStore
     accounts: Mapping[str, Account]
     providers: Mapping[str, OrderChecker]
-    lists_bugs: bool = True  #: what meets a bug of ours is listed; else it raises, as it did before
-    may_tell: Callable[[str], bool] = lambda _: True  #: whether one more refused order of an account is told its shop
+    lists_bugs: bool = True  #: a message that meets a bug of ours is listed; otherwise the error is raised
+    may_tell: Callable[[str], bool] = lambda _: True  #: whether the account's shop is told of one more refused order
     tracer: Tracer = OFF
 
     def told(self, order: RefusedOrder | None) -> RefusedOrder | None:
-        """The order, if its shop is told that it was refused: those of configured accounts, at a bounded rate."""
+        """The order, if its shop is to be told of the refusal: only of configured accounts, at a bounded rate."""
         if order is None or order.account not in self.accounts or not self.may_tell(order.account):
             return None
         return order
 
     @property
     def bug_level(self) -> int:
-        """What is tried again was told, whole, when it was new."""
+        """A message that is tried again was logged in full the first time."""
         return logging.ERROR if self.lists_bugs else logging.DEBUG
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeMessage:
-    """An intake message. ``text``: the JSON of its fields, digit for digit; ``key``: the same on every delivery."""
+    """An intake message. ``text``: its fields as JSON, digit for digit; ``key``: the same on every delivery."""
 
     task: str
     text: str
     key: str
-    expires: datetime | None = None  #: the sender's wish that the message be dropped after it
+    expires: datetime | None = None  #: the sender wants the message dropped after this
     task_id: str = ""  #: the sender's name for the message
-    trace: str | None = None  #: that its orders belong to: ``domain/trace.py``
+    trace: str | None = None  #: the trace that its orders belong to (``domain/trace.py``)
 
 
 def take_order(desk: Desk, *messages: IntakeMessage | Rejection) -> None:
-    """``invoices.create``: each message is judged alone, all are written in one transaction, the bad ones too.
+    """``invoices.create``: each message is checked alone; all are written in one transaction, refused ones too.
 
-    What came in with them and was turned away already is among the latter. Raises ``UNAVAILABLE``: then nothing is lost
-    by taking the same messages again.
+    A Rejection among them is a message that was turned away before. Raises ``UNAVAILABLE``: the same messages can then
+    be taken again.
     """
-    _take(desk, [one if isinstance(one, Rejection) else _judge(desk, _fields(one.text), one) for one in messages])
+    _take(desk, [one if isinstance(one, Rejection) else _check(desk, _fields(one.text), one) for one in messages])
 
 
 def take_orders(desk: Desk, message: IntakeMessage) -> None:
-    """``invoices.create_many``: each order judged alone, all good ones in one transaction. Raises ``UNAVAILABLE``."""
+    """``invoices.create_many``: each order is checked alone; all good ones are stored in one transaction. Raises
+    ``UNAVAILABLE``."""
     try:
         parts = _split(message)
     except OrderError as error:
         refuse(desk.store, [_rejection(message, str(error))])
         return
-    _take(desk, [_judge(desk, fields, part) for fields, part in parts])
+    _take(desk, [_check(desk, fields, part) for fields, part in parts])
 
 
 def cancel_order(desk: Desk, message: IntakeMessage, wait: Callable[[float], bool]) -> None:
-    """``invoices.cancel``. ``wait(seconds)`` is true when the process is stopping.
+    """``invoices.cancel``. ``wait(seconds)`` returns true when the process is stopping.
 
-    Raises ``UNAVAILABLE``, and Interrupted when it was stopped while it waited for the create.
+    Raises ``UNAVAILABLE``, and Interrupted if the process stops while this waits for the create.
     """
     try:
         cancellation = parse_cancellation(_fields(message.text))
@@ -139,14 +140,15 @@ def cancel_order(desk: Desk, message: IntakeMessage, wait: Callable[[float], boo
 
 
 def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
-    """List messages as rejected, each that can be. Raises ``UNAVAILABLE``, and what is in the way of one that can't."""
+    """List messages as rejected. One that can't be listed does not stop the others; its error is raised at the end.
+    Raises ``UNAVAILABLE``."""
     if not rejections:
         return
     try:
         store.reject(rejections)
     except UNAVAILABLE:
         raise
-    except Exception as error:  # noqa: BLE001 - of one of them, perhaps, or of how it is written
+    except Exception as error:  # noqa: BLE001 - perhaps one of them causes it: each is tried alone
         log.warning("message.not_listed", messages=len(rejections), error=type(error).__name__)
         _refuse_each(store, rejections)
     _tell(rejections)
@@ -159,7 +161,7 @@ def _refuse_each(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
             store.reject([rejection.reduced()])
         except UNAVAILABLE:
             raise
-        except Exception as error:  # noqa: BLE001 - raised below, when those after it are listed
+        except Exception as error:  # noqa: BLE001 - raised below, after the rest is listed
             failure = error
     if failure is not None:
         raise failure
@@ -172,10 +174,9 @@ def _tell(rejections: Sequence[Rejection]) -> None:
 
 
 def internal_error(desk: Desk, message: IntakeMessage, error: Exception) -> Rejection:
-    """A message that met a bug of ours is listed, so it is neither lost nor tried for ever.
+    """The rejection of a message that met a bug of ours: listed, it is neither lost nor tried for ever.
 
-    Raises Unlistable where the list does not hold all of it: it was good, perhaps, and can be redriven from there only
-    as a whole.
+    Raises Unlistable if the list can't hold all of it: the message may be good, and only a whole one can be redriven.
     """
     if not desk.lists_bugs:
         raise error
@@ -208,7 +209,7 @@ class _Good:
 
 
 def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
-    """The order in these fields, and its provider's name. Raises OrderError."""
+    """The order in these fields, and the name of its provider. Raises OrderError."""
     order = parse_order(fields)
     account = desk.accounts.get(order.account)
     if account is None:
@@ -219,7 +220,7 @@ def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
     return order, account.provider
 
 
-def _judge(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Rejection:
+def _check(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Rejection:
     try:
         order, provider = check_order(desk, fields)
     except OrderError as error:
@@ -231,24 +232,24 @@ def _judge(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Reject
 
 
 def _hurried(order: Order, expires: datetime | None) -> Order:
-    """The sender's ``expires`` and the order's ``create_before`` mean the same; the earlier one counts."""
+    """The order with the earlier of the message's ``expires`` and its own ``create_before``: they mean the same."""
     if expires is None or (order.create_before is not None and order.create_before <= expires):
         return order
     return order.model_copy(update={"create_before": expires})
 
 
-def _take(desk: Desk, judged: Sequence[_Good | Rejection]) -> None:
-    good = [one for one in judged if isinstance(one, _Good)]
-    rejections = [one for one in judged if isinstance(one, Rejection)]
+def _take(desk: Desk, checked: Sequence[_Good | Rejection]) -> None:
+    good = [one for one in checked if isinstance(one, _Good)]
+    rejections = [one for one in checked if isinstance(one, Rejection)]
     if good:
         rejections = _add(desk, good, rejections)
     refuse(desk.store, rejections)
 
 
 def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()) -> list[Rejection]:
-    """Store orders and list ``rejections`` in one transaction; what is left to be listed.
+    """Store orders and list ``rejections`` in one transaction. Returns what is still to be listed.
 
-    When that fails for no known reason, or takes too long, one order after the other, to find the one that does it.
+    If that takes too long or fails for an unknown reason, each order is stored alone, to find the one that causes it.
     """
     alone = len(good) == 1 and not rejections
     try:
@@ -275,9 +276,10 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
 
 
 def _add_each(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection]) -> list[Rejection]:
-    """One order a transaction; what is left to be listed. One that takes too long holds up no other: it raises last.
+    """Store one order per transaction. Returns what is still to be listed.
 
-    Two of them: it is not the order's fault, and the rest would take as long.
+    The error of an order that takes too long is raised at the end, so that it holds up no other. The error of a second
+    one is raised at once: the orders are not the reason then, and the rest would take as long.
     """
     left, late = list(rejections), None
     for one in good:
@@ -329,7 +331,7 @@ def _named(cancellation: Cancellation) -> str:
 def _fields(text: str) -> object:
     try:
         return read_json(text)
-    except JsonError:  # the guard read this very text; whoever else calls gets the same answer as for no object
+    except JsonError:  # not after the guard, which has read this text; from any other caller it counts as no object
         return None
 
 

@@ -1,4 +1,4 @@
-"""How many refused orders a shop is told of: a sender gone wild must not fill the log of events and every endpoint."""
+"""How many refused orders a shop is told of: a sender gone wild must not fill the event log and every endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 log = structlog.get_logger()
 
-#: For each account and intake process: so many at once, and so many a second after that.
+#: For each account and intake process: this many at once, and then this many a second.
 BURST = 1000
 PER_SECOND = 10.0
 #: While some are left out, the log says so this often.
@@ -35,7 +35,8 @@ class Telling:
         self._lock = threading.Lock()
 
     def may_tell(self, account: str) -> bool:
-        """Whether one more refused order of this account is told; what is left out is only listed, and logged."""
+        """Whether the account's shop is told of one more refused order. One that is left out is only listed; the log
+        says how many."""
         with self._lock:
             now = self._clock()
             allowance = self._allowances.setdefault(account, _Allowance(BURST, now))

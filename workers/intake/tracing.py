@@ -1,4 +1,4 @@
-"""The first step of an order here, as a span: until it is stored, or refused."""
+"""The first span of an order: from when it is taken until it is stored or refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Orders = Sequence[tuple[Order, str]]
 
 
 def add_traced(tracer: Tracer, add: Callable[[Orders], list[Added]], orders: Orders, way: Way) -> list[Added]:
-    """Store orders. Where spans are recorded each has one, and what comes after it belongs to that. Raises what
-    ``add`` does."""
+    """Store orders by ``add``, and raise what it raises. Where spans are recorded each order has one, and its later
+    spans are children of that."""
     if not tracer.is_on:
         return add(orders)
     spans = [_begin(tracer, order, way) for order, _ in orders]

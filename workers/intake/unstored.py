@@ -1,8 +1,8 @@
-"""Messages that could be neither stored nor listed: kept in a queue of the broker's, and tried again until they are.
+"""Messages that could be neither stored nor listed: kept in a queue at the broker, and tried again until they are.
 
-A message is kept before it is acknowledged; a process that dies between the two leaves it twice, never nowhere, and
-twice is once: an order is known by its key, a refused message by its own. What is kept holds up nobody: it takes no
-place among the messages that may be in hand. Any intake process takes from the queue, whoever kept it.
+A message is kept before it is acknowledged, so a process that dies in between leaves it twice, never nowhere. A repeat
+changes nothing: an order and a refused message are both known by a key. Kept messages hold up no others, because they
+don't count among those in hand. Every intake process takes from the queue, whichever put them there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import redis
 import structlog
 
 from workers.intake.message import REJECT, Accepted, TurnedAway, inspect, turn_away
-from workers.store.database import UNAVAILABLE, may_be_its_own
+from workers.store.database import UNAVAILABLE, first_line, may_be_its_own
 from workers.transport.message import UNREADABLE
 from workers.transport.message_limits import KIB, MAX_MANY_BODY_BYTES
 from workers.transport.side_queue import SideQueue
@@ -38,34 +38,34 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 QUEUE = "invoices.unstored"
-#: In Redis: since when messages are kept, and why, for `invoices doctor`. Who is right about whether is the queue.
+#: In Redis, for `invoices doctor`: since when messages are kept, and why. Whether any are, the queue itself says.
 NOTE = "invoices:unstored"
-#: A message as it came in: its judge tripped over it. ``wrap`` and ``unwrap``.
+#: A message as it came in, because the guard failed on it: see ``wrap`` and ``unwrap``.
 RAW = "raw"
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-#: An empty queue is looked at so often: what another process kept before it ended is everybody's.
+#: How often an empty queue is looked at: another process may have kept messages before it ended.
 LOOK_SECONDS = 10.0
-#: After so many failures a round ends; the next one begins behind them.
+#: After so many failures a round ends; the next round begins with the messages behind them.
 FAILURES = 100
-#: A publish that found its connection closed.
+#: For a publish that finds its connection closed.
 _RETRY: Mapping[str, object] = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.4}
 
 
-#: On RabbitMQ a worker reads no more of a message than a body of many orders may have.
+#: On RabbitMQ a worker reads at most as much of a message as a body of many orders may have.
 MAX_PACKED_BYTES = MAX_MANY_BODY_BYTES - 64 * KIB
 
-#: What ``fields`` packs is never longer: the longest body as base64 or in escapes, and what stands around it.
+#: ``fields`` never packs more than this: the longest body as base64 or in escapes, and the rest of the message.
 MAX_UNPACKED_BYTES = 8 * MAX_MANY_BODY_BYTES
 
 
 class TooLong(ValueError):  # noqa: N818 - reads as what is the matter
-    """A message stays where it is: kept elsewhere, it would be cut."""
+    """A message that stays where it is: a worker would not read all of it in this queue."""
 
 
 class NotReady(Exception):  # noqa: N818 - reads as what is the matter
-    """The process could not be set up: no fault of the message, which waits like for a database that is away."""
+    """The process could not be set up. That is no fault of the message: it waits, as for a database that is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Kept:
     why: str
 
     def fields(self) -> dict[str, object]:
-        """As JSON has it; read by every later release. Raises TooLong for what no worker would read."""
+        """As JSON values. Every later release must read them. Raises TooLong for more than a worker reads."""
         packed = base64.b64encode(zlib.compress(json.dumps(self.call.arguments).encode(), 1)).decode()
         if len(packed) > MAX_PACKED_BYTES:
             raise TooLong(f"{len(packed)} bytes are too many to be kept")
@@ -88,17 +88,17 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What came of one look at the queue. ``left``: messages that are still in it."""
+    """The result of one look at the queue. ``left``: messages that are still in it."""
 
     taken: int = 0
     failed: int = 0
     left: int = 0
     oldest: Kept | None = None
-    away: bool = False  #: the database is: no fault of any message
+    away: bool = False  #: the database is away, which is no fault of any message
 
 
 class Unstored:
-    """The queue, for one process. Safe to share between threads, but for ``run``."""
+    """The queue, for one process. Threads may share it, except for ``run`` and ``look``."""
 
     def __init__(self, app: Celery, open_redis: Callable[[], redis.Redis]) -> None:
         self._app = app
@@ -120,13 +120,13 @@ class Unstored:
         self._kept.set()
 
     def insist_on_keeping(self, calls: Sequence[Accepted], why: str, wait: Callable[[float], bool]) -> bool:
-        """The same, again and again while the broker refuses; False when ``wait(seconds)`` says to stop."""
+        """``keep``, repeated while the broker refuses. False if ``wait(seconds)`` says to stop."""
         delay = 0.2
         while True:
             try:
                 self.keep(calls, why)
-            except Exception as error:  # noqa: BLE001 - until then the message is not acknowledged, whatever happens
-                log.error("intake.not_kept", messages=len(calls), error=_first_line(error), again_in_seconds=delay)
+            except Exception as error:  # noqa: BLE001 - whatever it is, an unkept message is not acknowledged
+                log.error("intake.not_kept", messages=len(calls), error=describe(error), again_in_seconds=delay)
                 if wait(delay):
                     return False
                 delay = min(delay * 2, LONGEST_WAIT_SECONDS)
@@ -136,7 +136,7 @@ class Unstored:
     # --- out ----------------------------------------------------------------------------------------------------------
 
     def run(self, take: Callable[[Accepted], None], stopping: threading.Event) -> None:
-        """Look at the queue until the process stops: soon after a success, ever more seldom while nothing succeeds.
+        """Look at the queue until the process stops: soon again after a success, with growing waits while all fails.
 
         ``take`` stores or lists a message, or raises.
         """
@@ -156,15 +156,15 @@ class Unstored:
     def _try(self, take: Callable[[Accepted], None], stopping: threading.Event) -> Round:
         try:
             return self.look(take, stopping.is_set)
-        except Exception as error:  # noqa: BLE001 - mostly the broker's; what was in hand goes back with the connection
-            log.warning("intake.unstored_not_looked_at", error=_first_line(error))
+        except Exception as error:  # noqa: BLE001 - mostly the broker's; closing the connection gives the message back
+            log.warning("intake.unstored_not_looked_at", error=describe(error))
             self._close()
             return Round(away=True)
 
     def look(self, take: Callable[[Accepted], None], is_stopping: Callable[[], bool] = lambda: False) -> Round:
-        """Each message that is in the queue now, once, until FAILURES of them have failed. Raises the broker's errors.
+        """Try each message that is in the queue now, once, until FAILURES have failed. Raises the broker's errors.
 
-        One that fails goes to the end: it is written there before it is acknowledged here.
+        One that fails goes to the queue's end; it is acknowledged only when it is written there.
         """
         taken, failed, oldest = 0, 0, None
         with self._channel() as channel:
@@ -187,13 +187,14 @@ class Unstored:
         return done
 
     def _take_again(self, message: Message, take: Callable[[Accepted], None]) -> tuple[Kept, bool] | None:
-        """Hand a message over. None: it was taken. Otherwise as it was put back, and whether the database is away."""
+        """Hand a message over. None: it was taken. Otherwise the message as it was put back, and whether the database
+        is away."""
         kept = _read(message)
         try:
             take(kept.call)
         except Exception as error:
             away = isinstance(error, (NotReady, *UNAVAILABLE)) and not may_be_its_own(error)
-            kept = replace(kept, tries=kept.tries + (not away), why=_first_line(error))
+            kept = replace(kept, tries=kept.tries + (not away), why=describe(error))
             self._queue.put(kept.fields())
             message.ack()
             log.debug("intake.still_unstored", id=kept.call.id, tries=kept.tries, exc_info=True)
@@ -205,7 +206,7 @@ class Unstored:
     @contextlib.contextmanager
     def _channel(self) -> Iterator[Channel]:
         if self._connection is None:
-            self._connection = self._app.connection_for_read(heartbeat=0)  # nobody would send one between two looks
+            self._connection = self._app.connection_for_read(heartbeat=0)  # between two looks nobody would send one
         channel = self._connection.channel()
         try:
             yield channel
@@ -215,7 +216,7 @@ class Unstored:
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(Exception):  # it is broken
+            with contextlib.suppress(Exception):  # the connection is broken anyway
                 connection.close()
 
     def _tell(self, done: Round, wait: float) -> None:
@@ -239,20 +240,20 @@ class Unstored:
                 self._redis = self._open_redis()
             do(self._redis)
         except (redis.RedisError, OSError) as error:
-            log.debug("intake.unstored_not_noted", error=_first_line(error))
+            log.debug("intake.unstored_not_noted", error=describe(error))
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
 def _read(message: Message) -> Kept:
-    """What ``fields`` wrote; whatever else somebody put into the queue is listed like any nonsense."""
+    """The message that ``fields`` wrote. Anything else that somebody put into the queue is listed as rejected."""
     try:
         found = message.decode()
         arguments = json.loads(_unpack(base64.b64decode(found["packed"])))
         call = Accepted(str(found["task"]), str(found["id"]), list(arguments))
         return Kept(call, float(found["since"]), int(found["tries"]), str(found["why"]))
-    except Exception:  # noqa: BLE001 - anybody's text
+    except Exception:  # noqa: BLE001 - it may be anybody's text
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode(errors="replace")
         why = (message.headers or {}).get(UNREADABLE, "it is no message that was kept")
         reason = f"body: this was found in the queue {QUEUE}: {why}"
@@ -261,7 +262,7 @@ def _read(message: Message) -> Kept:
 
 
 def _unpack(packed: bytes) -> bytes:
-    """Bounded: what somebody else put there may be made to fill the memory."""
+    """Bounded: somebody else's message may be made to fill the memory."""
     reader = zlib.decompressobj()
     text = reader.decompress(packed, MAX_UNPACKED_BYTES)
     if not reader.eof:
@@ -270,7 +271,7 @@ def _unpack(packed: bytes) -> bytes:
 
 
 def wrap(message: Message) -> Accepted:
-    """A message as it came in, kombu's, to be judged later."""
+    """A kombu message as it came in, to be read later."""
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode("utf-8", "surrogatepass")
     told = json.loads(json.dumps([message.headers, message.properties], default=str))
     place = [message.content_type, message.content_encoding]
@@ -278,17 +279,16 @@ def wrap(message: Message) -> Accepted:
 
 
 def unwrap(call: Accepted) -> Accepted:
-    """What such a message asks for."""
+    """What a wrapped message asks for."""
     headers, properties, body, content_type, content_encoding = call.arguments
     now = datetime.now(UTC)
     found = inspect(headers, properties, base64.b64decode(body), content_type, content_encoding, now=now)
     return Accepted(REJECT, call.id, found.arguments) if isinstance(found, TurnedAway) else found
 
 
-def _first_line(error: BaseException) -> str:
-    """The driver's own words: SQLAlchemy adds the statement and its parameters, which hold the order."""
-    words = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {words}"[:300]
+def describe(error: BaseException) -> str:
+    """An error's kind and its first line: why a message is kept."""
+    return f"{type(error).__name__}: {first_line(error)}"[:300]
 
 
 def _clock(since: float) -> str:

@@ -2,7 +2,8 @@
 
 Celery's own work for a task costs more than ours for an order, and the orders of a bundle share transactions, so
 bundles should be large. Without ``Gathering`` they would become ever smaller: a bundle that ends makes room for only as
-many messages as it held."""
+many messages as it held.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@
 place: a good one becomes a call without floats and foreign headers, a bad one a call of ``invoices.reject``. That task
 acknowledges late and waits for the database, so a refused message is acknowledged only when it is listed. The broker
 keeps the original, so a message that comes again is read again. A message that the guard, Celery or a task fails on is
-put into a queue of its own (``workers.intake.unstored``) before it is acknowledged."""
+put into a queue of its own (``workers.intake.unstored``) before it is acknowledged.
+"""
 
 from __future__ import annotations
 

@@ -144,7 +144,8 @@ def keep_what_is_loaded() -> None:
 
     Looking through what is loaded took a sixth of the CPU while the clock expired rows. The default, a look at every
     700 new objects, took a tenth of a busy worker's CPU: hundreds of calls are under way, so most objects are alive.
-    The price: some megabytes of garbage may wait."""
+    The price: some megabytes of garbage may wait.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AT, OLDER_AT, OLDER_AT)

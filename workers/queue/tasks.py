@@ -37,8 +37,8 @@ from workers.intake.orders import (
     take_orders,
 )
 from workers.intake.telling import Telling
-from workers.intake.unstored import RAW, NotReady, unwrap
-from workers.store.database import UNAVAILABLE, may_be_its_own
+from workers.intake.unstored import RAW, NotReady, describe, unwrap
+from workers.store.database import UNAVAILABLE, first_line, may_be_its_own
 from workers.store.intake import Rejection
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ def _handle_alone(call: Accepted) -> None:
 
 
 def _keep(call: Accepted, error: Exception) -> None:
-    why = f"{type(error).__name__}: {_first_line(error)}"
-    if not bootstrap.unstored().insist_on_keeping([call], why, _stopping.wait):
+    if not bootstrap.unstored().insist_on_keeping([call], describe(error), _stopping.wait):
         raise Reject("the worker is stopping", requeue=True)
 
 
@@ -250,7 +249,7 @@ def _insist(do: Callable[[], None], patience_seconds: float = 0.0) -> None:
             if may_be_its_own(error) and now - since >= patience_seconds:
                 raise
             if not told or now - told >= REMIND_SECONDS:
-                log.warning("store.unavailable", waiting_seconds=round(now - since, 1), error=_first_line(error))
+                log.warning("store.unavailable", waiting_seconds=round(now - since, 1), error=first_line(error))
                 told = now
             if _stopping.wait(delay):
                 raise Reject("the worker is stopping", requeue=True) from None
@@ -259,11 +258,6 @@ def _insist(do: Callable[[], None], patience_seconds: float = 0.0) -> None:
             if told:
                 log.info("store.available", waited_seconds=round(time.monotonic() - since, 1))
             return
-
-
-def _first_line(error: BaseException) -> str:
-    """The driver's own words: SQLAlchemy adds the statement and its parameters, which hold the order."""
-    return (str(getattr(error, "orig", None) or error).splitlines() or [""])[0][:300]
 
 
 def _desk() -> Desk:

@@ -55,6 +55,12 @@ def may_be_its_own(error: BaseException) -> bool:
     return has_timed_out(error) or _state(error)[:2] in {"54", "XX"}
 
 
+def first_line(error: BaseException) -> str:
+    """The driver's own words, on one line of 300 characters at most. SQLAlchemy adds the statement and its parameters,
+    and those hold the order."""
+    return (str(getattr(error, "orig", None) or error).splitlines() or [""])[0][:300]
+
+
 def is_locked_out(error: BaseException) -> bool:
     """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
     return _state(error) == LOCK_NOT_AVAILABLE
