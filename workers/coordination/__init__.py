@@ -1,1 +1,1 @@
-"""What workers tell each other through Redis: doorbells, rate limits, breakers. The truth never depends on it."""
+"""What workers tell each other through Redis: doorbells, rate limits, breakers. Nothing is true because of it alone."""

@@ -1,4 +1,4 @@
-"""Of which accounts workers have lately asked Redis how many calls they may make."""
+"""For which accounts workers have lately asked Redis how many calls they may make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 def read_asked(redis: Redis, accounts: Mapping[str, Account]) -> frozenset[tuple[Stage, str]]:
-    """By stage: those whose bucket is there, until a while after it is full again. None while Redis is away."""
+    """Stages and accounts whose bucket exists: it goes a while after it is full again. Empty while Redis is away."""
     buckets = [
         *(
             (rate_limit.key_of(name), stage, name)

@@ -1,7 +1,8 @@
-"""A breaker per endpoint, its state shared by all workers through Redis: a receiver that is down is left alone.
+"""A circuit breaker per endpoint: a receiver that is down is left alone. All workers share its state through Redis.
 
-At least 70 % failures among at least 10 tries within 5 minutes open it for 30 s; then one probe decides. A delivery
-that is put off so costs no try. While Redis is away every delivery is let through: the schedule alone slows them down.
+At least 70 % failures among at least 10 attempts within 5 minutes open it for 30 s; then one probe decides. A delivery
+that waits for it uses up no attempt. While Redis is away every delivery is let through: only the schedule slows it
+down.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-#: How often what was seen is told to the others.
+#: How often a worker tells the others what came of its attempts.
 TELL_SECONDS = 0.25
-#: So long Redis is not asked again after it failed to answer: a lane must not wait for it again and again.
+#: After Redis has failed to answer it is not asked for this long: a lane must not wait for it again and again.
 AWAY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """When a breaker opens, and for how long. Failures are counted in ``buckets`` slices of ``window_seconds``."""
+    """When a breaker opens, and for how long. Attempts are counted over ``window_seconds``, in ``buckets`` slices."""
 
     window_seconds: float = 300
     buckets: int = 10
     least_tries: int = 10
     failure_share: float = 0.7
     open_seconds: float = 30
-    probe_seconds: float = 20  #: a probe whose worker died is given up after this, longer than a webhook may take
-    ask_seconds: float = 0.5  #: so old a worker's knowledge that a breaker is closed may be
+    probe_seconds: float = 20  #: after this a probe's worker counts as dead; longer than a webhook may take
+    ask_seconds: float = 0.5  #: for how long a worker relies on an answer that the breaker is closed
 
     def milliseconds(self) -> list[int | float]:
         """As the scripts take them, from ARGV[4] on."""
@@ -44,10 +45,10 @@ class BreakerLimits:
         return [bucket, self.buckets, self.least_tries, self.failure_share, int(self.open_seconds * 1000), window]
 
 
-# KEYS: state. ARGV: tries, failures, whether the last one succeeded; a bucket's milliseconds, buckets, least tries,
-# failure share, milliseconds to stay open, the window's. Answers the milliseconds it stays open, or -1.
-# Time is the server's own: workers' clocks differ. What comes in while it is open was begun before, and says nothing
-# new; once that time is over, the probe's outcome decides.
+# KEYS: state. ARGV: attempts, failures, whether the last one succeeded; a bucket's milliseconds, buckets, least
+# attempts, failure share, milliseconds to stay open, the window's. Answers the milliseconds it stays open, or -1.
+# The time is the server's: workers' clocks differ. An outcome told while it is open belongs to an attempt that began
+# earlier, and says nothing new; once that time is over, the probe's outcome decides.
 _RECORD = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
@@ -84,7 +85,7 @@ end
 return -1
 """
 
-# KEYS: state. ARGV: milliseconds a probe may take. Answers -1: closed; 0: this caller makes the probe; else the
+# KEYS: state. ARGV: milliseconds a probe may take. Answers -1: closed; 0: the caller makes the probe; otherwise the
 # milliseconds to wait.
 _ASK = """
 local t = redis.call('TIME')
@@ -101,7 +102,7 @@ return 0
 
 @dataclass(slots=True)
 class _Seen:
-    """Tries since the last time the others were told."""
+    """Attempts since the others were last told."""
 
     tries: int = 0
     failures: int = 0
@@ -109,7 +110,7 @@ class _Seen:
 
 
 class Breaker:
-    """Used on one event loop. Closed endpoints cost two round trips to Redis in half a second at most.
+    """Used on one event loop. A closed breaker costs two round trips to Redis each half second at most.
 
     ``client`` should give up fast: deliveries wait for its answers.
     """
@@ -120,14 +121,14 @@ class Breaker:
         self._record = client.register_script(_RECORD)
         self._ask = client.register_script(_ASK)
         self._seen: dict[str, _Seen] = {}
-        self._open: set[str] = set()  #: as far as this process knows; Redis decides
+        self._open: set[str] = set()  #: open as far as this process knows; Redis decides
         self._asked_at: dict[str, float] = {}
         self._probing: set[str] = set()
         self._away_until = 0.0
         self._telling: asyncio.Task[None] | None = None
 
     async def admit(self, endpoint: str, asked: int) -> tuple[int, float]:
-        """How many of ``asked`` deliveries may be tried now; with none, the seconds to wait before asking again."""
+        """How many of ``asked`` deliveries may be attempted now; if none, the seconds to wait before asking again."""
         now = time.monotonic()
         if self.passes(endpoint):
             return asked, 0.0
@@ -147,19 +148,21 @@ class Breaker:
         return 1, 0.0
 
     def passes(self, endpoint: str) -> bool:
-        """Whether deliveries may be tried, as far as is known here; nobody is asked."""
+        """Whether deliveries may be attempted as far as this process knows, without asking Redis."""
         now = time.monotonic()
         known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
         return known or now < self._away_until
 
     def stops(self, endpoint: str) -> bool:
-        """Whether what was let through before is better not sent: it has opened since. Its probe is sent; and while
-        Redis is away, so that nobody would say when it closes, everything."""
+        """Whether a delivery that was let through earlier should not be sent, because the breaker has opened since.
+
+        Its probe is sent. So is everything while Redis is away: nobody would say when the breaker closes.
+        """
         known_open = endpoint in self._open and endpoint not in self._probing
         return known_open and time.monotonic() >= self._away_until
 
     async def give_back(self, endpoint: str, unused: int) -> None:
-        """A probe that was let through found nothing to send: the next delivery may make it."""
+        """A probe that was let through found nothing to send: the next delivery may be the probe."""
         if endpoint not in self._probing:
             return
         self._probing.discard(endpoint)
@@ -169,7 +172,7 @@ class Breaker:
             log.debug("breaker.probe_kept", endpoint=endpoint, error=type(error).__name__)
 
     def note(self, endpoint: str, *, succeeded: bool) -> None:
-        """What came of a try. The others are told in a moment."""
+        """Note the outcome of an attempt. The others are told in a moment."""
         self._probing.discard(endpoint)
         seen = self._seen.setdefault(endpoint, _Seen())
         seen.tries += 1
@@ -179,7 +182,7 @@ class Breaker:
             self._telling = asyncio.get_running_loop().create_task(self._tell_soon())
 
     async def _tell_soon(self) -> None:
-        """What gathers while the others are being told is told in the next round."""
+        """Outcomes that come in while the others are being told go with the next round."""
         while self._seen:
             await asyncio.sleep(TELL_SECONDS)
             seen, self._seen = self._seen, {}
@@ -201,7 +204,7 @@ class Breaker:
         self._learn(endpoint, answer)
 
     def _forget(self) -> None:
-        """Redis is away: everything is let through until it is asked again, and what it said last is old by then."""
+        """Redis is away: let everything through until it is asked again. By then its last answers are out of date."""
         self._away_until = time.monotonic() + AWAY_SECONDS
         self._open.clear()
 
@@ -215,12 +218,12 @@ class Breaker:
 
 
 def key_of(endpoint: str) -> str:
-    """Where an endpoint's state stands."""
+    """The key of an endpoint's state."""
     return f"invoices:breaker:{endpoint}"
 
 
 def read_breakers(client: redis.Redis, endpoints: Sequence[str]) -> Mapping[str, Literal["closed", "open", "probing"]]:
-    """Each endpoint's state; probing: it was open, and one delivery at a time finds out. Raises RedisError."""
+    """Each endpoint's state; ``probing``: it was open, and one delivery at a time is let through. Raises RedisError."""
     pipeline = client.pipeline(transaction=False)
     pipeline.time()
     for endpoint in endpoints:

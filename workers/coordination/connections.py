@@ -16,8 +16,8 @@ from redis.retry import Retry
 from config.urls import read_sentinel
 
 REDIS_OPTIONS: dict[str, object] = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
-#: For doorbells, breakers and rates, which know what to do while Redis is away: one short try. By itself redis-py tries
-#: for about 6 s.
+#: For doorbells, breakers and rates, which know what to do while Redis is away: one short try. The default of redis-py
+#: is to try for about 6 s.
 ONE_TRY: dict[str, object] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
 ONE_TRY_ASYNC: dict[str, object] = ONE_TRY | {"retry": AsyncRetry(NoBackoff(), 0)}
 
@@ -39,7 +39,7 @@ def open_async_redis(url: str, options: Mapping[str, Any] = REDIS_OPTIONS) -> re
 
 
 def _follow(sentinel_class: Callable[..., Any], url: str, options: Mapping[str, Any]) -> Any:
-    """A client of whoever is the master now. redis-py has no types for its sentinels."""
+    """A client of the current master. redis-py has no types for its sentinels."""
     found = read_sentinel(url)
     sentinel = sentinel_class(found.hosts, sentinel_kwargs={**options, **found.login})
     login = {"username": found.username, "password": found.password, "db": found.database}

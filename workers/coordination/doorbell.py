@@ -14,9 +14,9 @@ from domain.decision import Stage
 
 log = structlog.get_logger()
 
-#: A lane's doorbell rings at most once in this time: more would say the same. The time doubles after each ring that
-#: nobody has heard, up to DOUBLINGS times (a minute). So while all workers are down, messages don't pile up in the
-#: broker; and where Redis counts a ring that got lost, the lane's next one comes no later than that.
+#: A lane's doorbell rings at most once in this time: more rings would say the same. The time doubles after each ring
+#: that nobody has heard, up to DOUBLINGS times (a minute). So messages don't pile up in the broker while all workers
+#: are down, and after a ring that got lost the lane's next one comes within that minute.
 QUIET_MILLISECONDS = 1000
 DOUBLINGS = 6
 
@@ -29,19 +29,19 @@ redis.call('SET', KEYS[2], unheard + 1, 'PX', quiet * 4)
 return 1
 """
 
-#: Between two rings of a process; lanes that are asked for meanwhile ring once. Each ring costs a message, and a lane
-#: that hears one rests for longer than this anyway (``workers.engine``).
+#: A process rests between two rounds of rings; a lane that is asked for several times meanwhile rings once. Each ring
+#: costs a message, and a lane that hears one rests for longer than this anyway (``workers.engine``).
 REST_SECONDS = 0.005
 
-#: After a ring that failed none is tried for this long.
+#: After a ring has failed, none is tried for this long.
 AWAY_SECONDS = 1.0
 
 
 class Doorbell:
     """Rings for other processes. Nothing here raises: the caller has already committed.
 
-    A thread of its own does the ringing: with a broker that is away a message takes seconds to fail, and the caller (a
-    judge, the pump's loop) has work to do. ``client`` should give up fast.
+    A thread of its own rings: while the broker is away a message takes seconds to fail, and the caller (the thread that
+    judges, the pump's loop) has work to do. ``client`` should give up fast.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Doorbell:
         self._clock = clock
         self._away_until = 0.0
         self._waiting: SimpleQueue[tuple[str, str]] = SimpleQueue()
-        self._asked: set[tuple[str, str]] = set()  #: the same, each once
+        self._asked: set[tuple[str, str]] = set()  #: the same lanes, so that each waits only once
         self._starting = threading.Lock()
         self._ringer: threading.Thread | None = None
 
     def ring(self, stage: Stage, lane: str) -> None:
-        """Wake one worker for this lane, unless somebody just did. Returns at once."""
+        """Wake one worker for this lane, unless one was woken just now. Returns at once."""
         asked = (stage.value, lane)
         if asked in self._asked or self._clock() < self._away_until:
             return
@@ -77,14 +77,14 @@ class Doorbell:
                 lanes.append(self._waiting.get())
             rung = False
             for lane in lanes:
-                self._asked.discard(lane)  # first: a later call may mean work that came later
+                self._asked.discard(lane)  # before it rings: a call from now on may be for later work
                 if self._clock() >= self._away_until:
                     rung = self._ring(*lane) or rung
-            if rung:  # a doorbell that may not ring holds up no other
+            if rung:  # if none was allowed to ring, the next need not wait
                 time.sleep(REST_SECONDS)
 
     def _ring(self, stage: str, lane: str) -> bool:
-        """Whether it cost a message."""
+        """Ring, if Redis allows it. Returns whether a message was sent, or tried."""
         try:
             if not self._may_ring(keys=_keys(stage, lane)):
                 return False
@@ -99,15 +99,15 @@ class Doorbell:
             self._send("invoices.run", [stage, lane])
         except Exception:
             _, unheard = _keys(stage, lane)
-            self._client.delete(unheard)  # nobody could hear it: no reason to ring less often once the broker is back
+            self._client.delete(unheard)  # it was never sent: once the broker is back it need not ring less often
             raise
 
     def clear(self, stage: str, lane: str) -> None:
-        """Let it ring again. Before the claim, never after it: a ring in between would get lost."""
+        """Let it ring again. Called before the claim, never after it: a ring in between would get lost."""
         self._forget(_keys(stage, lane), stage, lane)
 
     def leave_pending(self, stage: str, lane: str) -> None:
-        """It was heard, and stays quiet for its second: the lane clears it before a later claim."""
+        """It was heard, and stays quiet for its second: the lane clears it before its next claim."""
         self._forget(_keys(stage, lane)[1:], stage, lane)
 
     def _forget(self, keys: list[str], stage: str, lane: str) -> None:

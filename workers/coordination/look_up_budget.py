@@ -1,7 +1,8 @@
-"""An account's look-ups per second, shared by all workers through Redis, as ``rate_limit`` shares its calls.
+"""An account's look-ups per second. All workers share them through Redis, as ``rate_limit`` shares its calls.
 
-Half of the bucket is kept for look-ups after callbacks, so that these find tokens however many others wait. A flood of
-callbacks in turn leaves the others a quarter: they gather ``credit`` for it, below which it takes nothing.
+Half of the bucket is reserved for look-ups after callbacks, so that these find tokens however many others wait. In a
+flood of callbacks the others still get a quarter: they gather ``credit``, and look-ups after callbacks leave as many
+tokens as that in the bucket.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from workers.coordination.rate_limit import ALONE_SHARE
 
 log = structlog.get_logger()
 
-#: The part of the rate that is the others' even while callbacks use it up.
+#: The part of the rate that other look-ups get even in a flood of callbacks.
 OTHERS_SHARE = 0.25
-#: Tokens of a full bucket, at least: one that is kept for a callback, and one to be taken.
+#: A full bucket has at least these tokens: one reserved for a callback, and one for the others.
 LEAST_SIZE = 2.0
 
-# Time is the server's own. KEYS: bucket. ARGV: rate per second, tokens asked for, what for: ``called``, ``other``, or
-# ``settle``: calls that were made beyond what was granted, or (negative) were not made. Answers the tokens granted, and
-# the seconds until there may be one more.
+# The time is the server's. KEYS: bucket. ARGV: rate per second, tokens asked for, and what for: ``called``, ``other``,
+# or ``settle``, which is for calls that were made beyond what was granted, or (negative) not made. Answers the tokens
+# granted, and the seconds until there may be one more.
 _TAKE = f"""
 local now = redis.call('TIME')
 local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -56,7 +57,7 @@ return {{granted, tostring(math.max(0, missing) / rate)}}
 
 @dataclass(slots=True)
 class _Bucket:
-    """The same for one process alone, by its own clock."""
+    """The same for one process on its own, by its own clock."""
 
     rate: float
     at: float
@@ -104,7 +105,7 @@ class LookUpBudget:
         return await self._take(account, asked, "called" if look is Look.CALLED else "other")
 
     async def settle(self, account: str, granted: int, made: int) -> None:
-        """So many calls were made of those granted: the rest is given back, and what was more is owed."""
+        """``made`` calls were made of those ``granted``: give back the rest, or owe what was more."""
         if made != granted:
             await self._take(account, made - granted, "settle")
 
@@ -121,5 +122,5 @@ class LookUpBudget:
 
 
 def key_of(account: str) -> str:
-    """Where an account's bucket stands, for about ten seconds after it was last asked."""
+    """The key of an account's bucket. It exists until about ten seconds after the bucket is full again."""
     return f"invoices:look-ups:{account}"

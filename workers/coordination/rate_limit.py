@@ -1,4 +1,5 @@
-"""An account's calls per second, shared by all workers through Redis; each worker's own share while Redis is away."""
+"""An account's calls per second. All workers share them through Redis; while it is away each keeps to a part of
+them."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-#: While Redis is away nobody knows how many others call: each process keeps to this part of the rate.
+#: While Redis is away nobody knows how many others call: each process keeps to the rate divided by this.
 ALONE_SHARE = 8
 
-# A bucket of one second's worth. Time is the server's own: workers' clocks differ.
+# A bucket holds the tokens of one second. The time is the server's: workers' clocks differ.
 # KEYS: bucket. ARGV: rate per second, tokens asked for (negative: given back), 1 for calls that are made in any case:
-# the next wait until their tokens are there. Answers the tokens granted, and the seconds until there is one more.
+# these may leave the bucket in debt. Answers the tokens granted, and the seconds until there is one more.
 _TAKE = """
 local now = redis.call('TIME')
 local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -42,7 +43,7 @@ class _Bucket:
 
 
 class RateLimit:
-    """Token buckets by account; accounts without a rate pass freely."""
+    """Token buckets by account. Calls of an account without a rate are not limited."""
 
     def __init__(self, client: Redis, rates: Mapping[str, float | None]) -> None:
         self._rates = rates
@@ -54,7 +55,8 @@ class RateLimit:
         return await self._ask(account, asked, in_any_case=False)
 
     async def spend(self, account: str, calls: int) -> None:
-        """Calls that are made in any case, by a budget of their own: what else is called waits for them."""
+        """Take tokens for calls that are made in any case, under a budget of their own: all other calls wait for
+        them."""
         if calls > 0:
             await self._ask(account, calls, in_any_case=True)
 
@@ -70,7 +72,7 @@ class RateLimit:
             return self._take_own(account, rate / ALONE_SHARE, asked, in_any_case)
 
     async def give_back(self, account: str, unused: int) -> None:
-        """Return tokens that no call was made with."""
+        """Give back tokens that no call was made with."""
         if unused > 0 and self._rates.get(account) is not None:
             await self.take(account, -unused)
 
@@ -85,5 +87,5 @@ class RateLimit:
 
 
 def key_of(account: str) -> str:
-    """Where an account's bucket stands, for about ten seconds after it was last asked."""
+    """The key of an account's bucket. It exists until about ten seconds after the bucket is full again."""
     return f"invoices:rate:{account}"

@@ -1,1 +1,1 @@
-"""What leaves for the shops: signed webhooks and the Redis stream."""
+"""What is sent to the shops: signed webhooks, and the Redis stream of events."""

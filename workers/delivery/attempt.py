@@ -1,4 +1,4 @@
-"""One delivery attempt: what is sent, what came of it, and what each failure is called."""
+"""One delivery attempt: what is sent, what comes of it, and what each failure is called."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from domain.visible import one_line
 from workers.http.address import AddressRefused
 from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
-#: ``put_off``: it was not begun, because something of ours was missing. It says nothing of the receiver, and does not
-#: count as an attempt.
+#: ``put_off``: not begun, because this host lacked something (files, threads, memory). It says nothing about the
+#: receiver, and does not count as an attempt.
 Outcome = Literal["delivered", "failed", "gone", "refused_address", "put_off"]
 
-#: Bytes of an answer that are read, and that are kept for the log.
+#: How many bytes of an answer are read, and how many are kept for the log.
 READ_LIMIT = 16 * 1024
 KEEP_LIMIT = 2 * 1024
 
@@ -38,7 +38,7 @@ class Outgoing:
     event_id: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may authorise
-    trace: str | None = field(default=None, repr=False)  #: that it belongs to: ``domain/trace.py``
+    trace: str | None = field(default=None, repr=False)  #: the trace that it belongs to (``domain/trace.py``)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Attempt:
 
 
 def read_status(status: int) -> tuple[Outcome, str | None]:
-    """What a complete answer comes to: only 2xx is success, redirects are not followed, 410 is final."""
+    """The outcome of a complete answer: only 2xx is success, redirects are not followed, 410 is final."""
     if 200 <= status < 300:
         return "delivered", None
     if status == 410:
@@ -70,7 +70,7 @@ def read_status(status: int) -> tuple[Outcome, str | None]:
 
 
 def read_error(error: BaseException, connect_seconds: float, total_seconds: float) -> tuple[Outcome, str]:
-    """What an exchange that broke comes to, and its line. By its causes: the outermost error may mislead."""
+    """The outcome of an exchange that broke, and the line for it. All causes count: the outermost error may mislead."""
     outcome, line = _read_causes(list(_causes_of(error)), connect_seconds, total_seconds)
     return outcome, one_line(line, UNMASKED_LENGTH)
 

@@ -1,4 +1,4 @@
-"""Plays good and forged events to a shop's endpoint and says what it did wrong; only its answers can be seen."""
+"""Sends good and forged events to a shop's receiver, and says from its answers what it does wrong."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Verdict = Literal["ok", "warning", "wrong", "skipped"]
 
 EXPECTED: dict[Expected, str] = {"taken": "2xx", "refused": "4xx"}
 
-#: An answer later than this is within the limit of 15 s, but not by much on a bad day.
+#: A slower answer is still within the limit of 15 s, but may not be on a bad day.
 SLOW_MS = 5_000
-#: After so many checks that ran into the time limit the rest is left out: each may take 15 s.
+#: After this many checks that ran into the time limit the rest is left out: each may take 15 s.
 MAX_TIMEOUTS = 2
 
-#: What to do about an exchange that gave no usable answer, by the kind in ``Attempt.error``.
+#: What to do about an exchange without a usable answer, by the kind in ``Attempt.error``.
 BROKEN = {
     "address": "this address may not be sent to: an https URL on port 443, or --allow HOST",
     "dns": "the host name does not resolve",
@@ -31,7 +31,7 @@ BROKEN = {
     "redirect": "redirects are not followed: register the URL that they lead to",
 }
 
-#: What to do about the status of a good event's answer, where it says more than the check's own advice.
+#: What to do about the status that answered a good event, where that is better than the check's own advice.
 BY_STATUS = {
     404: "either the path is wrong, or the order was looked for: take events of orders you don't know too (2xx)",
     405: "the URL must take POST",
@@ -42,7 +42,7 @@ BY_STATUS = {
     503: "it says it is overloaded: run this check again when it is not",
 }
 
-#: Refused, but in a way that means something else to the sender.
+#: Statuses that refuse a forged event, but mean something else to the sender.
 ODDLY_REFUSED = {
     410: "refused, but 410 means `never again` and disables the endpoint: answer 400 or 401",
     429: "this speaks of the rate, not of the signature: run the check again",
@@ -57,9 +57,9 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one check. ``status`` and ``latency_ms`` are those of the answer that decided.
+    """The result of one check. ``status`` and ``latency_ms`` are those of the answer that decided.
 
-    ``advice``: what to do, where something is to be done. ``look``: what can't be seen from here, how to look for it.
+    ``advice``: what to do, if anything. ``look``: what can't be seen from here, and how to look for it.
     """
 
     check: str
@@ -74,9 +74,9 @@ class Finding:
 
 
 async def check_receiver(sender: Sender, scene: Scene, *, slow_ms: int = SLOW_MS) -> AsyncIterator[Finding]:
-    """Plays everything, one message after another, and yields each finding as soon as it is known.
+    """Sends everything, one message after another, and yields each finding as soon as it is known.
 
-    Where the first good event is not taken the rest is skipped: what is refused then says nothing.
+    If the first good event is not taken the rest is skipped: a refusal would prove nothing then.
     Raises ValueError when the secret is not one. Never raises for anything a receiver does.
     """
     attempts: list[Attempt] = []
@@ -99,7 +99,7 @@ async def check_receiver(sender: Sender, scene: Scene, *, slow_ms: int = SLOW_MS
 
 
 async def _play(sender: Sender, scene: Scene, play: Play, attempts: list[Attempt]) -> Attempt:
-    """Sends a check's messages up to the first that is not answered as it should; that answer decides."""
+    """Sends a check's messages, up to the first that is answered wrongly. The last answer decides."""
     for message in play.build(scene):
         attempt = await sender.send(message.outgoing, webhook_headers=message.headers)
         attempts.append(attempt)

@@ -1,4 +1,4 @@
-"""What `receiver_check` plays to a shop's endpoint: good events in every form we send, and forgeries of them."""
+"""What `receiver_check` sends to a shop's receiver: good events in every form we send, and forgeries of them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from workers.delivery.webhook import signed_headers
 
 Expected = Literal["taken", "refused"]
 
-#: Standard Webhooks' libraries take five minutes either way; well beyond it, whoever's clock is a little off.
+#: Libraries of Standard Webhooks allow five minutes either way. This is well beyond, even if clocks differ a little.
 TOO_OLD_SECONDS = 360
 TOO_NEW_SECONDS = 3600
 #: Envelopes stay under 20 kB.
 LARGE_BYTES = 19_900
 
 PRICE, FORGED_PRICE = b'"price":"100.10"', b'"price":"900.10"'
-#: Equal to its parsed form, and not to what any JSON library would write again.
+#: JSON that no library would write this way: a signature over parsed and rewritten JSON does not fit it.
 ODD_METADATA = '{ "note" : "Gr\\u00fc\u00dfe, \u20ac 5 \u2603 </script>",  "amount":1.10 }'
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One POST. ``headers`` are the three of Standard Webhooks, or what a forgery makes of them; None: as ever."""
+    """One POST. ``headers``: what stands in for the three of Standard Webhooks; None: they are signed as usual."""
 
     outgoing: Outgoing
     headers: Mapping[str, str] | None = field(default=None, repr=False)
@@ -36,10 +36,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One check: what is sent, what a right receiver makes of it, what to do where it doesn't.
+    """One check: what is sent, how a correct receiver answers, what to do if this one does not.
 
-    ``look`` is what can't be seen from here and how to look for it, with ``{a1}`` for event 1 of invoice a, ``{a}`` for
-    the invoice and ``{restored}`` for the event of no invoice.
+    ``look``: what can't be seen from here, and how to look for it, with ``{a1}`` for event 1 of invoice a, ``{a}`` for
+    the invoice, and ``{restored}`` for the event without an invoice.
     """
 
     name: str
@@ -138,7 +138,7 @@ def _changed_time(scene: Scene) -> list[Message]:
 
 ID_OF = "webhook-id.webhook-timestamp.body"
 
-#: In the order in which they are played. The first must be taken, or the rest would say nothing.
+#: In the order in which they are sent. The first must be taken, otherwise the rest proves nothing.
 PLAYS: tuple[Play, ...] = (
     Play(
         "good-event",

@@ -1,4 +1,4 @@
-"""The made-up invoices of a receiver's check, and their events, signed with the endpoint's secret."""
+"""The made-up invoices of a receiver check, and their events, signed with the endpoint's secret."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from workers.delivery.attempt import Outgoing
 from workers.delivery.webhook import signed_headers
 
 ACCOUNT = "receiver-check"
-#: Of the made-up invoices, by sequence. None is ever paid: a shop that believes them hands nothing out.
+#: The made-up invoices' statuses, by sequence. None is ever paid: a shop that believes them hands out nothing.
 STATUSES = ("queued", "pending", "partially_paid", "confirming", "pending", "expired")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One run's made-up invoices, a letter each; the same letter and sequence are the same event, byte for byte."""
+    """The made-up invoices of one run, named by letters. The same letter and sequence give the same event, byte for
+    byte."""
 
     url: str = field(repr=False)
     secret: str = field(repr=False)
@@ -45,7 +46,7 @@ class Scene:
         return self._invoice_ids.setdefault(letter, new_id("inv"))
 
     def event(self, letter: str, sequence: int = 1, *, kind: str | None = None, metadata: str = "{}") -> Outgoing:
-        """The event, made on its first mention. ``metadata``: JSON text, which is sent as it stands."""
+        """The event, made when it is first asked for. ``metadata``: JSON text, sent as it is."""
         if (letter, sequence) not in self._events:
             event_id = new_id("evt")
             moment = datetime.fromtimestamp(self.started, UTC) + timedelta(milliseconds=sequence - ord(letter))
@@ -61,7 +62,7 @@ class Scene:
 
     @cached_property
     def restored(self) -> Outgoing:
-        """Of no invoice: it has neither subject nor sequence."""
+        """An event without an invoice: it has neither subject nor sequence."""
         event_id = new_id("evt")
         moment = datetime.fromtimestamp(self.started, UTC)
         data = {"epoch": 0, "at": format_time(moment), "known_until": None, "advice": "a check: nothing was restored"}
@@ -71,7 +72,7 @@ class Scene:
         return Outgoing(self.url, secrets or (self.secret,), event_id, body)
 
     def headers(self, event: Outgoing, shift_seconds: int = 0) -> dict[str, str]:
-        """Signed rightly, for now or some seconds before or after it."""
+        """Correctly signed headers, with a time that many seconds after now (negative: before)."""
         return signed_headers(event, int(self.clock()) + shift_seconds)
 
     def _invoice(self, letter: str, sequence: int, metadata: str, moment: datetime) -> SimpleNamespace:

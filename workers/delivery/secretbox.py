@@ -1,6 +1,6 @@
-"""Endpoints' secrets and header values at rest: sealed with Fernet (AES-128-CBC and HMAC-SHA256).
+"""Encrypts endpoints' secrets and header values at rest, with Fernet (AES-128-CBC and HMAC-SHA256).
 
-The keys are ``INVOICES_SECRET_KEY``.
+The keys are those of ``INVOICES_SECRET_KEY``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from domain.exact_json import read_json, write_json
 
 
 class SecretUnreadable(Exception):  # noqa: N818 - reads as what happened
-    """A stored secret opens with none of the keys: it was sealed under another one, or damaged."""
+    """A stored secret opens with none of the keys: it was sealed with another one, or is damaged."""
 
 
 def new_key() -> str:
@@ -22,10 +22,11 @@ def new_key() -> str:
 
 
 class SecretBox:
-    """Seals with the first key, opens with any: put a new key first, ``renew`` what is stored, drop the old one."""
+    """Seals with the first key, opens with any. To rotate: put the new key first, ``renew`` what is stored, drop the
+    old one."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Takes the items of ``INVOICES_SECRET_KEY``. Raises ValueError when there are none or one is malformed."""
+        """``keys``: the items of ``INVOICES_SECRET_KEY``. Raises ValueError if there are none or one is malformed."""
         if not keys:
             raise ValueError("INVOICES_SECRET_KEY: no key given; it encrypts the endpoints' secrets")
         self._fernet = MultiFernet([_fernet_of(key, place) for place, key in enumerate(keys, start=1)])
@@ -57,7 +58,7 @@ class SecretBox:
         return write_json({name: self.seal(value) for name, value in headers.items()}) if headers else None
 
     def open_headers(self, sealed: str | None, clear: str) -> dict[str, str]:
-        """What was sealed, and what the release before stored in the clear. Raises SecretUnreadable."""
+        """The sealed headers, and those that an earlier release stored in the clear. Raises SecretUnreadable."""
         opened = {name: self.open(value) for name, value in read_json(sealed).items()} if sealed else {}
         return {**read_json(clear), **opened}
 

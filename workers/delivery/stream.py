@@ -1,4 +1,4 @@
-"""The Redis stream of events: one entry per event, at least once, never from a holder whose lease was taken over."""
+"""The Redis stream of events: each event at least once, never from a publisher whose lease was taken over."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-# The fence and the entries are one step: a holder that overslept its lease cannot write after its successor.
-# KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers the kept fence if it is newer, or no number
-# (anybody may have written there).
+# The fence is checked in the same step that adds the entries: a publisher that overslept its lease can't write after
+# its successor. KEYS: stream, fence. ARGV: fence number, MAXLEN, then the events. Answers 0, or the kept fence if that
+# is newer or no number (anybody may have written there).
 _APPEND = """
 local kept = redis.pcall('GET', KEYS[2])
 if type(kept) == 'table' then return 'no text' end
@@ -24,7 +24,7 @@ redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])
 return 0
 """
 
-# KEYS: stream, fence. ARGV: the fence that was found, and the new one. A fence that came in between stays.
+# KEYS: stream, fence. ARGV: the fence that was found, and the new one. A fence that was set in between stays.
 _RESET = """
 local kept = redis.pcall('GET', KEYS[2])
 if type(kept) == 'table' then kept = 'no text' end
@@ -40,10 +40,10 @@ CHUNK = 500
 
 
 class StaleFence(Exception):  # noqa: N818 - reads as what happened
-    """A holder of a newer lease has published, or somebody has written something else in place of the fence."""
+    """The holder of a newer lease has published, or somebody has overwritten the fence with something else."""
 
     def __init__(self, fence: int, kept: object, added: int = 0) -> None:
-        """``kept``: the fence as it is; ``added``: this many events had been added before."""
+        """``kept``: the fence as it is in Redis; ``added``: how many events had been added before."""
         self.kept = kept if isinstance(kept, bytes) else str(kept).encode()
         super().__init__(f"the stream is at fence {self.kept.decode(errors='replace')}, this publisher holds {fence}")
         self.fence = fence
@@ -74,8 +74,8 @@ class EventStream:
         """Adds an entry with field ``event`` for each (id, JSON) of ``events``.
 
         ``fence`` grows with each new lease of the publisher's row (1..2**53). Raises StaleFence when a newer one was
-        used, having added nothing of the 500 in hand; ``redis.RedisError`` when it is unknown how many were added:
-        append again, readers tell repeats by the event's id.
+        used, and nothing of the chunk in hand was added; ``redis.RedisError`` when nobody knows how many were added:
+        append again, readers recognise repeats by the event's id.
         """
         if not 0 < fence <= MAX_FENCE:
             raise ValueError(f"fence: {fence} is outside 1..2**53")
@@ -86,5 +86,5 @@ class EventStream:
                 raise StaleFence(fence, kept, start)
 
     async def replace_fence(self, kept: bytes, fence: int) -> None:
-        """Replace the fence that was found; if it has changed since, nothing happens."""
+        """Replace the fence that was found. If it has changed since, nothing happens."""
         await self._redis.register_script(_RESET)(keys=self._keys, args=[kept, fence])

@@ -13,14 +13,14 @@ from workers.delivery.stream import EventStream
 
 
 class TracedStream(EventStream):
-    """Used only where spans are recorded: it looks into every event."""
+    """Used only where spans are recorded, because it looks into every event."""
 
     def __init__(self, redis_client: Redis, stream: str, maxlen: int, tracer: Tracer) -> None:
         super().__init__(redis_client, stream, maxlen)
         self._tracer = tracer
 
     async def append(self, events: Sequence[tuple[str, bytes]], fence: int) -> None:
-        """As every stream does; one that fails is tried again, and recorded when that works."""
+        """As ``EventStream`` does. Spans are recorded once the events are added: a failed append is repeated."""
         begun_at = time.monotonic()
         await super().append(events, fence)
         seconds = time.monotonic() - begun_at

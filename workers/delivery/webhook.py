@@ -1,4 +1,4 @@
-"""Sends a webhook: signed, through the address guard, bounded in time and in what is read of the answer."""
+"""Sends a webhook: signed, through the address guard, within limits of time and of the answer's size."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ _TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 def check_headers(headers: Mapping[str, object]) -> None:
-    """Whether an endpoint's own headers may be sent. Raises ValueError that names the header, never its value.
+    """Raise ValueError, naming the header but never its value, where an endpoint's own headers can't be sent.
 
-    At most 4 KiB in all; no control characters; none that the protocol, the signature or the envelope needs.
+    At most 4 KiB in all, no control characters, and none of the headers that the protocol, the signature or the
+    envelope needs.
     """
     seen: set[str] = set()
     size = 0
@@ -90,7 +91,7 @@ def check_headers(headers: Mapping[str, object]) -> None:
 
 
 class WebhookSender:
-    """One HTTP client for all endpoints, kept open. ``async with`` it inside the event loop that sends."""
+    """One HTTP client for all endpoints. Enter it by ``async with`` on the event loop that sends."""
 
     def __init__(
         self,
@@ -101,8 +102,8 @@ class WebhookSender:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``total_seconds`` is for the whole exchange, DNS and TLS included, but not the wait until DNS can be asked.
-        ``clock`` gives epoch seconds."""
+        """``total_seconds`` is for the whole exchange, DNS and TLS included; waiting for a thread that asks DNS does
+        not count. ``clock`` gives epoch seconds."""
         self._guard = guard
         self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
@@ -122,9 +123,10 @@ class WebhookSender:
             await client.aclose()
 
     async def send(self, delivery: Outgoing, *, webhook_headers: Mapping[str, str] | None = None) -> Attempt:
-        """One attempt. Every failure is an ``Attempt``; only cancellation escapes (and RuntimeError when not entered).
+        """Make one attempt. Every failure becomes an ``Attempt``; only cancellation, and RuntimeError when not entered,
+        get out.
 
-        ``webhook_headers`` takes the place of id, timestamp and signature: ``receiver_check`` sends false ones.
+        ``webhook_headers`` replace id, timestamp and signature: ``receiver_check`` sends false ones.
         """
         if self._client is None:
             raise RuntimeError("WebhookSender is used inside `async with`")
@@ -136,7 +138,7 @@ class WebhookSender:
             async with limit.scope:
                 with telling_waits(limit.extend):
                     await exchange.run(delivery, webhook_headers)
-        except Exception as error:  # noqa: BLE001 - a receiver can provoke anything; what raises would be a lost attempt
+        except Exception as error:  # noqa: BLE001 - a receiver can provoke any error; each is an attempt's outcome
             outcome, error_line = read_error(error, self._connect_seconds, self._total_seconds)
         else:
             outcome, error_line = read_status(exchange.status or 0)
@@ -152,7 +154,7 @@ class WebhookSender:
 
 
 class _TimeLimit:
-    """The time an exchange may take. It stands still while something of ours is waited for."""
+    """The time that an exchange may take. It stands still while the exchange waits for something of ours."""
 
     def __init__(self, scope: asyncio.Timeout) -> None:
         self.scope = scope
@@ -167,7 +169,7 @@ class _TimeLimit:
 
 
 class _Exchange:
-    """A request and what has arrived of its answer: what came before a failure is kept for the log."""
+    """A request and what has arrived of its answer: what came before a failure is kept, too."""
 
     def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
         self._client = client
@@ -212,7 +214,7 @@ def _secrets_among(secrets: tuple[str, ...], header_values: tuple[str, ...]) -> 
 
 
 def _secrets_of(delivery: Outgoing) -> tuple[str, ...]:
-    """What a receiver may echo and nobody may read in the log of attempts."""
+    """What a receiver may echo, but the log of attempts must not show."""
     return _secrets_among(delivery.secrets, tuple(delivery.headers.values()))
 
 
