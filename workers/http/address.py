@@ -1,7 +1,7 @@
 """The address guard: which URLs a webhook may go to, and which addresses may be connected to.
 
-The same rules are asked three times: when an endpoint is saved, when it is tested, and for the very socket address of
-every connection (``connector.py``), so a DNS answer that changes in between gains nothing.
+The same rules apply when an endpoint is saved, when it is tested, and to the socket address of every connection
+(``connector.py``), so it is no use to change a DNS answer in between.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from workers.http.name_lookup import Lookup, LookupFailed, SystemLookup
 
 MAX_URL_LENGTH = 2048
 
-#: Special-purpose blocks (IANA registries) that are refused. ``ipaddress.is_global`` is asked as well, but it is not
-#: enough (true for multicast and 6to4 relays) and its tables change from one patch release of Python to the next.
+#: Special-purpose blocks (IANA registries) that are refused. ``ipaddress.is_global`` is checked as well, but it is not
+#: enough: it is true for multicast and 6to4 relays, and its tables change between patch releases of Python.
 REFUSED_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
     (ipaddress.ip_network(text), why)
     for text, why in (
@@ -55,23 +55,24 @@ REFUSED_NETWORKS: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
     )
 )
 
-#: The only IPv6 block from which addresses are given out; loopback, mapped, NAT64, local and multicast lie outside.
+#: The only IPv6 block from which public addresses are assigned; loopback, mapped, NAT64, local and multicast lie
+#: outside.
 GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 
-#: How the lower half of an ISATAP address begins, in any network: its last four bytes are an IPv4 address, which is
-#: where a host with such an interface sends what is meant for it.
+#: How the lower half of an ISATAP address begins, in any network. Its last four bytes are an IPv4 address, and a host
+#: with such an interface sends packets for it there.
 ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}")
-_WRITTEN_PORT = re.compile(r":([^:\]]+)$")  # of an authority; an empty one is none
+_WRITTEN_PORT = re.compile(r":([^:\]]+)$")  # of an authority; an empty port counts as none
 
 
 class AddressRefused(OSError):  # noqa: N818 - reads as what happened
-    """A URL or an address that webhooks must not go to; the message is one line for the person who set it.
+    """A URL or an address that webhooks must not go to. The message is one line for the person who set it.
 
-    An OSError, because that is what aiohttp's connector passes on from its resolver and its socket factory.
+    An OSError, because aiohttp's connector lets only those through from its resolver and its socket factory.
     """
 
 
@@ -87,7 +88,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The allow list: hosts with a port (None: any), and networks. What matches may be plain HTTP and private."""
+    """The allow list: hosts with a port (None: any), and networks. Whatever matches may be plain HTTP and private."""
 
     hosts: frozenset[tuple[str, int | None]] = frozenset()
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -189,14 +190,14 @@ class AddressGuard:
         """``allow`` as in ``INVOICES_WEBHOOK_ALLOW``; ``lookup`` turns a host name into addresses."""
         self._allowed = allow if isinstance(allow, Allowed) else parse_allow(allow)
         self.lookup: Lookup = lookup or SystemLookup()
-        #: It depends on nothing but the URL and the allow list, and a webhook's URL is checked for every single try.
+        #: The check depends only on the URL and the allow list, and a webhook's URL is checked at every attempt.
         self._check = functools.lru_cache(1024)(self._check_once)
 
     def check_url(self, url: str) -> Target:
         """The static check, no DNS: syntax, scheme, port, userinfo, and the address if the host is one.
 
-        Raises AddressRefused. A plain-HTTP or odd-port URL with a host *name* passes here when the allow list has
-        networks: whether its addresses lie in them is for ``vet`` to say.
+        Raises AddressRefused. If the allow list has networks, a URL with a host *name* passes here even with plain HTTP
+        or an odd port: ``vet`` checks whether its addresses lie in them.
         """
         return self._check(url)
 
@@ -210,7 +211,7 @@ class AddressGuard:
         return target
 
     def vet(self, target: Target, addresses: Sequence[str]) -> None:
-        """Raises AddressRefused if there is no address, or *any* of them is one that the target may not lead to."""
+        """Raises AddressRefused if there is no address, or if the target must not lead to *any one* of them."""
         if not addresses:
             raise AddressRefused(f"{target.host} has no address")
         if self._allowed.names(target.host, target.port):

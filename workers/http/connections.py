@@ -1,4 +1,5 @@
-"""Connections for webhooks: bounded in all, shared out between endpoints, waited for endpoint by endpoint."""
+"""Connections for webhooks: their total is bounded and shared out between endpoints; each endpoint has its own
+queue."""
 
 from __future__ import annotations
 
@@ -10,22 +11,23 @@ from workers.http.shares import Shares
 
 
 class Connections:
-    """Who may connect now. Used on one event loop; without contention a take costs no turn of it."""
+    """Decides who may connect now. Used on one event loop; if a connection is free, ``take`` does not yield to it."""
 
     def __init__(self, limit: int) -> None:
         self._shares = Shares(limit)
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  #: by endpoint, in their order
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  #: by endpoint, in order of arrival
 
     def room(self, endpoint: str) -> int:
         """How many more the endpoint may have now."""
         return self._shares.room(endpoint)
 
     def cap(self, endpoint: str) -> int:
-        """How many the endpoint may have in all, as things stand."""
+        """How many the endpoint may have in all, as things are now."""
         return self._shares.held(endpoint) + self._shares.room(endpoint)
 
     async def take(self, endpoint: str, patience_seconds: float) -> bool:
-        """Have a connection for the endpoint; False where none was free within so long. One for one with ``give``."""
+        """Take a connection for the endpoint; False if none was free in time. Each one taken is given back by
+        ``give``."""
         if endpoint not in self._waiting and self._shares.room(endpoint) > 0:
             self._shares.take(endpoint)
             return True
@@ -47,7 +49,7 @@ class Connections:
         return True
 
     def give(self, endpoint: str) -> None:
-        """The exchange has ended."""
+        """Give a connection back: the exchange has ended."""
         self._shares.give(endpoint)
         if self._waiting:
             self._serve()
@@ -61,16 +63,16 @@ class Connections:
         turns.remove(turn)
         if not turns:
             del self._waiting[endpoint]
-        self._serve()  # whoever came meanwhile waits behind it
+        self._serve()  # others may have waited only behind this one
 
     def _serve(self) -> None:
-        """Who holds least comes first."""
+        """Hand out what is free. The endpoint that holds least comes first."""
         for endpoint in sorted(self._waiting, key=self._shares.held):
             turns = self._waiting[endpoint]
             for turn in list(turns):
                 if self._shares.room(endpoint) <= 0:
                     break
-                if not turn.done():  # one that was just cancelled goes by itself
+                if not turn.done():  # one that was just cancelled removes itself
                     turns.remove(turn)
                     turn.set_result(None)
                     self._shares.take(endpoint)

@@ -1,4 +1,4 @@
-"""aiohttp's way to a connection, guarded: every DNS answer and every socket address is vetted at the moment of use."""
+"""A guarded connector for aiohttp: every DNS answer and every socket address is vetted at the moment of use."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from aiohttp.http_exceptions import HttpProcessingError
 from workers.http.address import AddressGuard, AddressRefused, Target
 from workers.http.client import NameResolver
 
-#: More than this may not arrive for one request, whatever it is: aiohttp bounds headers and bodies, but reads chunk
-#: extensions and interim answers (100 Continue) without end. Headers at their limits and full buffers stay below.
+#: More bytes than this must not arrive for one request: aiohttp bounds headers and bodies, but reads chunk extensions
+#: and interim answers (100 Continue) without end. Headers at their limits and full buffers are below this.
 RECEIVED_LIMIT = 1024 * 1024
 
-# aiohttp tells its socket factory the address alone: what it is connected *for* (the allow list names hosts) comes
-# this way, through the tasks that aiohttp starts for a connection.
+# aiohttp tells its socket factory only the address. The target (the allow list names hosts) comes this way, also into
+# the tasks that aiohttp starts for a connection.
 _AIM: ContextVar[Target | None] = ContextVar("webhook_target", default=None)
 
 
 @contextmanager
 def aiming_at(target: Target) -> Iterator[None]:
-    """Connections made inside are for this target; a guarded connector makes none without."""
+    """Connections made inside are for this target. A guarded connector makes none without a target."""
     token = _AIM.set(target)
     try:
         yield
@@ -43,8 +43,8 @@ def guarded_connector(
 ) -> aiohttp.TCPConnector:
     """A connector that connects to vetted addresses only. Must be made inside the event loop that uses it.
 
-    No DNS cache: a name is resolved, vetted and connected to in one go. Connections idle for ``keepalive_seconds`` are
-    closed: below the 5 s after which common servers close them, which would cost a try.
+    No DNS cache: a name is resolved, vetted and connected to in one go. Connections that are idle for
+    ``keepalive_seconds`` are closed, sooner than common servers close theirs (5 s): that would cost an attempt.
     """
     connector = aiohttp.TCPConnector(
         ssl=tls,
@@ -55,12 +55,12 @@ def guarded_connector(
         keepalive_timeout=keepalive_seconds,
     )
     handler: type[ResponseHandler] = _BoundedHandler
-    connector._factory = functools.partial(handler, loop=asyncio.get_running_loop())  # there is no public way
+    connector._factory = functools.partial(handler, loop=asyncio.get_running_loop())  # aiohttp has no public way
     return connector
 
 
 class _BoundedHandler(ResponseHandler):
-    """aiohttp's protocol, which also counts: beyond RECEIVED_LIMIT the connection is dropped."""
+    """aiohttp's protocol, which also counts bytes: beyond RECEIVED_LIMIT it drops the connection."""
 
     _received = 0
 
@@ -78,7 +78,7 @@ class _BoundedHandler(ResponseHandler):
 
 
 class GuardedResolver(NameResolver):
-    """Resolves the host that is aimed at, and refuses it when any of its addresses is bad."""
+    """Resolves the target's host, and refuses it if any of its addresses is refused."""
 
     def __init__(self, guard: AddressGuard) -> None:
         super().__init__(self._vetted)
@@ -96,7 +96,7 @@ class GuardedResolver(NameResolver):
 
 def _socket_factory(guard: AddressGuard) -> Callable[[AddrInfoType], socket.socket]:
     def make(address_info: AddrInfoType) -> socket.socket:
-        # IP literals never reach the resolver; everything reaches this.
+        # IP literals never reach the resolver; every connection comes through here.
         family, kind, protocol, _, sockaddr = address_info
         guard.vet(_aimed_at(sockaddr[1]), [sockaddr[0]])
         return socket.socket(family, kind, protocol)

@@ -1,8 +1,8 @@
-"""Host name to addresses, bounded: a deadline, threads of its own, one question at a time for each name.
+"""Host names to addresses, within bounds: a deadline, threads of its own, one question at a time for each name.
 
-``getaddrinfo`` can't be cancelled: a name whose server does not answer holds its thread for up to half a minute. So
-names share the threads: those that were slow lately may use a quarter of them, and names that answer quickly, whatever
-the answer, always find one.
+``getaddrinfo`` can't be cancelled: a name whose server does not answer holds its thread for up to half a minute. So the
+threads are shared out: names that were slow lately may use a quarter of them, and names that are answered quickly,
+whatever the answer, always find one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _T = TypeVar("_T")
 #: Answers every address of (host, port), as text. Raises LookupFailed.
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
-THREADS = 256  #: they are started when needed and end with their question
-SLOW_PART = 0.25  #: of the threads, for names that were slow lately
+THREADS = 256  #: started when needed; each ends with its question
+SLOW_PART = 0.25  #: the part of the threads that names may use that were slow lately
 
-#: This process has no more files, or the host no more memory, for a connection or a question.
+#: The process has no more files, or the host no more memory, for a connection or a question.
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _TOLD: ContextVar[Callable[[float], None] | None] = ContextVar("told_of_waiting", default=None)
@@ -40,12 +40,13 @@ class LookupFailed(OSError):  # noqa: N818 - reads as what happened
 
 
 class LookupPutOff(LookupFailed):
-    """The name was not asked at all, for want of something of ours. It says nothing about the host."""
+    """The name was not looked up, because this host lacked something. It says nothing about the name's host."""
 
 
 @contextmanager
 def telling_waits(tell: Callable[[float], None]) -> Iterator[None]:
-    """Look-ups inside tell how many more seconds (negative: fewer) they wait for a thread: no fault of the host."""
+    """Look-ups made inside report the seconds they wait for a thread, which are no fault of the name's host: first the
+    longest possible wait, then (negative) what they did not need of it."""
     token = _TOLD.set(tell)
     try:
         yield
@@ -56,32 +57,32 @@ def telling_waits(tell: Callable[[float], None]) -> Iterator[None]:
 @dataclass(slots=True, eq=False)
 class _Question:
     host: str
-    begun: Future[float] = field(default_factory=Future)  #: when, by the monotonic clock
+    begun: Future[float] = field(default_factory=Future)  #: when it was begun, by the monotonic clock
     answer: Future[list[str]] = field(default_factory=Future)
-    askers: int = 0  #: that wait for it to begin
+    askers: int = 0  #: how many wait for it to begin
 
 
 class SystemLookup:
-    """``getaddrinfo`` in threads of its own, so that a dead name server cannot take the event loop's threads.
+    """``getaddrinfo`` in threads of its own, so that a dead name server can't take up the event loop's threads.
 
-    A question that is already being asked is joined, not repeated: a host whose DNS hangs holds one thread, whatever
-    the number of deliveries, and holds it until it has really ended. Nothing is remembered once it is answered but how
-    long that took. Usable from any event loop.
+    A question that is already under way is joined, not repeated: a name whose DNS hangs holds one thread, however many
+    deliveries wait for it. Of an answered question only its time is remembered. Usable from any event loop.
     """
 
     def __init__(self, timeout_seconds: float = 5, threads: int = THREADS, wait_seconds: float = 1) -> None:
-        """``timeout_seconds`` run from when a question was begun; ``wait_seconds`` is the longest wait for a thread."""
+        """``timeout_seconds`` count from when a question is begun; ``wait_seconds`` is the longest wait for a
+        thread."""
         self._timeout_seconds = timeout_seconds
         self._wait_seconds = wait_seconds
-        self._lock = threading.Lock()  #: for all below: questions end in their threads
+        self._lock = threading.Lock()  #: for everything below: questions end in their threads
         self._shares = Shares(threads, slow_part=SLOW_PART)
         self._asked: dict[str, _Question] = {}
-        self._waiting: dict[str, _Question] = {}  #: those of them that have no thread yet, in their order
+        self._waiting: dict[str, _Question] = {}  #: those of them that have no thread yet, in order of arrival
         self._closed = False
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        """Every address of the host. Raises LookupFailed after the deadline or when there is none, and LookupPutOff
-        when it could not be asked."""
+        """Every address of the host. Raises LookupFailed after the deadline or if there is none, and LookupPutOff if
+        the name could not be looked up."""
         question = self._join(host)
         if not question.begun.done():
             await self._wait_for_thread(question)
@@ -95,7 +96,7 @@ class SystemLookup:
             raise LookupFailed(f"no DNS answer for {host} within {self._timeout_seconds:g} s") from None
 
     def close(self) -> None:
-        """Begins no question any more; one under way is not waited for."""
+        """Begin no more questions. Those under way are not waited for."""
         with self._lock:
             self._closed = True
             for question in self._waiting.values():
@@ -133,7 +134,7 @@ class SystemLookup:
                 tell(time.monotonic() - began - self._wait_seconds)
 
     def _stop_waiting(self, question: _Question) -> None:
-        """What nobody waits for any more is not asked."""
+        """A question that nobody waits for any more is not asked."""
         with self._lock:
             question.askers -= 1
             if question.askers <= 0 and self._waiting.get(question.host) is question:
@@ -141,7 +142,7 @@ class SystemLookup:
 
     def _begin(self, question: _Question) -> None:
         """The caller holds the lock."""
-        # A daemon: at its end the process does not wait for a name server.
+        # A daemon: a process that ends does not wait for a name server.
         thread = threading.Thread(target=self._ask, args=(question,), name="dns", daemon=True)
         self._shares.take(question.host)
         question.begun.set_result(time.monotonic())
@@ -153,20 +154,20 @@ class SystemLookup:
             question.answer.set_exception(_not_asked(question.host))
 
     def _ask(self, question: _Question) -> None:
-        """A thread's work: the question, and what waited for its end."""
+        """A thread's work: ask the question, then begin those that waited for a thread."""
         began = time.monotonic()
         addresses: list[str] = []
         failure: BaseException | None = None
         try:
             addresses = _addresses_of(question.host)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait for the answer must hear of it
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the answer must hear of any error
             failure = error
         with self._lock:
             del self._asked[question.host]
             self._shares.give(question.host)
             self._shares.note(question.host, time.monotonic() - began)
             for waiting in [one for one in self._waiting.values() if self._shares.room(one.host) > 0]:
-                if self._shares.room(waiting.host) > 0:  # still, after those before it
+                if self._shares.room(waiting.host) > 0:  # those before it may have taken the room
                     del self._waiting[waiting.host]
                     self._begin(waiting)
         if failure is None:
@@ -176,13 +177,13 @@ class SystemLookup:
 
 
 async def _result_of(future: Future[_T]) -> _T:
-    """Its result, from another thread. One who stops waiting does not end it for the others."""
+    """Wait for a future of another thread. A caller that stops waiting does not end it for the others."""
     if not future.done():
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
 
         def tell(_: Future[_T]) -> None:
-            with suppress(RuntimeError):  # that loop is closed: nobody waits there
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
                 loop.call_soon_threadsafe(ended.set)
 
         future.add_done_callback(tell)
@@ -205,7 +206,7 @@ def _addresses_of(host: str) -> list[str]:
 
 
 def _is_ours(error: OSError | UnicodeError) -> bool:
-    if isinstance(error, socket.gaierror):  # its numbers are of another kind
+    if isinstance(error, socket.gaierror):  # its numbers are no errno
         return error.errno == socket.EAI_MEMORY
     return isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES
 

@@ -7,7 +7,7 @@ import ipaddress
 
 
 def contains(networks: tuple[str, ...], address: str) -> bool:
-    """Whether an address, as text, lies in one of these CIDRs; what is no address lies in none."""
+    """Whether an address, as text, lies in one of these CIDRs. A text that is no address lies in none."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

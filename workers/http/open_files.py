@@ -1,17 +1,17 @@
-"""How many files, connections are such too, this process may have open."""
+"""How many files this process may have open. Connections count as files."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 
-#: The usual limit of 1,024 is for programs that use select(2); a busy worker may have more connections than that.
+#: The usual limit of 1,024 is meant for programs that use select(2). A busy worker may have more connections.
 WANTED = 4096
-WEBHOOKS = 1024  #: to all endpoints together, at most; ten slow ones hold up no other
+WEBHOOKS = 1024  #: connections to all endpoints together, at most; enough that ten slow ones hold up no other
 
 
 def raise_limit() -> None:
-    """Take as many as the host allows, up to ``WANTED``; where it does not, things stay as they are."""
+    """Raise the limit to ``WANTED``, or as far as the host allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -20,6 +20,6 @@ def raise_limit() -> None:
 
 
 def webhook_connections() -> int:
-    """Connections for webhooks: half of what may be open, the rest is for providers, databases and brokers."""
+    """How many connections webhooks may use: half of the limit; the rest is for providers, databases and brokers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return WEBHOOKS if soft == resource.RLIM_INFINITY else max(1, min(WEBHOOKS, soft // 2))

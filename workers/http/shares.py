@@ -1,9 +1,8 @@
-"""How users share a bounded pool: endpoints its connections, host names the threads that look them up.
+"""How users share a bounded pool: endpoints share connections, host names the threads that look them up.
 
 Pure: no I/O, no clock. The rule is the "dynamic threshold" of switch buffers: a user may hold at most a multiple of
-what is free, so the fuller the pool, the less for each, and one who holds little always finds something. Beside that,
-users that were slow lately, and those nobody knows yet, may fill only a part of the pool, and the latter begin with a
-few.
+what is free. So the fuller the pool, the less for each, and a user that holds little always finds something. Besides,
+users that were slow lately and new ones may fill only a part of the pool, and new ones begin with a few.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from enum import Enum
 
-SLOW_SECONDS = 1.0  #: a user that lately held its share for longer is slow
-KNOWN_USERS = 20_000  #: of so many users the times are kept; the longest unchanged are forgotten
+SLOW_SECONDS = 1.0  #: a user that lately held something for longer is slow
+KNOWN_USERS = 20_000  #: the times of so many users are kept; that of the one whose pace is unchanged longest goes first
 
 
 class Pace(Enum):
@@ -23,7 +22,7 @@ class Pace(Enum):
     SLOW = "slow"
 
 
-#: A user holds at most so many times what is free to it.
+#: A user may hold at most this many times what is free to it.
 _GREED = {Pace.QUICK: 2, Pace.NEW: 1, Pace.SLOW: 1}
 
 
@@ -31,12 +30,12 @@ class Shares:
     """Who holds how much of a pool, and how much more each user may take."""
 
     def __init__(self, limit: int, *, slow_part: float = 0.75, unproven_part: float = 0.875) -> None:
-        """Slow users hold ``slow_part`` of the pool at most, they and the new ones together ``unproven_part``."""
+        """Slow users may hold ``slow_part`` of the pool; slow and new ones together ``unproven_part``."""
         self.limit = limit
         self._slow_limit = max(1, int(limit * slow_part))
         self._unproven_limit = max(1, int(limit * unproven_part))
-        self._few = max(1, limit // 128)  #: a new user holds no more
-        self._kept = limit // 8  #: the last of the pool is for users that hold less than a few,
+        self._few = max(1, limit // 128)  #: a new user may hold this many
+        self._kept = limit // 8  #: the last of the pool is reserved for users that hold less than a few,
         self._last = limit // 16  #: and the very last for those that hold nothing
         self._held: dict[str, int] = {}
         self._used = 0
@@ -71,19 +70,19 @@ class Shares:
         if free <= 0:
             return 0
         least = min(self._few - held, free - self._last) if held else 1
-        # After n more it holds held + n, and greed * (spare - n) is its bound.
+        # With n more it would hold held + n, and its bound would be greed * (spare - n).
         greed, spare = _GREED[pace], free - self._kept
         most = (greed * spare - held) // (1 + greed)
         return max(min(most, self._few - held) if pace is Pace.NEW else most, least, 0)
 
     def take(self, user: str) -> None:
-        """One more is in use by the user."""
+        """The user holds one more."""
         self._held[user] = self._held.get(user, 0) + 1
         self._used += 1
         self._used_by[self.pace(user)] += 1
 
     def give(self, user: str) -> None:
-        """One less is."""
+        """The user holds one less."""
         left = self._held[user] - 1
         if left:
             self._held[user] = left
@@ -93,7 +92,7 @@ class Shares:
         self._used_by[self.pace(user)] -= 1
 
     def note(self, user: str, seconds: float) -> None:
-        """The user held its share for so long. Slowness shows at once; quick times soften it by halves."""
+        """How long the user held something. A longer time than before counts at once, a shorter one by half."""
         known = self._recent.get(user)
         recent = seconds if known is None or seconds > known else (seconds + known) / 2
         if known is not None and (known < SLOW_SECONDS) == (recent < SLOW_SECONDS):
@@ -107,7 +106,7 @@ class Shares:
         held, before = self._held.get(user, 0), self.pace(user)
         self._recent.pop(user, None)
         if seconds is not None:
-            self._recent[user] = seconds  # behind all others
+            self._recent[user] = seconds  # at the end of the dict: the first in it is forgotten first
         after = self.pace(user)
         if held and after is not before:
             self._used_by[before] -= held

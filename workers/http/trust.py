@@ -1,4 +1,4 @@
-"""Whose certificates are believed, by calls to providers and by webhooks alike."""
+"""Whose certificates calls to providers and webhooks trust."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import httpx
 
 
 def public_tls() -> ssl.SSLContext:
-    """Trusts httpx's bundle (slim images have no other) and the system's store (private authorities are put there).
+    """Trusts httpx's bundle (slim images have no other) and the system's store (where private authorities are put).
 
-    OpenSSL's variables say where that is: a file by ``SSL_CERT_FILE``, a folder by ``SSL_CERT_DIR``.
+    OpenSSL's variables say where the latter is: a file by ``SSL_CERT_FILE``, a folder by ``SSL_CERT_DIR``.
     """
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
