@@ -1,1 +1,1 @@
-"""Payment providers: a registry, what all of them are built from, one folder a provider."""
+"""Payment providers: the registry, the parts they share, and a folder for each provider."""

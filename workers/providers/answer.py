@@ -1,4 +1,4 @@
-"""What came back from a call, and what may be quoted of it."""
+"""What a call brought back, and what may be quoted of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNOREC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """No whole answer came. ``never_sent``: certainly nothing of the request was received. ``reason``: one line."""
+    """No complete answer came. ``never_sent``: the request was certainly not received, not even in part. ``reason``:
+    one line."""
 
     never_sent: bool
     reason: str
@@ -44,7 +45,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer, at most 1 MiB. ``secrets`` are what must not be quoted from it."""
+    """A complete answer, at most 1 MiB. ``secrets`` must not be quoted from it."""
 
     status: int
     headers: Mapping[str, str]
@@ -58,24 +59,24 @@ class Answer:
         return 200 <= self.status < 300
 
     def json(self) -> object:
-        """The body, numbers digit for digit; None where it is no JSON."""
+        """The parsed body, its numbers digit for digit; None if it is no JSON."""
         try:
             return read_json(self.body.decode(self._encoding()))
         except (JsonError, ValueError):
             return None
 
     def text(self) -> str:
-        """The body for people: what can't be decoded is replaced."""
+        """The body for people: undecodable bytes are replaced."""
         return self.body.decode(self._encoding(), "replace")
 
     def raw(self) -> str:
-        """The body's text fit to be stored: no secrets, no NUL characters, at most 16 KiB."""
+        """The body's text as it may be stored: no secrets, no NUL characters, at most 16 KiB."""
         return self.keep(self.text())
 
     def _encoding(self) -> str:
-        """JSON is UTF-8 (RFC 8259) whatever a server's default says of it; what is not, is what it declares to be.
+        """JSON is UTF-8 (RFC 8259), whatever the server's default says. Only a body that is not counts as declared.
 
-        UTF-16 and UTF-32 show themselves, by a byte order mark or by the zeros beside their first characters.
+        UTF-16 and UTF-32 are recognised by a byte order mark, or by the zeros around their first characters.
         """
         shown = json.detect_encoding(self.body[:4])
         if shown not in {"utf-8", "utf-8-sig"}:
@@ -90,19 +91,19 @@ class Answer:
         return shown
 
     def keep(self, text: str) -> str:
-        """Any text of the answer, made fit to be stored."""
-        # Secrets go first: a cut could leave half of one standing where it is no longer recognised.
+        """Any text of the answer, as it may be stored."""
+        # Secrets are masked before the cut, which could leave a part of one that is no longer recognised.
         safe = mask(text, self.secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
         return safe.encode("utf-8", "replace")[:MAX_RAW_BYTES].decode("utf-8", "ignore")
 
     def reason(self, *words: str) -> str:
-        """``HTTP 406: This gateway is not active``: the status, then what is known beyond it, on one line."""
+        """``HTTP 406: This gateway is not active``: the status, then ``words``, on one line."""
         said = [one_line(mask(word, self.secrets), MAX_REASON) for word in words]
         return ": ".join([f"HTTP {self.status}", *(word for word in said if word)])[:MAX_REASON]
 
 
 def read_message(payload: object) -> str:
-    """The provider's own words: ``message`` or ``error``, a text or a list of texts; empty when there are none."""
+    """The provider's own words, from ``message`` or ``error``: a text or a list of texts. Empty if there are none."""
     if not isinstance(payload, dict):
         return ""
     for name in ("message", "error"):

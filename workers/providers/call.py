@@ -1,7 +1,7 @@
-"""One HTTP call: bounded in time and size, and every way it can fail told apart by whether anything was sent.
+"""One HTTP call, bounded in time and size. Of every failure it tells whether the request may have been received.
 
-httpx's API over aiohttp, whose exceptions come through as they are: failures are told apart by them, and by whether a
-connection was ever there to be written to.
+httpx's API over aiohttp, whose exceptions come through as they are. They tell it, and whether there ever was a
+connection to write to.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from workers.http.client import AiohttpWire, LeanClient, NameResolver, make_requ
 from workers.http.trust import public_tls
 from workers.providers.answer import Answer, Failure
 
-#: Bytes of an answer that are read; a longer one is given up.
+#: The call gives up on an answer with more bytes.
 MAX_BODY_BYTES = 1024 * 1024
 
-#: Seconds an idle connection is kept. Servers close theirs after 5 (Node) to 75 (nginx); a create written into a
-#: connection the server is just closing would be in doubt for nothing, so ours go first.
+#: How long an idle connection is kept. Servers close theirs after 5 s (Node) to 75 s (nginx), so ours close sooner: a
+#: create that is written into a connection that the server is just closing would be in doubt for nothing.
 KEEPALIVE_SECONDS = 4.0
 
-#: Parts of a gzip body that are read, and how each begins.
+#: How many parts of a gzip body are read, and how each begins.
 MAX_MEMBERS = 64
 GZIP_MAGIC = b"\x1f\x8b"
 
 FIXED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"}
 
-#: Nothing of the request was received: the name did not resolve, the connection or its TLS handshake failed, or the
-#: address is one that can't be called at all (redirects are off, so that is always our own).
+#: The request was not received: the name did not resolve, the connection or its TLS handshake failed, or the address is
+#: one that can't be called at all (that is always our own: no redirect is followed).
 NEVER_SENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -46,7 +46,7 @@ NEVER_SENT = (
     aiohttp.NonHttpUrlClientError,
 )
 
-#: First match wins. Our own words: an exception's text may quote an address or a header.
+#: The first match counts. In our own words, because an exception's text may quote an address or a header.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "the provider's name did not resolve"),
     (aiohttp.ClientConnectorCertificateError, "the provider's TLS certificate was not accepted"),
@@ -65,7 +65,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 @dataclass(slots=True)
 class _Attempt:
-    """How far a request got, told by the connector while it is under way."""
+    """How far a request has got; the connector notes it while the request is under way."""
 
     started: bool = False
     connected: bool = False
@@ -76,7 +76,7 @@ _attempt: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
 
 @contextmanager
 def _noting_progress() -> Iterator[_Attempt]:
-    """How far the request made inside gets."""
+    """Notes how far the request that is made inside gets."""
     attempt = _Attempt()
     token = _attempt.set(attempt)
     try:
@@ -87,7 +87,7 @@ def _noting_progress() -> Iterator[_Attempt]:
 
 @dataclass(slots=True)
 class CallCount:
-    """Requests that were sent, or tried."""
+    """How many requests were sent, or tried."""
 
     made: int = 0
 
@@ -97,7 +97,7 @@ _count: ContextVar[CallCount | None] = ContextVar("count", default=None)
 
 @contextmanager
 def counting_calls() -> Iterator[CallCount]:
-    """Counts the requests of this task and of those that it starts inside."""
+    """Counts the requests of this task, and of the tasks that it starts inside."""
     count = CallCount()
     token = _count.set(count)
     try:
@@ -127,10 +127,10 @@ class Call:
         timeout_seconds: float,
         secrets: Sequence[str] = (),
     ) -> Answer | Failure:
-        """Make one request; never raises but for cancellation.
+        """Make one request. Raises nothing but cancellation.
 
         ``timeout_seconds`` bounds all of it: waiting for a connection, connecting, sending, reading the whole answer.
-        ``secrets`` are kept out of everything quoted from the answer.
+        ``secrets`` are masked in everything that is quoted from the answer.
         """
         asked_at = self._clock()
         request = self._prepare(method, url, FIXED_HEADERS | dict(headers), body)
@@ -148,7 +148,7 @@ class Call:
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
     def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request | str:
-        """The request, or why there is none: what could not even be built was certainly not sent."""
+        """The request, or why there is none: one that can't be built was certainly not sent."""
         if self._client.is_closed:
             return "this process is stopping"
         try:
@@ -171,8 +171,8 @@ class Call:
 
 
 def _plain_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by their names in lower case; one that came several times joined by commas, as httpx does it, but for a
-    guess at their encoding that costs more than parsing the answer."""
+    """Headers by lower-case name; one that came several times is joined by commas. As httpx does it, but without its
+    guess at their encoding, which costs more than parsing the answer."""
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -181,23 +181,24 @@ def _plain_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _unpack(content: bytes, encoding: str) -> bytes:
-    """A compressed answer, though nobody asked for one. Any other encoding, and several, stay packed: no JSON then.
+    """Unpack an answer that came compressed though nobody asked for it. Other encodings, and several at once, stay
+    packed, and are then no JSON.
 
-    httpx would unpack without a bound: 2 KB, packed twice, became 1 GB and held up every call for 15 s.
+    Not by httpx, which has no bound: 2 KB, packed twice, became 1 GB and held up every call for 15 s.
     """
     name = encoding.strip().lower()
     if name not in {"gzip", "x-gzip", "deflate"}:
         return content
     try:
-        return _inflate(content, zlib.MAX_WBITS | 32)  # by its own header, gzip or zlib
+        return _inflate(content, zlib.MAX_WBITS | 32)  # gzip or zlib, as its header says
     except zlib.error:
         if name != "deflate":
             raise
-        return _inflate(content, -zlib.MAX_WBITS)  # without a header, as some servers understand "deflate"
+        return _inflate(content, -zlib.MAX_WBITS)  # without a header: what some servers mean by "deflate"
 
 
 def _inflate(content: bytes, window_bits: int) -> bytes:
-    """All members of it, one after the other (a gzip file may have several); what follows them is padding."""
+    """Unpack all members, one after the other (a gzip file may have several). What follows them is padding."""
     unpacked = bytearray()
     for _ in range(MAX_MEMBERS):
         unpacker = zlib.decompressobj(window_bits)
@@ -211,7 +212,7 @@ def _inflate(content: bytes, window_bits: int) -> bytes:
 
 
 def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, timed_out: bool) -> Failure:
-    """``never_sent`` only where it is proved: by the kind of exception, or because no connection was ever made."""
+    """``never_sent`` only if that is proved: by the kind of exception, or because there never was a connection."""
     never_connected = attempt.started and not attempt.connected
     never_sent = isinstance(error, NEVER_SENT) or never_connected
     if timed_out:
@@ -229,9 +230,9 @@ def open_client(
 ) -> httpx.AsyncClient:
     """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
 
-    No proxies from the environment, no redirects followed (a provider that moved is for the operator
-    to look at), no cookies kept, answers asked for uncompressed. ``lookup`` answers the addresses of (host, port);
-    without it names share the few threads of the event loop, and some that hang hold up all others.
+    No proxies from the environment, no redirects (a provider that moved is the operator's to look at), no cookies,
+    answers uncompressed. ``lookup`` gives the addresses of (host, port); without it names share the few threads of the
+    event loop, and a few that hang hold up all others.
     """
     ssl_context = public_tls()
 
@@ -254,7 +255,7 @@ def open_client(
 
 
 class _NotingConnector(aiohttp.TCPConnector):
-    """Notes on the attempt under way: it is asked in the task of the request, so it sees its variable."""
+    """Notes how far the attempt under way has got: it is called in the request's task, so it sees its variable."""
 
     async def connect(
         self,
@@ -262,7 +263,7 @@ class _NotingConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> Connection:
-        """A connection from the pool or a new one. Before the request has it, nothing of it can be written."""
+        """A connection, from the pool or new. Until the request has it, nothing of the request can be written."""
         attempt = _attempt.get() or _Attempt()
         attempt.started = True
         connection = await super().connect(req, traces, timeout)

@@ -1,4 +1,4 @@
-"""Fields of a decoded answer, each either usable as it stands or None: nothing here raises, nothing is repaired."""
+"""Reads fields of a decoded answer: each is usable as it is, or None. Nothing here raises, and nothing is repaired."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ MAX_WORD = 64  #: of a network, a coin or a status
 MAX_CURRENCY = 16
 MAX_INSTANT = 40
 
-#: The year 9000: later is absurd, and a lifetime added to it must still fit a datetime (which ends with 9999).
+#: The year 9000. Later is absurd, and a lifetime added to it must still fit into a datetime, which ends with 9999.
 MAX_EPOCH_SECONDS = 221_845_392_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_single(value: object) -> dict[str, object] | None:
-    """An object, or the only one of a list: the providers document "object/array" for both."""
+    """An object, alone or as the only item of a list: the providers document "object/array"."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, dict) else None
 
 
 def read_text(value: object, limit: int) -> str | None:
-    """A text (or a whole number, as text) of 1 to ``limit`` printable characters.
+    """A text, or a whole number as text, of 1 to ``limit`` printable characters.
 
-    A changed address or id would be a wrong one, so a text that does not fit is None, never cut or cleaned.
+    None for any other: it is never cut or cleaned, because a changed address or id would be a wrong one.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -67,7 +67,7 @@ def read_amount(value: object) -> Decimal | None:
 
 
 def read_epoch(value: object) -> datetime | None:
-    """Epoch seconds as a UTC time; None for what is no number or lies outside 1970 to 9000."""
+    """Epoch seconds as a UTC time. None for anything but a number, and outside of 1970 to 9000."""
     seconds = read_amount(value)
     if seconds is None or seconds > MAX_EPOCH_SECONDS:
         return None
@@ -76,7 +76,7 @@ def read_epoch(value: object) -> datetime | None:
 
 
 def read_instant(value: object) -> datetime | None:
-    """A time in RFC 3339 as UTC; None for what is none, names no zone, or lies outside 1970 to 9000."""
+    """An RFC 3339 time, in UTC. None for anything else, for a time without a zone, and outside of 1970 to 9000."""
     if not isinstance(value, str) or len(value) > MAX_INSTANT:
         return None
     try:

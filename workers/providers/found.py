@@ -1,4 +1,4 @@
-"""What a search comes to: the candidates that echo our order id, held against the order; and having none."""
+"""The result of a search, from the candidates that echo our order id; and the adapter's part without a search."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from domain.exact_json import write_json
 from domain.ports import CreateRequest, NextCall
 from domain.status import Status
 
-#: An invoice that was made longer before the order came is an earlier order's of the same id; clocks may differ so far.
+#: How far clocks may differ. An invoice made longer than this before the order came belongs to an earlier order with
+#: the same id.
 TOLERANCE = timedelta(minutes=1)
 
-MOST_CANDIDATES = 20  #: Of those that can be paid; each may turn out to be another order's.
+MOST_CANDIDATES = 20  #: of those that can be paid: each may turn out to be another order's
 
-#: Nobody can pay these any more, and nobody was shown them.
+#: An invoice in these can't be paid any more, and nobody was shown it.
 _OVER = frozenset({Status.EXPIRED, Status.FAILED, Status.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An invoice of the provider's that echoes our order id. ``made`` None: it can't be used as it is told."""
+    """An invoice of the provider's that echoes our order id. ``made`` None: what is told of it can't be used."""
 
     ref: str
     made_at: datetime | None  #: by the provider's clock
     made: Created | None
     status: Status | None
-    differs: str = ""  #: what it was made with that is not what the order asked for
+    differs: str = ""  #: names the fields in which it differs from the order
 
 
 class Unsearchable:
@@ -49,9 +50,9 @@ class Unsearchable:
 
 
 def conclude(candidates: Sequence[Candidate], since: datetime) -> Found | NotFound | SearchFailed:
-    """The newest that can still be paid, or one that is paid; the others are its twins.
+    """Found is one that is paid, otherwise the newest that can still be paid; the others are its twins.
 
-    What is perhaps ours, but can't be bound, is neither found nor proved to be missing.
+    If one is perhaps ours but can't be bound, nothing is found and nothing is proved to be missing: SearchFailed.
     """
     recent = [one for one in candidates if one.made_at is None or one.made_at >= since - TOLERANCE]
     for one in recent:

@@ -1,4 +1,4 @@
-"""What an answer that is no success says: about the order, about the account's key, or about neither."""
+"""What an answer other than success is about: the order, the account's key, or neither."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from domain.evidence import (
 from workers.http.retry_after import read_retry_after
 from workers.providers.answer import Answer, Failure, doubt, read_message
 
-#: 4xx that never speak of the order, whoever worded them: wrong address or method, payment due, a proxy's own affairs,
-#: the request's form. A catch-all of the provider's own words its "no such route" like every other refusal.
+#: 4xx that are never about the order, even in the provider's own shape: wrong address or method, payment due, a proxy's
+#: own affairs, the form of the request. A provider's catch-all words "no such route" like any other refusal.
 NOT_OF_THE_ORDER = frozenset({402, 404, 405, 406, 407, 410, 411, 412, 414, 415, 416, 417, 421, 425, 426, 428, 431, 451})
 
-#: A server that gave up waiting. By the book it had not read the request; proxies say it of a slow backend as well,
-#: which may have made the invoice.
+#: A server that gave up waiting. By the standard it has not read the request, but proxies also answer so for a slow
+#: backend, which may have made the invoice.
 DOUBTFUL_STATUSES = frozenset({408})
 
-#: "Not here, there": the request was passed on to nobody, and we follow no redirect. (302 and 303 may come after the
-#: work was done: they stay in doubt.)
+#: Redirects of a request that nobody handled; we don't follow them. (302 and 303 may come after the work was done: they
+#: leave the create in doubt.)
 MOVED_STATUSES = frozenset({301, 307, 308})
 
-#: Words of a firewall's page that wants to see a browser. With a 503, which the provider itself may answer after the
-#: work was done, only those that nobody else uses.
+#: Words on a firewall's page that wants to see a browser. With a 503, which the provider itself may answer after the
+#: work was done, only words that nobody else uses.
 _CHALLENGES = {
     403: re.compile(r"just a moment|attention required|cf-chl|captcha|checking your browser|ddos", re.IGNORECASE),
     503: re.compile(r"<title>just a moment|cf-chl-|cf_chl_|checking your browser before", re.IGNORECASE),
 }
-_LOOKED_AT = 16 * 1024  #: characters of a page: its head says what it is
+_LOOKED_AT = 16 * 1024  #: how many characters of a page are searched: its head tells what it is
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 _MARKUP = re.compile(
     r"\A\s*(?:<!--.{0,2000}?-->\s*)*<(?:!doctype|html|head|body|title|h1|center|\?xml|p\b|div)",
@@ -54,19 +54,20 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """A provider's own table. ``is_own``: the decoded body has the documented shape of its refusals."""
+    """How a provider refuses. ``is_own``: whether a decoded body has the documented shape of its refusals."""
 
-    key_statuses: frozenset[int]  #: by these it refuses the account's key
+    key_statuses: frozenset[int]  #: the statuses by which it refuses the account's key
     is_own: Callable[[dict[str, object]], bool]
 
 
 def read_create(
     outcome: Answer | Failure, refusals: Refusals, read_made: Callable[[Answer], CreateAnswer]
 ) -> CreateAnswer:
-    """What a create's outcome means; a 2xx is left to ``read_made``, its adapter's reader.
+    """What a create's outcome means. A 2xx is read by ``read_made``, the adapter's own reader.
 
-    Only a refusal that can be read, in the provider's own shape and with a message, is about the order. What was
-    turned away before it (a proxy's page, somebody else's JSON) waits; what may have been received is in doubt.
+    A refusal is about the order only if it has the provider's own shape, with a message. If the call was turned away
+    before it reached the provider (a proxy's page, somebody else's JSON), the order waits. If the provider may have
+    received it, the order is in doubt.
     """
     if isinstance(outcome, Failure):
         kind = Unreachable if outcome.never_sent else InDoubt
@@ -87,14 +88,15 @@ def read_create(
 
 
 def _turned_away(answer: Answer) -> bool:
-    """Nobody behind the address can have made an invoice of what was answered so."""
-    if is_challenge(answer):  # a firewall asks before it passes anything on, with 503 too
+    """Whether nobody behind the address can have made an invoice after such an answer."""
+    if is_challenge(answer):  # a firewall asks before it passes anything on, even with a 503
         return True
     return answer.status in MOVED_STATUSES or (400 <= answer.status < 500 and answer.status not in DOUBTFUL_STATUSES)
 
 
 def read_refused_account(answer: Answer, refusals: Refusals) -> CredentialsRefused | RateLimited | None:
-    """What is about the account and not about the invoice; a page that keeps everybody out is no word on a key."""
+    """A refusal of the account, not of the invoice; None for any other answer. A page that keeps everybody out says
+    nothing about the key."""
     if answer.status != 429 and answer.status not in refusals.key_statuses:
         return None
     payload = answer.json()
@@ -108,8 +110,8 @@ def read_refused_account(answer: Answer, refusals: Refusals) -> CredentialsRefus
 
 
 def _speaks_of_the_key(answer: Answer, payload: object) -> bool:
-    """401 is HTTP's own word for it, but for a page or a log-in that a proxy asks for. 403 and the rest mean many
-    things: only with a message in JSON do they mean the key."""
+    """A 401 is about the key, unless it is a page, or a proxy that wants a log-in. 403 and the rest mean many things:
+    they are about the key only with a message in JSON."""
     if is_challenge(answer) or is_page(answer):
         return False
     if answer.status == 401:
@@ -121,20 +123,20 @@ def _speaks_of_the_key(answer: Answer, payload: object) -> bool:
 
 
 def refuse_order(answer: Answer, payload: object) -> OrderRefused:
-    """The provider read the order and does not want it."""
+    """The provider has read the order and does not want it."""
     reason = answer.reason(read_message(payload) or "the order was refused")
-    told = Told("create", payload) if answer.succeeded else None  # what other statuses come with is not documented
+    told = Told("create", payload) if answer.succeeded else None  # the bodies of other statuses are not documented
     return OrderRefused(reason=reason, asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def is_page(answer: Answer) -> bool:
-    """The body is made for people: HTML by its type or its beginning."""
+    """Whether the body is a page for people: HTML by its type or its beginning."""
     kind = answer.headers.get("content-type", "").lower()
     return "html" in kind or _MARKUP.match(answer.text()[:4096]) is not None
 
 
 def is_challenge(answer: Answer) -> bool:
-    """A firewall wants to see a browser first (Cloudflare says so in ``cf-mitigated``)."""
+    """Whether a firewall wants to see a browser first (Cloudflare says so in ``cf-mitigated``)."""
     if answer.succeeded:
         return False
     if answer.headers.get("cf-mitigated", "").lower() == "challenge":
@@ -144,7 +146,7 @@ def is_challenge(answer: Answer) -> bool:
 
 
 def describe(answer: Answer, payload: object) -> str:
-    """What the body is, in a few words: never quoted but for a page's title and a JSON's message."""
+    """What the body is, in a few words. Only a page's title and a JSON's message are quoted."""
     title = _TITLE.search(answer.text()[:_LOOKED_AT])
     shown = f' "{title[1].strip()}"' if title else ""
     if is_challenge(answer):

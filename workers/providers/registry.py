@@ -1,4 +1,4 @@
-"""Which providers there are: each is a folder beside this file, and a line here."""
+"""The registry: each provider has a folder beside this file, and a line in PROVIDERS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.providers.zeroxhost.adapter import ZeroxHost
 
 
 class Adapter(Provider, Protocol):
-    """A provider as the registry knows it."""
+    """A provider's adapter class, with what can be asked of it without a connection."""
 
     def __init__(self, call: Call) -> None: ...
 
@@ -35,7 +35,7 @@ class Adapter(Provider, Protocol):
 
     @staticmethod
     def sample_callback(account: Account) -> SignedSample | None:
-        """A signed callback that matches nothing and is not kept; None where the provider sends none."""
+        """A signed callback that matches nothing and is not kept; None if the provider sends no callbacks."""
         ...
 
 
@@ -46,11 +46,11 @@ PROVIDERS: Mapping[str, type[Adapter]] = {
 
 
 class UnknownProviderError(ValueError):
-    """A provider nobody has written an adapter for; the message names those there are."""
+    """A provider without an adapter. The message names those that have one."""
 
 
 def provider(name: str) -> type[Adapter]:
-    """The adapter's class: what it takes can be checked without a connection. Raises UnknownProviderError."""
+    """The adapter's class, which checks orders without a connection. Raises UnknownProviderError."""
     try:
         return PROVIDERS[name]
     except KeyError:
@@ -59,5 +59,5 @@ def provider(name: str) -> type[Adapter]:
 
 
 def build_providers(call: Call) -> Mapping[str, Adapter]:
-    """Every adapter by name, over one shared call."""
+    """All adapters by name. They share one ``call``."""
     return {name: adapter(call) for name, adapter in PROVIDERS.items()}

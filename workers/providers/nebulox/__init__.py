@@ -1,1 +1,1 @@
-"""Nebulox: a hosted payment page, callbacks, and a look-up by what they bring."""
+"""Nebulox: a hosted payment page, callbacks, and a look-up by the tracking code that callbacks bring."""

@@ -1,6 +1,6 @@
-"""Nebulox: a hosted payment page; the key travels in the body; the expiry is our own policy.
+"""Nebulox: a hosted payment page. The key is sent in the body; the expiry is our own policy.
 
-Create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up needs a tracking code that only a
+A create is ``POST {base_url}/api/invoice/create`` (its API reference). A look-up needs a tracking code that only a
 callback brings: see ``callbacks`` and ``verify``.
 """
 
@@ -30,7 +30,7 @@ from workers.providers.refusal import read_create
 
 CREATE_PATH = "/api/invoice/create"
 
-#: What the API reference and the later documents name. They disagree, so an account may name its own.
+#: As named by the API reference and the later documents. These disagree, so an account may have lists of its own.
 CURRENCIES = ("EUR", "USD")
 PAY_CURRENCIES = ("BTC", "LTC", "ETH", "USDT", "TRX", "DOGE")
 NETWORKS = ("Bitcoin", "Litecoin", "Tron", "Dogecoin")
@@ -61,7 +61,7 @@ class Nebulox(Unsearchable):
         _write_fields(order, account)
 
     async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
-        """Make an invoice. Documented success is 201; any 2xx with a usable invoice in it counts as made."""
+        """Make an invoice. 201 is the documented success; any 2xx with a usable invoice counts as made."""
         key = account.api_key.get_secret_value()
         try:
             fields = _write_fields(request, account)
@@ -78,7 +78,7 @@ class Nebulox(Unsearchable):
         return read_create(outcome, REFUSALS, lambda answer: _read_made(answer, request.order_id))
 
     async def look_up(self, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
-        """An answer for each tracking code, asked side by side."""
+        """An answer for each tracking code. All are asked at the same time."""
         wanted = list(dict.fromkeys(refs))
         found = await asyncio.gather(*(verify(self._call, code, account) for code in wanted))
         return dict(zip(wanted, found, strict=True))
@@ -95,12 +95,12 @@ class Nebulox(Unsearchable):
 
     @staticmethod
     def documented(account: Account) -> Documented:
-        """What its documents show of answers and callbacks."""
+        """What Nebulox's documents show of its answers and callbacks."""
         return documented(account)
 
     @staticmethod
     def sample_callback(account: Account) -> SignedSample:
-        """Of a type that is about no invoice."""
+        """A callback of a type that is about no invoice."""
         return sample_callback(account)
 
 
@@ -122,7 +122,7 @@ def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, s
 
 
 def _choose(field: str, wanted: str | None, listed: Sequence[str]) -> str | None:
-    """The listed spelling of what the order asks for. Raises OrderError for what is not listed."""
+    """What the order asks for, in the listed spelling. Raises OrderError if it is not listed."""
     if wanted is None:
         return None
     for spelling in listed:
@@ -132,7 +132,7 @@ def _choose(field: str, wanted: str | None, listed: Sequence[str]) -> str | None
 
 
 def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
-    """A 2xx. Without an id and the page to pay on there is no invoice that anybody could use."""
+    """Read a 2xx. Without an id and a page to pay on it is no invoice that anybody could use."""
     payload = answer.json()
     told = Told("create", payload)
     result = read_single(payload.get("result")) if isinstance(payload, dict) else None
@@ -150,6 +150,6 @@ def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
         told=told,
         provider_ref=ref,
         payment_url=url,
-        # No price: the echo is of ours, and what the shop ordered stays as the shop wrote it.
+        # No price: the answer's is an echo, and the shop's own stays as the shop wrote it.
         currency=read_currency(result.get("baseCurrency")),
     )

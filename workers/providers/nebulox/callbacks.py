@@ -1,4 +1,4 @@
-"""Nebulox's callbacks, signed with the gateway's key. They are documented in its later pages only."""
+"""Nebulox's callbacks, signed with the gateway's key. Only its later pages document them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ SIGNATURE_HEADER = "x-hash"
 
 
 def is_signed(body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
-    """Whether exactly one ``X-Hash`` holds the hex HMAC-SHA256 of the raw body, by the gateway's key as text."""
+    """Whether there is exactly one ``X-Hash``, and it is the hex HMAC-SHA256 of the raw body under one of the account's
+    keys."""
     given = [value for name, value in headers if name.lower() == SIGNATURE_HEADER]
     if len(given) != 1 or not given[0].isascii():
         return False
+    # A list, so that the time does not tell which key fits.
     matches = [hmac.compare_digest(_sign(key, body), given[0]) for key in account.callback_keys()]
     return any(matches)
 
@@ -34,7 +36,7 @@ def _sign(key: str, body: bytes) -> str:
 
 
 def sample_callback(account: Account) -> SignedSample:
-    """A callback of a type that is about no invoice, signed with the account's key of today."""
+    """A callback of a type that is about no invoice, signed with the account's current key."""
     fields = {"type": "TEST", "orderId": "invoices-callbacks-test", "status": "PENDING", "isWallet": False}
     body = write_json(fields).encode()
     signature = _sign(account.api_key.get_secret_value(), body)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from domain.status import Status
 
-#: Compared without case. A word that is not here changes nothing.
+#: Words in lower case; case does not count. A word that is not here changes nothing.
 STATUSES: Mapping[str, Status] = {
     "pending": Status.PENDING,
     "partial": Status.PARTIALLY_PAID,

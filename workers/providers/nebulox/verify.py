@@ -1,7 +1,7 @@
 """Nebulox's look-up, by the tracking code that a callback brings.
 
-It is documented in later pages only, and its field names survived in no stored copy: path and names are an account's
-settings, and what can't be read counts as no answer, never against the account's key.
+Only later pages document it, and no stored copy of them shows its field names: so path and names are settings of an
+account, and an answer that can't be read counts as none, never against the account's key.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
 
 
 def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
-    """No answer to be had: says nothing of the account, nor of the invoice."""
+    """It counts as no answer, and says nothing about the account or the invoice."""
     return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def _is_plain_number(code: str) -> bool:
-    """Callbacks tell tracking codes as JSON numbers; they are sent as they came."""
+    """Callbacks may tell tracking codes as JSON numbers; such codes are sent as numbers again."""
     return code.isascii() and code.isdecimal() and (code == "0" or not code.startswith("0"))

@@ -1,1 +1,2 @@
-"""0xhost: the provider sets the amount and gives an address; asked one by one, or in pages of its list."""
+"""0xhost: the provider sets the amount and gives an address. Invoices are asked about one by one, or in pages of its
+list."""

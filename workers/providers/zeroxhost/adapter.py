@@ -1,6 +1,6 @@
-"""0xhost: the provider sets the amount and the expiry, gives an address, and can be asked one by one or in pages.
+"""0xhost: the provider sets amount and expiry, and gives an address. Look-ups are single, or by pages of its list.
 
-Create is ``POST {base_url}/API/invoice`` (its API page).
+A create is ``POST {base_url}/API/invoice`` (its API page).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CREATE_PATH = "/API/invoice"
 
 
 class ZeroxHost:
-    """The adapter. All it remembers is which undocumented status words it has logged."""
+    """The adapter. It remembers only which undocumented status words it has logged."""
 
     name = "zeroxhost"
     can_be_asked = True
@@ -50,7 +50,7 @@ class ZeroxHost:
 
     @staticmethod
     def check_account(account: Account) -> None:
-        """Raise ValueError for an unknown profile and for a key that no header can carry."""
+        """Raise ValueError for an unknown profile, or a key that can't be sent as a header."""
         if account.profile is not None and account.profile not in PROFILES:
             raise ValueError(f"profile: must be one of {', '.join(sorted(PROFILES))}")
         key = account.api_key.get_secret_value()
@@ -59,13 +59,13 @@ class ZeroxHost:
 
     @staticmethod
     def check_order(order: Order, account: Account) -> None:
-        """Raise OrderError, naming the field. A price is taken for the record and not sent: the provider sets it."""
+        """Raise OrderError, naming the field. A price is only kept, not sent: the provider sets it."""
         if order.lifetime_minutes is not None:
             raise OrderError("lifetime_minutes: not taken, the provider gives the expiry")
         write_body(order, account)
 
     async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
-        """Make an invoice. Refused is what says ``success: false``, whatever its HTTP status."""
+        """Make an invoice. ``success: false`` means refused, whatever the HTTP status."""
         try:
             body = write_body(request, account)
         except OrderError as error:  # the account's profile was changed since the order came in
@@ -82,7 +82,7 @@ class ZeroxHost:
         return read_create(outcome, REFUSALS, lambda answer: read_made(answer, request.invoice_id, sent))
 
     def verify_callback(self, body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
-        """No callback of 0xhost's to merchants is documented: none can be right."""
+        """False: 0xhost documents no callbacks to merchants, so none can be right."""
         return False
 
     def read_callback(self, body: bytes) -> CalledBack | None:
@@ -95,12 +95,12 @@ class ZeroxHost:
 
     @staticmethod
     def documented(account: Account) -> Documented:
-        """What its documents show of its answers."""
+        """What 0xhost's documents show of its answers."""
         return documented(account)
 
     @staticmethod
     def can_search(account: Account) -> bool:
-        """Only in profile ``order``: in the other a row of the list carries nothing of ours."""
+        """Only in profile ``order``: in the other one a row of the list has nothing of ours in it."""
         return account.profile == "order"
 
     async def find(
@@ -129,8 +129,8 @@ class ZeroxHost:
         return answers
 
     async def look_up_within(self, calls: int, refs: Sequence[str], account: Account) -> Mapping[str, LookUpAnswer]:
-        """The same with at most so many calls. The list only where they are too few to ask one by one, and only as
-        long as its pages hold what is wanted."""
+        """``look_up`` with at most so many calls. The list is used only if they are too few to ask one by one, and only
+        as long as its pages have what is wanted."""
         wanted = list(dict.fromkeys(refs))
         inquiry = Inquiry(self._call, account, self._unknown_words)
         answers: dict[str, LookUpAnswer] = {}

@@ -1,4 +1,4 @@
-"""The create's body: which fields of an order are sent, by the account's profile."""
+"""The body of a create: which fields of an order are sent depends on the account's profile."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from domain.order import Order, OrderError
 from domain.ports import CreateRequest
 from domain.visible import one_line, why_meaningless
 
-#: The body's fields per profile: the API page's two, and a sister site's five.
+#: The body's fields by profile: the two of the API page, and the five of a sister site.
 PROFILES: Mapping[str, tuple[str, ...]] = {
     "server": ("user_id", "server_id"),
     "order": ("user_id", "order_id", "currency", "pay_currency", "network"),
 }
 DEFAULT_PROFILE = "server"
-#: Fields of ``params`` that the order itself answers where they are left out.
+#: Fields that are taken from the order itself if ``params`` leaves them out.
 FROM_ORDER = frozenset({"order_id", "currency", "pay_currency", "network"})
 MAX_PARAM = 255
 
 
 def write_body(order: Order | CreateRequest, account: Account) -> dict[str, str]:
-    """The create's body: exactly the profile's fields, each an opaque text. Raises OrderError."""
+    """The body: exactly the profile's fields, each a text that is sent as it is. Raises OrderError."""
     profile = account.profile or DEFAULT_PROFILE
     names = PROFILES.get(profile)
     if names is None:

@@ -1,4 +1,4 @@
-"""What the answer to a create says."""
+"""Reads the answer to a create."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from workers.providers.refusal import refuse_order
 from workers.providers.zeroxhost.refusals import denies
 
 MAX_LIFETIME_MINUTES = Decimal(525_600)
-#: ``expired_at`` and ``lifetime`` may differ by so much before somebody should hear of it.
+#: If ``expired_at`` and ``lifetime`` differ by more, the log says so.
 TOLERANCE = timedelta(minutes=1)
 
 _log = structlog.get_logger(__name__)
 
 
 def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer:
-    """A 2xx. Only ``false`` (or PHP's 0) is a refusal; an invoice names its track id, address, coin and amount.
+    """Read a 2xx. Only ``success: false`` (or PHP's 0) is a refusal; an invoice has a track id, address, coin and
+    amount.
 
-    ``sent``: the order id that the request named; None where it named none, and any that is told is 0xhost's own.
+    ``sent``: the order id that the request named. None: it named none, and one in the answer is 0xhost's own.
     """
     payload = answer.json()
     if not isinstance(payload, dict):
@@ -55,7 +56,7 @@ def read_made(answer: Answer, invoice_id: str, sent: str | None) -> CreateAnswer
 
 
 def name_unusable(data: Mapping[str, object]) -> str:
-    """What an invoice has to have and this one lacks, or has in no form that can be used; empty: nothing."""
+    """The names of the required fields that this invoice lacks, or has in a form that can't be used."""
     needed = {
         "track_id": read_text(data.get("track_id"), MAX_REF),
         "address": read_text(data.get("address"), MAX_ADDRESS),
@@ -66,7 +67,7 @@ def name_unusable(data: Mapping[str, object]) -> str:
 
 
 def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, sent: str | None, told: Told) -> Created:
-    """Of usable ``data``: an answer's, or a row's of the list."""
+    """Build the evidence from usable ``data``: an answer's, or a row of the list."""
     order_id = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
     return Created(
@@ -91,10 +92,10 @@ def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, s
 def _read_expiry(
     data: Mapping[str, object], asked_at: datetime, invoice_id: str
 ) -> tuple[datetime | None, Decimal | None]:
-    """(expires_at, lifetime in minutes). ``expired_at`` is the truth; ``lifetime``, counted from ``date``, stands in.
+    """(expires_at, lifetime in minutes). ``expired_at`` counts; without it ``lifetime``, from ``date`` on.
 
-    Without either, or without a ``date`` to count from, there is no time here: an invoice that was made is not lost
-    over it, its expiry is then the account's policy.
+    If that can't be had either, expires_at is None, and the account's policy gives the expiry: an invoice that was made
+    must not be lost for that.
     """
     expired_at, made_at = read_epoch(data.get("expired_at")), read_epoch(data.get("date"))
     minutes = read_amount(data.get("lifetime"))

@@ -1,4 +1,4 @@
-"""Where the account's key goes: a header of every call."""
+"""The account's key, which is a header of every call."""
 
 from __future__ import annotations
 

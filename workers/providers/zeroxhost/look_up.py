@@ -1,6 +1,6 @@
-"""0xhost's look-ups: one invoice, or the pages of its list, where one call covers many.
+"""0xhost's look-ups: of one invoice, or by pages of its list, where one call covers many invoices.
 
-Both are from its later documents, which spell ``get_transation_by_track_id`` so.
+Both are from its later documents. The spelling ``get_transation_by_track_id`` is theirs.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from workers.providers.zeroxhost.statuses import STATUSES, UNPROVEN
 LOOK_UP_PATH = "/API/get_transation_by_track_id"
 LIST_PATH = "/API/list_transactions"
 
-#: Up to this many are asked one by one; more are looked for in the list, where one call covers many.
+#: Up to this many invoices are asked about one by one; more are looked for in the list.
 FEW = 4
 PER_PAGE = 100
 MAX_PAGES = 10
-#: What the list did not have is asked one by one, so many at a time; the rest waits for its next turn.
+#: How many invoices that the list did not have are asked about one by one; the rest waits for its next look-up.
 MAX_SINGLES = 25
-MAX_UNKNOWN_WORDS = 1000  #: remembered, so that each is logged once
+MAX_UNKNOWN_WORDS = 1000  #: so many are remembered, so that each is logged only once
 
 _log = structlog.get_logger(__name__)
 
 
 class Inquiry:
-    """One ``look_up``: its account, and the time left for it."""
+    """The calls of one ``look_up`` or search, within one ``timeout_seconds`` of the account."""
 
     def __init__(self, call: Call, account: Account, unknown_words: set[str]) -> None:
         self._call = call
@@ -52,7 +52,7 @@ class Inquiry:
         self._ends_at = asyncio.get_running_loop().time() + account.timeout_seconds
 
     async def ask(self, ref: str) -> LookUpAnswer:
-        """The documented look-up of a single invoice."""
+        """Look up a single invoice."""
         outcome = await self.get(LOOK_UP_PATH, track_id=ref)
         if not isinstance(outcome, Answer):
             return outcome
@@ -64,7 +64,7 @@ class Inquiry:
             told = Told("look-up", payload) if outcome.succeeded else None
             return _unreadable(outcome, said or "the answer holds no invoice", told)
         told = Told("look-up", payload)
-        if row.get("track_id") is None:  # whose payment it tells of, nobody knows
+        if row.get("track_id") is None:  # nobody knows whose payment it tells of
             return _unreadable(outcome, "the answer does not say which invoice it is about", told)
         if not names(ref, row["track_id"]):
             return _unreadable(outcome, "the answer is about another invoice", told)
@@ -73,11 +73,10 @@ class Inquiry:
     async def search_list(
         self, wanted: Sequence[str], pages: int = MAX_PAGES, *, while_it_helps: bool = False
     ) -> dict[str, LookUpAnswer]:
-        """Answers for those that the list's newest pages hold. What is not in them is left out.
+        """Answers for the invoices that are on the list's newest pages; the others are left out.
 
-        ``while_it_helps``: a page that holds none of them is the last.
-
-        Whatever is wrong with the account or the connection is the answer for all that were not found before.
+        ``while_it_helps``: stop after a page that has none of them. If a call fails, its failure is the answer for all
+        that are not found yet.
         """
         missing, answers, first_size = set(wanted), dict[str, LookUpAnswer](), 0
         for page in range(1, pages + 1):
@@ -91,14 +90,14 @@ class Inquiry:
                 if ref in missing:
                     answers[ref] = self.read_row(row, outcome, told_of(row))
                     missing.remove(ref)
-            # The provider may cap a page below what was asked for: short means shorter than its first one.
+            # The provider may make pages smaller than asked for: the last one is shorter than the first.
             first_size = first_size or len(rows)
             if not missing or not rows or len(rows) < first_size or (while_it_helps and len(answers) == known):
                 break
         return answers
 
     async def get(self, path: str, **query: object) -> Answer | CredentialsRefused | RateLimited | Unreachable:
-        """An answer to read, or what is to be said for every invoice asked about.
+        """An answer to read, or the evidence for every invoice that the call was about.
 
         A look-up may always be repeated, so a lost answer and a 5xx count as unreachable here.
         """
@@ -120,7 +119,7 @@ class Inquiry:
         return read_refused_account(outcome, REFUSALS) or outcome
 
     def read_row(self, row: Mapping[str, object], answer: Answer, told: Told) -> LookUpAnswer:
-        """What a row says of its invoice's payment. ``told``: what it was read from."""
+        """What a row says about its invoice's payment. ``told``: the answer as drift is looked for in it."""
         raw = keep_row(row, answer)
         word = row.get("status")
         if not isinstance(word, str) or not word.strip():
@@ -154,12 +153,12 @@ class Inquiry:
 
 
 def keep_row(row: Mapping[str, object], answer: Answer) -> str:
-    """Scalars only: what is nested is undocumented and would make the evidence of a list's row unbounded."""
+    """The row's scalars, as they may be stored: nested values are undocumented, and would make evidence unbounded."""
     return answer.keep(write_json({key: value for key, value in row.items() if not isinstance(value, (dict, list))}))
 
 
 def told_of(row: Mapping[str, object]) -> Told:
-    """A row of the list, like the answer to its own look-up."""
+    """A row of the list, in the shape of the answer to a single look-up."""
     return Told("look-up", {"data": row})
 
 
@@ -168,7 +167,7 @@ def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
 
 
 def _read_rows(answer: Answer) -> list[dict[str, object]]:
-    """The rows of a page; none where it can't be read (what is missing is then asked one by one)."""
+    """The rows of a page. None if it can't be read: the invoices are then asked about one by one."""
     payload = answer.json() if answer.succeeded else None
     rows = payload.get("data") if isinstance(payload, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -1,5 +1,5 @@
-"""Looks through 0xhost's list for what a create made whose answer was lost: profile ``order`` only, whose rows echo
-our order id."""
+"""Looks through 0xhost's list for the invoice that a create made whose answer was lost. Only in profile ``order``, in
+which rows echo our order id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.providers.zeroxhost.refusals import denies
 
 
 class Search:
-    """One search: for whom, since when, and the rows that echo the order id so far."""
+    """One search: for which order, since when, and the rows found so far that echo its id."""
 
     def __init__(self, inquiry: Inquiry, invoice_id: str, body: Mapping[str, str], since: datetime) -> None:
         self._inquiry = inquiry
@@ -31,14 +31,16 @@ class Search:
         self._known: set[str] = set()
 
     async def run(self, next_call: NextCall) -> SearchAnswer:
-        """What the list says. What is found is found, though not all of the list could be read."""
+        """Search. An invoice that was found counts even if the rest of the list could not be read."""
         problem = await self._read_pages(next_call)
         answer = conclude(list(self._found.values()), self._since)
         return answer if problem is None or isinstance(answer, Found) else problem
 
     async def _read_pages(self, next_call: NextCall) -> SearchFailed | CredentialsRefused | RateLimited | None:
-        """Newest first, until rows are older than the order; why that did not work. Orders made meanwhile push rows to
-        later pages: they are seen twice, and none is missed."""
+        """Read pages, newest first, until rows are older than the order. Returns what went wrong; None: nothing.
+
+        Invoices made meanwhile push rows to later pages: those are seen twice, and none is missed.
+        """
         first_size = 0
         for page in range(1, MAX_PAGES + 1):
             if page > 1:
@@ -70,7 +72,7 @@ class Search:
         return True
 
     def _read(self, row: Mapping[str, object], answer: Answer) -> str | None:
-        """Remember the row if it is the order's; why nobody can tell."""
+        """Remember the row if it is the order's. Returns why that can't be told; None: it can."""
         sent, echo = self._body["order_id"], row.get("order_id")
         if str(echo).strip() != sent.strip():
             doubtful = names(sent, echo)  # "12" and "0012" may be two orders of ours
@@ -98,7 +100,7 @@ class Search:
 
 
 def _read_rows(answer: Answer) -> list[dict[str, object]] | str:
-    """The rows of a page, or why it proves nothing."""
+    """The rows of a page, or why the page proves nothing."""
     payload = answer.json()
     if not answer.succeeded or not isinstance(payload, dict) or denies(payload.get("success")) or payload.get("error"):
         said = describe(answer, payload) if is_page(answer) else read_message(payload)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from domain.status import Anomaly, Status
 
-#: Compared without case. A word that is not here changes nothing.
+#: Words in lower case; case does not count. A word that is not here changes nothing.
 STATUSES: Mapping[str, tuple[Status, Anomaly | None]] = {
     "new": (Status.PENDING, None),
     "waiting": (Status.PENDING, None),
@@ -16,5 +16,5 @@ STATUSES: Mapping[str, tuple[Status, Anomaly | None]] = {
     "underpaid": (Status.EXPIRED, Anomaly.UNDERPAID),
     "refunded": (Status.REFUNDED, None),
 }
-#: A fresh row says so already: without a transaction's hash it is no proof of a payment.
+#: A new row has this status already: it proves a payment only with a transaction's hash.
 UNPROVEN = "paying"
