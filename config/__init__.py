@@ -1,1 +1,1 @@
-"""Settings, Celery's configuration and logging: read where things are wired, nowhere else."""
+"""Settings, Celery's configuration and logging. They are read where things are wired, nowhere else."""

@@ -1,4 +1,4 @@
-"""The accounts among the settings."""
+"""Reads the setting ``INVOICES_ACCOUNTS``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ MAX_KEY_FILE_BYTES = 4096
 
 
 def find_providers() -> tuple[str, ...]:
-    """The providers' names: each has a folder under ``workers/providers``. None of their code is imported for it."""
+    """The providers' names: each has a folder under ``workers/providers``. None of their code is imported."""
     package = find_spec("workers.providers")
     places = package.submodule_search_locations if package is not None else None
     return tuple(sorted(module.name for module in iter_modules(places or ()) if module.ispkg))
 
 
-#: A test holds these and the registry together.
+#: A test compares these with the registry.
 PROVIDERS = find_providers()
 
 
-#: Named by our contract for providers that are not here yet. Taken and unused they would look like a guard.
+#: Settings that are planned for providers that are not here yet. If they were accepted and ignored, they would seem to
+#: protect something.
 OTHER_SECRETS = {
     "callback_secret": "callbacks of every provider here are signed with its api_key (or previous_api_key)",
     "callback_key": "no provider here signs some of its callbacks with another key than its api_key",
@@ -35,7 +36,7 @@ OTHER_SECRETS = {
 
 
 def read_accounts(value: object, environ: Mapping[str, str]) -> Mapping[str, Account]:
-    """Accounts by name, from a JSON text or a table of TOML. Raises ValueError that names the field."""
+    """Accounts by name, from a JSON text or a TOML table. Raises ValueError that names the field."""
     if isinstance(value, str):
         try:
             value = read_json(value)
@@ -71,7 +72,7 @@ def _account(name: str, fields: object, environ: Mapping[str, str]) -> Account:
 
 
 def _find_key(setting: str, text: str, environ: Mapping[str, str]) -> str | MissingKey:
-    """The key; what stands for one that can't be read, because not everybody who reads the settings needs it."""
+    """The key, or a MissingKey if it can't be read: not every process that reads the settings needs it."""
     try:
         return _resolve_key(setting, text, environ)
     except ValueError as error:
@@ -79,7 +80,7 @@ def _find_key(setting: str, text: str, environ: Mapping[str, str]) -> str | Miss
 
 
 def _resolve_key(setting: str, text: str, environ: Mapping[str, str]) -> str:
-    """``env:NAME`` and ``file:/path`` stand for what is found there."""
+    """The key itself, also where ``env:NAME`` or ``file:/path`` say where it is."""
     kind, _, place = text.partition(":")
     if kind == "env":
         if not environ.get(place):
@@ -100,7 +101,7 @@ def _resolve_key(setting: str, text: str, environ: Mapping[str, str]) -> str:
 
 
 def sandbox_accounts(port: int) -> Mapping[str, Account]:
-    """What there is without any setting: an account at each sandbox provider, called by the provider's name."""
+    """The default: an account at each sandbox provider, with the provider's name."""
     return {
         name: Account(
             name=name,

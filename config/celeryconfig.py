@@ -12,12 +12,12 @@ from config.urls import amqp_tls, read_sentinel, verified, without_query
 INTAKE_QUEUE = "invoices.intake"
 WORK_QUEUE = "invoices.work"
 
-#: Workers on a Redis broker record a message in the very step that pops it (``workers.transport``): a killed worker
-#: loses none. False: kombu's own transport, which loses about one message in three kills; nothing else changes.
+#: Workers on a Redis broker record a message in the same step that pops it (``workers.transport``), so that a killed
+#: worker loses none. False: kombu's own transport, which loses about one message in three kills; nothing else changes.
 ATOMIC_CLAIMS = True
 
-#: A killed worker's messages come back after this. With atomic claims it is a lease that live workers renew; kombu's
-#: own transport doesn't, so it must lie far above any task's length.
+#: A killed worker's messages come back after this. With atomic claims it is a lease, which live workers renew. kombu's
+#: own transport does not renew it, so there it must be far longer than any task.
 VISIBILITY_SECONDS = 30 if ATOMIC_CLAIMS else 300
 
 
@@ -32,11 +32,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_enable_remote_control": settings.remote_control != "off",
         "beat_scheduler": "workers.queue.scheduler:Scheduler",  # in memory: the schedule is code
         "beat_schedule": {
-            # No `expires`: it is compared with the worker's clock, one fast clock would throw every sweep away.
-            # Sweeps are idempotent: any number of beats may run.
+            # No `expires`: it is compared with the worker's clock, and one that is fast would drop every sweep.
+            # Any number of beats may run: sweeps are idempotent.
             "sweep": {"task": "invoices.sweep", "schedule": 1.0, "options": {"queue": WORK_QUEUE}},
         },
-        "beat_max_loop_interval": 1,  # never asleep for longer than the sweep's own second
+        "beat_max_loop_interval": 1,  # seconds: it never sleeps for longer than the sweep's interval
     }
 
 
@@ -56,7 +56,7 @@ def _broker(settings: Settings) -> dict[str, object]:
         url = sentinels.kombu_url()
     return {
         "broker_url": url,
-        "broker_use_ssl": tls,  # on Redis it stands in the address
+        "broker_use_ssl": tls,  # for Redis the address says it
         "broker_transport_options": options,
         "broker_connection_timeout": 5,
         "broker_connection_retry_on_startup": True,  # a broker that starts later than we do is no error
@@ -67,34 +67,34 @@ def _broker(settings: Settings) -> dict[str, object]:
 
 REDIS_OPTIONS: dict[str, object] = {
     "visibility_timeout": VISIBILITY_SECONDS,
-    "unacked_restore_interval": 5,  # leases are renewed, and a killed worker's messages looked for, so often ...
-    "unacked_restore_throttle": 1 if ATOMIC_CLAIMS else 6,  # ... by kombu's own transport every so many times
-    # Names of our own: with kombu's, we would bring back the running tasks of another Celery app in the same database.
+    "unacked_restore_interval": 5,  # seconds between renewing leases and looking for a killed worker's messages ...
+    "unacked_restore_throttle": 1 if ATOMIC_CLAIMS else 6,  # ... kombu's own transport looks every so many times only
+    # Names of our own: with kombu's we would bring back the running tasks of another Celery app in the same database.
     "unacked_key": "invoices.unacked",
     "unacked_index_key": "invoices.unacked_index",
     "unacked_mutex_key": "invoices.unacked_mutex",
-    "isolates": True,  # ours: a message that workers died with is worked on alone, and at last told as rejected
-    "unacked_mutex_expire": 5,  # a worker killed in that look would block all others for 300 s
+    "isolates": True,  # our own: a message that workers died with is handled alone, and in the end listed as rejected
+    "unacked_mutex_expire": 5,  # by default a worker killed while it looks would block all others for 300 s
     "socket_timeout": 30,  # kombu resets redis-py's own 5 s to none at all
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    # A message put back goes to the exchange its sender wrote, and some clients write one that nobody declared
-    # (gocelery: "celery"). Without this kombu drops such a message for good.
+    # A message that is put back goes to the exchange that its sender wrote into it, and some clients write one that
+    # nobody declared (gocelery: "celery"). Without this kombu would drop such a message for good.
     "deadletter_queue": INTAKE_QUEUE,
-    # priority_steps stays as it is: a sender's `priority` picks one of the four lists, and all must be read.
+    # priority_steps keeps its default: a sender's `priority` picks one of four lists, and all must be read.
 }
 
 
-#: A sentinel that is away is passed over after so long.
+#: A sentinel that does not answer in this time is passed over.
 SENTINEL_TIMEOUTS = {"socket_timeout": 2, "socket_connect_timeout": 2}
 
 AMQP_OPTIONS: dict[str, object] = {
     "confirm_publish": True,  # a publish that returns has reached the broker, on most of its nodes
-    "read_timeout": 30,  # a broker that says nothing any more: without it a publish waits for its answer for ever
+    "read_timeout": 30,  # without it a publish waits for ever for a broker that has gone silent
     "write_timeout": 30,
 }
-#: On RabbitMQ a queue lives on several nodes; senders declare it the very same, or not at all.
+#: On RabbitMQ a queue lives on several nodes. Senders must declare it in exactly this way, or not at all.
 AMQP_QUEUE_ARGUMENTS = {"x-queue-type": "quorum"}
 
 
@@ -104,12 +104,12 @@ def _queues(settings: Settings) -> tuple[Queue, ...]:
 
 
 def _queue(name: str, arguments: dict[str, str] | None) -> Queue:
-    # As Celery declares a queue it only knows by name: senders without our settings declare the very same.
+    # Just as Celery declares a queue of which it knows only the name: senders without our settings do the same.
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
 QUEUES: dict[str, object] = {
-    "task_default_queue": INTAKE_QUEUE,  # a name nobody routed is refused there and listed, not lost in "celery"
+    "task_default_queue": INTAKE_QUEUE,  # an unknown task is refused there and listed, not lost in a queue "celery"
     "task_create_missing_queues": False,  # a mistyped -Q stops the worker instead of reading an empty queue
     "task_routes": {
         "invoices.run": {"queue": WORK_QUEUE},
@@ -124,7 +124,7 @@ MESSAGES: dict[str, object] = {
     "task_protocol": 2,
     "result_backend": None,  # SQL is the truth
     "task_ignore_result": True,
-    "task_acks_late": False,  # doorbells; the intake's tasks say otherwise themselves
+    "task_acks_late": False,  # for doorbells; the intake's tasks set it themselves
     "task_store_errors_even_if_ignored": False,
     "enable_utc": True,
     "timezone": "UTC",
@@ -133,12 +133,12 @@ MESSAGES: dict[str, object] = {
 WORKER: dict[str, object] = {
     "worker_consumer": "workers.queue.consumer:GuardedConsumer",  # turns foreign messages away before Celery reads them
     "worker_prefetch_multiplier": 1,  # while the database is away, messages wait in the broker, not here
-    "worker_soft_shutdown_timeout": 30,  # time to finish or release what is in hand
+    "worker_soft_shutdown_timeout": 30,  # seconds to finish or release what is in hand
     "worker_enable_soft_shutdown_on_idle": True,
     "worker_hijack_root_logger": False,  # logging is ours
     "worker_redirect_stdouts": False,
-    "worker_send_task_events": False,  # nobody listens, and each event costs a publish
+    "worker_send_task_events": False,  # nobody listens, and each event would cost a publish
     "task_send_sent_event": False,
     "worker_cancel_long_running_tasks_on_connection_loss": False,  # threads can't be cancelled; tasks are idempotent
-    "worker_disable_rate_limits": True,  # none are set; spares a bucket look-up a message
+    "worker_disable_rate_limits": True,  # none are set; this spares a look-up for each message
 }

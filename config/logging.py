@@ -1,4 +1,4 @@
-"""Logs: one JSON object or one console line an event, ours and the libraries' alike, with no secret in any of them."""
+"""Logs: a JSON object or a console line for each event, ours and the libraries', with no secret in any of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from config.urls import may_need_redaction, redact_url
 from domain.masking import HIDDEN, Mask, usual_forms
 from domain.visible import escape, escape_all
 
-#: A value under a key that ends like this is never shown; compared in lower case without ``-``, ``_`` and ``.``.
+#: A value is never shown if its key, in lower case and without ``-``, ``_``, ``.`` and spaces, ends with one of these.
 SECRET_KEYS = (
     "apikey",
     "authorization",
@@ -36,13 +36,13 @@ SECRET_KEYS = (
     "signatures",
     "token",
 )
-#: A shorter value would black out ordinary words.
+#: Hiding shorter values would black out ordinary words.
 MIN_SECRET_LENGTH = 6
 MAX_DEPTH = 8
-#: Values that stand in a line as they are. Their very types: a subclass may show itself otherwise.
+#: Values of exactly these types are shown as they are; a subclass may show itself in another way.
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
-#: Loggers that tell of every single message or tick, by the level from which they are of use.
+#: Loggers that tell of every single message or tick, with the level from which they are useful.
 QUIET = {
     "celery.app.trace": logging.WARNING,
     "celery.beat": logging.WARNING,
@@ -59,7 +59,7 @@ QUIET = {
 def configure_logging(log_format: str | None = None, level: str = "info", stream: TextIO | None = None) -> None:
     """Send structlog's events and the standard library's records to one stream, redacted.
 
-    ``log_format`` is ``console``, ``json`` or None: console when the stream (default: stderr) is a terminal.
+    ``log_format`` is ``console``, ``json``, or None: ``console`` if the stream (default: stderr) is a terminal.
     """
     out = sys.stderr if stream is None else stream
     first: list[structlog.typing.Processor] = [
@@ -80,7 +80,7 @@ def configure_logging(log_format: str | None = None, level: str = "info", stream
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: lines,
-        cache_logger_on_first_use=False,  # configured again by tests and by processes that read their settings late
+        cache_logger_on_first_use=False,  # tests, and processes that read their settings late, configure again
     )
 
 
@@ -92,13 +92,13 @@ def _formatter(first: list[structlog.typing.Processor], last: list[structlog.typ
 
 
 class _Lines:
-    """Where our own events end: the stream itself. By way of the standard library each would cost twice as much."""
+    """Writes our own events to the stream. Through the standard library each would cost twice as much."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def msg(self, line: str) -> None:
-        """Write a line, whole. A log that can't be written (a full disk, a closed pipe) stops no work."""
+        """Write a whole line. A log that can't be written (a full disk, a closed pipe) stops no work."""
         with contextlib.suppress(OSError, ValueError):
             self._out.write(f"{line}\n")
             self._out.flush()
@@ -107,7 +107,7 @@ class _Lines:
 
 
 def _install(handler: logging.Handler, level: str) -> None:
-    """Make it the only one of the standard library's root, with the talkative loggers turned down."""
+    """Make it the only handler of the standard library's root logger, and turn down the talkative loggers."""
     root = logging.getLogger()
     for former in list(root.handlers):
         root.removeHandler(former)
@@ -119,19 +119,19 @@ def _install(handler: logging.Handler, level: str) -> None:
 
 
 def register_secrets(values: Iterable[str]) -> None:
-    """Hide these values in any text, escaped or encoded too; shorter than 6 characters: ignored."""
+    """Hide these values in every text, escaped or encoded ones too. Values of less than 6 characters are ignored."""
     _REGISTER.add(values)
 
 
 def hide_secrets(text: str) -> str:
-    """The text with every registered secret, and what is secret in addresses, replaced by ``***``."""
+    """The text with ``***`` in place of every registered secret, and of what is secret in addresses."""
     return _REGISTER.hide(redact_url(text))
 
 
 class ErrorRenderer:
     """Turns ``exc_info`` into ``error`` (one line) and ``exc_type``.
 
-    The traceback comes with them at level debug, for critical records, and where the event asks (``traceback=True``).
+    The traceback is added at level debug, for critical records, and if the event asks for it (``traceback=True``).
     """
 
     def __init__(self, *, tracebacks: bool) -> None:
@@ -158,12 +158,12 @@ def _stamp(logger: object, method: str, event: structlog.typing.EventDict) -> st
 
 
 def redact(logger: object, method: str, event: structlog.typing.EventDict) -> Mapping[str, object]:
-    """Rebuild the event out of plain values with every secret replaced by ``***``."""
+    """Rebuild the event from plain values, with ``***`` in place of every secret."""
     return event if _is_harmless(event) else cast("Mapping[str, object]", _clean(dict(event), 0))
 
 
 def redact_value(value: object) -> object:
-    """A copy made of JSON's own types with every secret replaced by ``***``."""
+    """A copy made of JSON's own types, with ``***`` in place of every secret."""
     return _clean(value, 0)
 
 
@@ -176,7 +176,7 @@ class _Register:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: set[str] = set()
-        self._known: tuple[str, ...] = ()  #: what they look like in a text; for readers beside a writer
+        self._known: tuple[str, ...] = ()  #: their usual forms in a text; replaced whole, so readers take no lock
         self._mask = Mask(())
 
     def add(self, values: Iterable[str]) -> None:
@@ -188,19 +188,19 @@ class _Register:
             self._mask = Mask(self._values)
 
     def finds(self, text: str) -> bool:
-        return any(map(text.__contains__, self._known))  # a pattern of them all would take four times as long
+        return any(map(text.__contains__, self._known))  # one pattern of them all takes four times as long
 
     def hide(self, text: str) -> str:
         return self._mask.hide(text) if self.finds(text) else text
 
 
-#: Known for the life of the process; a value once secret stays secret.
+#: Kept for the life of the process: a value that was secret once stays secret.
 _REGISTER = _Register()
 
 
 def _is_harmless(event: structlog.typing.EventDict) -> bool:
-    """Whether rebuilding would change nothing, as is so of nearly every line: one look at all of its texts together
-    costs a fifth of one at each."""
+    """Whether rebuilding would change nothing, as for nearly every line. One look at all texts together costs a fifth
+    of a look at each."""
     if not PLAIN.issuperset(map(type, event.values())) or any(map(_names_secret, event)):
         return False
     text = "\0".join([*event, *(value for value in event.values() if type(value) is str)])
@@ -208,8 +208,8 @@ def _is_harmless(event: structlog.typing.EventDict) -> bool:
 
 
 def _clean(value: object, depth: int) -> object:
-    """A copy made of JSON's own types. Whatever else was in it stands there as text, redacted like any text."""
-    if isinstance(value, str):  # first, because nearly all are
+    """A copy made of JSON's own types. Anything else in it becomes a text, redacted like any text."""
+    if isinstance(value, str):  # first, because nearly all values are
         return hide_secrets(str(value))
     if value is None or isinstance(value, (bool, int, float)):
         return value
@@ -234,7 +234,7 @@ def _names_secret(key: str) -> bool:
 
 # --- rendering ----------------------------------------------------------------------------------------------------
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)  #: what comes to it is plain: ``redact`` has been there
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  #: comes after ``redact``, so every value is plain
 
 
 def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor:
@@ -248,7 +248,7 @@ def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor
 
 
 def _visible(value: object) -> object:
-    """A console's value: colours are the renderer's own, whatever else could move a terminal is escaped."""
+    """A value for the console: everything that could control a terminal is escaped. Colours are the renderer's own."""
     if isinstance(value, str):
         return escape_all(value)
     return value if value is None or isinstance(value, (bool, int, float)) else escape_all(repr(value))

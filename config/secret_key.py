@@ -14,7 +14,8 @@ FILE_NAME = "secret.key"
 
 
 def check_keys(text: str) -> tuple[str, ...]:
-    """Comma-separated keys, the newest first. Raises ValueError that says which is malformed, and never shows it."""
+    """Read comma-separated keys, the newest first. Raises ValueError that says which one is malformed, not what it
+    is."""
     keys = tuple(part.strip() for part in text.split(",") if part.strip())
     if not keys:
         raise ValueError("must hold at least one key: 32 bytes in URL-safe base64")
@@ -29,10 +30,10 @@ def check_keys(text: str) -> tuple[str, ...]:
 
 
 def keep_key(home: Path) -> tuple[str, ...]:
-    """The keys in ``home/secret.key``; made with mode 0600 when there are none.
+    """The keys in ``home/secret.key``. If there is no such file it is made, with mode 0600.
 
-    Processes may race: the key is written aside and linked into place, so whoever is late reads the first one's.
-    Raises OSError, and ValueError for a file that holds no usable key.
+    Processes may race: the key is written to a draft that is linked into place, so a late one reads the first one's
+    key. Raises OSError, and ValueError for a file without a usable key.
     """
     path = home / FILE_NAME
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The addresses among the settings: which are taken, what follows from them, and how they are shown."""
+"""The addresses among the settings: which are allowed, what follows from them, and how they are shown."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
 SENTINEL_PORT = 26379
-#: Of a sentinel:// address; the last two are for the sentinels themselves, user and password are the master's.
+#: Of a sentinel:// address. The last two are for the sentinels themselves; its user and password are the master's.
 SENTINEL_PARAMETERS = ("master_name", "sentinel_username", "sentinel_password")
-#: What a rediss:// or amqps:// address may say about certificates, and what each may be; a file has to be there.
+#: What a rediss:// or amqps:// address may say about certificates, with the values of each. Files must exist.
 TLS_SCHEMES = ("rediss", "amqps")
 TLS_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -39,17 +39,17 @@ def may_need_redaction(text: str) -> bool:
 
 
 def redact_url(text: str) -> str:
-    """The text with user, password and secret parameters of every address in it replaced by ``***``."""
+    """The text with ``***`` in place of user, password and secret parameters of every address in it."""
     if "@" in text:
         text = _USER_PART.sub("***@", text)
     return _SECRET_PARAMETER.sub(r"\1***", text) if "=" in text else text
 
 
 def passwords_of(*urls: str) -> tuple[str, ...]:
-    """The passwords in addresses, as written and as meant."""
+    """The passwords in addresses, as written there and decoded."""
     parts = [urlsplit(part) for url in urls for part in url.split(";")]
     found = [part.password for part in parts]
-    # A "+" stands for a space in a query: both forms are looked for.
+    # In a query a "+" stands for a space: both forms count.
     found += [value for part in parts for name, value in _raw_query(part) if name.endswith("password")]
     forms = (password and (password, unquote(password), unquote_plus(password)) for password in found)
     return tuple(dict.fromkeys(form for several in forms if several for form in several))
@@ -61,10 +61,10 @@ def _raw_query(parts: SplitResult) -> list[tuple[str, str]]:
 
 
 def embedded_socket(home: Path) -> Path:
-    """The Unix socket of the embedded Valkey of a home folder; computed only, nothing is made.
+    """The Unix socket of a home folder's embedded Valkey. It is computed only; nothing is made.
 
-    The same rule as ``workers.embedded.valkey.address`` (a test holds the two together): in the home folder, or in a
-    private folder under the temporary folder where that path is too long or would have to be escaped in a URL.
+    The rule is that of ``workers.embedded.valkey.address`` (a test compares the two): in the home folder, or, if that
+    path is too long or would have to be escaped in a URL, in a private folder under the temporary folder.
     """
     home = home.resolve()
     name = f"invoices-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
@@ -72,11 +72,11 @@ def embedded_socket(home: Path) -> Path:
         path = place / "valkey.sock"
         if len(os.fsencode(path)) < _SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(path)):
             return path
-    return Path("/tmp") / name / "valkey.sock"  # noqa: S108 - computed only; who makes the folder makes it private
+    return Path("/tmp") / name / "valkey.sock"  # noqa: S108 - computed only; the folder is made private elsewhere
 
 
 def check_broker_url(url: str) -> str:
-    """A broker's address; several, separated by ``;``, are alternatives. Raises ValueError saying what is allowed."""
+    """A broker's address, or several alternatives separated by ``;``. Raises ValueError that says what is allowed."""
     for part in url.split(";"):
         parts = _split(part)
         if parts.scheme not in BROKER_SCHEMES:
@@ -95,7 +95,7 @@ def check_broker_url(url: str) -> str:
 
 
 def check_redis_url(url: str) -> str:
-    """Redis' address for redis-py. Raises ValueError saying what is allowed."""
+    """Redis' address for redis-py. Raises ValueError that says what is allowed."""
     parts = _split(url.split(";", 1)[0])
     _check_tls(parts)
     if parts.scheme == "redis+socket":
@@ -115,7 +115,7 @@ def check_redis_url(url: str) -> str:
 
 
 def check_database_url(url: str) -> str:
-    """The database's address for SQLAlchemy, its driver made explicit. Raises ValueError saying what is allowed."""
+    """The database's address for SQLAlchemy, its driver made explicit. Raises ValueError that says what is allowed."""
     parts = _split(url)
     rest = url.partition("://")[2]
     if parts.scheme in POSTGRESQL_SCHEMES:
@@ -130,7 +130,7 @@ def check_database_url(url: str) -> str:
 
 
 def redis_url_of(broker_url: str) -> str | None:
-    """The same server for redis-py, or None when the broker is no Redis."""
+    """The broker's address for redis-py; None if the broker is no Redis."""
     scheme = broker_url.partition("://")[0]
     if scheme in {"amqp", "amqps"}:
         return None
@@ -142,7 +142,7 @@ def redis_url_of(broker_url: str) -> str | None:
 
 
 def verified(url: str) -> str:
-    """The same broker for kombu, which by itself believes any certificate (redis-py doesn't)."""
+    """The address with certificates required: kombu's default is to trust any (redis-py's is not)."""
     return ";".join(_verified(part) if part.startswith("rediss://") else part for part in url.split(";"))
 
 
@@ -153,7 +153,7 @@ def _verified(part: str) -> str:
 
 
 def amqp_tls(url: str) -> dict[str, object]:
-    """What py-amqp is told about certificates; by itself it does not compare a certificate's name with the host's."""
+    """Options for py-amqp about certificates. By default it would not compare a certificate's name with the host's."""
     given = dict(parse_qsl(urlsplit(url).query))
     said: dict[str, object] = {name.removeprefix("ssl_"): given[name] for name in TLS_FILES if name in given}
     if given.get("ssl_check_hostname") != "false" and given.get("ssl_cert_reqs") != "none":
@@ -162,7 +162,7 @@ def amqp_tls(url: str) -> dict[str, object]:
 
 
 def without_query(url: str) -> str:
-    """A list of addresses without their query parts."""
+    """Addresses, separated by ``;``, without their queries."""
     return ";".join(urlunsplit(urlsplit(part)._replace(query="", fragment="")) for part in url.split(";"))
 
 
@@ -171,7 +171,7 @@ def without_query(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Where a Redis is that sentinels name: ``sentinel://user:password@host:26379/0;sentinel://…?master_name=NAME``."""
+    """A Redis that sentinels know: ``sentinel://user:password@host:26379/0;sentinel://…?master_name=NAME``."""
 
     hosts: tuple[tuple[str, int], ...]
     master: str
@@ -181,7 +181,8 @@ class Sentinels:
     login: Mapping[str, str] = field(repr=False)  #: username and password for the sentinels themselves
 
     def kombu_url(self) -> str:
-        """For kombu: it takes user, password and database from whichever of the addresses it tries next."""
+        """The address for kombu. It takes user, password and database from the address that it tries next, so all have
+        them."""
         user = quote(self.username or "", safe="")
         secret = "" if self.password is None else f":{quote(self.password, safe='')}"
         login = f"{user}{secret}@" if user or secret else ""
@@ -190,7 +191,7 @@ class Sentinels:
 
 
 def read_sentinel(url: str) -> Sentinels:
-    """The parts of a sentinel:// address. Raises ValueError saying what is allowed."""
+    """The parts of a sentinel:// address. Raises ValueError that says what is allowed."""
     parts = [_split(part) for part in url.split(";")]
     given = dict(pair for part in parts for pair in parse_qsl(part.query))
     for part in parts:
@@ -223,15 +224,15 @@ def read_sentinel(url: str) -> Sentinels:
 
 
 def _database_of(parts: SplitResult) -> str:
-    """What kombu takes for the number of Redis' database."""
+    """The part that kombu takes for the number of Redis' database."""
     if parts.scheme == "redis+socket":
         return parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
     return parts.path.strip("/")
 
 
 def _check_options(url: str) -> None:
-    """redis-py reads what follows the ``?``, and only when it connects."""
-    from redis import ConnectionPool  # not at the top: few addresses have options, and most commands need no Redis
+    """Check what follows the ``?`` now: redis-py reads it only when it connects."""
+    from redis import ConnectionPool  # not at the top: few addresses have options, and many commands need no Redis
 
     try:
         ConnectionPool.from_url(url).make_connection()  # makes the object, connects to nothing
@@ -240,7 +241,7 @@ def _check_options(url: str) -> None:
 
 
 def _check_tls(parts: SplitResult) -> None:
-    """A wrong certificate is told at the start, not at the first connection."""
+    """Check what is said of certificates now, not at the first connection."""
     given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
     if given and parts.scheme not in TLS_SCHEMES:
         raise ValueError(f"{next(iter(given))} is taken with {' and '.join(TLS_SCHEMES)}:// only")
@@ -260,7 +261,7 @@ def _check_tls(parts: SplitResult) -> None:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read to be checked: it is parsed only here
+        _ = parts.port  # urlsplit checks the port only when it is read
     except ValueError:
         raise ValueError("is not an address with a valid host and port") from None
     return parts

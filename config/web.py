@@ -1,4 +1,4 @@
-"""The web process's settings: where it listens, what it serves, whom it believes."""
+"""The web process's settings: where it listens, what it serves, whom it trusts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
 
 
 class MetricsPort(NamedTuple):
-    """Where a process other than the web's serves its metrics."""
+    """The port on which a process other than ``web`` serves its metrics."""
 
-    number: int  #: 0: nowhere
-    or_next: bool = False  #: or the next free one
+    number: int  #: 0: none
+    or_next: bool = False  #: or the next free one after it
 
 
 def read_metrics_port(value: object) -> MetricsPort:
-    """``9400``, or ``9400+``: the next free one from there on. Raises ValueError."""
+    """``9400``, or ``9400+``: the first free one from there on. Raises ValueError."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     found = re.fullmatch(r"([0-9]{1,5})(\+?)", text) if isinstance(text, str) else None
     if found is None or not int(bool(found[2])) <= int(found[1]) <= 65535:
@@ -32,12 +32,12 @@ def read_metrics_port(value: object) -> MetricsPort:
 
 
 def read_networks(value: object) -> tuple[str, ...]:
-    """Addresses and CIDRs of a comma-separated text or a list. Raises ValueError saying what is allowed."""
+    """Addresses and CIDRs, from a comma-separated text or a list. Raises ValueError that says what is allowed."""
     return tuple(str(_network(item)) for item in read_items(value, "addresses or CIDRs"))
 
 
 def read_listen_host(value: object) -> str:
-    """An address to listen on, or a host's name. Raises ValueError."""
+    """An address or a host name to listen on. Raises ValueError."""
     items = read_items(value, "one address or name")
     if len(items) != 1:
         raise ValueError("must be one address or host name, without a port")
@@ -45,12 +45,12 @@ def read_listen_host(value: object) -> str:
 
 
 def read_hosts(value: object) -> tuple[str, ...]:
-    """Names and addresses, without ports, in lower case. Raises ValueError."""
+    """Host names and addresses without ports, in lower case. Raises ValueError."""
     return tuple(_host(item.strip("[]")).lower() for item in read_items(value, "host names"))
 
 
 def read_services(value: object) -> tuple[str, ...]:
-    """Which of SERVICES, each once. Raises ValueError."""
+    """Some of SERVICES, each once. Raises ValueError."""
     found = tuple(dict.fromkeys(item.lower() for item in read_items(value, ", ".join(SERVICES))))
     if not found or not set(found) <= set(SERVICES):
         raise ValueError(f"must be a comma-separated list of {', '.join(SERVICES)}")
@@ -58,7 +58,7 @@ def read_services(value: object) -> tuple[str, ...]:
 
 
 def read_public_url(value: str) -> str:
-    """An http or https address without user, query and fragment; without the last slash. Raises ValueError."""
+    """An http or https address without user, query and fragment; a slash at its end is removed. Raises ValueError."""
     try:
         parts = urlsplit(value)
         usable = parts.port is None or 0 < parts.port < 65536

@@ -1,4 +1,4 @@
-"""Receivers that webhooks may go to although their address is no public one: ``INVOICES_WEBHOOK_ALLOW``."""
+"""Reads ``INVOICES_WEBHOOK_ALLOW``: receivers that webhooks may go to although their address is not public."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 from config.urls import redact_url
 from config.web import read_items
 
-#: Names as the webhook's address guard takes them (a test holds the two together): the last label is no number, which
-#: some resolvers take for an odd spelling of an IPv4 address.
+#: Names as the address guard takes them (a test compares the two). The last label is no number: some resolvers take
+#: that for an odd spelling of an IPv4 address.
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0[xX][0-9A-Fa-f]*)$){_LABEL}")
 _PORT_PART = re.compile(r"(\]|^[^:]+):[^:]*$")
 
 
 def check_allowed(value: object) -> tuple[str, ...]:
-    """The items of a comma-separated text or of a list. Raises ValueError saying what is allowed."""
+    """The items of a comma-separated text or a list. Raises ValueError that says what is allowed."""
     return tuple(_check_item(item) for item in read_items(value, "host, host:port or CIDR"))
 
 
@@ -29,7 +29,8 @@ def _check_item(item: str) -> str:
 
 
 def _is_network(text: str) -> bool:
-    """An address (IPv6 may stand in brackets) or a CIDR network, without a zone and without bits beyond its prefix."""
+    """Whether it is an address (IPv6 may be in brackets) or a CIDR, without a zone and without bits beyond its
+    prefix."""
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
     try:
         ipaddress.ip_network(inner)

@@ -1,4 +1,4 @@
-"""The Celery app. It knows the settings only: tasks and guard are named, not imported, so this is cheap to import.
+"""The Celery app. It imports only the settings; tasks and guard are named, not imported, so this is cheap to import.
 
 ``celery -A workers.app worker|beat|inspect …`` starts here. A wrong setting ends the process with one line.
 """
@@ -30,7 +30,7 @@ app = Celery(
 
 @celeryd_init.connect(weak=False)
 def _claim_atomically(**_: object) -> None:
-    """Worker processes only, before they connect; whoever sends keeps kombu's own transport."""
+    """In worker processes only, before they connect. Senders keep kombu's own transport."""
     if ATOMIC_CLAIMS:
         from workers.transport import MissingHookError, install
 
@@ -42,7 +42,7 @@ def _claim_atomically(**_: object) -> None:
 
 @celeryd_init.connect(weak=False)
 def _limit_remote_control(**_: object) -> None:
-    """Worker processes only: they are who takes commands."""
+    """In worker processes only: they are the ones that take commands."""
     from workers.transport.remote_control import limit_remote_control
 
     limit_remote_control(settings.remote_control, redact_value)
@@ -50,5 +50,5 @@ def _limit_remote_control(**_: object) -> None:
 
 @setup_logging.connect(weak=False)
 def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
-    """Celery's own processes log as ours do; INVOICES_LOG_LEVEL counts, not ``-l``."""
+    """Celery's processes log as ours do; INVOICES_LOG_LEVEL counts, not ``-l``."""
     configure_logging(settings.log_format, settings.log_level)

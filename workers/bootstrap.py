@@ -51,7 +51,7 @@ from workers.telemetry.traces import Traces, open_traces, secrets_of
 
 log = structlog.get_logger()
 
-#: A worker's store has so many connections to the database, and a command's.
+#: How many connections to the database the store of a worker or a command may have.
 STORE_CONNECTIONS = 12
 
 
@@ -70,7 +70,7 @@ class Runtime:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def ring(self, stage: Stage | str, lane: str) -> None:
-        """There is work: wake this process's pump, or, where it has none, some other process. Never raises."""
+        """There is work: wake this process's pump, or some other process if it has none. Never raises."""
         if self.pump is not None:
             self.pump.wake((Stage(stage), lane))
         else:
@@ -86,7 +86,7 @@ class Runtime:
             self.pump.wake((Stage(stage), lane))
 
     def wake_all(self) -> None:
-        """Beat's sweep: look at every lane now."""
+        """Beat's sweep was heard: look at every lane now."""
         if self.heartbeat is not None:
             self.heartbeat.swept()
         if self.pump is not None:
@@ -100,7 +100,7 @@ _serving: list[MetricsServer] = []
 
 
 def runtime() -> Runtime:
-    """The process's runtime, built by the first who asks."""
+    """The process's runtime, built at the first call."""
     global _runtime  # noqa: PLW0603 - one per process, by design
     with _building:
         if _runtime is None:
@@ -114,13 +114,13 @@ def stopping() -> threading.Event:
 
 
 def running() -> Runtime | None:
-    """The process's runtime, if somebody has built it: for signal handlers, which must not wait for a lock."""
+    """The process's runtime if it is built already: for signal handlers, which must not wait for a lock."""
     return _runtime
 
 
 @functools.cache
 def unstored() -> Unstored:
-    """The queue of messages that could be neither stored nor listed. Opens no connection yet."""
+    """The queue of messages that could be neither stored nor listed. It opens no connection yet."""
     from workers.app import app, settings
 
     return Unstored(app, lambda: open_redis(settings.redis_url, ONE_TRY))
@@ -128,12 +128,12 @@ def unstored() -> Unstored:
 
 @functools.cache
 def metrics() -> Metrics:
-    """The process's metrics, declared by the first who asks."""
+    """The process's metrics, declared at the first call."""
     return Metrics(version("invoices"))
 
 
 def serve_metrics(settings: Settings) -> None:
-    """Where the settings say so, until ``stop_metrics``. Raises PortTaken."""
+    """Serve metrics, if the settings say so, until ``stop_metrics``. Raises PortTaken."""
     port = settings.metrics_port
     if port.number:
         registry, allowed = metrics().registry, settings.metrics_allow
@@ -141,20 +141,20 @@ def serve_metrics(settings: Settings) -> None:
 
 
 def tell_role(role: str) -> None:
-    """The process is ready: what it does, and where its metrics are."""
+    """The process is ready: tell its role, and where its metrics are."""
     metrics().tell_role(role)
     for server in _serving:
         server.tell()
 
 
 def stop_metrics() -> None:
-    """Harmless where nothing is served."""
+    """Stop serving metrics. Harmless if none are served."""
     while _serving:
         _serving.pop().close()
 
 
 def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> Runtime:
-    """Connect everything, without a pump. Opens no connection yet; at most ``connections`` to the database."""
+    """Wire everything but the pump. It opens no connection yet; later at most ``connections`` to the database."""
     from workers.app import app  # not at the top: importing the app reads the settings
 
     def send(task: str, arguments: list[str]) -> None:
@@ -175,8 +175,8 @@ def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> R
 
 
 def open_providers_client(accounts: Mapping[str, Account]) -> httpx.AsyncClient:
-    """Connections for all that the accounts may have under way; a thread for every name that they may look up, so that
-    none waits for another's. How long a look-up may take is for the call's own time-out to say."""
+    """A client with a connection for every call that the accounts may have under way, and threads enough that no
+    look-up of a name waits for another's. The time-out of the call bounds the look-up, too."""
     lookup = SystemLookup(timeout_seconds=600, threads=8 * (len(accounts) + 1))
     return open_client(sum(account.max_in_flight for account in accounts.values()) + 100, lookup)
 
@@ -184,7 +184,7 @@ def open_providers_client(accounts: Mapping[str, Account]) -> httpx.AsyncClient:
 def open_store(
     settings: Settings, ring: Callable[[Lane], None] = lambda _: None, connections: int = STORE_CONNECTIONS
 ) -> Store:
-    """The store that the settings name. Without ``ring`` the workers' sweep finds new work within a second."""
+    """The store that the settings name. Without ``ring``, workers find its new work by their sweep, within a second."""
     return Store(Database(settings.database_url, pool_size=connections), policies(settings), ring)
 
 
@@ -198,7 +198,7 @@ def check_accounts(settings: Settings) -> None:
 
 
 def warn_of_plain_http(settings: Settings) -> None:
-    """Tell of accounts whose key anybody on the way to the provider could read."""
+    """Log the accounts whose key anybody on the way to the provider could read."""
     for name, account in settings.accounts.items():
         if account.is_called_in_the_clear():
             log.warning("account.plain_http", account=name, base_url=account.base_url)
@@ -231,19 +231,19 @@ def _policy(account: Account, settings: Settings, providers: Mapping[str, str]) 
 
 
 class Movement(Observer):
-    """Tells the heartbeat that work is done."""
+    """Tells the heartbeat when work was committed."""
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
 
     def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
-        """Of whatever stage."""
+        """By any stage."""
         if results:
             self._heartbeat.moved()
 
 
 def show_alive(*roles: str) -> None:
-    """Write this process down in its roles from now on, until it is told to stop."""
+    """Record regularly that this process runs in these roles, until it is told to stop."""
     current = runtime()
     if current.heartbeat is None:
         accounts = current.settings.accounts
@@ -251,7 +251,7 @@ def show_alive(*roles: str) -> None:
 
 
 def start_pump() -> None:
-    """Give this process a pump; harmless when it has one."""
+    """Give this process a pump. Harmless if it has one."""
     current = runtime()
     if current.pump is None:
         store, observer = current.store, current.observer
@@ -272,7 +272,7 @@ def start_pump() -> None:
 
 
 async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWork]:
-    """Every stage of this process, on the pump's loop."""
+    """Every stage of this process. Runs on the pump's loop."""
     settings, store = current.settings, current.store
     client = open_async_redis(settings.redis_url)
     stack.push_async_callback(client.aclose)
@@ -315,12 +315,12 @@ def _limits_of(accounts: Mapping[str, Account], client: redis.asyncio.Redis) -> 
 def secret_box(settings: Settings) -> SecretBox:
     """Opens and seals endpoint secrets. Raises SettingsError without a usable key."""
     keys = [key.get_secret_value() for key in settings.secret_keys()]
-    register_secrets(keys)  # one that was made under home is not among the settings' own
+    register_secrets(keys)  # a key that was made under ``home`` is not among the settings' own
     return SecretBox(keys)
 
 
 def prepare_embedded(settings: Settings) -> None:
-    """Start what runs on this machine by default: the Valkey, and the SQLite file with its tables."""
+    """Start what is embedded: the Valkey, and the SQLite file with its tables."""
     if settings.embedded_broker:
         ensure_valkey(settings.home)
     if settings.embedded_database:
