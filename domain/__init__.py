@@ -1,1 +1,1 @@
-"""What an invoice is: no I/O, no clock, no Celery, no HTTP."""
+"""What an invoice is and how it changes. No I/O, no clock, no Celery, no HTTP."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from domain.money import MAX_DECIMALS, parse_amount
 
-#: A year: nobody has longer to pay.
+#: A year. Nobody has longer to pay.
 MAX_LIFETIME_MINUTES = 525_600
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -33,12 +33,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-#: An account with a budget has lanes called NAME:watched and the like, and a lane's column holds 64 characters.
+#: The lanes of an account with a budget have names such as NAME:watched, and a lane's column holds 64 characters.
 MAX_BUDGETED_NAME = 56
 
 
 class VerifyNames(BaseModel):
-    """Nebulox's look-up, whose names survived in no document: what an account may set once they are known."""
+    """The path and the field names of Nebulox's look-up, which no stored document shows: an account may set them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -48,11 +48,11 @@ class VerifyNames(BaseModel):
 
 
 class KeyMissing(ValueError):  # noqa: N818 - reads as what happened
-    """A key is not where the settings say that it is. One line that names the setting."""
+    """A key is not where the settings say. One line that names the setting."""
 
 
 class MissingKey(SecretStr):
-    """Stands for a key that could not be read; whoever needs it is told why. Reading rows needs none."""
+    """Stands for a key that could not be read: using it raises the reason. Commands that only read rows need no key."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -64,7 +64,7 @@ class MissingKey(SecretStr):
 
 
 class Account(BaseModel):
-    """One set of credentials at one provider. ``repr`` and dumps never show the key."""
+    """One set of credentials at one provider. ``repr`` and dumps never show its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -73,12 +73,12 @@ class Account(BaseModel):
     base_url: str
     api_key: SecretStr = Field(min_length=1)
     lifetime_minutes: Minutes = Field(default=Decimal(60), gt=0, le=MAX_LIFETIME_MINUTES)
-    timeout_seconds: float = Field(default=10, gt=0, le=120)  #: of one whole call, connecting and reading included
+    timeout_seconds: float = Field(default=10, gt=0, le=120)  #: for a whole call, connecting and reading included
     max_in_flight: int = Field(default=100, ge=1, le=10_000)  #: calls at a time, per worker process
-    rate_per_second: float | None = Field(default=None, gt=0, le=100_000)  #: shared by all workers
-    #: Calls that look invoices up, shared by all workers; with ``rate_per_second`` a part of that.
+    rate_per_second: float | None = Field(default=None, gt=0, le=100_000)  #: calls, over all workers
+    #: Calls that look invoices up, over all workers; they count for ``rate_per_second`` too.
     look_ups_per_second: float | None = Field(default=None, ge=0.001, le=100_000)
-    on_doubt: Literal["retry", "hold"] = "retry"  #: what follows a create whose answer was lost
+    on_doubt: Literal["retry", "hold"] = "retry"  #: what happens after a create whose answer was lost
     poll_seconds: float = Field(default=30, gt=0, le=86_400)
     hold_refused_minutes: Minutes = Field(default=Decimal(10), ge=0, le=525_600)
     profile: str | None = None  #: the provider's own variants, e.g. 0xhost ``server`` (default) or ``order``
@@ -88,28 +88,28 @@ class Account(BaseModel):
     previous_api_key: SecretStr | None = Field(default=None, min_length=1)  #: its callbacks still verify
     callback_grace_minutes: Minutes = Field(default=Decimal(5), ge=0, le=525_600)
     underpaid_tolerance_percent: Minutes = Field(default=Decimal(0), ge=0, le=50)
-    late_payment: Literal["settle", "hold"] = "settle"  #: whether a person decides about what came after the expiry
-    refund_watch_days: Days = Field(default=Decimal(30), ge=0, le=3650)  #: 0: paid invoices are not looked at again
+    late_payment: Literal["settle", "hold"] = "settle"  #: hold: a person decides about a payment after the expiry
+    refund_watch_days: Days = Field(default=Decimal(30), ge=0, le=3650)  #: 0: paid invoices are not looked up again
     verify: VerifyNames = Field(default_factory=VerifyNames)
-    price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: taken in a price though its currency has fewer
+    price_decimals: int = Field(default=0, ge=0, le=MAX_DECIMALS)  #: allowed in a price even if its currency has fewer
 
     def missing_key(self) -> str | None:
-        """Why one of its keys could not be read."""
+        """Why one of its keys could not be read; None: all could."""
         keys = (self.api_key, self.previous_api_key)
         return next((key.why for key in keys if isinstance(key, MissingKey)), None)
 
     def known_keys(self) -> tuple[str, ...]:
-        """Every key of it that could be read."""
+        """All of its keys that could be read."""
         keys = (self.api_key, self.previous_api_key)
         return tuple(key.get_secret_value() for key in keys if key is not None and not isinstance(key, MissingKey))
 
     def is_called_in_the_clear(self) -> bool:
-        """Whether anybody on the way to its provider could read the key: plain HTTP that leaves this machine."""
+        """Whether the key leaves this machine by plain HTTP, so that anybody on the way to the provider can read it."""
         parts = urlsplit(self.base_url)
         return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
     def callback_keys(self) -> tuple[str, ...]:
-        """The keys that callbacks may be signed with: today's, and the one before it."""
+        """The keys that callbacks may be signed with: the current one and the previous one."""
         keys = (self.api_key, self.previous_api_key)
         return tuple(key.get_secret_value() for key in keys if key is not None)
 

@@ -1,21 +1,24 @@
 """Evidence against what is known: the kinds of contradictions, in words. Pure; the lifecycle decides.
 
-``status``: a look-up or a callback says something else than the invoice ended with; ``mark``: an operator does,
-or tells another amount; ``cancel``: the shop gives up what ended otherwise; ``made``: the provider made what was given
-up meanwhile; ``reference``, ``order``, ``price``, ``currency``, ``coin``, ``amount``: an answer that is about something
-else (``domain/callbacks.py``); ``late_payment``: a payment that waits for a person.
+- ``status``: a look-up or a callback disagrees with the status in which the invoice ended.
+- ``mark``: an operator disagrees with it, or tells another amount.
+- ``cancel``: the shop cancels an invoice that ended in another way.
+- ``made``: the provider made an invoice that was given up meanwhile.
+- ``reference``, ``order``, ``price``, ``currency``, ``coin``, ``amount``: an answer is about something else
+  (``domain/callbacks.py``).
+- ``late_payment``: a late payment waits for a person.
 """
 
 from __future__ import annotations
 
 from domain.evidence import CalledBack, CancelRequested, Created, Evidence, Seen
 
-#: The event that tells of one, once for each kind and invoice.
+#: The event that tells of a contradiction, once for each kind and invoice.
 CONTRADICTION = "invoice.contradiction"
 
 
 def against(evidence: Evidence) -> str:
-    """What evidence says that does not fit, as ``kind: words``."""
+    """What the evidence says that does not fit, as ``kind: words``."""
     match evidence:
         case Created():
             return f"made: the provider made it as {evidence.provider_ref}"

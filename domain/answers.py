@@ -9,7 +9,7 @@ _ORDER = (Status.EXPIRED, Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMI
 
 
 def weight(answer: Evidence) -> int:
-    """How much an answer about one of several references says: a payment most, no answer least."""
+    """How much an answer about one of several references tells: a payment most, no answer least."""
     if not isinstance(answer, Seen) or answer.status is None:
         return 0
     return _ORDER.index(answer.status) + 1 if answer.status in _ORDER else 1

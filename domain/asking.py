@@ -1,4 +1,4 @@
-"""Whether a provider can be asked about an invoice, and by what: one question, put to the invoice. Pure."""
+"""Whether a provider can be asked about an invoice, and by what. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from domain.exact_json import read_json
 
 
 class Asked(Protocol):
-    """What an invoice knows that a provider could be asked by."""
+    """The fields of an invoice that a provider could be asked by."""
 
     @property
     def provider_ref(self) -> str | None: ...
     @property
     def asked_by(self) -> str | None:
-        """JSON list of what callbacks brought, oldest first."""
+        """JSON list of the references that callbacks brought, oldest first."""
         ...
 
     @property
     def twins(self) -> str | None:
-        """JSON list of the provider's ids of other invoices that repeated creates made for the order."""
+        """JSON list of the order's other invoices, which repeated creates made: the provider's ids."""
         ...
 
 
 class Asking(Protocol):
-    """How a provider is asked: its adapter says so, and an account's policy repeats it."""
+    """How a provider is asked: its adapter tells, and an account's policy repeats it."""
 
     @property
     def can_be_asked(self) -> bool: ...
@@ -35,7 +35,7 @@ class Asking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an invoice is about to know: its row does not say so yet."""
+    """What an invoice will know once a decision is written: its row does not have it yet."""
 
     provider_ref: str | None
     asked_by: str | None
@@ -43,8 +43,8 @@ class Known:
 
 
 def asks_by(invoice: Asked, provider: Asking) -> list[str]:
-    """What the provider is asked by: its own ids of the invoice and of its twins, or what callbacks brought. Empty: it
-    can't be asked."""
+    """What the provider is asked by: its own ids of the invoice and its twins, or the references that callbacks
+    brought. Empty: it can't be asked."""
     if not provider.can_be_asked:
         return []
     if provider.asked_by_reference:
@@ -58,15 +58,15 @@ def can_be_asked(invoice: Asked, provider: Asking) -> bool:
 
 
 def waits_for_callback(invoice: Asked, provider: Asking) -> bool:
-    """Whether the provider can be asked only after a callback has brought what to ask by, and none has."""
+    """Whether the provider can't be asked before a callback brings a reference, and none has come."""
     return provider.can_be_asked and provider.asked_by_reference and not invoice.asked_by
 
 
 def references_of(invoice: Asked) -> list[str]:
-    """What callbacks brought to ask the provider by, oldest first."""
+    """The references that callbacks brought, oldest first."""
     return [str(reference) for reference in read_json(invoice.asked_by)] if invoice.asked_by else []
 
 
 def twins_of(invoice: Asked) -> list[str]:
-    """The provider's ids of other invoices of the order: a payment to one of them pays it too."""
+    """The provider's ids of the order's other invoices: a payment to one of them pays the order, too."""
     return [str(reference) for reference in read_json(invoice.twins)] if invoice.twins else []

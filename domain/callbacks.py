@@ -1,14 +1,14 @@
-"""What a callback is worth, and what an answer has to say to count for an invoice. Pure; the lifecycle decides.
+"""What a callback is worth, and when an answer counts for an invoice. Pure; the lifecycle decides.
 
-The rules, strongest truth first:
+The rules:
 
-1. A signed callback is kept, and is a reason to look at once.
+1. A signed callback is kept, and is a reason to look the invoice up at once.
 2. *Paid* needs a look-up's answer that is bound to the invoice (``mismatch`` is None). "Not yet" is no contradiction:
-   the look-up may lag, so it is looked again soon (``LOOK_AGAIN_SECONDS``).
-3. Where no bound answer was to be had for ``callback_grace_minutes``, at once where there is nothing to ask by, the
-   callback decides alone, if it fits one invoice only and nothing that can be compared contradicts (``objection``).
-4. What is bound but says another price, coin or amount is a contradiction, never *paid*.
-5. An older word is no news (``is_news``): nothing leaves *paid* but *refunded*.
+   look-ups may lag, so the next one is soon (``LOOK_AGAIN_SECONDS``).
+3. If there was no bound answer for ``callback_grace_minutes`` (or at once, if there is nothing to ask by), the callback
+   decides alone, provided that it fits one invoice only and nothing that can be compared objects (``objection``).
+4. A bound answer with another price, coin or amount is a contradiction, never *paid*.
+5. A word that says less than the status is no news (``is_news``). *Paid* changes only to *refunded*.
 6. Polling goes on although callbacks exist.
 """
 
@@ -24,10 +24,10 @@ from domain.evidence import CalledBack, Seen
 from domain.exact_json import read_json
 from domain.status import Status
 
-#: Waits between looks while a callback says more than the look-ups do; after the last one the account's own poll.
+#: Waits between look-ups while a callback says more than they do; after the last one the account's polling goes on.
 LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
-#: How far a payment has come: a callback with a lower rank than what is known is an older word.
+#: How far a payment has come: a callback with a lower rank than the invoice's is out of date.
 _RANK = {
     Status.QUEUED: 0,
     Status.IN_DOUBT: 0,
@@ -37,9 +37,9 @@ _RANK = {
     Status.PAID: 4,
     Status.REFUNDED: 5,
 }
-#: Coins that providers also write out.
+#: Coins whose names providers also write out.
 _SYMBOLS = {"bitcoin": "BTC", "litecoin": "LTC", "ethereum": "ETH", "tron": "TRX", "dogecoin": "DOGE", "tether": "USDT"}
-#: Words that speak of money.
+#: Statuses that say that money was paid.
 CLAIMS = frozenset({Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID})
 
 
@@ -81,19 +81,20 @@ class Called(Claim, Protocol):
 
 
 def is_news(status: Status, told: Status | None) -> bool:
-    """Whether a callback's word says more than the invoice's status."""
+    """Whether a callback's status (``told``) says more than the invoice's."""
     if told is None:
         return False
-    if told in {Status.EXPIRED, Status.FAILED}:  # the clock and look-ups decide about those
+    if told in {Status.EXPIRED, Status.FAILED}:  # a reason to look: clock and look-ups decide about these
         return status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
     return _RANK.get(told, 0) > _RANK.get(status, 0)
 
 
 def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) -> str | None:
-    """Why a look-up's answer does not count for this invoice; None: it is bound. The first word names the kind.
+    """Why a look-up's answer does not count for this invoice, as ``kind: words``; None: it is bound.
 
-    A look-up by the invoice's own reference says nothing of these: it is bound by that. An id that is not ours is a
-    twin's where our own create was repeated (``doubts``), and order and price are told: a payment to either pays.
+    A look-up by the invoice's own reference tells none of the fields that are compared: it is bound by the reference.
+    If our create was repeated (``doubts``), an answer about another id that tells our order and a price is about a
+    twin: a payment to either pays the order.
     """
     ours, theirs = asked.provider_ref, seen.provider_ref
     if seen.owner is not None:
@@ -117,13 +118,13 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
 
 
 def own_answer(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) -> Seen | None:
-    """Of the answers under an invoice's other references, the one that says most and is bound to it; None: none is."""
+    """Of the answers by an invoice's other references, the one that is bound to it and tells most; None: none is."""
     bound = [one for one in seen.others if mismatch(asked, one, tolerance_percent) is None]
     return max(bound, key=weight, default=None)
 
 
 def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0)) -> str | None:
-    """Why a callback's own claim can't pay this invoice, where it can be compared; None: nothing speaks against it."""
+    """Why a callback's own claim can't pay this invoice, as far as it can be compared; None: nothing objects."""
     if _other_coin(asked.pay_currency, claim.called_currency):
         return f"coin: the callback's is {claim.called_currency}"
     if claim.called_amount is not None and claim.called_amount <= 0:

@@ -1,4 +1,4 @@
-"""How many decimals an amount of a currency may have."""
+"""How many decimals an amount in a currency may have."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from domain.money import decimals_of
 
-#: Coins that prices are written in, by the smallest unit their chain knows. USDT and USDC have more on some chains than
-#: here; an account whose provider prices in those says so (``price_decimals``).
+#: Coins that prices are written in, with the decimals of their chain's smallest unit. USDT and USDC have more on some
+#: chains; an account whose provider prices in those sets ``price_decimals``.
 COIN_DECIMALS: Mapping[str, int] = {
     **dict.fromkeys(("BTC", "LTC", "DOGE", "BCH", "DASH", "ZEC", "KAS", "APT", "HBAR", "ICP"), 8),
     **dict.fromkeys(
@@ -24,14 +24,14 @@ COIN_DECIMALS: Mapping[str, int] = {
     "SATS": 0,
 }
 
-#: Of a currency in neither table (a new coin, "USDTTRC20") and of one without a unit to divide (gold, XAU): what nearly
-#: every coin has. Nobody can say that fewer are meant.
+#: For a currency in neither table (a new coin, "USDTTRC20") and one without a smallest unit (gold, XAU): hardly a coin
+#: has more, and nobody can say that fewer are meant.
 UNKNOWN_DECIMALS = 18
 
 
 @functools.cache
 def currency_decimals(currency: str) -> int:
-    """By ISO 4217, by the table of coins, else UNKNOWN_DECIMALS. ``currency`` in upper case."""
+    """By ISO 4217, by the table of coins, otherwise UNKNOWN_DECIMALS. ``currency`` in upper case."""
     units = _minor_units().get(currency)
     return COIN_DECIMALS.get(currency, UNKNOWN_DECIMALS) if units is None else units
 
@@ -43,16 +43,16 @@ def is_currency(name: str) -> bool:
 
 @functools.cache
 def _minor_units() -> Mapping[str, int]:
-    """Read when the first price comes: the standard's own XML takes longer than a command line's start should."""
+    """Read with the first price: the standard's XML would slow the start of every command."""
     from iso4217 import Currency
 
     return {one.code: units for one in Currency if (units := one.exponent) is not None}
 
 
 def too_fine(amount: Decimal, currency: str, widened: int = 0) -> int | None:
-    """The decimals that ``currency`` has where ``amount`` has more, by value: 19.990 EUR is 19.99. None: it fits.
+    """How many decimals ``currency`` allows, if ``amount`` has more; None: it fits. By value: 19.990 EUR is 19.99.
 
-    ``widened``: so many are taken in any case.
+    ``widened``: this many are allowed in any case.
     """
     allowed = max(currency_decimals(currency), widened)
     return allowed if decimals_of(amount) > allowed else None

@@ -1,4 +1,4 @@
-"""What a decision is made of: the stages of work, the policy it is made under, and what becomes of the invoice."""
+"""The parts of a decision: the stages of work, the policy that it is made under, and what becomes of the invoice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stage(StrEnum):
 
 
 class InvoiceView(Protocol):
-    """The fields of an invoice that decisions read: the table's row and a plain query row both have them."""
+    """The fields of an invoice that decisions read. The table's class and the row of a plain query both have them."""
 
     status: str
     anomaly: str | None
@@ -41,11 +41,11 @@ class InvoiceView(Protocol):
     first_open: int
     create_tries: int
     doubts: int
-    doubted_at: datetime | None  #: when the last of them was counted
-    searches: int | None  #: since then, that found nothing
+    doubted_at: datetime | None  #: when the last doubt was counted
+    searches: int | None  #: since then, searches that found nothing
     search_failures: int | None  #: in a row
-    sought: int | None  #: so many doubts are searched for: equal to ``doubts``, the create may be called again
-    twins: str | None  #: JSON list: references of other invoices that repeated creates made for the order
+    sought: int | None  #: the doubts that were settled by searches; if equal to ``doubts``, the create may be repeated
+    twins: str | None  #: JSON list: references of the order's other invoices, which repeated creates made
     quiet_polls: int
     order_id: str
     price: Decimal | None
@@ -58,18 +58,18 @@ class InvoiceView(Protocol):
     called_amount: Decimal | None
     called_currency: str | None
     called_only: int | None
-    called_at: datetime | None  #: when that came
-    called_answered_at: datetime | None  #: when a look-up last answered since
+    called_at: datetime | None  #: when that callback came
+    called_answered_at: datetime | None  #: when a look-up was last answered after that
     called_looks: int | None
-    evidence_digest: str | None  #: of the last evidence kept; ``FAILED_LOOK_UP`` before it: a look-up without an answer
-    contradicted: str | None  #: kinds of contradictions that were told, with spaces between
+    evidence_digest: str | None  #: of the last evidence kept; begins with ``FAILED_LOOK_UP`` if a look-up had no answer
+    contradicted: str | None  #: the kinds of contradictions that were told, separated by spaces
     provider_account: str
-    fallbacks: str | None  #: JSON list of the other accounts that are left to try
+    fallbacks: str | None  #: JSON list of the accounts that are still to be tried
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator decided for the account, and what its provider can do."""
+    """What the operator has set for the account, and what its provider can do."""
 
     lifetime_minutes: Decimal
     timeout_seconds: float
@@ -78,16 +78,15 @@ class Policy:
     hold_refused_minutes: Decimal
     monitor_minutes: Decimal
     can_be_asked: bool
-    #: The provider is asked by a reference that only a callback brings (Nebulox), not by its own id.
-    asked_by_reference: bool = False
-    searchable: bool = False  #: the provider can be searched for an order whose create's answer was lost
+    asked_by_reference: bool = False  #: by one that only a callback brings (Nebulox), not by the provider's own id
+    searchable: bool = False  #: the provider can be searched for an order if the answer to its create was lost
     callback_grace_minutes: Decimal = Decimal(5)
     underpaid_tolerance_percent: Decimal = Decimal(0)
     late_payment: Literal["settle", "hold"] = "settle"
     look_ups_per_second: float | None = None  #: the account's budget; None: as many as are due
-    #: By that budget an invoice's turn comes every so often: the account's open invoices over its look-ups a second.
+    #: How often that budget allows to look at each open invoice: their number divided by the look-ups per second.
     look_gap_seconds: float = 0.0
-    #: How long a paid invoice is looked at for a refund; 0 where its provider tells of none.
+    #: How long a paid invoice is looked up for a refund; 0 if its provider does not tell refunds.
     refund_watch_days: Decimal = Decimal(0)
     #: The configured accounts and their providers: where an order may be made instead.
     providers: Mapping[str, str] = field(default_factory=dict)
@@ -96,8 +95,8 @@ class Policy:
 #: When each stage is due next; None: it has nothing more to do.
 Agenda = dict[Stage, datetime | None]
 
-#: applied: something changed · noted: kept, the status stays · ignored: says nothing new ·
-#: contradiction: against what is known; kept, told once a kind, and changes nothing else.
+#: applied: the invoice changed · noted: kept, the status stays · ignored: nothing new ·
+#: contradiction: it is against what is known; kept, told once for each kind, and changes nothing else.
 Verdict = Literal["applied", "noted", "ignored", "contradiction"]
 
 
@@ -154,13 +153,13 @@ class Changes(TypedDict, total=False):
 class Decision:
     """What becomes of an invoice: the fields to write, the event to tell, and when each stage is due next.
 
-    A stage named in ``agenda`` with None has nothing more to do; a stage that is not named stays as it is.
+    A stage with None in ``agenda`` has nothing more to do; a stage that is not in it stays as it is.
     """
 
     verdict: Verdict
     changes: Changes = field(default_factory=Changes)
     event: str | None = None
     agenda: Agenda = field(default_factory=dict)
-    note: str | None = None  #: what is wrong, for a contradiction (``kind: words``); which account comes next
-    #: Nobody can tell whether the callback that the invoice remembered is about it: it waits for a person again.
+    note: str | None = None  #: of a contradiction ``kind: words``; otherwise why it was decided so
+    #: Nobody can tell whether the callback that the invoice remembers is about it: a person decides about the callback.
     gives_back: bool = False

@@ -1,6 +1,6 @@
-"""How much work there is, from what the database's rows say at each look and what workers report of theirs.
+"""How much work there is, from the rows that are due at each look and from the workers' reports.
 
-What arrives is nowhere counted: it is what was worked on, and what more is due than at the look before.
+Nobody counts what arrives: it is the work that was done, plus what more is due than at the look before.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from domain.work_report import ROWS, WEBHOOKS, Part, Report, Worked
 
 SLOTS_OF_ROWS = 1000
 
-WINDOW_SECONDS = 10.0  #: arrivals are counted in, at least
-REMEMBERED_SECONDS = 60.0  #: the busiest window of these counts
-SHRINKING = 0.1  #: a backlog that gets less by over this share of what is done is being worked off
-#: Until workers have reported any.
+WINDOW_SECONDS = 10.0  #: arrivals are counted in windows of this length, at least
+REMEMBERED_SECONDS = 60.0  #: the busiest window of this time counts
+SHRINKING = 0.1  #: a backlog is being worked off if it shrinks by more than this share of the work that is done
+#: Assumed until workers have reported their own.
 CALL_SECONDS = 1.0
 CORE_SECONDS = 0.0016
-#: With fewer results the core that is used while nothing happens would be most of it.
+#: With fewer results most of the measured core time would be that of an idle worker.
 ENOUGH_RESULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """In one window. While a backlog is worked off, what was done and what is due are not of quite the same seconds:
-    a window that does not tell."""
+    """The arrivals of one window. ``tells`` is false while a backlog is worked off: the work done and the rows due are
+    then not of quite the same seconds, and their difference says nothing."""
 
     rows_per_second: float
     tells: bool
@@ -39,10 +39,10 @@ _NONE = Arrived(0.0, tells=True)
 
 
 class Demand:
-    """The figure at each look. Remembers what was due at the last one, and the busiest window."""
+    """Gives the number of workers wanted at each look. It remembers what was due at the last one, and the windows."""
 
     def __init__(self, pools: Mapping[str, Pool], rates: Mapping[Part, float]) -> None:
-        """``pools``: by account, and ``WEBHOOKS``. ``rates``: of single stages, ``look_ups_per_second`` that is."""
+        """``pools``: one for each account, and WEBHOOKS. ``rates``: of single stages (``look_ups_per_second``)."""
         own = {ROWS: Pool(SLOTS_OF_ROWS)}
         self._pools = {**own, **pools}
         self._rates = rates
@@ -51,8 +51,8 @@ class Demand:
         self._arrived: deque[tuple[float, Mapping[Part, Arrived]]] = deque()
 
     def look(self, now: float, due: Mapping[Part, int], running: int, reports: Sequence[Report]) -> Wanted:
-        """``now``: seconds of any clock that never goes back. What is no pool's (an account that was removed) is left
-        out."""
+        """``now``: seconds of any clock that never goes back. Rows without a pool (of an account that was removed) are
+        left out."""
         due = {part: rows for part, rows in due.items() if part[1] in self._pools}
         worked = _together(reports)
         self._count_arrivals(now, due, worked)
@@ -72,14 +72,14 @@ class Demand:
         )
 
     def _arrivals(self, part: Part) -> float:
-        """Rows a second in the busiest window, of those that tell; without any, in the newest."""
+        """Rows a second, in the busiest of the windows that tell; if none does, in the newest."""
         windows = [arrived.get(part, _NONE) for _, arrived in self._arrived]
         return max((one.rows_per_second for one in windows if one.tells), default=windows[-1].rows_per_second)
 
     def _count_arrivals(self, now: float, due: Mapping[Part, int], worked: Mapping[Part, Worked]) -> None:
         if self._looked_at is not None and now - self._looked_at < WINDOW_SECONDS:
             return
-        # At the first look nobody knows what more is due; what is worked on is as good as known.
+        # At the first look nothing is known to compare with: only the work that is done counts.
         before, seconds = (due, WINDOW_SECONDS) if self._looked_at is None else (self._due, now - self._looked_at)
         more = {part: (due.get(part, 0) - before.get(part, 0)) / seconds for part in {*due, *before}}
         done = {part: one.rows_per_second for part, one in worked.items()}
@@ -91,7 +91,7 @@ class Demand:
 
 
 def demand_of(accounts: Mapping[str, Account], webhook_slots: int) -> Demand:
-    """By what the accounts' calls share; so many webhooks at a time leave one worker."""
+    """The demand on these accounts. ``webhook_slots``: how many webhooks one worker sends at a time."""
     pools = {name: Pool(account.max_in_flight, account.rate_per_second) for name, account in accounts.items()}
     rates = {
         (Stage.CHECK, name): account.look_ups_per_second
@@ -106,7 +106,7 @@ def _arrived(done: float, more: float) -> Arrived:
 
 
 def _together(reports: Iterable[Report]) -> dict[Part, Worked]:
-    """All workers' work."""
+    """The work of all workers."""
     rows: defaultdict[Part, float] = defaultdict(float)
     held: defaultdict[Part, float] = defaultdict(float)
     slowest: dict[Part, float] = {}

@@ -1,4 +1,4 @@
-"""Whether an answer to our own request speaks of the id that we sent, though it spells it differently."""
+"""Whether an answer to our request means the id that we sent, even if it spells it in another way."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
-#: What a database's column leaves of an id: no provider here documents its width, and nobody keeps ids in fewer
-#: characters than a UUID's digits.
+#: A provider's column may cut an id. None here documents its width, but nobody keeps ids in fewer characters than the
+#: digits of a UUID.
 SHORTEST_CUT = 32
 
-#: Characters of an echo that are looked at: an id has 128, escaped and decomposed some times as many. Composing much
-#: longer texts can take very long.
+#: Longer echoes are not compared as texts: an id has at most 128 characters, escaped and decomposed several times that,
+#: and composing much longer texts can take very long.
 MAX_ECHO = 4096
 
-#: Longer numbers are not looked for in other spellings: a double stands for too many of them.
+#: Longer numbers are not compared in other spellings: a double stands for too many of them.
 MOST_DIGITS = 18
 
 #: A number as JSON, PHP or JavaScript writes it. Python would take more: underscores, other scripts' digits.
@@ -24,17 +24,18 @@ _NUMBER = re.compile(r"[+-]?\d{1,128}(\.\d{0,128})?(e[+-]?\d{1,3})?", re.IGNOREC
 
 
 def echoes(sent: str, echo: object) -> bool:
-    """Whether ``echo`` is ``sent`` come back: as text, as a number, escaped for HTML, composed otherwise, or cut.
+    """Whether ``echo`` may be what became of ``sent``: the same text or number, escaped for HTML, composed in another
+    way, or cut.
 
-    It is enough that it fits, because it answers the request that named ``sent``: that "12" and "0012" can both be
-    orders of ours is no reason to doubt it. An answer meant for the other one is caught by its provider's id, which
-    binds to one invoice only.
+    That is enough, because it answers the request that named ``sent``. "12" and "0012" may both be orders of ours, but
+    an answer meant for the other one is caught by the provider's id, which is bound to one invoice only.
     """
     return names(sent, echo) or (isinstance(echo, str) and len(echo) <= MAX_ECHO and _same_text(sent, echo))
 
 
 def names(ref: str, echo: object) -> bool:
-    """Whether an answer names the provider's own id: the same text, or the same number. Nothing looser binds money."""
+    """Whether an answer names the provider's own id: the same text or the same number. Nothing looser may bind
+    money."""
     if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
         return False
     text = str(echo).strip()
@@ -42,8 +43,8 @@ def names(ref: str, echo: object) -> bool:
 
 
 def ids_meant_by(echo: str) -> list[str]:
-    """Ids of ours that a number in a provider's own message may stand for: with zeros before it, or any whole number
-    that a double makes the same of. None for what isn't a number, or is too long to tell.
+    """Our ids that a number in a provider's own message may stand for: the number with leading zeros, and every whole
+    number that is the same double. Empty for anything but a number, and for one that is too long to tell.
     """
     value = _whole(echo)
     if value is None:
@@ -55,7 +56,7 @@ def ids_meant_by(echo: str) -> list[str]:
 
 
 def numbers_made_of(sent: str) -> list[str]:
-    """What a system that takes ids for numbers makes of ours; nothing where that is the id itself."""
+    """What a system that takes ids for numbers makes of our id, as far as that differs from it."""
     value = _whole(sent)
     return [] if value is None else sorted({str(value), str(int(float(value)))} - {sent})
 
@@ -84,7 +85,7 @@ def _is_or_begins(wanted: str, form: str) -> bool:
 
 
 def _same_number(sent: str, echo: str) -> bool:
-    """By value, or as the double that a system without long integers makes of it."""
+    """The same value, or the same double, as a system without long integers would write it."""
     if not (_NUMBER.fullmatch(sent) and _NUMBER.fullmatch(echo)):
         return False
     try:
