@@ -1,4 +1,5 @@
-"""The envelope: one form for webhook, stream and command line. CloudEvents 1.0 and Standard Webhooks at once."""
+"""The event's envelope: one form for webhook, stream and command line. CloudEvents 1.0 and Standard Webhooks at
+once."""
 
 from __future__ import annotations
 
@@ -21,26 +22,26 @@ from domain.trace import trace_headers
 from domain.visible import escape
 
 RESTORED = "system.restored"
-#: An order that came by message and was refused; for endpoints that name it.
+#: An order that came by message was refused.
 ORDER_REJECTED = "order.rejected"
-#: A provider's answers have what they never had; for endpoints that name it.
+#: A provider's answers have something that they never had.
 PROVIDER_DRIFT = "provider.drift"
-#: Sent by hand to see whether a receiver is there; in no log.
+#: Sent by hand to see whether a receiver answers; it is not in the event log.
 TEST_TYPE = "invoices.test"
-#: What every endpoint gets, whatever its filter says.
+#: Every endpoint gets these, whatever it has chosen.
 FOR_ALL = frozenset({RESTORED})
-#: What only endpoints get that name it.
+#: Only endpoints that name these get them.
 NAMED_ONLY = frozenset({ORDER_REJECTED, PROVIDER_DRIFT})
-#: What an endpoint without a filter gets: every change of an invoice.
+#: How the types begin that an endpoint gets if it has chosen none: every change of an invoice.
 INVOICE_EVENTS = "invoice."
-#: Their types. ``invoice.contradiction`` tells of evidence against a closed one.
+#: Those types. ``invoice.contradiction`` tells of evidence against a closed invoice.
 INVOICE_TYPES = frozenset(
     {f"{INVOICE_EVENTS}{status}" for status in Status if status not in SILENT} | {f"{INVOICE_EVENTS}contradiction"}
 )
 
 
 class Told(Protocol):
-    """What an event tells of an invoice; a row of its table has it."""
+    """The fields of an invoice that an event tells. A row of its table has them."""
 
     id: str
     account: str
@@ -67,34 +68,34 @@ class Told(Protocol):
     sequence: int
     metadata_json: str  #: the order's own JSON, byte for byte
     reason: str | None
-    trace: str | None  #: see ``domain/trace.py``; an attribute of the event, no field of the invoice
+    trace: str | None  #: ``domain/trace.py``; told as an attribute of the event, not as a field of the invoice
 
 
 def wants(chosen: Collection[str] | None, event_type: str) -> bool:
-    """Whether an endpoint that chose these types (None: it chose nothing) is sent an event of this one."""
+    """Whether an endpoint that has chosen these types (None: it has chosen none) is sent an event of ``event_type``."""
     if event_type in FOR_ALL:
         return True
     return event_type.startswith(INVOICE_EVENTS) if chosen is None else event_type in chosen
 
 
 def new_id(prefix: str) -> str:
-    """``inv_``, ``evt_`` or ``ep_`` and a UUID of version 7 in hex: unique, and sorts by time of making."""
+    """A prefix such as ``inv``, ``_`` and a UUID of version 7 in hex: unique, and sorted by the time of making."""
     return f"{prefix}_{uuid_utils.uuid7().hex}"
 
 
 def format_time(time: datetime) -> str:
-    """RFC 3339, UTC, milliseconds (cut, not rounded: a time must not be told before it is)."""
+    """RFC 3339, UTC, milliseconds (cut, not rounded: a rounded time could lie in the future)."""
     return _utc_text(time.astimezone(UTC))
 
 
-@functools.lru_cache(256)  # a batch shares the times of its changes, and of what is due at one instant
+@functools.lru_cache(256)  # the events of a batch share their times
 def _utc_text(time: datetime) -> str:
     return f"{time.isoformat(timespec='milliseconds')[: -len('+00:00')]}Z"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is told: as one for ``write_json``, as JSON text; and what that looks like in JSON Schema."""
+    """How a kind of value is told: as a value for ``write_json``, as JSON text, and in JSON Schema."""
 
     value: Callable[[Any], object]
     text: Callable[[Any], str]
@@ -119,7 +120,7 @@ OBJECT = Kind(raw, str, {"type": "object"})
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of an invoice. ``of`` gives its value; None is told as null, where ``may_be_null``."""
+    """One field of an invoice. ``of`` gives its value; if it ``may_be_null``, None is told as null."""
 
     name: str
     kind: Kind
@@ -147,7 +148,7 @@ def _payment_uri(invoice: Told) -> str | None:
     return payment_uri(invoice.network, invoice.pay_currency, invoice.address, invoice.pay_amount)
 
 
-#: An invoice as it is told, everywhere: the one list of its fields.
+#: The fields of an invoice as it is told, everywhere.
 FIELDS = (
     _always("id", TEXT, "ours"),
     _always("account", TEXT, "the account that the order named"),
@@ -182,22 +183,22 @@ _WRITERS = tuple((field.of, field.kind.text) for field in FIELDS)
 
 
 def invoice_fields(invoice: Told) -> dict[str, object]:
-    """An invoice as ``invoices show --json`` prints it and as every event carries it.
+    """An invoice as ``invoices show --json`` prints it and every event carries it.
 
-    Amounts are strings with every digit, times RFC 3339 UTC with milliseconds, ``lifetime_minutes`` a number,
-    ``metadata`` the order's own JSON, byte for byte as it was stored. Serialise with ``exact_json.write_json``.
+    Amounts are strings with every digit, times are RFC 3339 in UTC with milliseconds, ``lifetime_minutes`` is a number,
+    ``metadata`` the order's own JSON, byte for byte. Serialise it by ``exact_json.write_json``.
     """
     found = [(field.name, field.kind.value, field.of(invoice)) for field in FIELDS]
     return {name: None if value is None else tell(value) for name, tell, value in found}
 
 
 def invoice_text(invoice: Told) -> str:
-    """The same as JSON text, in a third of the time that ``write_json`` takes."""
+    """``invoice_fields`` as JSON text, in a third of the time that ``write_json`` takes."""
     return f"{{{_written(invoice)}}}"
 
 
 def _written(invoice: Told) -> str:
-    """Without the braces. Thousands of invoices may expire at one instant."""
+    """The same without the braces. It has to be fast: thousands of invoices may expire at one instant."""
     return _TEMPLATE % tuple(["null" if (value := of(invoice)) is None else write(value) for of, write in _WRITERS])
 
 
@@ -210,9 +211,9 @@ def envelope(
     time: datetime,
     more: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The event's bytes: written once into the outbox, and those very bytes are signed and sent.
+    """The event's bytes. They are written into the outbox once, and these very bytes are signed and sent.
 
-    Its ``data`` is what ``invoice_fields`` says, ``previous_status`` and ``more``.
+    ``data`` has the invoice's fields, ``previous_status`` and ``more``.
     """
     head = _head(event_id, f"/invoices/{invoice.account}", event_type, time, invoice.id, invoice.sequence)
     added = "".join(f",{quoted(name)}:{quoted(value)}" for name, value in (more or {}).items())
@@ -224,7 +225,8 @@ def envelope(
 
 
 def _traced(trace: str | None) -> str:
-    """The extension "distributed tracing"; ``trace_of_event`` reads it again, right before ``data``."""
+    """The extension "distributed tracing". ``trace_of_event`` reads it, and relies on its place right before
+    ``data``."""
     return "" if trace is None else "".join(f',"{name}":{quoted(text)}' for name, text in trace_headers(trace).items())
 
 
@@ -237,7 +239,7 @@ def notice(
     subject: str | None = None,
     account: str | None = None,
 ) -> bytes:
-    """The bytes of an event that is no invoice's: no ``sequence``, so that it is handled once by its ``id``."""
+    """The bytes of an event without an invoice. It has no ``sequence``: receivers handle it once, by its ``id``."""
     source = "/invoices" if account is None else f"/invoices/{account}"
     head = _head(event_id, source, event_type, time, subject, None)
     return escape(f'{{{head},"data":{write_json(dict(data))}}}').encode()
@@ -246,7 +248,7 @@ def notice(
 def _head(
     event_id: str, source: str, event_type: str, time: datetime, subject: str | None, sequence: int | None
 ) -> str:
-    """What every event begins with, as JSON text."""
+    """The attributes with which every event begins, as JSON text."""
     moment = format_time(time)
     about = "" if subject is None else f',"subject":{quoted(subject)}'
     numbered = "" if sequence is None else f',"sequence":"{sequence:012d}"'

@@ -1,4 +1,4 @@
-"""What a source says about an invoice. I/O returns evidence; only ``lifecycle.decide`` turns it into a status."""
+"""Evidence: what a source says about an invoice. I/O returns it; only ``lifecycle.decide`` turns it into a status."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import ClassVar
 from domain.drift import Novelty, Told
 from domain.status import Anomaly, Status
 
-#: What an invoice's ``evidence_digest`` begins with while its last look-up brought no answer. It is in the condition of
-#: an index, too: another marker takes a migration.
+#: An invoice's ``evidence_digest`` begins with this while its last look-up had no answer. An index's condition names
+#: it, so changing it takes a migration.
 FAILED_LOOK_UP = "!"
 
 
 def says_failed_look_up(digest: str | None) -> bool:
-    """Whether an ``evidence_digest`` says that the last look-up brought no answer."""
+    """Whether an ``evidence_digest`` says that the last look-up had no answer."""
     return digest is not None and digest.startswith(FAILED_LOOK_UP)
 
 
 class Source(StrEnum):
-    """Who says a piece of evidence: kept with it, and shown."""
+    """Who says a piece of evidence. Kept with it, and shown."""
 
     CREATE = "create"
     LOOK_UP = "look-up"
@@ -35,26 +35,26 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Something a source said; ``raw`` its words, bounded, without secrets.
+    """Something that a source said. ``raw``: its own words, bounded, without secrets.
 
-    ``asked_at`` (UTC) is when it was asked. Judged, two count, by the database's clock: a look-up's, one that was asked
-    when the invoice's time was over was the last; and a callback's, which is when it came.
+    ``asked_at`` (UTC, by the database's clock where it is judged) is when the source was asked, of a callback when it
+    came. A look-up that was asked for when the invoice's time was over is the last one.
 
-    ``source`` None: a create and a look-up may both bring it; the stage that asked says which.
+    ``source`` None: both a create and a look-up may bring it, and the stage that asked tells which it was.
     """
 
     source: ClassVar[Source | None] = None
 
     asked_at: datetime | None = None
     raw: str | None = None
-    #: The answer it was read from, and what is new in it: for the alarm, not kept, no part of what was said.
+    #: The answer that it was read from, and what is new in that: for the drift alarm only, not kept.
     told: Told | None = field(default=None, compare=False, repr=False)
     news: tuple[Novelty, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(Evidence):
-    """The provider made the invoice. Amounts keep every digit; ``None`` means that the answer did not say."""
+    """The provider made the invoice. Amounts keep every digit; None means that the answer did not say."""
 
     source = Source.CREATE
 
@@ -70,35 +70,35 @@ class Created(Evidence):
     lifetime_minutes: Decimal | None = None
     expires_at: datetime | None = None
     made_at: datetime | None = None  #: by the provider's clock
-    disbelieved_expires_at: datetime | None = None  #: what the provider said, where ``provider_clock`` did not take it
-    clock_off_seconds: int | None = None  #: the provider's clock is so far ahead of ours; None: they agree
-    order_id: str | None = None  #: the order it names where that is not the one we sent: its own id, or another order
+    disbelieved_expires_at: datetime | None = None  #: the provider's, if ``provider_clock`` did not believe it
+    clock_off_seconds: int | None = None  #: how far the provider's clock is ahead of ours; None: they agree
+    order_id: str | None = None  #: the answer's, if it is not the one we sent: the provider's own, or another order's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said(Evidence):
-    """Base of evidence that carries a reason: one line, fit to be shown to the shop."""
+    """Base of evidence with a reason: one line that the shop may see."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRefused(Said):
-    """The provider does not want this order; repeating it makes no sense."""
+    """The provider does not want this order. Repeating it makes no sense."""
 
     source = Source.CREATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsRefused(Said):
-    """The account's key was refused: says nothing about the order, which waits."""
+    """The account's key was refused. That says nothing about the order, which waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRefused(Said):
-    """The address turned the call away without a word about the order: a proxy's 404, a challenge page, a redirect.
+    """The call was turned away without a word about the order: a proxy's 404, a challenge page, a redirect.
 
-    Nothing was made; like refused credentials it says nothing about the order, which waits.
+    Nothing was made. As with refused credentials the order waits.
     """
 
     source = Source.CREATE
@@ -111,37 +111,37 @@ class Unreachable(Said):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent(Said):
-    """This worker did not begin the call in time: says nothing of the order, nor of its account."""
+    """This worker did not begin the call in time. That says nothing about the order or its account."""
 
     source = Source.CREATE
 
-    after_lost: bool = False  #: it took over a search whose worker was lost; see ``NotFound``
+    after_lost: bool = False  #: it had taken over from a search whose worker was lost: see ``NotFound``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt(Said):
-    """The request was perhaps received and its answer is lost: time-out, reset, 5xx, a body that can't be read."""
+    """The request may have been received, and its answer is lost: time-out, reset, 5xx, a body that can't be read."""
 
     source = Source.CREATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimited(Said):
-    """429: not processed; wait at least ``retry_after_seconds`` where the provider says so."""
+    """429: not processed. Wait at least ``retry_after_seconds``, if the provider says so."""
 
     retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable(Said):
-    """A look-up's answer that can't be understood (not JSON, wrong shape, unknown invoice): changes nothing."""
+    """A look-up's answer that can't be understood (not JSON, wrong shape, unknown invoice). It changes nothing."""
 
     source = Source.LOOK_UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen(Evidence):
-    """What a look-up found. ``status`` is ``None`` for a word nobody documented: it changes nothing."""
+    """What a look-up found. ``status`` None: an undocumented word, which changes nothing."""
 
     source = Source.LOOK_UP
 
@@ -149,7 +149,7 @@ class Seen(Evidence):
     word: str  #: the provider's own word
     paid_amount: Decimal | None = None
     anomaly: Anomaly | None = None
-    #: What it says the invoice is: compared with ours where the look-up was not made by the invoice's own reference.
+    #: What the answer says of the invoice, to be compared with ours if it was not asked for by the invoice's own id.
     provider_ref: str | None = None
     order_id: str | None = None
     price: Decimal | None = None
@@ -159,17 +159,17 @@ class Seen(Evidence):
     network: str | None = None
     tx_hash: str | None = None
     expires_at: datetime | None = None  #: until when the provider waits for a payment
-    reference: str | None = None  #: what it was asked by, where that is not the invoice's own id (Nebulox)
-    owner: str | None = None  #: the invoice of ours that ``provider_ref`` is bound to, where it is another one
-    #: What was found under the invoice's other references (twins that our repeated create made): their payments count.
+    reference: str | None = None  #: what was asked by, if that is not the invoice's own id (Nebulox)
+    owner: str | None = None  #: our invoice that ``provider_ref`` is bound to, if that is another one
+    #: The answers by the invoice's other references (twins that our repeated create made): their payments count.
     others: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalledBack(Evidence):
-    """What a callback says whose signature was right. A reason to look; it decides alone where nobody can be asked.
+    """What a correctly signed callback says. It is a reason to look, and decides alone if nobody can be asked.
 
-    ``status`` None: a word nobody documented. ``only``: it fits this invoice and no other of its order.
+    ``status`` None: an undocumented word. ``only``: it fits this invoice, and no other of its order.
     """
 
     source = Source.CALLBACK
@@ -187,7 +187,7 @@ class CalledBack(Evidence):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockRanOut(Evidence):
-    """A due time of the invoice has passed by the database's clock. ``in_call``: a create is under way right now."""
+    """A due time of the invoice has passed, by the database's clock. ``in_call``: a create is under way right now."""
 
     source = Source.CLOCK
 
@@ -230,35 +230,35 @@ class RecheckRequested(Said):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found(Created):
-    """A search by our order id found what a create has made whose answer was lost."""
+    """A search by our order id found the invoice that was made by a create whose answer was lost."""
 
     source = Source.SEARCH
 
     twins: str | None = None  #: JSON list: references of the order's other invoices, made by repeated creates
-    #: The next best, best first: one of them is taken where this one turns out to be another order's.
+    #: The next best ones, best first. One of them counts if this one turns out to be another order's.
     instead: tuple[Found, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound(Evidence):
-    """A search that saw all it had to see did not find the order. Right after a create that is no proof: lists lag."""
+    """A complete search did not find the order. Right after a create that is no proof: lists lag."""
 
     source = Source.SEARCH
 
-    after_lost: bool = False  #: an earlier search's worker was lost; it may have run another release, and created
+    after_lost: bool = False  #: an earlier search's worker was lost: one of an older release would have created
     lapsed: str | None = None  #: JSON list: references of the order's invoices that are over, unpaid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFailed(Said):
-    """A search that proves nothing: no answer, one that can't be read, or an invoice that may or may not be ours."""
+    """A search that proves nothing: no answer, an unreadable one, or an invoice that may or may not be ours."""
 
     source = Source.SEARCH
 
     retry_after_seconds: float | None = None
 
 
-#: What a create, a look-up and a search may bring.
+#: The evidence that a create, a look-up and a search may bring.
 CreateAnswer = Created | OrderRefused | CredentialsRefused | ProviderRefused | Unreachable | InDoubt | RateLimited
 LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable
 SearchAnswer = Found | NotFound | SearchFailed | CredentialsRefused | RateLimited

@@ -1,4 +1,4 @@
-"""JSON whose numbers keep their digits: decimals are read from the text itself and written back as they were."""
+"""JSON whose numbers keep their digits: decimals are read from the text itself and written back unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import simplejson
 
 from domain.money import format_amount
 
-#: Python makes no int of more digits than it is set to; a Decimal takes any number of them.
+#: Longer whole numbers become a Decimal: Python refuses to make an int of too many digits.
 LONGEST_INT = 1000
 
 
@@ -19,7 +19,7 @@ def _whole(text: str) -> int | Decimal:
     return int(text) if len(text) <= LONGEST_INT else Decimal(text)
 
 
-# Made once: simplejson's own functions make these anew for each call, which takes longer than a small document.
+# Made once: simplejson's functions make them anew for each call, which takes longer than a small document.
 _READER = simplejson.JSONDecoder(parse_float=Decimal)
 _WRITER, _SORTING_WRITER = (
     simplejson.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
@@ -28,11 +28,11 @@ _WRITER, _SORTING_WRITER = (
 
 
 class JsonError(ValueError):
-    """Text that is no JSON (NaN, Infinity and documents nested too deeply included)."""
+    """The text is no JSON, or is nested too deeply."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse JSON; numbers with a point or an exponent become Decimal, the others int, of at most 4,300 digits. Raises
+    """Parse JSON. Numbers with a point or an exponent become Decimal, the others int (at most 4,300 digits). Raises
     JsonError."""
     try:
         return _READER.decode(text if isinstance(text, str) else text.decode())
@@ -43,9 +43,9 @@ def read_json(text: str | bytes) -> Any:
 
 
 def read_strict_json(text: bytes) -> Any:
-    """The same of a document that decides about money: UTF-8 without a mark at its start, each name once in its object,
-    no NaN. Very long whole numbers become Decimal, too. Raises JsonError."""
-    if text.startswith(b"\xef\xbb\xbf"):  # the parser would pass over it
+    """Parse a document that decides about money: UTF-8 without a byte order mark, each name only once in its object, no
+    NaN. Very long whole numbers become Decimal, too. Raises JsonError."""
+    if text.startswith(b"\xef\xbb\xbf"):  # the parser would skip it
         raise JsonError("is not JSON: it begins with a byte order mark")
     try:
         return _STRICT_READER.decode(text.decode())
@@ -56,7 +56,8 @@ def read_strict_json(text: bytes) -> Any:
 
 
 def _why(error: Exception) -> str:
-    """Plain words. The parser's own carry a position only; the text itself may hold secrets."""
+    """The reason in plain words, without a part of the text: it may hold secrets. (The parser's words only have a
+    position.)"""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if isinstance(error, ArithmeticError):
@@ -87,9 +88,9 @@ def write_json(value: object, *, sort_keys: bool = False) -> str:
 
 
 def write_flat(fields: Mapping[str, str | int | simplejson.RawJSON | None]) -> str:
-    """The bytes that ``write_json`` makes of an object without depth, in a third of its time.
+    """Write a flat object exactly as ``write_json`` would, in a third of the time.
 
-    Its keys must need no escape. simplejson, unless it may escape all of Unicode, quotes each text in Python.
+    Its keys must need no escapes. (Unless it may escape all of Unicode, simplejson quotes each text in Python.)
     """
     return "{" + ",".join([f'"{name}":{_flat(value)}' for name, value in fields.items()]) + "}"
 
@@ -108,5 +109,5 @@ def number(amount: Decimal) -> simplejson.RawJSON:
 
 
 def raw(text: str) -> simplejson.RawJSON:
-    """JSON text that is to be embedded as it stands."""
+    """JSON text that is to be embedded as it is."""
     return simplejson.RawJSON(text)

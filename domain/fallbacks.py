@@ -1,6 +1,6 @@
-"""Other accounts that an order may be made at: checked when it comes, written down, taken in turn.
+"""Fallback accounts: other accounts at which an order may be made. Checked when it comes, stored, taken in turn.
 
-When it is another one's turn is the lifecycle's to say (``deploy/decisions/0022``).
+The lifecycle decides when it is the next one's turn (``deploy/decisions/0022``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from domain.order import Order, OrderError, check_price
 
 
 class Turn(NamedTuple):
-    """The next account of an order, as what its invoice says from now on, and those that were passed over."""
+    """The next account of an order: the changes to its invoice, and the accounts that were skipped."""
 
     changes: Changes | None  #: None: there is no other account to try
-    skipped: Sequence[str]  #: no longer configured
+    skipped: Sequence[str]  #: accounts that are no longer configured
 
 
 def orders_of(order: Order) -> list[Order]:
@@ -40,9 +40,9 @@ def orders_of(order: Order) -> list[Order]:
 
 
 def check_fallbacks(order: Order, accounts: Mapping[str, Account], check: Callable[[Order, Account], None]) -> None:
-    """Raise OrderError, naming the entry, where one of the other accounts could not take the order.
+    """Raise OrderError, naming the entry, if one of the other accounts can't take the order.
 
-    ``lifetime_minutes`` is left out of it: it counts where a provider gives no expiry, and there only.
+    ``lifetime_minutes`` is not checked: it only counts at providers that give no expiry.
     """
     for place, other in enumerate(orders_of(order)):
         try:
@@ -56,7 +56,7 @@ def check_fallbacks(order: Order, accounts: Mapping[str, Account], check: Callab
 
 
 def write_fallbacks(order: Order) -> str | None:
-    """What is kept with the invoice: each account with all that it would be asked for."""
+    """What is stored with the invoice: each account, with everything that it would be asked for."""
     entries = [
         {
             "account": other.account,
@@ -70,7 +70,7 @@ def write_fallbacks(order: Order) -> str | None:
 
 
 def next_turn(invoice: InvoiceView, policy: Policy) -> Turn:
-    """Whose turn it is after the account that the invoice is with now."""
+    """Whose turn it is after the invoice's current account."""
     left = read_json(invoice.fallbacks) if invoice.fallbacks else []
     skipped = []
     while left:

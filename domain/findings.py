@@ -1,4 +1,4 @@
-"""What is wrong with an order, in our words: each finding with the field that it is about."""
+"""What is wrong with an order or a request, in our words: each finding with the field that it is about."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-#: Findings of one order that are told one by one, and those that are told in a line.
+#: How many findings of one order are told, and how many in one line.
 MOST_FINDINGS, MOST_IN_A_LINE = 50, 5
 LONGEST_LINE, LONGEST_NAME = 500, 128
 
-#: pydantic's findings in our words, by its names for them.
+#: Our words for pydantic's findings, by its names for them.
 WORDING = {
     "missing": "is required",
     "extra_forbidden": "unknown field",
@@ -50,7 +50,7 @@ _FIELD = re.compile(r"(?P<path>[A-Za-z_][A-Za-z0-9_]*(?:\.[^.:\s]+)*): (?P<messa
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``path``: names and places from the outside in, empty where it is about the whole."""
+    """``path``: names and places, from the outside in. Empty: it is about the whole."""
 
     path: tuple[str, ...]
     message: str
@@ -62,12 +62,12 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """Field and message in one line."""
+        """Field and message on one line."""
         return f"{'.'.join(self.path)[:LONGEST_NAME]}: {self.message}" if self.path else self.message
 
 
 def kind_of(value: object) -> str:
-    """What a value is in JSON, with its article."""
+    """What kind of JSON value it is, with an article."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -80,21 +80,21 @@ def kind_of(value: object) -> str:
 
 
 def read_line(line: str) -> Finding:
-    """``price: must be greater than 0`` as a finding; what names no field is about the whole."""
+    """Read ``price: must be greater than 0`` as a finding. A line that names no field is about the whole."""
     found = _FIELD.fullmatch(line)
     return Finding(tuple(found["path"].split(".")), found["message"]) if found else Finding((), line)
 
 
 def find(error: ValidationError) -> list[Finding]:
-    """pydantic's findings, each with its field and without the value it found."""
+    """pydantic's findings, each with its field, without the values."""
     findings = error.errors(include_url=False, include_input=False)
-    # The key's default waits for a valid order_id; its own finding then says nothing new.
+    # The key's default needs a valid order_id: without one it fails too, which says nothing new.
     counted = [found for found in findings if found["type"] != "default_factory_not_called"]
     return [_finding(one, error.title.lower()) for one in counted[:MOST_FINDINGS]]
 
 
 def explain(error: ValidationError) -> str:
-    """The first of them in one line."""
+    """The first findings on one line."""
     return "; ".join(finding.line for finding in find(error)[:MOST_IN_A_LINE])[:LONGEST_LINE]
 
 
@@ -104,10 +104,10 @@ def _finding(given: ErrorDetails, model: str) -> Finding:
     path = tuple(_one_line(str(part)) for part in given["loc"])
     if path:
         return Finding(path, message)
-    # Our own findings about several fields name theirs themselves.
+    # Our own validators of whole models name the field in their message.
     return read_line(message) if given["type"] == "value_error" else Finding((), f"{model}: {message}")
 
 
 def _one_line(name: str) -> str:
-    """A field's name, which may be anything a producer made up."""
+    """A field's name, made printable: a producer may send any."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name[:128])

@@ -1,10 +1,9 @@
-"""The payments of one invoice, kept so that the order in which they are told of makes no difference.
+"""The payments of one invoice. In which order sightings come, and how often, makes no difference.
 
-A row keeps the furthest word, the highest total, and the first and last time of everything told under its key: the same
-sightings in any order, and repeated, make the same rows.
+A row keeps the furthest status, the highest total, and the first and last time of all sightings with its key.
 
-Providers tell totals: what was paid so far under one reference. ``Ledger.reckon`` makes amounts of them that may be
-summed, and sets aside (``folded``) rows that tell of a payment which another row names better.
+Providers tell totals: what was paid so far under one reference. ``Ledger.reckon`` turns them into amounts that may be
+summed, and folds rows (``folded``) whose payment another row tells of more exactly.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _STRENGTH: dict[Source, int] = {"mark": 0, "callback": 1, "look-up": 2}
 
 @dataclass(slots=True)
 class Ledger:
-    """The payments of one invoice. ``touched``: rows that differ from what is stored."""
+    """The payments of one invoice. ``touched``: the keys of rows that differ from what is stored."""
 
     rows: dict[tuple[Kind, str], Payment] = field(default_factory=dict)
     touched: set[tuple[Kind, str]] = field(default_factory=set)
@@ -36,7 +35,7 @@ class Ledger:
         return cls({(row.kind, row.key): row for row in rows})
 
     def see(self, sighting: Sighting) -> Payment:
-        """Take a sighting in; the row it is about."""
+        """Take in a sighting. Returns the row that it is about."""
         row = self.rows.get((sighting.kind, sighting.key))
         if row is None:
             row = self._add(sighting)
@@ -63,7 +62,7 @@ class Ledger:
         )
         known = self.rows.get((row.kind, reference_key(sighting.reference)))
         if sighting.tx_hash is not None and known is not None and not known.folded:
-            # The payment keeps its number when its transaction becomes known.
+            # A payment keeps its id when its transaction becomes known.
             row.id, known.id = known.id, None
             self.touched.add((known.kind, known.key))
         self.rows[row.kind, row.key] = row
@@ -72,9 +71,10 @@ class Ledger:
     def became(
         self, rows: Sequence[Payment], status: Status, event: str, sequence: int, evidence: Evidence, at: datetime
     ) -> None:
-        """The invoice has become ``status``, by the payments that the evidence told of.
+        """The invoice has become ``status`` by the payments that the evidence told of (``rows``).
 
-        A callback may come to stand alone by evidence that tells of none, and a mark settles what was seen before.
+        Without any it became so by a callback that now counts alone: the unsettled payments are settled. A mark settles
+        those as well.
         """
         by: Source = "look-up" if rows and isinstance(evidence, Seen) else "callback"
         if isinstance(evidence, Marked):
@@ -89,12 +89,12 @@ class Ledger:
             self.touched.add((row.kind, row.key))
 
     def _unsettled(self, status: Status) -> list[Payment]:
-        """Payments that led to nothing yet: those that are as far as this status, otherwise all of them."""
+        """Payments that have not led to a status yet: those with this status, or if there are none, all."""
         found = [row for row in self.rows.values() if row.kind == "payment" and row.settled_event is None]
         return [row for row in found if row.status == status] or found
 
     def reckon(self, asked: Decimal | None) -> None:
-        """Amounts that may be summed, and which rows tell of a payment that another names better."""
+        """Compute the amounts, and which rows are folded. ``asked``: the invoice's amount."""
         before = {key: (row.amount, row.amount_told, row.folded) for key, row in self.rows.items()}
         payments = [row for row in self.rows.values() if row.kind == "payment"]
         told = [row for row in payments if row.is_provider_word]
@@ -112,7 +112,7 @@ class Ledger:
                 self.touched.add(key)
 
     def _hand_on(self, folded: Payment) -> None:
-        """What the invoice became by a row that is set aside, it became by the row that stands for it."""
+        """What the invoice became by a folded row, it became by the row that stands for it."""
         better = stands_for(folded, self.rows.values())
         if better and (folded.settled_sequence or 0) > (better[-1].settled_sequence or 0):
             for name in ("settled_status", "settled_sequence", "settled_event", "settled_by", "settled_at"):
@@ -121,7 +121,7 @@ class Ledger:
 
 
 def _reckon_group(group: Sequence[Payment], asked: Decimal | None, *, is_named_elsewhere: bool) -> None:
-    """Payments under one reference. A row without a transaction is the reference's word about all of them."""
+    """Payments under one reference. A row without a transaction tells of all of them together."""
     named = sorted(
         (row for row in group if row.tx_hash is not None),
         key=lambda row: (row.total is None, row.total or 0, row.status == Status.PAID, row.key),
@@ -147,7 +147,7 @@ def _reckon_group(group: Sequence[Payment], asked: Decimal | None, *, is_named_e
 
 
 def _reckon_marks(marks: Sequence[Payment], told: Sequence[Payment], asked: Decimal | None) -> None:
-    """A mark stands for what no provider's word tells of."""
+    """A mark counts for the part of the amount that no provider tells of."""
     known = sum((row.amount for row in told if not row.folded and row.amount is not None), Decimal(0))
     is_paid = any(row.status == Status.PAID for row in told)
     for row in marks:
@@ -158,7 +158,7 @@ def _reckon_marks(marks: Sequence[Payment], told: Sequence[Payment], asked: Deci
 
 
 def _reckon_refunds(refunds: Sequence[Payment], payments: Sequence[Payment]) -> None:
-    """Without an amount told everything went back."""
+    """A refund without an amount is of everything."""
     amounts = [row.amount for row in payments if not row.folded]
     paid = [amount for amount in amounts if amount is not None]
     everything = sum(paid, Decimal(0)) if paid and len(paid) == len(amounts) else None
@@ -178,7 +178,7 @@ def _names_better(one: Payment, other: Payment) -> bool:
 
 
 def stands_for(folded: Payment, rows: Iterable[Payment]) -> list[Payment]:
-    """The rows that tell better of the payments of one that is set aside, the one that came furthest last."""
+    """The rows that tell more exactly of a folded row's payments. The one that has come furthest is last."""
     if not folded.folded:
         return []
     shown = [row for row in rows if row.kind == folded.kind and not row.folded]
@@ -187,8 +187,8 @@ def stands_for(folded: Payment, rows: Iterable[Payment]) -> list[Payment]:
 
 
 def shown(rows: Sequence[Payment]) -> list[Payment]:
-    """One row a payment, in the order they were seen. A row that is set aside saw the first of them first, and the one
-    that came furthest last."""
+    """One row for each payment, in the order in which they were seen. A folded row's first sighting counts for the
+    earliest of its payments, its last one for the payment that has come furthest."""
     visible = {(row.kind, row.key): replace(row) for row in rows if not row.folded}
     for row in sorted(rows, key=lambda row: (row.kind, row.key)):
         better = [visible[one.kind, one.key] for one in stands_for(row, rows)]
@@ -200,5 +200,5 @@ def shown(rows: Sequence[Payment]) -> list[Payment]:
 
 
 def _one_of(one: str | None, other: str | None) -> str | None:
-    """Of two words for the same, the same one whichever came first."""
+    """One of two values, the same one whichever came first."""
     return min((text for text in (one, other) if text is not None), default=None)
