@@ -1,8 +1,8 @@
-"""The one place where an invoice's status is decided: a pure function from (invoice, evidence, policy, now).
+"""The only place where an invoice's status is decided: a pure function of (invoice, evidence, policy, now).
 
-No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` (0..1) is handed in. Every move is in
-``domain.status.TRANSITIONS``. What a decision leaves in ``Decision.agenda`` is the invoice's whole future: nothing else
-schedules it. ``judges`` names the function for each kind of evidence.
+No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` (0..1) is an argument. Every move is in
+``domain.status.TRANSITIONS``. Nothing but ``Decision.agenda`` schedules an invoice's future work. ``judges`` has the
+function for each kind of evidence.
 """
 
 from domain.lifecycle.callbacks import dropped

@@ -1,4 +1,4 @@
-"""What a callback brings. ``domain/callbacks.py`` has the rules."""
+"""Judges callbacks, by the rules of ``domain/callbacks.py``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from types import SimpleNamespace
 from domain.asking import references_of
 from domain.callbacks import CLAIMS, Called, is_news, objection, reading
 from domain.decision import Agenda, Changes, Decision, InvoiceView, Stage
-from domain.evidence import (
-    CalledBack,
-)
+from domain.evidence import CalledBack
 from domain.exact_json import write_json
 from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, span
 from domain.lifecycle.moves import NOT_CALLED, move, step
 from domain.status import FINAL, TRANSITIONS, UNMADE, Anomaly, Status
 
-MAX_REFERENCES = 20  #: of one invoice; a provider that goes on giving new ones is not followed
+MAX_REFERENCES = 20  #: of one invoice; further ones are ignored
 
 
 def called_back(case: Case, evidence: CalledBack) -> Decision:
-    """A doorbell, and a word that waits for a look-up to confirm it."""
+    """A callback is a reason to look, and a word that waits for a look-up to confirm it."""
     over = case.status is Status.EXPIRED and not is_monitored(case)
     if case.status in FINAL or (over and not _came_in_time(case, evidence)):
         return _called_back_late(case, evidence)
@@ -36,7 +34,7 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
         return Decision("noted", changes)
     if is_askable(case, references=changes.get("asked_by")):
         agenda: Agenda = {Stage.CHECK: case.now}
-        if over:  # it came while somebody watched, and is judged late: watched again until it is settled
+        if over:  # it came in time but is judged late: watched again until it is settled
             end = case.now + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
             changes["monitor_until"] = agenda[Stage.CLOCK] = end
         why = _objection(case, evidence) if news else None
@@ -45,19 +43,20 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
 
 
 def _objection(case: Case, evidence: CalledBack) -> str | None:
-    """Why a claim of money can't be about this invoice; a look-up is asked all the same."""
+    """Why a claim of a payment can't be about this invoice. The invoice is looked up all the same."""
     if evidence.status not in CLAIMS:
         return None
     return objection(case.invoice, _remembered(evidence), case.policy.underpaid_tolerance_percent)
 
 
 def _remembered(evidence: CalledBack) -> Called:
-    """A callback in the fields by which an invoice remembers one."""
+    """A callback as an invoice remembers it."""
     return SimpleNamespace(**reading(evidence))
 
 
 def _came_in_time(case: Case, evidence: CalledBack) -> bool:
-    """A worker may have died with it, or the database been away: it counts from when it came."""
+    """Whether a claim of a payment came while the invoice was watched. It may be judged late, because a worker died or
+    the database was away."""
     came, until = evidence.asked_at, case.invoice.monitor_until
     return came is not None and until is not None and came < until and evidence.status in CLAIMS
 
@@ -67,7 +66,7 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
     if case.status is Status.PAID and told is Status.REFUNDED and is_askable(case):
         return Decision("noted", agenda={Stage.CHECK: case.now})
     unpaid = case.status in {Status.CANCELLED, Status.FAILED, Status.EXPIRED}
-    # So that a person can have the provider asked. Of several invoices of the order any may be meant: none learns it.
+    # So that a person can have the provider asked. If the order has several invoices, any may be meant: none gets it.
     changes = _add_reference(case, evidence.reference) if unpaid and evidence.only else Changes()
     denies = told in {Status.EXPIRED, Status.FAILED} and case.status is Status.PAID
     if denies or (unpaid and told in CLAIMS):
@@ -76,7 +75,10 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
 
 
 def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at: datetime | None = None) -> Decision:
-    """Nobody can be asked: the callback's own word counts, where nothing speaks against it."""
+    """Nobody can be asked: the callback's own word counts, unless something objects.
+
+    ``expires_at``: the invoice has just been made, with this expiry.
+    """
     told = _remembered(called) if isinstance(called, CalledBack) else called
     changes = changes if expires_at is None else {**changes, "expires_at": expires_at}
     if not told.called_only or told.called_status is None:
@@ -85,7 +87,7 @@ def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at:
     if target not in CLAIMS:
         return _unmade_or_noted(case, changes, expires_at)
     why = objection(_due(case, changes), told, case.policy.underpaid_tolerance_percent)
-    if why is not None and expires_at is not None:  # made all the same; what was called is judged again (``dropped``)
+    if why is not None and expires_at is not None:  # made all the same; the callback is judged again (``dropped``)
         return _unmade_or_noted(case, {**changes, **NOT_CALLED}, expires_at)
     if why is not None:
         return Decision("contradiction", {**changes, **NOT_CALLED}, note=why)
@@ -101,14 +103,14 @@ def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at:
 
 
 def _lifetime(case: Case) -> Changes:
-    """What an invoice has from the answer to its create, where that was lost: no other answer may ever tell its end."""
+    """Lifetime and expiry for an invoice whose create's answer was lost: no other answer may ever tell them."""
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     return {"lifetime_minutes": minutes, "expires_at": case.now + span(minutes)}
 
 
 def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
-    """The callback that a move forgets although it says more than the move does: it is judged again right after it, so
-    that it is told; None: there is none. ``invoice`` is as it was before the decision."""
+    """The callback that a move forgets although it says more: it is judged again right after the move, so that somebody
+    hears of it. None: there is no such callback. ``invoice``: as it was before the decision."""
     called, target = invoice.called_status, decision.changes.get("status")
     if not called or target is None or decision.changes.get("called_status", called) is not None:
         return None
@@ -126,7 +128,7 @@ def dropped(invoice: InvoiceView, decision: Decision) -> CalledBack | None:
 
 
 def _due(case: Case, changes: Changes) -> SimpleNamespace:
-    """What has to be paid, by what the decision is about to write too."""
+    """What has to be paid, with the changes that the decision is about to write."""
     names = ("pay_amount", "pay_currency")
     return SimpleNamespace(**{name: changes.get(name, getattr(case.invoice, name)) for name in names})
 

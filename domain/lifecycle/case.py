@@ -1,4 +1,4 @@
-"""What a decision looks at: the invoice under its policy at one instant, and the questions asked of it."""
+"""What a decision looks at: an invoice under its policy at one moment, and questions about it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen, says_fa
 from domain.looks import least_wait
 from domain.status import WATCHED, Status
 
-#: How many time-outs the last look may take, 1 where none is named: its answer ends the watch of a confirming invoice.
+#: For how many time-outs the clock waits for the last look-up; 1 for a status that is not here. More for a confirming
+#: invoice: the answer ends its watch.
 LAST_LOOKS = {Status.CONFIRMING: 4}
-#: A provider's ``expired_at`` further away than this is a mistake of theirs.
+#: A provider's ``expired_at`` further away than this is its mistake.
 LONGEST_LIFETIME = timedelta(days=3660)
-#: A provider's own expiry is looked at so much later: what is paid at its last moment is to be there.
+#: An invoice is watched this much longer than its provider waits: a payment at the last moment must be seen.
 AFTER_PROVIDER_END = timedelta(minutes=1)
-LAST_LOOK_OF_GRACE = timedelta(minutes=1)  #: for the look-up that ends the grace
+LAST_LOOK_OF_GRACE = timedelta(minutes=1)  #: time for the look-up that ends a callback's grace
 
 
 @dataclass(slots=True)
 class Case:
-    """An invoice, its account's policy and the moment."""
+    """An invoice, its account's policy, and the moment of the decision."""
 
     invoice: InvoiceView
     status: Status
@@ -41,18 +42,19 @@ class Case:
 
 
 def is_askable(case: Case, provider_ref: str | None = None, references: str | None = None) -> bool:
-    """Whether the provider can be asked about this invoice, also by what this decision is about to write."""
+    """Whether the provider can be asked about this invoice, also by references that the decision is about to write."""
     known = Known(provider_ref or case.invoice.provider_ref, references or case.invoice.asked_by)
     return can_be_asked(known, case.policy)
 
 
 def end_of(case: Case) -> datetime | None:
-    """When the time of a made invoice's status is over."""
+    """When the time of a made invoice is over: its monitoring time if it is confirming or expired, otherwise its
+    own."""
     return case.invoice.monitor_until if case.status in {Status.CONFIRMING, Status.EXPIRED} else case.invoice.expires_at
 
 
 def is_monitored(case: Case) -> bool:
-    """Whether a late payment still counts; what a callback says is looked into first, however late the clock comes."""
+    """Whether a late payment still counts. While a callback claims one, until look-ups had the time to confirm it."""
     until = case.invoice.monitor_until
     if until is not None and is_claimed(case):
         until = max(until, settled_by(case))
@@ -60,42 +62,42 @@ def is_monitored(case: Case) -> bool:
 
 
 def is_claimed(case: Case) -> bool:
-    """Whether a callback speaks of a payment that no look-up has confirmed yet."""
+    """Whether a callback claims a payment that no look-up has confirmed yet."""
     called = case.invoice.called_status
     return bool(called and Status(called) in CLAIMS)
 
 
 def is_nobodys(case: Case) -> bool:
-    """Whether what a callback claims may be about another invoice, and nothing that could tell was to be had since it
-    came."""
+    """Whether a callback's claim may be about another invoice, and no look-up has been answered since that could
+    tell."""
     invoice = case.invoice
     came, answered = invoice.called_at, invoice.called_answered_at
     return invoice.called_only == 0 and (answered is None or (came is not None and answered < came))
 
 
 def is_unheard(case: Case) -> bool:
-    """Whether the last look-up brought no answer: a payment would not have been seen."""
+    """Whether the last look-up had no answer: a payment would not have been seen."""
     return says_failed_look_up(case.invoice.evidence_digest)
 
 
 def unanswered(case: Case) -> Changes:
-    """Remembers that a look-up has still to be answered; the first answer forgets it."""
+    """Remember that a look-up is still unanswered; the first answer clears it."""
     return {} if is_unheard(case) else {"evidence_digest": FAILED_LOOK_UP}
 
 
 def is_in_time(invoice: InvoiceView, came: datetime) -> bool:
-    """Whether what came then came before the invoice's time was over."""
+    """Whether that was before the invoice's time was over."""
     return invoice.expires_at is None or came <= invoice.expires_at
 
 
 def grace_since(case: Case) -> datetime:
-    """Since when no answer was to be had about what a callback says: since it came, or the last answer after that."""
+    """Since when a callback's word waits without an answer: since it came, or since the last answer after that."""
     came, answered = case.invoice.called_at or case.now, case.invoice.called_answered_at
     return came if answered is None else max(came, answered)
 
 
 def settled_by(case: Case) -> datetime:
-    """Until when a callback's word is looked into at least, whenever the watch would end otherwise."""
+    """Until when look-ups may confirm a callback's word, even if the watch would end sooner."""
     return grace_since(case) + span(case.policy.callback_grace_minutes) + LAST_LOOK_OF_GRACE
 
 
@@ -105,7 +107,8 @@ def past_create_before(case: Case) -> bool:
 
 
 def is_last_call(case: Case, evidence: Evidence) -> bool:
-    """The look-up was asked for when the time was over: whatever it brought short of a payment, that is the end."""
+    """Whether the look-up was asked for when the invoice's time was over: unless it brought a payment, that is the
+    end."""
     end, asked = end_of(case), evidence.asked_at
     waits = case.status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
     return waits and end is not None and asked is not None and end <= asked and end <= case.now
@@ -114,14 +117,15 @@ def is_last_call(case: Case, evidence: Evidence) -> bool:
 def next_poll(
     case: Case, quiet: int, end: datetime | None, *, expired: bool = False, askable: bool | None = None
 ) -> datetime | None:
-    """The next look-up. The one at ``end`` itself is the clock's to order; past the end nobody looks."""
+    """When the next look-up is due; None: nobody can be asked. It is not later than ``end``: there the clock
+    decides."""
     if not (is_askable(case) if askable is None else askable):
         return None
     seconds = case.policy.poll_seconds
     if expired or case.status is Status.EXPIRED:
         seconds = schedule.monitor_poll_seconds(seconds)
         last = None if end is None else end - timedelta(seconds=case.policy.timeout_seconds + 1)
-        end = last if last is not None and last > case.now else end  # a look at the end itself comes too late to count
+        end = last if last is not None and last > case.now else end  # one at the end itself would come too late
     wait = schedule.poll_wait(seconds, quiet, case.jitter)
     if quiet and case.status is Status.PENDING:
         wait = max(wait, least_wait(case.policy))
@@ -130,7 +134,7 @@ def next_poll(
 
 
 def provider_end(case: Case, evidence: Evidence) -> datetime | None:
-    """Until when the provider goes on waiting for a payment, where it says so and that is still to come."""
+    """Until when the provider waits for a payment, if it says so and that is still to come."""
     if not isinstance(evidence, Seen) or evidence.status not in WATCHED:
         return None
     told = evidence.expires_at
@@ -138,7 +142,8 @@ def provider_end(case: Case, evidence: Evidence) -> datetime | None:
 
 
 def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:
-    """When the clock orders the next look for a refund of what was paid then; None: the watch is over, or off."""
+    """When the clock orders the next look-up for a refund of a payment of that time; None: the watch is over, or
+    off."""
     end = paid_at + timedelta(days=float(case.policy.refund_watch_days))
     if case.now >= end:
         return None
@@ -146,12 +151,12 @@ def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:
 
 
 def asked_wait(evidence: Evidence) -> float:
-    """Seconds the provider asked us to wait, bounded; 0 where it did not."""
+    """The seconds that the provider asked us to wait, bounded; 0 if it did not."""
     return schedule.bounded_wait(evidence.retry_after_seconds) if isinstance(evidence, RateLimited) else 0.0
 
 
 def learnt(case: Case, evidence: Evidence) -> Changes:
-    """What a look-up tells of the payment beside its status."""
+    """What a look-up tells of the payment besides the status."""
     if not isinstance(evidence, Seen):
         return {}
     found: Changes = {}
@@ -162,7 +167,7 @@ def learnt(case: Case, evidence: Evidence) -> Changes:
     return found
 
 
-@functools.lru_cache(1024)  # the policies' own, nearly always
+@functools.lru_cache(1024)  # nearly always one of the policies' few values
 def span(minutes: Decimal) -> timedelta:
     return timedelta(seconds=float(minutes * 60))
 

@@ -1,4 +1,4 @@
-"""What the clock says: a due time of the invoice has passed."""
+"""Judges the clock's evidence: a due time of the invoice has passed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from domain.decision import Agenda, Changes, Decision, Stage
-from domain.evidence import (
-    ClockRanOut,
-    CredentialsRefused,
-)
+from domain.evidence import ClockRanOut, CredentialsRefused
 from domain.lifecycle.case import (
     LAST_LOOK_OF_GRACE,
     LAST_LOOKS,
@@ -31,9 +28,9 @@ from domain.lifecycle.moves import NOT_CALLED, close, expire, give_back, nothing
 from domain.schedule import monitor_poll_seconds, slowest_poll
 from domain.status import FINAL, Status
 
-#: A watch whose look-ups nobody answers goes on for so long after the expiry.
+#: For how long after the expiry a watch may go on if no look-up is answered.
 LONGEST_UNHEARD = timedelta(days=30)
-#: A clock that comes so late finds a time in which nobody worked: look-ups were not made in it either.
+#: If the clock comes later than this, nobody was at work meanwhile: look-ups were not made either.
 STOOD_STILL = timedelta(minutes=1)
 
 
@@ -52,7 +49,7 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
     if is_askable(case):
         asked = case.invoice.final_look_at
         patience = _patience(case)
-        if asked is None or asked < end or asked > case.now:  # that was by a clock that has been set back since
+        if asked is None or asked < end or asked > case.now:  # in the future: the clock has been set back since
             agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: case.now + patience}
             return Decision("noted", {"final_look_at": case.now}, agenda=agenda)
         if asked + patience > case.now:
@@ -61,11 +58,11 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
 
 
 def _settle_claim(case: Case, end: datetime) -> Decision:
-    """A callback spoke of a payment of an expired invoice, and no look-up has confirmed it."""
+    """The watch of an expired invoice is over, and no look-up has confirmed the payment that a callback claims."""
     until, changes = settled_by(case), Changes()
-    if is_nobodys(case) and case.now - end > STOOD_STILL:  # no look-up was made that could tell
+    if is_nobodys(case) and case.now - end > STOOD_STILL:  # nobody was at work, so no look-up was made that could tell
         until, changes = max(until, case.now + max(LAST_LOOK_OF_GRACE, _patience(case))), unanswered(case)
-    if until > case.now and is_askable(case):  # nobody has had the time yet to confirm it
+    if until > case.now and is_askable(case):  # look-ups have not had the time yet to confirm it
         looked: Changes = {**changes, "monitor_until": until}
         return Decision("noted", looked, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
     if is_nobodys(case):
@@ -77,8 +74,8 @@ def _settle_claim(case: Case, end: datetime) -> Decision:
 
 
 def _end_watch(case: Case, end: datetime) -> Decision:
-    """The watch for a late payment ends once a look-up has been answered. Until then there is another one, and another,
-    for so long at most; then it is told that nobody knows."""
+    """End the watch for a late payment once a look-up has been answered. Until then look-ups go on, up to
+    LONGEST_UNHEARD; then a note says that nobody knows."""
     if not is_askable(case) or not (is_unheard(case) or case.now - end > STOOD_STILL):
         return Decision("ignored", agenda=nothing_due())
     longest = case.invoice.updated_at + LONGEST_UNHEARD
@@ -93,12 +90,13 @@ def _end_watch(case: Case, end: datetime) -> Decision:
 
 
 def _patience(case: Case) -> timedelta:
-    """How long a look-up that was asked for now may take."""
+    """How long to wait for a look-up that is asked for now."""
     return timedelta(seconds=case.policy.timeout_seconds * LAST_LOOKS.get(case.status, 1))
 
 
 def _look_for_refund(case: Case) -> Decision:
-    """Paid invoices wait for their next look on the clock's lane, which costs nothing, and not among the look-ups."""
+    """Paid invoices wait for their next look-up on the clock's lane, where that costs nothing, not among the
+    look-ups."""
     if not is_askable(case) or case.policy.refund_watch_days <= 0:
         return Decision("ignored", agenda={Stage.CLOCK: None})
     agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: next_refund_look(case, case.invoice.updated_at)}
@@ -111,8 +109,8 @@ def _queued_ran_out(case: Case, *, in_call: bool) -> Decision:
     due = earliest(case.invoice.create_before, hold_end)
     if due is None or due > case.now:
         return Decision("ignored", agenda={Stage.CLOCK: due})
-    if in_call:  # its answer decides; look again soon
+    if in_call:  # the answer decides; come again soon
         return Decision("ignored", agenda={Stage.CLOCK: case.now + timedelta(seconds=1)})
-    # Queued, its reason is what it waits for; rows of releases that kept none waited for their key.
+    # A queued order's reason is what it waits for. Older releases kept none: those orders waited for their key.
     waited = case.invoice.reason or REFUSED_REASONS[CredentialsRefused]
     return close(case, Status.FAILED, "too_late" if past_create_before(case) else waited)

@@ -1,4 +1,4 @@
-"""What a create brings, and what becomes of an order that is not made yet."""
+"""Judges what a create brought, and what else concerns an order that is not made yet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from domain.lifecycle.look_ups import not_seen
 from domain.lifecycle.moves import close, contradict, move
 from domain.status import UNMADE, Status
 
-#: Why an order that waits for its account waits, and why it fails when that lasts longer than ``hold_refused_minutes``.
+#: The reason of an order that waits because its account is refused, and fails after ``hold_refused_minutes`` of that.
 REFUSED_REASONS: Mapping[type[Evidence], str] = {
     CredentialsRefused: "credentials_refused",
     ProviderRefused: "provider_refuses",
@@ -51,14 +51,14 @@ def created(case: Case, evidence: Created) -> Decision:
     changes = cast("Changes", {name: value for name in gift if (value := getattr(evidence, name)) is not None})
     minutes = usable(evidence.lifetime_minutes) or case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     expires_at = evidence.expires_at or case.now + span(minutes)
-    if expires_at > case.now + LONGEST_LIFETIME:  # nobody meant that, and times beyond year 9999 can't be kept
+    if expires_at > case.now + LONGEST_LIFETIME:  # a mistake, and times beyond the year 9999 can't be stored
         expires_at = case.now + span(minutes)
     changes |= {"provider_ref": evidence.provider_ref, "lifetime_minutes": minutes, "expires_at": expires_at}
     changes["refused_since"] = None
     look = next_poll(case, 0, expires_at, askable=is_askable(case, evidence.provider_ref))
     told = evidence.disbelieved_expires_at
-    at_once = told is not None and told <= case.now  # expired at birth, it says: that is looked at
-    if look is not None and (at_once or case.invoice.called_status):  # or its callback was faster than this answer
+    at_once = told is not None and told <= case.now  # the provider says that it is expired already: look at that
+    if look is not None and (at_once or case.invoice.called_status):  # or a callback was faster than this answer
         look = case.now
     agenda: Agenda = {Stage.CREATE: None, Stage.CHECK: look, Stage.CLOCK: expires_at}
     if case.invoice.called_status and look is None:
@@ -69,12 +69,12 @@ def created(case: Case, evidence: Created) -> Decision:
 def order_refused(case: Case, evidence: OrderRefused) -> Decision:
     if case.status is Status.QUEUED:
         return _pass_on(case, evidence.reason) or close(case, Status.FAILED, evidence.reason)
-    # A repeat was refused, which says nothing of the first call: a twin may live. In doubt, an operator decides.
+    # A repeat was refused. That says nothing of the first call, which may have made it: an operator decides.
     return Decision("noted", agenda={Stage.CREATE: None})
 
 
 def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) -> Decision:
-    """The account is turned away, not the order: it waits, is tried now and then, and says what it waits for."""
+    """The account is refused, not the order. The order waits, is tried now and then, and tells what it waits for."""
     if case.status not in UNMADE:
         return not_seen(case, evidence)
     passed_on = _pass_on(case, evidence.reason)
@@ -88,7 +88,7 @@ def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) 
         return close(case, Status.FAILED, reason)
     changes: Changes = {"create_tries": tries, "refused_since": since}
     probe = case.after(schedule.step(schedule.PROBE_SECONDS, tries))
-    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # what was mended meanwhile saves the order
+    last = end - timedelta(seconds=case.policy.timeout_seconds + 1)  # a last try before the hold ends
     agenda: Agenda = {Stage.CREATE: min(probe, last) if last > case.now else probe}
     if case.status is Status.QUEUED:
         changes["reason"] = reason
@@ -97,13 +97,13 @@ def account_refused(case: Case, evidence: CredentialsRefused | ProviderRefused) 
 
 
 def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
-    """A create that was certainly not processed is repeated; a look-up that brought nothing too."""
+    """A create that was certainly not processed is repeated, and so is a look-up that brought nothing."""
     if case.status not in UNMADE:
         return not_seen(case, evidence)
     queued = case.status is Status.QUEUED
     if past_create_before(case):
         return close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
-    put_off = isinstance(evidence, RateLimited)  # it is there: what it could not be reached before no longer counts
+    put_off = isinstance(evidence, RateLimited)  # the provider is there: failures to reach it no longer count
     known = case.invoice.create_tries
     tries = max(-known if put_off else known, 0) + 1
     if not put_off and tries >= schedule.TRIES_BEFORE_FALLBACK:
@@ -120,7 +120,7 @@ def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
 
 
 def not_sent(case: Case, evidence: NotSent) -> Decision:
-    """Due again at once, as it was: no try of the account's, no search that failed, and no reason to end either."""
+    """Due again at once, as before: it counts neither as a try nor as a failed search, and ends neither."""
     if case.status not in UNMADE:
         return not_seen(case, evidence)
     changes: Changes = {"doubted_at": case.now} if evidence.after_lost and case.status is Status.IN_DOUBT else {}
@@ -143,7 +143,7 @@ def in_doubt(case: Case, evidence: InDoubt) -> Decision:
 
 
 def _look_for_it(case: Case, evidence: InDoubt, changes: Changes) -> Decision:
-    """The provider is searched before anything else is decided, whatever ``on_doubt`` says: a search makes nothing."""
+    """Search the provider before anything else is decided, whatever ``on_doubt`` says: a search makes nothing."""
     changes |= {"doubted_at": case.now, "searches": 0, "search_failures": 0}
     agenda: Agenda = {Stage.CREATE: case.after(schedule.SEARCH_SECONDS[0]), Stage.CLOCK: None}
     if case.status is Status.IN_DOUBT:
@@ -152,9 +152,9 @@ def _look_for_it(case: Case, evidence: InDoubt, changes: Changes) -> Decision:
 
 
 def _pass_on(case: Case, why: str) -> Decision | None:
-    """The order goes on to its next account; None where it has none, or the one it is with may have made it.
+    """Pass the order on to its next account; None if there is none, or if the current one may have made it.
 
-    A callback before the create's answer says that the order got there, whatever else that account says.
+    A callback before the create's answer shows that the order was received, whatever else the account says.
     """
     invoice = case.invoice
     perhaps_made = case.status is not Status.QUEUED or invoice.called_status or invoice.asked_by

@@ -1,4 +1,4 @@
-"""Which function judges which evidence, and the one entry to all of them."""
+"""Which function judges which evidence; ``decide`` is the entry to all of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from domain.lifecycle.searches import found, not_found, search_failed
 from domain.sequence import next_sequence
 from domain.status import SILENT, Status
 
-#: Before the name of a kind: it is not told yet.
+#: Before the name of a contradiction's kind: it is still to be told.
 OWED = "~"
 
 
@@ -63,8 +63,11 @@ def decide(
 
 
 def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, epoch: int) -> Decision:
-    """A contradiction has an event of its own in the invoice's sequence, once for each kind. Nobody outside knows of
-    an invoice that is still silent: it is told once they do (``tell_owed``)."""
+    """The decision with the contradiction's event, which is in the invoice's sequence, once for each kind.
+
+    Nobody outside knows of an invoice that is still silent: its contradictions are told once that has changed
+    (``tell_owed``).
+    """
     note = decision.note or f"{against(evidence)}, and it is {invoice.status}"
     kinds, kind = (invoice.contradicted or "").split(), note.partition(":")[0]
     if kind in kinds or OWED + kind in kinds:
@@ -77,7 +80,8 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
 
 
 def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
-    """What contradicted an invoice while it was silent, now that it is not; None: there is nothing (more) to tell."""
+    """Tell a contradiction of the time when the invoice was silent, if it no longer is. None: nothing (more) to
+    tell."""
     kinds = (invoice.contradicted or "").split()
     owed = next((kind for kind in kinds if kind.startswith(OWED)), None)
     if owed is None or invoice.status in SILENT:

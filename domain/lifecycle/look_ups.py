@@ -1,4 +1,4 @@
-"""What a look-up brings."""
+"""Judges what a look-up brought."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from datetime import timedelta
 from domain.against import against
 from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch, own_answer
 from domain.decision import Agenda, Changes, Decision, Stage, Verdict
-from domain.evidence import (
-    Evidence,
-    Seen,
-)
+from domain.evidence import Evidence, Seen
 from domain.lifecycle.callbacks import alone
 from domain.lifecycle.case import (
     AFTER_PROVIDER_END,
@@ -34,7 +31,7 @@ from domain.lifecycle.moves import NOT_CALLED, at_rest, contradict, expire, give
 from domain.schedule import REFUND_RETRY_SECONDS
 from domain.status import FINAL, TRANSITIONS, UNMADE, UNPAID, WATCHED, Anomaly, Status
 
-#: A provider that expires an invoice at a moment says so a moment later.
+#: A provider that expires an invoice says so a moment later.
 JUST_AFTER = timedelta(seconds=1)
 
 
@@ -49,9 +46,11 @@ def seen(case: Case, evidence: Seen) -> Decision:
 
 
 def _beside(case: Case, own: Seen, wrong: str) -> Decision:
-    """The invoice's own answer is judged, whatever is about something else. A callback that waits may have been about
-    that: it is forgotten, or, where this answer moves the invoice, stands alone no more. Something of this invoice that
-    does not fit is told, unless there is better news."""
+    """Some answer was about something else (``wrong``); the invoice's own answer (``own``) is judged.
+
+    A callback that waits may have been about the other thing: it is forgotten, or, if this answer moves the invoice, no
+    longer decides alone. If ``wrong`` is about this invoice it is a contradiction, unless there is better news.
+    """
     decision = _bound(case, own)
     if decision.verdict == "contradiction":
         return replace(decision, note=decision.note or f"{against(own)}, and it is {case.status}")
@@ -65,8 +64,8 @@ def _beside(case: Case, own: Seen, wrong: str) -> Decision:
 
 
 def _heard(case: Case, evidence: Seen, decision: Decision) -> Decision:
-    """An answer was to be had: the time until a callback may stand alone begins anew, within the monitoring time. Not
-    after that: the watch goes by it, and would never end."""
+    """A look-up was answered: the time until a callback decides alone begins anew. Not after the monitoring time: the
+    watch depends on it, and would never end."""
     waits = case.invoice.called_status is not None and decision.changes.get("called_status", "") is not None
     over = case.invoice.expires_at is None or case.now >= case.invoice.expires_at + span(case.policy.monitor_minutes)
     if not waits or evidence.status is None or over:
@@ -97,8 +96,8 @@ def _bound(case: Case, evidence: Seen) -> Decision:
 
 
 def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None:
-    """A refund keeps what was unusual about its payment; what is paid once the invoice was closed is late before it is
-    anything else; then the provider's own word counts, then the amounts that it tells."""
+    """The anomaly. A refund keeps its payment's. A payment after the invoice was closed is first of all late. Then the
+    provider's own word counts, then the amounts that it tells."""
     if target is Status.REFUNDED:
         return evidence.anomaly or case.invoice.anomaly
     if _is_late(case):
@@ -112,20 +111,20 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
 
 
 def _is_late(case: Case) -> bool:
-    """It was closed before: the shop was told that it expired."""
+    """Whether it was closed before: the shop has been told that it expired."""
     invoice = case.invoice
     return not invoice.first_open and (case.status is not Status.CONFIRMING or invoice.anomaly == Anomaly.LATE)
 
 
 def _grown(case: Case, evidence: Seen) -> bool:
-    """A partial payment that grew is told; one that did not is no news."""
+    """Whether a partial payment has grown: one that has not is no news."""
     if case.status is not Status.PARTIALLY_PAID or evidence.paid_amount is None:
         return False
     return evidence.paid_amount > (case.invoice.paid_amount or 0)
 
 
 def not_seen(case: Case, evidence: Evidence) -> Decision:
-    """Nothing new: look again later, unless this was the last look before expiry."""
+    """Nothing new: look again later, unless this was the last look-up before the expiry."""
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
         return Decision("ignored", agenda=_after_refund_look(case, evidence))
     if is_last_call(case, evidence):
@@ -141,8 +140,8 @@ def not_seen(case: Case, evidence: Evidence) -> Decision:
 
 
 def _look_later(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
-    """The next poll, as the provider's own expiry wants it: right after it where that is before ours; an expired
-    invoice is watched until then."""
+    """Plan the next look-up: right after the provider's own expiry, if that comes first. An expired invoice is watched
+    until then."""
     end, ends = end_of(case), provider_end(case, evidence)
     quiet = case.invoice.quiet_polls + 1
     changes: Changes = {"quiet_polls": quiet, **learnt(case, evidence)}
@@ -159,7 +158,7 @@ def _look_later(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
 
 
 def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
-    """Without an answer a paid invoice is looked at once more before its next turn."""
+    """The agenda after a look-up for a refund: one without an answer is repeated before its next turn."""
     agenda = at_rest(case)
     watched = case.status is Status.PAID and next_refund_look(case, case.invoice.updated_at) is not None
     if watched and not isinstance(evidence, Seen) and is_askable(case):
@@ -168,7 +167,8 @@ def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
 
 
 def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
-    """No look-up has confirmed yet what a callback says: soon again; where none is to be had, the callback decides."""
+    """No look-up has confirmed a callback's word yet: look again soon. If none is answered in time, the callback
+    decides."""
     ends = grace_since(case) + span(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
     if not answered and ends <= case.now and is_claimed(case) and is_nobodys(case):
@@ -177,7 +177,7 @@ def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
         decision = alone(case, case.invoice, {})
         if decision.agenda:
             return decision
-        look = next_poll(case, case.invoice.quiet_polls, end_of(case))  # it may not stand alone: polling goes on
+        look = next_poll(case, case.invoice.quiet_polls, end_of(case))  # it can't decide alone: polling goes on
         return replace(decision, agenda={Stage.CHECK: look})
     looks = (case.invoice.called_looks or 0) + 1
     wait = LOOK_AGAIN_SECONDS[looks - 1] if looks <= len(LOOK_AGAIN_SECONDS) else case.policy.poll_seconds
@@ -188,7 +188,7 @@ def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
 
 
 def _unbound(case: Case, evidence: Seen, why: str) -> Decision:
-    """An answer that is about something else than what the order asked for: kept, told, and never a payment."""
+    """An answer that does not fit what the order asked for. It is kept and told, and never counts as a payment."""
     if case.status in FINAL or (case.status is Status.EXPIRED and not is_monitored(case)):
         return Decision("contradiction", note=why, agenda=at_rest(case))
     if is_last_call(case, evidence):
@@ -200,7 +200,7 @@ def _unbound(case: Case, evidence: Seen, why: str) -> Decision:
 
 
 def _adopt(case: Case, evidence: Seen) -> Decision:
-    """The answer to a create was lost, and the provider has the invoice all the same: it is this one."""
+    """The answer to the create was lost, but the provider has the invoice: it becomes this one."""
     target = evidence.status or Status.PENDING
     minutes = case.invoice.lifetime_minutes or case.policy.lifetime_minutes
     end = provider_end(case, evidence) or case.now + span(minutes)

@@ -1,4 +1,4 @@
-"""The moves an invoice makes, with the fields, the event and the times that belong to each."""
+"""The moves of an invoice: each with its changes, its event and its due times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from domain.lifecycle.case import (
 from domain.sequence import next_sequence
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, Anomaly, Status
 
-#: What an invoice forgets of its callbacks once they are confirmed, or found to be wrong.
+#: The changes by which an invoice forgets a callback, once it is confirmed or found to be wrong.
 NOT_CALLED: Changes = {
     "called_status": None,
     "called_word": None,
@@ -34,7 +34,7 @@ NOT_CALLED: Changes = {
     "called_looks": None,
 }
 
-#: Nobody looks at these any more: what a callback says that is still unconfirmed is told at once (``dropped``).
+#: Invoices in these are not looked up any more: a callback that is still unconfirmed is told at once (``dropped``).
 _GIVEN_UP = frozenset({Status.CANCELLED, Status.FAILED})
 
 
@@ -56,13 +56,13 @@ def move(case: Case, target: Status, reason: str | None, changes: Changes, agend
         fields |= NOT_CALLED
     elif called:
         agenda, fields = _still_called(case, agenda, fields)
-    if case.invoice.fallbacks:  # made, in doubt or closed: no other account may make it as well
+    if case.invoice.fallbacks:  # made, in doubt or closed: no other account may make it any more
         fields["fallbacks"] = None
     return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
 
 
 def _still_called(case: Case, agenda: Agenda, fields: Changes) -> tuple[Agenda, Changes]:
-    """A callback says more than the move that is made: the look-up lagged, so it is looked again soon."""
+    """A callback says more than this move: the look-up lags, so look again soon."""
     due, soon = agenda.get(Stage.CHECK), case.after(LOOK_AGAIN_SECONDS[0])
     if due is None or due <= soon:
         return agenda, fields
@@ -74,7 +74,7 @@ def close(case: Case, target: Status, reason: str, changes: Changes | None = Non
 
 
 def pay(case: Case, word: str, changes: Changes) -> Decision:
-    """Paid by the provider's word: looked at now and then while a refund can come."""
+    """Paid by the provider's word. Looked up now and then for as long as a refund may come."""
     agenda = nothing_due()
     if is_askable(case, changes.get("provider_ref")):
         agenda[Stage.CLOCK] = next_refund_look(case, case.now)
@@ -89,9 +89,9 @@ def expire(
     provider_ends: datetime | None = None,
     unheard: bool = False,
 ) -> Decision:
-    """Expire; where the provider can be asked go on watching for a late payment until the monitoring time ends, and no
-    less long than the provider itself waits for it (``provider_ends``). Where nobody answered the last look
-    (``unheard``: an outage, or a restore that set us back), the monitoring time begins now, and ends with an answer."""
+    """Expire. If the provider can be asked, watch for a late payment until the monitoring time ends, and at least as
+    long as the provider itself waits (``provider_ends``). If the last look-up had no answer (``unheard``: an outage, or
+    a restored backup), the monitoring time begins now, and ends only with an answer."""
     over = "the payment was never confirmed" if case.status is Status.CONFIRMING else "expires_at has passed"
     until = case.invoice.monitor_until or case.now + span(case.policy.monitor_minutes)
     if provider_ends is not None:
@@ -103,7 +103,7 @@ def expire(
     if unheard:
         changes |= unanswered(case)
     agenda = nothing_due()
-    if is_claimed(case):  # looked into before the watch ends; the clock tells what nobody confirmed
+    if is_claimed(case):  # look-ups may confirm it before the watch ends; the clock tells if none does
         until = max(until, settled_by(case)) if is_askable(case) else until
         agenda[Stage.CLOCK] = until
         changes["monitor_until"] = until
@@ -113,7 +113,7 @@ def expire(
 
 
 def step(case: Case, target: Status, word: str, changes: Changes) -> Decision:
-    """A step forward (or back from confirming) that the provider reports."""
+    """A step forward, or back from confirming, that the provider reports."""
     is_late = case.status is Status.EXPIRED and changes.get("anomaly") is not None
     if is_late and case.policy.late_payment == "hold" and not _was_told_in_time(case, target, changes):
         return _hold(case, target, word, changes)
@@ -129,9 +129,10 @@ def step(case: Case, target: Status, word: str, changes: Changes) -> Decision:
 
 
 def _was_told_in_time(case: Case, target: Status, changes: Changes) -> bool:
-    """A callback told of this payment before the invoice's time was over: only its confirmation came late."""
+    """Whether a callback told of this payment before the invoice's time was over: then only its confirmation is
+    late."""
     invoice = case.invoice
-    if changes.get("called_status") is not None:  # a callback of this moment
+    if changes.get("called_status") is not None:  # the callback that is being judged
         told, only, came = changes["called_status"], changes["called_only"], changes["called_at"]
     else:
         told, only, came = invoice.called_status, invoice.called_only, invoice.called_at
@@ -141,7 +142,8 @@ def _was_told_in_time(case: Case, target: Status, changes: Changes) -> bool:
 
 
 def _hold(case: Case, target: Status, word: str, changes: Changes) -> Decision:
-    """A late payment waits for a person's mark: the invoice stays expired. Watched on until the payment is certain."""
+    """A late payment waits for a person's mark. The invoice stays expired, and is watched until the payment is
+    certain."""
     why = f"late_payment: {word}, after it expired"
     fields: Changes = {**changes, "anomaly": Anomaly.LATE}
     if case.invoice.anomaly != Anomaly.LATE:
@@ -154,20 +156,20 @@ def _hold(case: Case, target: Status, word: str, changes: Changes) -> Decision:
 
 
 def give_back(agenda: Agenda) -> Decision:
-    """A callback that may be about another invoice, and that nobody could be asked about: a person says whose it is."""
+    """Give up a callback that may be about another invoice, since nobody could be asked: a person says whose it is."""
     why = "nobody could be asked whether the callback is about this invoice: it waits in `invoices unmatched list`"
-    forgotten: Changes = {**NOT_CALLED, "called_only": 0}  # an answer about another one still says nothing against it
+    forgotten: Changes = {**NOT_CALLED, "called_only": 0}  # 0: an answer about another invoice is no contradiction yet
     return Decision("noted", forgotten, note=why, agenda=agenda, gives_back=True)
 
 
 def contradict(case: Case, *, agrees: bool = False) -> Decision:
-    """Evidence against an invoice that is past it: kept, changes nothing; what agrees with it is no news."""
+    """Evidence that an invoice is past: kept as a contradiction, or ignored if it agrees. It changes nothing."""
     agenda = at_rest(case) if case.status in FINAL else {}
     return Decision("ignored" if agrees else "contradiction", agenda=agenda)
 
 
 def at_rest(case: Case) -> Agenda:
-    """Nothing is due; the clock orders looks for a refund of what is paid, and tells what nobody confirmed."""
+    """Nothing is due but the clock's own: look-ups for a refund, or telling of a claim that nobody confirmed."""
     agenda = nothing_due()
     if case.status is Status.PAID or is_claimed(case):
         del agenda[Stage.CLOCK]

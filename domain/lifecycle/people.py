@@ -1,14 +1,10 @@
-"""What the shop and the operators say."""
+"""Judges what the shop and the operators say."""
 
 from __future__ import annotations
 
 from domain.asking import waits_for_callback
 from domain.decision import Changes, Decision, Stage, Verdict
-from domain.evidence import (
-    CancelRequested,
-    Marked,
-    RecheckRequested,
-)
+from domain.evidence import CancelRequested, Marked, RecheckRequested
 from domain.lifecycle.case import Case, is_askable
 from domain.lifecycle.moves import close, contradict
 from domain.marks import CONFIRMED, anomaly_of, is_contradiction, may_mark
@@ -39,7 +35,7 @@ def marked(case: Case, evidence: Marked) -> Decision:
 
 
 def _marked_again(case: Case, evidence: Marked) -> Decision:
-    """It says what the invoice is already. No mark changes an amount: one that tells another is evidence against it."""
+    """The mark says what the invoice is already. No mark changes an amount: another amount is a contradiction."""
     told, known = evidence.paid_amount, case.invoice.paid_amount
     if told is None or (case.status is Status.PAID and told == known):
         return Decision("noted", note=f"{CONFIRMED}: it is {case.status}, says {evidence.by}")
@@ -50,7 +46,7 @@ def _marked_again(case: Case, evidence: Marked) -> Decision:
 
 
 def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:
-    """A look at once. What it brings is judged by the invoice's status as ever."""
+    """Look the invoice up at once. What that brings is judged as always."""
     if case.status is Status.QUEUED:
         return Decision("ignored", note="the provider has not made it yet")
     if not is_askable(case):
@@ -59,7 +55,7 @@ def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:
 
 
 def _why_not(case: Case) -> str:
-    """Why nobody can be asked."""
+    """Why the provider can't be asked."""
     if waits_for_callback(case.invoice, case.policy):
         return "no callback has brought what to ask by yet"
     return "nothing to ask by is known yet" if case.policy.can_be_asked else "its provider can't be asked"

@@ -1,4 +1,4 @@
-"""What a search for an order in doubt brings, before its create may be called again."""
+"""Judges what a search for an order in doubt brought. Only after it may the create be called again."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ HELD = "it waits for a person: it is not created again by itself"
 
 
 def is_to_be_sought(invoice: InvoiceView) -> bool:
-    """Whether the next call for this order, at a provider that can be searched, is a search and no create."""
+    """Whether the next call for this order is a search and no create, if the provider can be searched."""
     return bool(invoice.status == Status.IN_DOUBT and invoice.sought != invoice.doubts)
 
 
 def is_only_sought(invoice: InvoiceView, policy: Policy, now: datetime) -> bool:
-    """Whether this order is searched for, and is not created again by itself whatever the search brings."""
+    """Whether this order is searched for, and is not created again whatever the search brings, unless a person asks."""
     sought = policy.searchable and is_to_be_sought(invoice)
     return sought and not _may_repeat(Case(invoice, Status(invoice.status), policy, now, 0.0, 0))
 
 
 def found(case: Case, evidence: Found) -> Decision:
-    """It is made. Twins are remembered: they are looked at as well, and a payment to either pays the order."""
+    """It is made. Its twins are remembered: they are looked up as well, and a payment to any of them pays the order."""
     others = read_json(evidence.twins) if evidence.twins else []
     if case.status not in UNMADE:
         return _found_late(case, [evidence.provider_ref, *others])
@@ -45,7 +45,7 @@ def found(case: Case, evidence: Found) -> Decision:
 
 
 def _found_late(case: Case, refs: list[str]) -> Decision:
-    """Somebody else's answer was judged first, or the order was given up meanwhile."""
+    """Another answer was judged first, or the order was given up meanwhile."""
     ours, twins = case.invoice.provider_ref, twins_of(case.invoice)
     new = [ref for ref in refs if ref != ours and ref not in twins]
     if not new or case.status in FINAL:
@@ -54,13 +54,13 @@ def _found_late(case: Case, refs: list[str]) -> Decision:
 
 
 def not_found(case: Case, evidence: NotFound) -> Decision:
-    """Looked for again until the grace is over; what is not there then was not made."""
+    """Search again until the grace is over. An order that is not there by then was not made."""
     if case.status is not Status.IN_DOUBT:
         return _not_in_doubt(case)
     looks = (case.invoice.searches or 0) + 1
     changes: Changes = {"searches": looks, "search_failures": 0, "refused_since": None}
     since = case.invoice.doubted_at
-    if since is None or since > case.now or evidence.after_lost:  # when the last call was, nobody knows
+    if since is None or since > case.now or evidence.after_lost:  # nobody knows when the last create was called
         since = changes["doubted_at"] = case.now
     end = since + _grace(case)
     if (evidence.asked_at or case.now) >= end:
@@ -70,7 +70,7 @@ def not_found(case: Case, evidence: NotFound) -> Decision:
 
 
 def search_failed(case: Case, evidence: SearchFailed) -> Decision:
-    """Tried again, a bounded number of times; then the account's own rule for doubts decides without it."""
+    """Search again, a bounded number of times. Then ``on_doubt`` decides as if there were no search."""
     if case.status is not Status.IN_DOUBT:
         return _not_in_doubt(case)
     failures = (case.invoice.search_failures or 0) + 1
@@ -98,7 +98,8 @@ def _settle(case: Case, changes: Changes, why: str) -> Decision:
 
 
 def _may_repeat(case: Case) -> bool:
-    """By ``on_doubt`` and its count, or because an operator asked for it: that sets the count to 0."""
+    """Whether the create may be repeated: by ``on_doubt`` and the count of doubts, or because an operator asked for it,
+    which sets that count to 0."""
     if past_create_before(case):
         return False
     doubts = case.invoice.doubts
@@ -106,8 +107,8 @@ def _may_repeat(case: Case) -> bool:
 
 
 def _grace(case: Case) -> timedelta:
-    """From the last call until a search that finds nothing counts; at least what ``on_doubt`` waits anyway. Where a
-    person decides in the end, it costs nothing to look for longer."""
+    """How long after the last create a search that finds nothing proves nothing. At least as long as ``on_doubt`` waits
+    anyway; longer if a person decides in the end, because then it costs nothing."""
     doubts, waits = case.invoice.doubts, schedule.DOUBT_RETRY_SECONDS
     if not _may_repeat(case):
         return timedelta(seconds=waits[-1])
