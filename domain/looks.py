@@ -1,7 +1,7 @@
-"""Which look-ups go first: those after callbacks before all others, and of these, where an account's budget does not
-cover all that are due, the urgent ones. Pure.
+"""Which look-ups go first. Pure.
 
-The agenda has a lane for each kind: claims stay an index scan in the order of their due times.
+Those after callbacks go before all others. If an account's budget does not cover all that are due, the urgent ones of
+the others go first. The agenda has a lane for each kind, so that a claim stays an index scan in order of due times.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from domain.decision import Policy
 from domain.evidence import CalledBack, Evidence, RecheckRequested
 from domain.status import Status
 
-#: Not part of any account's name.
+#: Never a part of an account's name.
 SEPARATOR = ":"
 
 
 class Look(StrEnum):
-    """Why an invoice is looked at, most urgent first."""
+    """Why an invoice is looked up, most urgent first."""
 
     CALLED = "called"  #: a callback, or a person, says that there is something to see
     NEAR = "near"  #: its time ends, or money is on its way
     OPEN = "open"  #: the regular look-up of an open invoice
-    WATCHED = "watched"  #: it is closed: for a late payment or a refund
+    WATCHED = "watched"  #: a closed invoice's, for a late payment or a refund
 
 
 class Looked(Protocol):
@@ -38,7 +38,7 @@ class Looked(Protocol):
 
 
 def look_of(invoice: Looked, evidence: Evidence, due_at: datetime) -> Look:
-    """The kind of the look-up that ``evidence`` planned for an invoice, which is what the decision made of it."""
+    """The kind of the look-up that was planned by ``evidence``. ``invoice``: as the decision left it."""
     if invoice.called_status or isinstance(evidence, (CalledBack, RecheckRequested)):
         return Look.CALLED
     if invoice.status in {Status.CONFIRMING, Status.PARTIALLY_PAID, Status.IN_DOUBT}:
@@ -49,13 +49,14 @@ def look_of(invoice: Looked, evidence: Evidence, due_at: datetime) -> Look:
 
 
 def lane_of(account: str, look: Look) -> str:
-    """The agenda's lane of an account's look-ups of one kind; the regular ones have the account's own."""
+    """The agenda's lane of an account's look-ups of one kind. The regular ones are in the lane with the account's
+    name."""
     return account if look is Look.OPEN else f"{account}{SEPARATOR}{look}"
 
 
 def has_own_lane(account: str, look: Look, policy: Policy) -> bool:
-    """Whether a look-up stands in its kind's own lane: each kind does under a budget, those after callbacks in any case
-    but where the account's name leaves no room for it in a lane's."""
+    """Whether a kind of look-ups has its own lane: each kind under a budget, and always those after callbacks, unless
+    the account's name is too long for a lane's."""
     return policy.look_ups_per_second is not None or (look is Look.CALLED and len(account) <= MAX_BUDGETED_NAME)
 
 
@@ -72,23 +73,23 @@ def lanes_of(account: str) -> tuple[str, ...]:
 def search_lane_of(account: str) -> str:
     """The agenda's lane of creates that are searches, and must never become creates by themselves.
 
-    Workers of a release that does not search would call the create: they don't know this lane.
+    Workers of a release that does not search would call the create, but don't know this lane.
     """
     return f"{account}{SEPARATOR}search"
 
 
 def doorbell_of(lane: str) -> str:
-    """The lane whose doorbell is rung for a look-up: those after callbacks have one of their own, the others share the
-    account's."""
+    """The lane whose doorbell is rung for a lane of look-ups. Those after callbacks have their own, the others share
+    the account's."""
     account = account_of(lane)
     return lane if lane == lane_of(account, Look.CALLED) else account
 
 
 def least_wait(policy: Policy) -> timedelta:
-    """How soon a pending invoice that is quiet may be due again under the account's budget.
+    """How soon at the earliest a quiet pending invoice is due again under the account's budget.
 
-    Were it due sooner than its turn comes, the quickly polled would overtake the others: all being due after the same
-    time, they are looked at in turn, each every ``look_gap_seconds``. Never more than the slowest poll: where many
-    invoices are closed at once, the others come sooner.
+    With a shorter wait than its turn takes, invoices that are polled quickly would overtake the others. With the same
+    wait for all they take turns, each every ``look_gap_seconds``. Never longer than the slowest poll: when many
+    invoices are closed at once, the turns of the others come sooner.
     """
     return min(timedelta(seconds=policy.look_gap_seconds), schedule.slowest_poll(policy.poll_seconds))

@@ -1,8 +1,8 @@
 """What an operator may mark an invoice as. Pure; the lifecycle decides.
 
-An open invoice: paid, failed or cancelled. An expired one: paid, at any time. A paid one: refunded. Nothing else leaves
-a final status: a mark against one is a contradiction, and a mark that says the same confirms it. An amount that is
-known is changed by no mark: one that says another is a contradiction, too.
+An open invoice: paid, failed or cancelled. An expired one: paid, at any time. A paid one: refunded. No other mark
+changes a final status: one with another status is a contradiction, one with the same status confirms it. No mark
+changes a known amount either: one with another amount is a contradiction, too.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from domain.status import FINAL, OPEN, Anomaly, Status
 
 #: What may be marked at all.
 MARKS = (Status.PAID, Status.FAILED, Status.REFUNDED, Status.CANCELLED)
-#: How the note of a mark begins that says what an invoice is already: what was said against it is settled.
+#: How the note begins of a mark with the status that the invoice has already. It settles open contradictions.
 CONFIRMED = "confirmed"
 _OF_OPEN = frozenset({Status.PAID, Status.FAILED, Status.CANCELLED})
 
 
 def may_mark(status: Status, target: Status) -> bool:
-    """Whether an invoice that is this may be marked as that."""
+    """Whether an invoice in ``status`` may be marked as ``target``."""
     if status in OPEN:
         return target in _OF_OPEN
     return (status, target) in {(Status.EXPIRED, Status.PAID), (Status.PAID, Status.REFUNDED)}
 
 
 def is_contradiction(status: Status, target: Status) -> bool:
-    """Whether the mark says something else than what is final."""
+    """Whether the mark disagrees with a final status."""
     return status in FINAL and target is not status
 
 
 def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:
-    """What is unusual about an amount that an operator tells."""
+    """The anomaly of an amount that an operator tells."""
     if paid is None or asked is None or paid == asked:
         return None
     return Anomaly.UNDERPAID if paid < asked else Anomaly.OVERPAID

@@ -1,8 +1,8 @@
-"""Hides secrets in other people's text, however often and in whichever way they are escaped or encoded there.
+"""Hides secrets in other people's text, however often and in whatever way they are escaped or encoded there.
 
-Every view of the text that decoding gives (percent signs, JSON's and HTML's escapes, one in another) is searched; what
-is found is hidden in the text as it stands. Runs of base64 and hexadecimal are decoded and searched the same way, and
-hidden whole.
+The text is decoded in every way (percent signs, JSON's and HTML's escapes, one in another), and each of these views is
+searched. What is found is hidden at its place in the original text. Runs of base64 and hexadecimal are decoded and
+searched the same way, and hidden whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 HIDDEN = "***"
 
-#: Characters that are looked at. Of a longer text only what stands well before this bound is kept: a secret that the
+#: How many characters are searched. Of a longer text only what is MARGIN before this bound is kept: a secret that the
 #: bound cuts in two would not be recognised.
 WINDOW = 48 * 1024
 MARGIN = 8 * 1024
@@ -29,7 +29,7 @@ MAX_DEPTH = 6  #: escapes in escapes
 MAX_VIEWS = 48  #: of one text
 MAX_NESTED = 3  #: base64 in base64
 
-#: A shorter secret is looked for as text only: three bytes are found in most things that are decoded.
+#: A shorter secret is searched for as text only: a few bytes are found in nearly everything that is decoded.
 MIN_ENCODED = 6
 
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]+")
@@ -49,7 +49,7 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 
 
 def mask_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
-    """The same for bytes that may be text."""
+    """``mask`` for bytes that may be text."""
     return mask(content.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
 
 
@@ -59,7 +59,7 @@ def _mask_of(secrets: tuple[str, ...]) -> Mask:
 
 
 def header_secrets(values: Iterable[str]) -> tuple[str, ...]:
-    """What is secret in the values of HTTP headers: each, its words, and what ``Basic`` credentials say."""
+    """The secrets in values of HTTP headers: each value, its last word, and the decoded ``Basic`` credentials."""
     found: list[str] = []
     for value in values:
         words = value.split()
@@ -71,15 +71,15 @@ def header_secrets(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def usual_forms(secret: str) -> frozenset[str]:
-    """What a secret looks like wherever it stands in a text, in the usual ways to write it: for a quick look.
+    """What a secret looks like in a text, in the usual ways of writing it: for a quick search.
 
-    Of base64 it is the part that depends on the secret alone, at each of its three places in a group.
+    In base64 that is the part that depends only on the secret, for each of its three possible places in a group.
     """
     content = secret.encode()
     forms = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], html.escape(secret), content.hex()}
     for place in range(3):
         encoded = base64.b64encode(b"\0" * place + content).rstrip(b"=")
-        whole = (len(content) + place) * 8 // 6  # the last sign may hold bits of what follows
+        whole = (len(content) + place) * 8 // 6  # the last character may hold bits of what follows
         forms.add(encoded[-(-place * 8 // 6) : whole].decode())
     return frozenset(forms | {form.translate(_FOR_URLS) for form in forms if form.isascii() and form != secret})
 
@@ -115,13 +115,13 @@ class Mask:
         return bool(self._spans(text[:WINDOW], 0))
 
     def _spans(self, text: str, nested: int) -> list[tuple[int, int]]:
-        runs: dict[str, bool] = {}  # most stand in every view
+        runs: dict[str, bool] = {}  # most runs are in every view
         return [view.place(*span) for view in self._views(text) for span in self._found_in(view.text, nested, runs)]
 
     def _views(self, text: str) -> Iterator[_View]:
-        """The text, and what each way to decode it makes of each."""
+        """The text, and what decoding makes of each view, in every way."""
         views, known = [_View(text)], {text}
-        for view in views:  # grows while it is read
+        for view in views:  # the list grows meanwhile
             yield view
             if view.depth == MAX_DEPTH:
                 continue
@@ -158,7 +158,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A text as decoding made it. ``tokens``: where what was decoded begins and ends, here and in ``origin``."""
+    """A text that decoding made. ``tokens``: where each decoded part begins and ends, here and in ``origin``."""
 
     text: str
     origin: _View | None = None
@@ -166,7 +166,7 @@ class _View:
     depth: int = 0
 
     def place(self, start: int, end: int) -> tuple[int, int]:
-        """Where a part of it stands in the text as it came."""
+        """Where a part of it is in the original text."""
         view = self
         while view.origin is not None:
             start, end = view._outer(start)[0], view._outer(end - 1)[1]
@@ -174,7 +174,7 @@ class _View:
         return start, end
 
     def _outer(self, position: int) -> tuple[int, int]:
-        """Start and end, in ``origin``, of what became the character at this position."""
+        """Start and end, in ``origin``, of the part that became the character at this position."""
         index = bisect_right(self.tokens, position, key=lambda token: token[0]) - 1
         if index < 0:
             return position, position + 1
@@ -185,7 +185,7 @@ class _View:
 
 
 def _decode(view: _View, pattern: re.Pattern[str], decode: Callable[[str], str]) -> _View | None:
-    """The view decoded in one way; None where nothing is written that way."""
+    """The view, decoded in one way; None if nothing in it is encoded that way."""
     pieces: list[str] = []
     tokens: list[tuple[int, int, int, int]] = []
     done = length = 0
@@ -205,7 +205,7 @@ def _decode_percent(token: str) -> str:
 
 
 def _decode_unicode(token: str) -> str:
-    """A run of ``\\u0026``: two of them may be one character."""
+    """Decode a run of ``\\u0026``: two of them may be one character."""
     units = bytes.fromhex(token.replace("\\u", "").replace("\\U", ""))
     return units.decode("utf-16-be", "replace")
 
@@ -219,7 +219,8 @@ def _decode_json(token: str) -> str:
 
 
 def _decoded_run(run: str) -> Iterator[bytes]:
-    """What a run of base64 may say: whatever stands before it, it begins at one of four places; or of hexadecimal."""
+    """What a run may decode to. As base64 it may begin at each of four places, as hexadecimal at each of two: other
+    characters may stand before it."""
     joined = "".join(run.split())
     for skipped in range(4):
         yield _decode_base64(joined, skipped)
@@ -241,7 +242,7 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
     (re.compile(r"(?:%[0-9A-Fa-f]{2})+"), _decode_percent),
     (re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+|\\.", re.DOTALL | re.IGNORECASE), _decode_json),
     (re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[^\t\n\f <&#;]{1,32};?)"), html.unescape),
-    (re.compile(r"\+"), lambda _: " "),  # as forms have it; of use where a secret holds a space
+    (re.compile(r"\+"), lambda _: " "),  # as in forms; needed only if a secret holds a space
 )
 
 

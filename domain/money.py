@@ -1,22 +1,22 @@
-"""Exact amounts: a Decimal from the wire's text to the row and back; a binary float never touches one."""
+"""Exact amounts: a Decimal all the way from the wire's text to the row and back, never a binary float."""
 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-#: ETH has 18 decimals, the most of any coin the providers name; the rest is room for fiat sums in base units.
+#: Room enough: ETH has 18 decimals, the most of any coin that the providers name.
 MAX_DECIMALS = 30
 MAX_INTEGER_DIGITS = 30
 
 
 class AmountError(ValueError):
-    """A value that is no usable amount; the message says why."""
+    """The value is no usable amount; the message says why."""
 
 
 def parse_amount(value: object) -> Decimal:
-    """Turn a decimal's text, an int or a Decimal into a Decimal with every digit kept (trailing zeros included).
+    """Turn a text, an int or a Decimal into a Decimal that keeps every digit, trailing zeros included.
 
-    Raises AmountError for floats, booleans, NaN, infinities, and for more digits than any money has.
+    Raises AmountError for floats, booleans, NaN, infinities, and more digits than any amount of money has.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise AmountError("must be a decimal as a string or a JSON number")
@@ -46,16 +46,16 @@ def _bounded_text(value: str | int) -> str:
 
 
 def format_amount(amount: Decimal) -> str:
-    """Every digit, never in exponent form: ``Decimal("3.58E-2")`` is ``"0.0358"``."""
+    """Every digit, never in exponent form: ``Decimal("3.58E-2")`` becomes ``"0.0358"``."""
     return format(amount, "f")
 
 
 def plain_value(amount: Decimal) -> str:
-    """The value without its trailing zeros, to compare by (``Decimal.normalize`` would round to 28 digits)."""
+    """The value without trailing zeros, for comparing (``Decimal.normalize`` would round to 28 digits)."""
     text = format_amount(amount)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def decimals_of(amount: Decimal) -> int:
-    """How many decimals the value has: two for 19.990."""
+    """How many decimals the value has: 2 for 19.990."""
     return len(plain_value(amount).partition(".")[2])

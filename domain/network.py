@@ -1,4 +1,4 @@
-"""Networks by their CAIP-2 id where one is known, and payment links that wallets understand. Never a guess."""
+"""Networks' CAIP-2 ids, where known for sure, and payment links for wallets. Never a guess."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from domain.money import format_amount, plain_value
 
-#: The providers' words, in lower case, for the networks that have a CAIP-2 id (chain ids: EIP-155; BIP-122 genesis).
+#: CAIP-2 ids (EIP-155: chain id; BIP-122: genesis block) by the providers' words for networks, in lower case.
 NETWORK_IDS = {
     "ethereum network": "eip155:1",
     "ethereum": "eip155:1",
@@ -18,7 +18,7 @@ NETWORK_IDS = {
     "btc-chain": "bip122:000000000019d6689c085ae165831e93",
 }
 
-#: How networks are called, whether or not they have an id here, in lower case and without "network" or "chain".
+#: Names of networks, with or without an id here, in lower case and without "network" or "chain".
 NAMES = frozenset({
     "algorand", "aptos", "arbitrum", "avalanche", "base", "bep20", "bitcoin", "bitcoin cash", "bnb", "bnb smart", "bsc",
     "btc", "cardano", "cosmos", "dash", "dogecoin", "erc20", "eth", "ethereum", "ethereum classic", "kaspa", "litecoin",
@@ -32,19 +32,19 @@ BITCOIN_DECIMALS = 8
 
 
 def network_id(network: str | None) -> str | None:
-    """The CAIP-2 id of a provider's word for a network; None where the word is not known for sure."""
+    """The CAIP-2 id for a provider's word for a network; None if that is not known for sure."""
     return NETWORK_IDS.get(network.strip().lower()) if network else None
 
 
 def is_network(word: str) -> bool:
-    """Whether a network is called so."""
+    """Whether the word is a network's name."""
     return _CALLED.sub("", word.strip().lower()) in NAMES
 
 
 def payment_uri(network: str | None, currency: str | None, address: str | None, amount: Decimal | None) -> str | None:
-    """A wallet's link: BIP-321 for BTC on Bitcoin (amount in BTC), ERC-681 for ETH on Ethereum (value in wei).
+    """A link for wallets: BIP-321 for BTC on Bitcoin (amount in BTC), ERC-681 for ETH on Ethereum (value in wei).
 
-    None for anything else, and for an amount that the coin can't be divided into: a wallet would refuse or round it.
+    None for any other coin, and for an amount finer than the coin's smallest unit: wallets would refuse or round it.
     """
     chain = network_id(network)
     if not address or not currency or amount is None or amount <= 0:
@@ -59,8 +59,8 @@ def payment_uri(network: str | None, currency: str | None, address: str | None, 
 
 
 def _base_units(amount: Decimal, decimals: int) -> str | None:
-    """The whole number of the coin's smallest units; None where the amount is finer than those."""
-    with localcontext(prec=100):  # the default of 28 digits would round
+    """The amount in the coin's smallest units; None if it is finer than those."""
+    with localcontext(prec=100):  # the default, 28 digits, would round
         units = amount.scaleb(decimals)
         whole = units.to_integral_value()
         return format_amount(whole) if units == whole else None

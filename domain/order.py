@@ -1,4 +1,4 @@
-"""What a producer sends, validated: one model for every way in; its JSON Schema is the public one."""
+"""An order as a producer sends it, validated: one model for every way in, with the public JSON Schema."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from domain.visible import MEANINGFUL, why_meaningless
 MAX_ORDERS = 500
 MAX_METADATA_BYTES = 4096
 MAX_FALLBACKS = 5
-MAX_NESTING = 100  #: levels of a JSON object: whoever reads it again must not run out of stack
+MAX_NESTING = 100  #: levels of a JSON object: a later reader must not run out of stack
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class OrderError(ValueError):
-    """An order that can't be taken. One line that names the field: ``price: must be greater than 0``."""
+    """The order can't be taken. One line that names the field: ``price: must be greater than 0``."""
 
     def __init__(self, line: str, findings: Sequence[Finding] = ()) -> None:
         super().__init__(line)
@@ -50,7 +50,8 @@ class OrderError(ValueError):
 
 
 def _tagged(value: object, kind: str) -> object:
-    """kombu writes a Python producer's Decimal and datetime as ``{"__type__": …, "__value__": …}``."""
+    """The value in a tag: kombu writes a Python producer's Decimal and datetime as ``{"__type__": …, "__value__":
+    …}``."""
     if isinstance(value, dict) and set(value) == {"__type__", "__value__"} and value["__type__"] == kind:
         return value["__value__"]
     return value
@@ -109,7 +110,7 @@ def _decimal_schema(description: str, **limits: object) -> WithJsonSchema:
 
 
 def _nullable(schema: JsonDict) -> None:
-    """The schema of a field whose null means "not given"."""
+    """Allow null in a field's schema: it means "not given"."""
     described: JsonDict = {name: schema.pop(name) for name in ("title", "description") if name in schema}
     kept = dict(schema)
     schema.clear()
@@ -117,7 +118,7 @@ def _nullable(schema: JsonDict) -> None:
 
 
 class _Meaningful:
-    """Tells in the schema what ``_printable`` refuses."""
+    """Puts into the schema what ``_printable`` checks."""
 
     @staticmethod
     def __get_pydantic_json_schema__(core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -161,14 +162,14 @@ class Fallback(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _written_short(cls, data: object) -> object:
-        """The account alone may be written; currencies are kept upper-case."""
+        """An account's name alone will do. Currencies are kept in upper case."""
         if isinstance(data, str):
             return {"account": data}
         return _upper(data, "currency")
 
 
 def _upper(data: object, *names: str) -> object:
-    """Without nulls, which mean "not given", and with these texts in upper case."""
+    """The fields without nulls, which mean "not given", and with these texts in upper case."""
     if not isinstance(data, dict):
         return data
     given = {name: value for name, value in data.items() if value is not None}
@@ -179,7 +180,7 @@ def _upper(data: object, *names: str) -> object:
 
 
 def _fallbacks_schema(schema: JsonDict) -> None:
-    """An entry is an account's name or an object; what a validator of its own says is said here."""
+    """An entry may be an account's name too: its own validator takes that, which the schema has to say."""
     name: JsonDict = {"type": "string", "minLength": 1, "maxLength": 64}
     choices = schema["anyOf"]
     for one in choices if isinstance(choices, list) else ():
@@ -228,7 +229,7 @@ class Order(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, data: object) -> object:
-        """A null means "not given"; currencies are kept upper-case."""
+        """Null means "not given". Currencies are kept in upper case."""
         return _upper(data, "currency", "pay_currency")
 
     @model_validator(mode="after")
@@ -237,7 +238,7 @@ class Order(BaseModel):
             raise ValueError("currency: is required with a price")
         named = {self.account}
         for place, other in enumerate(self.fallback_accounts or ()):
-            if other.account in named:  # its answers could not be told apart
+            if other.account in named:  # answers of the two entries could not be told apart
                 raise ValueError(f"fallback_accounts.{place}: the account {other.account!r} is named twice")
             if other.price is not None and other.currency is None and self.currency is None:
                 raise ValueError(f"fallback_accounts.{place}.currency: is required with a price")
@@ -246,7 +247,7 @@ class Order(BaseModel):
 
     @property
     def trace(self) -> str | None:
-        """The trace that it came with (``domain/trace.py``): no part of its content."""
+        """The trace that it came with (``domain/trace.py``), which is no part of its content."""
         return self._trace
 
     def traced(self, trace: str | None) -> Order:
@@ -258,7 +259,7 @@ class Order(BaseModel):
         return copy
 
     def digest(self) -> str:
-        """Identity of the content: canonical fields, price by value, without ``create_before``."""
+        """Two orders have the same content if this is equal: canonical fields, price by value, no ``create_before``."""
         content = self.model_dump(exclude={"create_before", "idempotency_key"})
         for name in ("price", "lifetime_minutes"):
             if content[name] is not None:
@@ -270,7 +271,7 @@ class Order(BaseModel):
 
 
 def check_price(order: Order, account: Account) -> None:
-    """Raise OrderError for a price that its currency can't be divided into."""
+    """Raise OrderError for a price with more decimals than its currency has."""
     if order.price is None or order.currency is None:
         return
     most = too_fine(order.price, order.currency, account.price_decimals)
@@ -307,7 +308,7 @@ def parse_cancellation(fields: object) -> Cancellation:
 
 
 def parse_orders(fields: object) -> Sequence[object]:
-    """The ``orders`` of a create_many, each still to be validated alone. Raises OrderError."""
+    """The ``orders`` of a create_many; each is still to be validated. Raises OrderError."""
     if not isinstance(fields, dict) or set(fields) != {"orders"}:
         raise OrderError("orders: invoices.create_many takes exactly one field, orders")
     orders = fields["orders"]

@@ -1,7 +1,7 @@
-"""What look-ups, callbacks and marks tell of payments, as sightings; and the row that a payment is.
+"""Sightings: what look-ups, callbacks and marks tell of payments. And a payment's row.
 
-A payment is told apart by its transaction; without one by what its provider is asked by (a tracking code); without that
-by its invoice. That is the row's key. ``domain/ledger.py`` puts sightings together.
+The key of a payment, and of its row, is its transaction; without one what its provider is asked by (a tracking code);
+without that its invoice. ``domain/ledger.py`` puts sightings together.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from domain.status import Anomaly, Status
 Kind = Literal["payment", "refund"]
 Source = Literal["look-up", "callback", "mark"]
 
-#: What an answer is about when it is not about this invoice: see ``domain/callbacks.py``.
+#: The kinds of ``domain.callbacks.mismatch`` with which an answer is not about this invoice.
 NOT_OURS = frozenset({"reference", "order", "price", "currency"})
-MAX_KEY = 140  #: characters of what is kept in a key as it is
+MAX_KEY = 140  #: characters; a key keeps the hash of a longer text
 _HEX = re.compile(r"(0x)?[0-9a-f]+", re.IGNORECASE)
 
 
 class Payable(Asked, Protocol):
-    """What payments are reckoned against."""
+    """The fields of an invoice that its payments are compared with."""
 
     called_status: str | None
 
@@ -40,7 +40,7 @@ class Sighting:
     """One source's word about one payment."""
 
     source: Source
-    status: Status  #: how far it says the payment has come
+    status: Status  #: how far the payment has come, as this source says
     at: datetime
     total: Decimal | None = None  #: paid so far, under this reference
     asset: str | None = None
@@ -54,7 +54,7 @@ class Sighting:
 
     @property
     def key(self) -> str:
-        """What the payment is told apart by, within its invoice."""
+        """Identifies the payment within its invoice."""
         if self.tx_hash is not None:
             return transaction_key(self.tx_hash)
         return _short("mark:", "") if self.source == "mark" else reference_key(self.reference)
@@ -62,7 +62,7 @@ class Sighting:
 
 @dataclass(slots=True, kw_only=True)
 class Payment:
-    """A row. ``amount``, ``amount_told`` and ``folded`` are reckoned from all rows of the invoice."""
+    """A payment's row. ``amount``, ``amount_told`` and ``folded`` are computed from all rows of the invoice."""
 
     id: int | None = None
     kind: Kind
@@ -77,10 +77,10 @@ class Payment:
     first_seen_at: datetime
     last_seen_at: datetime
     amount: Decimal | None = None
-    amount_told: int = 0  #: 0: nobody told an amount, it is what was asked for
-    folded: int = 0  #: 1: another row tells of the same payment
-    settled_status: str | None = None  #: what the invoice became by it
-    settled_sequence: int | None = None  #: of the event that told so
+    amount_told: int = 0  #: 0: nobody told an amount; ``amount`` is what was asked for
+    folded: int = 0  #: 1: other rows tell of the same payment more exactly
+    settled_status: str | None = None  #: what the invoice became by this payment
+    settled_sequence: int | None = None  #: of the event that told that
     settled_event: str | None = None
     settled_by: str | None = None
     settled_at: datetime | None = None
@@ -91,13 +91,13 @@ class Payment:
 
 
 def transaction_key(transaction: str) -> str:
-    """A transaction as a key: hexadecimal ones are the same in either case, with ``0x`` or without."""
+    """The key of a transaction. For hexadecimal ones neither case nor ``0x`` makes a difference."""
     text = transaction.strip()
     return _short("tx:", text.lower().removeprefix("0x") if _HEX.fullmatch(text) else text)
 
 
 def reference_key(reference: str | None) -> str:
-    """What a payment without a transaction is told apart by."""
+    """The key of a payment without a transaction."""
     return _short("ref:", reference or "")
 
 
@@ -106,17 +106,17 @@ def _short(prefix: str, text: str) -> str:
 
 
 def may_tell_of_payments(invoice: Payable, evidence: Evidence) -> bool:
-    """Whether the rows are needed to judge this: cheap, asked of every piece of evidence."""
+    """Whether the invoice's payments are needed to judge this. Cheap: it is asked for every piece of evidence."""
     if isinstance(evidence, Marked):
         return evidence.status in {Status.PAID, Status.REFUNDED}
     if isinstance(evidence, (Seen, CalledBack)) and _word(evidence) is not None:
         return True
-    called = invoice.called_status  # a callback's word may come to stand alone with any evidence
+    called = invoice.called_status  # any evidence may be the one by which a callback comes to decide alone
     return (called is not None and Status(called) in CLAIMS) or (isinstance(evidence, Seen) and bool(evidence.others))
 
 
 def sightings(invoice: Payable, evidence: Evidence, decision: Decision, now: datetime) -> list[Sighting]:
-    """The payments that judged evidence tells of; none where it is about something else than this invoice."""
+    """The payments that judged evidence tells of; none if it is not about this invoice."""
     at = min(evidence.asked_at or now, now)
     match evidence:
         case Seen():
@@ -148,7 +148,7 @@ def _sighted(evidence: Seen | CalledBack, word: Status, at: datetime) -> Sightin
 
 
 def _word(evidence: Seen | CalledBack) -> Status | None:
-    """How far evidence says a payment has come; None: it tells of none."""
+    """How far a payment has come, as evidence says; None: it tells of no payment."""
     status, paid = evidence.status, evidence.paid_amount
     if status in {Status.PAID, Status.REFUNDED}:
         return status
@@ -160,7 +160,7 @@ def _word(evidence: Seen | CalledBack) -> Status | None:
 
 
 def payment_fields(payment: Payment, asset: str | None, network: str | None) -> dict[str, object]:
-    """A payment as it is printed. ``asset`` and ``network``: the invoice's, for what no source has told."""
+    """A payment as it is printed. ``asset`` and ``network``: the invoice's, where no source has told them."""
     return {
         "id": payment.id,
         "kind": payment.kind,

@@ -1,4 +1,4 @@
-"""Who may do what: one table for the scopes of tokens and the roles of people. Pure."""
+"""Who may do what: one table for tokens' scopes and people's roles. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What a person is there for."""
+    """What a person of the console may do, as a whole."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -44,7 +44,7 @@ _READING = frozenset({_A.READ, _A.REPORT})
 _OPERATING = _READING | {_A.CANCEL, _A.RECHECK, _A.REDRIVE, _A.REPLAY, _A.ENDPOINTS}
 _ALL = frozenset(Action)
 
-#: The table. A person of the console may do what a token of the scope beside the role may.
+#: The actions of each scope and role.
 PERMISSIONS: Mapping[Scope | Role, frozenset[Action]] = {
     Scope.ORDERS: frozenset({_A.CREATE, _A.CANCEL}),
     Scope.READ: _READING,
@@ -58,10 +58,10 @@ PERMISSIONS: Mapping[Scope | Role, frozenset[Action]] = {
 
 
 def may(holds: Iterable[Scope | Role], action: Action) -> bool:
-    """Whether one of these scopes, or roles, allows the action."""
+    """Whether one of these scopes or roles allows the action."""
     return any(action in PERMISSIONS[one] for one in holds)
 
 
 def sees(accounts: Collection[str] | None, account: str) -> bool:
-    """Whether who is limited to ``accounts`` (None: not limited) sees what belongs to ``account``."""
+    """Whether somebody who is limited to ``accounts`` (None: to none) may see what belongs to ``account``."""
     return accounts is None or account in accounts
