@@ -1,4 +1,4 @@
-"""A provider's times against ours: how far its clock is off, and when an invoice really expires."""
+"""A provider's times compared with ours: how far its clock is off, and when an invoice really expires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 from domain.account import MAX_LIFETIME_MINUTES
 from domain.evidence import Created
 
-#: Clocks that differ by no more are taken to agree.
+#: Clocks that differ by no more than this count as equal.
 TOLERANCE = timedelta(minutes=1)
 LONGEST = timedelta(minutes=MAX_LIFETIME_MINUTES)
 
@@ -17,12 +17,12 @@ Made = TypeVar("Made", bound=Created)
 
 
 def settle_times(made: Made, asked_at: datetime, answered_at: datetime) -> Made:
-    """The answer with an expiry that holds by our clock: ``asked_at`` and ``answered_at`` are the database's.
+    """The answer with an expiry that holds by our clock. ``asked_at`` and ``answered_at`` are the database's.
 
-    Where the provider's ``date`` lies outside the call by more than TOLERANCE its clock is off, or ours. Where it is
-    behind, and for an invoice that would be born expired, the lifetime is counted from the answer on, and what the
-    provider said is kept beside it; without a lifetime there is no expiry here, the account's policy gives one. By a
-    clock that is ahead the expiry comes late, never early: it stays.
+    If the provider's ``date`` lies outside the call by more than TOLERANCE, its clock is off, or ours. If it is behind,
+    or the invoice would be expired from the start, the lifetime is counted from the answer on, and the provider's
+    expiry is kept beside it. Without a lifetime there is no expiry here: the account's policy gives one. If the
+    provider's clock is ahead, its expiry stays: it comes late, never early.
     """
     off = _off(made.made_at, asked_at, answered_at)
     told = made.expires_at
@@ -31,13 +31,13 @@ def settle_times(made: Made, asked_at: datetime, answered_at: datetime) -> Made:
         if span is not None or told <= answered_at:
             expires_at = None if span is None else answered_at + span
             made = dataclasses.replace(made, expires_at=expires_at, disbelieved_expires_at=told)
-    # A ``date`` that agrees has nothing to add to the evidence.
+    # A ``date`` that agrees adds nothing to the evidence.
     seconds = None if off is None else round(off.total_seconds())
     return dataclasses.replace(made, made_at=None if off is None else made.made_at, clock_off_seconds=seconds)
 
 
 def _off(made_at: datetime | None, asked_at: datetime, answered_at: datetime) -> timedelta | None:
-    """How far ahead of ours the provider's clock is (negative: behind); None where they agree or nobody knows."""
+    """How far the provider's clock is ahead of ours (negative: behind); None if they agree, or nobody knows."""
     if made_at is None or asked_at - TOLERANCE <= made_at <= answered_at + TOLERANCE:
         return None
     return made_at - (asked_at if made_at < asked_at else answered_at)
@@ -58,7 +58,7 @@ def _lifetime(made: Created) -> timedelta | None:
 
 
 def _distance(made_at: datetime | None, told: datetime) -> timedelta | None:
-    """Both by the provider's clock, so that their distance is right whatever it shows."""
+    """The time between the two. Both are by the provider's clock, so it is right whatever that clock shows."""
     if made_at is None or not timedelta(0) < told - made_at <= LONGEST:
         return None
     return told - made_at

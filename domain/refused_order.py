@@ -1,6 +1,6 @@
-"""An order that came by message and was refused: what the shop is told of it, event ``order.rejected``.
+"""An order that came by message and was refused: what its shop is told by the event ``order.rejected``.
 
-Nothing of the message beside the ids is in it: the shop has the order, and ``invoices rejected`` has the message.
+Of the message the event has only the ids: the shop has the order, and ``invoices rejected`` has the message.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class RefusedOrder:
-    """Whose order it was and why it was refused. ``order_id`` and ``idempotency_key`` None: it held none that is one.
+    """Which order was refused, and why. ``order_id`` and ``idempotency_key`` None: the message had no usable one.
 
-    ``kind``: ``invalid`` can't be an order, ``conflict`` contradicts ``existing_invoice``.
+    ``kind``: ``invalid``, it can't be an order; ``conflict``, it contradicts ``existing_invoice``.
     """
 
     account: str
@@ -46,7 +46,7 @@ class RefusedOrder:
 
 
 def read_refused(fields: object) -> RefusedOrder | None:
-    """The order that an object with an order's fields is about; None where it names no account."""
+    """The order in an object with an order's fields; None if it names no account."""
     if not isinstance(fields, Mapping):
         return None
     account = _text(fields.get("account"), MAX_ORDER_ID)

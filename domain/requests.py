@@ -1,4 +1,4 @@
-"""What the HTTP interface is asked beside orders, validated: a model for each body, its schema the public one."""
+"""What the HTTP interface is asked for besides orders, validated: a model for each body, with the public schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class RequestError(ValueError):
-    """A body that can't be used."""
+    """The body can't be used."""
 
     def __init__(self, findings: list[Finding]) -> None:
         super().__init__("; ".join(finding.line for finding in findings[:5])[:LONGEST_REASON])
@@ -53,7 +53,7 @@ Name = Annotated[Text, Field(min_length=1, max_length=255)]
 _CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-#: In the words of JSON Schema: an amount is of money that was paid.
+#: In JSON Schema: an amount goes only with a status that means that money was paid.
 _AMOUNT_OF_MONEY: JsonDict = {
     "if": {"properties": {"status": {"enum": ["failed", "cancelled"]}}},
     "then": {"properties": {"amount": {"type": "null"}}},

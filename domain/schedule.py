@@ -1,7 +1,7 @@
-"""When to look or try again: tables and pure functions. The clock and the dice are handed in.
+"""When to look or try again: tables and pure functions. The clock and the dice are arguments.
 
-After a 429: a create waits as CREATE_RETRY_SECONDS say, a look-up as for a poll, a webhook as DELIVERY_DELAYS say, and
-each at least as long as the Retry-After says (``bounded_wait``). ``domain/lifecycle`` and DELIVER apply it.
+After a 429 a create waits as CREATE_RETRY_SECONDS say, a look-up as for a poll, a webhook as DELIVERY_DELAYS say; each
+at least as long as the Retry-After says (``bounded_wait``). ``domain/lifecycle`` and the stage DELIVER apply this.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from domain.decision import Stage
 
-#: The wait before each try of a webhook, counted from the end of the try before it; 12 tries over about 75 h 42 m.
+#: The wait before each delivery attempt, from the end of the one before: 12 attempts over about 75 h 42 min.
 DELIVERY_DELAYS: tuple[timedelta, ...] = (
     timedelta(0),
     timedelta(seconds=5),
@@ -34,11 +34,10 @@ RETRY_AFTER_LIMIT = timedelta(hours=24)
 
 
 def delivery_wait(tries_made: int, jitter: float, retry_after_seconds: float | None = None) -> timedelta | None:
-    """How long a webhook waits after ``tries_made`` tries; None means that the tries are used up.
+    """How long a webhook waits after ``tries_made`` delivery attempts; None: they are used up.
 
-    ``jitter`` is 0..1 and stretches the wait by 0..20 %. ``retry_after_seconds`` is what the receiver asked for
-    (429 and 503 only); the longer of the two counts.
-    Raises ValueError for a negative ``tries_made`` or a jitter outside 0..1.
+    ``jitter`` (0..1) stretches the wait by 0..20 %. ``retry_after_seconds`` is what the receiver asked for (429 and 503
+    only); the longer wait counts. Raises ValueError for a negative ``tries_made`` or a jitter outside 0..1.
     """
     if tries_made < 0:
         raise ValueError(f"tries_made: {tries_made} is negative")
@@ -52,44 +51,45 @@ def delivery_wait(tries_made: int, jitter: float, retry_after_seconds: float | N
     return wait
 
 
-#: Waits before a create is called again that certainly was not processed (unreachable, rate-limited); the last repeats.
+#: Waits before a create is repeated that was certainly not processed (unreachable, rate-limited); the last one repeats.
 CREATE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
-#: An account that can't be reached is tried so often before an order's next account is: a second apart, nothing worse
-#: than a restart behind a proxy is waited for. The shop is waiting.
+#: How often an unreachable account is tried before the order's next account. The tries are a second apart: enough for a
+#: restart behind a proxy, and no more, because the shop is waiting.
 TRIES_BEFORE_FALLBACK = 2
 
-#: Waits before an order whose answer was lost is created again (``on_doubt = retry``). After the last one it is held
-#: for an operator: a provider that loses every answer must not be made to bill the same order for ever.
+#: Waits before a create whose answer was lost is repeated (``on_doubt = retry``). After the last one the order is held
+#: for an operator: a provider that loses every answer must not make invoices of the same order for ever.
 DOUBT_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0)
 
-#: Waits before each search for an order in doubt, at a provider that can be searched; the last repeats.
+#: Waits before each search for an order in doubt, at a provider that can be searched; the last one repeats.
 SEARCH_SECONDS = (5.0, 15.0, 40.0, 120.0, 600.0)
 
-#: Seconds after the last call within which a search that finds nothing proves nothing: a provider's list may lag.
+#: For this long after the last create a search that finds nothing proves nothing: a provider's list may lag.
 SEARCH_GRACE_SECONDS = 60.0
 
-#: Waits after a search that failed. When the last is used up too, ``on_doubt`` decides as if there were no search.
+#: Waits after a failed search. After the last one ``on_doubt`` decides as if there were no search.
 SEARCH_RETRY_SECONDS = (5.0, 10.0, 30.0, 60.0, 120.0)
 
-#: Waits between the probes of an account whose credentials were refused; the last repeats.
+#: Waits between the probes of an account whose credentials were refused; the last one repeats.
 PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
 
-#: A look-up that brings nothing new stretches the next wait by this, up to SLOWEST_POLL times ``poll_seconds``.
+#: Each look-up that brings nothing new makes the next wait this much longer, up to SLOWEST_POLL times ``poll_seconds``.
 POLL_GROWTH = 1.3
 SLOWEST_POLL = 10
 
-#: Waits between looks at a paid invoice for a refund: as long as it has been paid, within these.
+#: A paid invoice is looked up for a refund after as long as it has been paid, but within these bounds.
 REFUND_SECONDS = (6 * 3600.0, 7 * 86_400.0)
-#: A look for a refund that brought no answer is repeated after so long.
+#: A look-up for a refund that had no answer is repeated after this.
 REFUND_RETRY_SECONDS = 3600.0
 
-#: An expired invoice is still looked at for a late payment, SLOWEST_POLL times slower; that alone waits no longer than:
+#: An expired invoice is looked up for a late payment SLOWEST_POLL times more rarely, but at least this often (and never
+#: more often than ``poll_seconds``).
 MONITOR_POLL_SECONDS = 300.0
 
 
 def bounded_wait(retry_after_seconds: float | None) -> float:
-    """Seconds of a Retry-After that count: 0 to RETRY_AFTER_LIMIT (0 for what is no number of seconds)."""
+    """The seconds of a Retry-After that count: 0 to RETRY_AFTER_LIMIT (0 for NaN)."""
     if retry_after_seconds is None or not retry_after_seconds > 0:
         return 0.0
     return min(retry_after_seconds, RETRY_AFTER_LIMIT.total_seconds())
@@ -101,23 +101,23 @@ def stretched(seconds: float, jitter: float) -> timedelta:
 
 
 def step(table: tuple[float, ...], tries: int) -> float:
-    """The wait after ``tries`` tries (≥ 1): the table's entry, its last one for ever after."""
+    """The wait after ``tries`` tries (≥ 1): the table's entry, or its last one."""
     return table[min(max(tries, 1), len(table)) - 1]
 
 
 def monitor_poll_seconds(poll_seconds: float) -> float:
-    """The cadence of looks for a late payment; an account that is polled seldom is not polled oftener for it."""
+    """The interval of look-ups for a late payment. An account that is polled rarely is not polled more often for it."""
     return max(poll_seconds, min(poll_seconds * SLOWEST_POLL, MONITOR_POLL_SECONDS))
 
 
 def refund_wait(paid_seconds: float, jitter: float) -> timedelta:
-    """The wait before the next look for a refund of what was paid so long ago: 6 h, 6 h, 12 h, 1 d, 2 d … 7 d."""
+    """The wait before the next look-up for a refund of a payment so long ago: 6 h, 6 h, 12 h, 1 d, 2 d … 7 d."""
     shortest, longest = REFUND_SECONDS
     return stretched(min(max(paid_seconds, shortest), longest), jitter)
 
 
 def poll_wait(poll_seconds: float, quiet_polls: int, jitter: float) -> timedelta:
-    """The wait before the next look-up, slower as long as nothing happens."""
+    """The wait before the next look-up, the longer the more of them brought nothing (``quiet_polls``)."""
     growth = min(POLL_GROWTH ** min(quiet_polls, 50), SLOWEST_POLL)
     return stretched(poll_seconds * growth, jitter)
 
@@ -127,15 +127,14 @@ def slowest_poll(poll_seconds: float) -> timedelta:
     return stretched(poll_seconds * SLOWEST_POLL, 1.0)
 
 
-#: The stream's row waits for a lease at most, the removal of what is old for its next look; a minute more is no news.
+#: The stream's row waits for a lease at most, the removal of old rows for its next run; with a margin.
 STANDING_WAITS = {Stage.PUBLISH: timedelta(seconds=60), Stage.RETAIN: timedelta(seconds=660)}
 
 
 def longest_wait(stage: Stage, poll_seconds: float = 0.0) -> timedelta | None:
-    """How far away a stage's next time can be. What lies beyond was planned by a clock that has been set back since.
+    """How far away a stage's next time can be. One beyond that was planned by a clock that has been set back since.
 
-    None where times are no waits: the clock's stage keeps what providers and policies say. ``poll_seconds``: the
-    account's.
+    None for CLOCK, whose times are no waits: providers and policies give them. ``poll_seconds``: the account's.
     """
     if stage is Stage.CLOCK:
         return None

@@ -1,7 +1,7 @@
-"""JSON Schemas of what comes in and goes out, from what validates the one and writes the other.
+"""JSON Schemas of what comes in and goes out, made from the code that validates the one and writes the other.
 
-An answer may gain fields: its schema is open, and readers must not mind. They use only what JSON Schema 2020-12 and
-draft 7 have in common: OpenAPI builds on the one, AsyncAPI on the other.
+Schemas of answers are open: answers may gain fields, and readers must ignore those. All use only what JSON Schema
+2020-12 (on which OpenAPI builds) and draft 7 (AsyncAPI) have in common.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ TEXT: Schema = {"type": "string"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 STATUS: Schema = {"type": "string", "enum": [str(status) for status in Status]}
-#: What ``new_id`` makes.
+#: For what ``new_id`` makes.
 ID_PATTERN = "^%s_[0-9a-f]{32}$"
-#: Of the trace that the order came with, where it named one: W3C Trace Context.
+#: The attributes for the trace that the order came with, if it named one: W3C Trace Context.
 TRACE: Mapping[str, Schema] = {
     "traceparent": {
         "type": "string",
@@ -41,17 +41,17 @@ COMPONENT = "#/components/schemas/{model}"
 
 
 def ref(name: str) -> Schema:
-    """A schema of ``component_schemas``."""
+    """A reference to a schema of ``component_schemas``."""
     return {"$ref": COMPONENT.format(model=name)}
 
 
 def or_null(schema: Mapping[str, object]) -> Schema:
-    """The same, or null."""
+    """The same schema, or null."""
     return {"anyOf": [dict(schema), {"type": "null"}]}
 
 
 def record(properties: Mapping[str, Mapping[str, object]], about: str = "", *, optional: Iterable[str] = ()) -> Schema:
-    """An object with these fields; all are there but the optional ones."""
+    """An object with these fields, all of them required but the optional ones."""
     left_out = set(optional)
     described = {"description": about} if about else {}
     required = [name for name in properties if name not in left_out]
@@ -59,7 +59,7 @@ def record(properties: Mapping[str, Mapping[str, object]], about: str = "", *, o
 
 
 def model_schemas(*models: type[BaseModel]) -> dict[str, Schema]:
-    """By name: the schema of each model, and of those that they are made of."""
+    """By name: the schemas of these models, and of the models in them."""
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=COMPONENT)
     definitions: dict[str, Schema] = found["$defs"]
     if "Cancellation" in definitions:
@@ -79,24 +79,24 @@ def task_schema(task: str) -> Schema:
 
 
 def many_orders(order: Mapping[str, object]) -> Schema:
-    """What ``create_many`` takes, where an order looks like this."""
+    """What ``create_many`` takes. ``order``: the schema of an order."""
     orders = {"type": "array", "minItems": 1, "maxItems": MAX_ORDERS, "items": dict(order)}
     many = {"title": "Orders", "type": "object", "properties": {"orders": orders}, "required": ["orders"]}
     return many | {"additionalProperties": False}
 
 
 def component_schemas() -> dict[str, Schema]:
-    """By name, what both documents have: orders and cancellations, an invoice, each event."""
+    """By name, the schemas in both documents: orders and cancellations, an invoice, each event."""
     return {**model_schemas(Order, Cancellation), "Invoice": invoice_schema(), **event_schemas()}
 
 
 def invoice_schema() -> Schema:
-    """An invoice as it is told everywhere."""
+    """An invoice as it is told, everywhere."""
     return record(_invoice_properties(), "An invoice. Amounts are decimals in strings, with every digit.")
 
 
 def event_schemas() -> dict[str, Schema]:
-    """By name: each form of an event, and ``Event``, any of them that the log and the stream have."""
+    """By name: each form of an event, and ``Event``: any of those that are in the log and the stream."""
     previous = {"previous_status": {**STATUS, "description": "where it stood before"}}
     changed = _invoice_properties() | previous
     against = {"kind": {**TEXT, "description": "what it is about"}, "words": {**TEXT, "description": "what was said"}}
@@ -121,7 +121,7 @@ def event_schemas() -> dict[str, Schema]:
     }
 
 
-#: What the model says by a validator of its own.
+#: Checked by the model's own validator, so the schema has to say it.
 _NAMES_ONE: Schema = {"anyOf": [{"required": ["order_id"]}, {"required": ["idempotency_key"]}]}
 
 
@@ -135,7 +135,7 @@ def _told(field: Field) -> Schema:
 
 
 def _event(types: Sequence[str], data: Schema, about: str, *, sequenced: bool = False) -> Schema:
-    """A CloudEvents 1.0 object that is a Standard Webhooks payload too."""
+    """A CloudEvents 1.0 object that is also a Standard Webhooks payload."""
     head: dict[str, Schema] = {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "pattern": ID_PATTERN % "evt", "description": "the same on every delivery"},

@@ -1,21 +1,23 @@
-"""The numbers of events: 1, 2, 3, … of an invoice and of all, with one jump after each restore of the database."""
+"""The numbers of events, in their invoice (sequence) and in the log (position): 1, 2, 3, …, with a jump after each
+restore of the database."""
 
 from __future__ import annotations
 
-#: After a restore the world may have seen events that are gone here, fewer of an invoice than this.
+#: The jump of sequences. After a restore receivers may have seen events that are gone here: fewer than this per
+#: invoice.
 EPOCH_STEP = 1_000_000
-#: The same for positions, which are one row of numbers for all invoices. Whatever reads JSON tells them apart: the last
-#: epoch's are below 2**53.
+#: The jump of positions, which number the events of all invoices. Even in the last epoch they stay below 2**53, so
+#: every JSON reader tells them apart.
 POSITION_STEP = 1_000_000_000_000
-#: Sequences are whole numbers of 32 bits in PostgreSQL.
+#: Sequences are 32-bit integers in PostgreSQL.
 MAX_EPOCH = 2_000
 
 
 def next_sequence(last: int, epoch: int) -> int:
-    """What an invoice's next event is numbered: above ``last``, and above all that was told before the last restore."""
+    """The number of an invoice's next event: above ``last``, and above all that were told before the last restore."""
     return max(last + 1, epoch * EPOCH_STEP + 1)
 
 
 def first_position(epoch: int) -> int:
-    """No position was told before this epoch that is greater."""
+    """The number before the epoch's first position: no position that was told in earlier epochs is greater."""
     return epoch * POSITION_STEP
