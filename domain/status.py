@@ -1,4 +1,4 @@
-"""The statuses of an invoice and TRANSITIONS, the table of every move there is.
+"""The statuses of an invoice, and TRANSITIONS, the table of all moves.
 
 ::
 
@@ -15,9 +15,9 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where an invoice stands. The value is what is stored, sent and printed."""
+    """Where an invoice stands. The value is stored, sent and printed."""
 
-    QUEUED = "queued"  #: taken from the shop, not yet made at the provider
+    QUEUED = "queued"  #: taken from the shop, not made at the provider yet
     IN_DOUBT = "in_doubt"  #: a create was sent and its answer was lost: the provider may or may not have it
     PENDING = "pending"  #: made at the provider, nothing paid yet
     PARTIALLY_PAID = "partially_paid"  #: less than asked for has arrived
@@ -40,7 +40,7 @@ class Anomaly(StrEnum):
 _S = Status
 _CLOSING = {_S.FAILED, _S.EXPIRED, _S.CANCELLED}
 
-#: Every legal move. What is not here never happens, whatever a provider says.
+#: Every legal move. No other ever happens, whatever a provider says.
 #: ``partially_paid -> partially_paid`` is an amount that grew.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     _S.QUEUED: frozenset({_S.IN_DOUBT, _S.PENDING, _S.PARTIALLY_PAID, _S.CONFIRMING, _S.PAID} | _CLOSING),
@@ -58,18 +58,18 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 #: Not closed: the shop waits for an outcome. At most one open invoice per (account, order_id).
 OPEN = frozenset({_S.QUEUED, _S.IN_DOUBT, _S.PENDING, _S.PARTIALLY_PAID, _S.CONFIRMING})
 
-#: Evidence against these is kept and changes nothing (``paid -> refunded`` apart).
+#: Evidence against these is kept and changes nothing (except for ``paid -> refunded``).
 FINAL = frozenset({_S.PAID, _S.FAILED, _S.CANCELLED, _S.REFUNDED})
 
-#: Statuses nobody outside is told of: the shop knows that it queued an order, and doubt is ours to settle.
+#: Statuses without an event: the shop knows that it queued an order, and doubt is ours to settle.
 SILENT = frozenset({_S.QUEUED, _S.IN_DOUBT})
 
-#: Statuses of an invoice that exists at the provider and is waiting for its money.
+#: Statuses of an invoice that exists at the provider and waits for its money.
 WATCHED = frozenset({_S.PENDING, _S.PARTIALLY_PAID, _S.CONFIRMING})
 
 #: Statuses of an invoice that does not exist at the provider, as far as anybody knows.
 UNMADE = frozenset({_S.QUEUED, _S.IN_DOUBT})
 
-#: Statuses in which no money moved: of a closed invoice one is no contradiction to another (a provider that can't be
-#: told of a cancellation goes on saying that it waits).
+#: Statuses in which no money moved. For a closed invoice they don't contradict each other: a provider that can't be
+#: told of a cancellation goes on saying that it waits.
 UNPAID = frozenset({_S.PENDING, _S.EXPIRED, _S.FAILED, _S.CANCELLED})

@@ -1,4 +1,4 @@
-"""Whether a clock that anybody may set goes on as it should. Pure: readings are handed in."""
+"""Whether a clock that anybody may set is running as it should. Pure: readings are arguments."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Literal
 
 from domain.decision import Stage
 
-#: So much is no step: readings take time, and clocks are slewed. Every lease leaves more for its commit.
+#: A smaller deviation is no step: readings take time, and clocks are slewed. Every lease leaves more for its commit.
 TOLERANCE_SECONDS = 2.0
-#: Somebody found the clock right so long ago at most, and its time is still right.
+#: If a process found the clock right no longer ago than this, it is still trusted.
 TRUSTED_SECONDS = 5.0
-#: Whoever starts and finds that nobody has looked for longer waits for those who may have been running.
+#: How long a process that has just started waits for one that knows, if the last look was longer ago than that.
 PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the clock said at some moment between two seconds of a host that nobody sets."""
+    """What the clock said at some moment between ``asked_at`` and ``told_at``, which are by a clock that nobody
+    sets."""
 
     time: datetime
     asked_at: float
@@ -27,14 +28,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``stepped``: by so many seconds, at least. ``unsure``: it may have been set while nobody looked."""
+    """``stepped``: it was set, by at least ``by_seconds``. ``unsure``: it may have been set while nobody looked."""
 
     state: Literal["steady", "stepped", "unsure"]
     by_seconds: float = 0.0
 
 
 def deviation(before: Reading, after: Reading) -> float:
-    """By how many seconds the clock went wrong between two readings, as far as that is certain."""
+    """By how many seconds the clock deviated between two readings, at least."""
     passed = (after.time - before.time).total_seconds()
     at_most, at_least = after.told_at - before.asked_at, after.asked_at - before.told_at
     if passed > at_most:
@@ -43,11 +44,11 @@ def deviation(before: Reading, after: Reading) -> float:
 
 
 def assess_clock(seen_at: datetime | None, now: Reading, before: Reading | None, waited_seconds: float) -> Verdict:
-    """What a reading tells, given when somebody last found the clock right, by the same clock.
+    """What a reading tells. ``seen_at``: when a process last found the clock right, by that clock.
 
     ``before``: this process's own last reading, if it has one; ``waited_seconds``: since it first was unsure. A clock
-    that is behind what it has said was set back, whoever looks. One that is ahead may simply not have been looked at:
-    only who has counted the seconds meanwhile can tell.
+    behind ``seen_at`` was certainly set back. One that is ahead may just not have been looked at: only a process that
+    has counted the seconds meanwhile can tell.
     """
     if seen_at is None:
         return Verdict("steady")
@@ -63,9 +64,9 @@ def assess_clock(seen_at: datetime | None, now: Reading, before: Reading | None,
 
 
 def moved(stage: Stage, due_at: datetime, *, leased: bool, by: timedelta, now: datetime, lease: timedelta) -> datetime:
-    """When a row is due after the clock was set back by ``by`` (negative): as soon as it would have been.
+    """When a row is due after the clock was set back by ``by`` (negative): after the same wait as before.
 
-    The times of the clock's stage are no waits and stay. A lease within the longest, ``lease``, may be a new one.
+    The times of stage CLOCK are no waits: they stay. So does a lease of at most ``lease``, the longest: it may be new.
     """
     if leased:
         return max(due_at + by, now) if due_at > now + lease else due_at

@@ -1,18 +1,19 @@
-"""What steps of an order are told to, so that they can be recorded as spans. By itself it records nothing."""
+"""The tracer, to which the steps of an order are told so that they can be recorded as spans. This one records
+nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-#: What kind of step, as OpenTelemetry has it.
+#: The kind of a step, as in OpenTelemetry.
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
-#: What is said of a step. Never a secret, an address, a URL, an amount or anything else that the order brought.
+#: What is recorded of a step. Never a secret, an address, a URL, an amount or anything else that the order brought.
 Attributes = Mapping[str, str | int | None]
 
 
 class Span:
-    """One step. ``trace`` is what goes on from it (``domain/trace.py``); None where there is no trace."""
+    """One step. ``trace``: the trace for what follows from it (``domain/trace.py``); None: there is none."""
 
     __slots__ = ("trace",)
 
@@ -20,11 +21,11 @@ class Span:
         self.trace = trace
 
     def end(self, about: Attributes | None = None, *, error: str | None = None) -> None:
-        """It is over; ``error``: what went wrong, in a word. One that nobody ends is not recorded."""
+        """The step is over. ``error``: what went wrong, in a word. A step that is never ended is not recorded."""
 
 
 class Tracer:
-    """Records nothing: whatever trace came in goes on as it is."""
+    """Records nothing: the trace that came in is passed on as it is."""
 
     is_on = False
 
@@ -38,10 +39,10 @@ class Tracer:
         is_first: bool = False,
         seconds_ago: float = 0.0,
     ) -> Span:
-        """A step of the order that belongs to ``trace``. Without a trace there is nothing to record, except for the
-        step that ``is_first``: it may begin one. Never raises."""
+        """Begin a step of the order that belongs to ``trace``. Without a trace nothing is recorded, but a step that
+        ``is_first`` may begin one. Never raises."""
         return Span(trace)
 
 
-#: What records nothing.
+#: Records nothing.
 OFF = Tracer()

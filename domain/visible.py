@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-#: Of C0 only what no JSON encoder and no table of ours lets through is missing here: terminals' colours are made of it.
+#: Without C0: JSON encoders and our tables escape it themselves, and terminals' colours are made of it.
 _CONTROL = "\x7f-\x9f"
 _LINES = "\u2028\u2029"
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_JOINERS = "\u200c\u200d"  # part of words in Persian and of emoji: they mean something
+_JOINERS = "\u200c\u200d"  # parts of Persian words and of emoji: ids may have them
 _INVISIBLE = (
     "\u00ad\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
@@ -18,7 +18,7 @@ _SURROGATES = "\ud800-\udfff"
 _UNSAFE = re.compile(f"[{_CONTROL}{_LINES}{_BIDI}{_JOINERS}{_INVISIBLE}{_SURROGATES}]")
 _UNSAFE_AND_C0 = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSAFE.pattern[1:]}")
 
-#: What an id, a name or a code can't mean anything with, and why.
+#: What an id, a name or a code must not have in it, and what to call it.
 _MEANINGLESS = (
     (re.compile(f"[\x00-\x1f{_CONTROL}]"), "control characters"),
     (re.compile(f"[{_LINES}]"), "line separators"),
@@ -27,7 +27,7 @@ _MEANINGLESS = (
     (re.compile(f"[{_SURROGATES}]"), "halves of characters"),
 )
 
-#: The same for JSON Schema, less what lies beyond the characters that every regular expression can name.
+#: The same for JSON Schema, except for characters that not every regular expression can name.
 MEANINGFUL = (
     r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
     r"\u00ad\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb]*$"
@@ -35,12 +35,12 @@ MEANINGFUL = (
 
 
 def escape(text: str) -> str:
-    """The text with each such character written as ``\\u202e``. JSON stays JSON that says the same."""
+    """The text with each such character written like ``\\u202e``. JSON keeps its meaning."""
     return text if text.isascii() and "\x7f" not in text else _UNSAFE.sub(_escaped, text)
 
 
 def escape_all(text: str) -> str:
-    """The same where no colours are: control characters other than tabs and line feeds too."""
+    """``escape`` for a text without colours: control characters too, except for tabs and line feeds."""
     return _UNSAFE_AND_C0.sub(_escaped, text)
 
 
@@ -51,7 +51,7 @@ def one_line(text: str, longest: int) -> str:
 
 
 def why_meaningless(text: str) -> str | None:
-    """What stands in a text that an id can't have, with the character; None for a text that can be one."""
+    """What a text has in it that an id must not have, with the character; None: it can be an id."""
     for pattern, what in _MEANINGLESS:
         found = pattern.search(text)
         if found:

@@ -1,4 +1,5 @@
-"""What a worker says of its work of late: written beside when it was last seen, read for `invoices_workers_wanted`."""
+"""A worker's report of its recent work. Stored with the time when it was last seen; `invoices_workers_wanted` reads
+it."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from domain.exact_json import JsonError, read_json, write_json
 Part = tuple[Stage, str]
 
 WEBHOOKS = "webhooks"
-ROWS = "rows"  #: the pool of stages that call nobody: they take a core, and no slots
+ROWS = "rows"  #: the pool of stages that make no calls: they use a core, but no slots
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """Of one stage and pool. ``rows_per_second`` of the last ten seconds, ``call_seconds`` (a row's mean share of a
-    slot) of the last minute."""
+    """The work of one stage and pool: ``rows_per_second`` in the last ten seconds, ``call_seconds`` (a row's mean share
+    of a slot) in the last minute."""
 
     rows_per_second: float
     call_seconds: float
@@ -38,7 +39,7 @@ class Report:
 
 
 def write_report(report: Report) -> str:
-    """As JSON text; numbers are rounded to what a figure needs."""
+    """The report as JSON text, with rounded numbers."""
     work = {
         f"{stage}/{pool}": [_short(one.rows_per_second), _short(one.call_seconds)]
         for (stage, pool), one in report.work.items()
@@ -56,7 +57,7 @@ def write_report(report: Report) -> str:
 
 
 def read_report(text: str) -> Report | None:
-    """None for what another release wrote otherwise: it is then as if that worker had said nothing."""
+    """None if another release wrote it in another form: then it is as if that worker had not reported."""
     try:
         found = read_json(text)
         work = {}

@@ -1,4 +1,4 @@
-"""Why nothing happens: the first cause that holds for an order, and whether the whole moves. Pure."""
+"""Why nothing happens: the first cause that holds for an order, and whether the system as a whole works. Pure."""
 
 from domain.why.cause import Cause, Why, why_fields
 from domain.why.causes import first_cause

@@ -16,13 +16,13 @@ _TRIED_AGAIN = "the account is tried again"
 
 
 def key_refused(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """Its key, right now: at a create, or at a look-up."""
+    """The account's key is refused right now, at creates or at look-ups."""
     what = f"the provider refuses the key of account {invoice.provider_account}"
     return _refused(facts, invoice, Cause.KEY_REFUSED, what)
 
 
 def provider_refuses(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """Something before the provider lets no call through."""
+    """Something in front of the provider lets no call through."""
     what = f"calls of account {invoice.provider_account} are turned away before the provider"
     return _refused(facts, invoice, Cause.PROVIDER_REFUSES, what)
 
@@ -46,7 +46,7 @@ _SEE = "invoices doctor"
 
 
 def unreachable(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """The provider was not reached, or brought no answer that can be read."""
+    """The provider was not reached, or gave no readable answer."""
     if cause_at_account(invoice, facts.said) is not Cause.PROVIDER_UNREACHABLE:
         return None
     provider = f"the provider of account {invoice.provider_account}"
@@ -100,7 +100,7 @@ def in_doubt(facts: Facts, invoice: AskedInvoice) -> Why | None:
 
 
 def waits_for_account(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """Slots, the rate, or a provider that asked us to wait."""
+    """It waits for a slot or for the account's rate, or because the provider asked us to."""
     is_put_off = cause_at_account(invoice, facts.said) is Cause.WAITS_FOR_ACCOUNT
     if invoice.status == Status.QUEUED:
         return _put_off(facts, invoice, Stage.CREATE) if is_put_off else _in_line(facts, invoice)

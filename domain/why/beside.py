@@ -1,4 +1,4 @@
-"""Causes that lie with the work around an order: its webhooks, the stream of events, a worker that has it in hand."""
+"""Causes in the work around an order: its webhooks, the stream of events, a worker that has it in hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ MOST_TRIES = len(DELIVERY_DELAYS)
 
 
 def webhook_waits(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """An endpoint has not taken an event: it failed, is disabled, is left alone by its breaker, or it was given up."""
+    """An endpoint has not taken an event: attempts failed, the endpoint is disabled, its breaker is open, or the event
+    was given up."""
     held = [one for one in facts.webhooks if _is_held(one, facts)]
     return _tell_webhook(min(held, key=_urgency)) if held else None
 
@@ -27,7 +28,7 @@ def _is_held(webhook: Webhook, facts: Facts) -> bool:
 
 
 def _urgency(webhook: Webhook) -> tuple[bool, bool]:
-    """What waits goes before what was given up; what nobody retries by itself before what is tried again."""
+    """Waiting deliveries go before those that were given up; a disabled endpoint's before those that are retried."""
     return webhook.dead, webhook.disabled_at is None
 
 
@@ -61,7 +62,7 @@ def _tell_tried(webhook: Webhook, what: str, behind: str) -> Why:
 
 
 def stream_behind(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """An event of it is not on the stream, and should be."""
+    """One of its events should be on the stream, and is not."""
     untold = facts.untold
     if untold is None or facts.now - untold.at <= SOON:
         return None
@@ -82,7 +83,7 @@ def stream_behind(facts: Facts, invoice: AskedInvoice) -> Why | None:
 
 
 def in_call(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """A worker has it in hand."""
+    """A worker has the order in hand."""
     row = next((one for one in facts.agenda if one.is_held(facts.now)), None)
     if row is None or row.due_at is None:
         return None

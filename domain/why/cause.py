@@ -11,7 +11,7 @@ from domain.event import format_time
 
 
 class Cause(StrEnum):
-    """Why nothing happens to an order. The first that holds is told: they stand in the order of their precedence."""
+    """Why nothing happens to an order. In the order of precedence: the first cause that holds is told."""
 
     REJECTED_MESSAGE = "rejected_message"
     UNKNOWN_ORDER = "unknown_order"
@@ -34,8 +34,8 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """A cause as a person reads it. ``text``: one sentence; ``next``: what happens then by itself, None: nothing;
-    ``command``: the one that helps."""
+    """A cause as a person reads it. ``text``: one sentence; ``next``: what will happen by itself (None: nothing);
+    ``command``: the command that helps."""
 
     cause: Cause
     text: str
@@ -43,11 +43,11 @@ class Why:
     next_at: datetime | None = None
     next: str | None = None
     command: str | None = None
-    drift: Sequence[str] = ()  #: what the provider's answers about it had that they never had before
+    drift: Sequence[str] = ()  #: the drifts in the provider's answers about the order
 
 
 def why_fields(why: Why) -> dict[str, object]:
-    """As JSON: the contract's six fields, and no more. ``drift`` is for people; programs read it of the drifts."""
+    """As JSON: exactly the contract's six fields. ``drift`` is for people; programs read the list of drifts."""
     times = {name: format_time(time) for name in ("since", "next_at") if (time := getattr(why, name)) is not None}
     fields = asdict(why) | times
     del fields["drift"]

@@ -1,4 +1,4 @@
-"""The first cause that holds for an order: a function each, in the order of their precedence."""
+"""The first cause that holds for an order. Each cause has a function; PRECEDENCE has their order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from domain.why.cause import Cause, Why
 from domain.why.facts import LATE, WORK, AskedInvoice, Facts, Planned
 from domain.why.words import at, quoted, times
 
-#: What a person may say that an invoice is: what it is already, or that a late payment counts.
+#: The status by which a mark settles a contradiction, where it is not the invoice's own: a late payment counts.
 _MARK = {Status.EXPIRED: Status.PAID}
 
 
 def first_cause(facts: Facts) -> Why:
-    """Never nothing: what no other cause holds for is final."""
+    """There always is one: if nothing else holds the order is final."""
     why = _cause_of(facts, facts.invoice) if facts.invoice else _rejected(facts) or _unknown(facts)
     return replace(why, text=f"{why.text[:1].upper()}{why.text[1:]}.", drift=facts.drift)
 
@@ -86,7 +86,7 @@ def _parked(facts: Facts, invoice: AskedInvoice) -> Why | None:
 
 
 def _no_worker(facts: Facts, invoice: AskedInvoice) -> Why | None:
-    """Something of it is to be done, or seems to be under way, and nobody is there who would."""
+    """Some of its work is due, or seems to be under way, and no worker is there to do it."""
     left = [row for row in _left(facts) if not facts.crew.works_for(_account_of(row, invoice))]
     if left:
         row = min(left, key=lambda one: one.due_at or facts.now)
@@ -109,7 +109,7 @@ def _nobody(text: str, since: datetime | None, command: str) -> Why:
 
 
 def _left(facts: Facts) -> list[Planned]:
-    """What somebody would have to be at: due, or leased to workers that are gone."""
+    """The work that a worker should be at: it is due, or leased to workers that are gone."""
     disabled = {webhook.endpoint for webhook in facts.webhooks if webhook.disabled_at is not None}
     are_gone = bool(facts.crew.gone(["worker"]))
     untold = facts.untold
@@ -122,12 +122,12 @@ def _left(facts: Facts) -> list[Planned]:
 
 
 def _account_of(row: Planned, invoice: AskedInvoice) -> str | None:
-    """Whose work it is; None where any worker does it."""
+    """The account that the work belongs to; None: any worker does it."""
     return invoice.provider_account if row.stage in {Stage.CREATE, Stage.CHECK} else None
 
 
 def waits_for_callback(invoice: AskedInvoice, stages: set[str]) -> bool:
-    """Whether a made invoice is watched and nobody can be asked about it: no look-up of it is planned."""
+    """Whether a made invoice is watched, but the provider can't be asked about it: no look-up is planned."""
     watched = invoice.status in WATCHED or invoice.status == Status.EXPIRED
     planned = Stage.CHECK.value in stages or Stage.CLOCK.value not in stages
     return bool(watched and invoice.provider_ref and not invoice.asked_by and not planned)
@@ -206,7 +206,7 @@ def _final(facts: Facts, invoice: AskedInvoice) -> Why:
 
 Holds = Callable[[Facts, AskedInvoice], Why | None]
 
-#: Of an order that is a row; the two causes before these are of orders that are none.
+#: The causes of an order that is stored. The first two causes are for names without one.
 PRECEDENCE: tuple[Holds, ...] = (
     _contradiction,
     _parked,

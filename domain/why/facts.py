@@ -1,4 +1,4 @@
-"""What rows say of one order: what its cause is decided from."""
+"""The facts about one order, as rows have them: from these its cause is decided."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from domain.account import Account
 from domain.decision import InvoiceView, Stage
 from domain.why.processes import Crew
 
-#: Work that is due for so long is late: workers take up what is due within a second.
+#: Work that has been due for this long is late: workers take up due work within a second.
 LATE = timedelta(seconds=15)
 
-#: What a row of the agenda is to a person who asks about an order.
+#: What a person who asks about an order calls a row of the agenda.
 WORK = {
     Stage.CREATE: "its create",
     Stage.CHECK: "its look-up",
@@ -25,7 +25,7 @@ WORK = {
 
 
 class AskedInvoice(InvoiceView, Protocol):
-    """The fields of an invoice that a cause is told from."""
+    """The fields of an invoice that causes are decided and told from."""
 
     id: str
     account: str
@@ -36,17 +36,17 @@ class AskedInvoice(InvoiceView, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that was turned away, and not sent again since."""
+    """A message that was turned away and has not been sent again."""
 
     number: int
     at: datetime
     reason: str
-    complete: bool  #: it is kept whole, so it can be sent again
+    complete: bool  #: it is stored whole, so it can be sent again
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A row of the agenda. ``due_at``: the end of the lease while ``leased``; None: parked."""
+    """A row of the agenda. ``due_at``: while ``leased`` the end of the lease; None: parked."""
 
     stage: Stage
     due_at: datetime | None
@@ -55,17 +55,17 @@ class Planned:
     lane: str
 
     def is_held(self, now: datetime) -> bool:
-        """Somebody works on it."""
+        """Whether a worker has it in hand."""
         return self.leased and self.due_at is not None and self.due_at >= now
 
     def is_due(self, now: datetime) -> bool:
-        """It waits for somebody to take it up; the lease of a lost holder is over."""
+        """Whether it waits for a worker; the lease of a worker that was lost may be over."""
         return self.due_at is not None and self.due_at < now
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The last evidence that was kept: who said what, since when."""
+    """The last evidence that was kept: who said what, and since when."""
 
     source: str | None
     kind: str
@@ -85,8 +85,8 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """The oldest event of the order that is not on the stream; how many of all orders; who holds the publisher's row,
-    until when."""
+    """The order's oldest event that is not on the stream. ``events``: how many of all orders are not. ``held_until``:
+    until when a publisher holds the stream's row."""
 
     type: str
     at: datetime
@@ -96,7 +96,7 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The oldest delivery of the order that an endpoint has not taken, or the newest that was given up."""
+    """The order's oldest delivery that an endpoint has not taken, or the newest that was given up."""
 
     number: int
     endpoint: str
@@ -105,9 +105,9 @@ class Webhook:
     tries: int
     dead: bool
     next_try_at: datetime | None
-    behind: int  #: later ones of the same invoice that wait for this one
-    error: str | None  #: what came of the last try
-    tried_at: datetime | None  #: the last try
+    behind: int  #: how many later ones of the same invoice wait for this one
+    error: str | None  #: of the last attempt
+    tried_at: datetime | None  #: when the last attempt was made
     disabled_at: datetime | None
     disabled_reason: str | None
     breaker: str = "closed"
@@ -115,7 +115,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The lane of an account's creates: calls in hand, orders due before this one. Both counted up to a limit."""
+    """The lane of an account's creates: calls in hand, and orders due before this one. Counted up to a limit."""
 
     in_hand: int
     ahead: int
@@ -123,13 +123,13 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Of one order at ``now``, by the database's clock. ``invoice`` None: there is none of this name."""
+    """The facts at ``now``, by the database's clock. ``invoice`` None: there is none with this name."""
 
     name: str
     now: datetime
     crew: Crew
     invoice: AskedInvoice | None = None
-    account: Account | None = None  #: the one that makes it; None: it is no longer configured
+    account: Account | None = None  #: the account that makes it; None: it is no longer configured
     rejected: Rejected | None = None
     last_order: tuple[str, datetime] | None = None  #: the newest order there is: its account, and when it came
     agenda: Sequence[Planned] = ()
@@ -138,12 +138,12 @@ class Facts:
     untold: Untold | None = None
     webhooks: Sequence[Webhook] = ()
     queue: Queue = field(default_factory=lambda: Queue(0, 0))
-    confirmations: int | None = None  #: where the provider tells
-    callback_place: str | None = None  #: where its provider is to call back, in words
-    called_at: datetime | None = None  #: the newest callback of its account
-    is_paid_elsewhere: bool = False  #: none came since it was made, and invoices of other accounts were paid
-    drift: Sequence[str] = ()  #: what answers about it had that nobody has accepted, a sentence each
+    confirmations: int | None = None  #: if the provider tells
+    callback_place: str | None = None  #: where its provider should call back, in words
+    called_at: datetime | None = None  #: when the newest callback of its account came
+    is_paid_elsewhere: bool = False  #: no callback since it was made, but invoices of other accounts were paid
+    drift: Sequence[str] = ()  #: drifts in answers about it that nobody has accepted, a sentence each
 
     def planned(self, stage: Stage) -> Planned | None:
-        """What is planned of a stage."""
+        """The row of a stage, if there is one."""
         return next((one for one in self.agenda if one.stage is stage), None)

@@ -1,4 +1,4 @@
-"""What holds an order up at its account: one answer, for those who ask about one order and for those who count many."""
+"""What holds an order up at its account: one answer, whether one order is asked about or many are counted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from domain.why.cause import Cause
 from domain.why.facts import Said
 
 _REFUSED = {CredentialsRefused: Cause.KEY_REFUSED, ProviderRefused: Cause.PROVIDER_REFUSES}
-#: The account is turned away, whatever is asked for.
+#: The causes with which the account itself is refused, whatever the call.
 REFUSALS = frozenset(_REFUSED.values())
-#: Of what a queued order waits for, as its row says it.
+#: By the reason in a queued order's row.
 _BY_REASON = {REFUSED_REASONS[kind]: cause for kind, cause in _REFUSED.items()}
-#: What a call brought instead of an answer, and what that makes an order wait for.
+#: By the evidence that a call brought instead of an answer.
 BY_KIND = {kind.__name__: cause for kind, cause in _REFUSED.items()} | {
     Unreachable.__name__: Cause.PROVIDER_UNREACHABLE,
     Unreadable.__name__: Cause.PROVIDER_UNREACHABLE,
@@ -49,17 +49,17 @@ class HeldUp(Protocol):
 
 
 def is_refused(invoice: HeldUp) -> bool:
-    """Whether its create is turned away."""
+    """Whether its create is refused with its account."""
     return invoice.status in UNMADE and invoice.refused_since is not None
 
 
 def is_out_of_reach(invoice: HeldUp) -> bool:
-    """Whether its create is not received. What it took to make an invoice says nothing of it once it is made."""
+    """Whether its create does not reach the provider. (``create_tries`` means nothing once the invoice is made.)"""
     return invoice.status in UNMADE and invoice.create_tries > 0
 
 
 def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
-    """By the row and the last evidence that was kept. None: nothing that its account has to do with."""
+    """The cause, by the invoice's row and the last evidence that was kept. None: its account does not hold it up."""
     if is_refused(invoice):
         by_kind = BY_KIND.get(said.kind if said else "")
         last = by_kind if by_kind in REFUSALS else Cause.KEY_REFUSED
@@ -75,9 +75,9 @@ def cause_at_account(invoice: HeldUp, said: Said | None) -> Cause | None:
 
 
 def _looked(invoice: HeldUp, said: Said | None) -> Cause | None:
-    """What the last look-up of an invoice that waits for one brought instead of an answer."""
+    """The cause by which the last look-up had no answer, if the invoice waits for one."""
     is_asked = invoice.status in OPEN - UNMADE or bool(invoice.called_status)
     failing = says_failed_look_up(invoice.evidence_digest)
     cause = BY_KIND.get(said.kind) if is_asked and failing and said is not None else None
-    # A queued order is put off by its creates, and one in doubt is first of all that.
+    # A queued order is put off by its creates; for one in doubt the doubt is the cause.
     return None if cause is Cause.WAITS_FOR_ACCOUNT and invoice.status in UNMADE else cause

@@ -1,4 +1,4 @@
-"""Calls that wait because they were asked to: nobody hurries them, and nothing stands still while they wait. Pure."""
+"""Calls that wait because they were asked to: their waiting is no fault. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.looks import Look, account_of, lane_of
 if TYPE_CHECKING:
     from domain.account import Account
 
-#: Whose work is done at an account.
+#: The stages whose work is done at an account.
 AT_ACCOUNT = frozenset({Stage.CREATE, Stage.CHECK})
 
 Lane = tuple[Stage, str]
@@ -21,23 +21,23 @@ Lane = tuple[Stage, str]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast accounts may be called. ``asked``: a stage and an account for which workers have lately asked how many
-    calls they may make; nothing while Redis, which shares that out, is away."""
+    """How fast accounts may be called. ``asked``: the stages and accounts for which workers have lately asked Redis how
+    many calls they may make; empty while Redis is away."""
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
     asked: Collection[tuple[Stage, str]] = frozenset()
 
     def waits_rightly(self, lane: Lane, put_off: Collection[str]) -> bool:
-        """Whether a lane's due rows wait for the time that the provider named (``put_off``: accounts whose provider
-        has said 429), or for the account's rate or budget."""
+        """Whether a lane's due rows wait for a time that the provider named (``put_off``: accounts with a 429), or for
+        the account's rate or budget."""
         stage, name = lane
         account = account_of(name)
         return stage in AT_ACCOUNT and (account in put_off or (stage, account) in self.asked)
 
     def promise(self, lane: Lane, due: Mapping[Lane, int], most: int) -> timedelta | None:
         """How long a due look-up of this lane may wait for its turn under the account's budget: its poll interval, or
-        as long as all that are due take. None: for good, since nothing is promised of closed invoices, nor where
-        ``most`` or more are due, at which counts end."""
+        as long as all that are due take. None: for any time. Nothing is promised of closed invoices, nor if ``most`` or
+        more are due, because counts end there."""
         stage, name = lane
         account = self.accounts.get(account_of(name))
         rate = None if account is None else account.look_ups_per_second

@@ -1,4 +1,4 @@
-"""Which processes run, told by when each was last seen."""
+"""Which processes run, by when each was last seen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: A role none of whose processes was seen for so long is gone.
+#: A role is gone if none of its processes was seen for this long.
 GONE = timedelta(seconds=15)
-#: One that nobody has seen for longer was taken out of service, and is missed no more.
+#: After this long it counts as taken out of service, and is no longer missed.
 MISSED = timedelta(days=1)
 
 WORKER = "worker"
@@ -27,29 +27,29 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """All of them, as they were at ``now`` by the database's clock."""
+    """All processes at ``now``, by the database's clock."""
 
     now: datetime
     processes: Sequence[Process]
 
     def alive(self, role: str) -> list[Process]:
-        """The ones of a role that were seen lately. A clock that was set back leaves times ahead of it."""
+        """The processes of a role that were seen lately. (After a clock was set back, times may be ahead of it.)"""
         return [one for one in self.processes if one.role == role and abs(self.now - one.seen_at) <= GONE]
 
     def seen_at(self, role: str) -> datetime | None:
-        """When the last one of a role was seen; None: never."""
+        """When a process of the role was last seen; None: never."""
         return max((one.seen_at for one in self.processes if one.role == role), default=None)
 
     def gone(self, roles: Collection[str]) -> list[str]:
-        """Roles that were seen once, and are no more."""
+        """Those of the roles that were seen before, but not lately."""
         return [role for role in sorted(roles) if self.seen_at(role) is not None and not self.alive(role)]
 
     def missed(self, roles: Collection[str]) -> list[str]:
-        """Those that are gone and were seen within the last day."""
+        """Those of the roles that are gone, and were seen within the last day."""
         return [role for role in self.gone(roles) if self.now - (self.seen_at(role) or self.now) <= MISSED]
 
     def works_for(self, account: str | None) -> bool:
-        """Whether a worker runs that takes up this account's work; None: work that is no account's."""
+        """Whether a worker runs that does this account's work; None: work that belongs to no account."""
         alive = self.alive(WORKER)
         return any(account is None or account in one.accounts for one in alive)
 

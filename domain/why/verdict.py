@@ -1,4 +1,4 @@
-"""Whether the whole moves: what is late, by cause, and what that comes to."""
+"""Whether the system as a whole works: what is late, by cause, and the verdict on that."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from enum import StrEnum
 from domain.why.cause import Cause
 from domain.why.processes import WORKER, Crew
 
-#: Due for so long while no worker has committed anything for as long: nothing moves.
+#: Stalled: work has been due for this long, and no worker has committed anything for as long.
 STALLED_AFTER = timedelta(seconds=60)
-#: Roles that are missed for a day once they were seen. Without beat nothing is late by more than a second.
+#: Roles that are missed if they are gone. Beat is not: without it nothing is late by more than a second.
 NEEDED = ("intake", "web", WORKER)
-#: Listed, and lost to nobody: no failure of the system's.
+#: Rejected messages are listed, so none is lost: no failure of the system's.
 _HARMLESS = frozenset({Cause.REJECTED_MESSAGE})
 
 
 class Verdict(StrEnum):
-    """How the whole does."""
+    """How the system does."""
 
     OK = "OK"
     DEGRADED = "DEGRADED"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What is late for one cause. ``example``: something that ``invoices why`` takes."""
+    """What is late for one cause. ``example``: an order or event that ``invoices why`` takes."""
 
     cause: Cause
     count: int
@@ -37,7 +37,7 @@ class Late:
 
 
 def assess_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -> Verdict:
-    """``due_since``: the oldest work that workers alive have not taken up, whatever the reason."""
+    """The verdict. ``due_since``: since when the oldest work is due that running workers have not taken up."""
     if not crew.alive(WORKER) or _stands_still(crew, due_since):
         return Verdict.STALLED
     if crew.missed(NEEDED) or any(one.cause not in _HARMLESS for one in late):

@@ -1,4 +1,4 @@
-"""How a cause words times, numbers and what others said."""
+"""How causes word times, numbers and quotations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nth(number: int) -> str:
 
 
 def quoted(words: str | None) -> str:
-    """What somebody said, in brackets: on one line, and not too long. Nothing where nothing was said."""
+    """What somebody said, in brackets, on one line, not too long. Empty if nothing was said."""
     said = " ".join((words or "").split())
     return f" ({said if len(said) <= LONGEST_WORDS else said[: LONGEST_WORDS - 1] + '…'})" if said else ""
 
