@@ -33,6 +33,8 @@ from domain.money import parse_amount, plain_value
 from domain.visible import MEANINGFUL, why_meaningless
 
 MAX_ORDERS = 500
+#: Characters of an account's name, an order id and an idempotency key.
+MAX_ACCOUNT, MAX_ORDER_ID, MAX_KEY = 64, 128, 255
 MAX_METADATA_BYTES = 4096
 MAX_FALLBACKS = 5
 MAX_NESTING = 100  #: levels of a JSON object: a later reader must not run out of stack
@@ -154,7 +156,7 @@ class Fallback(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Fallback", hide_input_in_errors=True)
 
-    account: Text = Field(min_length=1, max_length=64, description="a configured account")
+    account: Text = Field(min_length=1, max_length=MAX_ACCOUNT, description="a configured account")
     price: Price | None = Field(default=None)
     currency: Text | None = Field(default=None, min_length=1, max_length=16, description="e.g. EUR")
     params: JsonObject | None = Field(default=None, description="the provider's own fields; ≤ 4 KiB")
@@ -181,7 +183,7 @@ def _upper(data: object, *names: str) -> object:
 
 def _fallbacks_schema(schema: JsonDict) -> None:
     """An entry may be an account's name too: its own validator takes that, which the schema has to say."""
-    name: JsonDict = {"type": "string", "minLength": 1, "maxLength": 64}
+    name: JsonDict = {"type": "string", "minLength": 1, "maxLength": MAX_ACCOUNT}
     choices = schema["anyOf"]
     for one in choices if isinstance(choices, list) else ():
         if isinstance(one, dict) and one.get("type") == "array":
@@ -195,12 +197,12 @@ class Order(BaseModel):
         extra="forbid", frozen=True, title="Order", hide_input_in_errors=True, json_schema_extra=PRICE_NEEDS_CURRENCY
     )
 
-    account: Text = Field(min_length=1, max_length=64, description="a configured account")
-    order_id: Text = Field(min_length=1, max_length=128, description="the order service's own id")
+    account: Text = Field(min_length=1, max_length=MAX_ACCOUNT, description="a configured account")
+    order_id: Text = Field(min_length=1, max_length=MAX_ORDER_ID, description="the order service's own id")
     idempotency_key: Text = Field(
         default_factory=lambda valid: valid.get("order_id", ""),
         min_length=1,
-        max_length=255,
+        max_length=MAX_KEY,
         description="unique per account; default: order_id",
         json_schema_extra=_nullable,
     )
@@ -285,9 +287,9 @@ class Cancellation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Cancellation", hide_input_in_errors=True)
 
-    account: Text = Field(min_length=1, max_length=64)
-    order_id: Text | None = Field(default=None, min_length=1, max_length=128)
-    idempotency_key: Text | None = Field(default=None, min_length=1, max_length=255)
+    account: Text = Field(min_length=1, max_length=MAX_ACCOUNT)
+    order_id: Text | None = Field(default=None, min_length=1, max_length=MAX_ORDER_ID)
+    idempotency_key: Text | None = Field(default=None, min_length=1, max_length=MAX_KEY)
     reason: Text = Field(default="cancelled by the shop", min_length=1, max_length=500)
 
     @model_validator(mode="after")

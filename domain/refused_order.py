@@ -11,9 +11,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from domain.event import ORDER_REJECTED, notice
-
-MAX_ORDER_ID = 128
-MAX_KEY = 255
+from domain.order import MAX_ACCOUNT, MAX_KEY, MAX_ORDER_ID
 
 Kind = Literal["invalid", "conflict"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -49,7 +47,7 @@ def read_refused(fields: object) -> RefusedOrder | None:
     """The order in an object with an order's fields; None if it names no account."""
     if not isinstance(fields, Mapping):
         return None
-    account = _text(fields.get("account"), MAX_ORDER_ID)
+    account = _text(fields.get("account"), MAX_ACCOUNT)
     if account is None:
         return None
     order_id = _text(fields.get("order_id"), MAX_ORDER_ID)
