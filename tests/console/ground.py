@@ -51,10 +51,10 @@ class Ground:
         database = scene.database
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
         self.breakers: dict[str, str] = {}  #: as Redis tells
-        around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: self.breakers)
+        self.around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: self.breakers)
         self.outside = Outside()
         self.served = build_console(
-            scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", around, self.outside.reach
+            scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", self.around, self.outside.reach
         )
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(

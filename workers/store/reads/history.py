@@ -28,7 +28,7 @@ def read_history(
         query = select(key.table).where(ours)
         if before is not None:
             query = query.where(at < before)
-        return connection.execute(query.order_by(key.desc()).limit(limit)).all()[::-1]
+        return connection.execute(query.order_by(at.desc(), key.desc()).limit(limit)).all()[::-1]
 
     events = newest(EVENT.c.number, EVENT.c.created_at, EVENT.c.invoice_id == invoice_id)
     deliveries = deliveries_of_events(connection, [event.number for event in events])

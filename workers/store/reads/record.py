@@ -83,7 +83,8 @@ def callbacks_of(
     query = select(CALLBACK).where(CALLBACK.c.account == invoice.provider_account, named, ours)
     if before is not None:
         query = query.where(CALLBACK.c.at < before)
-    return connection.execute(query.order_by(CALLBACK.c.id.desc()).limit(limit)).all()[::-1]
+    newest = query.order_by(CALLBACK.c.at.desc(), CALLBACK.c.id.desc())
+    return connection.execute(newest.limit(limit)).all()[::-1]
 
 
 def disabled_among(connection: Connection, deliveries: Sequence[Tried]) -> frozenset[str]:
