@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.drift import Told
-from domain.evidence import InDoubt
+from domain.evidence import InDoubt, Unreadable
 from domain.exact_json import JsonError, read_json
 from domain.masking import mask
 from domain.visible import one_line
@@ -113,6 +113,11 @@ def read_message(payload: object) -> str:
         if texts:
             return ", ".join(texts)
     return ""
+
+
+def unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
+    """A look-up's answer that can't be understood: it counts as none, and says nothing about account or invoice."""
+    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def doubt(answer: Answer, *words: str, told: Told | None = None) -> InDoubt:

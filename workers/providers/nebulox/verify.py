@@ -10,11 +10,11 @@ from decimal import Decimal
 
 from domain.account import Account
 from domain.drift import Told
-from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable, Unreadable
+from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable
 from domain.exact_json import raw, write_json
 from domain.visible import one_line
 from workers.http.retry_after import read_retry_after
-from workers.providers.answer import Answer, Failure, read_message
+from workers.providers.answer import Answer, Failure, read_message, unreadable
 from workers.providers.call import Call
 from workers.providers.fields import (
     MAX_ORDER_ID,
@@ -56,14 +56,14 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
     result = read_single(payload.get("result")) if isinstance(payload, dict) and answer.succeeded else None
     words, told = read_message(payload), Told("look-up", payload) if answer.succeeded else None
     if not result:
-        return _unreadable(answer, words or "the answer holds no invoice", told)
+        return unreadable(answer, words or "the answer holds no invoice", told)
     word, ref, order = result.get("status"), read_text(result.get("id"), MAX_REF), result.get("orderId")
     if not isinstance(word, str) or not word.strip():
-        return _unreadable(answer, "the invoice has no status", told)
+        return unreadable(answer, "the invoice has no status", told)
     price = read_amount(result.get("price"))
     order_id = read_text(order, MAX_ORDER_ID) if not isinstance(order, Decimal) else str(order)
     if ref is None and (order_id is None or price is None):
-        return _unreadable(answer, "the answer does not say which invoice it is about", told)
+        return unreadable(answer, "the answer does not say which invoice it is about", told)
     shown = one_line(word, MAX_WORD)
     return Seen(
         asked_at=answer.asked_at,
@@ -80,11 +80,6 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
         pay_currency=read_currency(result.get("coin"), MAX_WORD),
         expires_at=read_instant(result.get("expirationDate")),
     )
-
-
-def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
-    """It counts as no answer, and says nothing about the account or the invoice."""
-    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def _is_plain_number(code: str) -> bool:

@@ -19,7 +19,7 @@ from domain.exact_json import write_json
 from domain.status import Status
 from domain.transaction import looks_like_transaction
 from domain.visible import one_line
-from workers.providers.answer import Answer, Failure, read_message
+from workers.providers.answer import Answer, Failure, read_message, unreadable
 from workers.providers.call import Call
 from workers.providers.fields import MAX_REF, MAX_WORD, read_epoch, read_single, read_text
 from workers.providers.refusal import describe, is_page, read_refused_account
@@ -62,12 +62,12 @@ class Inquiry:
         if not row or denies(said_of_it.get("success")) or said_of_it.get("error"):
             said = describe(outcome, payload) if is_page(outcome) else read_message(payload)
             told = Told("look-up", payload) if outcome.succeeded else None
-            return _unreadable(outcome, said or "the answer holds no invoice", told)
+            return unreadable(outcome, said or "the answer holds no invoice", told)
         told = Told("look-up", payload)
         if row.get("track_id") is None:  # nobody knows whose payment it tells of
-            return _unreadable(outcome, "the answer does not say which invoice it is about", told)
+            return unreadable(outcome, "the answer does not say which invoice it is about", told)
         if not names(ref, row["track_id"]):
-            return _unreadable(outcome, "the answer is about another invoice", told)
+            return unreadable(outcome, "the answer is about another invoice", told)
         return self.read_row(row, outcome, told)
 
     async def search_list(
@@ -160,10 +160,6 @@ def keep_row(row: Mapping[str, object], answer: Answer) -> str:
 def told_of(row: Mapping[str, object]) -> Told:
     """A row of the list, in the shape of the answer to a single look-up."""
     return Told("look-up", {"data": row})
-
-
-def _unreadable(answer: Answer, words: str, told: Told | None) -> Unreadable:
-    return Unreadable(reason=answer.reason(words), asked_at=answer.asked_at, raw=answer.raw(), told=told)
 
 
 def _read_rows(answer: Answer) -> list[dict[str, object]]:
