@@ -200,9 +200,9 @@ def _origin(row: StoredRow, person: Person) -> str | None:
 
 
 def changes_of(before: str | None, after: str | None) -> list[Change]:
-    """What is not the same, value by value."""
+    """What is not the same, value by value. Of what became something else only that is told; of what is gone, all."""
     was, became = _values(before), _values(after)
-    names = [*was, *(name for name in became if name not in was)]
+    names = became if after is not None else was
     return [Change(name, was.get(name), became.get(name)) for name in names if was.get(name) != became.get(name)]
 
 
@@ -215,10 +215,11 @@ def _values(text: str | None) -> dict[str, str | None]:
 
 
 def _shown(value: object) -> str | None:
+    """None for what is nothing."""
     if value is None or isinstance(value, str):
-        return value
+        return value or None
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)
+        return ", ".join(value) or None
     return write_json(value)
 
 

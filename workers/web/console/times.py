@@ -37,9 +37,10 @@ def duration(language: str, length: timedelta | float) -> str:
 
 
 def short_seconds(language: str, seconds: float) -> str:
-    """``0.41 s``, ``3.1 s``, ``42 s``, ``19 min``: as much as a figure at a glance needs."""
+    """``0.41 s``, ``3.1 s``, ``42 s``, ``1 min 30 s``, ``19 min``: as much as a figure at a glance needs."""
     if seconds >= 60:
-        return duration(language, seconds)
+        number, unit, *_ = words = duration(language, seconds).split(" ")
+        return f"{number} {unit}" if int(number) >= 10 else " ".join(words)
     if seconds < 0.1:
         return f"{seconds * 1000:.0f} ms"
     number = f"{seconds:.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.2g}"
