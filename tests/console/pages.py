@@ -11,6 +11,8 @@ from tests.console.scene import Scene
 PAGES: Mapping[str, str] = {
     "/console/": "/console/",
     "/console/audit": "/console/audit",
+    "/console/accounts": "/console/accounts",
+    "/console/accounts/{name}": "/console/accounts/nebulox",
     "/console/invoices": "/console/invoices",
     "/console/contradictions": "/console/contradictions?all=1",
     "/console/deliveries": "/console/deliveries",

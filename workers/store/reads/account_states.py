@@ -18,6 +18,7 @@ from workers.store.database import Database
 from workers.store.reads.drift import open_drifts
 from workers.store.reads.gauges import read_workers
 from workers.store.reads.put_off import read_put_off_until
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -25,6 +26,8 @@ from workers.store.tables.columns import UtcTime
 ANSWERS, CALLBACKS = 5000, 1000
 #: Orders that wait, and invoices in doubt, are counted so far.
 COUNTED = 1000
+#: What a provider says, asked or by itself.
+ANSWERING = (Source.CREATE, Source.SEARCH, Source.LOOK_UP, Source.CALLBACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +137,35 @@ def _drifts(connection: Connection) -> Mapping[str, int]:
     for row in open_drifts(connection):
         counted[row.account] += row.open
     return counted
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an account's answers of one kind came to, among the newest ANSWERS of all accounts."""
+
+    source: str
+    kind: str
+    answers: int
+    last_at: datetime
+
+
+def read_outcomes(
+    connection: Connection, account: str, accounts: Collection[str] | None, most: int
+) -> tuple[list[Outcome], Sequence[StoredRow]]:
+    """By source and kind, the most frequent first; and the newest rows, with their invoices' orders. Of invoices of
+    ``accounts`` (None: of all) only."""
+    newest = select(func.coalesce(func.max(EVIDENCE.c.id), 0)).scalar_subquery()
+    told = EVIDENCE.c.source.in_([source.value for source in ANSWERING])
+    conditions = [INVOICE.c.id == EVIDENCE.c.invoice_id, EVIDENCE.c.id > newest - ANSWERS, told]
+    conditions.append(INVOICE.c.provider_account == account)
+    if accounts is not None:
+        conditions.append(INVOICE.c.account.in_(sorted(accounts)))
+    answers = func.sum(func.coalesce(EVIDENCE.c.repeats, 0) + 1)
+    at = func.max(func.coalesce(EVIDENCE.c.last_at, EVIDENCE.c.at), type_=UtcTime)
+    counted = select(EVIDENCE.c.source, EVIDENCE.c.kind, answers, at).where(*conditions)
+    found = connection.execute(counted.group_by(EVIDENCE.c.source, EVIDENCE.c.kind)).all()
+    columns = ("id", "at", "last_at", "repeats", "kind", "source", "verdict", "detail", "note", "invoice_id")
+    rows = select(*(EVIDENCE.c[name] for name in columns), INVOICE.c.order_id).where(*conditions)
+    newest_rows = connection.execute(rows.order_by(EVIDENCE.c.id.desc()).limit(most)).all()
+    outcomes = [Outcome(source, kind, int(number), last_at) for source, kind, number, last_at in found]
+    return sorted(outcomes, key=lambda one: -one.answers), newest_rows

@@ -14,6 +14,7 @@ from workers.store.reads.why.late import Overview
 from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.api.places import Places
+from workers.web.console.accounts import Accounts
 from workers.web.console.assets import Assets
 from workers.web.console.audit import Audit
 from workers.web.console.console import Console
@@ -74,6 +75,7 @@ def build_console(
         LanguageChoice(console),
         OverviewPage(console),
         Audit(console),
+        Accounts(console),
         Invoices(console),
         EndpointAdding(console, reach),
         endpoints,
