@@ -186,7 +186,9 @@ def test_a_test_is_sent_to_the_receiver_and_what_came_back_is_shown_as_text(grou
             new = NewEndpoint(f"http://127.0.0.1:{receiver.port}/hook", BOX.seal("whsec_MDEyMzQ1Njc4OWFiY2RlZg=="))
             endpoint_id = endpoints.add(scene.store, OPERATOR, new)
             loop = asyncio.get_running_loop()
-            answered = await loop.run_in_executor(None, lambda: ground.post(place(endpoint_id, "/test"), {"send": "yes"}))
+            answered = await loop.run_in_executor(
+                None, lambda: ground.post(place(endpoint_id, "/test"), {"send": "yes"})
+            )
             return answered, receiver.requests
 
     answered, requests = asyncio.run(try_it())
