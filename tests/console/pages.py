@@ -32,6 +32,7 @@ PAGES: Mapping[str, str] = {
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"}) | {
     "/console/audit.csv",
+    "/console/invoices.csv",
     "/console/audit.jsonl",
 }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from domain.account import Account
 from domain.evidence import CancelRequested, InDoubt, OrderRefused
@@ -26,6 +27,8 @@ ACCOUNTS: Mapping[str, Account] = {
 OPERATOR = Actor("r.adeyemi", "cli ops@host", "Ticket 8841")
 #: What a shop, sender or provider may write into each field that they can write.
 MARKUP = '<img src=x onerror="alert(1)">&amp;"\'`</script>'
+#: As long as an order's id may be; such ones differ at their ends.
+LONG_ORDER = "shop-eu/2026-11/".ljust(122, "0") + "-48217"
 
 
 class Scene:
@@ -83,6 +86,12 @@ class Scene:
             OPERATOR,
             self._pend("dpkg-48177"),
             Mark(Status.PAID, Decimal("0.0358619204")),
+        )
+        digits: dict[str, Any] = {"pay_amount": Decimal("0.012345678901234567"), "pay_currency": "DAI"}
+        judge(
+            self.store,
+            self._pend(LONG_ORDER, **digits),
+            seen("partially_paid", paid_amount=Decimal("0.010000000000000001")),
         )
         metadata = json.dumps({"note": MARKUP, "cart": 7})
         self._take(MARKUP, price="10.50", metadata=json.loads(metadata))

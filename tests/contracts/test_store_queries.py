@@ -97,15 +97,18 @@ def test_invoices_are_listed_newest_first_and_filtered(database):
     first = add_invoice(database)
     second = add_invoice(database, status="paid")
     third = add_invoice(database, account="zeroxhost", created_at=NOW + timedelta(hours=1))
+    fourth = add_invoice(database, status="paid", anomaly="late", pay_currency="ETH")
 
     def listed(**given):
         return [row.id for row in queries.list_invoices(database, **given)]
 
-    assert listed() == [third, second, first]
-    assert listed(limit=2) == [third, second]
-    assert listed(statuses=["paid"]) == [second]
-    assert listed(account="zeroxhost") == [third]
-    assert listed(statuses=["paid"], account="zeroxhost") == []
+    assert listed() == [fourth, third, second, first]
+    assert listed(limit=2) == [fourth, third]
+    assert listed(statuses=["paid"]) == [fourth, second]
+    assert listed(anomalies=["late", "overpaid"]) == [fourth]
+    assert listed(assets=["ETH"], statuses=["paid"]) == [fourth]
+    assert listed(accounts=["zeroxhost"]) == [third]
+    assert listed(statuses=["paid"], accounts=["zeroxhost"]) == []
     assert listed(since=datetime.now(UTC) + timedelta(days=3650)) == []
     assert listed(since=NOW + timedelta(minutes=1)) == [third]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from domain.moments import read_moment
 from workers.cli.accounts import require_account
 from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, limit_option, money, plain, print_json, print_table, status_cell
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("queued", "in_doubt", "pending", "partially_paid", "confirming", "paid", "expired", "failed", "cancelled",
             "refunded")  # fmt: skip
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+ANOMALIES = ("underpaid", "overpaid", "late")
 
 
 class Moment(click.ParamType[datetime]):
@@ -29,20 +30,28 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        text = str(value).strip()
         try:
-            if text[-1:] in _UNITS and text[:-1].isdigit():
-                return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-            time = datetime.fromisoformat(text)
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{text!r} is neither a time such as 2026-11-21T20:19:00Z nor an age such as 30m, 12h or 7d")
+            return read_moment(str(value), datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error))
 
 
 def check_span(since: datetime | None, until: datetime | None) -> None:
     """Raise UsageError where a span of time has its ends the wrong way round."""
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must be later than --since")
+
+
+class Chosen(TypedDict):
+    """What ``list`` is given to choose by."""
+
+    statuses: tuple[str, ...]
+    accounts: tuple[str, ...]
+    anomalies: tuple[str, ...]
+    assets: tuple[str, ...]
+    order_id: str | None
+    since: datetime | None
+    until: datetime | None
 
 
 COLUMNS = (
@@ -60,39 +69,30 @@ COLUMNS = (
 
 @click.command("list")
 @click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
-@click.option("--account", help="Only of this account.")
+@click.option("--account", "accounts", multiple=True, help="Only of this account; may be repeated.")
+@click.option(
+    "--anomaly", "anomalies", type=click.Choice(ANOMALIES), multiple=True, help="Only these; may be repeated."
+)
+@click.option("--asset", "assets", metavar="CURRENCY", multiple=True, help="Only to be paid in it; may be repeated.")
 @click.option("--order", "order_id", metavar="ORDER_ID", help="Only of this order id.")
 @click.option("--since", type=Moment(), help="Made since then: a time, or an age such as 30m, 12h, 7d.")
 @click.option("--until", type=Moment(), help="Made before then.")
 @limit_option
 @click.option("--count", "only_count", is_flag=True, help="Say how many there are, and since when the oldest.")
 @json_option
-def list_command(
-    statuses: tuple[str, ...],
-    account: str | None,
-    order_id: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    only_count: bool,
-    as_json: bool,
-) -> None:
+def list_command(limit: int, only_count: bool, as_json: bool, **chosen: Unpack[Chosen]) -> None:
     """List invoices, newest first."""
     from workers.store.queries import count_invoices, list_invoices
 
-    check_span(since, until)
+    check_span(chosen["since"], chosen["until"])
     config = settings_to_read()
     with open_database(config) as database:
-        require_account(database, config, account)
+        for account in chosen["accounts"]:
+            require_account(database, config, account)
         if only_count:
-            found = database.read(
-                count_invoices, statuses=statuses, account=account, order_id=order_id, since=since, until=until
-            )
-            _print_count(*found, as_json=as_json)
+            _print_count(*database.read(count_invoices, **chosen), as_json=as_json)
             return
-        rows = list_invoices(
-            database, statuses=statuses, account=account, order_id=order_id, since=since, until=until, limit=limit
-        )
+        rows = list_invoices(database, **chosen, limit=limit)
         if as_json:
             from domain.event import invoice_fields
 

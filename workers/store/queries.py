@@ -7,7 +7,7 @@ old row versions alive nor holds a connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -39,15 +39,18 @@ def list_invoices(
     database: Database,
     *,
     statuses: Collection[str] = (),
-    account: str | None = None,
+    accounts: Collection[str] = (),
+    anomalies: Collection[str] = (),
+    assets: Collection[str] = (),
     order_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 50,
 ) -> Iterator[StoredRow]:
     """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first; ``limit`` 0 means all of them, and no
-    ``statuses`` each of them."""
-    query = select(INVOICE).where(*_chosen(statuses, account, order_id, since, until))
+    ``statuses`` (accounts, anomalies, assets) each of them."""
+    kinds = {"status": statuses, "account": accounts, "anomaly": anomalies, "pay_currency": assets}
+    query = select(INVOICE).where(*_chosen(kinds, order_id, since, until))
     return newest_first(database, query, "id", limit)
 
 
@@ -55,28 +58,26 @@ def count_invoices(
     connection: Connection,
     *,
     statuses: Collection[str] = (),
-    account: str | None = None,
+    accounts: Collection[str] = (),
+    anomalies: Collection[str] = (),
+    assets: Collection[str] = (),
     order_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> tuple[int, datetime | None]:
     """How many ``list_invoices`` would find, and when the oldest of them was made."""
     counted = select(func.count(), func.min(INVOICE.c.created_at))
-    number, oldest = connection.execute(counted.where(*_chosen(statuses, account, order_id, since, until))).one()
+    kinds = {"status": statuses, "account": accounts, "anomaly": anomalies, "pay_currency": assets}
+    number, oldest = connection.execute(counted.where(*_chosen(kinds, order_id, since, until))).one()
     return number, oldest
 
 
 def _chosen(
-    statuses: Collection[str],
-    account: str | None,
-    order_id: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    kinds: Mapping[str, Collection[str]], order_id: str | None, since: datetime | None, until: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
-    if statuses:
-        yield INVOICE.c.status.in_(sorted(statuses))
-    if account is not None:
-        yield INVOICE.c.account == account
+    for column, wanted in kinds.items():
+        if wanted:
+            yield INVOICE.c[column].in_(sorted(wanted))
     if order_id is not None:
         yield INVOICE.c.order_id == order_id
     if since is not None:

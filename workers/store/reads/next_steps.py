@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Protocol
 
 from domain.decision import Stage
 from domain.event import format_time
 from domain.status import Status
 from domain.why.causes import waits_for_callback as can_t_be_asked
-from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
+
+
+class Known(Protocol):
+    """What is known of an invoice at ``now``: of its events at least those that the stream has not been told, of its
+    deliveries those that wait, with their last tries."""
+
+    @property
+    def invoice(self) -> StoredRow: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def agenda(self) -> Sequence[StoredRow]: ...
+    @property
+    def events(self) -> Sequence[StoredRow]: ...
+    @property
+    def deliveries(self) -> Sequence[tuple[StoredRow, Sequence[StoredRow]]]: ...
+    @property
+    def disabled(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +42,7 @@ class Step:
     command: str | None = None
 
 
-def next_steps(record: Record) -> list[Step]:
+def next_steps(record: Known) -> list[Step]:
     """The soonest first; what waits for a person at the end."""
     steps = [*_of_agenda(record), *_held(record), *_unasked(record), *_of_stream(record), *_of_deliveries(record)]
     return sorted(steps, key=lambda step: (step.at is None, step.at or record.now))
@@ -35,14 +53,14 @@ def step_fields(step: Step) -> dict[str, object]:
     return asdict(step) | {"at": None if step.at is None else format_time(step.at)}
 
 
-def _of_agenda(record: Record) -> Iterator[Step]:
+def _of_agenda(record: Known) -> Iterator[Step]:
     for row in record.agenda:
         if row.stage in _REASONS:
             what, why = _REASONS[row.stage](record.invoice, row)
             yield _step(record, row, what, why)
 
 
-def _step(record: Record, row: StoredRow, what: str, why: str) -> Step:
+def _step(record: Known, row: StoredRow, what: str, why: str) -> Step:
     if row.due_at is None:
         parked = f"parked: it ended whoever took it up, {row.claims} times"
         return Step(what=what, at=None, why=parked, command="invoices redrive parked")
@@ -94,30 +112,30 @@ _TIMES = {
 }
 
 
-def _held(record: Record) -> Iterator[Step]:
+def _held(record: Known) -> Iterator[Step]:
     if record.invoice.status == Status.IN_DOUBT and not any(row.stage == Stage.CREATE for row in record.agenda):
         why = f"the answer of a create is lost, {_times(record.invoice.doubts)}: a person decides"
         yield Step(what="create", at=None, why=why, command=f"invoices redrive doubt {record.invoice.id}")
 
 
-def _unasked(record: Record) -> Iterator[Step]:
+def _unasked(record: Known) -> Iterator[Step]:
     if waits_for_callback(record):
         yield Step(what="look-up", at=None, why="it can't be asked about until a callback brings what to ask by")
 
 
-def waits_for_callback(record: Record) -> bool:
+def waits_for_callback(record: Known) -> bool:
     """Whether a made invoice is watched and nobody can be asked about it."""
     return can_t_be_asked(record.invoice, {row.stage for row in record.agenda})
 
 
-def _of_stream(record: Record) -> Iterator[Step]:
+def _of_stream(record: Known) -> Iterator[Step]:
     waiting = [event for event in record.events if event.published_at is None]
     if waiting:
         since = format_time(waiting[0].created_at)
         yield Step(what="stream", at=None, why=f"{waiting[0].type} is not on the stream yet, since {since}")
 
 
-def _of_deliveries(record: Record) -> Iterator[Step]:
+def _of_deliveries(record: Known) -> Iterator[Step]:
     """The oldest that each endpoint waits for; the others wait for that one."""
     first: dict[str, tuple[StoredRow, StoredRow | None]] = {}
     for delivery, tries in sorted(record.deliveries, key=lambda pair: pair[0].sequence):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, false, select
 
 from domain.payments import reference_key, transaction_key
 from workers.store.rows import Query, StoredRow
 from workers.store.tables import CALLBACK, EVENT, INVOICE, PAYMENT
 
 Kind = Literal["id", "order", "event", "idempotency key", "reference", "transaction", "address"]
+
+Condition: TypeAlias = ColumnElement[bool]
 
 #: Invoices of one name that are looked at; more are told as more.
 MOST = 50
@@ -31,18 +33,32 @@ class Found:
         return self.rows[0]
 
 
-def search(connection: Connection, name: str, account: str | None = None) -> Found | None:
-    """What the name means first, in the order of ``Kind``; of this account only, where one is given."""
-    for kind, select_by in _WAYS:
-        query = select_by(connection, name)
-        if query is None:
+def search(
+    connection: Connection, name: str, account: str | None = None, *, accounts: Collection[str] | None = None
+) -> Found | None:
+    """What the name means first, in the order of ``Kind``; of this account only, where one is given (an id is its own).
+
+    ``accounts``: those of whoever asks, who learns nothing of others' invoices, by their ids neither; None: all.
+    """
+    for kind, find in _WAYS.items():
+        condition = find(connection, name)
+        if condition is None:
             continue
+        query = select(INVOICE).where(condition)
         if account is not None and kind != "id":
             query = query.where(INVOICE.c.account == account)
+        if accounts is not None:
+            query = query.where(INVOICE.c.account.in_(sorted(accounts)))
         rows = connection.execute(query.order_by(INVOICE.c.id.desc()).limit(MOST + 1)).all()
         if rows:
             return Found(kind, rows[:MOST], len(rows) > MOST)
     return None
+
+
+def meant_as(connection: Connection, kind: Kind, name: str) -> ColumnElement[bool]:
+    """The condition of the invoices that a name means as ``kind``."""
+    condition = _WAYS[kind](connection, name)
+    return false() if condition is None else condition
 
 
 def siblings_of(connection: Connection, invoice: StoredRow) -> Found:
@@ -52,24 +68,24 @@ def siblings_of(connection: Connection, invoice: StoredRow) -> Found:
     return Found("order", rows[:MOST], len(rows) > MOST)
 
 
-def _by_id(connection: Connection, name: str) -> Query:
-    return select(INVOICE).where(INVOICE.c.id == name)
+def _by_id(connection: Connection, name: str) -> Condition:
+    return INVOICE.c.id == name
 
 
-def _by_order(connection: Connection, name: str) -> Query:
-    return select(INVOICE).where(INVOICE.c.order_id == name)
+def _by_order(connection: Connection, name: str) -> Condition:
+    return INVOICE.c.order_id == name
 
 
-def _by_event(connection: Connection, name: str) -> Query:
-    return select(INVOICE).where(INVOICE.c.id.in_(select(EVENT.c.invoice_id).where(EVENT.c.id == name)))
+def _by_event(connection: Connection, name: str) -> Condition:
+    return INVOICE.c.id.in_(select(EVENT.c.invoice_id).where(EVENT.c.id == name))
 
 
-def _by_key(connection: Connection, name: str) -> Query:
+def _by_key(connection: Connection, name: str) -> Condition:
     accounts = _each(connection, INVOICE.c.account)
-    return select(INVOICE).where(INVOICE.c.account.in_(accounts), INVOICE.c.idempotency_key == name)
+    return and_(INVOICE.c.account.in_(accounts), INVOICE.c.idempotency_key == name)
 
 
-def _by_reference(connection: Connection, name: str) -> Query | None:
+def _by_reference(connection: Connection, name: str) -> Condition | None:
     """The provider's own id, or what callbacks brought to ask it by."""
     accounts = _each(connection, INVOICE.c.provider_account, INVOICE.c.provider_ref.is_not(None))
     made = select(INVOICE.c.id).where(INVOICE.c.provider_account.in_(accounts), INVOICE.c.provider_ref == name)
@@ -79,17 +95,17 @@ def _by_reference(connection: Connection, name: str) -> Query | None:
     return _among(connection, made, called, told)
 
 
-def _by_transaction(connection: Connection, name: str) -> Query | None:
+def _by_transaction(connection: Connection, name: str) -> Condition | None:
     return _among(connection, select(PAYMENT.c.invoice_id).where(PAYMENT.c.key == transaction_key(name)))
 
 
-def _by_address(connection: Connection, name: str) -> Query:
-    return select(INVOICE).where(INVOICE.c.address == name)
+def _by_address(connection: Connection, name: str) -> Condition:
+    return INVOICE.c.address == name
 
 
-def _among(connection: Connection, *queries: Query) -> Query | None:
+def _among(connection: Connection, *queries: Query) -> Condition | None:
     ids = {found for query in queries for found in connection.execute(query.limit(MOST + 1)).scalars() if found}
-    return select(INVOICE).where(INVOICE.c.id.in_(sorted(ids))) if ids else None
+    return INVOICE.c.id.in_(sorted(ids)) if ids else None
 
 
 def accounts_with_invoices(connection: Connection) -> set[str]:
@@ -110,12 +126,12 @@ def _each(connection: Connection, column: ColumnElement[str], *conditions: Colum
         accounts.append(account)
 
 
-_WAYS: tuple[tuple[Kind, Callable[[Connection, str], Query | None]], ...] = (
-    ("id", _by_id),
-    ("order", _by_order),
-    ("event", _by_event),
-    ("idempotency key", _by_key),
-    ("reference", _by_reference),
-    ("transaction", _by_transaction),
-    ("address", _by_address),
-)
+_WAYS: Mapping[Kind, Callable[[Connection, str], Condition | None]] = {
+    "id": _by_id,
+    "order": _by_order,
+    "event": _by_event,
+    "idempotency key": _by_key,
+    "reference": _by_reference,
+    "transaction": _by_transaction,
+    "address": _by_address,
+}

@@ -181,9 +181,15 @@ async def read_form(request: Request, allowed: Collection[str]) -> dict[str, str
     return _once(pairs, allowed)
 
 
-def read_filter(request: Request, allowed: Collection[str]) -> dict[str, str]:
-    """The query's parameters, each once, without empty ones. Raises Refused 400: a misspelled one must not find all."""
-    found = _once(request.query_params.multi_items(), allowed)
+def read_filter(request: Request, allowed: Collection[str], lists: Collection[str] = ()) -> dict[str, str]:
+    """The query's parameters, each once, without empty ones; of ``lists`` several make a list with commas.
+
+    Raises Refused 400: a misspelled one must not find all.
+    """
+    pairs = request.query_params.multi_items()
+    joined = {name: ",".join(value for one, value in pairs if one == name and value) for name, _ in pairs}
+    once = [(name, value) for name, value in pairs if name not in lists]
+    found = _once([*once, *((name, value) for name, value in joined.items() if name in lists)], allowed)
     return {name: value for name, value in found.items() if value}
 
 

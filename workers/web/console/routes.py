@@ -69,14 +69,15 @@ def build_console(
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
     console = Console(store, threads, accounts, gate, view, pulse, around)
-    watching = Watching(console, Places(int(most_connections() * SHARE_OF_CONNECTIONS)))
+    places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
+    watching = Watching(console, places)
     endpoints = Endpoints(console)
     parts = (
         LanguageChoice(console),
         OverviewPage(console),
         Audit(console),
         Accounts(console),
-        Invoices(console),
+        Invoices(console, places),
         EndpointAdding(console, reach),
         endpoints,
         EndpointActs(console, endpoints, reach),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 from sqlalchemy import Connection, or_, select
 
@@ -17,8 +18,11 @@ NEWEST = 20_000
 CLOSELY = 50
 
 
-def find_rejected(connection: Connection, name: str, account: str | None = None) -> Rejected | None:
-    """The newest that waits and is about an order or a key of this name."""
+def find_rejected(
+    connection: Connection, name: str, account: str | None = None, *, accounts: Collection[str] | None = None
+) -> Rejected | None:
+    """The newest that waits and is about an order or a key of this name. ``accounts``: those of whoever asks, None:
+    all; whose a message is that can't be read is not known."""
     if not name:
         return None
     newest = select(REJECTED).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id.desc()).limit(NEWEST)
@@ -26,16 +30,18 @@ def find_rejected(connection: Connection, name: str, account: str | None = None)
     spellings = {name, json.dumps(name)[1:-1]}
     holds = or_(*(recent.c.excerpt.contains(spelled, autoescape=True) for spelled in sorted(spellings)))
     rows = connection.execute(select(recent).where(holds).order_by(recent.c.id.desc()).limit(CLOSELY)).all()
-    row = next((row for row in rows if _is_about(row, name, account)), None)
+    only = accounts if account is None else {account}
+    row = next((row for row in rows if _is_about(row, name, only, accounts is not None)), None)
     return None if row is None else Rejected(row.id, row.at, row.reason, row.complete)
 
 
-def _is_about(row: StoredRow, name: str, account: str | None) -> bool:
+def _is_about(row: StoredRow, name: str, accounts: Collection[str] | None, must_tell: bool) -> bool:
     """What can't be read is taken to be: the name stands in it as a text of its own."""
     try:
         fields = read_json(row.excerpt)
     except (ValueError, RecursionError):
-        return f'"{name}"' in row.excerpt or f'"{json.dumps(name)[1:-1]}"' in row.excerpt
+        quoted = {f'"{name}"', f'"{json.dumps(name)[1:-1]}"'}
+        return not must_tell and any(one in row.excerpt for one in quoted)
     if not isinstance(fields, dict) or name not in (fields.get("order_id"), fields.get("idempotency_key")):
         return False
-    return account is None or fields.get("account") == account
+    return accounts is None or fields.get("account") in [*accounts]  # a list: it may be any JSON

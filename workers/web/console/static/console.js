@@ -67,7 +67,7 @@
     k: () => move(-1),
     t: turnTheme,
     r: () => document.getElementById("live")?.click(),
-    c: () => { const button = document.querySelector("[data-copy]:not([hidden])"); if (button) copy(button); },
+    c: () => { const button = document.querySelector(".command [data-copy]:not([hidden])"); if (button) copy(button); },
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

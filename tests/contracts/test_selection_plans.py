@@ -1,0 +1,133 @@
+"""Whatever a list of invoices is filtered by, a page of it costs the same with a million of them: walked by an index,
+no further than the depth of a page."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.contracts.store_cases import ACCOUNT, open_store, pend, subscribe
+from tests.contracts.test_store_plans import crowded, explained  # noqa: F401 - a fixture
+from workers.store.reads.outlooks import read_outlooks
+from workers.store.reads.search import search
+from workers.store.reads.selection import DEPTHS, Selection, choose, read_page
+
+#: One invoice many times, old; three in four paid, every fiftieth late, ten cancelled long before all others.
+COPIES = {
+    "postgresql": """
+        INSERT INTO invoice ({columns}) SELECT {values}
+        FROM invoice, generate_series(1, {rows}) n WHERE invoice.id = :model
+    """,
+    "sqlite": """
+        WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {rows})
+        INSERT INTO invoice ({columns}) SELECT {values} FROM invoice, g WHERE invoice.id = :model
+    """,
+}
+HEX = {"postgresql": "lpad(to_hex(n), 12, '0')", "sqlite": "printf('%012x', n)"}
+LOOKED_AT = ("invoice", "evidence", "event", "delivery", "delivery_attempt", "agenda", "callback", "payment")
+
+
+def copy(database, model, rows):
+    """Many invoices like the one."""
+    dialect = database.engine.dialect.name
+    number = HEX[dialect]
+    given = {
+        "id": f"'inv_' || {number} || '00000000000000000000'",
+        "idempotency_key": f"'key-' || {number}",
+        "order_id": f"'order-' || {number}",
+        "provider_ref": f"'ref-' || {number}",
+        "status": "CASE WHEN n <= 10 THEN 'cancelled' WHEN n % 4 = 0 THEN 'expired' ELSE 'paid' END",
+        "anomaly": "CASE WHEN n % 50 = 0 THEN 'late' END",
+        "first_open": "0",
+    }
+    with database.transaction() as connection:
+        columns = [row[0] for row in connection.execute(text("SELECT * FROM invoice LIMIT 0")).cursor.description]
+        values = ", ".join(given.get(name, f"invoice.{name}") for name in columns)
+        statement = COPIES[dialect].format(columns=", ".join(columns), values=values, rows=rows)
+        connection.execute(text(statement), {"model": model})
+
+
+@pytest.fixture
+def many(crowded):  # noqa: F811
+    """Some invoices on their way, and very many that have ended."""
+    store = open_store(crowded)
+    subscribe(crowded)
+    ids = pend(store, 60)
+    copy(crowded, ids[0], 100_000 if crowded.is_postgresql else 30_000)
+    return crowded
+
+
+def scanned(plan):
+    """Tables that are read from end to end; a walk along an index has an end of its own."""
+    tables = "|".join(LOOKED_AT)
+    return re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE)
+
+
+EARLY = timedelta(days=400)
+FILTERS = [
+    ({}, "pkey|autoindex_invoice_1"),
+    ({"statuses": ("cancelled",)}, "ix_invoice_status"),
+    ({"statuses": ("failed", "cancelled", "refunded")}, "ix_invoice_status"),
+    ({"accounts": frozenset({"nobody"})}, "pkey|autoindex_invoice_1"),
+    ({"accounts": frozenset({"nobody"}), "statuses": ("paid", "expired")}, "ix_invoice_status"),
+    ({"assets": ("DOGE",)}, "pkey|autoindex_invoice_1"),
+    ({"assets": ("DOGE",), "statuses": ("paid",)}, "ix_invoice_status"),
+    ({"anomalies": ("underpaid",)}, "ix_invoice_anomaly"),
+    ({"anomalies": ("late",), "statuses": ("cancelled",), "accounts": frozenset({ACCOUNT})}, "ix_invoice_anomaly"),
+    ({"name": "order-000000000007"}, "ix_invoice_order"),
+    ({"name": "order-000000000007", "statuses": ("paid",), "accounts": frozenset({ACCOUNT})}, "ix_invoice_order"),
+    ({"needs_person": True}, "ix_invoice_status"),
+]
+
+
+@pytest.mark.parametrize(("given", "index"), FILTERS)
+@pytest.mark.parametrize("has_times", [False, True])
+def test_a_page_of_a_filter_is_walked_by_index(many, given, index, has_times):
+    now = many.time()
+    times = {"since": now - EARLY, "until": now + EARLY} if has_times else {}
+    chosen = Selection(**given, **times)
+
+    plan = explained(many, lambda: many.read(read_page, chosen, limit=50), r"(SELECT|WITH)")
+
+    assert not scanned(plan), plan
+    assert re.search(index, plan), plan
+    assert "Sort Key: invoice.id" not in plan, plan  # none is sorted that an index has in its order
+
+
+def test_what_is_rare_is_compared_no_further_than_the_depth_of_a_page(many):
+    chosen = many.read(choose, Selection(accounts=frozenset({"nobody"})), limit=50)
+
+    assert chosen.ids == []
+    assert chosen.looked_to is not None
+    with many.reading() as connection:
+        passed = connection.execute(
+            text("SELECT count(*) FROM invoice WHERE id >= :low"), {"low": chosen.looked_to}
+        ).scalar_one()
+    assert passed == sum(DEPTHS)
+
+
+def test_an_old_row_of_a_rare_status_is_found_at_once(many):
+    page = many.read(read_page, Selection(statuses=("cancelled",)), limit=50)
+
+    assert len(page.rows) == page.found == 10
+    assert page.looked_to is None
+
+
+def test_what_comes_next_for_a_page_is_read_by_index_in_a_bounded_number_of_statements(many):
+    page = many.read(read_page, Selection(statuses=("pending",)), limit=50)
+
+    plan = explained(many, lambda: many.read(read_outlooks, many, page.rows), r"(SELECT|WITH)")
+
+    assert not [line for line in scanned(plan) if "endpoint" not in line], plan
+    assert "ix_delivery_next" in plan
+    assert len(page.rows) == 50
+
+
+@pytest.mark.parametrize("name", ["inv_0", "order-000000000007", "evt_0", "ref-000000000007", "0xabc"])
+def test_a_name_is_looked_for_by_index(many, name):
+    plan = explained(many, lambda: many.read(search, name, accounts=frozenset({ACCOUNT})), r"(SELECT|WITH)")
+
+    assert not scanned(plan), plan
