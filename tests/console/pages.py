@@ -28,6 +28,7 @@ PAGES: Mapping[str, str] = {
     "/console/rejected/{id}": "/console/rejected/1",
     "/console/unmatched": "/console/unmatched",
     "/console/unmatched/{id}": "/console/unmatched/{scene.callback}",
+    "/console/search": "/console/search?q=twice",
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"}) | {

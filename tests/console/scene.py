@@ -93,5 +93,8 @@ class Scene:
             self._pend(LONG_ORDER, **digits),
             seen("partially_paid", paid_amount=Decimal("0.010000000000000001")),
         )
+        for account in ACCOUNTS:  # one order id, at two accounts
+            self.ids[f"twice/{account}"] = self._pend("twice", account)
+            del self.ids["twice"]
         metadata = json.dumps({"note": MARKUP, "cart": 7})
         self._take(MARKUP, price="10.50", metadata=json.loads(metadata))

@@ -12,6 +12,7 @@ from workers.store.tables.conditions import HELD_UP
 #: In SQL: what was said against what is known.
 AGAINST = "verdict = 'contradiction'"
 _REFUSED = text("refused_since IS NOT NULL")
+_UNUSUAL = text("anomaly IS NOT NULL")
 
 
 class Invoice(SQLModel, table=True):
@@ -53,6 +54,7 @@ class Invoice(SQLModel, table=True):
             sqlite_where=text(HELD_UP),
             postgresql_where=text(HELD_UP),
         ),
+        Index("ix_invoice_anomaly", "id", sqlite_where=_UNUSUAL, postgresql_where=_UNUSUAL),
         Index("ix_invoice_refused", "status", "provider_account", sqlite_where=_REFUSED, postgresql_where=_REFUSED),
     )
 

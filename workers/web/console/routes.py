@@ -34,6 +34,7 @@ from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
 from workers.web.console.rejected import Rejected
 from workers.web.console.unmatched import Unmatched
+from workers.web.console.searching import Searching
 from workers.web.console.view import View
 from workers.web.console.watching import Watching
 from workers.web.server import most_connections
@@ -88,6 +89,7 @@ def build_console(
         Rejected(console, reach),
         Unmatched(console),
         Contradictions(console),
+        Searching(console),
         watching,
     )
     routes = [
