@@ -33,8 +33,8 @@ from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
 from workers.web.console.rejected import Rejected
-from workers.web.console.unmatched import Unmatched
 from workers.web.console.searching import Searching
+from workers.web.console.unmatched import Unmatched
 from workers.web.console.view import View
 from workers.web.console.watching import Watching
 from workers.web.server import most_connections
