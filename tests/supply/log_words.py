@@ -89,7 +89,7 @@ WORDS: Mapping[str, str] = {
     "invoice.pending": "the provider has made it; it can be paid",
     "invoice.refunded": "the provider says that it was refunded",
     "message.not_handed_over": "handing messages to Celery met a bug of ours; each is tried alone",
-    "message.not_judged": "judging a message met a bug of ours; it is kept as it came",
+    "message.not_judged": "reading a message met a bug of ours; it is kept as it came",
     "message.not_listed": "messages could not be listed together; each is tried alone",
     "message.rejected": "a message can't be used: `invoices rejected`",
     "message.turned_away": "the same, before it is listed",
