@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from domain.event import new_id, notice
+from domain.event import new_id
 from workers.delivery.attempt import Outgoing
 from workers.delivery.receiver_scene import Scene
 from workers.delivery.signature import new_secret, sign
+from workers.delivery.trial import trial_of
 from workers.delivery.webhook import signed_headers
 
 Expected = Literal["taken", "refused"]
@@ -77,10 +78,8 @@ def _large(scene: Scene) -> list[Message]:
 
 def _test_event(scene: Scene) -> list[Message]:
     """What `invoices endpoints test` sends."""
-    event_id, endpoint_id = new_id("evt"), new_id("ep")
     now = datetime.fromtimestamp(scene.started, UTC)
-    body = notice(event_id, "invoices.test", now, {"endpoint": endpoint_id}, subject=endpoint_id)
-    return [Message(scene.outgoing(event_id, body))]
+    return [Message(trial_of(new_id("ep"), scene.url, (scene.secret,), {}, now))]
 
 
 def _restored(scene: Scene) -> list[Message]:

@@ -1,4 +1,4 @@
-"""A webhook sent by hand, once, to see whether a receiver is there: it is in no log, and nobody sends it again."""
+"""A webhook sent by hand, once, to see whether a receiver answers: it is in no event log, and is never repeated."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def trial_of(
 
 
 async def send_trial(guard: AddressGuard, trial: Outgoing) -> Attempt:
-    """What came of it."""
+    """Send it once."""
     async with WebhookSender(guard) as sender:
         return await sender.send(trial)
