@@ -36,11 +36,13 @@ from workers.store.judging import Judgement
 from workers.store.outbox import any_untold
 from workers.store.reads.events import Wanted, list_events
 from workers.store.reads.gauges import read_watched
+from workers.store.reads.history import read_history
 from workers.store.reads.log import read_page
 from workers.store.reads.put_off import find_put_off
 from workers.store.reads.stream import read_unplaced
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts
+from workers.store.replay import choose_of_invoice
 from workers.store.store import Store
 
 FILL = {
@@ -196,6 +198,19 @@ def test_why_nothing_happens_is_read_by_index(crowded):
         assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
         for index in indexes:
             assert index in plan, index
+
+
+def test_an_invoices_history_and_what_is_to_be_replayed_of_it_are_read_by_index(crowded):
+    _, _, ids = work(crowded)
+    endpoint = subscribe(crowded)
+    tables = "agenda|invoice|evidence|event|delivery|delivery_attempt|callback|operator_act|payment"
+    for ask in (
+        lambda: crowded.read(read_history, crowded, ids[0], 301),
+        lambda: crowded.read(read_history, crowded, ids[0], 301, crowded.time()),
+        lambda: crowded.read(choose_of_invoice, endpoint, ids[0], 100),
+    ):
+        plan = explained(crowded, ask, r"(SELECT|WITH)")
+        assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
 
 
 def test_who_was_put_off_by_a_provider_is_read_by_index(crowded):

@@ -70,7 +70,9 @@ def pieces_of(row: StoredRow) -> list[Piece]:
     if row.kind in {"Seen", "CalledBack"}:
         return [*account, *_seen(told)]
     said = _SAID.get(row.kind)
+    wait = told.pop("retry_after_seconds", None)
     rest = _rest(told, {"account", "reason"} if said else {"account"})
+    rest += [] if wait is None else [COMMA, words("for"), foreign(f"{wait:g} s")]
     reason = [foreign(told["reason"])] if said and told.get("reason") else []
     return [*account, words(said) if said else foreign(row.kind), *reason, *rest]
 
@@ -106,7 +108,7 @@ def _rest(told: Mapping[str, object], shown: set[str]) -> list[Piece]:
 
 
 _MADE = {"Created": "made it", "Found": "found it"}
-_NAMED = {"retry_after_seconds": "seconds", "status": "status", "by": "by", "paid_amount": "received"}
+_NAMED = {"status": "status", "by": "by", "paid_amount": "received"}
 _SAID = {
     "OrderRefused": "refuses the order",
     "CredentialsRefused": "refuses the account's key",

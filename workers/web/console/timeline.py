@@ -12,7 +12,7 @@ from workers.store.acts import Act
 from workers.store.endpoints import Endpoint
 from workers.store.reads.record import Record
 from workers.web.console.line import Line
-from workers.web.console.pieces import amount, foreign, words
+from workers.web.console.pieces import amount, foreign, link, words
 from workers.web.console.said_lines import decision_lines, evidence_lines
 from workers.web.console.told_lines import attempt_lines, event_lines
 
@@ -74,6 +74,7 @@ ACTS: Mapping[str, str] = {
 def _acts(record: Record) -> Iterator[Line]:
     for row in record.acts:
         after = read_json(row.after) if row.after else {}
+        origin = [words("from"), foreign(row.origin)] if record.shows_origins else []
         marked = after.get("marked_as") if isinstance(after, dict) else None
         yield Line(
             at=row.at,
@@ -83,5 +84,8 @@ def _acts(record: Record) -> Iterator[Line]:
             who=row.by,
             pieces=[words(ACTS.get(row.act, row.act)), *([words("as"), words(str(marked))] if marked else [])],
             quote=row.reason,
-            aside=[words("from"), foreign(row.origin)] if record.shows_origins else [],
+            aside=[
+                *(origin if record.shows_origins else ()),
+                link("audit", f"/console/audit?invoice={row.invoice_id}"),
+            ],
         )
