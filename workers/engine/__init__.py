@@ -1,4 +1,4 @@
-"""The pump: claim -> I/O side by side -> commit, a lane each on one event loop, one pump per worker process."""
+"""The pump: claim -> I/O in parallel -> commit. One pump per worker process, its lanes tasks of one event loop."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from workers.engine.timers import Timers
 from workers.engine.work import Item, Outcome, Work
 from workers.store.database import UNAVAILABLE
 
-FAILED_SECONDS = 1.0  #: after a bug the lane rests
+FAILED_SECONDS = 1.0  #: how long a lane rests after a bug
 
 
 class Claiming(Generic[Item, Outcome]):
@@ -61,7 +61,7 @@ class Claiming(Generic[Item, Outcome]):
                 await asyncio.sleep(FAILED_SECONDS)
 
     async def _claim(self, lane: LaneState[Item, Outcome]) -> bool:
-        """Whether the lane may go on at once: only a claim that found fewer rows than it could have makes it rest."""
+        """Whether the lane may go on at once: it rests only after a claim that found fewer rows than it asked for."""
         slots = lane.slots = self._work.slots(lane.name)
         self._performing.begin_ready(lane, slots)
         room = self._room(lane, slots)
@@ -120,14 +120,14 @@ class Claiming(Generic[Item, Outcome]):
         return True
 
     async def _come_to_rest(self, lane: LaneState[Item, Outcome], slots: Slots, items: Sequence[Item]) -> None:
-        """Nothing more is due. From now on the lane is woken; one that flows wakes itself."""
+        """Nothing more is due: the lane waits to be woken, unless it flows and wakes itself."""
         flows = self._work.pace.flows and bool(items)
         lane.backlog = Backlog.FLOWING if flows else Backlog.NOTHING
         if flows:
             lane.wake_up()
         else:
             await self._clear_wake_up(lane)
-        if items and self._work.claim_of(items[0]).lost:  # perhaps taken alone: others may be due behind it
+        if items and self._work.claim_of(items[0]).lost:  # it may have been claimed alone: others may be due behind it
             slots.waiting.add(lane)
         if self._work.pace.timed:
             await self._timers.set([lane.lane])
@@ -140,7 +140,7 @@ class Claiming(Generic[Item, Outcome]):
         if limited and wait_seconds > 0:
             self._throttle(lane, wait_seconds)
             return
-        if self._work.batching.claim > 1:  # in a lane of one row others would find nothing
+        if self._work.batching.claim > 1:  # a lane of one row has nothing for others
             self._shared.ring_others(lane.lane)
         lane.wake_up()
 
@@ -152,4 +152,4 @@ class Claiming(Generic[Item, Outcome]):
         if lane.wake_up_pending:
             lane.wake_up_pending = False
             await self._shared.calls.run(self._shared.clear_doorbell, lane.lane)
-            lane.wake_up()  # for what came before it was cleared
+            lane.wake_up()  # for what came in before it was cleared

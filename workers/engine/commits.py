@@ -1,4 +1,4 @@
-"""Commit: results are gathered while a commit runs, committed in groups, and tried until that works."""
+"""Commit: results gather while a commit runs, go into the next one together, and are tried until that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.engine.work import Outcome, Work
 from workers.store.database import UNAVAILABLE, has_timed_out, is_locked_out
 
 COMMIT_LIMIT = 200  #: results per transaction
-TIME_OUTS = 5  #: of one result alone in its transaction, half a minute each; then it is given up
+TIME_OUTS = 5  #: for one result alone in its transaction, half a minute each; then it is given up
 
 
 class Commits(Generic[Outcome]):
@@ -47,7 +47,7 @@ class Commits(Generic[Outcome]):
     def hold_up(self, lane: AnyLane) -> bool:
         """Whether too much waits for its commit, or for too long; the lane is woken to ask again.
 
-        After a database that was away for longer than a lease, rows would be claimed as lost while their results wait.
+        Otherwise, after an outage longer than a lease, rows would be claimed as lost while their results still wait.
         """
         if not self.results.is_late:
             return False
@@ -64,7 +64,7 @@ class Commits(Generic[Outcome]):
         await self.results.none.wait()
 
     async def run(self) -> None:
-        """Commit what comes in, for ever."""
+        """Commit what comes in; never returns."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._run_batches())
             group.create_task(self._retries.run())
@@ -72,7 +72,7 @@ class Commits(Generic[Outcome]):
                 group.create_task(self._keeper.run())
 
     async def commit_group(self, values: Sequence[Outcome]) -> None:
-        """Commit these by themselves, as ``add`` does with what it is given."""
+        """Commit these at once and together, as carefully as what ``add`` was given."""
         await self._commit([self.results.add(value) for value in values])
 
     async def _run_batches(self) -> None:
@@ -114,7 +114,7 @@ class Commits(Generic[Outcome]):
         await self._part(batch, size, keep=keep)
 
     async def _insist(self, batch: Sequence[Result[Outcome]]) -> Sequence[Outcome] | None:
-        """One transaction, again and again while the database is away. Raises what another try does not mend."""
+        """One transaction, repeated while the database is away. Raises what repeating would not fix."""
         patience = TIME_OUTS if len(batch) == 1 and self._work.repeatable else 1
         tries = time_outs = 0
         while True:
@@ -128,7 +128,7 @@ class Commits(Generic[Outcome]):
                 tries += 1
 
     async def _part(self, batch: Sequence[Result[Outcome]], size: int, *, keep: bool) -> None:
-        """Try a batch in parts. A single result is kept where its call can't be made again, and given up otherwise."""
+        """Try a batch in parts. A single result is set aside if its call can't be repeated, else given up."""
         if len(batch) > 1:
             for start in range(0, len(batch), size):
                 await self._commit(batch[start : start + size])

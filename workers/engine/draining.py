@@ -24,7 +24,7 @@ async def drain(
     unfinished = await _end_calls(shared, until)
     committing = asyncio.gather(*giving_back, *(one.join() for one in commits))
     await asyncio.wait([committing], timeout=max(1.0, until - time.monotonic()))
-    if unfinished:  # a look-up or a delivery may be repeated by anybody; a create is in doubt: its lease says so
+    if unfinished:  # a look-up or a delivery may be repeated; a create is in doubt, and its lease says so
         claims = [claim for held in unfinished.values() for claim in held]
         fields = {"unfinished": len(unfinished), "given_back": len(claims)}
         shared.observer.failed(Failure(Trouble.CUT_SHORT, fields=fields))

@@ -1,4 +1,4 @@
-"""Results that wait long for their commit keep their leases, and those that can't be had again are kept."""
+"""Results that wait long for their commit: leases are renewed, and answers that can't be asked for again are kept."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from workers.store.database import UNAVAILABLE
 
 KEEP_AFTER_SECONDS = 1.0  #: a result whose commit takes longer is kept, and keeps its lease
 KEEP_TICK_SECONDS = 0.5
-KEPT_LEASE_SECONDS = 15.0  #: from each renewal: at most this long after its holder's death a row is due
+KEPT_LEASE_SECONDS = 15.0  #: from each renewal; a row is due at most this long after its holder died
 KEEP_LIMIT_SECONDS = 900.0  #: then leases run out: whoever claims the row finds what was kept
 
 
 class Keeper(Generic[Outcome]):
-    """Looks after the results of one stage that wait for long."""
+    """Looks after those results of one stage that have waited long."""
 
     def __init__(self, keeping: Keeping[Outcome], calls: StoreCalls, results: Uncommitted[Outcome]) -> None:
         self._keeping = keeping
@@ -27,7 +27,7 @@ class Keeper(Generic[Outcome]):
         self._results = results
 
     async def run(self) -> None:
-        """For ever."""
+        """Look every half second while anything waits; never returns."""
         while True:
             await self._results.any.wait()
             await asyncio.sleep(KEEP_TICK_SECONDS)

@@ -70,7 +70,7 @@ class LaneState(Generic[Item, Outcome]):
     ready: deque[Item] = field(default_factory=deque)  #: claimed ahead, not begun
     slow_at: float = -math.inf  #: when its last slow call ended, by the monotonic clock
     is_quick: bool = False  #: no call was slow lately (``ReadAhead``)
-    slots: Slots | None = None  #: its rows' when it last claimed or began any
+    slots: Slots | None = None  #: where its rows counted when it last claimed or began any
 
     @property
     def lane(self) -> Lane:
@@ -121,8 +121,8 @@ class LaneState(Generic[Item, Outcome]):
     def ahead(self, slots: Slots) -> int:
         """Rows that it may claim though no slot is free.
 
-        As many as there are slots, so that none waits for more than a round or two of calls; and from when half of the
-        last ones are begun, so that they are there in time.
+        As many as there are slots, so that none waits longer than a round or two of calls. They are claimed once half
+        of the last ones have begun, so that they are there in time.
         """
         if self.work.read_ahead is None or self.backlog is not Backlog.MORE or not self.is_quick:
             return 0
@@ -138,7 +138,7 @@ class LaneState(Generic[Item, Outcome]):
 
     @property
     def goes_on(self) -> bool:
-        """It is claimed again soon, whether it is woken or not. Asked from other threads too."""
+        """It will claim again soon, woken or not. Read from other threads too."""
         if self.phase is Phase.THROTTLED and self.work.admission is not None and self.work.admission.is_shared:
             return True
         return self.backlog is Backlog.FLOWING or (self.backlog is Backlog.MORE and self.work.pace.flows)

@@ -31,7 +31,7 @@ class Trouble(StrEnum):
     LANE_FAILED = "pump.lane_failed"
     WORK_FAILED = "pump.work_failed"
     COMMIT_FAILED = "pump.commit_failed"
-    COMMITTER_ENDED = "pump.committer_ended"  #: by a mistake of ours; it begins anew
+    COMMITTER_ENDED = "pump.committer_ended"  #: by a bug; it is started again
     COMMIT_TOO_SLOW = "pump.commit_too_slow"
     RESULTS_WAIT = "pump.results_wait"  #: for a row that somebody else has locked
     GIVEN_UP = "pump.result_given_up"
@@ -62,8 +62,8 @@ class ProviderCall(NamedTuple):
 
 
 class Attempted(NamedTuple):
-    """One try of a webhook. ``first_try_seconds`` from its change to the try's begin, ``delivered_seconds`` to its end:
-    None where it is no first try, was sent again on somebody's word, or the endpoint has been failing."""
+    """One delivery attempt. ``first_try_seconds``: from the change to the start of its first attempt;
+    ``delivered_seconds``: to that attempt's success. None for repeats, replays and endpoints that have been failing."""
 
     endpoint: str
     outcome: str
@@ -72,8 +72,8 @@ class Attempted(NamedTuple):
 
 
 class Observer:
-    """Hears of each step, on the event loop (``judged``: in a thread of the store): must return at once. Override what
-    is of interest."""
+    """Is told of each step, on the event loop (``judged``: in a thread of the store), and must return at once. Override
+    what you need."""
 
     def started(self, stages: Sequence[Stage]) -> None:
         """The engine claims from now on."""
@@ -85,7 +85,7 @@ class Observer:
         """A claim of up to ``asked`` rows found ``rows``."""
 
     def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
-        """The lane's limit lets nothing more through; it is asked again after so long."""
+        """The lane's limit lets nothing more through; it is asked again after ``seconds``."""
 
     def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
         """The I/O of a group of rows has ended, well or not."""
@@ -94,8 +94,8 @@ class Observer:
         """A transaction wrote ``results``; another ``left`` wait for rows that are locked."""
 
     def handled(self, step: Step, stage: Stage, lane: str | None, rows: Sequence[object], seconds: float) -> None:
-        """A step once more, for a listener that looks at the rows: those that were claimed, those whose I/O has ended,
-        the results that were written (of several lanes)."""
+        """The same steps, for a listener that looks at the rows themselves: those that were claimed, those whose I/O
+        has ended, the results that were written (of several lanes)."""
 
     def failed(self, failure: Failure) -> None:
         """Something went wrong. The engine goes on."""
@@ -122,11 +122,11 @@ _LEVELS = dict.fromkeys((*_BUGS, Trouble.GIVEN_UP, Trouble.LEFT_TO_ITS_LEASE), "
 
 
 class EngineLog(Observer):
-    """Logs the start, the end and what goes wrong; at level debug every other step, under the observer's own name. What
-    became of an invoice (``judged``) is logged by the stages, a line each; ``handled`` is the same steps once more."""
+    """Logs the start, the end and what goes wrong; at level debug every other step. Not ``judged``: the stages log a
+    line for each invoice. Not ``handled``: it repeats the other steps."""
 
     def started(self, stages: Sequence[Stage]) -> None:
-        """Who waits for a worker to be ready waits for this line."""
+        """Whoever waits for a worker to be ready waits for this line."""
         log.info("pump.started", stages=[stage.value for stage in stages])
 
     def stopped(self) -> None:
@@ -160,7 +160,7 @@ class EngineLog(Observer):
             log.debug("provider.called", **told, seconds=round(call.seconds, 3))
 
     def attempted(self, attempt: Attempted) -> None:
-        """Each try of a webhook."""
+        """Each delivery attempt."""
         if _is_verbose():
             log.debug("webhook.attempted", endpoint=attempt.endpoint, outcome=attempt.outcome)
 
@@ -177,7 +177,7 @@ class EngineLog(Observer):
 
 
 def _is_verbose() -> bool:
-    """Asked first: a line that is not written would cost as much as a claim's bookkeeping."""
+    """Asked first: even a line that is not written would cost as much as a claim's bookkeeping."""
     return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
@@ -228,7 +228,7 @@ class Observers(Observer):
         self._tell("judged", outcomes)
 
     def attempted(self, attempt: Attempted) -> None:
-        """For each try."""
+        """For each attempt."""
         self._tell("attempted", attempt)
 
     def _tell(self, step: str, *what: object) -> None:

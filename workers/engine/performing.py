@@ -40,7 +40,7 @@ class Performing(Generic[Item, Outcome]):
             self._recent.popitem(last=False)
 
     def begin(self, lane: LaneState[Item, Outcome], slots: Slots, items: Sequence[Item]) -> None:
-        """Start what was claimed, a task a group. Without I/O its commit is all there is to do."""
+        """Start what was claimed, one task per group. Without I/O all there is to do is the commit."""
         work, under_way = self._work, self._shared.under_way
         if items:
             lane.slots = slots
@@ -56,7 +56,8 @@ class Performing(Generic[Item, Outcome]):
     def begin_ready(self, lane: LaneState[Item, Outcome], slots: Slots) -> None:
         """Start what was claimed ahead, as far as slots have come free.
 
-        At the end it is given back instead. In a lane that was closed (its limit is 0) all is started, to find out.
+        While the engine stops, it is given back instead. In a lane that was closed (its limit is 0) all of it is
+        started: performing it finds that out.
         """
         if not lane.ready or self._shared.stopping:
             return
@@ -72,7 +73,7 @@ class Performing(Generic[Item, Outcome]):
             if self._work.perform is not None:
                 results = await self._work.perform(lane.name, items)
         except Exception as error:  # noqa: BLE001 - told
-            # A bug, not an outcome. The leases run out, the rows count their claims and are parked if it goes on.
+            # A bug, not an outcome. The leases run out; rows that are claimed too often in vain are parked.
             fields = {"lane": lane.name, "items": len(items)}
             self._shared.observer.failed(Failure(Trouble.WORK_FAILED, self._work.stage, error, fields))
         finally:

@@ -27,7 +27,7 @@ class Pipeline(Generic[Item, Outcome]):
         timers: Timers,
         pipelines: Mapping[Stage, Pipeline[Any, Any]],
     ) -> None:
-        """``pipelines``: all of this engine, by stage; they may come later."""
+        """``pipelines``: all of this engine's, by stage; filled in later."""
         self.work = work
         self.commits = Commits(work, shared.calls, self._commit, partial(Slots.free, stage=work.stage), shared.observer)
         self.performing = Performing(shared, work, self.commits)
@@ -51,7 +51,7 @@ class Pipeline(Generic[Item, Outcome]):
             return left
 
     async def begin_reserved(self, reservation: Reservation, items: Sequence[Item], wanted: int) -> None:
-        """Start rows that another stage's commit leased for reserved slots. ``wanted``: it could have used so many."""
+        """Start rows that another stage's commit leased for reserved slots. ``wanted``: how many it had use for."""
         lane = reservation.lane
         if self._shared.stopping:
             await self._shared.give_back([self.work.claim_of(item) for item in items])

@@ -1,4 +1,4 @@
-"""The pump: claim -> I/O side by side -> commit, a lane each on one event loop, one pump per worker process.
+"""The pump: claim -> I/O in parallel -> commit. One pump per worker process, its lanes tasks of one event loop.
 
 A lane claims as many due rows as it has free slots, starts their I/O, and claims again as slots come free: one slow
 call never holds up the rest. What has finished is committed in groups: while one commit runs, the next gathers. Nothing
@@ -69,7 +69,7 @@ class Pump:
         self._call(lambda: self._wake(lane))
 
     def leave_pending(self, lane: Lane) -> bool:
-        """A doorbell was heard: whether its lane goes on by itself, and clears it once it is at its end.
+        """After a doorbell: whether its lane goes on by itself. It then stays pending until the lane runs dry.
 
         Until then it need not ring again: each ring costs a message.
         """
@@ -77,7 +77,7 @@ class Pump:
         if self._shared.stopping or found is None or not found.goes_on:
             return False
         found.wake_up_pending = True
-        return found.goes_on  # at its end in between, it may have overlooked that; cleared twice does no harm
+        return found.goes_on  # it may have run dry in between and missed the flag; clearing twice is harmless
 
     def sweep(self) -> None:
         """Ask SQL now what is due."""
@@ -106,7 +106,7 @@ class Pump:
                 context.run(structlog.contextvars.clear_contextvars)
                 loop.call_soon_threadsafe(action, context=context)
             except RuntimeError:
-                log.debug("pump.closed")  # it closed in this very moment: the next sweep finds the work
+                log.debug("pump.closed")  # it has just closed: another process's sweep finds the work
 
     # ------------------------------------------------------------ on the loop
 
@@ -133,7 +133,7 @@ class Pump:
         observer.stopped()
 
     async def _commit_on(self, pipeline: Pipeline[Any, Any]) -> None:
-        """For ever. A committer that a mistake has ended is told, and begins anew: its stage would stand still."""
+        """Never returns. A committer that a bug has ended is started again: otherwise its stage would stand still."""
         while True:
             try:
                 await pipeline.commits.run()

@@ -42,6 +42,6 @@ def reserve(lanes: Iterable[AnyLane], wanted: int) -> Iterator[Mapping[str, Rese
 
 
 def _passes(lane: AnyLane) -> bool:
-    """As far as is known here, its limit would let all through."""
+    """Whether its limit would let all through, as far as this process knows."""
     admission = lane.work.admission
     return admission is None or admission.passes is None or admission.passes(lane.name)

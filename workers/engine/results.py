@@ -11,8 +11,8 @@ from workers.engine.work import Outcome
 
 #: Between tries of what was set aside: our own transactions are over in a moment, an outsider's may take minutes.
 ASIDE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-ASIDE_LIMIT = 2000  #: results in memory; beyond, the oldest are left to their leases, or to where they are kept
-BARRED_LIMIT = 20  #: with more results that are locked out, it seems that nothing of the stage can be written
+ASIDE_LIMIT = 2000  #: results in memory; of more, the oldest are left to their leases or to the table that keeps them
+BARRED_LIMIT = 20  #: with more results locked out than this, nothing of the stage seems to be writable
 
 
 @dataclass(slots=True, eq=False)
@@ -76,11 +76,11 @@ class Aside(Generic[Outcome]):
 
     @property
     def unkept(self) -> int:
-        """How many of them only this memory has."""
+        """How many of them are in this process's memory only."""
         return sum(result.kept_at is None for group in self.groups for result in group.results)
 
     def drop_oldest(self, repeatable: bool) -> list[Result[Outcome]]:
-        """Remove the oldest of what is too much, where it can be had again: it is kept, or its work is done again."""
+        """Remove the oldest beyond the limit, of those that can be had again: kept ones, or all if ``repeatable``."""
         too_many = self.size - ASIDE_LIMIT
         if too_many <= 0:
             return []

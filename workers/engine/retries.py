@@ -33,7 +33,7 @@ class Retries(Generic[Outcome]):
         self._limit = limit
 
     async def run(self) -> None:
-        """For ever."""
+        """Try whatever is due; never returns."""
         loop, results = asyncio.get_running_loop(), self._results
         while True:
             wait = results.aside.next_in(loop.time())
@@ -48,7 +48,7 @@ class Retries(Generic[Outcome]):
                 results.waiting.wake_all()
 
     async def _try_again(self, group: Group[Outcome]) -> None:
-        """No slots are reserved for what it brings: it may wait for long."""
+        """No slots are reserved for what it brings: it may wait long."""
         loop, results = asyncio.get_running_loop(), group.results
         begun_at = loop.time()
         try:

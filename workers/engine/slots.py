@@ -37,7 +37,7 @@ class WaitingList:
             self.waiters.append(waiter)
 
     def wake_all(self) -> None:
-        """Each may ask for a place on the list again."""
+        """Each may join the list again."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.wake_up()

@@ -10,7 +10,7 @@ from workers.engine.work import Lane
 from workers.store.agenda import Due
 
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
-EARLY_SECONDS = 0.002  #: uvloop rounds, so a timer may be early by this much: the claim would find nothing
+EARLY_SECONDS = 0.002  #: uvloop rounds: a timer may fire this much too early, and the claim would find nothing
 
 
 class Timers:

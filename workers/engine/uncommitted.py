@@ -53,7 +53,7 @@ class Uncommitted(Generic[Outcome]):
         return self.aside.barred > BARRED_LIMIT or self.queue.qsize() + unkept > UNCOMMITTED_LIMIT
 
     def set_aside(self, results: Sequence[Result[Outcome]], *, barred: bool, tries: int = 0) -> None:
-        """They wait for a lock: they are tried again and again, beside the others."""
+        """They wait for a lock: they are retried beside the others until it is gone."""
         if not results:
             return
         if tries == TOLD_AT_TRIES:
@@ -83,7 +83,7 @@ class Uncommitted(Generic[Outcome]):
         self._end(result)
 
     def drop(self, batch: Sequence[Result[Outcome]], error: BaseException) -> None:
-        """A mistake of ours met these: what waits for no lock is left to its lease."""
+        """A bug hit these: what waits for no lock is left to its lease."""
         self.tell(Trouble.COMMIT_FAILED, error, results=len(batch))
         for result in batch:
             if result in self.in_line:
@@ -95,7 +95,7 @@ class Uncommitted(Generic[Outcome]):
         self._observer.failed(Failure(trouble, self._work.stage, error, fields))
 
     def _named(self, result: Result[Outcome]) -> Mapping[str, Any]:
-        """For the log. Its words may be wrong; what they are about must be told and ended all the same."""
+        """For the log. ``name_of`` may have a bug itself; the result must be logged and ended all the same."""
         try:
             return self._work.name_of(result.value)
         except Exception as error:  # noqa: BLE001 - told with what it should have named

@@ -30,11 +30,10 @@ class Batching:
 class Pace:
     """When a lane is claimed again without a doorbell."""
 
-    flows: bool = False  #: rows come in a stream: after a claim that found some it claims again
+    flows: bool = False  #: rows come in a stream: a claim that found some is followed by another
     timed: bool = False  #: each row is met at its own moment, not at the next sweep
-    rest_seconds: float = (
-        0.02  #: after a claim that found fewer rows than it asked for; it costs nearly as much as a full one
-    )
+    #: After a claim that found fewer rows than it asked for: such a claim costs nearly as much as a full one.
+    rest_seconds: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,8 @@ class Admission:
 
     admit: Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n rows now, and the seconds until more
     refund: Callable[[str, int], Awaitable[None]]  #: gives back what was admitted and found no row
-    passes: Callable[[str], bool] | None = (
-        None  #: whether ``admit`` would let all through, as far as this process knows
-    )
+    #: Whether ``admit`` would let all through, as far as this process knows.
+    passes: Callable[[str], bool] | None = None
     #: All processes share the limit, so while it lets nothing through none of them needs a doorbell. A provider's 429
     #: is learnt by each process for itself, and meant for all of them.
     is_shared: bool = False
@@ -63,8 +61,8 @@ class Admission:
 class Keeping(Generic[Outcome]):
     """What happens to results whose commit is held up."""
 
-    #: Lets their leases last this many seconds more, and keeps what can't be had again in a table where no lock is
-    #: waited for. Called again and again.
+    #: Renews their leases for this many seconds, and keeps what can't be had again in a table where no lock is waited
+    #: for. Called repeatedly.
     keep: Callable[[Sequence[Outcome], float], None]
     forget: Callable[[Sequence[Outcome]], None] | None = None  #: they were committed while they were being kept
 
@@ -74,8 +72,8 @@ class Feeding(Generic[Outcome]):
     """The stage that has work when this one commits."""
 
     stage: Stage
-    #: Commits, with so many reserved slots in each lane of that stage. Returns the rows it leased for them, by lane,
-    #: and the results it left because somebody else has their rows locked.
+    #: Commits, given the number of reserved slots in each lane of that stage. Returns the rows it leased for them, by
+    #: lane, and the results it left because somebody else has their rows locked.
     commit: Callable[[Sequence[Outcome], Mapping[str, int]], tuple[Mapping[str, Sequence[Any]], Sequence[Outcome]]]
 
 
