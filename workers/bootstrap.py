@@ -38,8 +38,8 @@ from workers.intake.unstored import Unstored
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
 from workers.stages import DeliverStage, DriftWatch, ProviderStages, callbacks, clock, publish, retain, watching
+from workers.store.agenda import Lane
 from workers.store.database import Database
-from workers.store.lanes import Lane
 from workers.store.processes import Heartbeat, start_heartbeat
 from workers.store.schema import upgrade
 from workers.store.store import Store

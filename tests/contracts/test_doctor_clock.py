@@ -21,7 +21,7 @@ def note(database, **values):
     """What workers have written about the clock."""
     with database.transaction() as connection:
         time = database.now(connection)
-        lock_clock(connection, database, time)
+        lock_clock(connection, time)
         write_clock(connection, seen_at=time, **values)
 
 

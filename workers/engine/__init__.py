@@ -15,7 +15,7 @@ from workers.engine.observer import (
 )
 from workers.engine.pump import Pump
 from workers.engine.slots import Slots
-from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, Lane, Pace, ReadAhead, SlotUse, Work
+from workers.engine.work import Admission, AnyWork, Batching, Feeding, Keeping, Pace, ReadAhead, SlotUse, Work
 
 __all__ = [
     "Admission",
@@ -26,7 +26,6 @@ __all__ = [
     "Failure",
     "Feeding",
     "Keeping",
-    "Lane",
     "Observer",
     "Observers",
     "Pace",

@@ -23,7 +23,8 @@ from enum import Enum, auto
 from typing import Any, Generic
 
 from workers.engine.slots import Slots
-from workers.engine.work import Item, Lane, Outcome, Work
+from workers.engine.work import Item, Outcome, Work
+from workers.store.agenda import Lane
 
 
 class Phase(Enum):

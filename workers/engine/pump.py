@@ -25,8 +25,8 @@ from workers.engine.pipeline import Pipeline
 from workers.engine.shared import Shared
 from workers.engine.store_calls import back_off
 from workers.engine.timers import Timers
-from workers.engine.work import AnyWork, Lane
-from workers.store.agenda import Claim, Due
+from workers.engine.work import AnyWork
+from workers.store.agenda import Claim, Due, Lane
 
 log = structlog.get_logger()
 

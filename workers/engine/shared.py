@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from workers.engine.observer import Failure, Observer, Trouble
 from workers.engine.store_calls import StoreCalls
-from workers.engine.work import Lane
-from workers.store.agenda import Claim
+from workers.store.agenda import Claim, Lane
 from workers.store.database import UNAVAILABLE
 
 

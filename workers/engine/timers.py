@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from workers.engine.store_calls import StoreCalls
-from workers.engine.work import Lane
-from workers.store.agenda import Due
+from workers.store.agenda import Due, Lane
 
 LOOK_AHEAD_SECONDS = 1.5  #: rows due within this get a timer of their own
 EARLY_SECONDS = 0.002  #: uvloop rounds: a timer may fire this much too early, and the claim would find nothing

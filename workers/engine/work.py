@@ -10,7 +10,6 @@ from domain.decision import Stage
 from workers.engine.slots import Slots
 from workers.store.agenda import Claim
 
-Lane = tuple[Stage, str]
 Item = TypeVar("Item")  #: what a claim brings for each row
 Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be committed
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    Table,
     bindparam,
     delete,
     func,
@@ -24,15 +23,14 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.decision import Stage
 from domain.schedule import STANDING_WAITS
 from workers.store import claim_sql
-from workers.store.bulk import execute_keyed, key_rows, keyed
+from workers.store.bulk import execute_keyed, insert_into, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
-from workers.store.rows import Insert, StoredRow
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -52,22 +50,26 @@ STANDING = ((Stage.PUBLISH, PUBLISH_LANE), (Stage.RETAIN, RETAIN_LANE))
 
 MANY_LANES = 100  #: with more than that, most are endpoints that have nothing to do
 
-# A loose scan: from each lane to the next one in the index on (stage, lane, due_at).
-_LANES = text("""
+#: Begins a statement about the lanes of :stage that have rows. A loose scan: from each lane to the next one in the
+#: index on (stage, lane, due_at). The last lane it finds is NULL.
+LANES = """
 WITH RECURSIVE lanes (lane) AS (
     SELECT min(lane) FROM agenda WHERE stage = :stage
     UNION ALL
     SELECT (SELECT min(lane) FROM agenda WHERE stage = :stage AND lane > lanes.lane) FROM lanes
     WHERE lanes.lane IS NOT NULL
 )
-SELECT lane FROM lanes WHERE lane IS NOT NULL
-""")
+"""
+_LANES = text(f"{LANES} SELECT lane FROM lanes WHERE lane IS NOT NULL")  # noqa: S608 - a constant
 
 #: Leases go on while a host is suspended, and so does this clock, unlike Linux's monotonic one.
 _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: What becomes of rows whose lease seems to be over: they are taken if the clock is trusted, in any case, or left.
 Lost = Literal["ask", "take", "leave"]
+
+#: A stage, and the account or endpoint whose rows must not hold up others'.
+Lane = tuple[Stage, str]
 
 
 def lease_clock() -> float:
@@ -110,15 +112,6 @@ class Due:
     stage: Stage
     lane: str
     in_seconds: float
-
-
-def insert_into(database: Database, table: Table) -> Insert:
-    """An INSERT that knows ON CONFLICT, for the database at hand."""
-    if not database.is_postgresql:
-        return sqlite_insert(table)
-    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-    return postgresql_insert(table)
 
 
 @functools.cache
@@ -267,7 +260,7 @@ def add_standing(connection: Connection, database: Database) -> None:
         {"stage": stage.value, "subject": lane, "lane": lane, "due_at": now, "claims": 0, "pokes": 0}
         for stage, lane in STANDING
     ]
-    connection.execute(insert_into(database, AGENDA).on_conflict_do_nothing(), rows)
+    connection.execute(insert_into(connection, AGENDA).on_conflict_do_nothing(), rows)
 
 
 def lanes_of(connection: Connection, stage: str) -> list[str]:
@@ -275,7 +268,7 @@ def lanes_of(connection: Connection, stage: str) -> list[str]:
     return list(connection.execute(_LANES, {"stage": stage}).scalars())
 
 
-def next_due(connection: Connection, database: Database, lanes: Sequence[tuple[Stage, str]]) -> list[Due]:
+def next_due(connection: Connection, database: Database, lanes: Sequence[Lane]) -> list[Due]:
     """When each of ``lanes`` has its next row due; a lane without rows is left out. Index reads only, and of idle lanes
     none, where they are many.
 
@@ -319,7 +312,7 @@ def _ends(dialect: str, end: Callable[..., ColumnElement[datetime]]) -> Executab
     return select(asked.c.stage, asked.c.lane, due_at.label("due_at"))
 
 
-def far_lanes(connection: Connection, database: Database, waits: Mapping[tuple[Stage, str], timedelta]) -> list[Due]:
+def far_lanes(connection: Connection, database: Database, waits: Mapping[Lane, timedelta]) -> list[Due]:
     """Lanes with rows that lie further away than the longest wait there (``waits``): the clock was set back since they
     were planned. Index reads only."""
     if not waits:
@@ -330,7 +323,7 @@ def far_lanes(connection: Connection, database: Database, waits: Mapping[tuple[S
     return [Due(stage, lane, far.total_seconds()) for stage, lane, far in ends if far > waits[stage, lane]]
 
 
-def bring_near(connection: Connection, database: Database, lane: tuple[Stage, str], wait: timedelta) -> None:
+def bring_near(connection: Connection, database: Database, lane: Lane, wait: timedelta) -> None:
     """Let rows of a lane be due, some at a time, that lie further away than ``wait``."""
     now, key = database.now(connection), (AGENDA.c.stage == lane[0].value, AGENDA.c.lane == lane[1])
     far = select(AGENDA.c.subject).where(*key, AGENDA.c.due_at > now + wait).order_by(AGENDA.c.subject)

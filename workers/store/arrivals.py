@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from domain.decision import Stage
 from domain.order import Order
 from workers.store import callbacks, intake
+from workers.store.agenda import Lane
 from workers.store.callbacks import NewCallback
 from workers.store.database import Database
 from workers.store.group import GroupCommit
 from workers.store.intake import Added, Rejection
-from workers.store.lanes import Lane
 
 #: An order and its provider's name, or what was turned away.
 Item = tuple[Order, str] | Rejection

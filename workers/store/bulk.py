@@ -133,6 +133,15 @@ def execute_numbered(
     return connection.execute(statement(dialect), {"numbers": numbers_of(dialect, numbers)} | more)
 
 
+def insert_into(connection: Connection, table: Table) -> Insert:
+    """An INSERT that knows ON CONFLICT, for the database at hand."""
+    if connection.dialect.name != "postgresql":
+        return sqlite_insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table)
+
+
 def insert_rows(
     connection: Connection,
     table: Table,

@@ -17,8 +17,8 @@ from domain.evidence import CalledBack
 from domain.exact_json import write_json
 from domain.status import FINAL
 from workers.store import callback_sql as sql
-from workers.store.agenda import Claim, insert_into
-from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, locking
+from workers.store.agenda import Claim
+from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_into, insert_rows, locking
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.judging import Judgement
@@ -165,7 +165,7 @@ def _again(connection: Connection, database: Database, found: Sequence[tuple[int
     for number, account in sorted(found):
         values = {"state": NEW, "reason": storable(why)[:1000]}
         connection.execute(update(CALLBACK).where(CALLBACK.c.id == number).values(values))
-        connection.execute(insert_into(database, AGENDA).on_conflict_do_nothing(), [_line(number, account, now)])
+        connection.execute(insert_into(connection, AGENDA).on_conflict_do_nothing(), [_line(number, account, now)])
     return True
 
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.timekeeping import TRUSTED_SECONDS
-from workers.store.database import Database
-from workers.store.rows import Insert, StoredRow
+from workers.store.bulk import insert_into
+from workers.store.rows import StoredRow
 from workers.store.tables import CLOCK
 
 NAME = "database"
@@ -41,11 +39,11 @@ def read_clock(connection: Connection) -> ClockState | None:
     return _state(connection.execute(_ROW).one_or_none())
 
 
-def lock_clock(connection: Connection, database: Database, now: datetime) -> ClockState | None:
+def lock_clock(connection: Connection, now: datetime) -> ClockState | None:
     """The row, locked; made where there is none. None while somebody else is at it: they do what is to be done."""
     row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
     if row is None and connection.execute(_SEEN_AT).one_or_none() is None:
-        connection.execute(_insert(database).values(name=NAME, seen_at=now).on_conflict_do_nothing())
+        connection.execute(insert_into(connection, CLOCK).values(name=NAME, seen_at=now).on_conflict_do_nothing())
         row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
     return _state(row)
 
@@ -64,10 +62,6 @@ def is_trusted(connection: Connection, at: datetime) -> bool:
     """
     seen_at: datetime | None = connection.execute(_SEEN_AT).scalar_one_or_none()
     return seen_at is None or timedelta(0) <= at - seen_at <= _TRUSTED
-
-
-def _insert(database: Database) -> Insert:
-    return postgresql_insert(CLOCK) if database.is_postgresql else sqlite_insert(CLOCK)
 
 
 def _state(row: StoredRow | None) -> ClockState | None:

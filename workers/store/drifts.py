@@ -18,10 +18,9 @@ from sqlalchemy import Connection, Executable, func, select
 from domain.decision import Stage
 from domain.drift import MOST_INVOICES, Novelty, more_of
 from domain.event import PROVIDER_DRIFT, new_id
-from workers.store.agenda import PUBLISH_LANE
+from workers.store.agenda import PUBLISH_LANE, Lane
 from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_rows, keyed, numbered
 from workers.store.database import ANY_FAILURE, Database
-from workers.store.lanes import Lane
 from workers.store.outbox import NewEvent, add_events
 from workers.store.rows import StoredRow
 from workers.store.tables import DRIFT, DRIFT_INVOICE

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
+from domain.decision import Stage
 from domain.event import FOR_ALL, INVOICE_TYPES, NAMED_ONLY, wants
 from domain.exact_json import read_json, write_json
 from workers.store.agenda import lanes_of
@@ -32,7 +33,7 @@ MAX_IN_FLIGHT = 100
 #: Removing an endpoint deletes so many deliveries a transaction: others wait no longer than that takes.
 REMOVAL_BATCH = 500
 
-DELIVER = "deliver"
+DELIVER = Stage.DELIVER.value
 
 
 @dataclass(frozen=True, slots=True)

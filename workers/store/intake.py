@@ -19,15 +19,13 @@ from domain.fallbacks import write_fallbacks
 from domain.order import Order
 from domain.refused_order import RefusedOrder
 from domain.status import Status
-from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE
+from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, Lane
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.outbox import NewEvent, add_events
 from workers.store.rows import KeyedInvoice
 from workers.store.tables import AGENDA, INVOICE, REJECTED
 
 EXCERPT_CHARACTERS = 2048
-
-Lane = tuple[Stage, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +220,7 @@ def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, s
 
 def take_in(
     connection: Connection, now: datetime, items: Sequence[tuple[Order, str] | Rejection]
-) -> tuple[list[Added | None], set[tuple[Stage, str]]]:
+) -> tuple[list[Added | None], set[Lane]]:
     """Write orders and rejections; what came of each order, and the lanes that have work now."""
     orders = [item for item in items if not isinstance(item, Rejection)]
     added = add_orders(connection, now, orders)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from domain.decision import Policy, Stage
 from domain.evidence import CalledBack, Created
 from workers.store import callbacks, judging, kept
-from workers.store.agenda import PUBLISH_LANE, Claim, Room
+from workers.store.agenda import PUBLISH_LANE, Claim, Lane, Room
 from workers.store.bulk import Locks
 from workers.store.callbacks import Match, Read
 from workers.store.database import Database
@@ -24,7 +24,6 @@ from workers.store.patience import Patience
 #: Two transactions may bind one provider_ref at the same moment. The second one's next look sees whose it is.
 CONFLICT_TRIES = 3
 
-Lane = tuple[Stage, str]
 #: What is written in the transaction that judges, once it is known what came of it.
 Beside = Callable[[Connection, list[Outcome]], None]
 

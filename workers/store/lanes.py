@@ -14,7 +14,7 @@ from domain.decision import Policy, Stage
 from domain.looks import Look, account_of, doorbell_of, lanes_of, search_lane_of
 from domain.schedule import longest_wait
 from workers.store import agenda, look_ups, outbox
-from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lost, lease_clock
+from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lane, Lost, lease_clock
 from workers.store.database import Database
 from workers.store.rows import StoredRow
 
@@ -35,8 +35,6 @@ FAR_SECONDS = 10.0
 GATHER_SECONDS = 60.0
 #: So often the open invoices of an account with a budget for look-ups are counted.
 COUNT_SECONDS = 10.0
-
-Lane = tuple[Stage, str]
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, exists, select
 from domain.exact_json import write_json
 from domain.why.processes import WORKER
 from domain.work_report import Report, write_report
-from workers.store.agenda import insert_into
+from workers.store.bulk import insert_into
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.tables import PROCESS
 from workers.store.tables.columns import LONGEST_PROCESS
@@ -84,7 +84,7 @@ class Heartbeat:
         seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at, "work": work}
         if moved > float("-inf"):
             seen["moved_at"] = seen_at - _since(moved)
-        insert = insert_into(self._database, PROCESS).values(role=role, name=self._name, **seen)
+        insert = insert_into(connection, PROCESS).values(role=role, name=self._name, **seen)
         connection.execute(insert.on_conflict_do_update(index_elements=["role", "name"], set_=seen))
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, select, true, union_all, update
 
 from domain.event import FOR_ALL, INVOICE_EVENTS
-from workers.store.agenda import insert_into
+from workers.store.bulk import insert_into
 from workers.store.database import Database
 from workers.store.deliveries import DEAD, DUE, lock_pairs, point_at_next
 from workers.store.outbox import accounts_of, poke_pairs
 from workers.store.rows import Query
-from workers.store.seek import first_number
+from workers.store.seek import SLACK, first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
 
 #: Events per transaction: workers and writers of events wait no longer than that takes.
 BATCH = 200
-
-#: Rows stand nearly in the order of their times; hosts' clocks are trusted to be this exact.
-CLOCK_SLACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +128,9 @@ def _between(connection: Connection, since: datetime | None, until: datetime | N
     """``since`` ≤ time < ``until``, with bounds of the numbers that an index can use."""
     number, at, conditions = EVENT.c.number, EVENT.c.created_at, []
     if since is not None:
-        conditions += [number >= first_number(connection, number, at, since - CLOCK_SLACK), at >= since]
+        conditions += [number >= first_number(connection, number, at, since - SLACK), at >= since]
     if until is not None:
-        conditions += [number < first_number(connection, number, at, until + CLOCK_SLACK), at < until]
+        conditions += [number < first_number(connection, number, at, until + SLACK), at < until]
     return conditions
 
 
@@ -177,7 +174,7 @@ def replay(
     rows = lock_pairs(connection, database, subjects)
     count = _revive(connection, endpoint_id, events, now) if dead_only else len(events)
     if not dead_only:
-        _make_due(connection, database, endpoint_id, events, now)
+        _make_due(connection, endpoint_id, events, now)
     point_at_next(connection, [subject for subject, row in rows.items() if row.lease_token is None], now)
     return count
 
@@ -234,9 +231,7 @@ def _lock(connection: Connection, database: Database, endpoint_id: str, events: 
     return set(connection.execute(there).scalars())
 
 
-def _make_due(
-    connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen], now: datetime
-) -> None:
+def _make_due(connection: Connection, endpoint_id: str, events: Sequence[Chosen], now: datetime) -> None:
     fresh: dict[str, object] = {"state": "due", "tries": 0, "next_try_at": now}
     rows = [
         {"endpoint_id": endpoint_id, "event_number": event.number, "invoice_id": event.invoice_id, "created_at": now}
@@ -244,7 +239,7 @@ def _make_due(
         | fresh
         for event in events
     ]
-    again = insert_into(database, DELIVERY).on_conflict_do_update(
+    again = insert_into(connection, DELIVERY).on_conflict_do_update(
         index_elements=[DELIVERY.c.endpoint_id, DELIVERY.c.event_number], set_=fresh | {"finished_at": None}
     )
     connection.execute(again, rows)

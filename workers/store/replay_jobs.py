@@ -19,6 +19,7 @@ from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.rows import StoredRow
 from workers.store.tables import JOB
+from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 #: Whoever works on a job keeps it for so long after each batch.
@@ -63,7 +64,7 @@ def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
         "newest_only": job.newest_only,
     }
     names = ("id", "endpoint_id", "event_id", "state", "total", "sent", "done_number", "last_number", "created_at")
-    actor = {"by": storable(job.actor.name)[:100], "origin": storable(job.actor.origin)[:200]}
+    actor = {"by": storable(job.actor.name)[:LONGEST_NAME], "origin": storable(job.actor.origin)[:LONGEST_ORIGIN]}
     rest = {"choice": write_json(choice), "reason": job.actor.reason, "finished_at": job.finished_at}
     connection.execute(insert(JOB).values({name: getattr(job, name) for name in names} | actor | rest))
 

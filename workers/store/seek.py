@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select
+
+#: Rows are numbered nearly in the order of their times: transactions run in parallel, and clocks are set. A search that
+#: must not miss a row begins this much earlier.
+SLACK = timedelta(days=1)
 
 
 def first_number(
@@ -12,8 +16,8 @@ def first_number(
 ) -> int:
     """The number of the first row with ``at`` ≥ ``since``; one more than the last number where there is none.
 
-    ``number`` and ``at`` are columns of one table; ``number`` is its key, and may have gaps. Rows that were written
-    side by side may stand in another order than their times: who needs every row gives a time that is a little earlier.
+    ``number`` and ``at`` are columns of one table; ``number`` is its key, and may have gaps. A caller that needs every
+    row asks for a time that is ``SLACK`` earlier.
     """
     first, last = connection.execute(select(func.min(number), func.max(number))).one()
     if first is None:

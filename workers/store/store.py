@@ -20,7 +20,7 @@ from workers.store import (
     look_ups,
     retention,
 )
-from workers.store.agenda import Claim, Due, Room
+from workers.store.agenda import Claim, Due, Lane, Room
 from workers.store.arrivals import Arrivals
 from workers.store.callbacks import Match, NewCallback, Read
 from workers.store.database import Database
@@ -30,7 +30,7 @@ from workers.store.intake import Added, Rejection
 from workers.store.judge import Beside, Judge
 from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.kept import Kept
-from workers.store.lanes import Lane, Lanes, doorbell
+from workers.store.lanes import Lanes, doorbell
 from workers.store.leases import Leases
 from workers.store.live_endpoints import LiveEndpoint
 from workers.store.outbox import ClaimedDelivery

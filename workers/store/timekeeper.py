@@ -79,7 +79,7 @@ class Timekeeper:
     def _write(self) -> _Look | None:
         """One transaction; None where there is nothing to write, or somebody else writes it."""
         with self._database.transaction() as connection:
-            state = lock_clock(connection, self._database, self._database.now(connection))
+            state = lock_clock(connection, self._database.now(connection))
             if state is None:
                 return None
             reading = self._read(connection)

@@ -18,6 +18,7 @@ from domain.scaling import Bound
 from domain.why.patience import Pace
 from domain.work_report import ROWS, WEBHOOKS, Part
 from workers.engine import first_line
+from workers.store.agenda import Lane
 from workers.store.database import ANY_FAILURE, Database
 from workers.store.reads.gauges import LaneLoad, Watched, read_watched
 from workers.telemetry.metrics import Rows, Values
@@ -53,7 +54,7 @@ class RowReader:
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = -FRESH_SECONDS
-        self._next: Mapping[tuple[Stage, str], datetime | None] = {}  #: when each lane's next row was due, last time
+        self._next: Mapping[Lane, datetime | None] = {}  #: when each lane's next row was due, last time
         self._is_away = False
 
     def refresh(self) -> None:

@@ -13,7 +13,7 @@ from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
 from domain.looks import has_own_lane, lane_of, look_of, search_lane_of
-from workers.store.agenda import CLOCK_LANE
+from workers.store.agenda import CLOCK_LANE, Lane
 from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
 from workers.store.invoice_locks import STAGES
 from workers.store.judging.work import Work
@@ -25,13 +25,13 @@ SOON = timedelta(seconds=2)
 _IDENTITY = ("stage", "subject")
 
 
-def write_agenda(connection: Connection, work: Work) -> set[tuple[Stage, str]]:
+def write_agenda(connection: Connection, work: Work) -> set[Lane]:
     """Set what is due next. A row leased by somebody else stays as it is: it is locked here, and its holder decides
     once this is committed."""
     gone: list[tuple[str, str]] = []
     moved: list[dict[str, object]] = []
     added: list[dict[str, object]] = []
-    lanes: set[tuple[Stage, str]] = set()
+    lanes: set[Lane] = set()
     due = {key for key, due_at in work.agenda.items() if due_at is not None}
     for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
         row, due_at = work.rows.get(key), work.agenda.get(key)

@@ -9,10 +9,10 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from domain.decision import Stage, Verdict
+from domain.decision import Verdict
 from domain.evidence import Evidence
 from domain.ledger import Ledger
-from workers.store.agenda import Claim
+from workers.store.agenda import Claim, Lane
 from workers.store.outbox import ClaimedDelivery, NewEvent
 from workers.store.rows import LockedRow
 
@@ -67,7 +67,7 @@ class Judged(NamedTuple):
     the invoices that it left alone because somebody else holds a lock of theirs."""
 
     outcomes: list[Outcome]
-    lanes: set[tuple[Stage, str]]
+    lanes: set[Lane]
     deliveries: list[ClaimedDelivery]
     left: frozenset[str] = frozenset()
     given_back: Sequence[GivenBack] = ()

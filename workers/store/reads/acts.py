@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
@@ -14,11 +14,9 @@ from workers.store.database import Database
 from workers.store.endpoints import list_endpoints
 from workers.store.queries import newest_first
 from workers.store.rows import StoredRow
-from workers.store.seek import first_number
+from workers.store.seek import SLACK, first_number
 from workers.store.tables import ACT, INVOICE
 
-#: Rows stand nearly in the order of their times: transactions side by side, and a clock that was set.
-SLACK = timedelta(days=1)
 #: A page is looked for among so many rows: a filter that matches few must not read all there are at once.
 LOOKED_AT = 20_000
 

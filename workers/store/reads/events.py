@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
@@ -14,11 +14,8 @@ from workers.store.database import Database
 from workers.store.outbox import NO_SEQUENCE, position_of_event
 from workers.store.queries import newest_first
 from workers.store.rows import Query, StoredRow
-from workers.store.seek import first_number
+from workers.store.seek import SLACK, first_number
 from workers.store.tables import EVENT, INVOICE
-
-#: Rows stand nearly in the order of their times: transactions side by side, and a clock that was set.
-SLACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

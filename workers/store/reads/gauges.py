@@ -19,6 +19,7 @@ from domain.why.held_up import REFUSALS
 from domain.why.patience import accounts_of
 from domain.why.processes import GONE, WORKER
 from domain.work_report import Report, read_report
+from workers.store.agenda import LANES
 from workers.store.callbacks import UNMATCHED
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
@@ -34,14 +35,8 @@ COUNTED = 10_000
 OLDEST = 1000
 MOST_WORKERS = 1000
 
-# A loose scan over the lanes of a stage, with two looks into the index on (stage, lane, due_at) for each.
-_LANES = text("""
-WITH RECURSIVE lanes (lane) AS (
-    SELECT min(lane) FROM agenda WHERE stage = :stage
-    UNION ALL
-    SELECT (SELECT min(lane) FROM agenda WHERE stage = :stage AND lane > lanes.lane) FROM lanes
-    WHERE lanes.lane IS NOT NULL
-)
+_LOADS = text(f"""
+{LANES}
 SELECT lane,
        (SELECT min(due_at) FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane) AS oldest,
        (SELECT count(*) FROM (SELECT 1 FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane AND due_at <= :now
@@ -49,7 +44,7 @@ SELECT lane,
        (SELECT count(*) FROM (SELECT 1 FROM agenda WHERE stage = :stage AND agenda.lane = lanes.lane AND due_at IS NULL
                               LIMIT :counted) AS parked) AS parked
 FROM lanes WHERE lane IS NOT NULL
-""").columns(lane=String, oldest=UtcTime, due=Integer, parked=Integer)
+""").columns(lane=String, oldest=UtcTime, due=Integer, parked=Integer)  # noqa: S608 - a constant
 
 _REFUSED = text("""
 WITH RECURSIVE accounts (name) AS (
@@ -62,21 +57,16 @@ WITH RECURSIVE accounts (name) AS (
 SELECT name FROM accounts WHERE name IS NOT NULL
 """)
 
-# An invoice's id grows with its arrival: among the oldest invoices' events is the oldest one, or nearly.
-_BACKLOGS = text("""
-WITH RECURSIVE lanes (lane) AS (
-    SELECT min(lane) FROM agenda WHERE stage = 'deliver'
-    UNION ALL
-    SELECT (SELECT min(lane) FROM agenda WHERE stage = 'deliver' AND lane > lanes.lane) FROM lanes
-    WHERE lanes.lane IS NOT NULL
-)
+# Ids of invoices grow with their arrival: the oldest event, or nearly the oldest, is one of the oldest invoices'.
+_BACKLOGS = text(f"""
+{LANES}
 SELECT lane,
        (SELECT min(created_at) FROM (
             SELECT created_at FROM delivery WHERE endpoint_id = lanes.lane AND state = 'due'
             ORDER BY invoice_id, sequence LIMIT :oldest
         ) AS first) AS oldest
 FROM lanes WHERE lane IS NOT NULL
-""").columns(lane=String, oldest=UtcTime)
+""").columns(lane=String, oldest=UtcTime)  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +136,7 @@ def read_loads(connection: Connection, now: datetime) -> list[LaneLoad]:
     return [
         LaneLoad(stage, *row)
         for stage in Stage
-        for row in connection.execute(_LANES, {"stage": stage.value, "now": now, "counted": COUNTED})
+        for row in connection.execute(_LOADS, {"stage": stage.value, "now": now, "counted": COUNTED})
     ]
 
 
@@ -182,13 +172,13 @@ def count_contradictions(connection: Connection) -> int:
 def count_unmatched(connection: Connection) -> int:
     """Callbacks that no invoice is known for."""
     found = select(CALLBACK.c.id).where(CALLBACK.c.state == UNMATCHED).order_by(CALLBACK.c.id)
-    return _count(connection, found)
+    return count_found(connection, found)
 
 
 def count_rejected(connection: Connection) -> int:
     """Messages that were turned away and not sent again."""
     found = select(REJECTED.c.id).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id)
-    return _count(connection, found)
+    return count_found(connection, found)
 
 
 def read_refused(connection: Connection) -> set[str]:
@@ -212,7 +202,7 @@ def read_endpoints(connection: Connection) -> Mapping[str, bool]:
 
 def read_oldest_waiting(connection: Connection) -> Mapping[str, datetime]:
     """By endpoint, when the oldest event that waits for it was written; none waits for those left out."""
-    rows = connection.execute(_BACKLOGS, {"oldest": OLDEST})
+    rows = connection.execute(_BACKLOGS, {"stage": Stage.DELIVER.value, "oldest": OLDEST})
     return {lane: oldest for lane, oldest in rows if oldest is not None}
 
 
@@ -222,6 +212,7 @@ def read_oldest_untold(connection: Connection) -> datetime | None:
     return connection.execute(oldest).scalar_one_or_none()
 
 
-def _count(connection: Connection, found: Select[int]) -> int:
+def count_found(connection: Connection, found: Select[int]) -> int:
+    """How many rows a query finds, at most ``COUNTED``."""
     counted = select(func.count()).select_from(found.limit(COUNTED).subquery())
     return int(connection.execute(counted).scalar_one())

@@ -8,9 +8,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, String, Text
 from sqlmodel import Field, SQLModel
 
-from workers.store.tables.columns import ExactAmount, UtcTime
-
-LONGEST_NAME = 100
+from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN, ExactAmount, UtcTime
 
 
 class AccessToken(SQLModel, table=True):
@@ -39,8 +37,8 @@ class ReplayJob(SQLModel, table=True):
     endpoint_id: str = Field(sa_type=String(40))
     event_id: str | None = Field(default=None, sa_type=String(40))  #: of the only one, where it was chosen by its id
     choice: str = Field(sa_type=Text)  #: JSON: types, since, until, dead_only, missed_only, newest_only
-    by: str = Field(sa_type=String(100))
-    origin: str = Field(sa_type=String(200))
+    by: str = Field(sa_type=String(LONGEST_NAME))
+    origin: str = Field(sa_type=String(LONGEST_ORIGIN))
     reason: str | None = Field(default=None, sa_type=Text)
     state: str = Field(sa_type=String(12))  #: running, done, failed
     total: int  #: events to send, when it was asked for

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Select, func, literal_column, select, text
+from sqlalchemy import Connection, func, literal_column, select, text
 
 from domain.decision import Stage
 from domain.exact_json import read_json
@@ -21,7 +21,7 @@ from domain.why.whose import Due, Part, of_all, oldest_due, within
 from workers.store.agenda import STANDING
 from workers.store.database import Database
 from workers.store.reads.contradictions import settled, unsettled
-from workers.store.reads.gauges import COUNTED, LaneLoad, read_endpoints, read_loads, read_put_off
+from workers.store.reads.gauges import COUNTED, LaneLoad, count_found, read_endpoints, read_loads, read_put_off
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
 from workers.store.reads.why.held_up import NOW_HELD_UP, read_held_up
@@ -85,7 +85,7 @@ def _invoices(connection: Connection, ids: Collection[str]) -> tuple[dict[str, s
 def _rejected(connection: Connection) -> Iterator[Part]:
     """The example is its order, where that can be read."""
     waiting = REJECTED.c.redriven_at.is_(None)
-    count = _count(connection, select(REJECTED.c.id).where(waiting).order_by(REJECTED.c.id))
+    count = count_found(connection, select(REJECTED.c.id).where(waiting).order_by(REJECTED.c.id))
     oldest = select(REJECTED).where(waiting).order_by(REJECTED.c.id).limit(1)
     row = connection.execute(oldest).one_or_none() if count else None
     if row is not None:  # it may have been sent again since it was counted
@@ -231,8 +231,3 @@ def _invoice_of(stage: Stage, subject: str | None) -> str | None:
     if subject is None or stage is Stage.CALLBACK:
         return None
     return subject.rpartition("/")[2]
-
-
-def _count(connection: Connection, found: Select[int]) -> int:
-    counted = select(func.count()).select_from(found.limit(COUNTED).subquery())
-    return int(connection.execute(counted).scalar_one())
