@@ -1,4 +1,4 @@
-"""The stages, as values for the pump: CREATE, CHECK, CLOCK, PUBLISH, DELIVER, RETAIN. I/O brings evidence."""
+"""The stages, as values for the pump: CREATE, CHECK, CALLBACK, CLOCK, PUBLISH, DELIVER, RETAIN."""
 
 from workers.stages.callbacks import callbacks
 from workers.stages.clock import clock

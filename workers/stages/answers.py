@@ -14,10 +14,10 @@ from workers.store.agenda import Claim
 def answer_about(
     found: Mapping[str, Evidence], claim: Claim, invoice: InvoiceView | None, refs: Sequence[str]
 ) -> Evidence:
-    """The answer about one invoice, as of the claim by the database's clock.
+    """The answer about one invoice, dated by its claim, which has the database's time.
 
-    Several references are twins that our own repeated creates made: the paid one counts. Whether it is about this
-    invoice at all is seen where the evidence is applied, so the other answers go along.
+    With several references, our own repeated creates have made twins: the paid one counts. Whether an answer is about
+    this invoice at all is decided where evidence is applied, so the other answers go along.
     """
     if invoice is None or not refs:
         return ClockRanOut()

@@ -34,18 +34,7 @@ def callbacks(
 ) -> Work[Claim, Claim]:
     """The stage as a value."""
     slots, told = {name: Slots(1) for name in accounts}, observer or Observer()
-    watch = drift or DriftWatch({}, {})
-
-    def read(account: str, body: bytes) -> CalledBack | None:
-        found = accounts.get(account)
-        if found is None:
-            return None
-        try:
-            said = providers[found.provider].read_callback(body)
-        except CallbackUnreadable:  # another release kept it, or the account has another provider now
-            return None
-        return said and watch.look(account, replace(said, raw=mask(said.raw or "", found.callback_keys())))
-
+    read = _reader(accounts, providers, drift or DriftWatch({}, {}))
     return Work(
         stage=Stage.CALLBACK,
         lanes=lambda: list(accounts),
@@ -58,6 +47,22 @@ def callbacks(
         slot_use=SlotUse(until_committed=True),
         keeping=Keeping(store.renew),
     )
+
+
+def _reader(accounts: Mapping[str, Account], providers: Mapping[str, Provider], drift: DriftWatch) -> Read:
+    """Reads kept callbacks as evidence, without the account's keys in it."""
+
+    def read(account: str, body: bytes) -> CalledBack | None:
+        found = accounts.get(account)
+        if found is None:
+            return None
+        try:
+            said = providers[found.provider].read_callback(body)
+        except CallbackUnreadable:  # another release kept it, or the account has another provider now
+            return None
+        return said and drift.look(account, replace(said, raw=mask(said.raw or "", found.callback_keys())))
+
+    return read
 
 
 def _judge(store: Store, claims: Sequence[Claim], read: Read, told: Observer) -> list[Claim]:

@@ -12,18 +12,18 @@ from workers.store.agenda import CLOCK_LANE, Claim
 from workers.store.judging import Judgement
 from workers.store.store import Store
 
-CLOCK_BATCH = 1000  #: a transaction makes as many round trips for few rows as for many
-CLOCK_SIDE_BY_SIDE = 2  #: batches under way at a time: while the database writes one, the next is prepared
+CLOCK_BATCH = 1000  #: a transaction takes as many round trips for few rows as for many
+CLOCK_BATCHES = 2  #: under way at a time: while the database writes one, the next is prepared
 CLOCK_LEASE_SECONDS = 10.0
-#: After a claim, what falls due is gathered for this long. Otherwise, at forty a second, each row would cost a claim by
-#: every process and a commit. The first after a quiet time is met at its own moment.
+#: After a claim, what falls due is gathered for this long. Otherwise, at forty a second, each row would cost a commit
+#: and a claim by every process. The first row after a pause is still claimed at its very moment.
 CLOCK_REST_SECONDS = 0.1
 RAN_OUT = ClockRanOut()
 
 
 def clock(store: Store, observer: Observer | None = None) -> Work[Claim, Claim]:
     """The stage as a value."""
-    slots, told = Slots(CLOCK_SIDE_BY_SIDE), observer or Observer()
+    slots, told = Slots(CLOCK_BATCHES), observer or Observer()
 
     def judge_and_lease(claims: Sequence[Claim], reserved: Mapping[str, int]) -> tuple[Leased, list[Claim]]:
         leased, left = judge_and_take(store, _judgements(claims), reserved, told)

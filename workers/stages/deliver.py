@@ -32,24 +32,28 @@ log = structlog.get_logger()
 
 WEBHOOK_SECONDS = 15.0
 DELIVER_LEASE_SECONDS = WEBHOOK_SECONDS + 10  #: the longest attempt, and time to wait for a connection and to commit
-COMMIT_MARGIN_SECONDS = 5.0  #: of that time, at least this much is left for the commit
-#: Between commits of attempts: only the next event of the same invoice waits for them, where there is one.
+COMMIT_MARGIN_SECONDS = 5.0  #: the part of the lease that is left for the commit
+#: Between commits of attempts. Only the next event of the same invoice, if there is one, waits for them.
 SETTLE_SECONDS = 0.05
-CONNECTION_WAIT_SECONDS = 0.2  #: until an endpoint that may have no more connections is asked about again
-#: After a webhook that could not be begun its endpoint rests for this long, then sends one at a time until one begins.
+CONNECTION_WAIT_SECONDS = 0.2  #: until an endpoint that may have no more connections is looked at again
+#: After a webhook that could not be started its endpoint rests for this long, then gets one at a time until one starts.
 REST_SECONDS = 1.0
-USED_LANES = 400  #: of many endpoints, the last used ones are looked at each second even if nothing is due there
-WARN_AT_TRY = 4  #: about three minutes after the first one: more than a hiccup
+USED_LANES = 400  #: of many endpoints, those used last are looked at each second even if nothing is due there
+WARN_AT_TRY = 4  #: about three minutes after the first: more than a hiccup
+
+
+#: An endpoint's secrets and headers as they are kept: encrypted, and headers that the release before left in the clear.
+_Sealed = tuple[str, str | None, str]
 
 
 class _Opened(NamedTuple):
-    """An endpoint's secrets and headers, decrypted."""
+    """The same, decrypted."""
 
     secrets: tuple[str, ...]
     headers: Mapping[str, str]
 
 
-def _sealed(endpoint: LiveEndpoint) -> tuple[str, str | None, str]:
+def _sealed(endpoint: LiveEndpoint) -> _Sealed:
     return endpoint.secrets, endpoint.sealed_headers, endpoint.headers
 
 
@@ -66,8 +70,8 @@ class DeliverStage:
         observer: Observer | None = None,
         tracer: Tracer = OFF,
     ) -> None:
-        """``connections``: at most, to all endpoints together. The more are in use, the fewer each endpoint gets. A
-        webhook's time-out starts only when it has one."""
+        """``connections``: the most there may be, to all endpoints together. The more are in use, the fewer each
+        endpoint gets. A webhook's time-out starts only when it has one."""
         self._store = store
         self._sender = sender
         self._breaker = breaker
@@ -75,13 +79,11 @@ class DeliverStage:
         self._tracer = tracer
         self._connections = Connections(connections)
         self._observer, self._health = observer or Observer(), EndpointHealth()
-        self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be begun
+        self._resting: dict[str, float] = {}  #: endpoint -> until when, after a webhook that could not be started
         self._endpoints: dict[str, LiveEndpoint] = {}
         self._used: OrderedDict[str, None] = OrderedDict()  #: lanes, the last used ones last
         self._slots: dict[str, Slots] = {}
-        self._opened: dict[
-            tuple[str, str | None, str], _Opened
-        ] = {}  #: by the sealed form; opening costs as much as a post
+        self._opened: dict[_Sealed, _Opened] = {}  #: opening costs as much as a post
 
     def work(self) -> Work[ClaimedDelivery, DeliveryAttempt]:
         """The stage as a value."""
@@ -101,7 +103,7 @@ class DeliverStage:
         )
 
     def _lanes(self) -> Sequence[str]:
-        """Of thousands of endpoints, those that have, or had, something to send."""
+        """The endpoints that have something to send, or had lately; where there are few, all."""
         found = self._store.live_endpoints_in_use(list(self._used))
         self._endpoints = {endpoint.id: endpoint for endpoint in found}
         self._resting = {lane: until for lane, until in self._resting.items() if lane in self._endpoints}
@@ -118,11 +120,11 @@ class DeliverStage:
         endpoint = self._endpoints.get(lane)
         slots = self._slots.setdefault(lane, Slots(1))
         slots.limit = self._limit(endpoint) if endpoint else 0  # nothing is reserved, and its claim finds nothing
-        slots.offer()  # it may be enabled again, or allowed more, with nothing under way whose end would offer a slot
+        slots.offer()  # the limit may have risen with nothing under way whose end would offer a slot
         return slots
 
     def _limit(self, endpoint: LiveEndpoint) -> int:
-        """How many may be under way: its limit, or its share of connections; one while none could be begun."""
+        """How many may be under way: its limit, or its share of connections; one while none could be started."""
         if endpoint.id in self._resting:
             return 1
         return max(1, min(endpoint.max_in_flight, self._connections.cap(endpoint.id)))
@@ -139,7 +141,7 @@ class DeliverStage:
         wait = self._resting.get(lane, 0.0) - time.monotonic()
         if wait > 0:
             return 0, wait
-        if self._connections.room(lane) <= 0:  # rows would only wait here; another worker may have connections
+        if self._connections.room(lane) <= 0:  # claimed rows would only wait here; another worker may have connections
             return 0, CONNECTION_WAIT_SECONDS
         return await self._breaker.admit(lane, asked)
 
@@ -164,12 +166,12 @@ class DeliverStage:
             self._connections.give(lane)
 
     async def _leave_due(self, delivery: ClaimedDelivery, reason: str | None) -> DeliveryAttempt:
-        """It could not be begun: another worker, or a later claim, sends it."""
+        """It could not be started: another worker, or a later claim, sends it."""
         log.info("webhook.put_off", reason=reason)
         return await self._unsent(delivery)
 
     async def _unsent(self, delivery: ClaimedDelivery) -> DeliveryAttempt:
-        """No attempt: its agenda row points at the next event again, this one if it is still due."""
+        """Without an attempt: settling it points its agenda row at the next event, this one if it is still due."""
         await self._breaker.give_back(delivery.claim.lane, 1)
         return DeliveryAttempt(delivery._replace(delivery_id=None), "delivered")
 
@@ -186,7 +188,7 @@ class DeliverStage:
         try:
             opened = self._open(endpoint)
         except (ValueError, SecretUnreadable) as error:
-            # Sealed with a key that we no longer have: the operator must repair that, and the schedule gives them time.
+            # Sealed with a key that we don't have: an operator must repair that, and the schedule gives them time.
             log.error("webhook.secret_unreadable", error=first_line(error))
             self._observer.attempted(Attempted(delivery.claim.lane, "secret_unreadable"))
             return _failed(delivery, "secret: can't be opened with INVOICES_SECRET_KEY", None)
@@ -212,7 +214,7 @@ class DeliverStage:
 
 
 def _time_left(delivery: ClaimedDelivery) -> float:
-    """Seconds until an attempt that begins may end too late to be committed under its lease."""
+    """Seconds in which an attempt may still start and be committed under its lease, however long it takes."""
     return delivery.claim.over_at - lease_clock() - WEBHOOK_SECONDS - COMMIT_MARGIN_SECONDS
 
 

@@ -36,6 +36,6 @@ class DriftWatch:
 
 
 def _hiding(account: Account) -> Callable[[str], str]:
-    """Gives another text for one with a secret of the account's in it."""
+    """Masks the account's secrets in a text."""
     secrets = account.known_keys()
     return lambda text: mask(text, secrets)

@@ -32,7 +32,7 @@ def judge(store: Store, judgements: Sequence[Judgement], observer: Observer) -> 
 def judge_and_take(
     store: Store, judgements: Sequence[Judgement], reserved: Mapping[str, int], observer: Observer
 ) -> tuple[Leased, Sequence[Judgement]]:
-    """The same, and the webhooks it brings are leased as far as their endpoints have reserved slots."""
+    """The same, and lease the webhooks it brings as far as their endpoints have reserved slots."""
     outcomes, deliveries, left = store.judge_and_take(judgements, Room(reserved, DELIVER_LEASE_SECONDS))
     tell_all(outcomes, observer)
     leased: dict[str, list[ClaimedDelivery]] = defaultdict(list)
@@ -42,7 +42,7 @@ def judge_and_take(
 
 
 def tell_all(outcomes: Sequence[Outcome], observer: Observer) -> None:
-    """Log what came of evidence, and tell who listens."""
+    """Log what came of evidence, and tell the observer."""
     observer.judged(outcomes)
     told = log.bind()
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""What the last answers said of an account as a whole: it waits after a 429, and is not called with a refused key."""
+"""What the last answers mean for a whole account: it waits after a 429, and is not called while its key is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from domain.evidence import CredentialsRefused, Evidence, ProviderRefused, RateL
 log = structlog.get_logger()
 
 REFUSED_SECONDS = 5.0  #: after refused credentials the account is not called for this long
-TURNED_AWAY = (
-    3  #: with this many orders turned away in a row the account has a problem; a firewall may dislike one order
-)
+#: With this many orders turned away in a row the account has a problem. Fewer may be a firewall that dislikes an order.
+TURNED_AWAY = 3
 
 PROVIDER_EVENTS = {
     "OrderRefused": "provider.order_refused",
@@ -35,11 +34,11 @@ class LastAnswers:
         self._refused_until = 0.0  #: monotonic seconds
         self._turned_away: set[str] = set()  #: orders, since the last other answer
         self._paused_until = 0.0  #: monotonic seconds; the provider asked for that
-        self._clock_is_off = False  #: by its last ``date``
+        self._clock_is_off = False  #: as its last ``Date`` header said
 
     @property
     def refusal(self) -> CredentialsRefused | ProviderRefused | None:
-        """While it holds: another call would be refused too."""
+        """The refusal that another call would meet too; None once it is over."""
         return self._refused if self._refused_until > time.monotonic() else None
 
     @property
@@ -48,7 +47,7 @@ class LastAnswers:
         return self._paused_until - time.monotonic()
 
     def learn(self, evidence: Evidence, invoice_id: str = "") -> None:
-        """One answer may concern the whole account: once its key is refused, no other order has to ask."""
+        """Note what an answer means for the whole account: once its key is refused, no other order has to ask."""
         if isinstance(evidence, ProviderRefused):
             if len(self._turned_away) < TURNED_AWAY:
                 self._turned_away.add(invoice_id)

@@ -22,14 +22,14 @@ from workers.store.store import Store
 LONGEST_WAIT_SECONDS = 5.0  #: by then tokens that were not used may have come back
 
 #: Of twenty claims ten begin with the invoices that are near their end, nine with the other open ones, and one with the
-#: closed ones, so that no kind starves another. Each claim goes on with the next kind.
+#: closed ones, so that no kind starves another. Each claim then goes on with the other kinds.
 ROUND = 20
 NEAR_FIRST = (Look.NEAR, Look.OPEN, Look.WATCHED)
 OPEN_FIRST = (Look.OPEN, Look.NEAR, Look.WATCHED)
 WATCHED_FIRST = (Look.WATCHED, Look.NEAR, Look.OPEN)
 
-#: How many invoices one call is tried for where a provider has lists: at first, and again a minute after a list that
-#: had none of them. Doubled while one call is enough, up to a page.
+#: How many invoices one call is expected to cover where a provider has lists: at first, and again a minute after a list
+#: that had none of them. Doubled while one call is enough, up to a page.
 FIRST_REACH = 5
 LARGEST_REACH = 100
 RETRY_LIST_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Reach:
         self._missed_at = 0.0
 
     def rows(self) -> int:
-        """How many invoices a call is tried for now."""
+        """How many invoices a call is expected to cover now."""
         if self._rows == 1 and time.monotonic() - self._missed_at >= RETRY_LIST_SECONDS:
             self._rows = FIRST_REACH
         return self._rows

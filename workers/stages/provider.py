@@ -67,14 +67,13 @@ log = structlog.get_logger()
 
 #: A lease lasts this much longer than its work may take: time to commit.
 LEASE_MARGIN_SECONDS = 10.0
-COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: of that time, at least this much is left for a create's commit
+COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: the part of it that is left for a create's commit
 LOOK_UP_PATIENCE = 3  #: a look-up may take this many time-outs: it may read several pages
-RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner: one claim for several calls
+RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner, so that one claim fetches several calls
 
 Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
-ToCreate = tuple[
-    Claim, StoredRow | None, Kept | None
-]  #: with its invoice, and the answer that was kept of a call before
+#: A claimed create with its invoice, and the answer that was kept of an earlier call.
+ToCreate = tuple[Claim, StoredRow | None, Kept | None]
 Row = TypeVar("Row", bound=tuple[Claim, InvoiceView | None, object])
 
 
@@ -122,7 +121,7 @@ class ProviderStages:
             take=self._turns.admit,
             refund=self._turns.refund,
         )
-        hasty = Pace(flows=True, rest_seconds=0.01)  # an order waits for this longer than for any other step
+        hasty = Pace(flows=True, rest_seconds=0.01)  # no other step keeps an order waiting as long as this one
         return [
             dataclasses.replace(create, repeatable=False, pace=hasty),
             dataclasses.replace(check, batching=Batching(group=100)),
@@ -147,7 +146,7 @@ class ProviderStages:
             commit=lambda judgements: judge(self._store, judgements, self._observer),
             perform=perform,
             name_of=_name,
-            # A backlog of orders must not blind us to payments, nor one of look-ups keep orders waiting.
+            # A backlog of orders must not blind us to payments, nor a backlog of look-ups keep orders waiting.
             slot_use=SlotUse(spare=1),
             admission=Admission(lambda lane, asked: self._admit(lane, asked, take), refund, is_shared=True),
             keeping=Keeping(self._store.keep, self._store.forget),
@@ -174,18 +173,18 @@ class ProviderStages:
             stage="create", account=lane, invoice_id=claim.subject, order_id=getattr(invoice, "order_id", None)
         )
         if kept is not None:
-            # The answer to a call whose commit was held up, or whose worker was lost before it: as good as a fresh one.
+            # The answer to a call whose commit was held up, or whose worker was lost before the commit: as good as new.
             log.info("create.answer_found", kind=type(kept.evidence).__name__)
             return [Judgement(claim.subject, kept.evidence, claim, kept.token, _trace_of(invoice))]
         evidence = self._drift.look(lane, await self._evidence_of_create(claim, invoice, account))
         if not isinstance(evidence, NotFound):
-            # Without a time: what a late create says of an invoice that another call made is no look at its payment.
+            # Undated: what a late create says of an invoice that another call made is no look at its payment.
             evidence = dataclasses.replace(evidence, asked_at=None)
         return [Judgement(claim.subject, evidence, claim, trace=_trace_of(invoice))]
 
     async def _evidence_of_create(self, claim: Claim, invoice: StoredRow | None, account: Account) -> Evidence:
         if invoice is None or invoice.status not in {Status.QUEUED, Status.IN_DOUBT}:
-            return ClockRanOut()  # nothing to make any more: this completes the row and changes nothing
+            return ClockRanOut()  # nothing is left to be made: this completes the row and changes nothing
         provider = self._providers[account.provider]
         sought = provider.can_search(account) and is_to_be_sought(invoice)
         if not sought and (ended := _ends_without_a_call(claim, invoice)) is not None:
@@ -194,21 +193,17 @@ class ProviderStages:
         if refusal is not None:
             return dataclasses.replace(refusal, raw=None)
         if lease_clock() + account.timeout_seconds + COMMIT_MARGIN_SECONDS > claim.over_at:
-            # Before its answer is kept, another worker may count this call as lost and call again.
+            # Before the answer is kept, another worker might count this call as lost and call again.
             return NotSent(
                 reason="this worker was held up until its lease was nearly over; nothing was sent",
                 after_lost=claim.lost,
             )
-        evidence: Evidence
-        name = "provider.search" if sought else "provider.create"
-        about = {"account": account.name, "provider": account.provider, "invoice_id": invoice.id}
-        span = self._tracer.begin(name, _trace_of(invoice), about, kind="client")
+        answer: Awaitable[Evidence]
         if sought:
-            found = search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
-            evidence = await self._timed(account.name, "search", found)
+            answer = search(provider, claim, _request(invoice), invoice.created_at, account, self._next_call)
         else:
-            evidence = await self._timed(account.name, "create", provider.create(_request(invoice), account))
-        span.end({"outcome": outcome_of(evidence)})
+            answer = provider.create(_request(invoice), account)
+        evidence = await self._observed(account, "search" if sought else "create", invoice, answer)
         if not isinstance(evidence, SearchFailed):
             self._said[account.name].learn(evidence, invoice.id)
         if isinstance(evidence, Created):
@@ -217,14 +212,21 @@ class ProviderStages:
             evidence = self._with_times(evidence, claim, account.name, asked_at)
         return as_search(evidence) if sought else evidence
 
-    async def _timed(self, account: str, call: Literal["create", "search"], answer: Awaitable[Evidence]) -> Evidence:
+    async def _observed(
+        self, account: Account, call: Literal["create", "search"], invoice: StoredRow, answer: Awaitable[Evidence]
+    ) -> Evidence:
+        """The answer, with a span around the call and a word of it to the observer."""
+        about = {"account": account.name, "provider": account.provider, "invoice_id": invoice.id}
+        span = self._tracer.begin(f"provider.{call}", _trace_of(invoice), about, kind="client")
         began = time.monotonic()
         evidence = await answer
-        self._observer.called(ProviderCall(account, call, outcome_of(evidence), time.monotonic() - began))
+        outcome = outcome_of(evidence)
+        self._observer.called(ProviderCall(account.name, call, outcome, time.monotonic() - began))
+        span.end({"outcome": outcome})
         return evidence
 
     def _with_times(self, made: Created, claim: Claim, account: str, asked_at: datetime) -> Created:
-        """The answer, and the next best ones of a search, with their times compared with our clock."""
+        """The answer, and the next best ones of a search, with their times settled by our clock."""
         passed = max(lease_clock() - (claim.over_at - self._lease(account, 1)), 0.0)
         answered_at = claim.claimed_at + timedelta(seconds=passed)
         made = settle_times(made, asked_at, answered_at)
@@ -310,7 +312,7 @@ def _trace_of(invoice: InvoiceView | None) -> str | None:
 
 
 def _name(judgement: Judgement) -> Mapping[str, object]:
-    """With this an operator finds at the provider what the database did not take."""
+    """For the log: so an operator finds at the provider what the database did not take."""
     evidence = judgement.evidence
     ref = getattr(evidence, "provider_ref", None)
     return {"invoice_id": judgement.invoice_id, "evidence": type(evidence).__name__, "provider_ref": ref}

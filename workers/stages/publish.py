@@ -22,16 +22,16 @@ from workers.store.store import Store
 
 log = structlog.get_logger()
 
-#: What a statement's way costs is shared by so many; twice as many are in memory, and may be told again after a crash.
+#: So many events share the cost of a round trip. Twice as many are in memory, and may be told again after a crash.
 PUBLISH_BATCH = 2000
-#: The holder gathers events for so long between two batches that aren't full, and others look no sooner.
+#: The holder gathers events for this long between two batches that aren't full; others look no sooner.
 GATHER_SECONDS = 0.1
 PUBLISH_LEASE_SECONDS = 10.0  #: short, because a holder that dies holds up the stream; the fence guards the rest
-#: A stream that takes longer than that may be away: from then on events get their positions without it.
+#: A stream that takes longer than this may be away: events then get their positions without it.
 PATIENCE_SECONDS = 0.5
 #: After a claim that told the stream nothing: what is still to be done is locked by somebody, or can't be done.
 REST_SECONDS = 0.25
-LIFTS = 3  #: of the fence in a row; who writes there again and again is not ours to fight
+LIFTS = 3  #: of the fence in a row; another writer that keeps raising it is not ours to fight
 
 
 def publish(store: Store, stream: EventStream) -> Work[Claim, tuple[Claim, float]]:
@@ -93,7 +93,7 @@ class _Publisher:
         await self._stream.append(events, self._fence)
 
     async def _lift(self, stale: StaleFence) -> None:
-        """Who holds the row by the database is right, and the stream's fence is not: it is a leftover, or ahead."""
+        """Whoever holds the row in the database is right, and the stream's fence is wrong: left over, or ahead."""
         in_force = stale.in_force or 0
         fence = await asyncio.to_thread(self._store.publishing.lift_fence, self.claim, in_force)
         if fence is None:
@@ -105,8 +105,8 @@ class _Publisher:
 
 
 async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> bool:
-    """Until nothing comes any more or a third of the lease is over: the next claim, by whomever, goes on. Whether the
-    stream was told of anything."""
+    """Returns whether the stream was told of anything. Ends when nothing more comes, or after a third of the lease: the
+    next claim, anybody's, goes on."""
     publisher = _Publisher(store, stream, claim)
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
     told_any = False
@@ -119,11 +119,11 @@ async def _publish_all(store: Store, stream: EventStream, claim: Claim) -> bool:
 
 
 async def _publish_backlog(store: Store, publisher: _Publisher, until: float) -> bool:
-    """Whether there was any.
+    """Returns whether there was any.
 
-    While one batch is told, the one before it is marked and then the next is placed and read. None of them is marked
-    before the stream has it, and none is told while an earlier one is not: a batch is read without the one that is on
-    its way. Each has its position in the log before the stream is told of it.
+    While the stream is told of one batch, the batch before is marked, and then the next is placed and read, without the
+    one that is on its way. No event is marked before the stream has it, or told before an earlier one; each has its
+    position in the log before it is told.
     """
     told: list[int] = []
     events = await asyncio.to_thread(_place_and_read, store, publisher.claim, PUBLISH_BATCH)
@@ -145,15 +145,15 @@ async def _publish_backlog(store: Store, publisher: _Publisher, until: float) ->
 def _mark_and_read(
     store: Store, claim: Claim, told: Sequence[int], telling: Sequence[int], limit: int
 ) -> list[Unpublished]:
-    """One after the other: side by side, with the stream being told, all three take longer."""
+    """One after the other: in parallel, while the stream is told, all three would take longer."""
     if told:
         store.publishing.mark_published(told)
     return _place_and_read(store, claim, limit, telling) if limit else []
 
 
 def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[int] = ()) -> list[Unpublished]:
-    """The next events, but none behind one that was committed between the two steps: it may be an earlier one of the
-    same invoice. Nothing where the oldest can't be placed, which is told."""
+    """The next events, up to one that was committed between the two steps: those after it may be later ones of the same
+    invoice. None where the oldest can't be placed, which is logged."""
     is_unmarked = False
     while True:
         given = store.publishing.place_events(claim, limit, telling)
@@ -172,7 +172,7 @@ def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[in
 
 
 async def _place_while(store: Store, claim: Claim, telling: Sequence[int], append: asyncio.Task[None]) -> None:
-    """The stream may keep us waiting: those who follow the log don't wait for it."""
+    """While the stream keeps us waiting, go on placing: readers of the log don't wait for it."""
     while True:
         await asyncio.wait([append], timeout=PATIENCE_SECONDS)
         if append.done():
@@ -181,12 +181,9 @@ async def _place_while(store: Store, claim: Claim, telling: Sequence[int], appen
 
 
 async def _place_rest(store: Store, claim: Claim) -> None:
-    """The stream is away, or the database: what it holds goes on."""
+    """The stream is away: place what is left, for readers of the log."""
     until = time.monotonic() + PUBLISH_LEASE_SECONDS / 3
     with contextlib.suppress(LeaseLost, *UNAVAILABLE):  # whoever claims the row next goes on
-        while (
-            len(await asyncio.to_thread(store.publishing.place_events, claim, PUBLISH_BATCH, mark=True))
-            == PUBLISH_BATCH
-        ):
-            if time.monotonic() > until:
-                return
+        placed = PUBLISH_BATCH
+        while placed == PUBLISH_BATCH and time.monotonic() <= until:
+            placed = len(await asyncio.to_thread(store.publishing.place_events, claim, PUBLISH_BATCH, mark=True))

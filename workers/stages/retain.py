@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 RETAIN_LEASE_SECONDS = 30.0
 RETAIN_SECONDS = 600.0  #: between looks for what has become old
-RETAIN_PAUSE_SECONDS = 0.5  #: between batches: all other transactions come first
+RETAIN_PAUSE_SECONDS = 0.5  #: between batches: other transactions come first
 
 
 def retain(store: Store, days: int) -> list[Work[Claim, Claim]]:

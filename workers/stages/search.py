@@ -40,7 +40,7 @@ async def search(
 
 
 def as_search(answer: Evidence) -> Evidence:
-    """An account that is turned away says nothing about the order: the search has failed once more."""
+    """What turns an account away says nothing about its order: the search has failed once more."""
     if isinstance(answer, CredentialsRefused):
         return SearchFailed(reason=answer.reason, raw=answer.raw)
     if isinstance(answer, RateLimited):

@@ -1,4 +1,4 @@
-"""What observers are told of calls and webhooks, in a few words of ours."""
+"""What observers are told of calls and webhooks, in a fixed set of words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workers.engine import Attempted
 from workers.store.agenda import lease_clock
 from workers.store.outbox import ClaimedDelivery
 
-#: An endpoint is healthy while it has failed nothing for so long, as far as this process knows.
+#: An endpoint is healthy once nothing has failed there for this long, as far as this process knows.
 HEALTHY_AFTER_SECONDS = 600.0
 
 #: The words for what a call brought. Of a group of look-ups the first of these that any answer was.
@@ -60,7 +60,7 @@ def outcome_of_all(answers: Iterable[Evidence]) -> str:
 
 
 class EndpointHealth:
-    """Which endpoints failed something lately. What waits for those is late by their own doing."""
+    """Which endpoints failed lately. What waits for those is late by their own doing."""
 
     def __init__(self) -> None:
         self._failed_at: dict[str, float] = {}  #: monotonic seconds
@@ -71,7 +71,7 @@ class EndpointHealth:
         self._failed_at = {endpoint: self._failed_at[endpoint] for endpoint in kept}
 
     def attempted(self, delivery: ClaimedDelivery, outcome: str, began: float, lease_seconds: float) -> Attempted:
-        """One try that has ended now; ``began`` by ``lease_clock``, under a lease of this length."""
+        """One attempt that has just ended; ``began`` by ``lease_clock``, under a lease of this length."""
         endpoint, now = delivery.claim.lane, time.monotonic()
         is_healthy = now - self._failed_at.get(endpoint, -math.inf) >= HEALTHY_AFTER_SECONDS
         if outcome != "delivered":

@@ -18,7 +18,7 @@ LOOK_SECONDS = 1.0
 
 @asynccontextmanager
 async def watching(look: Callable[[], None]) -> AsyncIterator[None]:
-    """Inside, ``look`` is called once a second, in another thread, so that it holds up nothing."""
+    """Inside, ``look`` is called once a second, in a thread of its own: it holds up nothing."""
     task = asyncio.create_task(_watch(look))
     try:
         yield
