@@ -82,7 +82,7 @@ def a_lost_lease_settles_the_pair() -> Any:
     def settle(connection: Any, database: Any, tries: Sequence[Any], *_: Any) -> set[str]:
         rows = deliveries.lock_pairs(connection, database, {one.delivery.claim.subject for one in tries})
         now = database.now(connection)
-        deliveries._write_tries(connection, sorted(tries, key=lambda one: one.delivery.claim.subject), now)
+        deliveries._write_attempts(connection, sorted(tries, key=lambda one: one.delivery.claim.subject), now)
         return deliveries.point_at_next(connection, set(rows), now)
 
     return patch.object(deliveries, "settle", settle)

@@ -1,8 +1,8 @@
 """What operators did, one row an act: who, from where, why, on what, what it was before and after.
 
-Written in the transaction of the act itself, never changed and never removed. What the system does by itself (an
-endpoint disabled because its receiver is gone, an order tried at another account, a cancellation that a shop sent)
-is no operator's act: events, evidence and attempts tell of that.
+Written in the transaction of the act itself, never changed and never removed. What the system does by itself (disabling
+an endpoint whose receiver is gone, trying an order at another account, a cancellation that a shop sent) is no
+operator's act: events, evidence and attempts tell of that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Act(StrEnum):
     RESEAL_SECRETS = "endpoint.reseal"
     DISABLE_ENDPOINT = "endpoint.disable"
     ENABLE_ENDPOINT = "endpoint.enable"
-    REMOVE_ENDPOINT = "endpoint.remove"  #: begun: no delivery is made any more
+    REMOVE_ENDPOINT = "endpoint.remove"  #: begun: nothing is delivered any more
     ENDPOINT_REMOVED = "endpoint.removed"  #: done
     REPLAY = "events.replay"
     SEND_AGAIN = "message.send_again"
@@ -96,7 +96,7 @@ def record(connection: Connection, database: Database, actor: Actor, deeds: Sequ
 
 
 def bare_url(url: str) -> str:
-    """An address without what may authorise: no user and password, of the query the names only."""
+    """An address without what may authorise: no user, no password, and only the names of its query."""
     parts = urlsplit(url)
     names = "&".join(f"{name}={MASK}" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, names, ""))

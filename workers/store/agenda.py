@@ -34,12 +34,12 @@ from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: Claims without a completion before a row is parked: it kills whoever takes it up.
+#: Claims without a completion, after which a row is parked: it seems to kill whoever takes it up.
 MAX_CLAIMS = 5
-#: From its next claim on a row is taken alone: what killed its holders may have been a neighbour in their batches.
+#: After so many it is claimed alone: its holders may have been killed by another row of their batch.
 SUSPECT_CLAIMS = 3
 
-BROUGHT_NEAR = 1000  #: rows of a lane at a time that lie too far away
+BROUGHT_NEAR = 1000  #: rows of a lane that are brought near at a time
 
 CLOCK_LANE = "clock"  #: one lane for all accounts: nobody's provider can hold up the clock
 PUBLISH_LANE = "stream"  #: and the subject of the one row that stands for the stream
@@ -48,7 +48,7 @@ RETAIN_LANE = "old"  #: and the subject of the one row that stands for the remov
 #: The rows that always stand on the agenda: whoever holds one does that work for all.
 STANDING = ((Stage.PUBLISH, PUBLISH_LANE), (Stage.RETAIN, RETAIN_LANE))
 
-MANY_LANES = 100  #: with more than that, most are endpoints that have nothing to do
+MANY_LANES = 100  #: of more than this, most are endpoints that have nothing to do
 
 #: Begins a statement about the lanes of :stage that have rows. A loose scan: from each lane to the next one in the
 #: index on (stage, lane, due_at). The last lane it finds is NULL.
@@ -62,10 +62,10 @@ WITH RECURSIVE lanes (lane) AS (
 """
 _LANES = text(f"{LANES} SELECT lane FROM lanes WHERE lane IS NOT NULL")  # noqa: S608 - a constant
 
-#: Leases go on while a host is suspended, and so does this clock, unlike Linux's monotonic one.
+#: Leases go on while a host is suspended, and so does this clock; Linux's monotonic one stands still.
 _LEASE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-#: What becomes of rows whose lease seems to be over: they are taken if the clock is trusted, in any case, or left.
+#: What to do with rows whose lease seems to be over: take them if the clock is trusted, take them anyway, leave them.
 Lost = Literal["ask", "take", "leave"]
 
 #: A stage, and the account or endpoint whose rows must not hold up others'.
@@ -73,15 +73,15 @@ Lane = tuple[Stage, str]
 
 
 def lease_clock() -> float:
-    """Seconds of this host that nobody sets, those in which it was suspended included."""
+    """Seconds by a clock of this host that can't be set, time in suspension included."""
     return time.clock_gettime(_LEASE_CLOCK)
 
 
 class Claim(NamedTuple):
     """A lease on one agenda row. ``lost``: an earlier holder never came back, what it did is unknown.
 
-    ``over_at``: by ``lease_clock`` the lease was not over before that; infinite where nobody asks. ``lost_token``: of
-    that holder's lease, where the row still had it.
+    ``over_at``: the lease is not over before this, by ``lease_clock``; infinite where nobody asks. ``lost_token``: that
+    of the earlier holder's lease, where the row still had it.
     """
 
     stage: Stage
@@ -97,7 +97,8 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many rows a transaction may add to a lane leased already, so that who commits them acts on them at once."""
+    """How many of the rows that a transaction adds to a lane it may lease, so that its own process acts on them at
+    once."""
 
     limits: Mapping[str, int]  #: by lane
     lease_seconds: float
@@ -131,8 +132,8 @@ def claim(
 ) -> list[Claim]:
     """Lease up to ``limit`` due rows of a lane, oldest first.
 
-    A row whose holders keep dying is taken alone, and in the end parked instead. Raises ClockInDoubt where a lease
-    seems to be over and nobody knows whether the clock was set: the transaction has to be undone.
+    A row whose holders keep dying is claimed alone, and in the end parked. Raises ClockInDoubt where a lease seems to
+    be over and nobody knows whether the clock was set: the transaction has to be undone.
     """
     statement = claim_sql.CLAIM_FREE_POSTGRESQL if lost == "leave" else claim_sql.CLAIM_POSTGRESQL
     found = _claim(connection, database, stage, lane, limit, lease_seconds, statement, lost)
@@ -175,7 +176,7 @@ def _claim(
     on_postgresql: Executable,
     lost: Lost,
 ) -> list[tuple[Claim, StoredRow]]:
-    """Claims and the rows that they came with: subject, claims, claimed_at and what else the statement asks for."""
+    """Claims, each with its row: subject, claims, claimed_at, and whatever else the statement returns."""
     token, over_at = secrets.token_hex(8), lease_clock() + lease_seconds
     keys: dict[str, object] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     lease = timedelta(seconds=lease_seconds)
@@ -202,7 +203,7 @@ def _claim(
 def _claim_on_sqlite(
     connection: Connection, database: Database, keys: dict[str, object], lease: timedelta, lost: Lost
 ) -> tuple[Sequence[StoredRow], dict[str, str | None]]:
-    """The claimed rows, and under which token each was held before."""
+    """The claimed rows, and the token under which each was held before."""
     now = database.now(connection)
     lost_tokens: dict[str, str | None] = {}
     if keys["stage"] == Stage.CREATE.value:
@@ -212,7 +213,7 @@ def _claim_on_sqlite(
 
 
 def _park_killers(connection: Connection, stage: Stage, rows: Sequence[StoredRow]) -> set[str]:
-    """Rows that have ended too many of their holders wait for a person from now on."""
+    """From now on, rows that have ended too many of their holders wait for a person."""
     killers = {row[0] for row in rows if _is_mortal(stage, row[0]) and row[1] > MAX_CLAIMS}
     if killers:
         park(connection, stage, sorted(killers))
@@ -220,7 +221,7 @@ def _park_killers(connection: Connection, stage: Stage, rows: Sequence[StoredRow
 
 
 def _is_mortal(stage: Stage, subject: str) -> bool:
-    """A standing row is no invoice's: no single one can be what kills its holders, and nobody would redrive it."""
+    """Whether it may be what kills its holders. A standing row is no invoice's, and nobody would redrive it."""
     return (stage, subject) not in STANDING
 
 
@@ -245,7 +246,7 @@ def release(connection: Connection, claims: Iterable[Claim], due_at: datetime) -
 
 
 def finish(connection: Connection, held: Claim, due_at: datetime) -> None:
-    """Complete a row that stays: it is due again at ``due_at``. Nothing happens where the lease was lost."""
+    """Complete a row that stays, to be due again at ``due_at``. Does nothing where the lease was lost."""
     connection.execute(
         update(AGENDA)
         .where(AGENDA.c.stage == held.stage.value, AGENDA.c.subject == held.subject, AGENDA.c.lease_token == held.token)
@@ -264,15 +265,15 @@ def add_standing(connection: Connection, database: Database) -> None:
 
 
 def lanes_of(connection: Connection, stage: str) -> list[str]:
-    """The lanes of a stage that have any rows. A look into the index for each of them, however many rows it has."""
+    """The lanes of a stage that have any rows, by one index look-up each, however many rows there are."""
     return list(connection.execute(_LANES, {"stage": stage}).scalars())
 
 
 def next_due(connection: Connection, database: Database, lanes: Sequence[Lane]) -> list[Due]:
-    """When each of ``lanes`` has its next row due; a lane without rows is left out. Index reads only, and of idle lanes
-    none, where they are many.
+    """When each of ``lanes`` has its next row due; a lane without rows is left out. Index reads only, and none for idle
+    lanes where there are many lanes.
 
-    A standing row that lies too far away is due: the clock was set back since.
+    A standing row that lies too far away is due now: the clock has been set back since.
     """
     keys = [(stage.value, lane) for stage, lane in lanes]
     if len(keys) > MANY_LANES:
@@ -313,8 +314,8 @@ def _ends(dialect: str, end: Callable[..., ColumnElement[datetime]]) -> Executab
 
 
 def far_lanes(connection: Connection, database: Database, waits: Mapping[Lane, timedelta]) -> list[Due]:
-    """Lanes with rows that lie further away than the longest wait there (``waits``): the clock was set back since they
-    were planned. Index reads only."""
+    """Lanes with rows that lie further away than the longest wait there (``waits``): the clock has been set back since
+    they were planned. Index reads only."""
     if not waits:
         return []
     rows = execute_keyed(connection, _latest, ("stage", "lane"), [(stage.value, lane) for stage, lane in waits]).all()
@@ -324,7 +325,7 @@ def far_lanes(connection: Connection, database: Database, waits: Mapping[Lane, t
 
 
 def bring_near(connection: Connection, database: Database, lane: Lane, wait: timedelta) -> None:
-    """Let rows of a lane be due, some at a time, that lie further away than ``wait``."""
+    """Make rows of a lane due, some at a time, that lie further away than ``wait``."""
     now, key = database.now(connection), (AGENDA.c.stage == lane[0].value, AGENDA.c.lane == lane[1])
     far = select(AGENDA.c.subject).where(*key, AGENDA.c.due_at > now + wait).order_by(AGENDA.c.subject)
     subjects = far.limit(BROUGHT_NEAR).with_for_update(skip_locked=True)

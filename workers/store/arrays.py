@@ -1,4 +1,4 @@
-"""Lists on their way to PostgreSQL: many rows go as arrays, a column each, and most of that is writing them out."""
+"""Lists as PostgreSQL reads them: many rows are sent as one array a column, and encoding those costs most."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _LENGTH = struct.Struct("!i")
 
 
 class FlatListDumper(ListBinaryDumper):
-    """The driver writes an array item by item in Python, as text and quoted or, at a sixth, in binary. A list without
-    NULLs and lists inside is written here all at once, at a fraction of that; any other is left to the driver."""
+    """The driver encodes arrays item by item in Python: as quoted text or, at a sixth of the cost, in binary. A list
+    without NULLs or lists in it is encoded here in one go, at a fraction of that; any other is left to the driver."""
 
     def dump(self, obj: list[object]) -> Buffer | None:
         """The array as PostgreSQL's ``array_recv`` reads it."""

@@ -1,5 +1,4 @@
-"""What comes in from outside: orders, messages that are turned away, callbacks. What several threads bring shares a
-transaction."""
+"""What comes in from outside: orders, messages that are turned away, callbacks. Several threads share transactions."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ Ring = Callable[[set[Lane]], None]
 
 
 class Arrivals:
-    """Writes what comes in, and rings for it after the commit."""
+    """Writes what comes in, and rings its doorbells after the commit."""
 
     def __init__(self, database: Database, ring: Ring) -> None:
         self._database = database

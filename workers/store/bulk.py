@@ -1,7 +1,7 @@
-"""Many rows, one statement: what PostgreSQL takes as arrays, a column each, and SQLite row by row.
+"""Many rows in one statement: PostgreSQL gets an array per column, SQLite row by row.
 
-A list of VALUES would be another text for every number of rows, parsed and planned anew; and a statement a row costs
-PostgreSQL several times what one for all of them does.
+A list of VALUES would be a new text for every number of rows, to be parsed and planned each time; a statement per row
+costs PostgreSQL several times as much as one for all.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from workers.store.rows import Insert, Query, Rows, StoredRow
 
-#: What becomes of a row whose key is taken: an error, nothing, or one more poke (the agenda's).
+#: What to do where a row's key is taken: raise an error, skip it, or poke the row that is there (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
 
-#: What becomes of a row that somebody else has locked: it is waited for, it is an error at once, it is left out.
+#: What to do where somebody else has a row locked: wait for it, raise an error at once, leave it out.
 Locks = Literal["wait", "at once", "skip"]
 
 
 class How(TypedDict, total=False):
-    """The same as ``with_for_update`` takes it."""
+    """``Locks`` as arguments of ``with_for_update``."""
 
     nowait: bool
     skip_locked: bool
@@ -50,11 +50,11 @@ class How(TypedDict, total=False):
 
 _HOW: Mapping[Locks, How] = {"wait": {}, "at once": {"nowait": True}, "skip": {"skip_locked": True}}
 
-#: PostgreSQL, while rows are skipped: for locks that only show when they are waited for, of tables, or of keys that
-#: somebody has just taken.
+#: PostgreSQL, where locked rows are skipped: bounds the wait for locks that can't be skipped, those of tables and of
+#: keys that somebody has just inserted.
 SHORT_WAIT = text("SET LOCAL lock_timeout = 200")
 
-#: Statements that are kept, of each kind: a text for every set of columns, and for which of them all rows agree on.
+#: Statements of each kind that are cached: each set of columns makes one, and each choice of those with one value.
 STATEMENTS = 500
 
 
@@ -78,9 +78,9 @@ def keys_of(dialect: str, names: Sequence[str], keys: Sequence[tuple[str, ...]])
 def keyed(dialect: str, *columns: Column[object]) -> ColumnElement[bool]:
     """``(a, b) IN keys``, each looked up in the index on these columns.
 
-    A plain list of pairs makes SQLite scan the whole table; PostgreSQL does so too for a hundred of them, until the
-    table's first ANALYZE: it takes each for half a percent of the rows. One column's keys it finds in a single walk
-    through the index, for a third of what it costs to look up each by itself.
+    For a plain list of pairs SQLite scans the whole table. PostgreSQL does too for a hundred of them until the table's
+    first ANALYZE, because it takes each for half a percent of the rows. Keys of one column it finds in a single walk
+    through the index, at a third of the cost of looking up each.
     """
     if dialect == "postgresql" and len(columns) == 1:
         return columns[0] == any_(bindparam(f"key_{columns[0].name}", type_=ARRAY(String)))
@@ -94,14 +94,14 @@ def execute_keyed(
     keys: Sequence[tuple[str, ...]],
     **more: object,
 ) -> Rows:
-    """Execute what ``statement(dialect)`` makes for these keys. It is best cached: making costs more than executing.
-    ``more`` are its other parameters."""
+    """Execute what ``statement(dialect)`` makes for these keys. Cache that function: making a statement costs more than
+    executing it. ``more`` are its other parameters."""
     dialect = connection.dialect.name
     return connection.execute(statement(dialect), keys_of(dialect, names, keys) | more)
 
 
 def locking(statement: Callable[..., Executable], locks: Locks) -> Callable[[str], Executable]:
-    """``statement(dialect)`` with its FOR UPDATE in this manner; it takes that as ``with_for_update`` does."""
+    """``statement(dialect)``, its FOR UPDATE with these arguments."""
     return functools.partial(statement, **_HOW[locks])
 
 
@@ -127,7 +127,7 @@ def numbered(dialect: str, column: ColumnElement[object]) -> ColumnElement[bool]
 def execute_numbered(
     connection: Connection, statement: Callable[[str], Executable], numbers: Collection[int], **more: object
 ) -> Rows:
-    """Execute what ``statement(dialect)`` makes for rows with these numbers; best cached, as with ``execute_keyed``.
+    """Execute what ``statement(dialect)`` makes for rows with these numbers; to be cached as for ``execute_keyed``.
     ``more`` are its other parameters."""
     dialect = connection.dialect.name
     return connection.execute(statement(dialect), {"numbers": numbers_of(dialect, numbers)} | more)
@@ -150,7 +150,7 @@ def insert_rows(
     conflict: Conflict = "error",
     returning: tuple[str, ...] = (),
 ) -> Sequence[StoredRow]:
-    """Insert rows that all have the same columns, in their order; ``returning`` columns of those that were written."""
+    """Insert rows that all have the same columns, in this order; returns ``returning`` of those that were written."""
     if not rows:
         return []
     if connection.dialect.name == "postgresql":
@@ -165,16 +165,16 @@ def insert_rows(
 def update_rows(
     connection: Connection, table: Table, key: tuple[str, ...], rows: Sequence[Mapping[str, object]]
 ) -> None:
-    """Set the other columns of the rows with these keys. Rows all have the same columns; they are sorted by key.
+    """Set the other columns of the rows with these keys. ``rows`` all have the same columns, and are sorted by key.
 
-    On PostgreSQL the rows are locked in whatever order they are found: who calls holds their locks already.
+    On PostgreSQL they are locked in whatever order they are found: the caller holds their locks already.
     """
     if not rows:
         return
     names = tuple(sorted(rows[0]))
     if connection.dialect.name == "postgresql":
         arrays, same = _columns(names, rows, never_same=key)
-        if tuple(arrays) == key and len(key) == 1:  # all alike: their keys are found in a single walk through the index
+        if tuple(arrays) == key and len(key) == 1:  # all alike: one walk through the index finds their keys
             statement = _update_alike(table, key[0], tuple(same))
         else:
             statement = _update_from_arrays(table, key, tuple(arrays), tuple(same))
@@ -187,7 +187,7 @@ def update_rows(
 def _columns(
     names: Sequence[str], rows: Sequence[Mapping[str, object]], never_same: Sequence[str] = ()
 ) -> tuple[dict[str, list[object]], dict[str, object]]:
-    """Columns with a value a row, and those with one for all: that is sent once, not written out for each."""
+    """Columns with a value for each row, and those with one value for all, which is sent once."""
     arrays: dict[str, list[object]] = {}
     same: dict[str, object] = {}
     for name in names:
@@ -196,7 +196,7 @@ def _columns(
             same[name] = values[0]
         else:
             arrays[name] = values
-    if not arrays:  # rows without any difference: something has to say how many they are
+    if not arrays:  # all rows are alike: one array has to say how many they are
         name, value = same.popitem()
         arrays[name] = [value] * len(rows)
     return arrays, same
@@ -216,7 +216,7 @@ def _given(table: Table, names: Sequence[str]) -> FromClause:
 
 
 def _once(table: Table, names: Sequence[str]) -> dict[str, object]:
-    """Values that hold for all rows."""
+    """Values that all rows share."""
     return {name: bindparam(f"same_{name}", type_=table.c[name].type) for name in names}
 
 

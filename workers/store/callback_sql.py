@@ -13,10 +13,10 @@ from workers.store.bulk import How, keyed, numbered
 from workers.store.rows import Query
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
-#: What is written of a callback, a column each.
+#: The columns that are written of a callback.
 KEPT = ("account", "digest", "body", "headers", "order_id", "reference", "word", "amount", "state")
 
-# Each callback and its line of the agenda; what is kept already gets neither.
+# Each callback and its agenda row; one that is kept already gets neither.
 _KEEP = """
 WITH kept AS (
     INSERT INTO callback ({columns}, at)
@@ -66,14 +66,14 @@ def by_id(dialect: str) -> Executable:
 
 @functools.cache
 def of_orders(dialect: str) -> Executable:
-    # Fallback accounts make invoices of other accounts' orders: who made it is who calls back.
+    # A fallback account makes invoices for other accounts' orders: the account that made it is called back.
     key = INVOICE.c.provider_account, INVOICE.c.order_id
     asking = INVOICE.c.provider_ref, INVOICE.c.asked_by, INVOICE.c.twins
     found = INVOICE.c.id, INVOICE.c.status, INVOICE.c.doubts, INVOICE.c.created_at, *asking
     return select(*found, *key).where(keyed(dialect, *key)).order_by(INVOICE.c.id.desc())
 
 
-# Without a condition on the state: SQLite would go by the index on that, through all callbacks that are in it.
+# Without a condition on the state: SQLite would use the index on that, and read all callbacks in that state.
 @functools.cache
 def of_references(dialect: str) -> Executable:
     key = CALLBACK.c.account, CALLBACK.c.reference

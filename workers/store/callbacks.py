@@ -1,4 +1,4 @@
-"""Providers' callbacks: kept as they came, matched with the invoices they speak of, judged like any other evidence."""
+"""Providers' callbacks: kept as they came, matched with the invoices they are about, judged like any other evidence."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from workers.store.rows import Candidate, StoredRow
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"
-#: Invoices of one order that a callback may be about; more are looked at by nobody.
+#: Invoices of one order that a callback may be about; older ones are not looked at.
 MOST_CANDIDATES = 50
-#: A callback that came no longer than this before its order was taken counts like any other: after a failover that lost
-#: commits, messages are taken again. What came earlier may be about an earlier order with the same id.
+#: A callback that came up to this long before its order was taken counts like any other: after a failover that lost
+#: commits, orders are taken again. One that came earlier may be about an earlier order with the same id.
 SHORTLY = timedelta(hours=1)
 
-#: Reads a kept callback as evidence: (account, body). None: the account is not configured any more.
+#: Reads a kept callback (account, body) as evidence. None: its account is not configured any more, or it can't be read.
 Read = Callable[[str, bytes], CalledBack | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCallback:
-    """A callback whose signature was right. ``digest``: of its body, so that a repeat is known."""
+    """A callback whose signature was right. ``digest``: of its body, to recognise a repeat."""
 
     account: str
     digest: str
@@ -52,7 +52,7 @@ class NewCallback:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A claimed callback, and what it is evidence of. ``reason``: why it is evidence of nothing."""
+    """A claimed callback, and its evidence for each invoice it is about. ``reason``: why it is about none."""
 
     claim: Claim
     callback_id: int
@@ -61,9 +61,9 @@ class Match:
 
 
 def keep(connection: Connection, database: Database, callbacks: Sequence[NewCallback]) -> list[bool]:
-    """Keep callbacks and put each on the agenda; False for one that is kept already: the same bytes are no news.
+    """Keep callbacks and put each on the agenda; False for one that is kept already.
 
-    On PostgreSQL that is one statement: a provider waits for its answer.
+    One statement on PostgreSQL: a provider waits for our answer.
     """
     if database.is_postgresql:
         found = connection.execute(sql.KEEP_POSTGRESQL, sql.arrays_of([_row(one) for one in callbacks])).all()
@@ -77,8 +77,8 @@ def keep(connection: Connection, database: Database, callbacks: Sequence[NewCall
 
 
 def free_claims(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
-    """Those of these whose own rows nobody else has locked; they are ours from now on, and other locks are waited for
-    but shortly. What is gone is free."""
+    """Those of these whose own rows nobody else has locked; this transaction locks them, and waits only shortly for
+    other locks. One whose row is gone is free."""
     connection.execute(SHORT_WAIT)
     numbers, subjects = {int(claim.subject) for claim in claims}, [(claim.subject,) for claim in claims]
     held = {str(number) for number in execute_numbered(connection, sql.ids, numbers).scalars()}
@@ -91,7 +91,7 @@ def free_claims(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
 def match(
     connection: Connection, policy_of: Callable[[str], Policy], claims: Sequence[Claim], read: Read
 ) -> list[Match]:
-    """What each claimed callback is evidence of. Reads only: the judging transaction locks the invoices."""
+    """What each claimed callback is about. Reads only; judging locks the invoices."""
     numbers = {int(claim.subject): claim for claim in claims}
     rows = execute_numbered(connection, sql.by_id, numbers).all()
     candidates = _candidates(connection, rows)
@@ -115,7 +115,7 @@ def settle(connection: Connection, matches: Sequence[Match]) -> None:
 
 
 def recall(connection: Connection, database: Database, orders: Sequence[tuple[str, str]]) -> bool:
-    """Put callbacks that matched nothing on the agenda again: an invoice of their (account, order id) is there now."""
+    """Put callbacks that matched nothing on the agenda again: an invoice of their (account, order id) exists now."""
     asked = {(account, one) for account, order_id in orders for one in (order_id, *numbers_made_of(order_id))}
     if not asked:
         return False
@@ -131,7 +131,7 @@ def unmatched(connection: Connection, limit: int) -> Sequence[StoredRow]:
 
 
 def link(connection: Connection, database: Database, callback_id: int, invoice_id: str, reason: str) -> str | None:
-    """Have an unmatched callback judged for this invoice; why it can't be, where it can't."""
+    """Have an unmatched callback judged for this invoice. Returns why that can't be; None: it will be."""
     row = connection.execute(select(CALLBACK).where(CALLBACK.c.id == callback_id).with_for_update()).one_or_none()
     if row is None or row.state != UNMATCHED:
         return f"there is no unmatched callback {callback_id}"
@@ -146,7 +146,7 @@ def link(connection: Connection, database: Database, callback_id: int, invoice_i
 
 
 def dismiss(connection: Connection, callback_id: int, reason: str) -> bool:
-    """An operator says that it is about nothing of ours; whether there was such an unmatched one."""
+    """An operator says that it is about nothing of ours. Returns whether there is such an unmatched one."""
     chosen = CALLBACK.c.id == callback_id, CALLBACK.c.state == UNMATCHED
     done = connection.execute(update(CALLBACK).where(*chosen).values(state=DISMISSED, reason=storable(reason)[:1000]))
     return bool(done.rowcount)
@@ -196,7 +196,7 @@ def _match(
 def _match_order(
     claim: Claim, row: StoredRow, found: Sequence[Candidate], evidence: CalledBack, policy: Policy
 ) -> Match:
-    """What a callback is about that names no invoice, only its order."""
+    """Where a callback names no invoice, only its order."""
     there = [one for one in found if one.created_at - SHORTLY <= row.at]
     fitting = _holders(found, evidence.reference) or _fitting(there or found)
     if not fitting:
@@ -213,7 +213,7 @@ def _match_order(
 
 
 def _doubt(row: StoredRow, fitting: Sequence[Candidate], there: Sequence[Candidate]) -> str | None:
-    """Why a look-up has to say that a callback is about these."""
+    """Why a look-up has to confirm that a callback is about these; None: it need not."""
     if not there:
         return "it came long before its order was taken"
     return None if fitting[0].order_id == row.order_id else f"it says {row.order_id} of the order {fitting[0].order_id}"
@@ -224,27 +224,28 @@ def _rung(claim: Claim, row: StoredRow, ids: Sequence[str], evidence: CalledBack
 
 
 def _named(found: Sequence[Candidate], reference: str | None, policy: Policy) -> list[Candidate]:
-    """Those that a callback names by the provider's own id. Tracking codes are none: callbacks brought them, too."""
+    """Those that a callback names by the provider's own id. A tracking code is none: callbacks brought that too."""
     if reference is None or policy.asked_by_reference:
         return []
     return [one for one in found if reference == one.provider_ref or reference in twins_of(one)]
 
 
 def _holders(found: Sequence[Candidate], reference: str | None) -> list[Candidate]:
-    """Those that an earlier callback gave the same reference to, closed ones too: a repeat is about no other."""
+    """Those that an earlier callback gave the same reference, closed ones too: a repeat is about no other."""
     return [] if reference is None else [one for one in found if reference in references_of(one)]
 
 
 def _rivals(found: Sequence[Candidate], ids: Sequence[str]) -> list[Candidate]:
-    """Other invoices of the order that the provider has or may have: a payment to one of those, closed or not, calls
-    back with the same order id."""
+    """The order's other invoices that the provider has or may have: a payment to one of those, even a closed one, is
+    called back with the same order id."""
     return [one for one in found if one.id not in ids and (one.provider_ref is not None or one.doubts > 0)]
 
 
 def _nobody_can_tell(
     fitting: Sequence[Candidate], rivals: Sequence[Candidate], evidence: CalledBack, policy: Policy
 ) -> bool:
-    """Nothing is decided about an invoice that is closed: there it need not be told apart."""
+    """Several invoices may be meant, and look-ups can't tell. A closed one need not be told apart: nothing is
+    decided."""
     waiting = [one for one in fitting if one.status not in FINAL]
     several = len(fitting) > 1 or (bool(waiting) and bool(rivals))
     return several and not all(_can_be_asked(one, evidence, policy) for one in fitting)
@@ -261,14 +262,14 @@ def _only(evidence: CalledBack, only: bool) -> CalledBack:
 
 
 def _fitting(found: Sequence[Candidate]) -> list[Candidate]:
-    """Those that wait for a payment; where none does, the newest: what it says may be no news, or a contradiction."""
+    """Those that wait for a payment. Where none does, the newest: the callback is no news to it, or a contradiction."""
     waiting = [one for one in found if one.status not in FINAL]
     return waiting or list(found[:1])
 
 
 def _candidates(connection: Connection, rows: Sequence[StoredRow]) -> dict[tuple[str, str], list[Candidate]]:
-    """Invoices by a callback's (account, order id), newest first. One that takes order ids for numbers says 12 of
-    "0012": that is looked for where nothing has the very id."""
+    """Invoices by a callback's (account, order id), newest first. A provider that takes order ids for numbers says 12
+    for "0012": such ids are looked for where no invoice has the very id."""
     said = {(row.account, row.order_id) for row in rows if row.order_id is not None}
     found = _invoices_of(connection, said)
     meant = {

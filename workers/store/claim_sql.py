@@ -7,12 +7,12 @@ from sqlalchemy import DateTime, Executable, Integer, Interval, String, TextClau
 from workers.store.tables import INVOICE
 from workers.store.tables.columns import UtcTime
 
-# MATERIALIZED: a LIMIT in a plain subquery may be evaluated again and then leases more rows than the limit.
-# PostgreSQL's now() is the start of this transaction, that is of this statement; clock_timestamp() is volatile and
-# would keep the planner from using it as an index bound. There, rows that were picked are found again by their place
-# (ctid; in a partitioned table it would need its tableoid beside it): they are locked and stay there, and among
-# millions a look-up of each would cost a fifth of the claim. One that somebody changed between this statement's start
-# and its lock is not seen there: it is due for the next claim, with the next doorbell or sweep.
+# MATERIALIZED: a LIMIT in a plain subquery may be evaluated again, which leases more rows than the limit.
+# PostgreSQL's now() is the start of the transaction, that is of this statement; clock_timestamp() is volatile and can't
+# be an index bound. PostgreSQL finds the picked rows again by their place (ctid; a partitioned table would need
+# tableoid too): they are locked and stay there, while among millions of rows a look-up of each would be a fifth of the
+# cost. A row that somebody changed between this statement's start and its lock is not found so; the next claim takes
+# it, after the next doorbell or sweep.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT {key}, subject AS picked_subject, lease_token AS lost_token FROM agenda
@@ -23,7 +23,7 @@ UPDATE agenda SET lease_token = :token, due_at = {lease_end}, claims = claims + 
 WHERE {chosen}
 RETURNING subject, claims, {now} AS claimed_at{lost}
 """
-#: Leaves out what somebody holds, though the lease seems to be over.
+#: Leaves out what somebody holds, even if the lease seems to be over.
 _FREE = " AND lease_token IS NULL"
 
 
@@ -44,8 +44,8 @@ def _claim_postgresql(free: str) -> TextClause:
 
 
 def _claim_invoices_postgresql(free: str) -> Executable:
-    """With their invoices in the same statement: one answer less to be waited for. An invoice is as current as its
-    agenda row: whoever changes it holds that row's lock, or has moved it, and then it is not claimed."""
+    """With the invoices in the same statement, which saves a round trip. An invoice is as current as its agenda row:
+    whoever changes it has that row locked, or has moved it, and then it is not claimed."""
     columns = (
         column("subject", String),
         column("claims", Integer),
@@ -81,7 +81,7 @@ CLAIM_FREE_POSTGRESQL = _claim_postgresql(_FREE)
 CLAIM_FREE_INVOICES_POSTGRESQL = _claim_invoices_postgresql(_FREE)
 CLAIM_FREE_SQLITE = _claim_sqlite(_FREE)
 
-#: Before a claim on SQLite, whose RETURNING does not see what was there before.
+#: Run before a claim on SQLite, whose RETURNING does not see the values from before.
 LOST_SQLITE = text("""
 SELECT subject, lease_token FROM agenda
 WHERE stage = :stage AND lane = :lane AND due_at <= :now AND claims > 0 ORDER BY due_at LIMIT :limit

@@ -1,4 +1,4 @@
-"""What is known of the database's clock: who looked at it last, and how far it was set."""
+"""What is known of the database's clock: when it was last found right, and how far it was set."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _TRUSTED = timedelta(seconds=TRUSTED_SECONDS)
 
 
 class ClockInDoubt(Exception):  # noqa: N818 - reads as what happened
-    """Nobody has found the clock right of late: what looks like the end of a lease may be a clock that was set."""
+    """Nobody has found the clock right lately: what looks like the end of a lease may be a clock that was set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockState:
-    """The row, in values that can be counted with."""
+    """The row, its spans as timedeltas."""
 
     seen_at: datetime
     stepped_at: datetime | None
     stepped_by: timedelta | None
-    moving_by: timedelta | None  #: waits are being moved by so much
+    moving_by: timedelta | None  #: by how much waits are being moved
     moved_to: tuple[str, str]  #: (stage, subject) of the last agenda row that was
 
 
@@ -40,7 +40,7 @@ def read_clock(connection: Connection) -> ClockState | None:
 
 
 def lock_clock(connection: Connection, now: datetime) -> ClockState | None:
-    """The row, locked; made where there is none. None while somebody else is at it: they do what is to be done."""
+    """The row, locked; made where there is none. None while somebody else has it locked: they do what is to be done."""
     row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
     if row is None and connection.execute(_SEEN_AT).one_or_none() is None:
         connection.execute(insert_into(connection, CLOCK).values(name=NAME, seen_at=now).on_conflict_do_nothing())
@@ -56,9 +56,9 @@ def write_clock(connection: Connection, **values: object) -> None:
 
 def is_trusted(connection: Connection, at: datetime) -> bool:
     """Whether somebody found the clock right shortly before ``at``, a moment of this transaction. Where nobody keeps
-    the time at all (there is no row), its word is taken.
+    the time at all (there is no row), it is trusted.
 
-    Not right after it either: who has put leases right meanwhile may have done so before this transaction's rows.
+    Not if that was after ``at``: leases may have been put right in between, before this transaction saw its rows.
     """
     seen_at: datetime | None = connection.execute(_SEEN_AT).scalar_one_or_none()
     return seen_at is None or timedelta(0) <= at - seen_at <= _TRUSTED

@@ -1,4 +1,4 @@
-"""The connection to SQLite or PostgreSQL: transactions, the clock that decides, and what "away" means."""
+"""The connection to SQLite or PostgreSQL: transactions, the clock that decides, and which errors mean "away"."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 #: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
-#: Whatever a database may say instead of doing as it was told.
+#: Any error of a database.
 ANY_FAILURE = SQLAlchemyError
 
 SQLITE_WAIT_SECONDS = 10
 
-#: PostgreSQL's codes. Its driver is imported where it is used only: commands on SQLite do without.
+#: PostgreSQL's codes. Its driver is imported only where it is used: commands on SQLite do without.
 QUERY_CANCELED, LOCK_NOT_AVAILABLE = "57014", "55P03"
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
-_NOW = select(func.clock_timestamp())  #: made once: making it costs as much as asking
+_NOW = select(func.clock_timestamp())  #: made once: building it costs as much as running it
 
 
 @functools.cache
@@ -45,13 +45,13 @@ def _now_and(found: Query) -> Executable:
 
 
 def has_timed_out(error: BaseException) -> bool:
-    """Whether a statement took too long, or waited too long. It may be what it was to do: less may be done."""
+    """Whether a statement ran or waited too long. That may be its size: in smaller parts it may succeed."""
     return _state(error) in {QUERY_CANCELED, LOCK_NOT_AVAILABLE}
 
 
 def may_be_its_own(error: BaseException) -> bool:
-    """Whether one of ``UNAVAILABLE`` may come of what was to be done: it took too long, met a limit of PostgreSQL's or
-    a damaged index. Tried alone it holds up no other."""
+    """Whether one of ``UNAVAILABLE`` may be due to the work itself: it took too long, met a limit of PostgreSQL's or a
+    damaged index. Such work is tried alone, so that it holds up no other."""
     return has_timed_out(error) or _state(error)[:2] in {"54", "XX"}
 
 
@@ -62,7 +62,7 @@ def first_line(error: BaseException) -> str:
 
 
 def is_locked_out(error: BaseException) -> bool:
-    """Whether somebody else held a lock for longer than we wait: no fault of what was to be done."""
+    """Whether somebody else held a lock for longer than we wait: not due to the work itself."""
     return _state(error) == LOCK_NOT_AVAILABLE
 
 
@@ -88,7 +88,7 @@ class Database:
 
     def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 8) -> None:
         self._clock = clock or SystemClock()
-        self.connections = pool_size  #: at most so many transactions at once; one more waits for its turn
+        self.connections = pool_size  #: transactions at a time; one more waits for its turn
         self.is_postgresql = make_url(url).get_backend_name() == "postgresql"
         self.engine = _postgresql(url, pool_size) if self.is_postgresql else _sqlite(url, pool_size)
 
@@ -100,8 +100,8 @@ class Database:
 
     @contextmanager
     def single(self) -> Iterator[Connection]:
-        """For one statement that writes: on PostgreSQL it is a transaction by itself, with no BEGIN and no COMMIT to be
-        waited for; on SQLite as ``transaction``."""
+        """For one statement that writes: on PostgreSQL it is a transaction by itself, which saves the round trips of
+        BEGIN and COMMIT; on SQLite as ``transaction``."""
         if self.is_postgresql:
             with self.engine.connect() as connection:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -120,8 +120,8 @@ class Database:
     def read(
         self, find: Callable[Concatenate[Connection, Given], Found], *args: Given.args, **kwargs: Given.kwargs
     ) -> Found:
-        """What ``find`` finds in a transaction of its own that only reads. For callers outside the store: connections
-        stay inside."""
+        """What ``find`` returns, in a read-only transaction of its own. For callers outside the store, which see no
+        connections."""
         with self.reading() as connection:
             return find(connection, *args, **kwargs)
 
@@ -131,8 +131,8 @@ class Database:
 
     @contextmanager
     def glancing(self) -> Iterator[Connection]:
-        """For reads that need nothing of each other: on PostgreSQL each is a transaction by itself, with no BEGIN and
-        no COMMIT to be waited for; on SQLite as ``reading``."""
+        """For reads that need not agree with each other: on PostgreSQL each is a transaction by itself, which saves the
+        round trips of BEGIN and COMMIT; on SQLite as ``reading``."""
         if self.is_postgresql:
             with self.engine.connect() as connection:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -141,14 +141,14 @@ class Database:
                 yield connection
 
     def now(self, connection: Connection) -> datetime:
-        """The time that decides: PostgreSQL's clock at this very moment, with SQLite the host's."""
+        """The time that decides: by PostgreSQL's clock at this very moment; on SQLite by the host's."""
         if self.is_postgresql:
             time: datetime = connection.execute(_NOW).scalar_one()
             return time.astimezone(UTC)
         return self._clock.now()
 
     def now_and(self, connection: Connection, found: Select[Found]) -> tuple[datetime, Found]:
-        """The same, and the one value that a statement finds; where the time is asked for too, in one go with it."""
+        """The same, and the one value that a statement finds; on PostgreSQL in one round trip."""
         if self.is_postgresql:
             time, value = connection.execute(_now_and(found)).one()
             return time.astimezone(UTC), value

@@ -1,4 +1,4 @@
-"""Webhooks on their way: the oldest unfinished delivery of each (endpoint, invoice), and what came of each try."""
+"""Webhooks on their way: the oldest unfinished delivery of each (endpoint, invoice), and what came of each attempt."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from workers.store.patience import Patience
 from workers.store.rows import BINARY, PairRow, Query
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
-#: An endpoint that took nothing for so long, and let an event use up its tries, is disabled; its events wait.
+#: An endpoint that took nothing for this long, and let an event use up its tries, is disabled; its events wait.
 HOPELESS_AFTER = timedelta(hours=120)
 
-#: How the reasons begin for which an endpoint is disabled without a person: see ``_hopeless``, and a 410.
+#: How the reason begins where an endpoint was disabled by no person: see ``_hopeless``, and a 410.
 BY_ITSELF = ("no success for ", "status: 410", "gone")
 
-#: Written out, not bound: there are indexes of these rows only, and a planner has to see that they will do.
+#: Written out, not bound: the planner has to see that the partial indexes of these rows will do.
 DUE: ColumnElement[str] = literal_column("'due'")
 DEAD: ColumnElement[str] = literal_column("'dead'")
 
@@ -47,7 +47,7 @@ _DELIVER = Stage.DELIVER.value
 
 
 class DeliveryAttempt(NamedTuple):
-    """What came of one try. ``wait_seconds`` until the next one; None with outcome failed: the tries are used up."""
+    """What came of one attempt. ``wait_seconds`` until the next; None with outcome failed: the tries are used up."""
 
     delivery: ClaimedDelivery
     outcome: Literal["delivered", "failed", "gone"]
@@ -62,7 +62,8 @@ def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDeliver
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
     rows = execute_keyed(connection, _claimed, _PAIR, [_pair(claim.subject) for claim in claims]).all()
     found = {
-        # As it was written with its event; a replay, and an endpoint that is enabled again, plan it anew.
+        # ``changed_at`` only if it is due as planned with its event: a replay or a re-enabled endpoint moves
+        # ``due_at``.
         f"{endpoint}/{invoice}": (number, event, body, tries, sequence, None if tries or due_at != at else at)
         for number, endpoint, invoice, tries, sequence, due_at, event, body, at in rows
     }
@@ -85,8 +86,8 @@ def _next_tries(dialect: str) -> Executable:
 
 
 def _oldest(dialect: str, *columns: Column[object]) -> Query:
-    """Columns of the oldest unfinished delivery of each pair: two looks into ix_delivery_next a pair, however many of
-    its events wait."""
+    """Columns of the oldest unfinished delivery of each pair: two look-ups in ix_delivery_next for each, however many
+    events wait."""
     pair = key_rows(dialect, _PAIR)
     waiting = DELIVERY.alias("waiting")
     oldest = (
@@ -106,35 +107,34 @@ def _pair(subject: str) -> tuple[str, str]:
 
 
 def settle(
-    connection: Connection, database: Database, tries: Sequence[DeliveryAttempt], locks: Locks = "wait"
+    connection: Connection, database: Database, attempts: Sequence[DeliveryAttempt], locks: Locks = "wait"
 ) -> set[str]:
-    """Write down what came of tries, and point each pair at its next delivery. Returns endpoints with work now.
+    """Write down what came of attempts, and point each pair at its next delivery. Returns the endpoints with work now.
 
-    The agenda rows are locked first; what is next is looked for in a second statement, so that an event committed
-    while the pair was being delivered is seen (its writer waits for this lock, or this for the writer's).
+    The agenda rows are locked first, and what is next is read in a second statement: so it sees an event that was
+    committed during the attempt (its writer waits for this lock, or this for the writer's).
     """
-    tries = sorted(tries, key=lambda attempt: attempt.delivery.claim.subject)
-    rows = lock_pairs(connection, database, {attempt.delivery.claim.subject for attempt in tries}, locks)
+    attempts = sorted(attempts, key=lambda attempt: attempt.delivery.claim.subject)
+    rows = lock_pairs(connection, database, {attempt.delivery.claim.subject for attempt in attempts}, locks)
     now = database.now(connection)
-    _write_tries(connection, tries, now, locks)
-    _disable(connection, {t.delivery.claim.lane: t.error or "gone" for t in tries if t.outcome == "gone"}, now)
-    _disable(connection, _hopeless(connection, {t.delivery.claim.lane for t in tries if _exhausted(t)}, now), now)
-    held = [
-        t for t in tries if (row := rows.get(t.delivery.claim.subject)) and row.lease_token == t.delivery.claim.token
-    ]
-    return point_at_next(connection, {attempt.delivery.claim.subject for attempt in held}, now)
+    _write_attempts(connection, attempts, now, locks)
+    _disable(connection, {a.delivery.claim.lane: a.error or "gone" for a in attempts if a.outcome == "gone"}, now)
+    _disable(connection, _hopeless(connection, {a.delivery.claim.lane for a in attempts if _exhausted(a)}, now), now)
+    claims = [attempt.delivery.claim for attempt in attempts]
+    held = {one.subject for one in claims if (row := rows.get(one.subject)) and row.lease_token == one.token}
+    return point_at_next(connection, held, now)
 
 
-def free_tries(connection: Connection, tries: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
-    """Those of these tries that can be settled at once: nobody else holds a lock on what they change. It is ours from
-    now on, and other locks are waited for but shortly."""
+def free_attempts(connection: Connection, attempts: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
+    """Those of these attempts that can be settled at once: nobody else has a lock on what they change. This transaction
+    locks it, and waits only shortly for other locks."""
     connection.execute(SHORT_WAIT)
-    held = held_pairs(connection, {_pair(attempt.delivery.claim.subject) for attempt in tries})
-    tries = [attempt for attempt in tries if _pair(attempt.delivery.claim.subject) not in held]
-    ids = {attempt.delivery.delivery_id for attempt in tries if attempt.delivery.delivery_id is not None}
+    held = held_pairs(connection, {_pair(attempt.delivery.claim.subject) for attempt in attempts})
+    attempts = [attempt for attempt in attempts if _pair(attempt.delivery.claim.subject) not in held]
+    ids = {attempt.delivery.delivery_id for attempt in attempts if attempt.delivery.delivery_id is not None}
     there = set(execute_numbered(connection, _delivery_ids, ids).scalars())
     there -= _lock_deliveries(connection, ids, "skip").keys()
-    return [attempt for attempt in tries if attempt.delivery.delivery_id not in there]
+    return [attempt for attempt in attempts if attempt.delivery.delivery_id not in there]
 
 
 @functools.cache
@@ -145,9 +145,9 @@ def _delivery_ids(dialect: str) -> Executable:
 def lock_pairs(
     connection: Connection, database: Database, subjects: Collection[str], locks: Locks = "wait"
 ) -> dict[str, PairRow]:
-    """Agenda rows of pairs, locked in the order that all lock them in, by subject; one that is missing is left out.
+    """Agenda rows of pairs by subject, locked in the same order by all; one that is missing is left out.
 
-    Of each its ``lease_token``, and whether it is ``parked``.
+    Each has its ``lease_token``, and whether it is ``parked``.
     """
     keys = [(_DELIVER, subject) for subject in sorted(subjects)]
     found = execute_keyed(connection, locking(_locked_rows, locks), ("stage", "subject"), keys)
@@ -162,15 +162,15 @@ def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     return rows.order_by(AGENDA.c.subject).with_for_update(**how)
 
 
-def _write_tries(
-    connection: Connection, tries: Sequence[DeliveryAttempt], now: datetime, locks: Locks = "wait"
+def _write_attempts(
+    connection: Connection, attempts: Sequence[DeliveryAttempt], now: datetime, locks: Locks = "wait"
 ) -> None:
-    """Of deliveries that are gone, with their endpoint for example, nothing is written."""
-    sent = [attempt for attempt in tries if attempt.delivery.delivery_id is not None]
+    """Nothing is written of deliveries that were removed, with their endpoint for example."""
+    sent = [attempt for attempt in attempts if attempt.delivery.delivery_id is not None]
     if not sent:
         return
     found = _lock_deliveries(connection, {attempt.delivery.delivery_id or 0 for attempt in sent}, locks)
-    attempts: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     changed: dict[int, dict[str, object]] = {}
     for attempt in sorted(sent, key=lambda attempt: attempt.delivery.delivery_id or 0):
         number = attempt.delivery.delivery_id or 0
@@ -178,14 +178,14 @@ def _write_tries(
         if row is None or not row.is_of(attempt.delivery):
             continue
         next_try_at = _next_try_at(attempt, now)
-        attempts.append(_attempt_row(attempt, now, next_try_at))
+        rows.append(_attempt_row(attempt, now, next_try_at))
         if _counts(attempt, row.state, row.tries):
             row = row._replace(state=_state(attempt, next_try_at), tries=row.tries + 1)
             found[number] = row
             finished_at = None if row.state == "due" else now
             changed[number] = {"id": number, "state": row.state, "tries": row.tries}
             changed[number] |= {"next_try_at": next_try_at, "finished_at": finished_at}
-    insert_rows(connection, ATTEMPT, attempts)
+    insert_rows(connection, ATTEMPT, rows)
     update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 
 
@@ -231,8 +231,9 @@ def _locked_deliveries(dialect: str, **how: Unpack[How]) -> Executable:
 
 
 def _counts(attempt: DeliveryAttempt, state: str, tries: int) -> bool:
-    """A lost lease's holder may bring the success of an event that was given up meanwhile. A failure counts only where
-    it was begun under the present count: a replay, or an endpoint enabled, gives all tries anew."""
+    """Whether an attempt changes its delivery. A success does, even that of an event which was given up
+    meanwhile, by a holder whose lease was lost. A failure only under the count it began with: a replay, or enabling the
+    endpoint, gives all tries again."""
     if state == "due" and tries == attempt.delivery.tries:
         return True
     return attempt.outcome == "delivered" and state != "delivered"
@@ -245,7 +246,7 @@ def _next_try_at(attempt: DeliveryAttempt, now: datetime) -> datetime | None:
 
 
 def _state(attempt: DeliveryAttempt, next_try_at: datetime | None) -> str:
-    """An endpoint that is gone is disabled: its event stays due and waits until it is enabled again."""
+    """Where the endpoint is gone, it is disabled: the event stays due until it is enabled again."""
     if attempt.outcome == "delivered":
         return "delivered"
     return "dead" if attempt.outcome == "failed" and next_try_at is None else "due"
@@ -256,7 +257,7 @@ def _exhausted(attempt: DeliveryAttempt) -> bool:
 
 
 def _hopeless(connection: Connection, endpoints: set[str], now: datetime) -> dict[str, str]:
-    """Endpoints with an exhausted event that have not taken a single one for HOPELESS_AFTER, nor are younger."""
+    """Of endpoints with an exhausted event, those that took none for HOPELESS_AFTER and are older than that."""
     since = now - HOPELESS_AFTER
     reason = f"no success for {HOPELESS_AFTER.total_seconds() / 3600:.0f} h, and an event whose tries are used up"
     found = {}
@@ -265,7 +266,7 @@ def _hopeless(connection: Connection, endpoints: set[str], now: datetime) -> dic
             DELIVERY.c.endpoint_id == endpoint, DELIVERY.c.state == "delivered", DELIVERY.c.finished_at > since
         )
         young = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint, ENDPOINT.c.created_at > since)
-        taken = taken.order_by(DELIVERY.c.event_number.desc())  # by the index, the likeliest first
+        taken = taken.order_by(DELIVERY.c.event_number.desc())  # by the index, the likeliest one first
         if connection.execute(taken.limit(1)).first() is None and connection.execute(young).first() is None:
             found[endpoint] = reason
     return found
@@ -281,7 +282,8 @@ def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> 
 
 
 def point_at_next(connection: Connection, subjects: Collection[str], now: datetime) -> set[str]:
-    """Each pair's row goes to its oldest unfinished delivery, or away. The caller holds the rows' locks and leases.
+    """Point each pair's row at its oldest unfinished delivery; without one, remove it. The caller has the rows locked,
+    and nobody else has them leased.
 
     Returns the endpoints that have work now.
     """
@@ -300,23 +302,23 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
 
 
 def settle_free(
-    database: Database, patience: Patience, tries: Sequence[DeliveryAttempt]
+    database: Database, patience: Patience, attempts: Sequence[DeliveryAttempt]
 ) -> tuple[set[str], list[DeliveryAttempt]]:
-    """Settle tries in a transaction of its own, but for those whose rows somebody else keeps locked.
+    """Settle attempts in a transaction of their own, except those whose rows somebody else keeps locked.
 
-    Returns the endpoints that have work now, and the tries that were left: they are to be brought again.
+    Returns the endpoints that have work now, and the attempts that were left, to be brought again.
     """
 
     def settle_all(locks: Locks) -> tuple[set[str], list[DeliveryAttempt]]:
         with database.transaction() as connection:
-            return settle(connection, database, tries, locks), []
+            return settle(connection, database, attempts, locks), []
 
     def settle_some() -> tuple[set[str], list[DeliveryAttempt]]:
         with database.transaction() as connection:
-            free = free_tries(connection, tries)
+            free = free_attempts(connection, attempts)
             endpoints = settle(connection, database, free)
         taken = {id(one) for one in free}
-        return endpoints, [one for one in tries if id(one) not in taken]
+        return endpoints, [one for one in attempts if id(one) not in taken]
 
     return patience.at_once(settle_all, settle_some)
 

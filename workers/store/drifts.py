@@ -1,7 +1,7 @@
 """What is new in providers' answers: kept once, told once, and counted by invoice up to a bound.
 
-Learnt in a transaction of its own before the evidence that brought it is judged: whoever dies in between leaves
-evidence that is brought again. It never stands in the way of that evidence.
+It is learnt in a transaction of its own before the evidence it came with is judged: after a crash in between, the
+evidence comes again. Whatever fails here never stops that evidence.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from workers.store.outbox import NewEvent, add_events
 from workers.store.rows import StoredRow
 from workers.store.tables import DRIFT, DRIFT_INVOICE
 
-#: New things of an account that are kept and told until an operator accepts some. After that one event says that there
-#: is more.
+#: New things of an account that are kept and told until an operator accepts some. One more event says that there are
+#: others.
 MOST_OPEN = 100
-#: An account with too many is looked at again after this.
+#: An account that had too many is looked at again after this.
 FULL_SECONDS = 60.0
 
-#: What is new, and the invoice whose answer has it; None: nobody knows whose.
+#: What is new, and the invoice whose answer has it, if that is known.
 News = tuple[Novelty, str | None]
 _KEY = ("account", "kind", "call", "field", "value")
 
@@ -46,11 +46,11 @@ class Drifts:
         self._ring = ring
         self._lock = threading.Lock()
         self._counted: dict[Novelty, set[str]] = {}  #: known ones that are counted, with the invoices they came with
-        self._settled: set[Novelty] = set()  #: known ones that are counted no more
-        self._full: dict[str, float] = {}  #: accounts that have too many, and until when that is taken for granted
+        self._settled: set[Novelty] = set()  #: known ones that are no longer counted
+        self._full: dict[str, float] = {}  #: accounts with too many, and until when that is assumed
 
     def unlearnt(self, news: Sequence[News]) -> list[News]:
-        """What of this is to be learnt."""
+        """What of this is yet to be learnt."""
         with self._lock:
             return [one for one in dict.fromkeys(news) if self._is_unlearnt(*one)]
 
@@ -63,8 +63,8 @@ class Drifts:
         return time.monotonic() >= self._full.get(novelty.account, 0.0)
 
     def learn(self, news: Sequence[News]) -> None:
-        """Keep and tell what of this is new. Never raises for what the database says: the answers count, told or not,
-        and one that can't be committed either is brought again."""
+        """Keep and tell what of this is new. Never raises an error of the database: the answers count whether this
+        works or not."""
         unlearnt = self.unlearnt(news)
         if not unlearnt:
             return
@@ -98,8 +98,8 @@ class Drifts:
 def _learn(
     connection: Connection, database: Database, news: Sequence[News]
 ) -> tuple[dict[Novelty, StoredRow], list[Novelty], set[str]]:
-    """Known ones with their rows, those that are told by this, and the endpoints that are sent it. What an account has
-    too many of is not known."""
+    """Known ones with their rows, those that were new and are told, and the endpoints that are sent them. What is too
+    many for its account stays unknown."""
     if database.is_postgresql:
         connection.execute(SHORT_WAIT)  # somebody else may be learning the same
     now = database.now(connection)
@@ -114,7 +114,7 @@ def _learn(
 
 
 def _keep_new(connection: Connection, news: Sequence[News], now: datetime) -> tuple[list[Novelty], set[str]]:
-    """Write those that there is room for, and their events; what was written by this, and who is sent it."""
+    """Write those that there is room for, and their events. Returns what was written, and the endpoints to be told."""
     if not news:
         return [], set()
     accounts = {new.account for new, _ in news}
@@ -132,7 +132,7 @@ def _keep_new(connection: Connection, news: Sequence[News], now: datetime) -> tu
 
 
 def _bounded(news: Sequence[News], room: dict[str, int], accepted: Mapping[str, int]) -> dict[Novelty, str | None]:
-    """As many as there is room for, and one in place of the rest."""
+    """As many as there is room for, and one that stands for the rest."""
     bounded: dict[Novelty, str | None] = {}
     for new, invoice_id in news:
         room[new.account] -= 1
@@ -142,7 +142,7 @@ def _bounded(news: Sequence[News], room: dict[str, int], accepted: Mapping[str, 
 
 
 def _room(connection: Connection, accounts: set[str]) -> dict[str, int]:
-    """How many more may be open of each account."""
+    """How many more each account may have open."""
     query = select(DRIFT.c.account, func.count().label("open")).where(
         DRIFT.c.account.in_(accounts), DRIFT.c.accepted_at.is_(None)
     )
@@ -167,7 +167,7 @@ def _novelty(row: StoredRow) -> Novelty:
 
 
 def _known(connection: Connection, news: Sequence[Novelty]) -> dict[Novelty, StoredRow]:
-    """By what was looked for: the provider of the account may have been another one then."""
+    """By what was looked for, because a row may name another provider: the account's at that time."""
     if not news:
         return {}
     keys = {(new.account, new.kind, new.call, new.field, new.value): new for new in news}
@@ -187,7 +187,7 @@ def _count(connection: Connection, known: Mapping[Novelty, StoredRow], news: Seq
 
 
 def _counts(connection: Connection, known: Mapping[Novelty, StoredRow]) -> set[int]:
-    """Those that have as many invoices as are counted."""
+    """The numbers of those with as many invoices as are counted."""
     found = execute_numbered(connection, _invoices, {row.id for row in known.values()}).all()
     return {row.drift_id for row in found if row.invoices >= MOST_INVOICES}
 

@@ -1,6 +1,6 @@
-"""Rows of receivers of webhooks and what is planned for them. What operators do with them: ``operate/endpoints.py``.
+"""Endpoints, and the deliveries planned for them. What operators do with them: ``operate/endpoints.py``.
 
-Secrets and headers arrive sealed and leave sealed: the caller has the key, the store never does.
+Secrets and headers come and go sealed: the caller has the key, the store never does.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from workers.store.outbox import accounts_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
-#: What an endpoint can ask for; what is for all it gets anyway.
+#: What an endpoint can ask for. It gets ``FOR_ALL`` in any case.
 EVENT_TYPES = FOR_ALL | INVOICE_TYPES | NAMED_ONLY
-#: All of an invoice's: what an endpoint gets that names none.
+#: All of an invoice's types: what an endpoint gets that names none.
 ALL_OF_INVOICES = "invoice.*"
 
-#: Deliveries to one endpoint side by side, from each worker process: as many as calls of an account.
+#: Deliveries to one endpoint at a time, from each worker process: as many as calls of an account.
 MAX_IN_FLIGHT = 100
 
-#: Removing an endpoint deletes so many deliveries a transaction: others wait no longer than that takes.
+#: Deliveries that one transaction deletes while an endpoint is removed: others wait no longer than that takes.
 REMOVAL_BATCH = 500
 
 DELIVER = Stage.DELIVER.value
@@ -38,9 +38,9 @@ DELIVER = Stage.DELIVER.value
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One receiver. ``sealed_secrets`` newest first, the older ones sign until ``rotated_until``; ``events`` None means
-    all, ``accounts`` None every account's; ``max_in_flight`` deliveries side by side from each worker process; a
-    disabled one keeps what is due."""
+    """Where webhooks are sent. ``sealed_secrets``: newest first, the older ones sign until ``rotated_until``.
+    ``events`` None: all; ``accounts`` None: every account's. ``max_in_flight``: deliveries at a time from each worker
+    process. A disabled endpoint keeps what is due."""
 
     id: str
     url: str
@@ -57,7 +57,7 @@ class Endpoint:
 
     @property
     def header_names(self) -> list[str]:
-        """Of its own headers; what they hold may authorise."""
+        """The names of its own headers; their values may authorise."""
         return sorted({*read_json(self.clear_headers), *read_json(self.sealed_headers or "{}")})
 
     def is_within(self, accounts: Collection[str] | None) -> bool:
@@ -70,7 +70,7 @@ class Endpoint:
         return self.sealed_secrets if rotating else self.sealed_secrets[:1]
 
     def wants(self, event_type: str) -> bool:
-        """Whether its filter lets this type of event through."""
+        """Whether it gets events of this type."""
         return wants(self.events, event_type)
 
 
@@ -90,8 +90,8 @@ class NewEndpoint:
 def add_endpoint(connection: Connection, endpoint_id: str, new: NewEndpoint, now: datetime) -> None:
     """Add an endpoint. Raises ValueError for an unknown event type.
 
-    Everything that happens from now on is sent to it once the caller has committed this and then waited for
-    ``writers.wait_for_writers``.
+    It gets every event that is written after the caller has committed this and ``writers.wait_for_writers`` has
+    returned.
     """
     named = _known(set(new.events or ()))
     connection.execute(
@@ -101,7 +101,7 @@ def add_endpoint(connection: Connection, endpoint_id: str, new: NewEndpoint, now
             secrets=new.sealed_secret,
             events=",".join(sorted(named)) if named else None,
             accounts=write_json(sorted(set(new.accounts))) if new.accounts else None,
-            headers="{}",  # values in the clear are read, and no longer written
+            headers="{}",  # values in the clear are still read, no longer written
             sealed_headers=new.sealed_headers,
             max_in_flight=new.max_in_flight,
             created_at=now,
@@ -120,18 +120,18 @@ def _known(types: set[str]) -> set[str]:
 
 
 def list_endpoints(connection: Connection) -> list[Endpoint]:
-    """Every receiver, enabled or not, oldest first."""
+    """Every endpoint, enabled or not, oldest first."""
     return [_endpoint(row) for row in connection.execute(select(ENDPOINT).order_by(ENDPOINT.c.id))]
 
 
 def find_endpoint(connection: Connection, endpoint_id: str) -> Endpoint | None:
-    """The receiver with this id."""
+    """The endpoint with this id."""
     row = connection.execute(select(ENDPOINT).where(ENDPOINT.c.id == endpoint_id)).one_or_none()
     return None if row is None else _endpoint(row)
 
 
 def disable_endpoint(connection: Connection, endpoint_id: str, reason: str, now: datetime) -> bool:
-    """Let its deliveries wait; an endpoint that is disabled already keeps its reason. False: there is no such one."""
+    """Let its deliveries wait. One that is disabled already keeps its reason. False: there is no such endpoint."""
     changed = connection.execute(
         update(ENDPOINT)
         .where(ENDPOINT.c.id == endpoint_id)
@@ -144,7 +144,7 @@ def disable_endpoint(connection: Connection, endpoint_id: str, reason: str, now:
 
 
 def remove_leftovers(database: Database) -> int:
-    """Remove what is planned for endpoints that are gone; nobody would ever deliver it. Returns the deliveries."""
+    """Remove deliveries planned for endpoints that are gone: nobody would ever make them. Returns how many."""
     with database.reading() as connection:
         lanes = set(lanes_of(connection, DELIVER))
         lanes -= set(connection.execute(select(ENDPOINT.c.id).where(ENDPOINT.c.id.in_(lanes))).scalars())
@@ -152,7 +152,7 @@ def remove_leftovers(database: Database) -> int:
 
 
 def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: datetime) -> None:
-    """What waits for these (endpoint, invoice) pairs is due, with all its tries. The caller holds the pairs' locks."""
+    """Make what waits for these (endpoint, invoice) pairs due, with all its tries. The caller has the pairs locked."""
     pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in subjects)]
 
     def due_at_once(dialect: str) -> Executable:
@@ -163,7 +163,7 @@ def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: da
 
 
 def remove_deliveries(database: Database, endpoint_id: str) -> int:
-    """Remove whatever is planned for an endpoint, in small transactions; how many deliveries it were."""
+    """Remove all deliveries planned for an endpoint, in small transactions. Returns how many."""
     removed = 0
     while True:
         with database.transaction() as connection:
@@ -185,9 +185,9 @@ def _remove_batch(connection: Connection, endpoint_id: str) -> int:
         return 0
     ids = [row.id for row in deliveries]
     subjects = sorted({f"{endpoint_id}/{row.invoice_id}" for row in deliveries})
-    # The agenda first: whoever completes a delivery locks its agenda row before anything else.
+    # The agenda first: completing a delivery locks its agenda row before anything else.
     connection.execute(delete(AGENDA).where(AGENDA.c.stage == DELIVER, AGENDA.c.subject.in_(subjects)))
-    # The deliveries next: an attempt that is being written down holds its delivery, and is then removed with it.
+    # The deliveries next: this waits for an attempt that is being written down, which is then removed as well.
     connection.execute(select(DELIVERY.c.id).where(DELIVERY.c.id.in_(ids)).order_by(DELIVERY.c.id).with_for_update())
     connection.execute(delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
     connection.execute(delete(DELIVERY).where(DELIVERY.c.id.in_(ids)))

@@ -1,7 +1,7 @@
-"""The stream's fence: a counter in the standing row. Who holds the newest lease has the greatest number.
+"""The stream's fence: a counter in the standing row. The holder of the newest lease has the greatest number.
 
-It follows the microseconds of the clock as long as that goes on, because workers of the first release use these, and
-counts on by itself where the clock was set back.
+It follows the clock's microseconds, because workers of the first release use those; where the clock was set back, it
+counts on by itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from workers.store.agenda import PUBLISH_LANE, Claim, Lost, bring_near, claim
 from workers.store.database import Database
 from workers.store.tables import AGENDA
 
-#: Beyond this a number is nobody's fence; the microseconds come here in the year 2112. Lua tells numbers apart up to
-#: twice as many: so often can it be raised by one.
+#: A number above this was not written as a fence; the clock's microseconds get here in the year 2112. Lua can tell
+#: numbers apart up to twice this, which leaves room to raise it by one.
 GREATEST_FENCE = 2**52
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,21 +27,21 @@ _HELD = select(AGENDA.c.fence, AGENDA.c.lease_token).where(*_ROW).with_for_updat
 
 
 def next_fence(kept: int | None, at: datetime) -> int:
-    """Greater than ``kept``, whatever the clock says; what is no fence is begun anew."""
+    """Greater than ``kept``, whatever the clock says; where ``kept`` can't be a fence, counting starts over."""
     counted = kept + 1 if kept is not None and 0 < kept < 2 * GREATEST_FENCE else 1
     microseconds = (at - _EPOCH) // timedelta(microseconds=1)
     return max(counted, microseconds if microseconds <= GREATEST_FENCE else 1)
 
 
 def raise_fence(connection: Connection, claim: Claim) -> Claim:
-    """The claim with its fence; in the transaction that took it."""
+    """The claim with its fence. Belongs in the transaction that took it."""
     row = connection.execute(_HELD).one()
     return claim._replace(fence=_write(connection, row.fence, claim.claimed_at))
 
 
 def lift_fence(connection: Connection, claim: Claim, above: int, now: datetime) -> int | None:
-    """A fence beyond ``above`` for who still holds the row: the stream is ahead of the database. None where somebody
-    has taken the row over: then the stream is right."""
+    """A fence beyond ``above``, for the claim that still holds the row: the stream is ahead of the database. None where
+    somebody has taken the row over: then the stream is right."""
     row = connection.execute(_HELD).one_or_none()
     if row is None or row.lease_token != claim.token:
         return None
@@ -49,13 +49,13 @@ def lift_fence(connection: Connection, claim: Claim, above: int, now: datetime) 
 
 
 def lock_holder(connection: Connection) -> str | None:
-    """The token of who holds the row; it can't be claimed until this transaction ends."""
+    """The token that holds the row, which can't be claimed until this transaction ends."""
     row = connection.execute(_HELD).one_or_none()
     return None if row is None else row.lease_token
 
 
 def read_fence(connection: Connection, now: datetime) -> int:
-    """What the next claim would hold."""
+    """The fence that the next claim would get."""
     return next_fence(connection.execute(_FENCE).scalar_one_or_none(), now)
 
 
@@ -68,7 +68,7 @@ def _write(connection: Connection, kept: int | None, at: datetime) -> int:
 def claim_publisher(
     connection: Connection, database: Database, limit: int, lease_seconds: float, lost: Lost
 ) -> list[Claim]:
-    """Lease the stream's row with a fence above every earlier one's."""
+    """Lease the stream's row, with a fence above all earlier ones."""
     lane = Stage.PUBLISH, PUBLISH_LANE
     bring_near(connection, database, lane, STANDING_WAITS[Stage.PUBLISH])
     claims = claim(connection, database, *lane, limit, lease_seconds, lost)

@@ -15,13 +15,13 @@ from workers.store.intake import storable
 from workers.store.rows import StoredRow
 from workers.store.tables import FORGED
 
-#: Kept in all. The oldest of the account with the most give way: a flood to one hides nothing of another's.
+#: Kept in all. The account with the most loses its oldest: a flood at one hides nothing of another's.
 MOST_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Forged:
-    """A callback that nobody signed as agreed. ``account`` None: it named none that is configured."""
+    """A callback whose signature was not right. ``account`` None: it named none that is configured."""
 
     account: str | None
     why: str
@@ -32,7 +32,7 @@ class Forged:
 
 
 def keep_forged(database: Database, batch: Sequence[Forged]) -> None:
-    """Add these and remove what is too many, in one transaction."""
+    """Add these and remove the surplus, in one transaction."""
     with database.transaction() as connection:
         now = database.now(connection)
         insert_rows(connection, FORGED, [_row(one, now) for one in batch[-MOST_KEPT:]])
@@ -43,7 +43,7 @@ def keep_forged(database: Database, batch: Sequence[Forged]) -> None:
 
 
 def surplus(kept: Sequence[tuple[int, str | None]], most: int) -> list[int]:
-    """Which of these (id, account), oldest first, go, so that ``most`` are left."""
+    """The ids to remove of these (id, account), oldest first, so that ``most`` are left."""
     ids: dict[str | None, list[int]] = defaultdict(list)
     for number, account in kept:
         ids[account].append(number)

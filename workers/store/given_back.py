@@ -1,4 +1,4 @@
-"""Callbacks that invoices give back: whose they are nobody could be asked, so a person has to say."""
+"""Callbacks that invoices give back: no look-up could tell whose they are, so a person has to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REASON = "several invoices may be meant, or it came at an odd time, and no look-
 
 
 def give_back(connection: Connection, given: Sequence[GivenBack]) -> None:
-    """List them as unmatched again, but for one that has paid another invoice of the order meanwhile."""
+    """List them as unmatched again, except one that has paid another invoice of the order meanwhile."""
     for one in given:
         said = CALLBACK.c.order_id.in_([one.order_id, *numbers_made_of(one.order_id)])
         whose = or_(CALLBACK.c.invoice_id.is_(None), CALLBACK.c.invoice_id == one.invoice_id)

@@ -1,4 +1,4 @@
-"""Group commit: what arrives one by one, side by side, shares transactions."""
+"""Group commit: what several threads bring at the same time shares a transaction."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class _Waiting(Generic[Item, Result]):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Hands the items of several threads to ``write`` together, which gives a result for each; all return after the
+    """Hands the items of several threads to ``write`` together, which returns a result for each. All return after the
     commit.
 
-    While one thread writes, the others queue up for the lock; the next to get it writes what has gathered, its own and
-    theirs. Nobody waits longer than for two transactions, and alone nobody waits at all.
+    While one thread writes, the others wait for the lock; the next to get it writes whatever has gathered, its own
+    items and theirs. Nobody waits for more than two transactions, and a thread alone does not wait at all.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], list[Result]]) -> None:
@@ -55,7 +55,8 @@ class GroupCommit(Generic[Item, Result]):
         return mine.results
 
     def _lead(self, mine: _Waiting[Item, Result]) -> None:
-        """Write what has gathered. Who can't, a thread that is ended say, leaves the others' to the next of them."""
+        """Write what has gathered. A thread that can't (it is being ended, say) leaves the others' items to the
+        next."""
         with self._gathering:
             group, self._gathered = self._gathered, []
         try:
@@ -70,7 +71,7 @@ class GroupCommit(Generic[Item, Result]):
             results = iter(self._write_all([item for one in group for item in one.items]))
         except Exception as error:  # noqa: BLE001 - handed to those whose items they were
             if len(group) > 1 and (may_be_its_own(error) or not isinstance(error, UNAVAILABLE)):
-                for one in group:  # somebody's item does it: alone, it fails alone
+                for one in group:  # one caller's items may be the reason: alone, only they fail
                     self._write([one])
                 return
             for one in group:

@@ -1,4 +1,4 @@
-"""How an endpoint does: what it took last, what waits for it, what it never took."""
+"""How an endpoint is doing: what it took last, what waits for it, what was given up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from workers.store.deliveries import DEAD, DUE
 from workers.store.tables import DELIVERY
 
-#: The last success is looked for among so many of the newest events that an endpoint took.
+#: The last success is looked for among this many of the newest events that an endpoint took.
 NEWEST = 100
 
 
@@ -24,14 +24,14 @@ class Health:
 
 
 def health_of(connection: Connection, endpoint_id: str) -> Health:
-    """An endpoint's deliveries, counted by index; all of it costs what is wrong, not what went well."""
+    """An endpoint's deliveries, counted by index: the cost grows with what is unfinished, not with what went well."""
     ours = DELIVERY.c.endpoint_id == endpoint_id
     waiting, dead = _count(connection, ours, DUE), _count(connection, ours, DEAD)
     return Health(waiting, dead, last_success(connection, endpoint_id))
 
 
 def last_success(connection: Connection, endpoint_id: str) -> datetime | None:
-    """When an endpoint took an event last, as far as such events are still kept."""
+    """When the endpoint last took an event, of those that are still kept."""
     newest = (
         select(DELIVERY.c.finished_at)
         .where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.state == "delivered")

@@ -30,17 +30,17 @@ EXCERPT_CHARACTERS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of one order: accepted, repeated (the same content came before) or refused with the reason."""
+    """What became of one order: accepted, repeated (it came before, with the same content) or refused with a reason."""
 
     order_id: str
     outcome: Literal["accepted", "repeated", "refused"]
-    invoice_id: str | None = None  #: for a refused one: the invoice that is in its way
+    invoice_id: str | None = None  #: of a refused one: the invoice in its way
     reason: str | None = None
     conflict: Literal["key", "order"] | None = None  #: refused for what it has in common with that invoice
     queued: Mapping[str, object] | None = None  #: of an accepted one: the row that was written
 
     def invoice(self) -> Told | None:
-        """An accepted order's invoice as it stands in the table, of what was written there: nothing is read."""
+        """An accepted order's invoice as it stands in the table, made of what was written: nothing is read."""
         return None if self.queued is None else cast("Told", SimpleNamespace(**{**_EMPTY, **self.queued}))
 
 
@@ -73,13 +73,13 @@ class Rejection:
 
 
 def _escaped(text: str) -> str:
-    """Whatever is not printable ASCII as JSON escapes it."""
+    """Escapes whatever is not printable ASCII, as JSON does."""
     return "".join(c if " " <= c <= "~" else json.dumps(c)[1:-1] for c in text)
 
 
 def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Order, str]]) -> list[Added]:
-    """Write queued invoices for (order, provider name) pairs; an order that is there already is recognised."""
-    # Sorted, so that two lists with the same keys in another order don't lock each other out.
+    """Write queued invoices for (order, provider name) pairs; repeated orders are recognised."""
+    # Sorted: two lists with the same keys in different orders would deadlock.
     rows = [_row(order, provider, now) for order, provider in sorted(orders, key=lambda pair: _key(pair[0]))]
     made = {row.id for row in insert_rows(connection, INVOICE, rows, conflict="skip", returning=("id",))}
     insert_rows(connection, AGENDA, [line for row in rows if row["id"] in made for line in _agenda(row, now)])
@@ -87,7 +87,7 @@ def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Ord
     known = {} if len(made) == len(rows) else _known(connection, [order for order, _ in orders])
     results = []
     for order, _ in orders:
-        mine = ours.pop(_key(order), None)  # the first of several with one key is the one that was written
+        mine = ours.pop(_key(order), None)  # of several with one key, the first was written
         results.append(_accepted(mine) if mine else _judge_repeat(connection, order, known))
     return results
 
@@ -97,7 +97,7 @@ def _accepted(row: Mapping[str, Any]) -> Added:
 
 
 def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> set[Lane]:
-    """Keep messages that were turned away, and tell of the orders among them; one that comes again is kept once.
+    """Keep messages that were turned away, each once, and tell shops of the orders among them.
 
     Returns the lanes that have work now.
     """
@@ -131,7 +131,7 @@ def _notice(order: RefusedOrder, reason: str, now: datetime) -> NewEvent:
 def find(
     connection: Connection, account: str, order_id: str | None = None, idempotency_key: str | None = None
 ) -> str | None:
-    """The id of the account's newest invoice with this order id and, or, this key."""
+    """The id of the account's newest invoice with this order id, this key, or both."""
     statement = select(INVOICE.c.id).where(INVOICE.c.account == account).order_by(INVOICE.c.id.desc()).limit(1)
     if order_id is not None:
         statement = statement.where(INVOICE.c.order_id == order_id)

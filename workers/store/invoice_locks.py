@@ -1,4 +1,4 @@
-"""The locks of whoever judges: invoices and their agenda rows, waited for, or only those that are free."""
+"""The locks for judging: invoices and their agenda rows; locked ones are waited for, raise, or are left out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workers.store.rows import BINARY, LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
-#: Written out: a bound list is made into another text with each execution.
+#: Written out: a bound list would be expanded into the text at each execution.
 _STAGES: list[ColumnElement[str]] = [literal_column(f"'{stage.value}'") for stage in STAGES]
 
 
 def lock_invoices(
     connection: Connection, ids: Sequence[str], locks: Locks
 ) -> tuple[dict[str, SimpleNamespace], dict[tuple[str, str], LockedRow], frozenset[str]]:
-    """Lock invoices first, then their agenda rows, each sorted by key: no two transactions can lock each other out.
+    """Lock invoices first, then their agenda rows, each sorted by key: transactions can't deadlock.
 
     Returns the invoices by id, their rows by (stage, id), and with ``skip`` the ids that somebody else holds.
     """
@@ -42,7 +42,7 @@ def lock_invoices(
 
 
 def _skipped(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of these invoices, which could not be locked, that are there."""
+    """Of these, which could not be locked, those that exist."""
     if not ids:
         return set()
     return set(execute_keyed(connection, _known_invoices, ("id",), [(key,) for key in ids]).scalars())

@@ -1,4 +1,4 @@
-"""Whose transactions judge evidence: what is locked is met with patience, and answers that were kept go with them."""
+"""The transactions that judge evidence: locked rows are met with patience, kept answers are removed in the same go."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from workers.store.judging import Judged, Judgement, Outcome
 from workers.store.outbox import PairsHeld
 from workers.store.patience import Patience
 
-#: Two transactions may bind one provider_ref at the same moment. The second one's next look sees whose it is.
+#: Two transactions may bind one provider_ref at the same time. The second one, run again, sees whose it is.
 CONFLICT_TRIES = 3
 
-#: What is written in the transaction that judges, once it is known what came of it.
+#: Writes something in the judging transaction, given its outcomes.
 Beside = Callable[[Connection, list[Outcome]], None]
 
 
@@ -36,7 +36,7 @@ class JudgedCallbacks(NamedTuple):
 
 
 class NewsFirst(Exception):  # noqa: N818 - reads as what is to be done
-    """Callbacks have something new, which is to be learnt before they are judged. Nothing was written yet."""
+    """Callbacks hold news that is to be learnt before they are judged. Nothing was written yet."""
 
     def __init__(self, news: Sequence[News]) -> None:
         super().__init__(f"{len(news)} new things")
@@ -44,7 +44,7 @@ class NewsFirst(Exception):  # noqa: N818 - reads as what is to be done
 
 
 class Reading:
-    """Reads callbacks; what is new in them shows here, and only when they are matched whose it is."""
+    """Reads callbacks and collects the news in them; whose news it is shows only when they are matched."""
 
     def __init__(self, read: Read, drifts: Drifts) -> None:
         self._read = read
@@ -53,14 +53,14 @@ class Reading:
         self.learns = True
 
     def read(self, account: str, body: bytes) -> CalledBack | None:
-        """As it is read; also for one that matches nothing."""
+        """The callback as evidence. Its news is noted even if it matches nothing."""
         said = self._read(account, body)
         if said is not None and said.news:
             self._found += [(new, None) for new in said.news]
         return said
 
     def look(self, judgements: Sequence[Judgement]) -> None:
-        """Raises NewsFirst where something is to be learnt first."""
+        """Raise NewsFirst where something is to be learnt first."""
         if self.learns and self._found:
             unlearnt = self._drifts.unlearnt([*_news_of(judgements), *self._found])
             self._found.clear()
@@ -81,11 +81,11 @@ class Judge:
         self._kept: set[tuple[str, str]] = set()  #: answers kept by this process: by invoice and token
 
     def judge(self, judgements: Sequence[Judgement], beside: Beside | None = None) -> Judged:
-        """All in one transaction; rows that somebody has locked are waited for."""
+        """All in one transaction; locked rows are waited for."""
         return self._judged(judgements, None, "wait", beside)
 
     def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Judged:
-        """The same, and lease the webhooks that it brings as far as there is room. What is locked is left."""
+        """The same, and lease the webhooks it brings as far as there is room. What is locked is left."""
         self._drifts.learn(_news_of(judgements))
         return self._patience.at_once(
             lambda locks: self._judged(judgements, room, locks), lambda: self._judge_free(judgements, room)
@@ -119,7 +119,7 @@ class Judge:
             try:
                 with self._database.transaction() as connection:
                     kept.keep(connection, new, self._database.now(connection))
-            except BaseException:  # not kept: to be tried again
+            except BaseException:  # not kept: the next call tries again
                 self._kept -= keys
                 raise
 
@@ -131,7 +131,8 @@ class Judge:
         self._kept.difference_update(keys)
 
     def _judge_free(self, judgements: Sequence[Judgement], room: Room | None) -> Judged:
-        """What nobody else has locked. Some locks show only when all is decided: then once more without these."""
+        """Judge what nobody else has locked. Some locks show only once all is decided: then start again without
+        those."""
         held: frozenset[str] = frozenset()
         while True:
             free = [judgement for judgement in judgements if judgement.invoice_id not in held]
@@ -166,14 +167,14 @@ class Judge:
         return judged
 
     def _kept_of(self, judgements: Sequence[Judgement]) -> list[tuple[str, str]]:
-        """The kept answers that are judged with these."""
+        """The keys of kept answers that are judged with these."""
         own = {(one.invoice_id, one.claim.token) for one in judgements if one.claim is not None} & self._kept
         return [*own, *((one.invoice_id, one.kept_under) for one in judgements if one.kept_under is not None)]
 
     def _recall_callbacks(self, connection: Connection, judgements: Sequence[Judgement], judged: Judged) -> set[Lane]:
-        """Callbacks that came before their invoices were made are judged again now."""
+        """Put callbacks back on the agenda that came before their invoices were made: at the account that made them."""
         orders = [
-            (one.claim.lane if one.claim else outcome.account or "", outcome.order_id)  # who made it is who calls back
+            (one.claim.lane if one.claim else outcome.account or "", outcome.order_id)
             for one, outcome in zip(judgements, judged.outcomes, strict=True)
             if isinstance(one.evidence, Created) and outcome.verdict == "applied" and outcome.order_id
         ]
@@ -181,8 +182,8 @@ class Judge:
         return {(Stage.CALLBACK, account) for account, _ in orders} if found else set()
 
     def _judge_free_callbacks(self, claims: Sequence[Claim], reading: Reading) -> JudgedCallbacks:
-        """Those that nobody else holds anything of. Which invoices they need shows when they are matched: once more
-        without those that are held."""
+        """Judge those of which nobody else has anything locked. Which invoices they need shows only when they are
+        matched: then start again without those whose invoices are locked."""
         held: frozenset[str] = frozenset()
         while True:
             try:
@@ -213,5 +214,5 @@ def _news_of(judgements: Sequence[Judgement]) -> list[News]:
 
 
 def _stream(judged: Judged) -> set[Lane]:
-    """The stream's lane, where it has something to be told."""
+    """The stream's lane, if there are events to tell."""
     return {(Stage.PUBLISH, PUBLISH_LANE)} if any(one.event_type for one in judged.outcomes) else set()

@@ -1,7 +1,7 @@
-"""Answers of providers whose commit is held up: kept where no lock is waited for, and leases that go on meanwhile.
+"""Answers of providers whose commit is held up: kept where no lock is waited for, while their leases are renewed.
 
-An outsider may hold the row of an invoice for longer than a lease lasts. Without this the answer would be known to one
-process only, and whoever takes the row over would count the call as lost, and make it again.
+An outsider may keep an invoice's row locked for longer than a lease lasts. Without this only one process would know the
+answer, and whoever takes the row over would count the call as lost and make it again.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from workers.store.tables.columns import UtcTime
 
 RAW_CHARACTERS = 16_384
 _KEY = ("invoice_id", "token")
-#: ``raw`` has a column of its own; without ``instead`` an invoice that is another order's is searched for once more.
+#: ``raw`` has a column of its own. Without ``instead``, a find that is another order's leads to one more search.
 _NOT_KEPT = frozenset({"raw", "instead", "told", "news"})
 
 
 class Kept(NamedTuple):
-    """An answer, and the lease that its call was made under."""
+    """An answer, and the token of the lease that its call was made under."""
 
     token: str
     evidence: Evidence
 
 
 def keep(connection: Connection, answers: Sequence[tuple[Claim, Evidence]], now: datetime) -> None:
-    """Write down what calls have brought; one that is written already stays."""
+    """Write down what calls have brought; what is there already stays as it is."""
     rows = [
         {"invoice_id": claim.subject, "token": claim.token, "kind": type(evidence).__name__, "kept_at": now}
         | {"detail": _write(evidence), "raw": storable(evidence.raw[:RAW_CHARACTERS]) if evidence.raw else None}
@@ -62,9 +62,9 @@ def forget(connection: Connection, keys: Sequence[tuple[str, str]]) -> None:
 
 
 def find_kept(connection: Connection, lost_tokens: Mapping[str, str | None]) -> dict[str, Kept]:
-    """What is kept for invoices, by id, each with the token of its lost lease.
+    """What is kept for these invoices, given each with the token of its lost lease. Returned by id.
 
-    An invoice that was made counts under whatever lease, what else a call brought only for that call.
+    A made invoice counts whichever lease it was made under; any other answer only for the call of the lost lease.
     """
     if not lost_tokens:
         return {}
@@ -80,7 +80,7 @@ def find_kept(connection: Connection, lost_tokens: Mapping[str, str | None]) -> 
 
 
 def renew(connection: Connection, claims: Sequence[Claim], now: datetime, seconds: float) -> None:
-    """Let leases last for so long from now at least. A row that somebody has locked is left out: nobody claims it."""
+    """Let leases last at least this long from now. A locked row is left out: nobody can claim it."""
     keys = sorted((claim.stage.value, claim.subject, claim.token) for claim in claims)
     if keys:
         names, until = ("stage", "subject", "lease_token"), now + timedelta(seconds=seconds)
@@ -110,7 +110,7 @@ def _renewal(dialect: str) -> Executable:
 
 
 def _write(evidence: Evidence) -> str:
-    """Without what was not said: a release that does not know such a field reads the rest."""
+    """Leaves out fields at their defaults, so that a release without such a field can still read the rest."""
     return write_json(_fields(evidence))
 
 
@@ -126,12 +126,12 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return str(value)  # text: as a number it would be read as an int where it has no point
+        return str(value)  # as text: a number without a point would be read as an int
     return storable(value) if isinstance(value, str) else value
 
 
 def _read(row: StoredRow) -> Evidence | None:
-    """None for what another release wrote and this one does not know."""
+    """None for what another release wrote and this one can't read."""
     kind = getattr(kinds, row.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, Evidence) and dataclasses.is_dataclass(kind)):
         return None
@@ -142,7 +142,7 @@ def _read(row: StoredRow) -> Evidence | None:
 
 
 def _build(kind: type[Evidence], given: Mapping[str, object], raw: str | None = None) -> Evidence:
-    """Raises KeyError for a field that this release does not know."""
+    """Raises KeyError for a field that this release does not have."""
     known = _types(kind.__name__)
     return kind(**{name: _typed(known[name], value) for name, value in given.items()}, raw=raw)
 
@@ -175,8 +175,8 @@ def _typed(allowed: tuple[object, ...], value: Any) -> Any:
 def claim_creates(
     connection: Connection, database: Database, lanes: Sequence[str], limit: int, lease_seconds: float, lost: Lost
 ) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
-    """Lease due creates of an account, each with its invoice and what an earlier call brought that could not be
-    committed yet. After a row whose holder was lost it goes no further: that one may have to be taken alone."""
+    """Lease due creates of an account, each with its invoice and the answer of an earlier call that could not be
+    committed. Stops after a row whose holder was lost: that one may have to be claimed alone."""
     claimed: list[tuple[Claim, StoredRow | None]] = []
     for lane in lanes:
         room = limit - len(claimed)

@@ -1,5 +1,4 @@
-"""Lanes of the agenda as the engine asks for them: when each has work, what lies too far away, whose look-ups are
-budgeted."""
+"""Lanes as the engine asks for them: when each has work, what lies too far away, whose look-ups have a budget."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from workers.store.agenda import PUBLISH_LANE, Claim, Due, Lane, Lost, lease_clo
 from workers.store.database import Database
 from workers.store.rows import StoredRow
 
-#: For an account that is no longer configured: its invoices still expire by the clock, and nobody is asked.
+#: For an account that is no longer configured: its invoices still expire, and its provider is not asked.
 ORPHANED = Policy(
     lifetime_minutes=Decimal(60),
     timeout_seconds=10,
@@ -29,25 +28,25 @@ ORPHANED = Policy(
     can_be_asked=False,
 )
 
-#: So often lanes are searched for what lies too far away.
+#: Between searches for rows that lie too far away.
 FAR_SECONDS = 10.0
-#: So often look-ups are gathered that a process with other settings planned for a budget that is gone.
+#: Between gatherings of look-ups that a process with other settings planned for a budget that is gone.
 GATHER_SECONDS = 60.0
-#: So often the open invoices of an account with a budget for look-ups are counted.
+#: Between counts of the open invoices of an account with a budget for look-ups.
 COUNT_SECONDS = 10.0
 
 log = structlog.get_logger()
 
 
 def doorbell(stage: Stage, lane: str) -> str:
-    """The lane whose runner takes up what this lane of the agenda has."""
+    """The pump's lane that takes up the rows of this lane of the agenda."""
     if stage is Stage.CREATE:
         return account_of(lane)
     return doorbell_of(lane) if stage is Stage.CHECK else lane
 
 
 class Lanes:
-    """The lanes, and the accounts' policies that say how they are looked at."""
+    """The lanes, and the accounts' policies that decide how they are claimed."""
 
     def __init__(self, database: Database, policies: Mapping[str, Policy]) -> None:
         self._database = database
@@ -62,7 +61,7 @@ class Lanes:
         return self._policies.get(account, ORPHANED)
 
     def longest_timeout(self) -> float:
-        """Seconds; 0 without an account."""
+        """The longest time-out of any account, in seconds; 0 without accounts."""
         return max((policy.timeout_seconds for policy in self._policies.values()), default=0.0)
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
@@ -87,7 +86,8 @@ class Lanes:
         return [(stage, part) for part in lanes_of(account_of(name)) if doorbell_of(part) == name]
 
     def _search(self, lanes: Sequence[Lane]) -> None:
-        """Now and then: what lies further away than any wait was planned by a clock that has been set back since."""
+        """Now and then: a row further away than any wait can be was planned before the clock was set back. It is due
+        now."""
         now = lease_clock()
         if now - self._searched_at < FAR_SECONDS:
             return
@@ -110,7 +110,7 @@ class Lanes:
         return [account, search_lane_of(account)] if self.policy_of(account).searchable else [account]
 
     def next_create_lanes(self, account: str) -> list[str]:
-        """The agenda's lanes of an account's creates: the one that is claimed first is the other one the next time."""
+        """The agenda's lanes of an account's creates. They take turns in coming first."""
         self._searches_first = not self._searches_first
         lanes = self._create_lanes(account)
         return lanes[::-1] if self._searches_first else lanes
@@ -129,7 +129,7 @@ class Lanes:
         return look_ups.claim(connection, self._database, account, looks, limit, lease_seconds, lost)
 
     def _count_open(self, connection: Connection, account: str) -> None:
-        """Now and then: how long an invoice's turn takes follows from it."""
+        """Now and then: the time between two look-ups of an invoice follows from the count."""
         now, policy = lease_clock(), self.policy_of(account)
         if policy.look_ups_per_second is None or now - self._counted_at.get(account, -COUNT_SECONDS) < COUNT_SECONDS:
             return
@@ -138,7 +138,7 @@ class Lanes:
         self._policies[account] = replace(policy, look_gap_seconds=gap_seconds)
 
     def gather_look_ups(self) -> None:
-        """Where an account has no budget any more, its look-ups are due in the order of their times again."""
+        """Put the look-ups of accounts that have no budget any more back into one lane, in the order of their times."""
         self._gathered_at = lease_clock()
         budgeted = [name for name, policy in self._policies.items() if policy.look_ups_per_second is not None]
         with self._database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Claims as transactions: a second one, for what nobody holds, where the database's clock may have been set."""
+"""Claims as transactions. Where the database's clock may have been set, a second one takes only what nobody holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from workers.store.agenda import Lost, lease_clock
 from workers.store.clock import ClockInDoubt
 from workers.store.database import Database
 
-#: A clock that nobody looks at holds lost rows up for so long at most; then its word is taken after all.
+#: A clock that nobody watches holds up lost rows for at most this long; then it is believed after all.
 DOUBT_SECONDS = 60.0
-#: A doubt that nobody met for so long is over.
+#: A doubt that was not met again for this long is over.
 DOUBT_ENDS_SECONDS = 5.0
 
 Held = TypeVar("Held")
-#: Claims rows in a transaction; the second argument says what becomes of those whose lease has run out.
+#: Claims rows in a transaction; the second argument says what to do with those whose lease has run out.
 Take = Callable[[Connection, Lost], list[Held]]
 
 log = structlog.get_logger()

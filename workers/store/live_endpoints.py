@@ -16,7 +16,7 @@ from workers.store.database import Database
 from workers.store.rows import StoredRow
 from workers.store.tables import ENDPOINT
 
-FEW_ENDPOINTS = 200  #: up to so many endpoints are all looked at each second
+FEW_ENDPOINTS = 200  #: up to this many, all are looked at each second
 _ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
 _FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_ENDPOINTS + 1)
 
@@ -28,18 +28,18 @@ class LiveEndpoint:
     id: str
     url: str
     secrets: str
-    headers: str  #: of the release before, not encrypted
+    headers: str  #: as the release before kept them, not encrypted
     sealed_headers: str | None
     max_in_flight: int
 
 
 def live_endpoints(connection: Connection, database: Database) -> list[LiveEndpoint]:
-    """Every endpoint that is enabled. The others' deliveries wait: nobody claims their lanes."""
+    """The enabled endpoints. Deliveries of the others wait: nobody claims their lanes."""
     return _live(connection.execute(_ENABLED).all(), database.now(connection))
 
 
 def live_endpoints_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[LiveEndpoint]:
-    """The same where they are few; of many those that have something to be sent, and those among ``used``."""
+    """The same if there are few; of many, those with something to send and those in ``used``."""
     rows = connection.execute(_FIRST).all()
     if len(rows) > FEW_ENDPOINTS:
         lanes = sorted({*used, *lanes_of(connection, Stage.DELIVER.value)})

@@ -1,4 +1,4 @@
-"""Claims of look-ups where an account has a budget for them: over its lanes, the first ones first."""
+"""Claims of look-ups where an account has a budget for them: from one lane after the other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from workers.store.database import Database
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA
 
-#: Given back unasked, a look-up goes before all that are due: it has had its turn.
+#: A look-up that was given back unasked comes before all that are due: its turn had come.
 HEAD_OF_THE_QUEUE = timedelta(days=1)
-GATHERED = 1000  #: rows that change their lane in one transaction
+GATHERED = 1000  #: rows that one transaction moves to another lane
 
 
 def claim(
@@ -31,7 +31,7 @@ def claim(
 ) -> list[tuple[Claim, StoredRow | None]]:
     """Lease up to ``limit`` due look-ups with their invoices: all of the first kind before any of the next.
 
-    After a row whose holder was lost it goes no further: that one may have to be taken alone.
+    Stops after a row whose holder was lost: that one may have to be claimed alone.
     """
     found: list[tuple[Claim, StoredRow | None]] = []
     for look in looks:
@@ -43,25 +43,25 @@ def claim(
 
 
 def put_back(connection: Connection, database: Database, claims: Sequence[Claim]) -> None:
-    """Give look-ups back that nobody was asked about: they are the next."""
+    """Give back look-ups that nobody was asked about: they come next."""
     release(connection, claims, database.now(connection) - HEAD_OF_THE_QUEUE)
 
 
 def count_open(connection: Connection, account: str) -> int:
-    """An account's open invoices that are looked up in turn. An index is counted."""
+    """How many open invoices of an account are looked up in turn; counted by index."""
     rows = AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.lane == lane_of(account, Look.OPEN)
     return int(connection.scalar(select(func.count()).where(*rows)) or 0)
 
 
 def strays(connection: Connection, budgeted: Collection[str]) -> list[str]:
-    """Lanes of look-ups by kind whose account has no budget any more: nobody would claim them. Those after callbacks
-    have one in any case."""
+    """Lanes of one kind of look-up whose account has no budget any more: nobody would claim them. Not those for
+    look-ups after callbacks, which every account has."""
     lanes = [lane for lane in lanes_of_stage(connection, Stage.CHECK.value) if account_of(lane) not in budgeted]
     return [lane for lane in lanes if SEPARATOR in lane and lane != lane_of(account_of(lane), Look.CALLED)]
 
 
 def gather(connection: Connection, lane: str) -> bool:
-    """Move rows of a lane to its account's own, some at a time; whether there may be more. Leases stay as they are."""
+    """Move rows of a lane to its account's own, some at a time. Returns whether there may be more. Leases are kept."""
     rows = AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.lane == lane
     found = select(AGENDA.c.subject).where(*rows).order_by(AGENDA.c.subject).limit(GATHERED)
     subjects = found.with_for_update(skip_locked=True)

@@ -13,9 +13,9 @@ def create_index(
 ) -> None:
     """Make an index; on PostgreSQL CONCURRENTLY, outside the migration's transaction.
 
-    So it must be the only statement of its migration: what came before it is committed, and a kill in the middle means
-    that the migration is run again. An index that a killed build left behind invalid is made anew. Building one waits
-    for every transaction that is older, without holding anybody up, for as long as it takes.
+    So it must be the only statement of its migration: what came before it is committed, and after a kill the migration
+    runs again. An invalid index that a killed build left behind is replaced. The build waits for every older
+    transaction, for as long as that takes, and holds up nobody meanwhile.
     """
     condition = sa.text(where) if where else None
     if op.get_context().dialect.name != "postgresql":

@@ -1,4 +1,4 @@
-"""Events: written in the transaction of their change, read by the stream's publisher and by the deliveries."""
+"""Events: written in the transaction of their change, read by the stream's publisher and for deliveries."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.interest import interest
 
-#: What a delivery's row is known by again.
+#: What is read back of a delivery's row.
 _SENT = ("id", "endpoint_id", "invoice_id", "event_number", "sequence")
 
-#: In the place of an invoice's sequence, which begins at 1. Such an event's ``invoice_id`` is its own id.
+#: The sequence of an event of no invoice; an invoice's begin at 1. Such an event's ``invoice_id`` is its own id.
 NO_SEQUENCE = 0
 
-#: Without a position although it is published: by a worker of the release before.
+#: A worker of the release before publishes events without giving them a position.
 _ANY_UNTOLD = select(exists().where(EVENT.c.published_at.is_(None)) | exists().where(EVENT.c.positioned.is_(None)))
 
 
@@ -64,7 +64,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def of_no_invoice(cls, event_id: str, event_type: str, body: bytes, account: str | None = None) -> NewEvent:
-        """One that stands for itself: it waits for no other event, and none waits for it."""
+        """One of no invoice: it waits for no other event, and none waits for it."""
         return cls(event_id, event_id, NO_SEQUENCE, event_type, body, account)
 
     def row(self, now: datetime) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Interested(NamedTuple):
 
 
 class PairsHeld(Exception):  # noqa: N818 - reads as what happened
-    """Somebody else holds the agenda rows of pairs that an event would be delivered by: these invoices'."""
+    """Somebody else has agenda rows locked that an event's deliveries need: pairs of these invoices."""
 
     def __init__(self, invoices: frozenset[str]) -> None:
         super().__init__(f"{len(invoices)} invoices' pairs are held")
@@ -93,7 +93,7 @@ class PairsHeld(Exception):  # noqa: N818 - reads as what happened
 
 
 class Unpublished(NamedTuple):
-    """An event the stream has not been told yet. It is told once it has its position."""
+    """An event that the stream has not been told yet. It needs its position first."""
 
     number: int
     id: str
@@ -102,10 +102,10 @@ class Unpublished(NamedTuple):
 
 
 class ClaimedDelivery(NamedTuple):
-    """One event to be sent once more or for the first time. ``delivery_id`` None: the pair has nothing left to send.
+    """One event to be sent, perhaps again. ``delivery_id`` None: the pair has nothing left to send.
 
-    SQLite gives out ids of removed rows again: the claim's endpoint and invoice, and the event's ``sequence``, say
-    whether a row with this id is still this delivery.
+    SQLite reuses ids of removed rows: the claim's endpoint and invoice, and the event's ``sequence``, tell whether a
+    row with this id is still this delivery.
     """
 
     claim: Claim
@@ -114,7 +114,7 @@ class ClaimedDelivery(NamedTuple):
     body: bytes = b""
     tries: int = 0
     sequence: int = NO_SEQUENCE
-    changed_at: datetime | None = None  #: when what it tells happened; None where this is not its first try
+    changed_at: datetime | None = None  #: when what it tells happened; None unless this is its first try
 
 
 def add_events(
@@ -127,10 +127,10 @@ def add_events(
 ) -> tuple[set[str], list[ClaimedDelivery]]:
     """Write events, a delivery for each endpoint that wants them, and each pair's agenda row.
 
-    Returns the endpoints that have work now, and what ``room`` took of it: that is leased to who commits this. The
-    invoices are locked, so an invoice's numbers grow with its sequence. Endpoints are not: whoever adds or removes one
-    waits for the transactions that may have read what was there before (``workers/store/writers.py``). With ``careful``
-    raises PairsHeld for pairs that somebody else holds, instead of waiting for them.
+    Returns the endpoints that have work now, and the deliveries that ``room`` had space for: those are leased to this
+    process. The invoices are locked, so an invoice's event numbers grow with its sequence. Endpoints are not: adding or
+    removing one waits for transactions that may have read the endpoints before (``workers/store/writers.py``). With
+    ``careful``, raises PairsHeld for pairs that somebody else has locked, instead of waiting for them.
     """
     if not events:
         return set(), []
@@ -165,7 +165,7 @@ def _wanted(
 def _claimed(
     taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow], now: datetime
 ) -> list[ClaimedDelivery]:
-    """The first event of each pair that was taken; what came before it is finished: the pair had no row any more."""
+    """The first event of each pair that was leased. Earlier ones are finished: otherwise the pair would have a row."""
     deliveries: dict[tuple[str, str], ClaimedDelivery] = {}
     for row in sorted(written, key=lambda row: row.event_number):
         event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
@@ -183,7 +183,7 @@ def _insert_events(connection: Connection, events: Sequence[NewEvent], now: date
 
 
 def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Sequence[Interested]]:
-    """For each type the endpoints that want it, by id, as they are at this moment; the cost is theirs alone."""
+    """For each type the endpoints that want it, by id, as they are now. The cost grows with those only."""
     found: dict[str, list[Interested]] = {one: [] for one in types}
     for event_type, endpoint, filter_text, accounts in connection.execute(_interested(tuple(sorted(types)))).all():
         if wants(_chosen(filter_text), event_type):
@@ -193,7 +193,7 @@ def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Seque
 
 @functools.lru_cache(512)
 def _interested(types: tuple[str, ...]) -> Executable:
-    """Each type's condition is written out as its index has it; that of a type without an index finds them too."""
+    """Each type's condition is written out as its partial index has it; without such an index it works too."""
     looks = []
     for one in types:
         name: Label[str] = literal_column("'" + one.replace("'", "''") + "'").label("type")
@@ -209,12 +209,12 @@ def _chosen(filter_text: str | None) -> list[str] | None:
 
 @functools.lru_cache(512)
 def accounts_of(text: str | None) -> frozenset[str] | None:
-    """The accounts that an endpoint is limited to, as they are kept; None: it is not."""
+    """The accounts that an endpoint is limited to, read from its column; None: it is not limited."""
     return None if text is None else frozenset(read_json(text))
 
 
 def held_pairs(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of these pairs whose agenda rows somebody else has locked; the others' are ours from now on."""
+    """Those of these pairs whose agenda rows somebody else has locked; this transaction locks the others'."""
     keys = [(Stage.DELIVER.value, f"{endpoint}/{invoice}") for endpoint, invoice in sorted(pairs)]
     names = ("stage", "subject")
     there = set(execute_keyed(connection, _pairs, names, keys).scalars())
@@ -235,8 +235,8 @@ def _locked_pairs(dialect: str, **how: Unpack[How]) -> Executable:
 def poke_pairs(
     connection: Connection, pairs: set[tuple[str, str]], now: datetime, room: Room | None = None
 ) -> dict[tuple[str, str], Claim]:
-    """One row per (endpoint, invoice). A row that is there keeps its ``due_at``: it is leased, or waits its turn to
-    try the pair's older event again. Whoever completes it looks for what is next, this event included.
+    """Make sure of an agenda row for each (endpoint, invoice). One that exists keeps its ``due_at``: it is leased, or
+    waits to try the pair's older event again. Whoever completes it looks for what is next, and finds this event.
 
     As many new rows as there is ``room`` for are leased, and returned.
     """
@@ -258,7 +258,7 @@ def poke_pairs(
 
 
 def _lease(rows: Sequence[dict[str, Any]], now: datetime, room: Room) -> None:
-    """Lease rows that are to be added, as far as their lanes have room. Where one is already it stays as it is."""
+    """Lease rows that are about to be added, as far as their lanes have room. An existing row will stay as it is."""
     left = dict(room.limits)
     lease = {"lease_token": room.token, "due_at": now + timedelta(seconds=room.lease_seconds), "claims": 1}
     for row in rows:
@@ -268,9 +268,9 @@ def _lease(rows: Sequence[dict[str, Any]], now: datetime, room: Room) -> None:
 
 
 def unpublished(connection: Connection, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
-    """The oldest events the stream has not been told, by number: that keeps each invoice's own order.
+    """The oldest events the stream has not been told, by number, which keeps each invoice's order.
 
-    ``without`` these, which it is just being told: a number is no cursor, a lower one may be committed later.
+    ``without``: those it is being told right now. A number is no cursor: a lower one may be committed later.
     """
     dialect = connection.dialect.name
     rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": numbers_of(dialect, without)})
@@ -278,13 +278,13 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
 
 
 def position_of_event() -> ScalarSelect[int]:
-    """Of each row of a query of events. A subquery, because a join might read the whole table of positions."""
+    """The position, as a column of a query of events. A join might read the whole table of positions."""
     return select(POSITION.c.position).where(POSITION.c.event_number == EVENT.c.number).scalar_subquery()
 
 
 @functools.cache
 def _unpublished(dialect: str) -> Executable:
-    # A subquery, even of an array: that is hashed, where PostgreSQL goes through all of an array for each row.
+    # A subquery, even of an array: PostgreSQL hashes it, but would go through the whole array for each row.
     others = EVENT.c.number.not_in(number_rows(dialect, "without"))
     columns = (EVENT.c.number, EVENT.c.id, EVENT.c.body, position_of_event())
     query = select(*columns).where(EVENT.c.published_at.is_(None), others)
@@ -292,7 +292,7 @@ def _unpublished(dialect: str) -> Executable:
 
 
 def any_untold(connection: Connection) -> bool:
-    """Whether the publisher has something to do: to tell the stream of, or to give a position."""
+    """Whether the publisher has an event to tell, or to give a position."""
     return bool(connection.execute(_ANY_UNTOLD).scalar())
 
 
@@ -302,7 +302,7 @@ def mark_published(connection: Connection, numbers: Sequence[int], now: datetime
 
 
 def unlocked_events(connection: Connection, numbers: Sequence[int]) -> list[int]:
-    """Those of these events that nobody else has locked; they are ours from now on."""
+    """Those of these events that nobody else has locked; this transaction locks them."""
     return list(execute_numbered(connection, _unlocked, numbers).scalars())
 
 
@@ -319,7 +319,7 @@ def _mark(dialect: str) -> Executable:
 
 
 def mark_published_where_free(database: Database, numbers: Sequence[int]) -> None:
-    """In a transaction of its own; events that somebody else keeps locked stay as they are, and are told again."""
+    """In a transaction of its own. Events that somebody else keeps locked stay unmarked, and are told again."""
     try:
         with database.transaction() as connection:
             mark_published(connection, numbers, database.now(connection))

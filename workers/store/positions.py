@@ -1,10 +1,11 @@
-"""Positions: each event's place in one order, given without a gap, so that a reader needs no more than the last one.
+"""Positions: each event's place in one order, without gaps, so that a reader only has to remember the last one it saw.
 
 An event's number is no such place: it is drawn before the commit, and a lower one may be committed later. Positions are
-given afterwards, by the holder of the publisher's row, under the lock of the log's one row; so a reader who sees one
-sees every lower one. They stand in a narrow table, because an event's row is long: it is not written for them.
-Until an event is marked (``event.positioned``), which costs nothing where it is marked as published, an index tells
-that it may be without. Workers of the release before give none: what they published is found by that index too.
+given after the commit, by the holder of the publisher's row, under the lock of the log's one row: a reader who sees one
+sees every lower one. They stand in a narrow table, because writing an event's long row once more would cost more.
+An index finds the events that may be without one. An event leaves it once it is marked (``event.positioned``), which is
+free where it is marked as published. Events that workers of the release before published, which give no positions, are
+found there too.
 
 Within an invoice positions follow the sequence: whoever sees an event without a position sees those before it.
 """
@@ -29,13 +30,12 @@ from workers.store.tables import EVENT, LOG, POSITION
 
 log = structlog.get_logger()
 
-#: The account stands within these first bytes of an invoice's event: its name has 64 characters at most.
+#: An invoice's event names its account within its first bytes: an account's name has 64 characters at most.
 HEAD_BYTES = 256
 _BEFORE_ACCOUNT = b'"source":"/invoices/'
 ACCOUNT_LENGTH = 128  #: of the position's column
-#: So many at a time.
-MARKED = 2000
-#: What no token is limited to: whose event it is could not be told.
+MARKED = 2000  #: events at a time
+#: Stands for an account that could not be read. No token is limited to it.
 NOBODYS = ""
 
 _LOCK = select(LOG.c.newest, LOG.c.removed).with_for_update()
@@ -51,10 +51,10 @@ class LeaseLost(Exception):  # noqa: N818 - reads as what happened
 def place_events(
     connection: Connection, claim: Claim, limit: int, without: Sequence[int] = (), *, mark: bool = False
 ) -> list[int]:
-    """Give the oldest ``limit`` events that have no position theirs, in the order of their numbers: these numbers.
+    """Give positions to the oldest ``limit`` events that have none, in the order of their numbers. Returns the numbers.
 
-    ``without`` these, which have theirs and are just being told. ``mark`` them at once: they will not be told soon.
-    Raises LeaseLost.
+    ``without``: events that have theirs and are being told right now. ``mark``: mark them at once, since they will not
+    be told soon. Raises LeaseLost.
     """
     if lock_holder(connection) != claim.token:
         raise LeaseLost
@@ -77,14 +77,14 @@ def place_events(
 
 
 def mark_placed(connection: Connection, numbers: Sequence[int]) -> None:
-    """Look no more at these when events without a position are looked for. Of no use to what is told at once, which is
-    marked then; what somebody else has locked stays as it is."""
+    """Take these out of the search for events without a position. Not needed for those that are told at once: they are
+    marked then. What somebody else has locked stays as it is."""
     execute_numbered(connection, _mark, unlocked_events(connection, numbers))
 
 
 @functools.cache
 def _unplaced(dialect: str) -> Query:
-    """Few of the rows that the index finds have a position."""
+    """Few of the rows that the index finds have a position already."""
     place = position_of_event()
     head: ColumnElement[bytes] = case(
         (EVENT.c.sequence == NO_SEQUENCE, EVENT.c.body), else_=func.substr(EVENT.c.body, 1, HEAD_BYTES)
@@ -101,8 +101,8 @@ def _mark(dialect: str) -> Executable:
 
 
 def mark_told(connection: Connection) -> None:
-    """The same for those that have a position and were published by somebody who marks nothing: a worker of the
-    release before, after a holder that died."""
+    """The same for those that have a position and were published without being marked: by a worker of the release
+    before, after a holder that died."""
     dialect = connection.dialect.name
     mark_placed(connection, list(connection.execute(_told(dialect)).scalars()))
 
@@ -117,8 +117,8 @@ def _told(dialect: str) -> Executable:
 
 
 def unmark(connection: Connection, numbers: Sequence[int]) -> None:
-    """Look again at these, which look as if they had a position and have none: their positions were lost, by hand or
-    with a part of a backup. The stream would wait for them for ever."""
+    """Unmark those of these that have no position after all: it was removed by hand, or lost in a partial restore.
+    Otherwise the stream would wait for them for ever."""
     execute_numbered(connection, _unmark, numbers)
 
 
@@ -129,7 +129,7 @@ def _unmark(dialect: str) -> Executable:
 
 
 def _account_of(row: StoredRow) -> str | None:
-    """Whose event it is, by its own bytes; None for everybody's. One that can't be read holds up no other."""
+    """Whose event it is, read from its bytes; None for everybody's. One that can't be read holds up no other."""
     if row.type in FOR_ALL:
         return None
     try:
@@ -149,7 +149,7 @@ def _account_in(row: StoredRow) -> object:
 
 
 def remove_positions(connection: Connection, numbers: Collection[int]) -> None:
-    """Events with these numbers are being removed: whoever asks for one of them is told so from now on."""
+    """Remove the positions of events that are being removed: from now on, a reader who asks for one is told so."""
     found = execute_numbered(connection, _remove, numbers).scalars().all()
     _raise_removed(connection, found)
 
@@ -160,8 +160,8 @@ def _remove(dialect: str) -> Executable:
 
 
 def remove_dangling(connection: Connection, until: int | None, limit: int) -> int:
-    """Remove positions whose events are gone: workers of the release before remove events alone. Only those of events
-    with numbers below ``until`` are looked at: what is kept is not read through."""
+    """Remove positions whose events are gone, left by workers of the release before. Looks only at events with numbers
+    below ``until``, so as not to read through what is kept."""
     gone = select(POSITION.c.event_number).where(~exists().where(EVENT.c.number == POSITION.c.event_number))
     if until is not None:
         gone = gone.where(POSITION.c.event_number < until)
@@ -179,7 +179,7 @@ def _raise_removed(connection: Connection, positions: Sequence[int]) -> None:
 
 
 def begin_epoch(connection: Connection, epoch: int) -> None:
-    """After a restore: no position that was told before it is given again."""
+    """After a restore: positions go on above all that were given before it."""
     connection.execute(_LOCK)
     first = first_position(epoch)
     connection.execute(update(LOG).where(LOG.c.newest < first).values(newest=first))

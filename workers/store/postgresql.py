@@ -28,9 +28,9 @@ from workers.store import session
 from workers.store.arrays import FlatListDumper
 from workers.store.rows import BINARY
 
-#: What an operator has not done yet, or not rightly: migrated, restored with its keys, granted, a pooler that shares
-#: prepared statements. The driver calls it an error of the program, as it does what one row may be the reason of; here
-#: it is an OperationalError, as SQLite has it.
+#: Errors that an operator has to mend: not migrated, restored without keys, missing rights, a pooler that shares
+#: prepared statements. The driver calls them programming errors, like those that a single row may cause; here they are
+#: OperationalErrors, as on SQLite.
 _NOT_PREPARED = (
     UndefinedTable,
     UndefinedColumn,
@@ -55,7 +55,7 @@ def open_engine(url: str, pool_size: int) -> Engine:
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,  # ms: keepalives are not sent while an answer to what was sent is awaited
+            "tcp_user_timeout": 30_000,  # ms: keepalives are not sent while sent data waits for its acknowledgement
         },
     )
 
@@ -75,7 +75,7 @@ def _connect(
 
 
 def _prepare_again(connection: session.Session, _record: object, _proxy: object) -> None:
-    """After RESET ALL, or by a pooler between, a session is as it was found."""
+    """RESET ALL, or a pooler in between, may have undone the session's settings."""
     if not session.is_prepared(connection):
         session.prepare(connection)
 

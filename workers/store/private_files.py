@@ -1,4 +1,4 @@
-"""The files of an embedded database are their owner's alone, whoever makes them first and whatever the umask is."""
+"""Only the owner may read an embedded database's files, whoever makes them first and whatever the umask is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
 def make_private(path: Path) -> None:
-    """Make the file with mode 0600 where there is none, and take others' rights from one of ours and its companions.
+    """Make the file with mode 0600 where there is none; take away others' rights where it and its companions are ours.
 
     What can't be made or changed is left to whoever opens it next, and to the doctor.
     """

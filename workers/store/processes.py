@@ -1,4 +1,4 @@
-"""A process writes itself down every few seconds: what tells one that is gone from one that has nothing to do."""
+"""Each process writes itself down every few seconds: that tells one that is gone from one that has nothing to do."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from workers.store.tables.columns import LONGEST_PROCESS
 
 log = structlog.get_logger()
 
-#: Three in a row may fail before a process is taken for gone, see ``domain/why/processes.py``.
+#: Three in a row may fail before a process counts as gone, see ``domain/why/processes.py``.
 WRITE_SECONDS = 4.0
-#: Rows of processes that ended are kept for so long, and each role's newest for good: since when it is gone. A process
-#: that is started again and again leaves a row each time.
+#: How long rows of ended processes are kept; each role's newest is kept for good, since it tells when the role went. A
+#: process that is restarted again and again leaves a row each time.
 FORGET = timedelta(hours=1)
 
 
@@ -44,15 +44,15 @@ class Heartbeat:
         self._moved = self._swept = float("-inf")  #: by this process's own clock
 
     def moved(self) -> None:
-        """Work was committed."""
+        """Work was committed just now."""
         self._moved = time.monotonic()
 
     def swept(self) -> None:
-        """Beat's sweep came."""
+        """Beat's sweep came just now."""
         self._swept = time.monotonic()
 
     def run(self, stopping: threading.Event) -> None:
-        """Write until the process stops. A database that is away is told of once, and waited for."""
+        """Write until the process stops. A database that is away is logged once, and waited for."""
         told = False
         while True:
             try:
@@ -90,8 +90,8 @@ class Heartbeat:
 
 @functools.cache
 def life() -> str:
-    """Differs from process to process. Hosts' names and process ids may not: in containers each is process 1, and who
-    starts several may give them one name."""
+    """Differs from process to process. Host names and process ids may not: in containers each is process 1, and several
+    may be given one name."""
     return secrets.token_hex(4)
 
 

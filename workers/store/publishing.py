@@ -28,14 +28,15 @@ class Publishing:
         )
 
     def lift_fence(self, claim: Claim, above: int) -> int | None:
-        """A fence beyond what the stream has been told, for the one who still holds its row; otherwise None."""
+        """A fence beyond the stream's, for a claim that still holds the row; otherwise None."""
         with self._database.transaction() as connection:
             return fence.lift_fence(connection, claim, above, self._database.now(connection))
 
     def place_events(self, claim: Claim, limit: int, without: Sequence[int] = (), *, mark: bool = False) -> list[int]:
-        """Give the oldest events their positions, under the publisher's claim: these numbers. Raises LeaseLost.
+        """Give the oldest events their positions, under the publisher's claim. Returns their numbers. Raises LeaseLost.
 
-        ``without`` those that the stream is just being told. ``mark``: it won't be told of these soon."""
+        ``without``: those that the stream is being told right now. ``mark``: it won't be told of these soon.
+        """
         with self._database.transaction() as connection:
             return positions.place_events(connection, claim, limit, without, mark=mark)
 
@@ -45,20 +46,20 @@ class Publishing:
             positions.mark_placed(connection, numbers)
 
     def mark_told(self) -> None:
-        """The same for events told by a release that marks nothing."""
+        """The same for events that a release which marks nothing has told."""
         with self._database.transaction() as connection:
             positions.mark_told(connection)
 
     def unmark(self, numbers: Sequence[int]) -> None:
-        """Those of these that have no position after all get one with the next ones."""
+        """Have those of these that lack a position after all given one with the next."""
         with self._database.transaction() as connection:
             positions.unmark(connection, numbers)
 
     def unpublished(self, limit: int, without: Sequence[int] = ()) -> list[Unpublished]:
-        """The oldest events that the stream has not been told, but for those it is just being told."""
+        """The oldest events that the stream has not been told, except those it is being told right now."""
         with self._database.glancing() as connection:
             return outbox.unpublished(connection, limit, without)
 
     def mark_published(self, numbers: Sequence[int]) -> None:
-        """The stream has these. What somebody keeps locked stays as it is, and is told again."""
+        """The stream has these. Those that somebody keeps locked stay unmarked, and are told again."""
         outbox.mark_published_where_free(self._database, numbers)

@@ -1,8 +1,8 @@
 """What people ask the database: invoices, events, deliveries, rejected messages, counts.
 
 Rows have the columns of ``workers/store/tables`` as attributes, amounts as Decimal and times in UTC.
-What may be long is read in pages, each in a transaction of its own: a slow reader (a pager, a pipe) neither keeps
-old row versions alive nor holds a connection.
+Long results are read in pages, each in a transaction of its own: a slow reader (a pager, a pipe) neither keeps old row
+versions alive nor holds a connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, 
 Item = TypeVar("Item")
 
 PAGE_ROWS = 500
-#: An invoice's id tells when it was made by the clock of the host that made it; hosts are trusted to be this exact.
+#: An invoice's id has the time by its host's clock, which is trusted to be this exact.
 HOST_CLOCK_SLACK = timedelta(days=1)
 
 #: A delivery that waits for its endpoint to be enabled again is called parked.
@@ -89,7 +89,7 @@ def _chosen(
 
 
 def find_invoice(connection: Connection, name: str, account: str | None = None) -> StoredRow | None:
-    """The invoice with this id, else the newest one with this order id (of that account, where one is given)."""
+    """The invoice with this id; otherwise the newest one with this order id (of that account, where one is given)."""
     found = connection.execute(select(INVOICE).where(INVOICE.c.id == name)).one_or_none()
     if found is not None:
         return found
@@ -123,7 +123,7 @@ def count_by_status(connection: Connection) -> dict[str, int]:
 
 
 def count_events(connection: Connection) -> tuple[int, int]:
-    """How many events are written, and how many tellings of them (stream, webhooks) are still to come."""
+    """How many events are written, and how often they are still to be told (stream, webhooks)."""
     told = select(func.count(), func.count().filter(EVENT.c.published_at.is_(None))).select_from(EVENT)
     written, unpublished = connection.execute(told).one()
     due = connection.execute(select(func.count()).select_from(DELIVERY).where(DELIVERY.c.state == "due")).scalar_one()
@@ -146,10 +146,9 @@ def every_event(connection: Connection) -> Sequence[StoredRow]:
 
 
 def changed_invoices(connection: Connection, limit: int) -> Sequence[StoredRow]:
-    """The invoices with the newest events (several events of one count once), newest first.
+    """The invoices with the newest events, newest first, each once.
 
-    Through the events' key, so that it costs the same for any number of invoices; the newest events, ten for
-    each invoice asked for, are looked at.
+    Looks at the newest events by their key, ten for each invoice asked for: the cost does not grow with the table.
     """
     recent = (
         select(EVENT.c.number, EVENT.c.invoice_id)
@@ -188,8 +187,8 @@ def list_deliveries(
 ) -> Iterator[tuple[StoredRow, Sequence[StoredRow]]]:
     """Deliveries with their attempts (oldest first), newest delivery first; ``limit`` 0 means all.
 
-    ``state`` is due, parked (due, but the endpoint is disabled), delivered or dead. ``missed``: whatever the endpoint
-    does not have. From ``since`` on and before ``until`` something happened that they tell.
+    ``state``: due, parked (due, but the endpoint is disabled), delivered or dead. ``missed``: due or dead. ``since`` ≤
+    the time of the event < ``until``.
     """
     query = _deliveries
     if endpoint is not None:
@@ -216,7 +215,7 @@ def page_of_deliveries(
     before: int | None,
     limit: int,
 ) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
-    """The same, to these endpoints (None: to all), from the one before the number ``before`` on."""
+    """The same to these endpoints (None: to all), those with numbers below ``before``."""
     query = _deliveries.order_by(DELIVERY.c.id.desc()).limit(limit)
     if endpoints is not None:
         query = query.where(DELIVERY.c.endpoint_id.in_(sorted(endpoints)))
@@ -237,14 +236,14 @@ def find_deliveries(connection: Connection, name: str) -> list[tuple[StoredRow, 
 
 
 def deliveries_of_events(connection: Connection, numbers: Sequence[int]) -> list[tuple[StoredRow, Sequence[StoredRow]]]:
-    """The deliveries of these events with their attempts, oldest first; by the index that begins with the endpoint."""
+    """The deliveries of these events with their attempts, oldest first. The index it uses begins with the endpoint."""
     of_endpoints = DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id))
     query = _deliveries.where(of_endpoints, DELIVERY.c.event_number.in_(numbers)).order_by(DELIVERY.c.id)
     return with_attempts(connection, connection.execute(query).all())
 
 
 def delivery_before(connection: Connection, delivery: StoredRow) -> StoredRow | None:
-    """The older delivery that an unfinished one waits for: the first unfinished of the same endpoint and invoice."""
+    """The older delivery that an unfinished one waits for: the first unfinished one of its endpoint and invoice."""
     same = (DELIVERY.c.endpoint_id == delivery.endpoint_id) & (DELIVERY.c.invoice_id == delivery.invoice_id)
     older = select(DELIVERY).where(same, DELIVERY.c.state == "due", DELIVERY.c.sequence < delivery.sequence)
     return connection.execute(older.order_by(DELIVERY.c.sequence).limit(1)).one_or_none()
@@ -263,7 +262,7 @@ def with_attempts(connection: Connection, page: Sequence[StoredRow]) -> list[tup
 
 
 def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False) -> Iterator[StoredRow]:
-    """Messages that were turned away, newest first; ``waiting``: only those that were not sent again yet."""
+    """Messages that were turned away, newest first; ``waiting``: only those not sent again yet."""
     query = select(REJECTED)
     if waiting:
         query = query.where(REJECTED.c.redriven_at.is_(None))
@@ -276,12 +275,12 @@ def rejected_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Store
 
 
 def mark_redriven(connection: Connection, message_key: str, now: datetime) -> None:
-    """Remember that a rejected message was sent again. By its key: its number may be another's by now (SQLite)."""
+    """Remember that a rejected message was sent again. By its key: SQLite may have given its number to another."""
     connection.execute(update(REJECTED).where(REJECTED.c.message_key == message_key).values(redriven_at=now))
 
 
 def count_rejected(connection: Connection, *, waiting: bool = False) -> int:
-    """How many messages were turned away; ``waiting``: only those that were not sent again yet."""
+    """How many messages were turned away; ``waiting``: only those not sent again yet."""
     query = select(func.count()).select_from(REJECTED)
     if waiting:
         query = query.where(REJECTED.c.redriven_at.is_(None))
@@ -300,7 +299,7 @@ def earliest_id(time: datetime) -> str:
 
 
 def newest_first(database: Database, query: Query, key: str, limit: int) -> Iterator[StoredRow]:
-    """The rows of ``query`` by the falling column ``key``; ``limit`` 0: all of them."""
+    """The rows of ``query``, by descending ``key``; ``limit`` 0: all of them."""
     return _pages(database, query, key, limit, lambda _, page: page)
 
 
@@ -311,7 +310,7 @@ def _pages(
     limit: int,
     complete: Callable[[Connection, Sequence[StoredRow]], Sequence[Item]],
 ) -> Iterator[Item]:
-    """The rows of ``query`` by the falling column ``key``, a page a transaction, each through ``complete``."""
+    """The rows of ``query``, by descending ``key``, a page per transaction, each through ``complete``."""
     left, column = limit or None, query.selected_columns[key]
     last: object = None
     while left is None or left > 0:

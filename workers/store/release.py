@@ -1,4 +1,4 @@
-"""Whether a database is of this release: one small question, without what migrates."""
+"""Whether a database is of this release: one small query, without importing what migrates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _UNDEFINED_TABLE = "42P01"  #: PostgreSQL's code
 
 
 class MigrationsMissing(Exception):  # noqa: N818 - reads as what happened
-    """The folder of migrations is not where the project was installed from."""
+    """There is no folder of migrations where the project was installed from."""
 
 
 class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
-    """The database is of an earlier release than this code, which would look for what is not there."""
+    """The database is of an earlier release: this code would look for what is not there."""
 
 
 def missing_migrations(folder: Path) -> MigrationsMissing:
@@ -34,7 +34,7 @@ def too_old(current: str, head: str) -> SchemaTooOld:
 
 
 def require_release(connection: Connection) -> None:
-    """Raise SchemaTooOld where this code can't read the database; a newer one is taken (deploy/decisions/0008)."""
+    """Raise SchemaTooOld where this code can't read the database; a newer one is fine (deploy/decisions/0008)."""
     current = _current(connection)
     known = known_revisions()
     if current is None:

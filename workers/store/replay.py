@@ -1,4 +1,4 @@
-"""Events sent once more, with the ids they had: one by name, or an endpoint's by type and time."""
+"""Events sent once more, with their old ids: one by its id, or an endpoint's by type and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.store.seek import SLACK, first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: Events per transaction: workers and writers of events wait no longer than that takes.
+#: Events per transaction: others wait no longer than that takes.
 BATCH = 200
 
 
@@ -53,12 +53,12 @@ def choose(
     numbers: tuple[int, int] | None = None,
     limit: int,
 ) -> list[Chosen]:
-    """Events for an endpoint, in their order, ``since`` ≤ time < ``until``, after the first of ``numbers`` up to the
-    second: those that it had, and those that it would have had, had it been there already.
+    """Events for an endpoint, in their order, with ``since`` ≤ time < ``until`` and a number after the first of
+    ``numbers`` up to the second: those that it had, and those that it would have had, had it existed then.
 
     ``dead_only``: of those that it had only the dead letters; ``missed_only``: these, and what still waits for it.
     ``newest_only``: of each invoice only the last that it had or would have had, up to the second of ``numbers``.
-    ``types`` narrow all of them, and take the place of the endpoint's own filter.
+    ``types`` narrow all of them, and replace the endpoint's own filter.
     """
     had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
     only = dead_only or missed_only
@@ -125,7 +125,7 @@ def sample_of(connection: Connection, numbers: Collection[int]) -> list[Sampled]
 
 
 def _between(connection: Connection, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
-    """``since`` ≤ time < ``until``, with bounds of the numbers that an index can use."""
+    """``since`` ≤ time < ``until``, with bounds on the number, for its index."""
     number, at, conditions = EVENT.c.number, EVENT.c.created_at, []
     if since is not None:
         conditions += [number >= first_number(connection, number, at, since - SLACK), at >= since]
@@ -143,7 +143,7 @@ def find_event(connection: Connection, event_id: str) -> Chosen | None:
 
 
 def is_for(connection: Connection, endpoint_id: str, event: Chosen) -> bool:
-    """Whether an event is one of the accounts that the endpoint is limited to, or everybody's, or was meant for it."""
+    """Whether an endpoint may get an event: of its accounts, or everybody's, or one that it was meant to get."""
     had = select(DELIVERY.c.id).where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.event_number == event.number)
     ours = select(EVENT.c.number).where(EVENT.c.number == event.number)
     return connection.scalar(ours.where(had.exists() | _of_accounts(connection, endpoint_id))) is not None
@@ -158,11 +158,11 @@ def endpoints_of(connection: Connection, event: Chosen) -> list[str]:
 def replay(
     connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen], *, dead_only: bool = False
 ) -> int:
-    """Make up to BATCH events due at an endpoint, at once and with all their tries; how many they were.
+    """Make up to BATCH events due at an endpoint, at once and with all their tries. Returns how many.
 
-    Each (endpoint, invoice) still has its oldest unfinished event sent first. What is being sent at this moment is
-    left to its holder. An event that was removed meanwhile is left out; with ``dead_only`` one that is dead no more.
-    0 where there is no such endpoint.
+    Each (endpoint, invoice) still gets its oldest unfinished event first. What is being sent right now is left to its
+    holder. Events that were removed meanwhile are left out; with ``dead_only``, those that are no longer dead. 0 where
+    there is no such endpoint.
     """
     numbers = _lock(connection, database, endpoint_id, events)
     events = [event for event in events if event.number in numbers]
@@ -218,7 +218,7 @@ def _of_accounts(connection: Connection, endpoint_id: str) -> ColumnElement[bool
 
 
 def _lock(connection: Connection, database: Database, endpoint_id: str, events: Sequence[Chosen]) -> set[int]:
-    """Keep endpoint and events from being removed until the transaction ends; the events there still are."""
+    """Keep endpoint and events from being removed until the transaction ends. Returns the events that still exist."""
     endpoint = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint_id)
     there = (
         select(EVENT.c.number).where(EVENT.c.number.in_([event.number for event in events])).order_by(EVENT.c.number)
@@ -246,7 +246,7 @@ def _make_due(connection: Connection, endpoint_id: str, events: Sequence[Chosen]
 
 
 def _revive(connection: Connection, endpoint_id: str, events: Sequence[Chosen], now: datetime) -> int:
-    """Dead letters only: what somebody else made due or delivered meanwhile stays as it is."""
+    """Make dead letters due; what somebody else made due or delivered meanwhile stays as it is."""
     changed = connection.execute(
         update(DELIVERY)
         .where(

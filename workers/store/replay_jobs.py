@@ -1,6 +1,6 @@
-"""Replays as jobs: what is to be sent once more, how far it is, and who works on it.
+"""Replays as jobs: what is to be sent once more, how far that has come, and for how long somebody works on it.
 
-A job is done in batches. Each is a transaction that also writes how far the job is, under a lock of its row: whoever
+A job is done in batches, each a transaction that also writes how far the job has come, with its row locked: whoever
 works on it may die at any moment, and another goes on from there.
 """
 
@@ -22,7 +22,7 @@ from workers.store.tables import JOB
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
-#: Whoever works on a job keeps it for so long after each batch.
+#: Whoever works on a job has it leased for this long after each batch.
 LEASE_SECONDS = 30.0
 #: How long a finished one is kept.
 KEPT = timedelta(days=30)
@@ -30,7 +30,7 @@ KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
-    """A job as it is kept. Events up to ``done_number`` are done, and up to ``last_number`` it goes."""
+    """A job as it is kept. Events up to ``done_number`` are done, ``last_number`` is its last event."""
 
     id: str
     endpoint_id: str
@@ -53,7 +53,7 @@ class ReplayJob:
 
 
 def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
-    """Write a new job; those that were finished long ago go."""
+    """Write a new job, and remove those that were finished long ago."""
     connection.execute(delete(JOB).where(JOB.c.state != RUNNING, JOB.c.finished_at < now - KEPT))
     choice = {
         "types": list(job.types),
@@ -70,7 +70,7 @@ def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
 
 
 def new_job_id() -> str:
-    """``rpl_`` and what follows."""
+    """``rpl_`` and a UUID."""
     return new_id("rpl")
 
 
@@ -81,7 +81,7 @@ def find_job(connection: Connection, job_id: str) -> ReplayJob | None:
 
 
 def take_job(database: Database) -> ReplayJob | None:
-    """The oldest job that nobody works on, for a while ours."""
+    """Lease the oldest job that nobody works on."""
     if not database.read(_any_running):
         return None
     with database.transaction() as connection:
@@ -96,24 +96,24 @@ def take_job(database: Database) -> ReplayJob | None:
 
 
 def _any_running(connection: Connection) -> bool:
-    """Asked for all the time: without a lock."""
+    """Asked all the time, so it takes no lock."""
     return bool(connection.execute(select(exists().where(JOB.c.state == RUNNING))).scalar())
 
 
 def lock_job(connection: Connection, job_id: str) -> ReplayJob | None:
-    """The job as it is now, nobody else changing it before this transaction ends."""
+    """The job as it is now; nobody else can change it until this transaction ends."""
     row = connection.execute(select(JOB).where(JOB.c.id == job_id).with_for_update()).one_or_none()
     return None if row is None else _job(row)
 
 
 def note_progress(connection: Connection, now: datetime, job_id: str, sent: int, done_number: int) -> None:
-    """So far it is, and ours for a while longer."""
+    """Write how far it has come, and renew its lease."""
     leased_until = now + timedelta(seconds=LEASE_SECONDS)
     _change(connection, job_id, {"sent": sent, "done_number": done_number, "leased_until": leased_until})
 
 
 def finish_job(connection: Connection, now: datetime, job_id: str, why: str | None = None) -> None:
-    """It is over; ``why`` it failed, where it did."""
+    """End it; ``why``: where it failed."""
     _change(connection, job_id, {"state": DONE if why is None else FAILED, "why": why, "finished_at": now})
 
 

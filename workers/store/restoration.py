@@ -1,4 +1,4 @@
-"""After a restore: the outside is ahead of this database, and everything that follows from it, in one transaction."""
+"""After a restore the world is ahead of this database. What follows from that is done here, in one transaction."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from workers.store.tables import AGENDA, ENDPOINT, EVENT, INVOICE, RESTORATION
 
 #: Invoices judged at a time.
 BATCH = 500
-#: For the locks: whoever writes to invoices at this moment is waited for, and others wait behind.
+#: For the locks: those who write to invoices right now are waited for, and others queue behind.
 LOCK_SECONDS = 10
-#: What the lease of a create lasts beyond its account's time-out.
+#: How much longer than its account's time-out the lease of a create lasts.
 LEASE_MARGIN = timedelta(seconds=10)
 
 WATCHED = (Status.PENDING.value, Status.PARTIALLY_PAID.value, Status.CONFIRMING.value)
 
 DOUBT = "the database was restored: the create may have been made after the backup"
-#: What a shop is told. Short: it is read once, by a person.
+#: What shops are told. Short: a person reads it once.
 ADVICE = (
     "The database of invoices was restored from a backup and has forgotten what happened after known_until. What you "
     "were told since then still holds; it may be told again, with other ids and higher sequences. Send orders and "
@@ -42,7 +42,7 @@ ADVICE = (
 
 
 class EpochsUsedUp(Exception):  # noqa: N818 - reads as what happened
-    """There is no higher epoch."""
+    """No higher epoch is left."""
 
     def __init__(self) -> None:
         super().__init__(f"epoch {MAX_EPOCH} is the last: sequences can't rise any further")
@@ -55,17 +55,17 @@ class Survey:
     now: datetime
     known_until: datetime | None  #: the newest order or event that this database knows of
     epoch: int
-    uncertain: Sequence[StoredRow]  #: id, provider_account: the create may have been made since the backup
-    held: int  #: of these, so many wait for a person then; the others are created again
+    uncertain: Sequence[StoredRow]  #: invoices whose create may have been sent since the backup
+    held: int  #: how many of these will wait for a person; the others are created again
     look_ups: Mapping[str, Sequence[StoredRow]]  #: by account: agenda rows (subject, due_at), the next due first
-    unaskable: Mapping[str, int]  #: by account: invoices that wait for a payment nobody can ask for
+    unaskable: Mapping[str, int]  #: by account: invoices whose payment nobody can be asked about
     leases: int
     endpoints: int
     disabled: int
 
 
 def survey(connection: Connection, database: Database, policy_of: Callable[[str], Policy], at_least: int = 1) -> Survey:
-    """Read what is to be done; changes nothing. ``at_least`` this epoch. Raises EpochsUsedUp."""
+    """Read what is to be done; changes nothing. ``at_least``: the lowest epoch to take. Raises EpochsUsedUp."""
     epoch = max(at_least, 1 + (connection.execute(select(func.max(RESTORATION.c.epoch))).scalar_one() or 0))
     if epoch > MAX_EPOCH:
         raise EpochsUsedUp
@@ -89,7 +89,7 @@ def survey(connection: Connection, database: Database, policy_of: Callable[[str]
 
 
 def _known_until(connection: Connection) -> datetime | None:
-    """Two look-ups by key; their rows are in the order of their times, nearly."""
+    """Two look-ups by key: rows are numbered nearly in the order of their times."""
     newest = (
         select(INVOICE.c.created_at).order_by(INVOICE.c.id.desc()).limit(1),
         select(EVENT.c.created_at).order_by(EVENT.c.number.desc()).limit(1),
@@ -99,10 +99,10 @@ def _known_until(connection: Connection) -> datetime | None:
 
 
 def _uncertain(connection: Connection, policy_of: Callable[[str], Policy]) -> list[StoredRow]:
-    """Queued ones; and those in doubt that may have been created again since: where somebody told so and doubt is held,
-    or where a search had found nothing.
+    """Queued invoices, and those in doubt that may have been created again since: where doubt is held but an operator
+    may have had it retried, or where a search had found nothing.
 
-    Not those that are parked: taken up again, they count as lost calls anyway.
+    Not parked ones: taken up again, they count as lost calls anyway.
     """
     found = (
         select(
@@ -139,7 +139,7 @@ def _look_ups(connection: Connection) -> dict[str, list[StoredRow]]:
 
 
 def _unaskable(connection: Connection) -> dict[str, int]:
-    """Those that no look-up is planned for: their provider can't be asked, or not by what is known of them."""
+    """Open invoices without a planned look-up: their provider can't be asked, or not by what is known of them."""
     planned = (AGENDA.c.stage == Stage.CHECK.value) & (AGENDA.c.subject == INVOICE.c.id)
     counted = (
         select(INVOICE.c.provider_account, func.count())
@@ -158,11 +158,11 @@ def restore(
     pace_of: Callable[[str], float],
     at_least: int = 1,
 ) -> tuple[Survey, str]:
-    """Do it; what was found, and the id of the event that tells of it. ``pace_of`` an account: seconds between its
-    look-ups, so that they don't all come at once. ``at_least`` this epoch: an earlier one may have been begun in a
-    database that is gone. Raises EpochsUsedUp.
+    """Do it. Returns what was found, and the id of the event that tells of it. ``pace_of`` an account: seconds between
+    its look-ups, so that they don't all come at once. ``at_least``: the lowest epoch to take; a database that is gone
+    may have used lower ones. Raises EpochsUsedUp.
 
-    Harmless when it is done twice, and while workers run: one that holds a create's lease keeps it.
+    Harmless if repeated, and while workers run: one that holds a create's lease keeps it.
     """
     _lock(connection, database)
     found = survey(connection, database, policy_of, at_least)
@@ -175,8 +175,8 @@ def restore(
 
 
 def _lock(connection: Connection, database: Database) -> None:
-    """Whoever judges an invoice has it locked before it reads the epoch: once we hold the table, nobody is between the
-    two, and what waits for it will see the new one. Readers go on. On SQLite nobody else writes anyway."""
+    """Judging locks invoices first, then reads the epoch: once we have the table locked, nobody is between the two, and
+    whoever waits for it will read the new epoch. Readers go on. On SQLite nobody else writes anyway."""
     if not database.is_postgresql:
         return
     for name, milliseconds in (("lock_timeout", LOCK_SECONDS * 1000), ("statement_timeout", 0)):
@@ -185,8 +185,8 @@ def _lock(connection: Connection, database: Database) -> None:
 
 
 def _end_leases(connection: Connection, now: datetime, policy_of: Callable[[str], Policy]) -> None:
-    """Those of before the restore are nobody's. A create may be under way if a worker runs already: its lease goes on,
-    no longer than such a lease can last from now; all other work may be done twice."""
+    """Leases from before the restore have no holders. Only a create must not be done twice: one may be under way if a
+    worker runs already, so its lease goes on, for no longer than such a lease can last from now."""
     leased = AGENDA.c.lease_token.is_not(None)
     create = AGENDA.c.stage == Stage.CREATE.value
     free = {"lease_token": null()}
@@ -202,14 +202,14 @@ def _end_leases(connection: Connection, now: datetime, policy_of: Callable[[str]
 def _doubt(
     connection: Connection, database: Database, policy_of: Callable[[str], Policy], uncertain: Sequence[StoredRow]
 ) -> None:
-    """A second create would perhaps bill twice: the account's policy decides, as after any answer that was lost."""
+    """A second create might bill twice: the account's policy decides, as after any lost answer."""
     for start in range(0, len(uncertain), BATCH):
         batch = [Judgement(row.id, InDoubt(reason=DOUBT)) for row in uncertain[start : start + BATCH]]
         judge(connection, database, policy_of, batch)
 
 
 def _look_soon(connection: Connection, found: Survey, pace_of: Callable[[str], float]) -> None:
-    """Each account's look-ups in the order they would have come in, none later than it would have."""
+    """Spread each account's look-ups from now on, in their present order, none later than it was planned."""
     moved = [
         {"stage": Stage.CHECK.value, "subject": row.subject, "due_at": soon}
         for lane, rows in found.look_ups.items()
@@ -221,7 +221,7 @@ def _look_soon(connection: Connection, found: Survey, pace_of: Callable[[str], f
 
 
 def _tell(connection: Connection, database: Database, found: Survey) -> str:
-    """One event; every endpoint gets it, and the stream."""
+    """Write one event, which every endpoint and the stream get."""
     event_id = new_id("evt")
     data = {
         "epoch": found.epoch,

@@ -1,8 +1,8 @@
-"""Removes what nobody needs any more: old events that every endpoint is finished with, their tries, old evidence,
-old callbacks, messages that were turned away, forged ones too.
+"""Removes what nobody needs any more: old events that every endpoint is finished with, with their delivery attempts;
+old evidence; old callbacks, forged ones too; old messages that were turned away.
 
-Invoices stay. An event that an endpoint still waits for (a disabled one included) stays, however old it is; so do a
-callback that no invoice is known for, and a contradiction until the invoice is marked.
+Invoices stay. So does, however old it is, an event that an endpoint (even a disabled one) still waits for, a callback
+that no invoice is known for, and a contradiction until the invoice is marked.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BATCH = 500
 
 
 def remove_finished(connection: Connection, before: datetime) -> int:
-    """Remove one batch of each kind from before ``before``; how many rows went. Positions that go with their events
-    are not counted."""
+    """Remove one batch of each kind from before ``before``. Returns how many rows that were, positions of removed
+    events not counted."""
     removals = (
         _remove_dangling,
         _remove_events,
@@ -55,22 +55,22 @@ def _remove_events(connection: Connection, before: datetime) -> int:
         .where(EVENT.c.number < end, EVENT.c.created_at < before, EVENT.c.published_at.is_not(None), ~awaited)
         .order_by(EVENT.c.number)
         .limit(BATCH)
-        .with_for_update(skip_locked=True)  # a replay holds those that it makes due
+        .with_for_update(skip_locked=True)  # a replay has those locked that it makes due
     )
     numbers = connection.execute(old).scalars().all()
     if not numbers:
         return 0
-    # Looked at once more under the lock: a replay may have ended between the look and the lock.
+    # Checked again under the lock: a replay may have ended between the read and the lock.
     finished = set(numbers) - set(execute_numbered(connection, _due, numbers).scalars())
     remove_positions(connection, finished)
-    # An attempt that is being written down holds its delivery: it is waited for, and removed with it.
+    # This waits for an attempt that is being written down, which is then removed as well.
     execute_numbered(connection, _held, finished).all()
     removals = _attempts, _deliveries, _events  # in this order: attempts are found by their deliveries
     return sum(execute_numbered(connection, removal, finished).rowcount for removal in removals)
 
 
 def _deliveries_of(dialect: str) -> ColumnElement[bool]:
-    """The deliveries of events with these numbers, read by the index that begins with the endpoint."""
+    """The deliveries of events with these numbers, by an index that begins with the endpoint."""
     return DELIVERY.c.endpoint_id.in_(select(ENDPOINT.c.id)) & numbered(dialect, DELIVERY.c.event_number)
 
 
@@ -100,7 +100,7 @@ def _events(dialect: str) -> Executable:
 
 
 def _remove_evidence(connection: Connection, before: datetime) -> int:
-    """A contradiction stays until somebody has marked the invoice."""
+    """Contradictions stay until somebody has marked their invoice."""
     end = first_number(connection, EVIDENCE.c.id, EVIDENCE.c.at, before)
     is_open = (EVIDENCE.c.verdict == AGAINST) & ~settled()
     old = select(EVIDENCE.c.id).where(EVIDENCE.c.id < end, EVIDENCE.c.at < before, ~is_open)
@@ -109,13 +109,13 @@ def _remove_evidence(connection: Connection, before: datetime) -> int:
 
 
 def _remove_kept(connection: Connection, before: datetime) -> int:
-    """Answers that were kept just when they were judged. One whose invoice is not made yet may still be needed."""
+    """Answers that were being kept just as they were judged. One whose invoice is unmade may still be needed."""
     unmade = exists().where(INVOICE.c.id == KEPT.c.invoice_id, INVOICE.c.status.in_([str(one) for one in UNMADE]))
     return connection.execute(delete(KEPT).where(KEPT.c.kept_at < before, ~unmade)).rowcount
 
 
 def _remove_callbacks(connection: Connection, before: datetime) -> int:
-    """Those that are judged or dismissed. What is still to be judged, and what is about no known invoice, stays."""
+    """Those that are judged or dismissed. Those yet to be judged, and those about no known invoice, stay."""
     end = first_number(connection, CALLBACK.c.id, CALLBACK.c.at, before)
     finished = CALLBACK.c.state.in_([MATCHED, DISMISSED])
     old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished)
@@ -129,7 +129,7 @@ def _remove_forged(connection: Connection, before: datetime) -> int:
 
 
 def _remove_rejected(connection: Connection, before: datetime) -> int:
-    """Messages that were turned away, sent again or not: their words may be about people."""
+    """Messages that were turned away, whether sent again or not: they may hold personal data."""
     end = first_number(connection, REJECTED.c.id, REJECTED.c.at, before)
     old = select(REJECTED.c.id).where(REJECTED.c.id < end, REJECTED.c.at < before).order_by(REJECTED.c.id).limit(BATCH)
     return connection.execute(delete(REJECTED).where(REJECTED.c.id.in_(old))).rowcount

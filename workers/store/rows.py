@@ -1,4 +1,4 @@
-"""Rows as they are read. The library knows no types of columns looked up by name, so what is read is said here."""
+"""The types of rows that are read: the library knows none for columns that are looked up by name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-#: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows as it has
-#: them. As text, each byte would be two hexadecimal digits, at three times the cost.
+#: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows in binary. As
+#: text, each byte would be two hexadecimal digits, at three times the cost.
 BINARY = "invoices_binary"
 
 #: A row as it was read: the table's columns as attributes, amounts as Decimal, times in UTC.
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]
-#: What an execution brings.
+#: What an execution returns.
 Rows: TypeAlias = CursorResult[*tuple[Any, ...]]
 #: A SELECT that is still being built.
 Query: TypeAlias = Select[*tuple[Any, ...]]
@@ -36,7 +36,7 @@ class LockedRow(Protocol):
 
 
 class PairRow(Protocol):
-    """The agenda row of a pair, locked."""
+    """The locked agenda row of an (endpoint, invoice) pair."""
 
     subject: str
     lease_token: str | None
@@ -58,7 +58,7 @@ class Candidate(Protocol):
 
 
 class KeyedInvoice(Protocol):
-    """An invoice as its key and its content tell it from others."""
+    """What recognises an order: the invoice of its key, and the digest of its content."""
 
     id: str
     account: str

@@ -1,4 +1,4 @@
-"""The database's shape: migrations to run, one at a time beside working workers, and how far they have run."""
+"""The database's schema: running migrations, by one process at a time while workers work, and how far they have run."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Result = TypeVar("Result")
 #: Any number, the same in every release: whoever holds this PostgreSQL advisory lock migrates, the others wait.
 _MIGRATION_LOCK = 4_705_326_118
 
-#: So long a migration asks for a lock on a table. Whatever comes after it waits behind it, workers included.
+#: How long a migration waits for a lock on a table. Whatever comes after it queues behind it, workers included.
 LOCK_SECONDS = 1.0
-#: Between two asks workers have the table to themselves.
+#: Between two tries, when workers have the table to themselves.
 REST_SECONDS = 2.0
-#: So long a migration asks again before it gives up.
+#: How long a migration tries before it gives up.
 PATIENCE_SECONDS = 300.0
 #: PostgreSQL: no lock within ``LOCK_SECONDS``, or in a deadlock. SQLite: another writer for longer than it waits.
 _LOCKED_STATES = {"55P03", "40P01"}
-#: A migration may take long; its name is what others are told when they wait for it.
+#: A migration may take long. Its name is shown to others that wait for it.
 _AS_MIGRATION = (
     "SELECT set_config('statement_timeout', '0', false), set_config('application_name', 'invoices migrate', false)"
 )
@@ -49,20 +49,20 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND (classid::bigint << 32) | objid::bigint = :lock
   AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-#: Alembic keeps what it works on in variables of its modules.
+#: Alembic keeps its context in module variables: one migration at a time in a process.
 _IN_PROCESS = threading.Lock()
 
 
 class MigrationRefused(Exception):  # noqa: N818 - reads as what happened
-    """Somebody held a table, or migrated, for so long that we gave up. What came before stays; run it again."""
+    """Somebody held a table, or migrated, for too long. The revisions before stay; run it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The revision a database is at (None: never migrated), the newest one that this code knows, and how they lie.
+    """The revision a database is at (None: never migrated), this code's newest one, and how they compare.
 
-    ``newer``: the database is at a revision this code does not know. It was expanded for the next release, and this
-    one works on it (deploy/decisions/0008).
+    ``newer``: the database is at a revision that this code does not know. It was migrated for the next release, and
+    this one works on it (deploy/decisions/0008).
     """
 
     current: str | None
@@ -83,7 +83,7 @@ def upgrade(
     until = time.monotonic() + patience_seconds
     database = Database(database_url, pool_size=1)
     try:
-        # A new SQLite file is switched to its log by whoever opens it first; the others are turned away meanwhile.
+        # Whoever opens a new SQLite file first switches it to WAL; others find it locked meanwhile.
         opened = _insist("the first look", until, database.engine.connect)
         with _IN_PROCESS, opened as connection, _alone(connection, database.is_postgresql, until):
             return _upgrade(connection, folder, to, until)
@@ -104,13 +104,13 @@ def _upgrade(connection: Connection, folder: Path, to: str, until: float) -> tup
 
 
 def read_standing(database: Database, folder: Path = MIGRATIONS) -> Standing:
-    """How the database and this code's migrations lie to each other."""
+    """How the database and this code's migrations compare."""
     with database.reading() as connection:
         return _standing(connection, folder)
 
 
 def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
-    """Raise SchemaTooOld where this code can't work on the database; a newer one is taken."""
+    """Raise SchemaTooOld where this code can't work on the database; a newer one is fine."""
     standing = read_standing(database, folder)
     if standing.relation == "unmigrated":
         raise SchemaTooOld(NOT_MIGRATED)
@@ -126,9 +126,9 @@ def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
 def _alone(connection: Connection, is_postgresql: bool, until: float) -> Iterator[None]:
     """Only one process migrates. On SQLite each revision's BEGIN IMMEDIATE is the lock, and the second finds it done.
 
-    On PostgreSQL asked for again and again instead of waited for: a statement that waits holds a snapshot, and an
-    index that is built concurrently waits for all of those: the two would wait for each other. Raises MigrationRefused
-    in the end: who holds the lock may hang.
+    On PostgreSQL the lock is polled, not waited for: a waiting statement holds a snapshot, and a concurrent index build
+    waits for all of those, so the two would deadlock. Raises MigrationRefused in the end: the holder of the lock may
+    hang.
     """
     if not is_postgresql:
         yield
@@ -148,7 +148,7 @@ def _alone(connection: Connection, is_postgresql: bool, until: float) -> Iterato
         time.sleep(0.2)
     try:
         yield
-    finally:  # the connection is closed after this, which gives the lock back, as a kill does
+    finally:  # the connection is closed after this, which releases the lock, as a kill does
         connection.rollback()
 
 
@@ -162,13 +162,13 @@ def _holder(connection: Connection) -> str:
     """Who migrates, as PostgreSQL knows it."""
     row = connection.execute(text(_LOCK_HOLDER), {"lock": _MIGRATION_LOCK}).one_or_none()
     connection.commit()
-    if row is None:  # done in this moment; or PostgreSQL shows us nothing of other users
+    if row is None:  # it has just ended, or PostgreSQL hides other users' sessions
         return "another process"
     return f"PostgreSQL's process {row.pid} ({row.name or 'without a name'}, from {row.host}, {row.state})"
 
 
 def _insist(what: str, until: float, do: Callable[[], Result]) -> Result:
-    """Do it, and again while somebody holds a table. Raises MigrationRefused in the end."""
+    """Do it, and repeat it while somebody holds a table. Raises MigrationRefused in the end."""
     while True:
         try:
             return do()
@@ -184,7 +184,7 @@ def _insist(what: str, until: float, do: Callable[[], Result]) -> Result:
 
 
 def _migrate(connection: Connection, folder: Path, revision: str) -> None:
-    """One revision; nothing where somebody else has been faster: Alembic looks inside the transaction."""
+    """Run one revision; does nothing where another process was faster: Alembic checks inside the transaction."""
     if connection.dialect.name == "postgresql":  # each time: a migration may have changed it
         lock_milliseconds = f"{LOCK_SECONDS * 1000:.0f}"
         connection.execute(text("SELECT set_config('lock_timeout', :ms, false)"), {"ms": lock_milliseconds})

@@ -1,4 +1,5 @@
-"""Where a time begins in a table whose rows are numbered as they come: a few look-ups by key, no index on the time."""
+"""Where a time begins in a table whose rows are numbered in order: a few look-ups by key, without an index on the
+time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What this code relies on in a PostgreSQL session, set on each new connection: nothing is left to the surroundings.
+"""The settings of a PostgreSQL session that this code relies on, made on each new connection, whatever is preset.
 
-Roles, databases, the server's file and libpq's variables (PGDATESTYLE, PGTZ, PGCLIENTENCODING, …) all have a say in how
-a session begins. With one odd setting among them times can't be read, rows are hidden, or a commit that was told as
-done is lost with the server's power.
+Roles, databases, the server's configuration and libpq's variables (PGDATESTYLE, PGTZ, PGCLIENTENCODING, …) all have a
+say in how a session begins. One odd setting, and times can't be read, rows are hidden, or a commit that was reported as
+done is lost when the server loses power.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import TupleRow
 
-#: PostgreSQL, for any one lock. Our own transactions are over long before, and the one that a deadlock ends is told
-#: after a second: who holds a lock for longer is an operator's session, or a host that stands still.
+#: For any one lock. Our own transactions are over long before, and a deadlock is reported after a second: whatever
+#: holds a lock for longer is an operator's session, or a host that stands still.
 LOCK_WAIT_SECONDS = 2
 
-#: A session goes by the first name until it is set up, and again after RESET ALL; the server tells each change of it.
+#: A session has the first name until it is set up, and again after RESET ALL. The server reports each change of it.
 _NEW, NAME = "invoices (connecting)", "invoices"
 
 #: random_page_cost: the default of 4 is for spinning disks and makes the planner read whole tables for a batch of keys.
@@ -44,8 +44,8 @@ SETTINGS: Mapping[str, str] = {
     "TimeZone": "UTC",
     "transform_null_equals": "off",
 }
-#: Not what a session begins with: a server may not know the name (transaction_timeout is PostgreSQL 17's), and of a
-#: commit an operator may ask for more than we do, that standbys show it.
+#: Set only afterwards: a server may not know the name (transaction_timeout came with PostgreSQL 17), or an operator may
+#: ask more of a commit than we do (remote_apply).
 _LATER: Mapping[str, str] = {
     "application_name": NAME,
     "synchronous_commit": "on",
@@ -53,11 +53,11 @@ _LATER: Mapping[str, str] = {
 }
 _STRONGER = {"stronger": "synchronous_commit", "than_on": "remote_apply"}
 
-#: A pooler that takes no options: it gets none, and what is set afterwards has to do.
+#: Said by a pooler that takes no options: it gets none, and what is set afterwards has to do.
 _NO_OPTIONS = "unsupported startup parameter"
 
-#: Only what differs, so that what a role may not set is no matter while it is right. Planner methods that were
-#: switched off (enable_…) are on again: a batch of keys would read whole tables.
+#: Sets only what differs: a setting that the role may not change does no harm while it is right. Planner methods that
+#: were switched off (enable_…) are switched on: without them a batch of keys might read whole tables.
 _SET = """
 SELECT pg_catalog.count(pg_catalog.set_config(given.name, wanted.value, false))
 FROM pg_catalog.pg_settings AS given JOIN (
@@ -69,8 +69,9 @@ FROM pg_catalog.pg_settings AS given JOIN (
 ) AS wanted USING (name)
 WHERE given.setting IS DISTINCT FROM wanted.value AND (given.name, given.setting) <> (%(stronger)s, %(than_on)s)
 """
-#: Tables are named without a schema: in the one where the session's own path finds our revision; else, before the first
-#: migration, where that path makes new tables. One that leads nowhere says nothing: then in the only one that has ours.
+#: Tables are named without a schema. The path is set to the schema where the session's own path finds our revision;
+#: otherwise, before the first migration, to where that path creates tables; if it leads nowhere, to the only schema
+#: that has our tables.
 _SET_PATH = """
 WITH ours AS (
   SELECT table_.oid, schema.nspname AS name
@@ -92,7 +93,7 @@ Session: TypeAlias = psycopg.Connection[TupleRow]
 
 
 class UnfitDatabase(psycopg.OperationalError):
-    """The database, or what this role may set there, is not fit for orders, and waiting does not mend it."""
+    """The database, or what this role may set there, is not fit for orders, and waiting won't change that."""
 
 
 def connect(open_one: Callable[..., Session], arguments: Mapping[str, object]) -> Session:
@@ -100,13 +101,13 @@ def connect(open_one: Callable[..., Session], arguments: Mapping[str, object]) -
 
     ``open_one`` takes psycopg's ``arguments``, those of the URL among them: its own ``options`` come before ours.
     """
-    # Options are the session's own defaults, which RESET ALL comes back to. libpq sends its variables beside them, and
-    # those win; so all is set once more afterwards.
+    # Options become the session's defaults, which RESET ALL returns to. libpq sends its variables too, and those win:
+    # so everything is set once more afterwards.
     ours = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _settings().items())
     options = f"{arguments.get('options') or ''} {ours}".strip()
     given = {**arguments, "client_encoding": "UTF8", "application_name": _NEW}
     if "host" in given:
-        given.setdefault("hostaddr", "")  # else PGHOSTADDR would lead to another server than the URL's
+        given.setdefault("hostaddr", "")  # otherwise PGHOSTADDR would lead to another server than the URL's
     try:
         connection = open_one(**given | {"options": options})
     except psycopg.OperationalError as error:
@@ -135,14 +136,14 @@ def prepare(connection: Session) -> None:
     finally:
         if not connection.closed:
             connection.autocommit = was
-    # Said with each BEGIN: a pooler may hand every transaction to another session.
+    # Sent with each BEGIN: a pooler may give every transaction another session.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     connection.read_only = False
     connection.deferrable = False
 
 
 def is_prepared(connection: Session) -> bool:
-    """Whether it still is: RESET ALL shows in the name. Costs nothing, the server tells of changes by itself."""
+    """Whether it still is: RESET ALL shows in the name. Costs nothing, since the server reports changes by itself."""
     reported = connection.info.parameter_status
     return all(reported(name) == value for name, value in _TOLD.items())
 
@@ -161,7 +162,7 @@ def _settings() -> dict[str, str]:
     return {**SETTINGS, "lock_timeout": str(LOCK_WAIT_SECONDS * 1000)}
 
 
-#: Settings of which every server tells each change.
+#: Settings whose changes every server reports.
 _TOLD = {"application_name": NAME} | {
     name: SETTINGS[name]
     for name in ("client_encoding", "DateStyle", "IntervalStyle", "standard_conforming_strings", "TimeZone")

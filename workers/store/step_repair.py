@@ -1,8 +1,8 @@
-"""The agenda after somebody has set the database's clock: leases last as long as they were to, waits no longer.
+"""Repairs the agenda after somebody has set the database's clock: leases last as long as they should, waits no longer.
 
-Ahead: leases look over while their holders are at work. They are moved along, all at once, before anybody takes the
-clock's word again. Back: everything planned lies too far away. It is moved back page by page, each page with a note of
-how far this has come: whoever dies in between is followed by the next who looks at the clock.
+Set ahead, leases look over while their holders are at work: all are moved at once, before anybody trusts the clock
+again. Set back, everything planned lies too far away: it is moved page by page, each page with a note of how far this
+has come. After a crash in between, the next to look at the clock goes on.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _ROWS = select(*_KEY, AGENDA.c.due_at, AGENDA.c.lease_token).order_by(*_KEY)
 
 
 def prolong_leases(connection: Connection, by: timedelta, now: datetime, lease: timedelta) -> int:
-    """The clock was set ahead: leases that were not over end so much later. How many there were.
+    """The clock was set ahead: let leases that were not over end later by as much. Returns how many there were.
 
-    Locked rows are waited for: a claim that has just taken one for lost finds that nobody trusts the clock, and ends.
+    Locked rows are waited for: a claim that has just taken one as lost finds that nobody trusts the clock, and is
+    undone.
     """
     then = now - by
     held = AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at > then, AGENDA.c.due_at <= then + lease
@@ -38,9 +39,9 @@ def prolong_leases(connection: Connection, by: timedelta, now: datetime, lease: 
 
 
 def move_page(connection: Connection, state: ClockState, now: datetime, lease: timedelta) -> int:
-    """The clock was set back: the next page of the agenda is moved with it. How many rows were.
+    """The clock was set back: move the next page of the agenda with it. Returns how many rows were moved.
 
-    Locked rows are left out: whoever works on one plans it anew.
+    Locked rows are left out: whoever has one locked plans it anew.
     """
     by = state.moving_by
     if by is None:
@@ -68,7 +69,7 @@ def _move(connection: Connection, rows: Sequence[tuple[StoredRow, datetime]]) ->
 
 
 def _move_tries(connection: Connection, pairs: Sequence[tuple[str, ...]], by: timedelta, now: datetime) -> None:
-    """What pairs are pointed at again says when it is to be tried; the pairs' agenda rows are locked."""
+    """Move the deliveries' own times too: a pair is pointed at them again. The pairs' agenda rows are locked."""
     if not pairs:
         return
     rows = execute_keyed(connection, _tries, ("endpoint_id", "invoice_id"), pairs).all()

@@ -39,13 +39,13 @@ from workers.store.publishing import Publishing
 from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
 
-#: No lease lasts longer than so many time-outs of its account and the rest, or than this.
+#: No lease lasts longer than this many time-outs of its account and the rest, or than the long ones.
 LEASE_TIME_OUTS, LEASE_REST_SECONDS, LONG_LEASE_SECONDS = 3, 10.0, 30.0
 
 
 class Taken(NamedTuple):
-    """What came of evidence: outcomes, webhooks leased to the caller, and what was left because somebody else keeps it
-    locked. That is to be brought again: it holds up no other."""
+    """What came of evidence: outcomes, webhooks leased to the caller, and judgements that were left because somebody
+    else has their rows locked. The caller brings those again."""
 
     outcomes: list[Outcome]
     deliveries: list[ClaimedDelivery]
@@ -81,26 +81,25 @@ class Store:
     # ------------------------------------------------------------ orders in
 
     def add_orders(self, orders: Sequence[tuple[Order, str]], rejections: Sequence[Rejection] = ()) -> list[Added]:
-        """Write queued invoices for (order, provider name) pairs, and what came with them and was turned away.
+        """Write queued invoices for (order, provider name) pairs, and messages that were turned away with them.
 
-        One transaction; what several threads bring shares it.
+        Several threads share a transaction.
         """
         return [added for added in self._arrivals.take_in([*orders, *rejections]) if added is not None]
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Keep messages that were turned away; what several threads bring shares a transaction."""
+        """Keep messages that were turned away. Several threads share a transaction."""
         self._arrivals.take_in(rejections)
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:
-        """The id of the newest invoice with this order id and, or, key."""
+        """The id of the newest invoice with this order id, key, or both."""
         with self.database.glancing() as connection:
             return intake.find(connection, account, order_id, idempotency_key)
 
     # ------------------------------------------------------------ callbacks in
 
     def keep_callbacks(self, callbacks_in: Sequence[NewCallback]) -> list[bool]:
-        """Keep providers' callbacks; False for one that is kept already. What several threads bring shares a
-        transaction."""
+        """Keep providers' callbacks; False for one that is kept already. Several threads share a transaction."""
         return self._arrivals.keep_callbacks(callbacks_in)
 
     def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> CallbacksJudged:
@@ -112,18 +111,18 @@ class Store:
     # ------------------------------------------------------------ evidence
 
     def judge(self, judgements: Sequence[Judgement], beside: Beside | None = None) -> list[Outcome]:
-        """Judge evidence against the invoices as they are now, all in one transaction. Rows that somebody has locked
-        are waited for. ``beside`` writes down in the same transaction who asked for it."""
+        """Judge evidence against the invoices as they are now, all in one transaction. Locked rows are waited for.
+        ``beside`` writes in the same transaction, who asked for it for example."""
         return self._told(self._judge.judge(judgements, beside))
 
     def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Taken:
-        """The same, and lease the webhooks that it brings as far as there is room: the caller sends them."""
+        """The same, and lease the webhooks it brings as far as there is room: the caller sends them."""
         judged = self._judge.judge_and_take(judgements, room)
         left = [judgement for judgement in judgements if judgement.invoice_id in judged.left]
         return Taken(self._told(judged), judged.deliveries, left)
 
     def _told(self, judged: Judged) -> list[Outcome]:
-        """Ring for what it brings; its outcomes."""
+        """Ring for the work it brings. Returns its outcomes."""
         self.ring(judged.lanes)
         return judged.outcomes
 
@@ -154,26 +153,25 @@ class Store:
         )
 
     def put_back(self, claims: Sequence[Claim]) -> None:
-        """Give look-ups back that nobody was asked about: they are the next."""
+        """Give back look-ups that nobody was asked about: they come next."""
         with self.database.transaction() as connection:
             look_ups.put_back(connection, self.database, claims)
 
     def gather_look_ups(self) -> None:
-        """Where an account has no budget any more, its look-ups are due in the order of their times again."""
+        """Put the look-ups of accounts that have no budget any more back into one lane, in the order of their times."""
         self._lanes.gather_look_ups()
 
     def claim_creates(
         self, lane: str, limit: int, lease_seconds: float
     ) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
-        """Lease due creates, each with its invoice and, before a call is made again or given up, what an earlier one
-        brought that could not be committed yet."""
+        """Lease due creates, each with its invoice and, where a call was made before, its kept answer."""
         lanes = self._lanes.next_create_lanes(lane)
         return self._leases.take(
             lambda connection, lost: kept.claim_creates(connection, self.database, lanes, limit, lease_seconds, lost)
         )
 
     def keep(self, judgements: Sequence[Judgement], seconds: float) -> None:
-        """Keep what creates have brought while its commit is held up, and the leases that it came under for so long."""
+        """Keep what creates have brought while its commit is held up, and renew the leases for this many seconds."""
         self._judge.keep(judgements)
         self.renew([one.claim for one in judgements if one.claim is not None], seconds)
 
@@ -182,12 +180,12 @@ class Store:
         self._judge.forget(judgements)
 
     def renew(self, claims: Sequence[Claim], seconds: float) -> None:
-        """Let leases last for so long from now at least: their work is done, and waits for its commit."""
+        """Let leases last at least this long from now: their work is done, and waits for its commit."""
         with self.database.transaction() as connection:
             kept.renew(connection, claims, self.database.now(connection), seconds)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        """Give rows back untouched: they are due at once for whoever asks next."""
+        """Give rows back as if never claimed: they are due at once."""
         with self.database.transaction() as connection:
             agenda.release(connection, claims, self.database.now(connection))
 
@@ -198,21 +196,21 @@ class Store:
     # ------------------------------------------------------------ what always stands on the agenda
 
     def add_standing(self) -> None:
-        """Make sure of the rows that always stand on the agenda: the stream's, and the removal of what is old."""
+        """Make sure of the agenda's standing rows: the stream's, and that of the removal of what is old."""
         with self.database.transaction() as connection:
             agenda.add_standing(connection, self.database)
 
     def remove_finished(self, older_than: timedelta) -> int:
-        """Remove one batch of what is finished and old; how many rows went."""
+        """Remove one batch of what is finished and old. Returns how many rows."""
         with self.database.transaction() as connection:
             return retention.remove_finished(connection, self.database.now(connection) - older_than)
 
     def remove_leftovers(self) -> int:
-        """Remove deliveries that were written for an endpoint while it was being removed; how many went."""
+        """Remove deliveries that were written for an endpoint while it was being removed. Returns how many."""
         return endpoints.remove_leftovers(self.database)
 
     def finish(self, claim: Claim, wait_seconds: float) -> None:
-        """A row that always stands on the agenda is free again, and due after ``wait_seconds``."""
+        """Free a standing row, to be due again after ``wait_seconds``."""
         with self.database.transaction() as connection:
             agenda.finish(connection, claim, self.database.now(connection) + timedelta(seconds=wait_seconds))
 
@@ -224,7 +222,7 @@ class Store:
             return live_endpoints.live_endpoints(connection, self.database)
 
     def live_endpoints_in_use(self, used: Collection[str]) -> list[LiveEndpoint]:
-        """The same where they are few; of many those that have something to be sent, and those among ``used``."""
+        """The same if there are few; of many, those with something to send and those in ``used``."""
         with self.database.glancing() as connection:
             return live_endpoints.live_endpoints_in_use(connection, self.database, used)
 
@@ -234,22 +232,22 @@ class Store:
             lambda connection, lost: deliveries.claim(connection, self.database, endpoint, limit, lease_seconds, lost)
         )
 
-    def settle(self, tries: Sequence[DeliveryAttempt]) -> None:
-        """Write down what came of tries and point each pair at its next delivery."""
+    def settle(self, attempts: Sequence[DeliveryAttempt]) -> None:
+        """Write down what came of attempts and point each pair at its next delivery."""
         with self.database.transaction() as connection:
-            endpoints = deliveries.settle(connection, self.database, tries)
+            endpoints = deliveries.settle(connection, self.database, attempts)
         self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
 
-    def settle_free(self, tries: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
-        """The same, but for those whose rows somebody else keeps locked: they are left, and to be brought again."""
-        endpoints, left = deliveries.settle_free(self.database, self._patience, tries)
+    def settle_free(self, attempts: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
+        """The same, except those whose rows somebody else keeps locked: they are returned, to be brought again."""
+        endpoints, left = deliveries.settle_free(self.database, self._patience, attempts)
         self.ring({(Stage.DELIVER, endpoint) for endpoint in endpoints})
         return left
 
     # ------------------------------------------------------------ time and doorbells
 
     def timekeeper(self, clock: Clock | None = None) -> Timekeeper:
-        """Who looks at the database's clock for this process, and beside it at the host's, ``clock``."""
+        """What watches the database's clock for this process, and compares the host's, ``clock``."""
         lease = max(LEASE_TIME_OUTS * self._lanes.longest_timeout() + LEASE_REST_SECONDS, LONG_LEASE_SECONDS)
         return Timekeeper(self.database, lease, clock)
 

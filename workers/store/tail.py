@@ -12,11 +12,10 @@ from workers.store.queries import last_event_number
 from workers.store.rows import StoredRow
 from workers.store.tables import EVENT
 
-#: Event numbers are drawn before the commit, so a lower one may appear after a higher one. A number that did not
-#: appear for so long belongs to a transaction that was taken back (they end after 60 s at the latest).
+#: Event numbers are drawn before the commit, so a lower one may appear after a higher one. One that has not appeared
+#: for this long belongs to a transaction that was rolled back (they end after 60 s at the latest).
 GAP_SECONDS = 90.0
-#: At most so many events are fetched at a time.
-FETCH_ROWS = 2000
+FETCH_ROWS = 2000  #: events at a time
 
 
 class EventTail:
@@ -33,8 +32,7 @@ class EventTail:
         self._floor = last_event_number(connection)
 
     def poll(self, connection: Connection) -> Sequence[StoredRow]:
-        """The events that were committed since the last poll, in the order of their numbers, each with its position
-        or None."""
+        """The events that were committed since the last poll, by number, each with its position, if it has one."""
         if self._floor is None:
             self.start(connection)
         place = position_of_event().label("position")

@@ -1,5 +1,5 @@
-"""Each worker looks at the database's clock once a second, counting the seconds itself, and puts right what a step of
-that clock does to leases and waits."""
+"""Each worker compares the database's clock with its own count of seconds, once a second, and repairs leases and waits
+where that clock was set."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from workers.store.step_repair import move_page, prolong_leases
 
 log = structlog.get_logger()
 
-BEAT = timedelta(seconds=2)  #: so often it is written down that the clock is right, by whichever worker comes first
-PAGES = 10  #: of the agenda are moved with one look; the next goes on
-WIDE_SECONDS = 1.0  #: an answer that took longer says little about later ones
+BEAT = timedelta(seconds=2)  #: how often it is written down, by any worker, that the clock is right
+PAGES = 10  #: of the agenda, moved in one look; the next look goes on
+WIDE_SECONDS = 1.0  #: a reading that took longer is too vague to compare later ones with
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class _Look:
 
 
 class Timekeeper:
-    """One process's eye on the database's clock. ``look`` is called by one thread at a time."""
+    """One process's watch over the database's clock. ``look`` is called by one thread at a time."""
 
     def __init__(self, database: Database, lease_seconds: float, clock: Clock | None = None) -> None:
         """``lease_seconds``: the longest that any lease lasts; ``clock``: this host's."""
@@ -46,7 +46,7 @@ class Timekeeper:
         self._skewed = False
 
     def look(self) -> None:
-        """Find the clock right, or put right what was planned by it. Raises what ``UNAVAILABLE`` names."""
+        """Note that the clock is right, or repair what was planned by it. Raises what ``UNAVAILABLE`` names."""
         with self._database.glancing() as connection:
             state = read_clock(connection)
             reading = self._read(connection)
@@ -96,7 +96,7 @@ class Timekeeper:
             rows = move_page(connection, state, now, self._lease)
             return _Look(reading, verdict, rows, goes_on=_is_left(connection))
         ahead = by > timedelta(0)
-        # Set ahead while waits are still being moved back: the rest is right again, and what was moved comes early.
+        # Set ahead while waits are still being moved back: the rest is right again, and what was moved is early.
         back = None if ahead else (state.moving_by or timedelta(0)) + by
         write_clock(connection, stepped_at=now, stepped_by=by, moving_by=back, moved_to=None)
         rows = prolong_leases(connection, by, now, self._lease) if ahead else 0
@@ -113,7 +113,7 @@ class Timekeeper:
             self._last = reading
 
     def _tell_skew(self, here: datetime, reading: Reading) -> None:
-        """Once, until it is over: signatures and providers' times go by this host's clock."""
+        """Log once, until it is over, that this host's clock is off: signatures and providers' times go by it."""
         late = timedelta(seconds=reading.told_at - reading.asked_at)
         off = max(reading.time - here, here - late - reading.time).total_seconds()
         if off > TOLERANCE_SECONDS and not self._skewed:

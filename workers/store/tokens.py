@@ -1,5 +1,5 @@
-"""Access tokens: what each may do and see. Of the secret only its hash is kept; it has 256 random bits, so SHA-256 is
-enough. Changed by ``operate/tokens.py``."""
+"""Access tokens: what each may do and see. Only a hash of the secret is kept: it has 256 random bits, so SHA-256 is
+enough. Tokens are changed by ``operate/tokens.py``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.store.database import Database
 from workers.store.rows import StoredRow
 from workers.store.tables import TOKEN
 
-#: When a token was last used is written this often at most.
+#: How often, at most, it is written when a token was last used.
 NOTE_EVERY = timedelta(minutes=1)
 
 
@@ -40,11 +40,11 @@ class Token:
     last_used_at: datetime | None
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it counts: neither revoked nor expired."""
+        """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def has_secret(self, secret: str) -> bool:
-        """Whether this is its secret; in constant time."""
+        """Whether this is its secret. Takes the same time for any."""
         return hmac.compare_digest(self.hash, hash_of(secret))
 
 
@@ -71,7 +71,7 @@ def list_tokens(connection: Connection) -> list[Token]:
 
 
 def note_use(database: Database, ids: Sequence[str]) -> None:
-    """These are being used now."""
+    """Note that these are being used now."""
     with database.transaction() as connection:
         now = database.now(connection)
         stale = TOKEN.c.last_used_at.is_(None) | (TOKEN.c.last_used_at < now - NOTE_EVERY)

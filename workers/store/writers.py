@@ -1,8 +1,8 @@
-"""Who adds or removes an endpoint waits for the transactions that may have read the endpoints before.
+"""Adding or removing an endpoint waits for transactions that may have read the endpoints before.
 
-Events are written without a lock on any endpoint: one that somebody keeps locked must hold up no invoice. So a
-transaction under way may have read a list that is out of date by now. It has a transaction number already (it locked
-its invoices first), and PostgreSQL tells every session which numbers are still running.
+Events are written without a lock on any endpoint, because an endpoint that somebody keeps locked must hold up no
+invoice. So a transaction under way may have read a list that is out of date. It has a transaction number already (it
+locked its invoices first), and PostgreSQL tells every session which numbers are still running.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from sqlalchemy.types import ARRAY, String
 from workers.store.database import Database
 from workers.store.session import NAME
 
-PATIENCE_SECONDS = 30.0  #: our own transactions end sooner, each statement of theirs after as long
+PATIENCE_SECONDS = 30.0  #: our transactions end sooner; a single statement is cancelled after as long
 _STEP_SECONDS = 0.02
 
-# Only our own: what an outsider's session does for hours writes no events. Their names are shown to every role.
+# Only our own: an outsider's session, hours long perhaps, writes no events. Every role is shown their names.
 _RUNNING = text("""
 SELECT locks.transactionid::text FROM pg_locks AS locks JOIN pg_stat_activity AS activity USING (pid)
 WHERE locks.locktype = 'transactionid' AND locks.mode = 'ExclusiveLock' AND locks.granted
@@ -32,9 +32,9 @@ WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted AND tran
 
 
 def wait_for_writers(database: Database, patience_seconds: float = PATIENCE_SECONDS) -> bool:
-    """Until every writing transaction of ours that is under way now has ended; False where one goes on for too long.
+    """Wait until every writing transaction of ours that is under way now has ended; False if one takes too long.
 
-    To be called after the commit of what they may have overlooked. SQLite has one writer at a time: there is nobody.
+    To be called after the commit of what they may have missed. SQLite has one writer at a time: there are no others.
     """
     if not database.is_postgresql:
         return True
