@@ -12,10 +12,10 @@ from sqlmodel.sql.sqltypes import AutoString
 from workers.store.tables.classes import CLASSES
 
 PATH = Path(__file__).parents[1] / "workers" / "store" / "tables" / "plain.py"
-HEAD = '''"""The tables as statements are made of them: their columns, and what a row is told apart by.
+HEAD = '''"""The plain tables that statements are made of: columns and primary keys, without indexes.
 
-Written from their classes by `python -m tests.plain_tables`; a test compares the two. Commands that only read import
-neither SQLModel nor what it stands on: that takes longer than all that they do.
+Written from the classes by `python -m tests.plain_tables`; a test compares the two. Commands that only read import no
+SQLModel: that would take longer than all the rest of them.
 """
 
 from typing import Final

@@ -1,1 +1,1 @@
-"""What is told of this process to those who watch: metrics and traces."""
+"""Metrics and traces of this process."""

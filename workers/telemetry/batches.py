@@ -1,5 +1,5 @@
-"""Steps of the engine as spans: each claim, group and transaction, with links to the traces of its orders; and what
-became of evidence, in its order's own trace."""
+"""The engine's steps as spans: each claim, group and transaction, with links to the traces of its orders; and what
+became of evidence, in the order's own trace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_LINKS = 128
 
 
 def trace_of(row: object) -> str | None:
-    """The trace that a row of some stage belongs to, as far as the row tells."""
+    """The trace that a stage's row belongs to, if the row has it."""
     match row:
         case ClaimedDelivery():
             return trace_of_event(row.body)
@@ -38,19 +38,19 @@ def trace_of(row: object) -> str | None:
 
 
 class BatchSpans(Observer):
-    """A span for each batch; those without any order of a recorded trace are sampled by themselves."""
+    """A span for each batch. One without orders that have traces is sampled by itself."""
 
     def __init__(
         self, tracer: OtelTracer, context_of: Callable[[str | None], Context], share: Share, steps: Tracer
     ) -> None:
-        """``steps``: what records those of orders."""
+        """``steps``: records the steps of orders."""
         self._tracer = tracer
         self._share = share
         self._steps = steps
         self._context_of = context_of
 
     def judged(self, outcomes: Sequence[Outcome]) -> None:
-        """What evidence changed is a step of its order; a look-up that brought nothing new is none."""
+        """Evidence that changed something is a step of its order; a look-up that brought nothing new is not."""
         for outcome in outcomes:
             if outcome.trace is not None and (outcome.event_type is not None or outcome.verdict == "applied"):
                 about = {"invoice_id": outcome.invoice_id, "account": outcome.account, "event": outcome.event_type}
@@ -58,7 +58,7 @@ class BatchSpans(Observer):
                 span.end({"verdict": outcome.verdict, "status": outcome.status})
 
     def handled(self, step: Step, stage: Stage, lane: str | None, rows: Sequence[object], seconds: float) -> None:
-        """A group of one is its order's own step, which has a span already."""
+        """A group of one is skipped: its order's step has a span already."""
         if step is Step.PERFORM and len(rows) <= 1:
             return
         traces = {trace for row in rows if (trace := trace_of(row)) is not None}

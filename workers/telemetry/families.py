@@ -1,7 +1,7 @@
-"""Every metric there is, as a table. Each process declares all of them, also those that it never counts.
+"""Every metric there is, as a table. Each process declares all of them, even those that it never counts.
 
 Labels are accounts, endpoints' ids, stages and words of ours: never an order, an address, a URL or a secret.
-``deploy/METRICS.md`` is made of this table.
+``deploy/METRICS.md`` is made from this table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What Prometheus takes it for."""
+    """Its type in Prometheus."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -19,17 +19,17 @@ class Kind(StrEnum):
 
 
 class By(StrEnum):
-    """The processes that fill it; in all others it has no value, or stays at zero."""
+    """Which processes fill it; in others it has no value, or stays zero."""
 
     EVERY = "every process"
     WORKER = "workers"
     WEB = "web"
-    ROWS = "web, from the database's rows"  #: at most every five seconds, see ``collector.py``
+    ROWS = "web, from the database's rows"  #: at most every five seconds, see ``rows.py``
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric. ``buckets`` in seconds: of a histogram, each with its goal among them."""
+    """One metric. ``buckets``: of a histogram, in seconds; a goal is always one of them."""
 
     name: str
     kind: Kind
@@ -75,7 +75,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_event_first_try_seconds",
         Kind.HISTOGRAM,
         By.WORKER,
-        "From a change to the begin of its webhook's first try, at endpoints where nothing failed for ten minutes.",
+        "From a change to the start of its first delivery attempt, at endpoints where nothing failed for ten minutes.",
         (),
         QUICK,
         "99 % < 2 s",
@@ -84,7 +84,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_event_delivered_seconds",
         Kind.HISTOGRAM,
         By.WORKER,
-        "From a change to its webhook's delivery, at endpoints where nothing failed for ten minutes.",
+        "From a change to its delivery at the first attempt, at endpoints where nothing failed for ten minutes.",
         (),
         DELIVERED,
         "99 % < 60 s",
@@ -93,7 +93,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_callback_seconds",
         Kind.HISTOGRAM,
         By.WORKER,
-        "From a callback's being kept to the change that it brought, its look-up included.",
+        "From keeping a callback to the change that it brought, its look-up included.",
         ("account",),
         QUICK,
         "99 % < 2 s",
@@ -107,12 +107,18 @@ FAMILIES: tuple[Family, ...] = (
         goal="< 5 s",
     ),
     # -- what should be nothing
-    Family("invoices_in_doubt", Kind.GAUGE, By.ROWS, "Invoices whose create may have been made.", goal="0"),
+    Family(
+        "invoices_in_doubt",
+        Kind.GAUGE,
+        By.ROWS,
+        "Invoices in doubt: a call may have made them, and its answer is lost.",
+        goal="0",
+    ),
     Family(
         "invoices_in_doubt_oldest_seconds",
         Kind.GAUGE,
         By.ROWS,
-        "How long the oldest of them has been in doubt; 0 without any.",
+        "How long the oldest of them has been in doubt; 0 if there is none.",
     ),
     Family(
         "invoices_contradictions_open",
@@ -135,7 +141,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_provider_calls_total",
         Kind.COUNTER,
         By.WORKER,
-        "Calls to providers, by what came of them.",
+        "Calls to providers, by outcome.",
         ("account", "call", "outcome"),
     ),
     Family(
@@ -166,21 +172,21 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_delivery_attempts_total",
         Kind.COUNTER,
         By.WORKER,
-        "Tries of webhooks, by what came of them.",
+        "Delivery attempts, by outcome.",
         ("endpoint", "outcome"),
     ),
     Family(
         "invoices_endpoint_breaker_open",
         Kind.GAUGE,
         By.ROWS,
-        "1 while an endpoint is left alone because most of its tries fail.",
+        "1 while an endpoint is left alone because most attempts there fail.",
         ("endpoint",),
     ),
     Family(
         "invoices_endpoint_backlog_seconds",
         Kind.GAUGE,
         By.ROWS,
-        "The age of the oldest event that waits for an endpoint; 0 without any.",
+        "The age of the oldest event that waits for an endpoint; 0 if none does.",
         ("endpoint",),
     ),
     Family("invoices_endpoint_disabled", Kind.GAUGE, By.ROWS, "1 while an endpoint is disabled.", ("endpoint",)),
@@ -188,7 +194,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_stream_behind_seconds",
         Kind.GAUGE,
         By.ROWS,
-        "The age of the oldest event that the stream was not told; 0 without any.",
+        "The age of the oldest event that the stream has not been told; 0 if there is none.",
     ),
     # -- processes
     Family("invoices_slots_used", Kind.GAUGE, By.WORKER, "Calls and groups of rows under way.", ("stage",)),
@@ -204,7 +210,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_commit_seconds",
         Kind.HISTOGRAM,
         By.WORKER,
-        "How long transactions took that wrote results.",
+        "How long the transactions that wrote results took.",
         ("stage",),
         SHORT,
     ),
@@ -213,7 +219,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_changes_total",
         Kind.COUNTER,
         By.WORKER,
-        "Changes of invoices that workers made, by the status that followed.",
+        "Changes of invoices by workers, by the new status.",
         ("account", "status"),
     ),
     Family(
@@ -241,27 +247,27 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_workers_wanted",
         Kind.GAUGE,
         By.ROWS,
-        "Worker processes that the due work needs, as far as accounts let it go faster.",
+        "Worker processes that the due work needs, not counting work that an account's limits hold up.",
     ),
-    Family("invoices_bound_by", Kind.GAUGE, By.ROWS, "1 for what bounds that number, else 0.", ("reason",)),
+    Family("invoices_bound_by", Kind.GAUGE, By.ROWS, "1 for what bounds that number, 0 for the rest.", ("reason",)),
     # -- the web process
     Family(
         "invoices_callbacks_total",
         Kind.COUNTER,
         By.WEB,
-        "Callbacks of providers, by what came of them.",
+        "Callbacks of providers, by outcome.",
         ("account", "outcome"),
     ),
     Family(
         "invoices_callback_kept_seconds",
         Kind.HISTOGRAM,
         By.WEB,
-        "From a callback's first byte to its being kept.",
+        "From a callback's first byte until it is kept.",
         ("account",),
         SHORT,
     ),
     Family("invoices_web_requests_total", Kind.COUNTER, By.WEB, "Requests answered.", ("route", "method", "status")),
     Family("invoices_web_request_seconds", Kind.HISTOGRAM, By.WEB, "How long requests took.", ("route",), SHORT),
-    Family("invoices_api_waiting", Kind.GAUGE, By.WEB, "Requests that wait for an invoice to change."),
-    Family("invoices_api_following", Kind.GAUGE, By.WEB, "Readers that follow the log live."),
+    Family("invoices_api_waiting", Kind.GAUGE, By.WEB, "Requests waiting for an invoice to change."),
+    Family("invoices_api_following", Kind.GAUGE, By.WEB, "Readers following the log live."),
 )

@@ -10,14 +10,14 @@ from workers.engine import Attempted, Failure, Observer, ProviderCall, Trouble
 from workers.store.judging import Outcome, Times
 from workers.telemetry.metrics import Children, Metrics
 
-#: An order that has none of these yet can't be paid.
+#: The statuses in which an order can be paid, or has been.
 PAYABLE = frozenset({Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID})
 NOT_YET = frozenset({Status.QUEUED, Status.IN_DOUBT})
 UNKNOWN = "unknown"  #: where an outcome names no account
 
 
 class MetricsListener(Observer):
-    """Of one process. What happens per row costs a look-up in a dictionary and the count."""
+    """Counts for one process. A row costs a dictionary look-up and the count."""
 
     def __init__(self, metrics: Metrics) -> None:
         commits, work = metrics.histogram("invoices_commit_seconds"), metrics.histogram("invoices_work_seconds")
@@ -38,11 +38,11 @@ class MetricsListener(Observer):
         self._lateness = metrics.histogram("invoices_expiry_lateness_seconds")
 
     def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
-        """Its I/O."""
+        """How long the I/O of a group took."""
         self._work[stage].observe(seconds)
 
     def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
-        """Its transaction."""
+        """How long the transaction took, and what it wrote."""
         self._commits[stage].observe(seconds)
         self._results[stage].inc(results)
 
@@ -56,7 +56,7 @@ class MetricsListener(Observer):
         self._call_seconds[call.account, call.call].observe(call.seconds)
 
     def attempted(self, attempt: Attempted) -> None:
-        """How long after its change, where that tells something of us."""
+        """Counted by outcome; how long after the change, where that is our doing."""
         self._attempts[attempt.endpoint, attempt.outcome].inc()
         if attempt.first_try_seconds is not None:
             self._first_try.observe(attempt.first_try_seconds)
@@ -81,7 +81,7 @@ class MetricsListener(Observer):
 
 
 def show_slots(metrics: Metrics, used: Callable[[Stage], int]) -> None:
-    """How many are used is asked when somebody reads it."""
+    """How many slots are used is asked when the metric is read."""
     gauge = metrics.gauge("invoices_slots_used")
     for stage in Stage:
         gauge.labels(stage.value).set_function(_asking(used, stage))

@@ -1,4 +1,4 @@
-"""One process's metrics: every family of the table, declared once and counted with children that are kept."""
+"""One process's metrics: every family of the table, declared once, with its children kept at hand."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from prometheus_client.registry import Collector
 
 from workers.telemetry.families import FAMILIES, By, Family, Kind
 
-#: Values of one metric's labels; what comes after so many goes to ``OTHER``.
+#: Combinations of one metric's labels; beyond that all count as ``OTHER``.
 MOST_CHILDREN = 5000
 OTHER = "other"
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
-#: Of one metric: its values by the values of its labels.
+#: One metric's values, by the values of its labels.
 Values = Mapping[tuple[str, ...], float]
 
 
 class Children(dict[tuple[str, ...], Child], Generic[Child]):
-    """A metric's children by the values of their labels. Each is looked up in the client once: that costs most."""
+    """A metric's children by the values of their labels. Each is looked up in the client library once: that is slow."""
 
     def __init__(self, parent: Child) -> None:
         super().__init__()
@@ -36,17 +36,17 @@ class Children(dict[tuple[str, ...], Child], Generic[Child]):
 
 
 class Rows(Collector):
-    """What is read from the database's rows. Elsewhere than in the web process it is declared and has no values."""
+    """The metrics read from the database's rows. Only in the web process do they have values."""
 
     def __init__(self) -> None:
         self._values: Mapping[str, Values] = {}
 
     def show(self, values: Mapping[str, Values]) -> None:
-        """From now on, in place of what was shown before."""
+        """Replace the values."""
         self._values = values
 
     def collect(self) -> Iterable[Metric]:
-        """As the client asks for it."""
+        """Called by the client library at each scrape."""
         values = self._values
         for family in FAMILIES:
             if family.by is By.ROWS:
@@ -57,7 +57,7 @@ class Metrics:
     """All families, in a registry of their own."""
 
     def __init__(self, version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second series for each metric
         self.registry = CollectorRegistry()
         self._version = version
         self._counters: dict[str, Counter] = {}
@@ -83,7 +83,7 @@ class Metrics:
         return self._histograms[name]
 
     def tell_role(self, role: str) -> None:
-        """The process is ready, and this is what it does."""
+        """Say that the process is ready, and in which role."""
         self.gauge("invoices_build_info").labels(self._version, role).set(1)
 
     def _declare(self, family: Family) -> None:

@@ -1,4 +1,4 @@
-"""``deploy/METRICS.md``, made of the table: ``python -m workers.telemetry.page > deploy/METRICS.md``."""
+"""Prints ``deploy/METRICS.md``: ``python -m workers.telemetry.page > deploy/METRICS.md``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from workers.telemetry.families import FAMILIES, Family
 
 _HEAD = """# Metrics
 
-Made of `workers/telemetry/families.py` by `python -m workers.telemetry.page`; a test fails when they differ.
+Made from `workers/telemetry/families.py` by `python -m workers.telemetry.page`; a test fails when they differ.
 
 Every process declares every metric. The web process serves them at `/metrics` to the addresses in
-`INVOICES_METRICS_ALLOW` (loopback by default). Every other process does so on a port of its own where
+`INVOICES_METRICS_ALLOW` (loopback by default). Every other process serves them on a port of its own if
 `INVOICES_METRICS_PORT` names one: `9400` is that port, `9400+` the next free one from there on, which is logged
 (`metrics.listening`). It listens on loopback unless `INVOICES_METRICS_ALLOW` names other addresses.
 
-What comes from the database's rows is read by the web process alone, at most every five seconds; with several web
-processes take `max`. While the database can't be read within two seconds these are left out,
-`invoices_store_readable` is 0, and all others are answered. Counts of rows end at 10,000.
+What comes from the database's rows is read by web processes only, at most every five seconds; with several of them take
+`max`. While the database can't be read within two seconds, these metrics are left out and `invoices_store_readable` is
+0; all others are served. Counts of rows end at 10,000.
 
 No order, invoice, address, URL or secret is ever a label. An endpoint is named by its id (`ep_…`).
 

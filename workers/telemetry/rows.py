@@ -1,4 +1,4 @@
-"""What the database's rows tell, read for the web process's metrics: at most every five seconds, in a thread."""
+"""The web process's metrics that are read from the database's rows: at most every five seconds, in a thread."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from workers.telemetry.metrics import Rows, Values
 log = structlog.get_logger()
 
 FRESH_SECONDS = 5.0
-#: Of each endpoint: closed, open or probing.
+#: The state of each endpoint's breaker: closed, open or probing.
 ReadBreakers = Callable[[Sequence[str]], Mapping[str, str]]
 Found = dict[str, Values]
 
 
 class RowReader:
-    """Reads, and shows what it found. ``refresh`` may be called by several threads."""
+    """Reads the rows and shows what it found. ``refresh`` may be called by several threads."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class RowReader:
         demand: Demand,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``read_pace`` is asked with every look at the rows."""
+        """``read_pace`` is called at each reading."""
         self._database = database
         self._rows = rows
         self._accounts = sorted(accounts)
@@ -54,11 +54,11 @@ class RowReader:
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = -FRESH_SECONDS
-        self._next: Mapping[Lane, datetime | None] = {}  #: when each lane's next row was due, last time
+        self._next: Mapping[Lane, datetime | None] = {}  #: when each lane's next row was due at the last reading
         self._is_away = False
 
     def refresh(self) -> None:
-        """Read again where that is due. While the database can't be read, that alone is shown."""
+        """Read again if the last reading is too old. While the database can't be read, only that is shown."""
         with self._lock:
             if self._clock() - self._read_at < FRESH_SECONDS:
                 return
@@ -67,7 +67,7 @@ class RowReader:
             except ANY_FAILURE as error:
                 self._tell_away(error)
             except Exception:
-                log.exception("metrics.rows_failed", traceback=True)  # a bug: all else is shown all the same
+                log.exception("metrics.rows_failed", traceback=True)  # a bug: the other metrics are shown all the same
                 self.give_up()
             else:
                 self._is_away = False
@@ -76,7 +76,7 @@ class RowReader:
                 self._read_at = self._clock()
 
     def give_up(self) -> None:
-        """Nothing came in time."""
+        """Show that the rows could not be read."""
         self._rows.show({"invoices_store_readable": {(): 0.0}})
 
     def _tell_away(self, error: BaseException) -> None:
@@ -108,7 +108,7 @@ class RowReader:
         }
 
     def _agenda(self, seen: Watched, held: Collection[str]) -> Found:
-        """A lane whose next row is another one than at the last look moves: what waits there has its turn."""
+        """A lane moves if its next row is another one than at the last reading: what waits there waits for its turn."""
         overdue: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
         pace = self._read_pace()
         for load in seen.loads:
@@ -117,7 +117,7 @@ class RowReader:
             if not moves and not waits_rightly:
                 overdue[load.stage] = max(overdue[load.stage], _age(load.oldest, seen.now))
         untold = _age(seen.untold_since, seen.now)
-        # The stream's row is always due, and means something only while something is untold.
+        # The stream's row is always due; that means something only while an event is untold.
         overdue[Stage.PUBLISH] = min(overdue[Stage.PUBLISH], untold)
         self._next = {(load.stage, load.lane): load.oldest for load in seen.loads}
         return {
@@ -141,7 +141,7 @@ class RowReader:
         }
 
     def _breakers(self, endpoints: Collection[str]) -> Mapping[str, str]:
-        """Nothing while Redis is away: then none is left alone."""
+        """Empty while Redis is away: then no endpoint is left alone."""
         try:
             return self._read_breakers(sorted(endpoints)) if endpoints else {}
         except (RedisError, OSError) as error:
@@ -155,7 +155,7 @@ def _is_held(load: LaneLoad, held: Collection[str]) -> bool:
 
 
 def _pool_of(load: LaneLoad) -> str | None:
-    """Whose slots its rows take; None: no worker more would make it go faster."""
+    """Whose slots its rows take; None: more workers would not make it faster."""
     match load.stage:
         case Stage.CREATE | Stage.CHECK:
             return account_of(load.lane)
@@ -177,7 +177,7 @@ def _endpoints(seen: Watched, breakers: Mapping[str, str]) -> Found:
 
 
 def _one(value: float) -> Values:
-    """Of a metric without labels."""
+    """The values of a metric without labels."""
     return {(): float(value)}
 
 

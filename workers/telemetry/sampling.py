@@ -1,4 +1,4 @@
-"""Which traces are recorded: the standard variables decide; without them one in a hundred, and as parents were."""
+"""Which traces are recorded: the standard variables decide. Without them: as the parent was, or one in a hundred."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ CHOSEN = set_value(_CHOSEN, True, Context())
 
 
 class Share:
-    """Which new traces are recorded: asked before the library is, whose answer costs as much as storing an order."""
+    """Decides which new traces are recorded, before the library is asked: its answer costs as much as storing an
+    order."""
 
     def __init__(self, share: float) -> None:
         self._share = share
 
     def takes(self) -> bool:
-        """Whether the next one is."""
+        """Whether to record the next one."""
         return random.random() < self._share  # noqa: S311 - a sample
 
 
 def read_sampler(environ: Mapping[str, str]) -> tuple[Sampler, Share]:
-    """What ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` name: for steps that have a parent, and for new
-    traces. Raises ValueError."""
+    """The samplers that ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` name: for steps with a parent, and for
+    new traces. Raises ValueError."""
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     text = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
-    default = 1.0 if name else DEFAULT_RATIO  # who names a ratio without a number means all, as the standard has it
+    default = 1.0 if name else DEFAULT_RATIO  # a ratio without a number means all, says the standard
     try:
         ratio = TraceIdRatioBased(float(text) if text else default)
     except ValueError:
@@ -57,7 +58,7 @@ def read_sampler(environ: Mapping[str, str]) -> tuple[Sampler, Share]:
 
 
 class Linked(Sampler):
-    """A batch in which an order of a recorded trace is, is recorded too."""
+    """Records a batch too if a trace of one of its orders is recorded."""
 
     def __init__(self, inner: Sampler) -> None:
         self._inner = inner
@@ -72,7 +73,7 @@ class Linked(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """As the first linked span that is recorded; without one as its own, unless it was chosen already."""
+        """Recorded if ``Share`` chose it or a linked span is recorded; otherwise the inner sampler decides."""
         if parent_context is not None and _CHOSEN in parent_context:
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
         for link in links or ():

@@ -18,19 +18,19 @@ from workers.http.networks import contains
 log = structlog.get_logger()
 
 SECONDS = 10.0  #: a request may take
-#: Ports that are tried where the next free one is asked for.
+#: Ports that are tried for ``or_next``.
 PORTS = 100
 
 
 class PortTaken(OSError):  # noqa: N818 - reads as what happened
-    """One line that names the setting."""
+    """The port is taken. The message is one line that names the setting."""
 
 
 class MetricsServer:
-    """Listens from its making on; ``close`` ends it. Raises PortTaken."""
+    """Listens as soon as it is made, until ``close``. Raises PortTaken."""
 
     def __init__(self, registry: CollectorRegistry, port: int, *, or_next: bool, allowed: tuple[str, ...]) -> None:
-        """On loopback, unless ``allowed`` names other addresses; whoever is not in it finds nothing."""
+        """Listens on loopback, unless ``allowed`` names other addresses; others than those get 404."""
 
         class Handler(_Handler):
             networks, metrics = allowed, registry
@@ -41,7 +41,7 @@ class MetricsServer:
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     def tell(self) -> None:
-        """Log where it listens: once the process's own logging is set up."""
+        """Log where it listens. Apart from the constructor: logging is set up later."""
         log.info("metrics.listening", url=self.url)
 
     def close(self) -> None:
@@ -55,12 +55,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that leaves early is none of ours."""
+        """A client that leaves early is no error of ours."""
         log.debug("metrics.request_failed", error=repr(sys.exc_info()[1])[:200])
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request a connection."""
+    """One request per connection."""
 
     timeout = SECONDS
     server_version, sys_version = "invoices", ""
@@ -82,9 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _host(allowed: tuple[str, ...]) -> str:
-    """Where it listens: nobody else than this host is allowed, or somebody is."""
+    """The address to listen on: loopback if only this host is allowed."""
     only_us = all(ipaddress.ip_network(network).network_address.is_loopback for network in allowed)
-    return "127.0.0.1" if only_us else "0.0.0.0"  # noqa: S104 - somebody elsewhere was allowed by a setting
+    return "127.0.0.1" if only_us else "0.0.0.0"  # noqa: S104 - a setting allows others
 
 
 def _listen(host: str, port: int, or_next: bool, handler: type[_Handler]) -> _Server:

@@ -1,7 +1,7 @@
 """Steps as OpenTelemetry's spans, sent by OTLP over HTTP. Imports OpenTelemetry: see ``traces.py``.
 
-Spans wait in a bounded queue for a thread of their own. What is too much for it, or can't be sent, is dropped, and
-that is told at most once a minute: orders never wait for it.
+Spans wait in a bounded queue for a thread of their own. Those that don't fit or can't be sent are dropped, which is
+logged at most once a minute: orders never wait for them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from workers.telemetry.sampling import CHOSEN, Linked, Share, read_sampler
 
 log = structlog.get_logger()
 
-CLOSE_SECONDS = 3.0  #: at the end of a process what is left may be sent for so long
+CLOSE_SECONDS = 3.0  #: for sending what is left at the end of a process
 TELL_SECONDS = 60.0
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
-_EMPTY = Context()  #: never the context that happens to be current: nothing else here makes spans
+_EMPTY = Context()  #: instead of the current context, which may be anybody's
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 def context_of(trace: str | None) -> Context:
-    """What OpenTelemetry takes as a parent."""
+    """The trace as OpenTelemetry takes a parent."""
     return _EMPTY if trace is None else _PROPAGATOR.extract(trace_headers(trace), _EMPTY)
 
 
 def open_spans(version: str) -> tuple[Tracer, BatchSpans, Callable[[], None]]:
-    """What records the steps of orders, what records those of batches, and what ends both. Raises ValueError."""
+    """Returns what records the steps of orders, what records batches, and a function that ends both. Raises
+    ValueError."""
     sampler, share = read_sampler(os.environ)
     provider = TracerProvider(sampler=Linked(sampler), resource=_resource(version), shutdown_on_exit=False)
     exporter = Exporter(OTLPSpanExporter())
@@ -63,7 +64,7 @@ def open_spans(version: str) -> tuple[Tracer, BatchSpans, Callable[[], None]]:
 
 
 def _resource(version: str) -> Resource:
-    """``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` win over the name of ours."""
+    """``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` win over our own name."""
     named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     name = {} if named else {"service.name": "invoices"}
     return Resource.create({"service.version": version, "process.pid": os.getpid(), **name})
@@ -122,7 +123,7 @@ def _told(about: Attributes | None) -> dict[str, str | int]:
 
 
 class Exporter(SpanExporter):
-    """Sends spans, and says in one line a minute how many could not be sent, and why."""
+    """Sends spans, and logs, once a minute at most, how many could not be sent and why."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
@@ -131,7 +132,7 @@ class Exporter(SpanExporter):
         self._told_at = -TELL_SECONDS
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """In the queue's own thread; the library tries for some seconds before it gives up."""
+        """Runs in the queue's own thread. The library tries for some seconds before it gives up."""
         self._in_hand = len(spans)
         result = self._inner.export(spans)
         self._in_hand = 0
@@ -142,12 +143,12 @@ class Exporter(SpanExporter):
         return result
 
     def tell_last(self) -> None:
-        """At the end of the process: what is still being tried is lost too."""
+        """At the end of the process: spans still being sent are lost too."""
         self._lost, self._in_hand = self._lost + self._in_hand, 0
         self.tell_rest()
 
     def tell_rest(self) -> None:
-        """What was lost since the last time."""
+        """Log what was lost since the last time."""
         if self._lost:
             log.warning("traces.not_sent", spans=self._lost, error=self._words.text, consequence="they are dropped")
             self._lost, self._told_at = 0, time.monotonic()
@@ -162,7 +163,7 @@ class Exporter(SpanExporter):
 
 
 class _LastWords(logging.Handler):
-    """Keeps what the library says last, which would be a line for every try, instead of letting it into the log."""
+    """Keeps the library's last words out of the log: there would be a line for every try."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

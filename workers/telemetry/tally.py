@@ -1,4 +1,4 @@
-"""What this worker did of late, for whoever says how many workers the work takes."""
+"""What this worker did lately, for computing how many workers the work takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTED = CALLING | {Stage.CLOCK, Stage.CALLBACK}
 
 @dataclass(slots=True)
 class _Sums:
-    """Since the start."""
+    """Sums since the start."""
 
     at: float = 0.0
     core_seconds: float = 0.0
@@ -46,10 +46,10 @@ class WorkTally(Observer):
         self._clock, self._core_clock = clock, core_clock
         self._lock = threading.Lock()
         self._sums = _Sums()
-        self._kept = deque([self._sums.copy(clock(), core_clock())])  #: one of each report, a minute's
+        self._kept = deque([self._sums.copy(clock(), core_clock())])  #: the sums at each report of the last minute
 
     def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
-        """A group took one slot for so long."""
+        """A group took one slot for ``seconds``."""
         if stage in CALLING:
             part = stage, (WEBHOOKS if stage is Stage.DELIVER else account_of(lane))
             with self._lock:
@@ -68,7 +68,7 @@ class WorkTally(Observer):
                 self._sums.rows[stage, ROWS] += results
 
     def report(self) -> Report:
-        """To be asked every few seconds."""
+        """The work since a minute ago. To be called every few seconds."""
         with self._lock:
             now = self._sums.copy(self._clock(), self._core_clock())
         while len(self._kept) > 1 and self._kept[1].at <= now.at - LONG:

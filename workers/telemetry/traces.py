@@ -1,6 +1,6 @@
-"""Whether steps are recorded as spans: only where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to send them.
+"""Whether steps are recorded as spans: only if ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to send them.
 
-OpenTelemetry is imported in that case alone; it is the extra ``otel``. Its own variables (``OTEL_…``) set all the rest.
+Only then is OpenTelemetry imported, which is the extra ``otel``. Its own variables (``OTEL_…``) set all the rest.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from workers.engine import Observer
 
 log = structlog.get_logger()
 
-#: Both mean the same; the second is for traces alone.
+#: Both mean the same; the second is for traces only.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 INSTALL = "pip install 'invoices[otel]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What records spans in this process, if anything does."""
+    """What records spans in this process, if they are recorded."""
 
     tracer: Tracer = OFF
     observers: Sequence[Observer] = field(default=())
-    close: Callable[[], None] = lambda: None  #: sends what is left, for at most a few seconds; more calls do nothing
+    close: Callable[[], None] = lambda: None  #: sends what is left, for a few seconds at most; further calls do nothing
 
 
 def are_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether somebody said where to, and did not switch it off by one of the standard variables."""
+    """Whether an address is set, and no standard variable switches traces off."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
@@ -41,18 +41,18 @@ def are_wanted(environ: Mapping[str, str]) -> bool:
 
 
 def secrets_of(environ: Mapping[str, str]) -> list[str]:
-    """What nobody may read in the log: the values of the exporter's headers, the passwords in its addresses."""
+    """What must not appear in the log: the values of the exporter's headers, the passwords in its addresses."""
     given = [value for name, value in environ.items() if name.startswith("OTEL_") and name.endswith("_HEADERS")]
     secrets = [unquote(part.partition("=")[2].strip()) for value in given for part in value.split(",")]
     for name in ENDPOINTS:
-        with suppress(ValueError):  # no address: told when nothing can be sent there
+        with suppress(ValueError):  # not a URL: logged once nothing can be sent there
             password = urlsplit(environ.get(name, "")).password
             secrets += [password, unquote(password)] if password else []
     return [secret for secret in secrets if secret]
 
 
 def open_traces(environ: Mapping[str, str], version: str) -> Traces:
-    """Never raises: without spans everything works as well, so what is in their way is a warning."""
+    """Open them if they are wanted. Never raises: everything works without spans, so a problem is only a warning."""
     if not are_wanted(environ):
         return Traces()
     try:

@@ -1,8 +1,8 @@
-"""kombu's AMQP transport for workers, which keeps no more of a message than may be taken.
+"""kombu's AMQP transport for workers, with a bound on the length of messages.
 
-The broker says how long a message is before its body comes, in pieces of at most a frame (128 KiB). Of one that is too
-long only the beginning is kept, and it is handed over as a message that can't be decoded: it ends where every message
-ends that can't be used.
+The broker announces a message's length before its body, which comes in frames of at most 128 KiB. Of one that is too
+long only the beginning is kept. It is handed over as a message that can't be decoded, and rejected like any other of
+those.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from amqp import Message as BasicMessage
 
 HEADER, BODY = 2, 3
-#: Of a content header: class, weight, and then the length of the body.
+#: Where a content header has the body's length: after class and weight.
 SIZE_AT = 4
-#: Its kind, its channel, and what it holds.
+#: Kind, channel, content.
 Frame = tuple[int, int, bytes]
 
 
@@ -50,10 +50,10 @@ class Channel(pyamqp.Channel):
 
 
 def bounded_frame_handler(connection: Connection, callback: Callable[..., object]) -> Callable[[Frame], object]:
-    """amqp's, given no more than the beginning of a body that is too long."""
+    """amqp's frame handler, given only the beginning of a body that is too long."""
     shortened: dict[int, int] = {}  # channel -> the whole body's length
-    left: dict[int, int] = {}  # channel -> bytes of it that are still to come
-    wanted: dict[int, int] = {}  # channel -> bytes of it that are still to be kept
+    left: dict[int, int] = {}  # channel -> bytes of it still to come
+    wanted: dict[int, int] = {}  # channel -> bytes of it still to be kept
 
     def hand_over(channel: int, method: object, arguments: object, content: BasicMessage | None) -> None:
         if content is not None and channel in shortened:

@@ -1,4 +1,4 @@
-"""The channel: one step that records and pops in place of kombu's BRPOP and a later record."""
+"""The channel: records and pops a message in one step, where kombu pops (BRPOP) and records later."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-#: The server waits on one list only; with several, a message in another one is found after at most this long.
+#: The server waits on one list only. With several, a message in another one is found after at most this long.
 WAIT_SECONDS = 0.1
-#: A server that refused to wait is asked again after so long.
+#: A server that refused to wait is asked again after this long.
 PAUSING_SECONDS = 30.0
-#: A list that never holds anything: waiting on it is a mere pause.
+#: A list that is always empty: waiting on it is just a pause.
 NOWHERE = "invoices.nowhere"
 
 
-#: The answer to a claim: the next message may not be claimed beside those in hand.
+#: The answer to a claim where the next message must not be claimed beside those in hand.
 LATER = 0
-#: At most so many messages a claim; fewer where fewer may be in hand at a time (Celery's prefetch limit).
+#: Messages per claim at most; fewer where Celery's prefetch limit allows fewer in hand.
 CLAIM_MESSAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A claim that was sent and not yet answered. ``lists`` and ``queues`` lie side by side."""
+    """A claim that was sent and not yet answered. ``queues`` names the queue of each of ``lists``."""
 
     tags: list[str]  #: one for each message it may find
     lists: list[str]
     queues: list[str]
-    waits: bool  #: the answer to a wait comes first
+    waits: bool  #: a wait was sent first, and is answered first
 
 
 class Claiming(ChannelHooks):
-    """The part of a channel that differs from kombu's; to be mixed into one of its Redis channels."""
+    """What differs from kombu's channel; to be mixed into one of its Redis channels."""
 
     Message = Message
     QoS = QoS
-    #: A transport option: a message that consumers died with is claimed alone, and at last not read any more. Its
-    #: consumers must list it when it comes once too often, and acknowledge.
+    #: A transport option: a message that consumers died with is claimed alone, and in the end no longer parsed.
+    #: Consumers must then list it as rejected and acknowledge it.
     isolates = False
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         name = uuid.uuid4().hex
-        self._tags = (f"{name}.{number:012}" for number in count(1))  # sorted as made: a lease's index sorts them
+        self._tags = (f"{name}.{number:012}" for number in count(1))  # zero-padded: the index sorts equal times by tag
         self._no_ack_queues: set[str] = set()
-        self._claim: _Claim | None = None  # sent, and its answer not read yet
+        self._claim: _Claim | None = None  # sent, not yet answered
         self._idle = False  # the last claim found nothing
-        self._later = False  # ... because the next message is to be claimed alone, or another one is to stay alone
-        self._last_list: str | None = None  # where the last message came from: the next one is awaited there
-        self._waits_from = 0.0  # the server takes a BLMOVE, as far as is known, from this moment on
+        self._later = False  # because the next message, or one in hand, has to be alone
+        self._last_list: str | None = None  # where the last message came from, and the next one is awaited
+        self._waits_from = 0.0  # from this moment on the server may be asked to wait (BLMOVE)
         with refusals_as_lost_connections():
             super().__init__(*args, **kwargs)
 
@@ -97,12 +97,12 @@ class Claiming(ChannelHooks):
         return message
 
     def start_claim(self, timeout: float | None) -> None:
-        """Claim as many messages as may be in hand; where the last claim found none, the server waits first."""
+        """Claim as many messages as may be in hand. If the last claim found none, the server waits first."""
         queues = self.next_queues()
         if not queues:
             return
         alone = int(not self.qos.in_hand())
-        if self._claim is not None:  # the connection broke before its answer came: whatever it found goes back
+        if self._claim is not None:  # its connection broke before the answer: whatever it found goes back
             self.qos.put_back(self._claim.tags)
         self._claim = claim = self._new_claim(self._room(), queues, waits=self._idle)
         commands = [self._claim_command(claim, self._no_ack_queues, alone)]
@@ -122,13 +122,13 @@ class Claiming(ChannelHooks):
             self.deliver(read_item(item, tag, queue, unread=self.isolates), queue)
 
     def _read_claim(self, claim: _Claim) -> list[tuple[bytes, str, str]]:
-        """Items found, each with its tag and queue. All answers are read, or the connection is dropped with them."""
+        """The items found, each with its tag and queue. Reads all answers, or drops the connection and them with it."""
         connection = self.client.connection
         try:
             if claim.waits:
                 self._read_wait(connection)
             reply = connection.read_response() or []
-        except ResponseError as error:  # an answer, and the last one: nothing is left unread
+        except ResponseError as error:  # this was the last answer: nothing is left unread
             self._claim = None
             self._release(claim.tags)
             raise as_lost_connection(error) from error
@@ -159,15 +159,15 @@ class Claiming(ChannelHooks):
         try:
             connection.read_response()
         except ResponseError as error:
-            # A server without BLMOVE (before 6.2), or a full one, which refuses it: pauses instead.
+            # A server without BLMOVE (before 6.2), or a full one that refuses it: pause instead.
             if not self._waits_from:
                 log.warning("broker.waits_by_pausing", error=str(error)[:200])
             self._waits_from = time.monotonic() + PAUSING_SECONDS
 
     def _room(self) -> int:
-        """Messages that may be claimed at once: as many as may still be in hand; one where there is no limit.
+        """Messages that may be claimed now: as many as the prefetch limit leaves; one where there is no limit.
 
-        None beside one that may end this process.
+        Nothing beside a message that may kill this process.
         """
         if self.isolates and self.qos.holds_lonely():
             return 0
@@ -184,7 +184,7 @@ class Claiming(ChannelHooks):
         return ["EVAL", CLAIM, len(keys), *keys, alone if self.isolates else "", *endings, *claim.tags]
 
     def _wait_command(self, claim: _Claim, timeout: float | None) -> list[object]:
-        """Wait on the server without taking anything: a list's last item moves to where it is."""
+        """Wait on the server without taking anything: BLMOVE moves a list's last item to where it is already."""
         if self._later or time.monotonic() < self._waits_from:
             return ["BRPOP", *self._prefixed([NOWHERE]), WAIT_SECONDS]
         seconds = timeout or 0
@@ -197,8 +197,8 @@ class Claiming(ChannelHooks):
     def renew_bindings(self) -> None:
         """Say again which exchanges lead to the queues read here.
 
-        A broker that was emptied has forgotten it, and kombu drops what is sent to an exchange that leads nowhere:
-        senders declare a queue once a connection, and so do workers, for as long as they live.
+        A broker that was emptied has forgotten that, and kombu drops what is sent to an exchange without queues.
+        Senders and workers declare a queue only once per connection.
         """
         for queue in self.active_queues:
             self.bind_again(queue)
@@ -206,16 +206,16 @@ class Claiming(ChannelHooks):
     # --- scripts and connections --------------------------------------------------------------------------------------
 
     def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[object]) -> Any:
-        """What the script gives; ``keys`` without the global prefix."""
+        """Run a script; returns its result. ``keys`` come without the global prefix."""
         with self.conn_or_acquire() as client:
             return client.execute_command("EVAL", script, len(keys), *self._prefixed(keys), *arguments)
 
     def refusals(self) -> AbstractContextManager[None]:
-        """A server that refuses is taken for one that is lost."""
+        """Treat a server that refuses like one that is lost."""
         return refusals_as_lost_connections()
 
     def bound_broadcast(self, data: object) -> object:
-        """A broadcast is anybody's text too, and is decoded on the consumer's loop: a long one is dropped."""
+        """Anybody may write a broadcast, and it is decoded on the consumer's loop: a long one is dropped."""
         if isinstance(data, bytes) and len(data) > MAX_BROADCAST_BYTES:
             log.warning("broker.broadcast_dropped", bytes=len(data))
             return None
@@ -235,7 +235,7 @@ class Claiming(ChannelHooks):
         super().close()
 
     def _give_back_claim(self, claim: _Claim) -> None:
-        """Read the claim under way, at most as long as it may wait, and put back what it found."""
+        """Read the answer to the claim under way, for no longer than it may wait, and put back what it found."""
         connection = self.awaited_connection()
         try:
             if connection and connection.can_read(timeout=(self.brpop_timeout or 0) + 1):

@@ -1,7 +1,7 @@
 """What a list item is: a kombu message, or something else that must not stop the worker.
 
-An item that is no message becomes a message around it, with the item as its body and the reason in a header. A consumer
-gets it as a decoding error, so it ends where every message ends that can't be used.
+An item that is no message is wrapped in one, with the item as its body and the reason in a header. A consumer gets it
+as a decoding error, and rejects it like any message that can't be used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workers.transport.message_limits import (
 )
 from workers.transport.scripts import DEATHS, OVERSIZED
 
-#: The header that marks a message made around an item that was none; its value is the reason.
+#: The header of a message that wraps an item which was none; its value is the reason.
 UNREADABLE = "invoices-unreadable"
 
 
@@ -38,7 +38,7 @@ class UnreadableError(ValueError):
     """A list item is no message."""
 
 
-#: A message as JSON has it: of its parts, each with a name, nothing is sure.
+#: A message as JSON: nothing is known of its parts.
 Payload: TypeAlias = dict[str, Any]
 
 
@@ -52,9 +52,9 @@ class Claimed(Payload):
 
 
 class Message(virtual.Message):
-    """kombu's message; a claimed one is acknowledged by its consumer's tag, not by the one its sender wrote.
+    """kombu's message, but a claimed one is acknowledged by the claim's tag, not by the one its sender wrote.
 
-    Senders may leave out ``delivery_tag`` or use one twice. What they wrote stays in ``properties``.
+    Senders may leave out ``delivery_tag``, or use one twice. What they wrote stays in ``properties``.
     """
 
     delivery_info: object
@@ -86,7 +86,7 @@ class Message(virtual.Message):
 
 
 def read_item(item: bytes, tag: str, queue: str, *, unread: bool = False) -> Claimed:
-    """The message in a list item, or one around it. ``unread``: also around one that ended too many who read it."""
+    """The message in a list item, or one that wraps it. ``unread``: don't parse one that killed too many who did."""
     deaths = count_deaths_of_item(item)
     if unread and deaths >= MAX_DEATHS_UNREAD:
         return Claimed(unreadable(item, queue, f"was delivered {deaths} times and never finished"), tag, queue)
@@ -97,7 +97,7 @@ def read_item(item: bytes, tag: str, queue: str, *, unread: bool = False) -> Cla
 
 
 def read_unreadable(item: bytes, queue: str, reason: str = "the list item is no message") -> Payload:
-    """A message around an item that is none, or around what is left of one that was too long."""
+    """A message that wraps an item which is none, or what is left of one that was too long."""
     short = _SHORTENED.fullmatch(item)
     if short is None:
         return unreadable(item, queue, reason)
@@ -112,13 +112,13 @@ def count_deaths(message: Payload) -> int:
 
 
 def count_deaths_of_item(item: bytes) -> int:
-    """The same of a message that was not parsed: it says so at its very beginning."""
+    """The same for an item that was not parsed: the count is at its very beginning."""
     beginning = _BEGINNING.match(item)
     return int(beginning[1]) if beginning else 0
 
 
 def _read(item: bytes) -> Payload:
-    """The message in an item, read within bounds: this happens on the consumer's loop."""
+    """The message in an item. Within bounds, because this runs on the consumer's loop."""
     if holds_more_values(item, MAX_ENVELOPE_VALUES):
         raise UnreadableError(f"holds more than {MAX_ENVELOPE_VALUES} values besides its body")
     message = _checked(loads(bytes_to_str(item)))
@@ -160,13 +160,13 @@ def unreadable(item: bytes, queue: str, reason: str, tag: str | None = None) -> 
 def record_ending(queue: str) -> str:
     """What follows a message in its record, ``[message, exchange, routing key]``.
 
-    With the empty exchange kombu puts a message back into the queue named as routing key, whatever its sender wrote.
+    The empty exchange makes kombu put a message back into the queue named as routing key, whatever its sender wrote.
     """
     return f', "", {dumps(queue)}]'
 
 
 def read_record(record: bytes) -> tuple[Payload, str, str] | None:
-    """The message in a record, its exchange and routing key; None when there is no message in it."""
+    """The message in a record, its exchange and routing key; None: it holds no message."""
     try:
         message, exchange, routing_key = loads(bytes_to_str(record))
         return _checked(message), str(exchange or ""), str(routing_key or "")
@@ -184,9 +184,9 @@ def split_record(record: bytes) -> tuple[bytes, str | None]:
 
 
 def mark_redelivered(message: Payload, died: bool) -> Payload:
-    """Say in a message that it was delivered before, as kombu does, where its parts have the usual shape.
+    """Note in a message that it was delivered before, as kombu does, where its parts have the usual shape.
 
-    ``died``: and that one more of its consumers died. That stands at its beginning, where a claim looks.
+    ``died``: also that one more of its consumers died. That goes to its beginning, where a claim looks.
     """
     info = message["properties"].get("delivery_info")
     for part in (message.get("headers"), info):
@@ -198,10 +198,10 @@ def mark_redelivered(message: Payload, died: bool) -> Payload:
 
 
 def drop_odd_priority(message: Payload) -> None:
-    """Leave a priority that is no whole number or text behind.
+    """Remove a priority that is neither a whole number nor text.
 
-    kombu calls ``int`` on it: infinity raises what kombu does not expect, and the Decimal 1e99999999 (its JSON knows
-    Decimals) takes for ever; no message of a dead consumer would come back any more.
+    kombu calls ``int`` on it. Infinity raises an error that kombu does not expect, and the Decimal 1e99999999 (its JSON
+    has Decimals) takes for ever: messages of dead consumers would no longer come back.
     """
     properties = message["properties"]
     if not isinstance(properties.get("priority"), (int, str)):
@@ -215,5 +215,5 @@ def _checked(message: object) -> Payload:
 
 
 def _why(error: Exception) -> str:
-    """Our own words: a decoder's would be about Python, not about what was sent."""
+    """In our own words: a decoder's are about Python, not about what was sent."""
     return f"the list item is no message: {error if isinstance(error, UnreadableError) else 'it can not be decoded'}"

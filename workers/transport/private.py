@@ -1,7 +1,7 @@
 """Every private part of Celery, kombu and amqp that is used here, in one place, with the versions it was read against.
 
-These packages promise nothing about names with an underscore. Whoever raises one of the versions reads this file beside
-the new release, changes ``READ_AGAINST``, and runs the contract tests. ``check_versions`` says at start what is wrong.
+These packages promise nothing about names with an underscore. To raise one of the versions, compare this file with the
+new release, change ``READ_AGAINST``, and run the contract tests. ``check_versions`` says at start what is wrong.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ else:
 
 log = structlog.get_logger()
 
-#: Package -> the release whose source was read. A patch of the same minor is taken for the same.
+#: Package -> the release whose source was read. Another patch release of the same minor is trusted.
 READ_AGAINST = {"amqp": "5.4.2", "celery": "5.7.0", "kombu": "5.7.0"}
 
-#: What must be there, by "module:class": kombu calls it and it is overridden, or it is called from here.
+#: What must exist, by "module:class": kombu calls it and we override it, or we call it.
 HOOKS: dict[str, tuple[str, ...]] = {
     "kombu.transport.redis:Channel": (
         *("_brpop_start", "_brpop_read", "_subscribe", "_receive", "_handle_message", "_poll_error", "_create_client"),
@@ -50,11 +50,12 @@ HOOKS: dict[str, tuple[str, ...]] = {
 
 
 class MissingHookError(RuntimeError):
-    """The installed Celery, kombu or amqp lacks a private part that is needed; the message is one line."""
+    """The installed Celery, kombu or amqp lacks a private part that we need. The message is one line."""
 
 
 def check_versions() -> None:
-    """Warn when another minor than the one that was read is installed; raise MissingHookError where a hook is gone."""
+    """Warn where another minor release than the one that was read is installed; raise MissingHookError if a hook is
+    gone."""
     other = [
         f"{package} {installed} (read: {read})"
         for package, read in READ_AGAINST.items()
@@ -97,7 +98,7 @@ def add_transports(by_scheme: dict[str, str]) -> None:
 
 
 def replace_body(message: Message, arguments: Sequence[object]) -> None:
-    """Give a received message the body of a call with these arguments; Celery decodes it no more."""
+    """Give a received message the body of a call with these arguments; Celery won't decode it again."""
     message._decoded_cache = [arguments, {}, {}]
     message.body = json.dumps(message._decoded_cache).encode()
     message.content_type = "application/json"
@@ -109,25 +110,25 @@ def replace_body(message: Message, arguments: Sequence[object]) -> None:
 
 
 def keys_of(channel: MixedInto, queue: str) -> list[str]:
-    """The keys of the lists that hold a queue's messages, one for each priority, on a channel of kombu's own."""
+    """The keys of a queue's lists, one for each priority, on one of kombu's own channels."""
     return [f"{channel.global_keyprefix}{channel._q_for_pri(queue, level)}" for level in channel.priority_steps]
 
 
 class ChannelHooks(MixedInto):
     """kombu's Redis channel by public names; to be mixed into one of its channel classes.
 
-    kombu calls the private methods; they lead to ``start_claim``, ``finish_claim``, ``bound_broadcast`` and
-    ``refusals``, which a subclass defines. The public ones below are what such a subclass needs of kombu.
+    kombu calls the private methods, which call ``start_claim``, ``finish_claim``, ``bound_broadcast`` and ``refusals``:
+    a subclass defines those. The public methods below are what such a subclass needs of kombu.
     """
 
     # What a subclass defines.
 
     def start_claim(self, timeout: float | None) -> None:
-        """Ask the server for messages; ``timeout``: seconds the server may wait, None: as configured."""
+        """Ask the server for messages. ``timeout``: seconds the server may wait; None: as configured."""
         raise NotImplementedError
 
     def finish_claim(self) -> None:
-        """Read the answer and deliver what it brought; raise ``queue.Empty`` when that is nothing."""
+        """Read the answer and deliver what it brought; raise ``queue.Empty`` if that is nothing."""
         raise NotImplementedError
 
     def bound_broadcast(self, data: object) -> object:
@@ -135,7 +136,7 @@ class ChannelHooks(MixedInto):
         raise NotImplementedError
 
     def refusals(self) -> AbstractContextManager[None]:
-        """Around every step that asks the server: turns a refusal into what kombu takes for a lost connection."""
+        """Goes around every step that asks the server: turns a refusal into what kombu treats as a lost connection."""
         raise NotImplementedError
 
     # What kombu calls.
@@ -169,7 +170,7 @@ class ChannelHooks(MixedInto):
         return payload
 
     def _create_client(self, asynchronous: bool = False) -> object:
-        """kombu makes a client for each acknowledgement; one will do for all but claiming."""
+        """kombu makes a client for each acknowledgement; one will do for everything except claiming."""
         if asynchronous:
             return super()._create_client(asynchronous=True)
         kept = self.__dict__.get("_one_client")
@@ -179,32 +180,32 @@ class ChannelHooks(MixedInto):
 
     @contextmanager
     def conn_or_acquire(self, client: Redis | None = None) -> Iterator[Any]:
-        """A connection for all but claiming and listening."""
+        """A connection for everything except claiming and listening."""
         with self.refusals(), super().conn_or_acquire(client) as acquired:
             yield acquired
 
     @property
     def pool(self) -> object:
-        """Connections for all but claiming; raises a connection error when the channel is closed."""
+        """Connections for everything except claiming; raises a connection error if the channel is closed."""
         self._check_open()
         return super().pool
 
     @property
     def async_pool(self) -> object:
-        """The connections of the event loop; raises a connection error when the channel is closed."""
+        """The connections of the event loop; raises a connection error if the channel is closed."""
         self._check_open()
         return super().async_pool
 
     def _check_open(self) -> None:
-        # kombu trips over None here (AttributeError), and Celery takes that for the end of the worker. It happens when
-        # a task that outlived its connection acknowledges its message.
+        # kombu fails on None here (AttributeError), which ends a Celery worker. It happens when a task that outlived
+        # its connection acknowledges its message.
         if self.connection is None or self.connection.client is None:
             raise BrokerConnectionError("the channel is closed")
 
     def close(self) -> None:
         """Close the channel and every connection of it."""
         super().close()
-        self._disconnect_pools()  # one was made anew to put messages back
+        self._disconnect_pools()  # one was opened again to put messages back
 
     # What a subclass needs of kombu.
 
@@ -229,7 +230,7 @@ class ChannelHooks(MixedInto):
         return self._in_poll
 
     def await_nothing(self) -> None:
-        """No answer is to come any more."""
+        """Expect no answer any more."""
         self._in_poll = None
 
     def deliver(self, payload: dict[str, object], queue: str) -> None:
@@ -242,7 +243,7 @@ class ChannelHooks(MixedInto):
         return name
 
     def lists_for(self, message: dict[str, object], exchange: str, routing_key: str, otherwise: str) -> list[str]:
-        """The lists that a message belongs to; that of the queue ``otherwise`` where its exchange leads nowhere."""
+        """The lists that a message belongs to; ``otherwise``: the queue to take where its exchange leads nowhere."""
         level = self._get_message_priority(message, reverse=False)
         return [self._q_for_pri(queue, level) for queue in self._lookup(exchange, routing_key) or [otherwise]]
 
@@ -255,5 +256,5 @@ class ChannelHooks(MixedInto):
                 self._queue_bind(bound.exchange, *meta)
 
     def refresh_expiry(self, client: Redis, queue: str) -> None:
-        """A queue that expires unused was used just now."""
+        """Note that a queue was used just now: it may expire unused."""
         self._maybe_update_queues_expire(client, queue)

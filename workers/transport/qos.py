@@ -1,4 +1,5 @@
-"""The messages a consumer holds: acknowledged, put back, kept alive, and brought back when another consumer died."""
+"""The messages a consumer holds: acknowledged, put back, their leases renewed; and those of dead consumers brought
+back."""
 
 from __future__ import annotations
 
@@ -22,20 +23,20 @@ from workers.transport.scripts import FORGET, OVERDUE, PUT_BACK, READ, RENEW
 
 log = structlog.get_logger()
 
-#: Messages put back by one script; a script holds up the whole server.
+#: Messages put back by one script, which blocks the whole server meanwhile.
 BATCH = 100
 #: Batches a sweep handles before the consumer goes on with its own messages.
 BATCHES = 20
-#: A message is kept alive for so long after it was claimed. Longer than any task: what a worker holds that hangs for
-#: ever comes back to the others.
+#: A message's lease is renewed for this long after the claim, longer than any task takes. Then what a hanging worker
+#: holds comes back to the others.
 HOLD_SECONDS = 900.0
 
 
 class QoS(redis.QoS):
-    """kombu's, with records that the claim has already written.
+    """kombu's, except that the claim has already written the records.
 
-    ``visibility_timeout`` is a lease here: whoever holds a message renews it several times within that time, so a dead
-    worker's messages come back soon and a slow worker's stay where they are.
+    ``visibility_timeout`` is a lease here: the holder of a message renews it several times within that time, so a dead
+    worker's messages come back soon and a slow worker's stay with it.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -43,7 +44,7 @@ class QoS(redis.QoS):
         self._held: dict[str, float] = {}  # tag -> when it was claimed, by this process's clock
         self._due = 0.0
         self._bytes: dict[str, int] = {}  # tag -> the message's length
-        self._lonely: set[str] = set()  # tags of messages that may end this process
+        self._lonely: set[str] = set()  # tags of messages that may kill this process
 
     # --- one message --------------------------------------------------------------------------------------------------
 
@@ -52,7 +53,7 @@ class QoS(redis.QoS):
         self._held[tag] = time.monotonic()
 
     def weigh(self, tag: str, item: bytes) -> None:
-        """A message has come: it counts with what is in hand."""
+        """A message has come: its bytes count as in hand."""
         self._bytes[tag] = len(item)
         if count_deaths_of_item(item) >= LONELY_AFTER_DEATHS:
             self._lonely.add(tag)
@@ -72,11 +73,11 @@ class QoS(redis.QoS):
         return bool(self._bytes)
 
     def holds_lonely(self) -> bool:
-        """Whether one of them is to stay alone."""
+        """Whether one of them has to be alone."""
         return bool(self._lonely)
 
     def append(self, message: object, delivery_tag: str) -> None:
-        """Take over a delivered message; it is recorded here only if no claim has done so."""
+        """Take over a delivered message. It is recorded here only if no claim has done so."""
         if delivery_tag in self._held:
             virtual.QoS.append(self, message, delivery_tag)
         else:
@@ -110,14 +111,14 @@ class QoS(redis.QoS):
                 self.release(tag)
 
     def restore_by_tag(self, tag: str, client: object = None, leftmost: bool = False) -> None:
-        """Put a message back: at the head of its queue, ``leftmost``: at its end."""
+        """Put a message back at the head of its queue; ``leftmost``: at its end."""
         try:
             self._restore([tag], "LPUSH" if leftmost else "RPUSH")
         finally:
             self.release(tag)
 
     def put_back(self, tags: Sequence[str]) -> None:
-        """Put messages back that were claimed in this order: the oldest at the very head of its queue."""
+        """Put back messages that were claimed in this order: the oldest at the very head of its queue."""
         self._restore(list(reversed(tags)), "RPUSH")
         for tag in tags:
             self.release(tag)
@@ -138,7 +139,7 @@ class QoS(redis.QoS):
     # --- leases -------------------------------------------------------------------------------------------------------
 
     def restore_visible(self, *args: object, **kwargs: object) -> None:
-        """Renew what is held, then bring back what nobody renewed; does nothing when called again too soon."""
+        """Renew what is held, then bring back what nobody renewed. Does nothing if called again too soon."""
         now = time.monotonic()
         if now < self._due:
             return
@@ -178,7 +179,8 @@ class QoS(redis.QoS):
             tags = tags[len(records) :]
 
     def _put_back(self, pairs: list[tuple[object, bytes]], side: str, overdue: object) -> int:
-        """``overdue``: seconds without a renewal, so the consumer is dead, and that counts; '' when it gives back."""
+        """``overdue``: seconds without a renewal, after which the consumer counts as dead; '' where it gives back
+        itself."""
         lists: list[str] = []
         arguments: list[object] = [side, overdue]
         for tag, record in pairs:

@@ -1,8 +1,8 @@
-"""A server that answers and refuses is treated like one that is lost: the worker waits and connects anew.
+"""A server that refuses is treated like one that is lost: the worker waits and connects again.
 
-A failover leaves replicas (READONLY), a full disk or memory refuses writes (MISCONF, OOM), too few replicas do
-(NOREPLICAS), a server that starts is LOADING, a password is changed: all of it passes. redis-py raises ResponseError,
-which kombu takes for a fault of the channel, and Celery ends.
+After a failover it may be a replica (READONLY); with a full disk or memory, or too few replicas, it refuses writes
+(MISCONF, OOM, NOREPLICAS); at its start it is LOADING; a password may change: all of that passes. redis-py raises
+ResponseError for it, which kombu takes for an error of the channel, and Celery ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 
 class _Experience:
-    """What this process knows of its broker."""
+    """What this process has seen of its broker."""
 
     works = False  #: a claim was answered
 
@@ -27,7 +27,8 @@ def note_that_it_works() -> None:
 
 
 def as_lost_connection(error: ResponseError) -> Exception:
-    """What a refusal means. A missing right ends a worker that never had it: nobody would see it wait."""
+    """The error to raise for a refusal. A worker that never had a right it needs ends: nobody would notice it
+    waiting."""
     if isinstance(error, NoPermissionError) and not _Experience.works:
         return error
     return BrokerConnectionError(f"the broker refused: {bytes_to_str(str(error))[:300]}")
@@ -35,7 +36,7 @@ def as_lost_connection(error: ResponseError) -> Exception:
 
 @contextmanager
 def refusals_as_lost_connections() -> Iterator[None]:
-    """Raises a connection error where the server refused."""
+    """Raise a connection error where the server refuses."""
     try:
         yield
     except ResponseError as error:

@@ -1,7 +1,7 @@
 """What Celery's remote control may do to a worker: whoever can send a message can send a command too.
 
-Celery's own commands cancel consumers, revoke tasks and end workers, and what they read shows passwords and orders. By
-default a worker answers commands that read, without either.
+Celery's commands can cancel consumers, revoke tasks and end workers, and their replies show passwords and orders. By
+default a worker answers only commands that read, without passwords and orders.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from celery.worker.control import Panel
 if TYPE_CHECKING:
     from celery.worker import WorkController
 
-#: Commands that read, by their names and their older ones. One that a new Celery brings is refused until it is named.
+#: Commands that read, by their names and older names. A new Celery's new commands are refused until they are added.
 READING = frozenset(
     {"ping", "clock", "stats", "conf", "report", "registered", "active_queues", "revoked"}
     | {"active", "reserved", "scheduled", "query_task"}
     | {"dump_conf", "dump_tasks", "dump_revoked", "dump_active", "dump_reserved", "dump_schedule"}
 )
 REFUSED = "remote control only reads here (INVOICES_REMOTE_CONTROL)"
-#: Fields of a running task that hold what was ordered.
+#: Fields of a running task that hold orders.
 CONTENT = frozenset({"args", "kwargs", "argsrepr", "kwargsrepr"})
 NOT_SHOWN = "not shown"
-#: What may be asked about a registered task: anything else is whatever Python keeps on it.
+#: What may be asked about a registered task. Otherwise any attribute of the Python object could be.
 TASK_FIELDS = frozenset({"exchange", "routing_key", "rate_limit"})
 
 Handler = Callable[..., object]
@@ -33,15 +33,15 @@ Redact = Callable[[object], object]
 
 
 def limit_remote_control(allowed: str, redact: Redact) -> None:
-    """From now on workers in this process obey what ``allowed`` says: ``read`` or ``all``.
+    """Let workers in this process obey only what ``allowed`` says: ``read`` or ``all``.
 
-    ``redact``: gives a copy of a reply without secrets.
+    ``redact`` returns a copy of a reply without secrets.
     """
     limit_handlers(Panel.data, allowed, redact)
 
 
 def limit_handlers(handlers: MutableMapping[str, Handler], allowed: str, redact: Redact) -> None:
-    """Put others in the place of handlers: what changes something is refused, what is read comes without secrets."""
+    """Replace handlers: those that change something refuse, those that read reply without secrets."""
     for name, handler in list(handlers.items()):
         if name in READING:
             handlers[name] = _redacted(handler, redact)
@@ -79,5 +79,5 @@ def _refuse(_state: object, **_: object) -> dict[str, str]:
 
 
 def _answer_hello(state: WorkController, from_node: object = None, **_: object) -> dict[str, object] | None:
-    """Celery's own greeting between workers, which would take over the tasks that the sender says are revoked."""
+    """Celery's greeting between workers. Its own would revoke whatever tasks the sender names."""
     return {"revoked": [], "clock": state.app.clock.forward()} if from_node != state.hostname else None

@@ -1,9 +1,9 @@
-"""What the broker does in one step. Lua is not rolled back, so each script writes the safe thing first.
+"""What the broker does in one step. Lua is not rolled back, so each script makes the safe write first.
 
 An error half-way can leave a message twice, never nowhere. All times are the server's, so workers' clocks don't matter.
-A server that is full (``noeviction``) refuses a script's first write when it needs memory, and no later one; therefore
-each script begins with a write that removes nothing: a full queue can be worked off.
-EVAL is sent with the text each time, never EVALSHA: no script has to be loaded again after a restart or a failover.
+A full server (``noeviction``) refuses a script's first write if that needs memory, but no later one. So each script
+begins with a removal that removes nothing, and a full queue can still be emptied.
+EVAL is sent with the text each time, not EVALSHA: no script has to be loaded again after a restart or a failover.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 """
 
-#: What a list item that is too long is replaced by: its length, a digest of its ends (a sender's own ids stand at one
-#: of them), and its beginning. The rest is dropped.
+#: What replaces a list item that is too long: its length, a digest of its ends (a sender's own ids are at one of them),
+#: and its beginning. The rest is dropped.
 OVERSIZED = "invoices-oversized"
 _SHORTEN = f"""
 local function shorten(item, length)
@@ -25,16 +25,16 @@ local function shorten(item, length)
 end
 """
 
-#: The name by which a message says, at its very beginning, how many of its consumers died.
+#: The field, at the very beginning of a message, that says how many of its consumers died.
 DEATHS = "invoices-deaths"
 _SUSPECT = f'{{"{DEATHS}":'
 
-#: KEYS: index, records, then lists in the order to look at them. ARGV: '' where no message has to be alone, else 1
-#: while nothing is in hand, or 0; for each list the end of its record, or '' where nobody acknowledges; then a tag for
-#: each message that is wanted at most. Gives [number of its list, item, ...] of the messages found, in the order of the
-#: tags; [0] when the next message is to be claimed alone, which it can't be now; nil when all lists are empty. An item
-#: is never parsed: it may be no JSON, and encoding it again would change it. One that is too long never leaves the
-#: server: it is shortened first.
+#: KEYS: index, records, then lists in the order to look at them. ARGV: '' where no message has to be alone, otherwise 1
+#: while nothing is in hand and 0 while something is; for each list the end of its records, or '' where nobody
+#: acknowledges; then a tag for each message wanted, at most. Returns [number of its list, item, ...] for the messages
+#: found, in the order of the tags; [0] if the next message has to be claimed alone and can't be now; nil if all lists
+#: are empty. Items are never parsed: one may be no JSON, and encoding it again would change it. One that is too long
+#: never leaves the server: it is shortened first.
 CLAIM = (
     _NOW
     + _SHORTEN
@@ -75,13 +75,13 @@ return #found > 0 and found
 """
 )
 
-#: KEYS: index, records. ARGV: tags. They are forgotten: acknowledged.
+#: KEYS: index, records. ARGV: tags. Acknowledges: they are forgotten.
 FORGET = """
 redis.call('ZREM', KEYS[1], unpack(ARGV))
 redis.call('HDEL', KEYS[2], unpack(ARGV))
 """
 
-#: A record is shortened as an item is. One that kombu's own transport wrote may be of any length.
+#: Shortens a record as an item is shortened: one that kombu's own transport wrote may have any length.
 _FETCH = (
     _SHORTEN
     + f"""
@@ -100,7 +100,7 @@ end
 """
 )
 
-#: KEYS: records. ARGV: tags. Gives the record of each, or nil; of fewer tags where they would become too many bytes.
+#: KEYS: records. ARGV: tags. Returns the record of each, or nil; of fewer tags where that would be too many bytes.
 READ = (
     _FETCH
     + f"""
@@ -114,7 +114,7 @@ return found
 """
 )
 
-#: KEYS: index. ARGV: tags. Those that are still held count as claimed just now.
+#: KEYS: index. ARGV: tags. Renews the leases of those that are still held.
 RENEW = (
     _NOW
     + """
@@ -125,8 +125,8 @@ end
 """
 )
 
-#: KEYS: index, records. ARGV: seconds, limit. Gives [tag, record, ...] of what was not renewed for so
-#: long, the youngest first: put back at the head one by one, the oldest ends before all others.
+#: KEYS: index, records. ARGV: seconds, limit. Returns [tag, record, ...] of what was not renewed for this long, the
+#: newest first: put back at the head one by one, the oldest ends up before all others.
 OVERDUE = (
     _NOW
     + _FETCH
@@ -148,8 +148,8 @@ return found
 """
 )
 
-#: KEYS: index, records, then lists. ARGV: LPUSH or RPUSH, seconds ('' for at once), then (tag, message, number of
-#: lists) each. A message goes back only if its tag is still there (and still overdue). Gives how many went back.
+#: KEYS: index, records, then lists. ARGV: LPUSH or RPUSH; seconds ('' for at once); then tag, message and number of
+#: lists for each. A message goes back only if its tag is still there (and still overdue). Returns how many went back.
 PUT_BACK = (
     _NOW
     + """

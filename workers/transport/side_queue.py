@@ -1,4 +1,4 @@
-"""Queues of our own beside the intake's: what waits there is kept as the intake's messages are."""
+"""Queues of our own beside the intake's, kept as safely as the intake's."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SideQueue:
-    """One of them. ``retry``: kombu's policy for a publish that found its connection closed."""
+    """One of them. ``retry``: kombu's retry policy for a publish that finds its connection closed."""
 
     app: Celery
     name: str
     retry: Mapping[str, object]
 
     def put(self, fields: Mapping[str, object]) -> None:
-        """When this returns the broker has it. Raises the broker's errors."""
+        """Send a message; the broker has it once this returns. Raises the broker's errors."""
         with self.app.producer_or_acquire() as producer:
             producer.publish(
                 fields,
@@ -36,6 +36,6 @@ class SideQueue:
             )
 
     def declared(self) -> Queue:
-        """Of the kind that the intake's is."""
+        """The queue, declared with the same arguments as the intake's."""
         intake = self.app.amqp.queues[self.app.conf.task_default_queue]
         return Queue(self.name, routing_key=self.name, queue_arguments=intake.queue_arguments)

@@ -1,4 +1,4 @@
-"""The transports by the names kombu loads them by, and the poller that keeps leases alive."""
+"""The transports, which kombu loads by name, and the poller that renews leases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class Poller(redis.MultiChannelPoller):
-    """kombu's, which looks after what its channels hold whenever the event loop turns."""
+    """kombu's, which also renews what its channels hold, whenever the event loop turns."""
 
     def on_poll_start(self) -> None:
         """Before each wait for events."""
@@ -19,7 +19,7 @@ class Poller(redis.MultiChannelPoller):
         self.maybe_restore_messages()
 
     def maybe_restore_messages(self) -> None:
-        """Renew and bring back; each channel's QoS knows when it is due."""
+        """Renew leases and bring messages back; each channel's QoS knows when that is due."""
         for channel in list(self._channels):
             try:
                 channel.qos.restore_visible()

@@ -1,6 +1,6 @@
-"""Evidence becomes truth: one transaction re-reads the invoices under lock, decides, writes change, event, agenda.
+"""Evidence becomes truth: one transaction reads the invoices under lock, decides, writes change, event and agenda.
 
-``transaction.judge`` is the way in; the other modules are its parts.
+``transaction.judge`` is the entry point; the other modules are its parts.
 """
 
 from workers.store.judging.transaction import judge

@@ -1,4 +1,4 @@
-"""Before evidence is judged: whose it is, whether it still counts, and what only the locked rows can tell."""
+"""Before evidence is judged: whose it is, whether it still counts, and what only the locked rows tell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from workers.store.intake import storable
 from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
 
-#: What a create may bring that says something of that call only.
+#: What a create may bring that says something about that one call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, NotFound, NotSent, ProviderRefused, RateLimited, SearchFailed, Unreachable)
 
 
@@ -39,13 +39,13 @@ def admitted(work: Work, judgement: Judgement, invoice: SimpleNamespace, owners:
 
 
 def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision | None:
-    """What comes of a create's answer that is not judged any more; None: it is."""
+    """The decision on a create's answer that is no longer judged; None: it is judged."""
     claim = judgement.claim
     if claim is None or claim.stage is not Stage.CREATE:
         return None
     invoice = work.invoices[judgement.invoice_id]
     if claim.lane != invoice.provider_account:
-        # The order has gone on to another account since: what the one before says (again) must not move it once more.
+        # The order has gone on to another account since: what the previous one says (again) must not move it once more.
         again: Agenda = {Stage.CREATE: work.now} if work.holds((Stage.CREATE.value, invoice.id)) else {}
         if not isinstance(evidence, Created):
             return Decision("noted", agenda=again)
@@ -55,9 +55,10 @@ def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision 
 
 
 def _overtaken(work: Work, judgement: Judgement, evidence: Evidence) -> bool:
-    """What a call short of an answer brought under a lease that is over, or brings again after a commit whose own
-    answer was lost: that call is judged, or will be, by whoever took the row over. Judged here too it would count as
-    one more doubt, or plan a call for an invoice that is held in doubt, or send it to another account during a call."""
+    """Whether a call that made nothing is judged elsewhere: its lease is over, or this repeats a commit whose
+    confirmation was lost. Whoever took the row over judges that call, or has judged it. Judged here too, it would count
+    as one more doubt, plan a call for an invoice that is held in doubt, or send the order to another account during a
+    call."""
     moves = isinstance(evidence, OrderRefused) and work.invoices[judgement.invoice_id].fallbacks
     if judgement.claim is None or not (moves or isinstance(evidence, _OF_ONE_CALL)):
         return False
@@ -66,16 +67,17 @@ def _overtaken(work: Work, judgement: Judgement, evidence: Evidence) -> bool:
 
 
 def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
-    """The clock's word, with what only the locked rows can tell: somebody else's create is under way (or was lost)."""
+    """The clock's word, with what only the locked rows tell: whether another create is under way, or was lost."""
     key = (Stage.CREATE.value, invoice_id)
     row = work.rows.get(key)
-    lost = row is not None and row.claims > 0 and row.lease_token is None  # given back, or parked: it may have called
+    # Given back, parked or redriven: an earlier holder may have called.
+    lost = row is not None and row.claims > 0 and row.lease_token is None
     in_call = lost or (row is not None and row.lease_token is not None and not work.holds(key))
     return evidence if evidence.in_call == in_call else dataclasses.replace(evidence, in_call=in_call)
 
 
 def _storable(evidence: Evidence) -> Evidence:
-    """Sources may say anything; what no database takes is written as an escape."""
+    """Sources may say anything: what a database can't store is escaped."""
     names = [field.name for field in dataclasses.fields(evidence)]
     texts = {name: text for name in names if isinstance(text := getattr(evidence, name), str)}
     changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}

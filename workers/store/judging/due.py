@@ -19,15 +19,15 @@ from workers.store.invoice_locks import STAGES
 from workers.store.judging.work import Work
 from workers.store.tables import AGENDA
 
-#: The clock's lane is rung for rows due within this too: it meets them to the moment and sweeps once a second.
+#: The clock's lane is also rung for rows due within this: it claims them to the moment, and sweeps only once a second.
 SOON = timedelta(seconds=2)
 
 _IDENTITY = ("stage", "subject")
 
 
 def write_agenda(connection: Connection, work: Work) -> set[Lane]:
-    """Set what is due next. A row leased by somebody else stays as it is: it is locked here, and its holder decides
-    once this is committed."""
+    """Set what is due next. A row that somebody else has leased stays as it is: its holder decides about it once this
+    is committed."""
     gone: list[tuple[str, str]] = []
     moved: list[dict[str, object]] = []
     added: list[dict[str, object]] = []
@@ -40,12 +40,12 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
             if due_at is not None:
                 added.append(_row(key, due_at) | {"lane": _lane(work, key)})
         elif key not in work.agenda and not ours:
-            continue  # the lease was lost meanwhile; whoever holds the row now decides about it
+            continue  # the lease was lost meanwhile: whoever holds the row now decides about it
         elif due_at is None:
             gone.append(key)
         elif row.lease_token is None or ours:
             lane = _lane(work, key)
-            elsewhere = {} if lane == row.lane else {"lane": lane}  # its account is another now, or its kind
+            elsewhere = {} if lane == row.lane else {"lane": lane}  # its account, or its kind of look-up, has changed
             moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
         if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
             lanes.add((Stage(key[0]), _lane(work, key)))
@@ -54,8 +54,8 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
 
 
 def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, policy: Policy) -> None:
-    """The lane of the look-up that was planned: those after callbacks wait behind no others; the others are told apart
-    where an account's budget does not cover all at once."""
+    """Choose the lane of the planned look-up. Those after callbacks have one, to wait behind no others; where an
+    account's budget does not cover all at once, each kind has one."""
     due_at = decision.agenda.get(Stage.CHECK)
     if due_at is None:
         return
@@ -65,7 +65,7 @@ def place_look_up(work: Work, invoice: SimpleNamespace, evidence: Evidence, deci
 
 
 def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, policy: Policy) -> None:
-    """The lane of the create that was planned: its account's, or that of searches which must not become creates."""
+    """Choose the lane of the planned create: its account's, or that of searches which must not become creates."""
     if decision.agenda.get(Stage.CREATE) is not None:
         account: str = invoice.provider_account
         work.create_lanes[invoice.id] = (

@@ -1,6 +1,6 @@
-"""Whose invoice an answer is about: one that is another order's binds nothing.
+"""Whose invoice an answer is about: one about another order's invoice binds nothing.
 
-It would show a customer somebody else's address.
+Otherwise a customer would be shown somebody else's address.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Said = Sequence[tuple[SimpleNamespace, Evidence]]  #: invoices, each with what w
 
 @dataclass(slots=True)
 class Owners:
-    """What is taken: provider's references by (provider account, reference), orders by (provider account, order id).
+    """What is taken: providers' references by (provider account, reference), orders by (provider account, order id).
 
-    ``twins`` are references that a search has taken for an order's others: nobody was shown them, so the order that
+    ``twins``: references that a search took for an order's other invoices. Nobody was shown them, so an order that
     binds one has it.
     """
 
@@ -77,12 +77,12 @@ def _others_of(found: Found) -> list[str]:
 
 
 def _twin(invoice: SimpleNamespace, seen: Seen) -> str | None:
-    """The twin that this answer is about, where it was asked for by its reference, and may not tell it."""
+    """The twin that was asked for by its reference: the answer may not name it."""
     return seen.reference if seen.reference is not None and seen.reference in twins_of(invoice) else None
 
 
 def _twins(connection: Connection, said: Said) -> dict[tuple[str, str], set[str]]:
-    """The invoices that have a reference as a twin: their orders have the id of the one that was searched for."""
+    """Which invoices have a reference as a twin, among those with the order id of a search."""
     searched = {(one.provider_account, one.order_id) for one, evidence in said if isinstance(evidence, Found)}
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     if searched:
@@ -128,7 +128,7 @@ def _named(dialect: str, name: Column[object]) -> Executable:
 
 
 def settle_owner(invoice: SimpleNamespace, evidence: Evidence, owners: Owners) -> Evidence:
-    """The evidence; a doubt instead, or with its owner named, where it is about another order's invoice."""
+    """The evidence as it is. About another order's invoice: a doubt instead, or with the owner named."""
     if isinstance(evidence, Seen):
         return _settle_seen(invoice, evidence, owners)
     if not isinstance(evidence, Created) or not evidence.provider_ref:
@@ -147,7 +147,7 @@ def settle_owner(invoice: SimpleNamespace, evidence: Evidence, owners: Owners) -
 
 
 def _settle_found(invoice: SimpleNamespace, found: Found, owners: Owners) -> Found:
-    """The best that no other order has, with its twins that none has. Where all are taken, the one that was named."""
+    """The best find that no other order has, with those twins that none has. Where all are taken, the best of all."""
     able = [one for one in (found, *found.instead) if owners.of(invoice, one.provider_ref) is None]
     free = [one for one in able if owners.is_free(invoice, one.provider_ref)]
     chosen = next(iter(free or able), found)
@@ -159,7 +159,7 @@ def _settle_found(invoice: SimpleNamespace, found: Found, owners: Owners) -> Fou
 
 
 def _settle_seen(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Evidence:
-    """The answer without twins that another order has bound since: their payments are that order's."""
+    """The answer without twins that another order has bound since: their payments belong to that order."""
     if not invoice.twins:
         others = tuple(_with_owner(invoice, one, owners) for one in seen.others)
         return _with_owner(invoice, dataclasses.replace(seen, others=others) if others else seen, owners)
@@ -176,7 +176,7 @@ def _settle_seen(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Eviden
 def _with_owner(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Seen:
     if not seen.provider_ref:
         return seen
-    if seen.provider_ref in twins_of(invoice):  # a twin is not bound by being looked at
+    if seen.provider_ref in twins_of(invoice):  # looking at a twin does not bind it
         owner = owners.of(invoice, seen.provider_ref)
         return seen if owner is None else dataclasses.replace(seen, owner=owner)
     owner = owners.refs.setdefault((invoice.provider_account, seen.provider_ref), invoice.id)
@@ -184,6 +184,6 @@ def _with_owner(invoice: SimpleNamespace, seen: Seen, owners: Owners) -> Seen:
 
 
 def _doubt(evidence: Created, words: str) -> InDoubt | SearchFailed:
-    """A search makes nothing: it is no further doubt."""
+    """A search makes nothing, so it adds no doubt."""
     kind = SearchFailed if isinstance(evidence, Found) else InDoubt
     return kind(reason=f"the provider answered {words}", asked_at=evidence.asked_at, raw=evidence.raw)

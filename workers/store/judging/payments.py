@@ -41,7 +41,7 @@ def read_ledgers(
 def keep_payments(
     work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, event_id: str | None
 ) -> None:
-    """Take in what judged evidence tells of payments, and what the invoice has become by them."""
+    """Add what judged evidence tells of payments to the ledger, and what the invoice became because of them."""
     ledger = work.ledgers.get(invoice.id)
     if ledger is None:
         return
@@ -52,7 +52,7 @@ def keep_payments(
 
 
 def write_payments(connection: Connection, ledgers: Mapping[str, Ledger]) -> None:
-    """Rows that changed first: one may have given its number to another that is new."""
+    """Changed rows first: a new one may need the key that one of them gives up."""
     changed: list[dict[str, object]] = []
     added: list[dict[str, object]] = []
     for invoice_id, ledger in sorted(ledgers.items()):

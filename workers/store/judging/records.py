@@ -1,4 +1,4 @@
-"""The evidence that is kept: what differs from the last, or changed something."""
+"""The evidence that is kept: whatever differs from the last, or changed something."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from workers.store.judging.work import Judgement, Work
 from workers.store.tables import EVIDENCE
 
 RAW_CHARACTERS = 16_384
-MAX_NOTE = 1000  #: characters of what is wrong
-#: Brought by a look-up these say nothing of the payment: while they are the last word, it would not be seen.
+MAX_NOTE = 1000  #: characters
+#: From a look-up these say nothing about the payment: while they are the last word, it would not be seen.
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
-#: Fields of evidence that its detail leaves out, or writes in its own way.
+#: Fields of evidence that its detail leaves out, or writes differently.
 _NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead", "told", "news"})
 
 
 def source_of(judgement: Judgement) -> Source:
-    """Who said it. What a create and a look-up may both bring, the stage that asked tells apart."""
+    """Who said it. Where a create and a look-up may both bring it, the stage that asked tells."""
     if judgement.evidence.source is not None:
         return judgement.evidence.source
     asked = judgement.claim
@@ -55,10 +55,10 @@ def bounded_note(note: str) -> str:
 def keep_evidence(
     work: Work, invoice: SimpleNamespace, evidence: Evidence, decision: Decision, judgement: Judgement
 ) -> None:
-    """Only what differs from the last, or changed something; the same once more is counted. The clock's word is in the
-    event it caused, unless there is something to say of it.
+    """Keep only what differs from the last, or changed something; repeats are counted. The clock's word is kept only
+    with a note or as a contradiction: otherwise its event tells.
 
-    An answer that brings nothing new is not kept, but takes back that look-ups fail.
+    An answer that brings nothing new is not kept, but ends a run of look-ups that failed.
     """
     if decision.verdict == "ignored" and isinstance(evidence, Seen) and says_failed_look_up(invoice.evidence_digest):
         invoice.evidence_digest = work.changes[invoice.id]["evidence_digest"] = None
@@ -97,7 +97,7 @@ def _keep(work: Work, evidence: Evidence, decision: Decision, judgement: Judgeme
 
 
 def _said_again(work: Work, invoice_id: str) -> None:
-    """Counted with what was said last: in this very transaction, or in one before."""
+    """Count it with the last evidence: of this very transaction, or of an earlier one."""
     last = work.last_kept.get(invoice_id)
     if last is None:
         work.repeated[invoice_id] += 1
@@ -107,8 +107,8 @@ def _said_again(work: Work, invoice_id: str) -> None:
 
 
 def count_repeats(connection: Connection, repeated: Mapping[str, int], now: datetime) -> None:
-    """Fold what was said again into the rows that were kept before; nothing newer is written yet. A row that somebody
-    else has locked is left as it is: a count is not worth waiting for."""
+    """Add repeats to the rows that were kept before; must run before newer evidence is written. A locked row is left as
+    it is: a count is not worth waiting for."""
     if not repeated:
         return
     keys = [(invoice_id,) for invoice_id in sorted(repeated)]
@@ -127,7 +127,7 @@ def _last(dialect: str, **how: Unpack[How]) -> Executable:
 
 
 def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
-    """The account that said it, where an order has, or had, several."""
+    """The account that said it, if the order has, or had, several."""
     account = invoice.provider_account
     if judgement.claim is not None and judgement.claim.stage is Stage.CREATE:
         account = judgement.claim.lane

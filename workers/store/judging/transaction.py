@@ -1,4 +1,4 @@
-"""Evidence becomes truth: one transaction re-reads the invoices under lock, decides, writes change, event, agenda."""
+"""Evidence becomes truth: one transaction reads the invoices under lock, decides, writes change, event and agenda."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def judge(
 ) -> Judged:
     """Apply evidence to its invoices as they are now.
 
-    With ``skip`` what somebody else keeps locked is left: raises PairsHeld where that shows late only.
+    With ``locks`` "skip", what somebody else has locked is left; raises PairsHeld where that shows only late.
     """
     work = _lock(connection, database, sorted({j.invoice_id for j in judgements}), locks)
     if work.left:
@@ -87,14 +87,14 @@ def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Poli
 
 
 def _times(work: Work, invoice: SimpleNamespace, evidence: Evidence, called_at: datetime | None) -> Times:
-    """``called_at``: what the invoice remembered of a callback before. It forgets that once it is settled."""
+    """``called_at``: when the callback came that the invoice remembered; it forgets that once it is settled."""
     heard_at = evidence.asked_at if isinstance(evidence, CalledBack) else called_at
     settled = isinstance(evidence, CalledBack) or invoice.called_at is None
     return Times(work.now, invoice.created_at, invoice.expires_at, heard_at if settled else None)
 
 
 def _lock(connection: Connection, database: Database, ids: Sequence[str], locks: Locks) -> Work:
-    """The epoch after the locks: who raises it waits for those that have an invoice locked."""
+    """The epoch is read after the locks are taken: raising it waits for whoever has an invoice locked."""
     invoices, rows, left = lock_invoices(connection, ids, locks)
     begun_at = lease_clock()
     return Work(*database.now_and(connection, _EPOCH), begun_at, invoices, rows, left)
@@ -125,7 +125,7 @@ def _change(work: Work, invoice: SimpleNamespace, decision: Decision) -> None:
 
 
 def _tell_unheard(work: Work, invoice: SimpleNamespace, unheard: CalledBack, policy: Policy) -> None:
-    """A callback that the change before forgot: evidence of its own, after it. Its payment was kept when it came."""
+    """A remembered callback that the change dropped: judged by itself, after it. Its payment was kept when it came."""
     decision = decide(invoice, unheard, policy, work.now, epoch=work.epoch)
     keep_evidence(work, invoice, unheard, decision, Judgement(invoice.id, unheard))
     _change(work, invoice, decision)
@@ -153,7 +153,7 @@ def _tell(work: Work, invoice: SimpleNamespace, decision: Decision, before: str,
 
 
 def _contradiction(decision: Decision) -> dict[str, str] | None:
-    """What the event of a contradiction tells beside the invoice."""
+    """What the event of a contradiction tells besides the invoice."""
     if decision.event != CONTRADICTION or decision.note is None:
         return None
     kind, _, words = bounded_note(decision.note).partition(": ")

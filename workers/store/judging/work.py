@@ -1,4 +1,4 @@
-"""One transaction's evidence on its way in, and what is written for it."""
+"""The evidence of one transaction, and what is to be written for it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Judgement(NamedTuple):
     invoice_id: str
     evidence: Evidence
     claim: Claim | None = None
-    kept_under: str | None = None  #: it was kept (``workers/store/kept.py``) under the lease with this token
-    trace: str | None = None  #: the order's, where whoever brings it knows; for listeners only
+    kept_under: str | None = None  #: token of the lease it was kept under (``workers/store/kept.py``)
+    trace: str | None = None  #: the order's, if known; for observers only
 
 
 class Times(NamedTuple):
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
 
 
 class GivenBack(NamedTuple):
-    """A callback that an invoice remembered, and that nobody can tell whose it is."""
+    """A callback that an invoice remembered, though nobody can tell whether it is about that invoice."""
 
     account: str
     invoice_id: str
@@ -63,8 +63,8 @@ class GivenBack(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What one transaction did: its outcomes, the lanes that have work at once, the webhooks that its room took, and
-    the invoices that it left alone because somebody else holds a lock of theirs."""
+    """What one transaction did: its outcomes, the lanes that have work now, the webhooks that it leased, and the
+    invoices that it left because somebody else has them, or rows of theirs, locked."""
 
     outcomes: list[Outcome]
     lanes: set[Lane]
@@ -82,8 +82,8 @@ class Work:
     leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
     rows: dict[tuple[str, str], LockedRow]  #: (stage, invoice id) -> agenda row, locked
-    left: frozenset[str] = frozenset()  #: invoices that are there, and not locked: somebody else holds them
-    held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases it came under
+    left: frozenset[str] = frozenset()  #: invoices that somebody else has locked
+    held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases of the evidence
     changes: dict[str, dict[str, object]] = field(default_factory=lambda: defaultdict(dict))
     agenda: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     look_lanes: dict[str, str] = field(default_factory=dict)  #: by invoice, where its account has a budget for look-ups
@@ -92,7 +92,7 @@ class Work:
     evidence: list[dict[str, object]] = field(default_factory=list)
     last_kept: dict[str, dict[str, object]] = field(default_factory=dict)  #: of that, the last of each invoice
     given_back: list[GivenBack] = field(default_factory=list)
-    repeated: Counter[str] = field(default_factory=Counter)  #: by invoice: what was kept of it before was said again
+    repeated: Counter[str] = field(default_factory=Counter)  #: by invoice: how often its last evidence was said again
     ledgers: dict[str, Ledger] = field(default_factory=dict)  #: of invoices whose evidence may tell of a payment
 
     def holds(self, key: tuple[str, str]) -> bool:

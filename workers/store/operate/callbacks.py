@@ -11,7 +11,7 @@ from workers.store.store import Store
 
 
 def link(store: Store, actor: Actor, callback_id: int, invoice_id: str) -> str | None:
-    """Have an unmatched callback judged for this invoice; why it can't be, where it can't."""
+    """Have an unmatched callback judged for this invoice. Returns why that can't be; None: it will be."""
     database = store.database
     with database.transaction() as connection:
         problem = callbacks.link(connection, database, callback_id, invoice_id, actor.reason or BY_HAND)
@@ -29,7 +29,7 @@ def link(store: Store, actor: Actor, callback_id: int, invoice_id: str) -> str |
 
 
 def dismiss(store: Store, actor: Actor, callback_id: int) -> bool:
-    """Say that an unmatched callback is about nothing of ours; False: there is no such one."""
+    """Say that an unmatched callback is about nothing of ours. False: there is no such callback."""
     database = store.database
     with database.transaction() as connection:
         done = callbacks.dismiss(connection, callback_id, actor.reason or BY_HAND)

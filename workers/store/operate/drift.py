@@ -1,4 +1,4 @@
-"""What is new in providers' answers: accepted, so that it is no alarm any more."""
+"""Accepting what is new in providers' answers, so that it is no alarm any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.store.tables import DRIFT
 
 
 def accept(store: Store, actor: Actor, numbers: Sequence[int], account: str | None = None) -> int:
-    """Say that these are known, or, with ``account``, all that are open of it; how many were open."""
+    """Say that these are known; with ``account``, all that it has open. Returns how many were open."""
     database = store.database
     chosen = DRIFT.c.account == account if account is not None else DRIFT.c.id.in_(sorted(set(numbers)))
     with database.transaction() as connection:

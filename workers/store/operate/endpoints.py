@@ -1,4 +1,4 @@
-"""Receivers of webhooks: added, switched off and on, removed."""
+"""Endpoints: added, disabled, enabled, removed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from workers.store.store import Store
 from workers.store.tables import AGENDA, ENDPOINT
 from workers.store.writers import wait_for_writers
 
-ENABLING_BATCH = 200  #: pairs a transaction: others wait no longer than that takes
+ENABLING_BATCH = 200  #: pairs per transaction: others wait no longer than that takes
 
 REMOVING = "is being removed"
 
 
 def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
-    """Add a receiver; its id. Raises ValueError for an event type there is none of.
+    """Add an endpoint; returns its id. Raises ValueError for an unknown event type.
 
-    Everything that happens once ``wait_until_known`` has returned is sent to it.
+    It gets every event that is written after ``wait_until_known`` has returned.
     """
     endpoint_id = new_id("ep")
     with store.database.transaction() as connection:
@@ -44,12 +44,12 @@ def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
 
 
 def wait_until_known(store: Store) -> bool:
-    """Until nobody writes events any more who has not seen the newest endpoint; False where one takes too long."""
+    """Wait until every transaction that may have missed the newest endpoint has ended; False if one takes too long."""
     return wait_for_writers(store.database)
 
 
 def disable(store: Store, actor: Actor, endpoint_id: str, reason: str) -> bool:
-    """Let its deliveries wait; one that is disabled already keeps its reason. False: there is no such endpoint."""
+    """Let its deliveries wait. One that is disabled already keeps its reason. False: there is no such endpoint."""
     with store.database.transaction() as connection:
         return _disable(connection, store.database, actor, endpoint_id, Act.DISABLE_ENDPOINT, reason)
 
@@ -57,8 +57,8 @@ def disable(store: Store, actor: Actor, endpoint_id: str, reason: str) -> bool:
 def enable(store: Store, actor: Actor, endpoint_id: str) -> int | None:
     """Deliver again: what waited is due at once, with all its tries, each invoice's oldest event first.
 
-    Returns how many invoices' events waited (0 where it was enabled already), None: no such endpoint. What waited is
-    made due in small batches while nobody delivers yet; ended half-way it is simply enabled again.
+    Returns how many invoices had events waiting (0 where it was enabled already); None: no such endpoint. What waited
+    is made due in small batches, before anybody delivers. If this is cut short, it can simply be repeated.
     """
     database = store.database
     endpoint = database.read(find_endpoint, endpoint_id)
@@ -79,20 +79,20 @@ def enable(store: Store, actor: Actor, endpoint_id: str) -> int | None:
 
 
 def remove(store: Store, actor: Actor, endpoint_id: str) -> int | None:
-    """Remove a receiver with all that was meant for it; returns the number of deliveries, None: no such endpoint.
+    """Remove an endpoint with all its deliveries. Returns how many; None: no such endpoint.
 
-    In small batches, disabled meanwhile; ended half-way it is simply removed again.
+    In small batches, disabled meanwhile. If this is cut short, it can simply be repeated.
     """
     database = store.database
     with database.transaction() as connection:
         known = _disable(connection, database, actor, endpoint_id, Act.REMOVE_ENDPOINT, REMOVING)
     removed = remove_deliveries(database, endpoint_id)
-    if not known:  # what a removal that was cut short left behind is gone now, if there was any
+    if not known:  # whatever a removal that was cut short left behind is gone now
         return removed or None
     with database.transaction() as connection:
         _remove(connection, database, actor, endpoint_id, removed)
-    # Once more: a transaction that had read the endpoint just before may have added an event for it. What one adds
-    # that goes on for longer is found by ``remove_leftovers``.
+    # Once more: a transaction that had read the endpoint just before may have added an event for it. One that takes
+    # even longer is cleaned up after by ``remove_leftovers``.
     wait_for_writers(database)
     return removed + remove_deliveries(database, endpoint_id)
 
@@ -132,13 +132,13 @@ def _remove(connection: Connection, database: Database, actor: Actor, endpoint_i
 
 
 def _locked(connection: Connection, endpoint_id: str) -> Endpoint | None:
-    """The endpoint, nobody else changing it before this transaction ends. Not FOR UPDATE: replays share the row."""
+    """The endpoint, locked against changes until this transaction ends. Not FOR UPDATE: replays share the row."""
     row = select(ENDPOINT.c.id).where(ENDPOINT.c.id == endpoint_id).with_for_update(key_share=True)
     return None if connection.execute(row).one_or_none() is None else find_endpoint(connection, endpoint_id)
 
 
 def _values(endpoint: Endpoint | None) -> Values | None:
-    """An endpoint as an act shows it: of secrets and headers' values only that there are any."""
+    """An endpoint as an act shows it: no secrets, and headers without their values."""
     if endpoint is None:
         return None
     shown: Values = {
@@ -158,7 +158,7 @@ def _state(endpoint: Endpoint | None) -> Values:
 
 
 def _waiting(connection: Connection, endpoint_id: str, after: str) -> list[str]:
-    """Pairs of an endpoint that nobody holds, by key."""
+    """Pairs of an endpoint that nobody has leased, by key."""
     pairs = select(AGENDA.c.subject).where(
         AGENDA.c.stage == DELIVER, AGENDA.c.lane == endpoint_id, AGENDA.c.subject > after
     )

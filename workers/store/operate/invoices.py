@@ -20,16 +20,16 @@ from workers.store.tables import INVOICE, PAYMENT
 
 #: What a mark or a cancellation says where the operator gave no reason.
 BY_HAND = "by hand"
-#: Of evidence that changed nothing there is nothing to tell.
+#: Verdicts on evidence that changed nothing: no act is recorded.
 _IDLE = {"ignored", "missing"}
 
 
-#: The sequences in which something is to be done with an invoice; None: in any.
+#: The sequences at which an invoice may be acted on; None: any.
 Expected = Collection[int] | None
 
 
 class Moved(Exception):  # noqa: N818 - reads as what happened
-    """The invoice has changed since whoever acts saw it; nothing was done."""
+    """The invoice has changed since the actor saw it; nothing was done."""
 
     def __init__(self, sequence: int) -> None:
         super().__init__(f"its sequence is {sequence}")
@@ -38,7 +38,7 @@ class Moved(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it. ``why``: why nothing was done, where nothing was."""
+    """What came of it. ``why``: why nothing was done, if nothing was."""
 
     invoice_id: str
     done: bool
@@ -49,7 +49,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What an operator says became of an invoice; ``amount`` in the currency of the payment."""
+    """What an operator says became of an invoice; ``amount`` is in the currency of the payment."""
 
     status: Status
     amount: Decimal | None = None
@@ -72,7 +72,7 @@ def mark(store: Store, actor: Actor, invoice_id: str, request: Mark, expected: E
 
 
 def cancel(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
-    """Give an order up; None: there is no such invoice. The actor's reason is told in the event. Raises Moved."""
+    """Cancel an order; None: there is no such invoice. The event has the actor's reason. Raises Moved."""
     evidence = CancelRequested(reason=actor.reason or BY_HAND)
     outcome = _judge(store, actor, Act.CANCEL, invoice_id, evidence, expected)
     done = outcome.verdict == "applied" and outcome.status == Status.CANCELLED
@@ -114,7 +114,7 @@ def _judge(
     def beside(connection: Connection, outcomes: list[Outcome]) -> None:
         for one in outcomes:
             if expected is not None and one.sequence_before is not None and one.sequence_before not in expected:
-                raise Moved(one.sequence_before)  # what was judged is taken back
+                raise Moved(one.sequence_before)  # rolls back what was judged
         deeds = [_deed(act, one, said or {}) for one in outcomes if one.verdict not in _IDLE]
         record(connection, store.database, actor, deeds)
 

@@ -1,4 +1,4 @@
-"""What waits for a person is tried again: rejected messages, and rows that ended whoever took them up."""
+"""Retries what waits for a person: rejected messages, and parked rows, which ended whoever took them up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.store.store import Store
 from workers.store.tables import AGENDA
 
 INTAKE_TASKS = ("invoices.create", "invoices.create_many", "invoices.cancel")
-PARKED_BATCH = 500  #: rows a transaction
+PARKED_BATCH = 500  #: rows per transaction
 
 #: Sends a task's name and its message's text to the queue; returns once the broker has it.
 Send = Callable[[str, str], object]
@@ -43,8 +43,8 @@ class SentAgain:
 def send_again(store: Store, actor: Actor, ids: Sequence[int] | None, send: Send) -> Iterator[SentAgain]:
     """Send rejected messages again as they were, these or all that wait. Raises NoSuchMessage before the first.
 
-    The act is written down first: whatever ends this process, nothing was sent that nobody asked for. The message
-    stays in the list of those that wait until the broker has it, and may then be sent once more; repeats are harmless.
+    The act is recorded first: whatever ends this process, nothing is sent without a record. A message counts as waiting
+    until the broker has it, so it may be sent twice; repeats are harmless.
     """
     for row in _chosen(store.database, ids):
         why = _why_not(row)
@@ -64,9 +64,9 @@ def send_again(store: Store, actor: Actor, ids: Sequence[int] | None, send: Send
 
 
 def unpark(store: Store, actor: Actor) -> int:
-    """Make every parked agenda row due, a batch a transaction; how many they were.
+    """Make every parked agenda row due, a batch per transaction. Returns how many.
 
-    A row whose holders were lost goes on counting as lost: a create that was perhaps sent must not be sent blindly.
+    A row whose holders were lost still counts as lost: a create that may have been sent must not be repeated blindly.
     """
     total = 0
     while True:
@@ -99,7 +99,7 @@ def unpark_some(connection: Connection, database: Database, actor: Actor, limit:
 
 
 def _unparked(row: StoredRow) -> Deed:
-    """On what: an invoice, an endpoint's events of one, or a callback."""
+    """The act names what the row is about: an invoice, an endpoint's events of one, or a callback."""
     endpoint_id, _, delivered = row.subject.partition("/") if row.stage == Stage.DELIVER else (None, "", None)
     return Deed(
         act=Act.UNPARK,
@@ -114,7 +114,7 @@ def _unparked(row: StoredRow) -> Deed:
 
 def _chosen(database: Database, ids: Sequence[int] | None) -> list[StoredRow]:
     if ids is None:
-        # What was sent again already was perhaps rejected again, and stands in the list anew.
+        # One that was sent again and rejected again is in the list as a new message.
         return list(list_rejected(database, limit=0, waiting=True))[::-1]
     rows = list(database.read(rejected_by_id, ids))
     missing = sorted(set(ids) - {row.id for row in rows})

@@ -30,11 +30,11 @@ MOST_EVENTS = 10_000
 
 
 class NoSuchEndpoint(LookupError):  # noqa: N818 - reads as what happened
-    """Nobody has this id."""
+    """No endpoint has this id."""
 
 
 class NoSuchEvent(LookupError):  # noqa: N818 - reads as what happened
-    """There is no event of this id."""
+    """No event has this id."""
 
 
 class NotForEndpoint(ValueError):  # noqa: N818 - reads as what happened
@@ -42,7 +42,7 @@ class NotForEndpoint(ValueError):  # noqa: N818 - reads as what happened
 
 
 class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
-    """More than one job may send."""
+    """More events than one job may send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Choice:
     newest_only: bool = False
 
     def check(self) -> None:
-        """Raise ValueError for what can't be meant."""
+        """Raise ValueError for an unknown type or an empty span."""
         unknown = sorted(set(self.types) - EVENT_TYPES)
         if unknown:
             raise ValueError(f"type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
@@ -75,7 +75,7 @@ class Job:
     """What is to be sent to one endpoint."""
 
     choice: Choice
-    disabled: bool  #: it waits there until the endpoint is enabled
+    disabled: bool  #: then the events wait until the endpoint is enabled
     events: Sequence[Chosen]
     event_id: str | None = None  #: of the only one, where it was chosen by its id
     invoice_id: str | None = None  #: where they are one invoice's
@@ -94,7 +94,7 @@ def plan_one(store: Store, event_id: str, endpoint_id: str | None = None, *, dea
 
 
 def plan(store: Store, choice: Choice) -> Job:
-    """An endpoint's events. Raises ValueError for what can't be meant, NoSuchEndpoint, TooManyEvents."""
+    """An endpoint's events. Raises ValueError for a wrong choice, NoSuchEndpoint, TooManyEvents."""
     choice.check()
     disabled = _is_disabled(store, choice.endpoint_id)
     events = store.database.read(
@@ -114,9 +114,9 @@ def plan(store: Store, choice: Choice) -> Job:
 
 
 def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = lambda _: None) -> int:
-    """Send them; how many they were. ``advance`` is told how many are done since it was last told.
+    """Make them due; returns how many. ``advance`` is called after each batch with its number of events.
 
-    In transactions of their own, so that nobody waits long; ended half-way, the rest can be replayed again.
+    In small transactions, so that nobody waits long. If this is cut short, the rest can be replayed.
     """
     count, choice, database = 0, job.choice, store.database
     for start in range(0, len(job.events), BATCH):

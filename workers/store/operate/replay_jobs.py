@@ -1,4 +1,4 @@
-"""A replay as a job: begun by whoever asks, done batch by batch by whoever has the time."""
+"""A replay as a job: begun by one process, done batch by batch by any."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ GONE = "the endpoint is gone"
 
 
 def begin(store: Store, actor: Actor, choice: Choice, event_id: str | None = None) -> ReplayJob:
-    """Write down what is to be sent. Raises ValueError for what can't be meant, NoSuchEndpoint, NoSuchEvent,
-    NotForEndpoint, TooManyEvents."""
+    """Write down what is to be sent. Raises ValueError for a wrong choice, NoSuchEndpoint, NoSuchEvent, NotForEndpoint,
+    TooManyEvents."""
     found = _plan(store, choice, event_id)
     numbers = [event.number for event in found.events] or [0]
     database = store.database
@@ -58,8 +58,8 @@ def begin(store: Store, actor: Actor, choice: Choice, event_id: str | None = Non
 
 
 def work_on(store: Store) -> bool:
-    """Do the next job that nobody works on, to its end; False: there is none. Raises ``UNAVAILABLE``: it is taken up
-    again later, where it was left."""
+    """Do the next job that nobody works on, to its end; False: there is none. May raise ``UNAVAILABLE``: then a later
+    call goes on where it stopped."""
     job = take_job(store.database)
     if job is None:
         return False

@@ -1,4 +1,4 @@
-"""What is done once after the database was restored from a backup."""
+"""What is done once, after the database was restored from a backup."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from workers.store.store import Store
 
 
 def survey(store: Store, at_least: int = 1) -> Survey:
-    """What ``restore`` would do; changes nothing. ``at_least`` this epoch. Raises EpochsUsedUp."""
+    """What ``restore`` would do; changes nothing. ``at_least``: the lowest epoch to take. Raises EpochsUsedUp."""
     return store.database.read(restoration.survey, store.database, store.policy_of, at_least)
 
 
 def restore(store: Store, actor: Actor, pace_of: Callable[[str], float], at_least: int = 1) -> tuple[Survey, str]:
-    """Raise the epoch, doubt what is queued, look at what is open, tell everybody: what was found, and the event's id.
+    """Raise the epoch, doubt what is queued, look up what is open, tell everybody. Returns what was found, and the
+    event's id.
 
-    Raises EpochsUsedUp. Harmless when it is done twice, and while workers run.
+    Raises EpochsUsedUp. Harmless if repeated, and while workers run.
     """
     database = store.database
     with database.transaction() as connection:

@@ -1,6 +1,6 @@
-"""An endpoint's secrets change: a new one signs at once, the older ones for a while too, and all are sealed anew.
+"""Changing endpoints' secrets: a new one signs at once, beside the older ones for a while; all can be sealed anew.
 
-Secrets and headers arrive sealed and leave sealed; ``renew`` and the caller have the key, the store never does.
+Secrets and headers come and go sealed: ``renew`` and the caller have the key, the store never does.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from workers.store.live_endpoints import live_secrets
 from workers.store.store import Store
 from workers.store.tables import ENDPOINT
 
-#: Of the secrets that sign at the same time; a receiver reads as many signatures with each webhook.
+#: Secrets that sign at the same time: a receiver gets as many signatures with each webhook.
 MOST_SECRETS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new secret, sealed already, and for how long those that signed until now sign too; 0 ends them at once."""
+    """A new secret, already sealed, and for how long the present ones go on signing; 0 ends them at once."""
 
     endpoint_id: str
     sealed_secret: str = field(repr=False)
@@ -31,7 +31,7 @@ class Rotation:
 
 
 def rotate(store: Store, actor: Actor, request: Rotation) -> datetime | None:
-    """Sign with this secret from now on. Returns when the older ones end (now, where they do at once).
+    """Sign with this secret from now on. Returns when the older ones end (now, if they end at once).
 
     None: there is no such endpoint.
     """
@@ -42,11 +42,11 @@ def rotate(store: Store, actor: Actor, request: Rotation) -> datetime | None:
 def reseal(
     store: Store, actor: Actor, renew: Callable[[str], str], renew_headers: Callable[[str | None, str], str | None]
 ) -> int:
-    """Replace every stored secret and header value by what ``renew`` and ``renew_headers`` make of it, and drop the
-    secrets that sign no more. Returns the number of endpoints.
+    """Replace every stored secret and header value by what ``renew`` and ``renew_headers`` make of it, and drop secrets
+    that no longer sign. Returns the number of endpoints.
 
-    ``renew_headers`` takes the sealed headers and those that the release before stored in the clear: these are sealed
-    with it, and gone from their column. Raises what the two raise; nothing is changed then.
+    ``renew_headers`` takes the sealed headers and those that the release before stored in the clear; the latter are
+    sealed too, and removed from their column. Raises what the two raise, and then changes nothing.
     """
     with store.database.transaction() as connection:
         return _reseal(connection, store.database, actor, renew, renew_headers)
@@ -82,7 +82,7 @@ def _reseal(
     renew_headers: Callable[[str | None, str], str | None],
 ) -> int:
     if not database.is_postgresql:
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # what stood in the clear is overwritten, not unlinked
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrites what stood in the clear
     endpoints = connection.execute(select(ENDPOINT).order_by(ENDPOINT.c.id).with_for_update(key_share=True)).all()
     now = database.now(connection)
     deeds = []

@@ -23,8 +23,8 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token to be added. ``accounts`` empty: it sees all; ``days`` None: until it is revoked; ``per_second`` None:
-    as many requests as come."""
+    """A token to be added. ``accounts`` empty: it sees all. ``days`` None: it never expires. ``per_second`` None:
+    requests are not limited."""
 
     name: str
     scopes: Collection[Scope]
@@ -34,7 +34,7 @@ class NewToken:
 
 
 def add(store: Store, actor: Actor, request: NewToken) -> tuple[str, str]:
-    """Add a token; its id, and the token itself, which nobody can show again."""
+    """Add a token. Returns its id, and the token itself, which can't be shown again."""
     token_id, secret = new_id("tok"), secrets.token_urlsafe(SECRET_BYTES)
     accounts = sorted(set(request.accounts))
     scopes = sorted({scope.value for scope in request.scopes})
@@ -60,7 +60,7 @@ def add(store: Store, actor: Actor, request: NewToken) -> tuple[str, str]:
 
 
 def revoke(store: Store, actor: Actor, name: str) -> list[str]:
-    """Let the tokens with this id or name count no more; the ids of those that did until now."""
+    """Revoke the tokens with this id or name. Returns the ids of those that were not revoked before."""
     with store.database.transaction() as connection:
         now = store.database.now(connection)
         meant = (TOKEN.c.id == name) | (TOKEN.c.name == name)

@@ -17,39 +17,40 @@ from domain.status import OPEN, UNMADE, Status
 from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: Rows of evidence in which an account's newest answer is looked for: who made nothing since has no news of its clock.
+#: How far back in evidence an account's newest invoice is looked for. One that made none since has no news of its
+#: clock.
 RECENT_EVIDENCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Invoices of an account in doubt: the call may have made them, its answer is lost."""
+    """An account's invoices in doubt: a call may have made them, and its answer is lost."""
 
     account: str
     invoices: int
     since: datetime  #: the oldest of them
-    repeated: int  #: so many will be created again by themselves; the others wait for a person
+    repeated: int  #: how many will be created again by themselves; the others wait for a person
     next_repeat_at: datetime | None
     reason: str | None  #: of the newest
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Orders of an account that is turned away. ``cause``: one of REFUSED_REASONS, whether its key is refused or
-    something before the provider lets no call through."""
+    """Orders of an account that is turned away. ``cause``: one of REFUSED_REASONS, either that its key is refused, or
+    that something in front of the provider lets no call through."""
 
     account: str
     cause: str
     orders: int
     since: datetime
     next_probe_at: datetime | None
-    said: str | None  #: the last words
+    said: str | None  #: the reason that was given last
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What of an account waits because its provider did not do it, by the kind of its last word: ``Unreachable``,
-    ``RateLimited``, … ``stage``: create, of orders; check, of look-ups of open invoices."""
+    """What of an account waits because its provider did not answer as it should, by the ``kind`` of its last evidence:
+    ``Unreachable``, ``RateLimited``, … ``stage``: create (orders) or check (look-ups of open invoices)."""
 
     account: str
     stage: str
@@ -92,7 +93,7 @@ def read_doubts(connection: Connection) -> list[Doubts]:
 
 
 def read_refusals(connection: Connection) -> list[Refusals]:
-    """Accounts that are turned away right now, as the workers' own probes say."""
+    """Accounts that are turned away right now, by the workers' own probes."""
     create = and_(AGENDA.c.stage == Stage.CREATE.value, AGENDA.c.subject == INVOICE.c.id)
     cause = func.coalesce(INVOICE.c.reason, REFUSED_REASONS[CredentialsRefused])
     refused = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.refused_since.is_not(None)
@@ -117,20 +118,20 @@ def read_refusals(connection: Connection) -> list[Refusals]:
 
 
 def read_waiting_creates(connection: Connection) -> list[Waiting]:
-    """Orders whose last call was certainly not processed, and is made again: unreachable, rate-limited, …"""
+    """Orders whose last call was certainly not processed and will be repeated: unreachable, rate-limited, …"""
     queued = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.create_tries != 0, INVOICE.c.refused_since.is_(None)
     return _waiting(connection, Stage.CREATE, *queued)
 
 
 def read_failing_look_ups(connection: Connection) -> list[Waiting]:
-    """Open invoices whose last look-up brought nothing that can be read: their payments would not be seen."""
+    """Open invoices whose last look-up brought no usable answer: their payments would not be seen."""
     made = INVOICE.c.status.in_([status.value for status in OPEN if status not in UNMADE])
     return _waiting(connection, Stage.CHECK, made, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%"))
 
 
 def read_unheard_watches(connection: Connection, account: str, since: datetime) -> tuple[int, datetime | None]:
-    """How many of an account's expired invoices are still watched although they expired before ``since``, because no
-    look-up was answered, and when the first of them expired."""
+    """How many of an account's invoices that expired before ``since`` are still watched because their look-ups get no
+    answer, and when the first of them expired."""
     watched = INVOICE.join(AGENDA, and_(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.subject == INVOICE.c.id))
     unheard = INVOICE.c.status == Status.EXPIRED.value, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%")
     of_account = INVOICE.c.provider_account == account, INVOICE.c.updated_at < since
@@ -140,7 +141,7 @@ def read_unheard_watches(connection: Connection, account: str, since: datetime) 
 
 
 def read_open(connection: Connection, without: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-    """How many open invoices accounts have in each status, but for these accounts."""
+    """How many open invoices each account has in each status; ``without`` these accounts."""
     rows = connection.execute(
         select(INVOICE.c.provider_account, INVOICE.c.status, func.count())
         .where(INVOICE.c.status.in_([status.value for status in OPEN]), INVOICE.c.provider_account.not_in(without))
@@ -190,7 +191,7 @@ def _last_words(connection: Connection, invoice_id: str) -> str | None:
 
 
 def read_clocks_off(connection: Connection) -> list[tuple[str, int, datetime]]:
-    """Accounts whose provider's clock was off when it last made an invoice: by how many seconds, and when that was."""
+    """Accounts whose provider's clock was off when it last made an invoice, by how many seconds, and when that was."""
     newest = select(func.max(EVIDENCE.c.id)).scalar_subquery()
     made = and_(EVIDENCE.c.kind == Created.__name__, EVIDENCE.c.id > newest - RECENT_EVIDENCE)
     last = (

@@ -1,4 +1,4 @@
-"""The agenda: what waits in each lane, what is late, what is in hand, what was parked."""
+"""The agenda: what waits in each lane, what is overdue, what is leased, what is parked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from workers.store.tables.columns import UtcTime
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The rows of one stage and lane, counted. ``overdue``: due for longer than was asked for, and nobody holds them;
-    a lease that ended so long ago counts too, its holder was lost and nobody took the row over. ``in_hand``: leased."""
+    """The rows of one stage and lane, counted. ``overdue``: due for longer than the caller's ``late``, or with a lease
+    that ended that long ago: its holder was lost and nobody took the row over. ``in_hand``: leased."""
 
     stage: str
     lane: str
@@ -26,7 +26,7 @@ class Lane:
 
 
 def read_lanes(connection: Connection, now: datetime, late: timedelta = timedelta(0)) -> list[Lane]:
-    """Every lane that has rows. ``late``: due for longer than this is overdue."""
+    """Every lane that has rows. What has been due for longer than ``late`` is overdue."""
     overdue = AGENDA.c.due_at < now - late
     in_hand = and_(AGENDA.c.lease_token.is_not(None), AGENDA.c.due_at >= now)
     counted = connection.execute(

@@ -1,4 +1,4 @@
-"""What providers called back about: what nobody could match, and when each account was last called."""
+"""Callbacks: those that match no invoice, and when each account was last called back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
 from workers.store.tables import CALLBACK, FORGED, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: Invoices made longer ago than this tell nothing of whether callbacks come today.
+#: Invoices made longer ago than this don't tell whether callbacks arrive today.
 LOOK_BACK = timedelta(days=30)
-#: So many are counted; more are told as "at least".
+#: How many are counted; more are reported as "at least".
 COUNTED = 1000
 
 
@@ -30,7 +30,7 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """When an account was last called back, and the first invoice made since that nothing was heard of."""
+    """When an account was last called back, and when the first invoice was made after that."""
 
     account: str
     last_at: datetime | None  #: None: no callback is kept
@@ -55,8 +55,8 @@ def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
 
 
 def paid_elsewhere(connection: Connection, account: str, since: datetime, most: int = COUNTED) -> int:
-    """How many invoices of other accounts that were made since are paid, at most ``most``: by the index of statuses,
-    which has the invoices of each by the time they were made."""
+    """How many invoices that other accounts made since are paid, at most ``most``. The index of statuses has the
+    invoices of each status in the order of their making."""
     paid = select(INVOICE.c.id).where(
         INVOICE.c.status == Status.PAID.value,
         INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK),
@@ -78,11 +78,11 @@ def read_unmatched(connection: Connection) -> list[Unmatched]:
 
 
 def read_forged(connection: Connection, account: str) -> datetime | None:
-    """When the newest kept callback with a wrong signature came that named this account; None: none is kept."""
+    """When the newest kept callback with a wrong signature for this account came; None: none is kept."""
     query = select(FORGED.c.at).where(FORGED.c.account == account).order_by(FORGED.c.id.desc()).limit(1)
     return connection.execute(query).scalar_one_or_none()
 
 
 def account_of(connection: Connection, callback_id: int) -> str | None:
-    """Whose callback this is; None where there is none."""
+    """The account of a callback; None: there is no such callback."""
     return connection.execute(select(CALLBACK.c.account).where(CALLBACK.c.id == callback_id)).scalar_one_or_none()

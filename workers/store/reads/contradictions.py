@@ -1,4 +1,4 @@
-"""What was said against what is known of an invoice: kept as evidence, and it changed nothing."""
+"""Contradictions: evidence against what is known of an invoice, which is kept and changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGAINST = "contradiction"
 
 
 def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
-    """An operator has marked the invoice since, or confirmed what it is."""
+    """The condition that an operator has marked the invoice since, or confirmed its status."""
     later = EVIDENCE.alias("later")
     decided = (later.c.verdict == "applied") | later.c.note.startswith(f"{CONFIRMED}:")
     marked = later.c.kind == "Marked", decided
@@ -24,8 +24,8 @@ def settled(evidence: FromClause = EVIDENCE) -> ColumnElement[bool]:
 
 
 def unsettled(most: int) -> Query:
-    """The newest evidence against what is known, by index; whether somebody has decided since, ``settled`` tells."""
-    # Written out, not bound: the index has these rows only, and a planner has to see that it will do.
+    """The newest contradictions, by index. ``settled`` tells whether somebody has decided since."""
+    # Written out, not bound: the planner has to see that the partial index of these rows will do.
     against: ColumnElement[str] = literal_column(f"'{AGAINST}'")
     return select(EVIDENCE).where(EVIDENCE.c.verdict == against).order_by(EVIDENCE.c.id.desc()).limit(most)
 

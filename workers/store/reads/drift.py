@@ -15,7 +15,7 @@ from workers.store.tables import DRIFT, DRIFT_INVOICE
 def list_drifts(
     connection: Connection, *, limit: int = 0, account: str | None = None, accepted_too: bool = False
 ) -> Sequence[StoredRow]:
-    """Newest first, each with ``invoices``, how many are counted, and ``last_at``, when the last of them came."""
+    """Newest first, each with how many ``invoices`` are counted and when the last of them came (``last_at``)."""
     counted = select(
         func.count().label("invoices"), func.max(DRIFT_INVOICE.c.at).label("last_at"), DRIFT_INVOICE.c.drift_id
     ).group_by(DRIFT_INVOICE.c.drift_id)
@@ -30,7 +30,7 @@ def list_drifts(
 
 
 def drifts_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
-    """Those that nobody has accepted and that an answer about this invoice had, oldest first."""
+    """Unaccepted ones that an answer about this invoice had, oldest first."""
     query = select(DRIFT).join(DRIFT_INVOICE, DRIFT_INVOICE.c.drift_id == DRIFT.c.id)
     query = query.where(DRIFT_INVOICE.c.invoice_id == invoice_id, DRIFT.c.accepted_at.is_(None))
     return connection.execute(query.order_by(DRIFT.c.id)).all()
@@ -59,7 +59,7 @@ def _novelty(row: StoredRow) -> Novelty:
 
 
 def drift_fields(row: StoredRow) -> dict[str, object]:
-    """As JSON; ``invoices`` counts no further than to a bound."""
+    """As JSON; ``invoices`` is counted up to a bound."""
     fields: dict[str, object] = {
         "id": row.id,
         "account": row.account,

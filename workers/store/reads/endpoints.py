@@ -1,4 +1,4 @@
-"""Endpoints and their deliveries for services, which see those that are limited to their accounts."""
+"""Endpoints and their deliveries for services: a service sees those endpoints that are limited to its accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.store.reads.timeline import Entry, timeline
 from workers.store.reads.tries import Doing, read_doing
 from workers.store.rows import StoredRow
 
-#: Of endpoints' deliveries, a page.
+#: A page of deliveries, each with its attempts.
 Page = list[tuple[StoredRow, Sequence[StoredRow]]]
 
 
@@ -27,7 +27,7 @@ def is_within(endpoint: Endpoint, accounts: Collection[str] | None) -> bool:
 
 
 def endpoints_within(database: Database, accounts: Collection[str] | None) -> list[tuple[Endpoint, Health]]:
-    """The endpoints that are seen, and how they do, oldest first."""
+    """The visible endpoints, oldest first, and how they are doing."""
     found = [one for one in database.read(list_endpoints) if is_within(one, accounts)]
     return [(one, database.read(health_of, one.id)) for one in found]
 
@@ -35,7 +35,7 @@ def endpoints_within(database: Database, accounts: Collection[str] | None) -> li
 def endpoint_within(
     database: Database, endpoint_id: str, accounts: Collection[str] | None
 ) -> tuple[Endpoint, Health] | None:
-    """One of them; None: there is none of this id that is seen."""
+    """One of them; None: no visible one has this id."""
     found = database.read(find_endpoint, endpoint_id)
     if found is None or not is_within(found, accounts):
         return None
@@ -74,7 +74,7 @@ def deliveries_within(
     before: int | None,
     limit: int,
 ) -> Page:
-    """Deliveries to endpoints that are seen, newest first."""
+    """Deliveries to visible endpoints, newest first."""
 
     def read(connection: Connection) -> Page:
         seen = None if accounts is None else [one.id for one in list_endpoints(connection) if is_within(one, accounts)]
@@ -107,7 +107,7 @@ def limited(record: Record, seen: Collection[str]) -> Record:
 
 
 def endpoint_fields(endpoint: Endpoint, health: Health) -> dict[str, object]:
-    """An endpoint as JSON. Of its secret nothing, of headers the names: their values may authorise."""
+    """An endpoint as JSON. Without its secret, and only the names of headers: their values may authorise."""
     last = health.last_success_at
     return {
         "id": endpoint.id,

@@ -1,4 +1,4 @@
-"""Events as people look for them, each with its position: newest first, chosen by time, type and account."""
+"""Events for people, each with its position: newest first, chosen by time, type and account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.store.tables import EVENT, INVOICE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Events with ``since`` ≤ time < ``until``; no ``types``: each of them."""
+    """Events with ``since`` ≤ time < ``until``; no ``types``: of any type."""
 
     types: Collection[str] = ()
     account: str | None = None
@@ -28,7 +28,7 @@ class Wanted:
     until: datetime | None = None
 
     def takes(self, row: StoredRow) -> bool:
-        """Whether an event is one of them; its account is read from what it tells."""
+        """Whether an event is one of them. Its account is read from its body."""
         if self.types and row.type not in self.types:
             return False
         in_time = (self.since is None or row.created_at >= self.since) and (
@@ -50,7 +50,7 @@ def list_events(database: Database, wanted: Wanted, *, limit: int = 50) -> Itera
         query = query.where(EVENT.c.number < last, EVENT.c.created_at < wanted.until)
     if wanted.account is None:
         return newest_first(database, query, "number", limit)
-    # An event of no invoice has its account only in what it tells.
+    # An event of no invoice names its account only in its body.
     of_account = select(INVOICE.c.id).where(INVOICE.c.id == EVENT.c.invoice_id, INVOICE.c.account == wanted.account)
     query = query.where(or_(of_account.exists(), EVENT.c.sequence == NO_SEQUENCE))
     chosen = (row for row in newest_first(database, query, "number", 0) if row.sequence or wanted.takes(row))
@@ -58,7 +58,7 @@ def list_events(database: Database, wanted: Wanted, *, limit: int = 50) -> Itera
 
 
 def select_events() -> Query:
-    """Events with their ``position``; None where one has none yet."""
+    """Events with their ``position``, which may be None."""
     return select(EVENT, position_of_event().label("position"))
 
 
@@ -69,7 +69,7 @@ def placed_events_of(connection: Connection, invoice_id: str) -> Sequence[Stored
 
 
 def told_of(row: StoredRow) -> tuple[str | None, str | None]:
-    """The account and the order id that an event tells of."""
+    """The account and the order id in an event's body."""
     data = read_json(bytes(row.body)).get("data")
     data = data if isinstance(data, dict) else {}
     return data.get("account"), data.get("order_id")

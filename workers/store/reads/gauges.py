@@ -1,6 +1,6 @@
 """What is watched all the time: a few numbers, each found by index, however many rows there are.
 
-Counts end at ``COUNTED``: what is more than that is much.
+Counts end at ``COUNTED``: more is not worth counting.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, RE
 from workers.store.tables.columns import UtcTime
 
 COUNTED = 10_000
-#: Deliveries that wait for an endpoint, those of its oldest invoices, among which the oldest is looked for.
+#: Among this many deliveries of an endpoint, those of its oldest invoices, the oldest is looked for.
 OLDEST = 1000
 MOST_WORKERS = 1000
 
@@ -71,7 +71,7 @@ FROM lanes WHERE lane IS NOT NULL
 
 @dataclass(frozen=True, slots=True)
 class LaneLoad:
-    """A lane of the agenda. ``oldest``: when its next row is due, or was; None where all are parked."""
+    """A lane of the agenda. ``oldest``: when its next row is, or was, due; None if all are parked."""
 
     stage: Stage
     lane: str
@@ -90,7 +90,7 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """All of it, each number as of its own moment."""
+    """All these numbers, each as of its own moment."""
 
     now: datetime
     host_ahead_seconds: float
@@ -104,12 +104,12 @@ class Watched:
     unmatched: int
     rejected: int
     refused: set[str]
-    workers: list[Report | None]  #: what each that runs says of its work of late
+    workers: list[Report | None]  #: what each running worker reports of its recent work
     drift: Mapping[str, int]  #: open, by account
 
 
 def read_watched(database: Database) -> Watched:
-    """Raises what the database raises while it is away."""
+    """Read all of it. Raises what the database raises while it is away."""
     with database.glancing() as connection:
         now = database.now(connection)
         loads = read_loads(connection, now)
@@ -141,13 +141,13 @@ def read_loads(connection: Connection, now: datetime) -> list[LaneLoad]:
 
 
 def read_put_off(connection: Connection, loads: Sequence[LaneLoad], now: datetime) -> set[str]:
-    """Accounts with late work whose provider has said 429, and named a time that is still to come."""
+    """Accounts with late work whose provider has said 429 until a time that is still to come."""
     late = [(load.stage, load.lane) for load in loads if load.oldest is not None and now - load.oldest > LATE]
     return find_put_off(connection, now, accounts_of(late))
 
 
 def count_in_doubt(connection: Connection) -> InDoubt:
-    """It does not move while an invoice stays in doubt: since its last change."""
+    """Since the last change, which stands still while an invoice is in doubt."""
     first = select(INVOICE.c.updated_at).where(INVOICE.c.status == Status.IN_DOUBT.value)
     first = first.order_by(INVOICE.c.id).limit(COUNTED)
     found = first.subquery()
@@ -155,7 +155,7 @@ def count_in_doubt(connection: Connection) -> InDoubt:
 
 
 def count_drift(connection: Connection) -> dict[str, int]:
-    """What is open of each account; there is a bound to what is."""
+    """How many are open of each account; there is a bound on that."""
     counted: Counter[str] = Counter()
     for row in open_drifts(connection):
         counted[row.account] += row.open
@@ -163,7 +163,7 @@ def count_drift(connection: Connection) -> dict[str, int]:
 
 
 def count_contradictions(connection: Connection) -> int:
-    """Invoices that a source contradicts and nobody has decided about since."""
+    """Invoices that a source contradicts, undecided so far."""
     newest = unsettled(COUNTED).subquery()
     counted = select(func.count(newest.c.invoice_id.distinct())).select_from(newest).where(~settled(newest))
     return int(connection.execute(counted).scalar_one())
@@ -182,13 +182,13 @@ def count_rejected(connection: Connection) -> int:
 
 
 def read_refused(connection: Connection) -> set[str]:
-    """Accounts that are turned away: their orders wait, or the last look-up of an open invoice brought nothing else."""
+    """Accounts that are turned away: at creates, whose orders wait, or at the last look-ups of open invoices."""
     looked_up = {held.account for held in read_held_up(connection) if held.cause in REFUSALS}
     return looked_up | set(connection.execute(_REFUSED).scalars())
 
 
 def read_workers(connection: Connection, now: datetime) -> list[Report | None]:
-    """Of each worker that was seen lately; None of one that has not said anything yet."""
+    """The report of each worker that was seen lately; None of one that has not reported yet."""
     lately = PROCESS.c.seen_at.between(now - GONE, now + GONE)
     rows = connection.execute(select(PROCESS.c.work).where(PROCESS.c.role == WORKER, lately).limit(MOST_WORKERS))
     return [None if work is None else read_report(work) for work in rows.scalars()]
@@ -201,13 +201,14 @@ def read_endpoints(connection: Connection) -> Mapping[str, bool]:
 
 
 def read_oldest_waiting(connection: Connection) -> Mapping[str, datetime]:
-    """By endpoint, when the oldest event that waits for it was written; none waits for those left out."""
+    """By endpoint, when the oldest event that waits for it was written. Endpoints that nothing waits for are left
+    out."""
     rows = connection.execute(_BACKLOGS, {"stage": Stage.DELIVER.value, "oldest": OLDEST})
     return {lane: oldest for lane, oldest in rows if oldest is not None}
 
 
 def read_oldest_untold(connection: Connection) -> datetime | None:
-    """When the oldest event was written that the stream has not been told."""
+    """When the oldest event that the stream has not been told was written."""
     oldest = select(EVENT.c.created_at).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.number).limit(1)
     return connection.execute(oldest).scalar_one_or_none()
 

@@ -23,7 +23,7 @@ def invoices_by_id(database: Database, ids: Collection[str]) -> dict[str, Stored
 
 
 def sequences_of(database: Database, ids: Collection[str]) -> dict[str, int]:
-    """How far each of these invoices is; unknown ones are left out."""
+    """The sequence of each of these invoices; unknown ones are left out."""
     with database.glancing() as connection:
         rows = execute_keyed(connection, _sequences, ("id",), [(one,) for one in sorted(set(ids))])
         return {row.id: row.sequence for row in rows.all()}
@@ -39,7 +39,7 @@ def page_of_invoices(
     before: str | None = None,
     limit: int,
 ) -> Sequence[StoredRow]:
-    """Invoices, newest first, from the one before the id ``before`` on; ``accounts`` None: of all."""
+    """Invoices, newest first, those with ids below ``before``; ``accounts`` None: of all."""
     query = select(INVOICE).order_by(INVOICE.c.id.desc()).limit(limit)
     if accounts is not None:
         query = query.where(INVOICE.c.account.in_(sorted(accounts)))

@@ -1,4 +1,4 @@
-"""The log of events by position: a page of it, whose reader needs no more than the last position it saw."""
+"""The log of events by position, in pages: a reader only has to remember the last position it saw."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Events in the order of their positions, and the position that the next page comes after."""
+    """Events by position, and the position to ask for the next page with."""
 
     entries: Sequence[Entry]
     next: int
 
 
 class Bounds(NamedTuple):
-    """Which positions a reader may come after: from ``oldest`` to ``newest``."""
+    """The positions after which a reader may go on: from ``oldest`` to ``newest``."""
 
     oldest: int
     newest: int
@@ -50,9 +50,9 @@ def read_bounds(connection: Connection) -> Bounds:
 
 
 def read_page(connection: Connection, after: int, limit: int, accounts: Collection[str] | None = None) -> Page:
-    """The first ``limit`` events after a position; of these ``accounts`` and everybody's only, where some are given.
+    """The first ``limit`` events after a position; if ``accounts`` are given, only theirs and everybody's.
 
-    One statement, so that what it finds and the bounds are of one moment. Raises PositionGone.
+    One statement, so that events and bounds are of the same moment. Raises PositionGone.
     """
     given: dict[str, object] = {"after": after, "limit": limit}
     if accounts is not None:

@@ -1,4 +1,4 @@
-"""Messages that were turned away, and what sources said against closed invoices."""
+"""Messages that were turned away, and contradictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.store.reads.contradictions import settled, unsettled
 from workers.store.tables import EVIDENCE, REJECTED
 from workers.store.tables.columns import UtcTime
 
-#: So many of the newest contradictions are looked at.
+#: How many of the newest contradictions are looked at.
 NEWEST_AGAINST = 10_000
 
 
@@ -27,7 +27,7 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Contradictions:
-    """Invoices that a source contradicted after they were closed."""
+    """Invoices that a source contradicted."""
 
     invoices: int
     last_at: datetime | None
@@ -35,7 +35,7 @@ class Contradictions:
 
 
 def read_turned_away(connection: Connection) -> TurnedAway:
-    """All that wait for a person."""
+    """Those that wait for a person."""
     waiting = REJECTED.c.redriven_at.is_(None)
     times = func.min(REJECTED.c.at, type_=UtcTime), func.max(REJECTED.c.at, type_=UtcTime)
     count, first_at, last_at = connection.execute(select(func.count(), *times).where(waiting)).one()

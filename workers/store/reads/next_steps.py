@@ -1,4 +1,4 @@
-"""What is to be done next for an invoice, when, and why: from its agenda, its events and its deliveries. Pure."""
+"""What happens next to an invoice, when, and why: from its agenda, its events and its deliveries. Pure."""
 
 from __future__ import annotations
 

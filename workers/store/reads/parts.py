@@ -1,4 +1,4 @@
-"""The parts of an invoice's record as JSON has them, and what is counted in them."""
+"""The parts of an invoice's record as JSON, and what is counted in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.store.judging.records import RAW_CHARACTERS
 from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
 
-#: Kinds of evidence that tell of a create call that was made; found by a search, it was made before.
+#: Kinds of evidence that stand for a create call. Not ``Found``: a search finds what an earlier call made.
 _CALLS = frozenset(
     {"Created", "OrderRefused", "CredentialsRefused", "ProviderRefused", "Unreachable", "InDoubt", "RateLimited"}
 )
@@ -19,7 +19,7 @@ _CREATE = "create"
 
 
 def tries(record: Record) -> dict[str, int]:
-    """How often something was tried: ``creates`` are the calls that ended, ``look_ups_without_news`` those in a row."""
+    """How often something was tried. ``creates``: calls that ended; ``look_ups_without_news``: in a row."""
     row = record.invoice
     kept = sum(1 + repeats_of(one) for one in record.evidence if one.source == _CREATE and one.kind in _CALLS)
     lost = sum(1 + repeats_of(one) for one in record.evidence if one.source == _CREATE and one.kind == "InDoubt")
@@ -46,12 +46,12 @@ def tries_in_words(record: Record) -> str | None:
 
 
 def repeats_of(row: StoredRow) -> int:
-    """How many times more the same was said."""
+    """How often the same was said again."""
     return int(row.repeats or 0)
 
 
 def transaction_of(record: Record) -> str | None:
-    """The transaction that paid it, or the last that was seen."""
+    """The transaction that paid it; otherwise the last that was seen."""
     seen = [one for one in record.payments if one.tx_hash and one.kind == "payment"]
     settling = [one for one in seen if one.settled_status is not None]
     return (settling or seen)[-1].tx_hash if seen else None
@@ -64,7 +64,7 @@ def event_fields(row: StoredRow) -> dict[str, object]:
 
 
 def evidence_fields(row: StoredRow) -> dict[str, object]:
-    """A kept piece of evidence. ``raw``: the source's own words; ``raw_is_cut``: their beginning."""
+    """A kept piece of evidence. ``raw``: the source's own words, only their beginning if ``raw_is_cut``."""
     return {
         "at": _time(row.at),
         "source": row.source,
@@ -80,7 +80,7 @@ def evidence_fields(row: StoredRow) -> dict[str, object]:
 
 
 def delivery_fields(row: StoredRow, made: Sequence[StoredRow]) -> dict[str, object]:
-    """A delivery: what it carries, where it stands, and every try. ``invoice_id`` None: its event tells of none."""
+    """A delivery: what it carries, its state, and every attempt. ``invoice_id`` None: its event is of no invoice."""
     return {
         "id": row.id,
         "endpoint_id": row.endpoint_id,

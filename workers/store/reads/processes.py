@@ -10,7 +10,7 @@ from domain.exact_json import read_json
 from domain.why.processes import Crew, Process
 from workers.store.tables import PROCESS
 
-#: The newest are looked at; beyond, a role has been seen anyway.
+#: The newest are looked at: among so many every live role is seen.
 MOST = 1000
 
 

@@ -1,4 +1,4 @@
-"""Accounts whose provider has said 429, and named a time before which nobody calls."""
+"""Accounts whose provider has said 429 until a time that is still to come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: what waits for each, what it does not take, and what was given up."""
+"""How endpoints take their webhooks: what waits for each, what fails there, and what was given up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.store.health import last_success
 from workers.store.tables import ATTEMPT, DELIVERY
 from workers.store.tables.columns import UtcTime
 
-#: Failing deliveries of an endpoint whose tries are looked at.
+#: How many failing deliveries of an endpoint are looked at.
 SAMPLE = 100
 
 
@@ -22,16 +22,16 @@ class Backlog:
     """An endpoint's deliveries that are not finished."""
 
     waiting: int
-    failing: int  #: of them, tried in vain
+    failing: int  #: of these, tried in vain
     most_tries: int
     oldest_at: datetime  #: the oldest that waits
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """What an endpoint answers to what it does not take."""
+    """How attempts at an endpoint fail."""
 
-    since: datetime  #: the first try in vain of what it has not taken yet
+    since: datetime  #: the first failed attempt at what it has not taken yet
     last_at: datetime
     outcome: str
     status: int | None
@@ -76,7 +76,7 @@ def read_dead(connection: Connection) -> Mapping[str, Dead]:
 
 
 def read_failing(connection: Connection, endpoint: str) -> Failing | None:
-    """None where nothing that waits was tried in vain, or its tries are no longer kept."""
+    """None where nothing that waits was tried in vain, or its attempts are no longer kept."""
     failing = (
         select(DELIVERY.c.id)
         .where(DELIVERY.c.endpoint_id == endpoint, DELIVERY.c.state == DUE, DELIVERY.c.tries > 0)

@@ -1,4 +1,4 @@
-"""All that is kept of one invoice, read by index: what ``show``, the timeline and the next steps are made of."""
+"""All that is kept of one invoice, read by index, for ``show``, the timeline and the next steps."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from workers.store.reads.payments import payments_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, ENDPOINT, INVOICE
 
-#: What is planned for an invoice itself; with it the agenda's key begins.
+#: What is planned for an invoice itself. The agenda's key begins with the stage.
 STAGES = (Stage.CHECK.value, Stage.CLOCK.value, Stage.CREATE.value)
-#: Callbacks of one order that are shown; a shop that uses an order id again and again may have more.
+#: Callbacks of one order that are shown. A shop that reuses order ids may have more.
 MOST_CALLBACKS = 500
 
 

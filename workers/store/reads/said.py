@@ -8,7 +8,7 @@ Fields = Mapping[str, object]
 
 
 def in_words(kind: str, told: Fields) -> str:
-    """One line; ``told``: the fields that were kept of it. A kind of another release is shown as it is."""
+    """One line; ``told``: the fields that were kept. A kind that only another release knows is shown as it is."""
     say = _WORDS.get(kind)
     if say is not None:
         return say(told)

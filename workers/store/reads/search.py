@@ -22,7 +22,7 @@ MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The invoices that a name means as ``kind``, newest first; ``more``: there are others, older than these."""
+    """The invoices that a name means as ``kind``, newest first; ``more``: there are older ones too."""
 
     kind: Kind
     rows: Sequence[StoredRow]
@@ -62,7 +62,7 @@ def meant_as(connection: Connection, kind: Kind, name: str) -> ColumnElement[boo
 
 
 def siblings_of(connection: Connection, invoice: StoredRow) -> Found:
-    """The other invoices of its order id, whichever their accounts, newest first."""
+    """The other invoices with its order id, of any account, newest first."""
     query = select(INVOICE).where(INVOICE.c.order_id == invoice.order_id, INVOICE.c.id != invoice.id)
     rows = connection.execute(query.order_by(INVOICE.c.id.desc()).limit(MOST + 1)).all()
     return Found("order", rows[:MOST], len(rows) > MOST)
@@ -109,13 +109,13 @@ def _among(connection: Connection, *queries: Query) -> Condition | None:
 
 
 def accounts_with_invoices(connection: Connection) -> set[str]:
-    """Every account that an order named, or that made an invoice; they may be configured no longer."""
+    """Every account that an order named or that made an invoice, even if it is no longer configured."""
     made = _each(connection, INVOICE.c.provider_account, INVOICE.c.provider_ref.is_not(None))
     return {*_each(connection, INVOICE.c.account), *made}
 
 
 def _each(connection: Connection, column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
-    """The accounts that have invoices: from each to the next one in the index that begins with the account."""
+    """The accounts that have invoices, by one look-up each in an index that begins with the account."""
     accounts: list[str] = []
     while True:
         later = [column > accounts[-1]] if accounts else []

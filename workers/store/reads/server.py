@@ -1,4 +1,4 @@
-"""The database as a server: whether it can be written to, how full it is, who keeps what locked."""
+"""The database server: whether it can be written to, how full it is, who keeps locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SELECT pg_is_in_recovery() AS is_standby,
        (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database) AS connections,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most
 """)
-# Of this database, without ourselves. A plain read has locks too, but only such as hold up a migration.
+# Of this database, without ourselves. Plain reads have locks too, but those hold up migrations only.
 _HOLDERS = text("""
 SELECT activity.pid, coalesce(nullif(activity.application_name, ''), 'without a name') AS name,
        coalesce(host(activity.client_addr), 'this host') AS host, activity.state, activity.xact_start AS since,
@@ -42,12 +42,12 @@ class Server:
 
     is_standby: bool
     connections: int
-    most_connections: int  #: beyond, only superusers get in
+    most_connections: int  #: with as many, only superusers can connect
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session that has kept something locked for long; ``waiting``: sessions that wait for it at this moment."""
+    """A session that has kept something locked for long; ``waiting``: how many sessions wait for it now."""
 
     pid: int
     name: str
@@ -64,7 +64,7 @@ def read_server(connection: Connection) -> Server:
 
 
 def read_holders(connection: Connection, seconds: float) -> list[Holder]:
-    """On PostgreSQL: who has had locks for longer than this. Of other users only what PostgreSQL shows."""
+    """On PostgreSQL: sessions that have had locks for longer than this, as far as PostgreSQL shows us other users'."""
     return [Holder(**row._mapping) for row in connection.execute(_HOLDERS, {"seconds": seconds})]
 
 
@@ -76,14 +76,14 @@ def read_skew(connection: Connection, database: Database) -> float:
 
 
 def try_to_write(database: Database) -> None:
-    """A write that changes nothing. Raises what the driver says where the database takes none."""
+    """A write that changes nothing. Raises the driver's error where the database takes no writes."""
     row = (AGENDA.c.stage == Stage.RETAIN.value) & (AGENDA.c.subject == RETAIN_LANE)
     with database.transaction() as connection:
         connection.execute(update(AGENDA).where(row).values(pokes=AGENDA.c.pokes))
 
 
 def is_pooled(database: Database) -> bool:
-    """Whether a pooler between hands out transactions: two clients find themselves in one session by turns."""
+    """Whether a pooler in between shares sessions by transaction: two clients take turns in the same session."""
     ask = text("SELECT pg_catalog.pg_backend_pid()")
     with database.engine.connect() as first, database.engine.connect() as second:
         session = first.execute(ask).scalar_one()

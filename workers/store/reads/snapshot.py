@@ -1,9 +1,9 @@
 """Every invoice's state as of a position of the log, a page at a time.
 
-What is told is fixed by the position: an invoice whose newest event is at or below it is told as its row stands, any
-other one as its last event at or below it told it. So no transaction is kept open for a reader, however slow it is,
-and pages that are read at different times belong together. An invoice whose first event comes later was queued then.
-Where retention has removed the event that would be needed, the next one tells how things stood before it.
+The position fixes what is told: an invoice whose newest event is at or below it is told as its row stands, any other as
+its last event at or below it says. So no transaction is kept open, however slow the reader, and pages read at different
+times belong together. An invoice whose first event comes later was queued then. Where retention has removed the event
+that is needed, the next one tells the state before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workers.store.tables import EVENT, INVOICE, POSITION
 
 PAGE = 500
 
-#: What an order does not say: it comes with the provider's answer, or later.
+#: Fields that an order does not have: they come with the provider's answer, or later.
 _MADE = (
     *("anomaly", "pay_amount", "payment_uri", "address", "payment_url", "qr_code", "provider_ref", "paid_amount"),
     *("expires_at", "reason"),
@@ -33,8 +33,8 @@ _MADE = (
 
 
 class Moment(NamedTuple):
-    """What a snapshot is of. ``last``: the newest invoice that belongs to it; ``until``: one that has no event by then
-    was taken in by this time."""
+    """What a snapshot is of. ``last``: the newest invoice that may belong to it. ``until``: an invoice without an event
+    by then belongs to it if it was taken in by this time."""
 
     position: int
     last: str
@@ -42,14 +42,14 @@ class Moment(NamedTuple):
 
 
 class States(NamedTuple):
-    """A page of invoices' fields, and the id that the next page comes after; None: there is none."""
+    """A page of invoices' fields, and the id to ask for the next page with; None: this is the last page."""
 
     invoices: Sequence[Mapping[str, object]]
     next: str | None
 
 
 def read_moment(connection: Connection, position: int | None) -> Moment:
-    """The moment of a position; None: of the newest. Raises PositionGone where its log can't be followed from there."""
+    """The moment of a position; None: the newest. Raises PositionGone where the log can't be followed from there."""
     bounds = read_bounds(connection)
     as_of = bounds.newest if position is None else position
     if not bounds.oldest <= as_of <= bounds.newest:
@@ -65,7 +65,7 @@ def read_moment(connection: Connection, position: int | None) -> Moment:
 
 
 def read_states(connection: Connection, moment: Moment, after: str, accounts: Collection[str] | None) -> States:
-    """The invoices with ids after ``after``, by id; of these accounts only, where some are given."""
+    """The invoices with ids after ``after``, by id; if ``accounts`` are given, only theirs."""
     rows = connection.execute(_rows(moment, after, accounts)).all()
     behind = [row for row in rows if row.sequence and row.told != row.sequence]
     events = _events(connection, [row.id for row in behind])
@@ -74,7 +74,7 @@ def read_states(connection: Connection, moment: Moment, after: str, accounts: Co
 
 
 def _rows(moment: Moment, after: str, accounts: Collection[str] | None) -> Executable:
-    """With the sequence that each had come to by then."""
+    """Invoices, each with the sequence it had reached by then."""
     placed = EVENT.join(POSITION, POSITION.c.event_number == EVENT.c.number)
     by_then = EVENT.c.invoice_id == INVOICE.c.id, POSITION.c.position <= moment.position
     told = select(func.max(EVENT.c.sequence)).select_from(placed).where(*by_then).correlate(INVOICE).scalar_subquery()
@@ -101,7 +101,7 @@ def _of_invoices(dialect: str) -> Executable:
 
 
 def _state(row: StoredRow, moment: Moment, events: Sequence[StoredRow]) -> Mapping[str, object] | None:
-    """An invoice's fields as they were; None where it was not there. ``events``: where its row may be further."""
+    """An invoice's fields as they were; None: it did not exist. ``events``: given where its row may be newer."""
     by_then = [event for event in events if event.position is not None and event.position <= moment.position]
     later = events[len(by_then) :]
     if not later:
@@ -109,18 +109,18 @@ def _state(row: StoredRow, moment: Moment, events: Sequence[StoredRow]) -> Mappi
     if by_then and _follows(later[0].sequence, by_then[-1].sequence):
         return _told(row, by_then[-1])
     before = read_json(bytes(later[0].body))["data"]["previous_status"]
-    if before not in UNMADE:  # the event that told of this is removed
+    if before not in UNMADE:  # the event that told this was removed
         return {**_told(row, later[0]), "status": before, "sequence": later[0].sequence - 1, "reason": None}
     return _queued(row) if row.created_at <= moment.until else None
 
 
 def _follows(sequence: int, before: int) -> bool:
-    """Whether there is none between the two; the first of an epoch follows any."""
+    """Whether no event is missing between the two; the first of an epoch follows any."""
     return sequence == before + 1 or sequence % EPOCH_STEP == 1
 
 
 def _told(row: StoredRow, event: StoredRow) -> Mapping[str, object]:
-    """The invoice as its event has it; what an event of an earlier release does not have is as it is now."""
+    """The invoice as its event has it; fields that an event of an earlier release lacks are as they are now."""
     data = read_json(bytes(event.body))["data"]
     return {**invoice_fields(row), **{field.name: data[field.name] for field in FIELDS if field.name in data}}
 

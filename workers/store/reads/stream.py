@@ -1,4 +1,4 @@
-"""The stream of events: what it has not been told yet, who holds its row, and what the log passes over."""
+"""The stream of events: what it has not been told yet, whether its row is held, and what the log leaves out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from workers.store.agenda import PUBLISH_LANE
 from workers.store.outbox import position_of_event
 from workers.store.tables import AGENDA, EVENT, POSITION, RESTORATION
 
-#: So many are counted; more are told as "at least".
+#: How many are counted; more are reported as "at least".
 COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """Events the stream has not been told. ``held_until``: while somebody holds the publisher's row."""
+    """Events the stream has not been told. ``held_until``: the end of the lease on the publisher's row, if there is
+    one."""
 
     events: int  #: at most COUNTED
     oldest_at: datetime | None
@@ -38,14 +39,14 @@ def read_untold(connection: Connection, now: datetime) -> Untold:
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """Events that have no position although they, or newer ones, were told."""
+    """Events without a position although they, or newer ones, were told."""
 
     events: int  #: at most COUNTED
     oldest_at: datetime | None
 
 
 def read_unplaced(connection: Connection, before: datetime) -> Unplaced:
-    """Of those made before ``before``: a younger one's position may be on its way. By the index of what is unplaced."""
+    """Of those from before ``before``: a newer one's position may be on its way. By the index of what is unplaced."""
     newest_placed = select(func.max(POSITION.c.event_number)).scalar_subquery()
     passed_over = or_(EVENT.c.published_at.is_not(None), EVENT.c.number < newest_placed)
     without = select(EVENT.c.created_at).where(
@@ -57,7 +58,7 @@ def read_unplaced(connection: Connection, before: datetime) -> Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """Whether the database knows an event, and when it was last said to be restored."""
+    """Whether the database knows an event, and when `invoices restored` was last run."""
 
     event: bool
     restored_at: datetime | None

@@ -1,5 +1,7 @@
-"""One line of time for an invoice: order, calls and answers, callbacks, decisions, events, each try of each webhook,
-operators' acts. ``timeline`` is pure: the command line, HTTP and the console show what it gives."""
+"""An invoice's timeline: order, calls and answers, callbacks, decisions, events, delivery attempts, operators' acts.
+
+``timeline`` is pure: the command line, HTTP and the console show what it returns.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,15 @@ from workers.store.rows import StoredRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Something that happened. ``what``: evidence's kind, an event's type, an act. ``ref``: how to look closer."""
+    """Something that happened. ``what``: a kind of evidence, a type of event, an act. ``ref``: where to look closer."""
 
     at: datetime
     source: str  #: order, create, look-up, search, callback, shop, operator, clock, event, webhook
     what: str
     text: str  #: one line
-    outcome: str | None = None  #: the verdict on evidence, a delivery try's, a callback's state
+    outcome: str | None = None  #: the verdict on evidence, the outcome of an attempt, the state of a callback
     ref: str | None = None
-    repeats: int = 0  #: the same came so many times more
+    repeats: int = 0  #: how often the same came again
     last_at: datetime | None = None  #: the last of them
     raw: str | None = None  #: the source's own words, bounded
 

@@ -17,7 +17,7 @@ Key = tuple[str, str]  #: account and idempotency key
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``stored`` with the invoice, or ``refused`` with the reason."""
+    """``stored`` with an invoice, or ``refused`` with a reason."""
 
     outcome: Literal["stored", "refused"]
     invoice_id: str | None = None
@@ -25,16 +25,16 @@ class Verdict:
 
 
 def newest_rejection(connection: Connection) -> int:
-    """The number of the newest rejected message; verdicts on what is sent from now on are among the higher ones."""
+    """The number of the newest rejected message: rejections of what is sent from now on have higher ones."""
     return int(connection.execute(select(func.coalesce(func.max(REJECTED.c.id), 0))).scalar_one())
 
 
 def read_verdicts(
     connection: Connection, orders: Mapping[Key, Order], sent: Mapping[str, Key], after: int
 ) -> dict[Key, Verdict]:
-    """Those of ``orders`` that the intake has an answer for.
+    """Verdicts on those of ``orders`` that the intake has handled.
 
-    ``sent``: the JSON of each order's fields as it went out; ``after``: what ``newest_rejection`` gave before.
+    ``sent``: the JSON of each order's fields as it was sent; ``after``: ``newest_rejection`` before that.
     """
     rows = with_keys(connection, orders)
     found = {

@@ -1,4 +1,4 @@
-"""What came with the HTTP interface: tokens, and replays as jobs."""
+"""Tables of the HTTP interface: tokens, and replays as jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AccessToken(SQLModel, table=True):
     scopes: str = Field(sa_type=String(100))  #: comma-separated
     accounts: str | None = Field(default=None, sa_type=Text)  #: JSON list; NULL: all
     hash: str = Field(sa_type=String(64))  #: SHA-256 of the secret, hex
-    per_second: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: requests; NULL: as many as come
+    per_second: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: requests; NULL: no limit
     created_at: datetime = Field(sa_type=UtcTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -44,8 +44,8 @@ class ReplayJob(SQLModel, table=True):
     total: int  #: events to send, when it was asked for
     sent: int
     done_number: int = Field(sa_type=BigInteger)  #: events up to this number are done
-    last_number: int = Field(sa_type=BigInteger)  #: and up to this one it goes
-    why: str | None = Field(default=None, sa_type=Text)  #: it failed
+    last_number: int = Field(sa_type=BigInteger)  #: the last event of the job
+    why: str | None = Field(default=None, sa_type=Text)  #: why it failed
     created_at: datetime = Field(sa_type=UtcTime)
-    leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: whoever works on it may do so until then
+    leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: somebody works on it until then
     finished_at: datetime | None = Field(default=None, sa_type=UtcTime)

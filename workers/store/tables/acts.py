@@ -20,7 +20,7 @@ class OperatorAct(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     at: datetime = Field(sa_type=UtcTime)  #: the database's clock
     by: str = Field(sa_type=String(LONGEST_NAME))
-    origin: str = Field(sa_type=String(LONGEST_ORIGIN))  #: the way in, and the host and user, or session, at its end
+    origin: str = Field(sa_type=String(LONGEST_ORIGIN))  #: the interface, and the host and user, or session, behind it
     act: str = Field(sa_type=String(32))
     invoice_id: str | None = Field(default=None, sa_type=String(40))
     endpoint_id: str | None = Field(default=None, sa_type=String(40))

@@ -1,4 +1,4 @@
-"""What came in from outside, and what was turned away of it."""
+"""What came in from outside, and what of that was turned away."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The classes by the names that statements know their tables by. Migrations are compared with them."""
+"""The classes, by the names of their plain tables. Migrations are compared with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of columns that mean the same on both databases."""
+"""Types of columns that mean the same on both databases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from domain.money import format_amount
 
-#: Characters of a process's name, of whoever did something, and of the way in.
+#: Characters of a process's name, of an actor's, and of an act's origin.
 LONGEST_PROCESS, LONGEST_NAME, LONGEST_ORIGIN = 200, 100, 200
 
 
@@ -45,7 +45,7 @@ class UtcTime(TypeDecorator[datetime]):
         return value if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[object], datetime | None] | None:
-        """None for PostgreSQL: what it sends has a zone already, that of the session, UTC."""
+        """None for PostgreSQL: what it sends has the session's zone, UTC."""
         return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -54,5 +54,5 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-#: A growing row number on both databases (SQLite only counts up a plain INTEGER key).
+#: A growing row number on both databases (SQLite counts up only a plain INTEGER key).
 RowNumber = BigInteger().with_variant(Integer, "sqlite")

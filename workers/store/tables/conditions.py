@@ -1,4 +1,5 @@
-"""Conditions of partial indexes that statements repeat word for word; without the classes: what reads needs none."""
+"""Conditions of partial indexes that statements repeat word for word. Apart from the classes, which readers don't
+import."""
 
 from domain.evidence import FAILED_LOOK_UP
 

@@ -22,12 +22,12 @@ class ProviderDrift(SQLModel, table=True):
     field: str = Field(sa_type=String(120))
     value: str = Field(sa_type=String(40))
     since: datetime = Field(sa_type=UtcTime)
-    event_id: str = Field(sa_type=String(40))  #: it was told by this event
-    accepted_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: an operator knows it; NULL: open
+    event_id: str = Field(sa_type=String(40))  #: the event that told of it
+    accepted_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: by an operator; NULL: open
 
 
 class DriftInvoice(SQLModel, table=True):
-    """An invoice whose answer had it: as many as are counted."""
+    """An invoice whose answer had it. Kept up to a bound."""
 
     __tablename__ = "drift_invoice"
     __table_args__ = (Index("ix_drift_invoice", "invoice_id"),)

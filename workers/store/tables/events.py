@@ -1,4 +1,4 @@
-"""Events, who is told of them, and how that went."""
+"""Events, the endpoints that are told of them, and how that went."""
 
 from datetime import datetime
 
@@ -37,22 +37,23 @@ class Event(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)  #: the very bytes that are signed and sent
     created_at: datetime = Field(sa_type=UtcTime)
     published_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    #: 1: it has a position. NULL: it has none, or got one and the stream is just being told.
+    #: 1: it has a position. NULL: it has none, or has just got one and the stream is being told.
     positioned: int | None = Field(default=None, sa_type=SmallInteger)
 
 
 class EventLog(SQLModel, table=True):
-    """The one row that is locked where positions are given, and where events with positions are removed."""
+    """The one row that is locked while positions are given, and while events with positions are removed."""
 
     __tablename__ = "event_log"
 
     name: str = Field(primary_key=True, max_length=20)
     newest: int = Field(sa_type=BigInteger)  #: the last position that was given; 0 before the first
-    removed: int = Field(sa_type=BigInteger)  #: of the events up to this position some are gone
+    removed: int = Field(sa_type=BigInteger)  #: some of the events up to this position are gone
 
 
 class EventPosition(SQLModel, table=True):
-    """An event's place in the order that readers of the log follow. Narrow: an event's row is written once less."""
+    """An event's place in the order that readers of the log follow. Narrow, to save writing the event's row once
+    more."""
 
     __tablename__ = "event_position"
 
@@ -68,7 +69,7 @@ def _interest_index(event_type: str) -> Index:
 
 
 class Endpoint(SQLModel, table=True):
-    """A receiver of webhooks."""
+    """Where webhooks are sent."""
 
     __table_args__ = tuple(_interest_index(event_type) for event_type in sorted(INVOICE_TYPES | NAMED_ONLY))
 
@@ -80,13 +81,13 @@ class Endpoint(SQLModel, table=True):
     headers: str = Field(default="{}", sa_type=Text)  #: as the release before kept them: JSON, values in the clear
     sealed_headers: str | None = Field(default=None, sa_type=Text)  #: JSON, names with encrypted values
     max_in_flight: int = Field(sa_column_kwargs={"server_default": "50"})  #: per worker process; always given
-    rotated_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: the older secrets sign too until then
+    rotated_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: until then the older secrets sign too
     created_at: datetime = Field(sa_type=UtcTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: its deliveries wait while it is set
     disabled_reason: str | None = Field(default=None, sa_type=Text)
 
 
-#: In SQL: deliveries that were tried in vain and are tried again.
+#: In SQL: deliveries that were tried in vain and will be tried again.
 FAILING = "state = 'due' AND tries > 0"
 
 
@@ -126,7 +127,7 @@ class Delivery(SQLModel, table=True):
 
 
 class DeliveryAttempt(SQLModel, table=True):
-    """One try of a delivery, whatever came of it."""
+    """One attempt at a delivery, whatever came of it."""
 
     __tablename__ = "delivery_attempt"
     __table_args__ = (Index("ix_attempt_delivery", "delivery_id"),)

@@ -4,9 +4,9 @@ from domain.event import INVOICE_EVENTS
 
 
 def interest(event_type: str) -> str:
-    """The condition, in SQL, of endpoints that may want this type: an index of each type's own holds just these.
+    """The condition, in SQL, of endpoints that may want this type; each type has a partial index of just these.
 
-    It may find a few more than want it; their filters decide.
+    It may hold for a few that don't want it: their filters decide.
     """
     named = "events LIKE '%{}%'".format(event_type.replace("'", "''"))
     return f"events IS NULL OR {named}" if event_type.startswith(INVOICE_EVENTS) else named

@@ -20,8 +20,8 @@ class Invoice(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("account", "idempotency_key", name="uq_invoice_key"),
-        # first_open falls once, with the first closing, and never rises again: a late payment that reopens an
-        # expired invoice must not collide with the order's next one.
+        # first_open goes to 0 when the invoice is first closed, for good: a late payment that reopens an expired
+        # invoice must not collide with the order's next one.
         Index(
             "uq_invoice_open_order",
             "account",
@@ -59,7 +59,7 @@ class Invoice(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True, max_length=40)  #: ``inv_`` + uuid7 hex: sorts by time of arrival
-    account: str = Field(sa_type=String(64))  # the order's account
+    account: str = Field(sa_type=String(64))  #: the order's account
     provider_account: str = Field(sa_type=String(64))  #: the account that made it
     provider: str = Field(sa_type=String(32))
     order_id: str = Field(sa_type=String(128))
@@ -91,14 +91,13 @@ class Invoice(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=UtcTime)
     final_look_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when the look-up at expiry was asked for
     monitor_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: a late payment counts until then
-    refused_since: datetime | None = Field(
-        default=None, sa_type=UtcTime
-    )  #: the account turned away without a break since
-    #: Calls that were certainly not received, in a row; below 0: that the provider put off (429), in a row.
+    #: Since when the account has been turned away without a break.
+    refused_since: datetime | None = Field(default=None, sa_type=UtcTime)
+    #: Calls in a row that were certainly not received; below 0: calls in a row that the provider put off (429).
     create_tries: int = Field(default=0)
     doubts: int = Field(default=0)  #: calls whose answer was lost
     doubted_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when the last of them was counted
-    searches: int | None = Field(default=None)  #: for what that call made: so many found nothing
+    searches: int | None = Field(default=None)  #: for what that call made: how many found nothing
     search_failures: int | None = Field(default=None)  #: in a row
     sought: int | None = Field(default=None)  #: equal to ``doubts``: nothing was found, it may be created again
     twins: str | None = Field(default=None, sa_type=Text)  #: JSON list: what other calls of ours made for the order
@@ -116,7 +115,7 @@ class Invoice(SQLModel, table=True):
     called_looks: int | None = Field(default=None)  #: look-ups since then
     contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
     fallbacks: str | None = Field(default=None, sa_type=Text)  #: JSON list: the other accounts left to try
-    trace: str | None = Field(default=None, sa_type=Text)  #: that the order belongs to; see ``domain/trace.py``
+    trace: str | None = Field(default=None, sa_type=Text)  #: the order's; see ``domain/trace.py``
 
 
 class EvidenceRecord(SQLModel, table=True):
@@ -137,8 +136,8 @@ class EvidenceRecord(SQLModel, table=True):
     verdict: str = Field(sa_type=String(16))
     source: str | None = Field(default=None, sa_type=String(16))  #: a Source of ``domain/evidence.py``
     note: str | None = Field(default=None, sa_type=Text)  #: what is wrong, for a contradiction: ``kind: words``
-    repeats: int | None = None  #: how often the same was said again, right after it
-    last_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when at last
+    repeats: int | None = None  #: how often the same was said again right after
+    last_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when it was last said
 
 
 class PaymentRow(SQLModel, table=True):
@@ -153,16 +152,16 @@ class PaymentRow(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     invoice_id: str = Field(sa_type=String(40))
     kind: str = Field(sa_type=String(10))  #: payment, refund
-    key: str = Field(sa_type=String(160))  #: what it is told apart by: a transaction, a reference, a mark
+    key: str = Field(sa_type=String(160))  #: what identifies it: a transaction, a reference, a mark
     source: str = Field(sa_type=String(16))  #: look-up, callback, mark: the strongest that told of it
     status: str = Field(sa_type=String(20))  #: how far it has come, by its source
     total: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: as told: paid so far under its reference
-    amount: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: its own, may be summed
-    amount_told: int = Field(default=0)  #: 0: nobody told it, it is what was asked for
+    amount: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: its own part; may be summed
+    amount_told: int = Field(default=0)  #: 0: nobody told it; it is the amount that was asked for
     asset: str | None = Field(default=None, sa_type=String(64))  #: as told; otherwise it is the invoice's
     network: str | None = Field(default=None, sa_type=Text)
     tx_hash: str | None = Field(default=None, sa_type=Text)
-    reference: str | None = Field(default=None, sa_type=Text)  #: what the provider is asked by, where it brings one
+    reference: str | None = Field(default=None, sa_type=Text)  #: what the provider can be asked by, if it brought one
     first_seen_at: datetime = Field(sa_type=UtcTime)
     last_seen_at: datetime = Field(sa_type=UtcTime)
     folded: int = Field(default=0)  #: 1: another row tells of the same payment; not shown, not summed

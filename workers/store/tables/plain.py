@@ -1,7 +1,7 @@
-"""The tables as statements are made of them: their columns, and what a row is told apart by.
+"""The plain tables that statements are made of: columns and primary keys, without indexes.
 
-Written from their classes by `python -m tests.plain_tables`; a test compares the two. Commands that only read import
-neither SQLModel nor what it stands on: that takes longer than all that they do.
+Written from the classes by `python -m tests.plain_tables`; a test compares the two. Commands that only read import no
+SQLModel: that would take longer than all the rest of them.
 """
 
 from typing import Final

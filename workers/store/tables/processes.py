@@ -14,7 +14,7 @@ class ProcessSeen(SQLModel, table=True):
     __tablename__ = "process_seen"
 
     role: str = Field(primary_key=True, max_length=12)  #: intake, worker, web; beat: a worker heard its sweep
-    name: str = Field(primary_key=True, max_length=LONGEST_PROCESS)  #: host, process id and something of its own
+    name: str = Field(primary_key=True, max_length=LONGEST_PROCESS)  #: host, process id and a random part
     started_at: datetime = Field(sa_type=UtcTime)
     seen_at: datetime = Field(sa_type=UtcTime)  #: the database's clock, as all times here
     moved_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when it last committed a result of its work

@@ -1,4 +1,4 @@
-"""What is to be done, and what those who do it have to remember."""
+"""What is to be done, and what has to be remembered for it."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class Agenda(SQLModel, table=True):
 
     stage: str = Field(primary_key=True, max_length=10)
     subject: str = Field(primary_key=True, max_length=90)  #: invoice id; DELIVER: ``endpoint/invoice``
-    lane: str = Field(sa_type=String(64))  #: account or endpoint: what must not hold up others
+    lane: str = Field(sa_type=String(64))  #: account or endpoint: lanes don't hold up each other
     due_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: the end of the lease while leased; NULL: parked
     lease_token: str | None = Field(default=None, sa_type=String(32))
     claims: int = Field(default=0)  #: without a completion: more than one means that a holder was lost
@@ -29,7 +29,7 @@ class DatabaseClock(SQLModel, table=True):
     __tablename__ = "clock"
 
     name: str = Field(primary_key=True, max_length=20)
-    seen_at: datetime = Field(sa_type=UtcTime)  #: somebody who counts seconds by himself found it right then
+    seen_at: datetime = Field(sa_type=UtcTime)  #: when a worker that counts seconds itself last found it right
     stepped_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when it was last found to have been set
     stepped_by: int | None = Field(default=None, sa_type=BigInteger)  #: microseconds
     moving_by: int | None = Field(default=None, sa_type=BigInteger)  #: microseconds that waits are being moved by
@@ -53,7 +53,7 @@ class KeptAnswer(SQLModel, table=True):
 
 
 class Restoration(SQLModel, table=True):
-    """A restore of the database from a backup. The newest one's epoch is the one that events are numbered in."""
+    """A restore of the database from a backup. Events are numbered in the newest one's epoch."""
 
     epoch: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(sa_type=UtcTime)

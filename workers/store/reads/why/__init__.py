@@ -1,1 +1,1 @@
-"""Why nothing happens: rows of one order, and of all that is late, for what ``domain/why`` decides."""
+"""Why nothing happens: the facts of one order, and of all that is late. ``domain/why`` decides what they mean."""

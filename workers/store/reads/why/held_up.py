@@ -1,4 +1,4 @@
-"""What was said last of an invoice, and which open invoices their accounts hold up, in groups: by an index."""
+"""What was last said of an invoice, and the open invoices that their accounts hold up, in groups, by index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from workers.store.tables import EVIDENCE
 from workers.store.tables.columns import UtcTime
 from workers.store.tables.conditions import HELD_UP
 
-#: The same as ``cause_at_account`` goes by: what it took to make an invoice stays in its row once it is made.
+#: What ``cause_at_account`` goes by, in SQL. A made invoice's row still has what it took to make it, which no longer
+#: counts.
 NOW_HELD_UP = (
     "(status = 'queued' AND (refused_since IS NOT NULL OR create_tries <> 0)"
     " OR status = 'in_doubt' AND (refused_since IS NOT NULL OR create_tries > 0)"
@@ -28,7 +29,7 @@ NOW_HELD_UP = (
     f" AND coalesce(substr(evidence_digest, 1, 1), '') = '{FAILED_LOOK_UP}')"
 )
 _REASONS = ", ".join(f"'{reason}'" for reason in sorted(REFUSED_REASONS.values()))
-# What was said of many in the same words has the same digest: few groups, however many invoices.
+# What was said of many in the same words has the same digest: there are few groups, however many invoices.
 _GROUPS = text(f"""
 WITH held AS (
     SELECT id, account, provider_account, status, refused_since, create_tries, called_status, evidence_digest,
@@ -55,13 +56,13 @@ ORDER BY count(*) DESC, min(id) LIMIT :groups
     invoices=Integer,
     example=String,
 )
-#: So many invoices are counted, and so many groups looked at, the greatest.
+#: How many invoices are counted, and how many groups, the largest, are looked at.
 COUNTED, GROUPS = 10_000, 100
-#: The newest rows among which the first of those is looked for that brought no answer one after the other.
+#: How many of the newest rows are searched for the beginning of a run of failures.
 RUN = 50
-#: Look-ups that fail are closer to each other by default: where nothing was kept for longer, one was answered.
+#: By default failing look-ups are closer together than this: after a longer gap, one in between was answered.
 APART = timedelta(minutes=15)
-#: Kept between look-ups, and no answer to any.
+#: Kept between look-ups, but no answers to them.
 _BESIDE = frozenset({CalledBack.__name__, RecheckRequested.__name__})
 
 
@@ -78,7 +79,7 @@ class Held:
 
 
 def read_held_up(connection: Connection) -> Iterator[Held]:
-    """By what was said of the oldest of each group, last."""
+    """The cause of each group is read from what was last said of its oldest invoice."""
     for group in connection.execute(_GROUPS, {"counted": COUNTED, "groups": GROUPS}):
         said = read_said(connection, group.example)
         cause = cause_at_account(group, said) or (Cause.IN_DOUBT if group.status == Status.IN_DOUBT else None)
@@ -88,7 +89,7 @@ def read_held_up(connection: Connection) -> Iterator[Held]:
 
 
 def read_said(connection: Connection, invoice_id: str) -> Said | None:
-    """The last evidence that was kept; of calls without an answer since the first in a row, as far as rows tell."""
+    """The last evidence that was kept. Of failing calls since the first of the run, as far as rows tell."""
     told = EVIDENCE.c.kind, EVIDENCE.c.verdict, EVIDENCE.c.source, EVIDENCE.c.detail
     times = EVIDENCE.c.at, EVIDENCE.c.last_at, EVIDENCE.c.repeats
     query = select(*told, *times).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc())
@@ -103,8 +104,8 @@ def read_said(connection: Connection, invoice_id: str) -> Said | None:
 
 
 def _in_a_row(rows: Sequence[StoredRow]) -> Iterator[StoredRow]:
-    """The newest, and those before it that brought no answer for the same cause. The same again right after it would
-    have been counted with it, had no answer come between."""
+    """The newest, and those before it that failed for the same cause. Two equal ones in a row mean that an answer came
+    in between: otherwise they would be one row, counted twice."""
     last, after = rows[0], rows[0]
     yield last
     for row in rows[1:] if last.kind in BY_KIND else ():

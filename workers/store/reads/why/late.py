@@ -1,4 +1,4 @@
-"""What of everything is late, by cause: each count by an index, and no further than ``COUNTED``."""
+"""All that is late, by cause: each counted by an index, up to ``COUNTED``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Overview:
 
 
 def read_overview(connection: Connection, database: Database, pace: Pace) -> Overview:
-    """All of it, by a few dozen looks into indexes."""
+    """All of it, by a few dozen index look-ups."""
     now = database.now(connection)
     crew, loads, untold = read_crew(connection, now), read_loads(connection, now), read_untold(connection, now)
     loads = [load for load in loads if (load.stage, load.lane) not in STANDING]
@@ -189,7 +189,7 @@ def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: 
 
 
 def _cause_of(load: LaneLoad, crew: Crew, promise: timedelta | None) -> Cause | None:
-    """``promise``: how long its rows may wait for their turn; None: for good."""
+    """``promise``: how long its rows may wait for their turn; None: without end."""
     if not load.due or load.oldest is None:
         return None
     of_account = load.stage in AT_ACCOUNT
@@ -201,7 +201,7 @@ def _cause_of(load: LaneLoad, crew: Crew, promise: timedelta | None) -> Cause | 
 
 
 def _hurried(connection: Connection, loads: Sequence[LaneLoad], now: datetime, pace: Pace) -> list[LaneLoad]:
-    """Those whose due work does not wait because workers were asked to wait."""
+    """Those whose due work does not wait for a time that workers were asked to wait for."""
     put_off = read_put_off(connection, loads, now)
     return [load for load in loads if not pace.waits_rightly((load.stage, load.lane), put_off)]
 
@@ -227,7 +227,7 @@ def _example(connection: Connection, load: LaneLoad) -> str | None:
 
 
 def _invoice_of(stage: Stage, subject: str | None) -> str | None:
-    """A callback's row is of none yet."""
+    """The invoice that a row is about. A callback's row is of none yet."""
     if subject is None or stage is Stage.CALLBACK:
         return None
     return subject.rpartition("/")[2]

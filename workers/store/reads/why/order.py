@@ -1,4 +1,4 @@
-"""One order's facts, each by an index."""
+"""The facts of one order, each by an index."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from workers.store.reads.why.webhooks import Breakers, read_webhooks
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, EVENT, EVIDENCE, INVOICE
 
-#: So many calls of an account, and orders before one, are counted.
+#: How many calls of an account, and orders ahead of one, are counted.
 COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What is known beside the rows: the accounts that are configured, where a provider's callbacks go (in words), and
-    the breakers' state by endpoint, where Redis tells. ``sees``: the endpoints that may be told of; None: all."""
+    """What is known besides the rows: the configured accounts, where a provider's callbacks go (in words), and the
+    state of breakers, if Redis tells. ``sees``: the endpoints that may be mentioned; None: all."""
 
     accounts: Mapping[str, Account]
     callback_place: Callable[[str], str | None]
@@ -45,7 +45,7 @@ class Around:
 
 
 def read_facts_of_name(connection: Connection, database: Database, name: str, account: str | None = None) -> Facts:
-    """Of a name that no invoice has."""
+    """The facts of a name that no invoice has."""
     now = database.now(connection)
     newest = select(INVOICE.c.account, INVOICE.c.created_at).order_by(INVOICE.c.id.desc()).limit(1)
     if account is not None:
@@ -61,7 +61,7 @@ def read_facts_of_name(connection: Connection, database: Database, name: str, ac
 
 
 def read_facts(connection: Connection, database: Database, invoice_id: str, around: Around) -> Facts | None:
-    """Of an invoice; None where there is none of this id."""
+    """The facts of an invoice; None: there is no such invoice."""
     invoice = connection.execute(select(INVOICE).where(INVOICE.c.id == invoice_id)).one_or_none()
     if invoice is None:
         return None
@@ -145,7 +145,7 @@ def _queue(connection: Connection, create: Planned, now: datetime) -> Queue:
 
 
 def _confirmations(connection: Connection, invoice: StoredRow) -> int | None:
-    """What its newest callback says of them, where it does."""
+    """How many its newest callback tells of, if it does."""
     ours = CALLBACK.c.account == invoice.provider_account, CALLBACK.c.order_id == invoice.order_id
     query = select(CALLBACK.c.body).where(*ours, CALLBACK.c.invoice_id == invoice.id)
     body = connection.execute(query.order_by(CALLBACK.c.id.desc()).limit(1)).scalar_one_or_none()

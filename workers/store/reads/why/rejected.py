@@ -1,4 +1,4 @@
-"""The message of an order that never became one: it holds the order's name, and nothing of it is in a column."""
+"""The message of an order that was rejected. Only its text has the order's name: no column does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from domain.why.facts import Rejected
 from workers.store.rows import StoredRow
 from workers.store.tables import REJECTED
 
-#: Among so many of the newest that wait an order's message is looked for.
+#: How many of the newest waiting messages are searched for a name.
 NEWEST = 20_000
-#: So many that hold the name are looked at closely.
+#: How many of those that contain it are parsed.
 CLOSELY = 50
 
 

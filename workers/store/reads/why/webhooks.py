@@ -12,14 +12,15 @@ from workers.store.tables import ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 _DUE, _DEAD = "due", "dead"  # as rows have them
 
-#: The state of endpoints' breakers; nothing where Redis does not tell.
+#: The state of endpoints' breakers; empty where Redis does not tell.
 Breakers = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 def read_webhooks(
     connection: Connection, invoice_id: str, breakers: Breakers, sees: Collection[str] | None
 ) -> list[Webhook]:
-    """For each endpoint that may be told of, the oldest that waits; where none does, the newest, if it was given up."""
+    """For each endpoint in ``sees`` (None: all), the oldest that waits; if none does, the newest, if it was given
+    up."""
     by_endpoint: dict[str, list[StoredRow]] = {}
     for row in _deliveries(connection, invoice_id):
         if sees is None or row.endpoint_id in sees:
@@ -30,7 +31,7 @@ def read_webhooks(
 
 
 def _deliveries(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
-    """Oldest first; by the index that begins with the endpoint."""
+    """Oldest first. The index it uses begins with the endpoint."""
     events = select(EVENT.c.number).where(EVENT.c.invoice_id == invoice_id)
     numbers = connection.execute(events).scalars().all()
     query = (
