@@ -247,7 +247,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_workers_wanted",
         Kind.GAUGE,
         By.ROWS,
-        "Worker processes that the due work needs, not counting work that an account's limits hold up.",
+        "Worker processes that the due work needs, without what accounts' rates or the database hold up.",
     ),
     Family("invoices_bound_by", Kind.GAUGE, By.ROWS, "1 for what bounds that number, 0 for the rest.", ("reason",)),
     # -- the web process

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, literal_column, select, text
+from sqlalchemy import Connection, func, select, text
 
 from domain.decision import Stage
 from domain.exact_json import read_json
@@ -20,6 +20,7 @@ from domain.why.processes import WORKER, Crew
 from domain.why.whose import Due, Part, of_all, oldest_due, within
 from workers.store.agenda import STANDING
 from workers.store.database import Database
+from workers.store.deliveries import DUE
 from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.gauges import COUNTED, LaneLoad, count_found, read_endpoints, read_loads, read_put_off
 from workers.store.reads.processes import read_crew
@@ -143,11 +144,11 @@ def _in_doubt(connection: Connection) -> Iterator[Part]:
 
 def _webhooks(connection: Connection) -> Iterator[Part]:
     """Invoices with webhooks that were tried in vain, or wait for an endpoint that is disabled."""
-    columns = DELIVERY.c.invoice_id, DELIVERY.c.created_at, DELIVERY.c.endpoint_id
     disabled = [endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled]
-    waiting = [select(*columns).where(text(FAILING)).order_by(DELIVERY.c.id)]
-    due = DELIVERY.c.state == literal_column("'due'")
-    waiting += [select(*columns).where(DELIVERY.c.endpoint_id == one, due, DELIVERY.c.tries == 0) for one in disabled]
+    unfinished = select(DELIVERY.c.invoice_id, DELIVERY.c.created_at, DELIVERY.c.endpoint_id)
+    untried = unfinished.where(DELIVERY.c.state == DUE, DELIVERY.c.tries == 0)
+    waiting = [unfinished.where(text(FAILING)).order_by(DELIVERY.c.id)]
+    waiting += [untried.where(DELIVERY.c.endpoint_id == one) for one in disabled]
     for query in waiting:
         found = query.limit(COUNTED).subquery()
         counted = (
