@@ -59,7 +59,7 @@ _NEXT = {
 
 @dataclass(slots=True, eq=False)
 class LaneState(Generic[Item, Outcome]):
-    """One lane of a stage. Used on the loop only, but for ``goes_on`` and ``wake_up_pending``."""
+    """One lane of a stage. Used on the loop only, except ``goes_on`` and ``wake_up_pending``."""
 
     work: Work[Item, Outcome]
     name: str

@@ -66,7 +66,7 @@ class LastAnswers:
             log.warning(event, account=self._account, reason=evidence.reason)
 
     def tell_clock(self, seconds: int | None) -> None:
-        """Log once that the provider's clock is off by so much, and once that it agrees again (None)."""
+        """Log once that the provider's clock is off by ``seconds``, and once that it agrees again (None)."""
         if seconds is not None and not self._clock_is_off:
             self._clock_is_off = True
             log.warning("provider.clock_off", account=self._account, seconds=seconds)

@@ -216,4 +216,5 @@ def _checked(message: object) -> Payload:
 
 def _why(error: Exception) -> str:
     """In our own words: a decoder's are about Python, not about what was sent."""
-    return f"the list item is no message: {error if isinstance(error, UnreadableError) else 'it can not be decoded'}"
+    reason = error if isinstance(error, UnreadableError) else "it can't be decoded"
+    return f"the list item is no message: {reason}"

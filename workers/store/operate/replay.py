@@ -109,7 +109,7 @@ def plan(store: Store, choice: Choice) -> Job:
         limit=MOST_EVENTS + 1,
     )
     if len(events) > MOST_EVENTS:
-        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most of one job")
+        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most that one job may send")
     return Job(choice, disabled, events)
 
 

@@ -19,4 +19,4 @@ class ProcessSeen(SQLModel, table=True):
     seen_at: datetime = Field(sa_type=UtcTime)  #: the database's clock, as all times here
     moved_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when it last committed a result of its work
     accounts: str | None = Field(default=None, sa_type=Text)  #: JSON list of those it works for
-    work: str | None = Field(default=None, sa_type=Text)  #: what a worker did of late, see ``domain/work_report.py``
+    work: str | None = Field(default=None, sa_type=Text)  #: what a worker did lately, see ``domain/work_report.py``
