@@ -78,7 +78,7 @@ def choose(
 
 
 def _missed(endpoint_id: str) -> Query:
-    """Numbers of the events that an endpoint does not have, each state by an index of its own."""
+    """The numbers of events that an endpoint does not have; each state has its index."""
     ours = select(DELIVERY.c.event_number).where(DELIVERY.c.endpoint_id == endpoint_id)
     return select(union_all(ours.where(DELIVERY.c.state == DUE), ours.where(DELIVERY.c.state == DEAD)).subquery())
 
@@ -86,7 +86,7 @@ def _missed(endpoint_id: str) -> Query:
 def _chosen_type(
     connection: Connection, endpoint_id: str, types: Collection[str], event: FromClause, delivery: FromClause
 ) -> ColumnElement[bool]:
-    """Whether it is one of these types, or, without any, whether the endpoint had it or wants it."""
+    """The condition that an event is of these types; without types, that the endpoint had it or wants it."""
     if types:
         return event.c.type.in_(types)
     return delivery.c.id.is_not(None) | _wanted(connection, endpoint_id, event)
@@ -95,7 +95,7 @@ def _chosen_type(
 def _followed(
     connection: Connection, endpoint_id: str, types: Collection[str], last: int | None
 ) -> ColumnElement[bool]:
-    """Whether a later event of the same invoice is chosen too, whatever its time: by the key of the two."""
+    """The condition that a later event of the same invoice is chosen too, whatever its time. By a unique index."""
     later, delivery = EVENT.alias("later"), DELIVERY.alias("of_later")
     had = (delivery.c.endpoint_id == endpoint_id) & (delivery.c.event_number == later.c.number)
     found = (
@@ -180,10 +180,10 @@ def replay(
 
 
 def set_aside(connection: Connection, database: Database, endpoint_id: str, newest: Sequence[Chosen]) -> int:
-    """What still waits for an endpoint and is older than these events of the same invoices is sent no more: it ends as
-    a dead letter, which may be replayed by itself. How many they were. ``replay`` of the same events follows.
+    """Make dead letters of what still waits for an endpoint and is older than these events of the same invoices. Returns
+    how many. They may be replayed later; ``replay`` of these events has to follow.
 
-    What is being sent at this moment ends as delivered, where it is taken.
+    One that is being sent right now still ends as delivered if the endpoint takes it.
     """
     if not _lock(connection, database, endpoint_id, newest):
         return 0

@@ -47,10 +47,10 @@ class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An endpoint's events, ``since`` ≤ time < ``until``, of these types; of all that it takes without any.
+    """An endpoint's events with ``since`` ≤ time < ``until``, of these types; without types, of all that it takes.
 
     ``dead_only``: dead letters; ``missed_only``: all that the endpoint does not have. ``newest_only``: of each invoice
-    only the newest; what still waits and is older is set aside as a dead letter.
+    only the newest; older ones that still wait are set aside as dead letters.
     """
 
     endpoint_id: str
@@ -77,8 +77,8 @@ class Job:
     choice: Choice
     disabled: bool  #: then the events wait until the endpoint is enabled
     events: Sequence[Chosen]
-    event_id: str | None = None  #: of the only one, where it was chosen by its id
-    invoice_id: str | None = None  #: where they are one invoice's
+    event_id: str | None = None  #: of a single event that was chosen by its id
+    invoice_id: str | None = None  #: if all are one invoice's
 
 
 def plan_one(store: Store, event_id: str, endpoint_id: str | None = None, *, dead_only: bool = False) -> list[Job]:
@@ -132,22 +132,24 @@ def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = l
 
 
 def send(connection: Connection, database: Database, choice: Choice, batch: Sequence[Chosen]) -> tuple[int, int]:
-    """Make a batch due as the choice says: how many events, and how many older ones were set aside."""
+    """Make a batch due as the choice says. Returns how many, and how many older ones were set aside."""
     aside = set_aside(connection, database, choice.endpoint_id, batch) if choice.newest_only and batch else 0
     return replay(connection, database, choice.endpoint_id, batch, dead_only=choice.dead_only), aside
 
 
 def replay_of_invoice(store: Store, actor: Actor, invoice_id: str, endpoint_id: str, *, only_newest: bool) -> int:
-    """Send an invoice's events to an endpoint once more, in their order, or only the newest; how many they were. What
-    the endpoint's filter leaves out is left out, unless it had it. Raises NoSuchEndpoint, NoSuchEvent: there is none
-    for it; TooManyEvents."""
+    """Send an invoice's events to an endpoint once more, in their order, or only the newest. Returns how many.
+
+    Those that the endpoint had, and those that its filter lets through. Raises NoSuchEndpoint, NoSuchEvent (there is
+    none for it), TooManyEvents.
+    """
     if store.database.read(find_endpoint, endpoint_id) is None:
         raise NoSuchEndpoint(endpoint_id)
     events = store.database.read(choose_of_invoice, endpoint_id, invoice_id, MOST_EVENTS + 1)
     if not events:
         raise NoSuchEvent(invoice_id)
     if len(events) > MOST_EVENTS:
-        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most of one job")
+        raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most that one job may send")
     chosen = events[-1:] if only_newest else events
     count = run(store, actor, Job(Choice(endpoint_id), disabled=False, events=chosen, invoice_id=invoice_id))
     store.ring({(Stage.DELIVER, endpoint_id)})
@@ -170,7 +172,7 @@ def deed_of(
     aside: int = 0,
     invoice_id: str | None = None,
 ) -> Deed:
-    """A batch: by numbers of events, it may be told from its job's others. ``aside``: older ones, sent no more."""
+    """The act of one batch; numbers of events tell it from its job's others. ``aside``: older ones, no longer sent."""
     asked: Values = {
         "event": event_id,
         "types": sorted(choice.types) or None,

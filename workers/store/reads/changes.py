@@ -1,4 +1,4 @@
-"""Whether anything has happened since one looked last: the newest row of each table that grows with what happens."""
+"""Whether anything has happened since the last look: the newest row of each table that grows with what happens."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ _NEWEST = select(
 
 
 def read_newest(connection: Connection) -> tuple[object, ...]:
-    """Equal to the last one: nothing was added. By the ends of seven indexes; what is only updated does not show."""
+    """The ends of seven indexes. If they are as before, nothing was added; a mere update does not show."""
     return tuple(connection.execute(_NEWEST).one())

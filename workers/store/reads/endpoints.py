@@ -87,7 +87,7 @@ def deliveries_within(
 
 
 def timeline_within(database: Database, invoice_id: str, accounts: Collection[str] | None) -> list[Entry]:
-    """What happened to an invoice, as far as whoever is limited to ``accounts`` (None: all) sees it."""
+    """What happened to an invoice, as a caller that sees only these accounts (None: all) sees it."""
     record = database.read(read_record, database, invoice_id)
     if record is None:
         return []
@@ -98,8 +98,8 @@ def timeline_within(database: Database, invoice_id: str, accounts: Collection[st
 
 
 def limited(record: Record, seen: Collection[str]) -> Record:
-    """What those see of it who are limited to accounts: tries at endpoints of their own (``seen``), no callback that
-    nobody could match (it may be about another shop's order at the same provider), and not where operators acted from.
+    """What a caller limited to accounts sees of it: attempts at its own endpoints (``seen``), no unmatched callbacks
+    (they may be about another shop's order at the same provider), and not where operators acted from.
     """
     deliveries = [one for one in record.deliveries if one[0].endpoint_id in seen]
     callbacks = [one for one in record.callbacks if one.invoice_id is not None]

@@ -1,4 +1,4 @@
-"""The newest part of an invoice's history, and the part before that: bounded, however long the whole is."""
+"""An invoice's history in parts, the newest first: bounded, however long the whole is."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from workers.store.tables import ACT, EVENT, EVIDENCE, INVOICE
 def read_history(
     connection: Connection, database: Database, invoice_id: str, limit: int, before: datetime | None = None
 ) -> Record | None:
-    """A record that holds of each part the newest ``limit`` from before an instant (None: from now on); None where
-    there is no such invoice."""
+    """A record with the newest ``limit`` of each kind, from ``before`` a time if one is given. None: there is no such
+    invoice."""
     invoice = connection.execute(select(INVOICE).where(INVOICE.c.id == invoice_id)).one_or_none()
     if invoice is None:
         return None

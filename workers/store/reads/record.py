@@ -75,8 +75,8 @@ def agenda_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
 def callbacks_of(
     connection: Connection, invoice: StoredRow, before: datetime | None = None, limit: int = MOST_CALLBACKS
 ) -> Sequence[StoredRow]:
-    """The newest, oldest first. By the account with the order id, or with what it is asked by: no index knows the
-    invoice itself."""
+    """The newest ``limit``, oldest first. Found by account and order id, or reference: there is no index on the
+    invoice."""
     references = [one for one in (invoice.provider_ref, *references_of(invoice)) if one]
     named = or_(CALLBACK.c.order_id == invoice.order_id, CALLBACK.c.reference.in_(references))
     ours = or_(CALLBACK.c.invoice_id == invoice.id, CALLBACK.c.invoice_id.is_(None))

@@ -35,7 +35,7 @@ class ReplayJob(SQLModel, table=True):
 
     id: str = Field(primary_key=True, max_length=40)  #: ``rpl_`` + uuid7 hex
     endpoint_id: str = Field(sa_type=String(40))
-    event_id: str | None = Field(default=None, sa_type=String(40))  #: of the only one, where it was chosen by its id
+    event_id: str | None = Field(default=None, sa_type=String(40))  #: of a single event that was chosen by its id
     choice: str = Field(sa_type=Text)  #: JSON: types, since, until, dead_only, missed_only, newest_only
     by: str = Field(sa_type=String(LONGEST_NAME))
     origin: str = Field(sa_type=String(LONGEST_ORIGIN))

@@ -68,7 +68,7 @@ _BESIDE = frozenset({CalledBack.__name__, RecheckRequested.__name__})
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Open invoices that an account holds up for the same cause. ``owner``: the account that their orders named."""
+    """Open invoices that an account holds up for the same cause. ``owner``: the account that their orders name."""
 
     account: str
     owner: str

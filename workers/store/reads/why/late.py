@@ -33,8 +33,8 @@ from workers.store.tables.events import FAILING
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How the whole does at ``now``, by the database's clock. ``late``: in the order of the causes; ``parts`` and
-    ``due`` are what that comes from, by account."""
+    """How the system is doing at ``now``, by the database's clock. ``late``: in the order of the causes. ``parts`` and
+    ``due``: what it was computed from, by account."""
 
     now: datetime
     verdict: Verdict
@@ -84,12 +84,12 @@ def _invoices(connection: Connection, ids: Collection[str]) -> tuple[dict[str, s
 
 
 def _rejected(connection: Connection) -> Iterator[Part]:
-    """The example is its order, where that can be read."""
+    """The example is the oldest message's order, if that can be read."""
     waiting = REJECTED.c.redriven_at.is_(None)
     count = count_found(connection, select(REJECTED.c.id).where(waiting).order_by(REJECTED.c.id))
     oldest = select(REJECTED).where(waiting).order_by(REJECTED.c.id).limit(1)
     row = connection.execute(oldest).one_or_none() if count else None
-    if row is not None:  # it may have been sent again since it was counted
+    if row is not None:  # it may have been sent again since the count
         yield Part(late=Late(Cause.REJECTED_MESSAGE, count, row.at, _order_in(row.excerpt)))
 
 
@@ -115,7 +115,7 @@ def _contradictions(connection: Connection) -> Iterator[Part]:
 
 
 def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Part]:
-    """A row does not say when it was parked: since its invoice's last change."""
+    """Since the invoice's last change: a row does not tell when it was parked."""
     for load in loads:
         if load.parked:
             lane = AGENDA.c.stage == load.stage.value, AGENDA.c.lane == load.lane, AGENDA.c.due_at.is_(None)
@@ -133,7 +133,7 @@ def _held_up(connection: Connection) -> Iterator[Part]:
 
 
 def _in_doubt(connection: Connection) -> Iterator[Part]:
-    """Those that are held up are told with what holds them up."""
+    """Except those that their accounts hold up: ``_held_up`` counts them."""
     is_doubt = INVOICE.c.status == Status.IN_DOUBT.value
     doubt = select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.updated_at).where(is_doubt, text(f"NOT {NOW_HELD_UP}"))
     found = doubt.order_by(INVOICE.c.id).limit(COUNTED).subquery()
@@ -185,7 +185,7 @@ def _lanes(connection: Connection, loads: Sequence[LaneLoad], crew: Crew, pace: 
             late = Late(cause, load.due, gone_at or load.oldest, _example(connection, load))
             found.append(Part(late=late, account=(account := _account_of(load)), at=account))
     if not found and not crew.alive(WORKER):
-        found = [Part(late=Late(Cause.NO_WORKER, 1, gone_at, None))]  # nothing waits: the role itself is missed
+        found = [Part(late=Late(Cause.NO_WORKER, 1, gone_at, None))]  # nothing waits, but the role is missing
     yield from found
 
 
@@ -208,8 +208,7 @@ def _hurried(connection: Connection, loads: Sequence[LaneLoad], now: datetime, p
 
 
 def _due(loads: Sequence[LaneLoad], crew: Crew) -> Iterator[Due]:
-    """The oldest work of each lane that workers who run would take up. Webhooks wait for receivers, which nobody
-    hurries."""
+    """The oldest due work of each lane that running workers should take up. Not webhooks: those wait for receivers."""
     for load in loads:
         if load.due and load.oldest is not None and load.stage is not Stage.DELIVER:
             account = _account_of(load)
