@@ -193,11 +193,7 @@ def _claim(
         for row in rows
         if row[0] not in killers
     ]
-    suspects = [pair for pair in held if _is_mortal(stage, pair[0].subject) and pair[1][1] > SUSPECT_CLAIMS]
-    if not suspects or len(held) == 1:
-        return held
-    release(connection, [one for one, _ in held if one is not suspects[0][0]], held[0][0].claimed_at)
-    return suspects[:1]
+    return _isolate(connection, stage, held)
 
 
 def _claim_on_sqlite(
@@ -218,6 +214,17 @@ def _park_killers(connection: Connection, stage: Stage, rows: Sequence[StoredRow
     if killers:
         park(connection, stage, sorted(killers))
     return killers
+
+
+def _isolate(
+    connection: Connection, stage: Stage, held: list[tuple[Claim, StoredRow]]
+) -> list[tuple[Claim, StoredRow]]:
+    """The first suspect alone, if there is one: the rest of its batch is given back."""
+    suspects = [pair for pair in held if _is_mortal(stage, pair[0].subject) and pair[1][1] > SUSPECT_CLAIMS]
+    if not suspects or len(held) == 1:
+        return held
+    release(connection, [one for one, _ in held if one is not suspects[0][0]], held[0][0].claimed_at)
+    return suspects[:1]
 
 
 def _is_mortal(stage: Stage, subject: str) -> bool:

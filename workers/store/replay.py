@@ -180,8 +180,8 @@ def replay(
 
 
 def set_aside(connection: Connection, database: Database, endpoint_id: str, newest: Sequence[Chosen]) -> int:
-    """Make dead letters of what still waits for an endpoint and is older than these events of the same invoices. Returns
-    how many. They may be replayed later; ``replay`` of these events has to follow.
+    """Make dead letters of what still waits for an endpoint and is older than these events of the same invoices.
+    Returns how many. They may be replayed later; ``replay`` of these events has to follow.
 
     One that is being sent right now still ends as delivered if the endpoint takes it.
     """

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, func, select
 
 #: Rows are numbered nearly in the order of their times: transactions run in parallel, and clocks are set. A search that
-#: must not miss a row begins this much earlier.
+#: must not miss a row widens its bounds by this.
 SLACK = timedelta(days=1)
 
 

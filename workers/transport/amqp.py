@@ -49,41 +49,53 @@ class Channel(pyamqp.Channel):
     Message = Message
 
 
-def bounded_frame_handler(connection: Connection, callback: Callable[..., object]) -> Callable[[Frame], object]:
+class BoundedFrames:
     """amqp's frame handler, given only the beginning of a body that is too long."""
-    shortened: dict[int, int] = {}  # channel -> the whole body's length
-    left: dict[int, int] = {}  # channel -> bytes of it still to come
-    wanted: dict[int, int] = {}  # channel -> bytes of it still to be kept
 
-    def hand_over(channel: int, method: object, arguments: object, content: BasicMessage | None) -> None:
-        if content is not None and channel in shortened:
-            content.whole_length = shortened.pop(channel)
-        callback(channel, method, arguments, content)
+    def __init__(self, connection: Connection, callback: Callable[..., object]) -> None:
+        """``callback``: gets each method, with its message if it has one."""
+        self._connection = connection
+        self._callback = callback
+        self._handle: Callable[[Frame], object] = frame_handler(connection, self._hand_over)
+        self._shortened: dict[int, int] = {}  # channel -> the whole body's length
+        self._left: dict[int, int] = {}  # channel -> bytes of it still to come
+        self._wanted: dict[int, int] = {}  # channel -> bytes of it still to be kept
 
-    handle = frame_handler(connection, hand_over)
-
-    def on_frame(frame: Frame) -> object:
+    def __call__(self, frame: Frame) -> object:
+        """Take a frame. Returns whether it ended a method; one that is dropped ends none."""
         kind, channel, content = frame
         if kind == HEADER:
-            (length,) = struct.unpack_from(">Q", content, SIZE_AT)
-            if length > MAX_MANY_BODY_BYTES:
-                shortened[channel] = left[channel] = length
-                wanted[channel] = EXCERPT_BYTES
-                head = bytes(content)
-                content = head[:SIZE_AT] + struct.pack(">Q", EXCERPT_BYTES) + head[SIZE_AT + 8 :]
-        elif kind == BODY and channel in left:
-            left[channel] -= len(content)
-            if left[channel] <= 0:
-                del left[channel]
-            part = content[: wanted[channel]]
-            wanted[channel] -= len(part)
-            if not part:
-                connection.bytes_recv += 1  # for its heartbeat
+            content = self._shorten(channel, content)
+        elif kind == BODY and channel in self._left:
+            content = self._cut(channel, content)
+            if not content:
+                self._connection.bytes_recv += 1  # for its heartbeat
                 return False
-            content = part
-        return handle((kind, channel, content))
+        return self._handle((kind, channel, content))
 
-    return on_frame
+    def _shorten(self, channel: int, header: bytes) -> bytes:
+        """The header, announcing no more than what is kept of the body."""
+        (length,) = struct.unpack_from(">Q", header, SIZE_AT)
+        if length <= MAX_MANY_BODY_BYTES:
+            return header
+        self._shortened[channel] = self._left[channel] = length
+        self._wanted[channel] = EXCERPT_BYTES
+        head = bytes(header)
+        return head[:SIZE_AT] + struct.pack(">Q", EXCERPT_BYTES) + head[SIZE_AT + 8 :]
+
+    def _cut(self, channel: int, content: bytes) -> bytes:
+        """What is kept of a part of a body that is too long."""
+        self._left[channel] -= len(content)
+        if self._left[channel] <= 0:
+            del self._left[channel]
+        part = content[: self._wanted[channel]]
+        self._wanted[channel] -= len(part)
+        return part
+
+    def _hand_over(self, channel: int, method: object, arguments: object, content: BasicMessage | None) -> None:
+        if content is not None and channel in self._shortened:
+            content.whole_length = self._shortened.pop(channel)
+        self._callback(channel, method, arguments, content)
 
 
 class Connection(pyamqp.Connection):
@@ -92,7 +104,7 @@ class Connection(pyamqp.Connection):
     Channel = Channel
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **{"frame_handler": bounded_frame_handler, **kwargs})
+        super().__init__(*args, **{"frame_handler": BoundedFrames, **kwargs})
 
 
 class Transport(pyamqp.Transport):
