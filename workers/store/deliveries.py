@@ -28,6 +28,7 @@ from workers.store.bulk import (
 from workers.store.database import Database
 from workers.store.intake import storable
 from workers.store.outbox import ClaimedDelivery, held_pairs
+from workers.store.pairs import pair_of, subject_of
 from workers.store.patience import Patience
 from workers.store.rows import BINARY, PairRow, Query
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
@@ -60,11 +61,11 @@ class DeliveryAttempt(NamedTuple):
 
 def load(connection: Connection, claims: Sequence[Claim]) -> list[ClaimedDelivery]:
     """The oldest unfinished delivery of each claimed pair, with the event's bytes."""
-    rows = execute_keyed(connection, _claimed, _PAIR, [_pair(claim.subject) for claim in claims]).all()
+    rows = execute_keyed(connection, _claimed, _PAIR, [pair_of(claim.subject) for claim in claims]).all()
     found = {
         # ``changed_at`` only if it is due as planned with its event: a replay or a re-enabled endpoint moves
         # ``due_at``.
-        f"{endpoint}/{invoice}": (number, event, body, tries, sequence, None if tries or due_at != at else at)
+        subject_of((endpoint, invoice)): (number, event, body, tries, sequence, None if tries or due_at != at else at)
         for number, endpoint, invoice, tries, sequence, due_at, event, body, at in rows
     }
     return [
@@ -101,11 +102,6 @@ def _oldest(dialect: str, *columns: Column[object]) -> Query:
     return select(*columns).select_from(pair.join(DELIVERY, of_pair & first))
 
 
-def _pair(subject: str) -> tuple[str, str]:
-    endpoint, _, invoice = subject.partition("/")
-    return endpoint, invoice
-
-
 def settle(
     connection: Connection, database: Database, attempts: Sequence[DeliveryAttempt], locks: Locks = "wait"
 ) -> set[str]:
@@ -129,8 +125,8 @@ def free_attempts(connection: Connection, attempts: Sequence[DeliveryAttempt]) -
     """Those of these attempts that can be settled at once: nobody else has a lock on what they change. This transaction
     locks it, and waits only shortly for other locks."""
     connection.execute(SHORT_WAIT)
-    held = held_pairs(connection, {_pair(attempt.delivery.claim.subject) for attempt in attempts})
-    attempts = [attempt for attempt in attempts if _pair(attempt.delivery.claim.subject) not in held]
+    held = held_pairs(connection, {pair_of(attempt.delivery.claim.subject) for attempt in attempts})
+    attempts = [attempt for attempt in attempts if pair_of(attempt.delivery.claim.subject) not in held]
     ids = {attempt.delivery.delivery_id for attempt in attempts if attempt.delivery.delivery_id is not None}
     there = set(execute_numbered(connection, _delivery_ids, ids).scalars())
     there -= _lock_deliveries(connection, ids, "skip").keys()
@@ -214,8 +210,8 @@ class _Locked(NamedTuple):
 
     def is_of(self, delivery: ClaimedDelivery) -> bool:
         """Whether it is the one that was claimed, not another that got its id since."""
-        pair = f"{self.endpoint_id}/{self.invoice_id}"
-        return pair == delivery.claim.subject and self.sequence == delivery.sequence
+        subject = subject_of((self.endpoint_id, self.invoice_id))
+        return subject == delivery.claim.subject and self.sequence == delivery.sequence
 
 
 def _lock_deliveries(connection: Connection, ids: Collection[int], locks: Locks) -> dict[int, _Locked]:
@@ -290,15 +286,15 @@ def point_at_next(connection: Connection, subjects: Collection[str], now: dateti
     subjects = sorted(subjects)
     if not subjects:
         return set()
-    rows = execute_keyed(connection, _next_tries, _PAIR, [_pair(subject) for subject in subjects]).all()
-    due = {f"{row.endpoint_id}/{row.invoice_id}": row.next_try_at or now for row in rows}
+    rows = execute_keyed(connection, _next_tries, _PAIR, [pair_of(subject) for subject in subjects]).all()
+    due = {subject_of((row.endpoint_id, row.invoice_id)): row.next_try_at or now for row in rows}
     done = [(_DELIVER, subject) for subject in subjects if subject not in due]
     if done:
         execute_keyed(connection, delete_rows, ("stage", "subject"), done)
     stay = [{"stage": _DELIVER, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
     free = {"lease_token": None, "claims": 0, "pokes": 0}
     update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])
-    return {subject.split("/", 1)[0] for subject, time in due.items() if time <= now}
+    return {pair_of(subject)[0] for subject, time in due.items() if time <= now}
 
 
 def settle_free(

@@ -19,6 +19,7 @@ from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.deliveries import DUE
 from workers.store.outbox import accounts_of
+from workers.store.pairs import pair_of, subject_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT
 
@@ -153,13 +154,12 @@ def remove_leftovers(database: Database) -> int:
 
 def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: datetime) -> None:
     """Make what waits for these (endpoint, invoice) pairs due, with all its tries. The caller has the pairs locked."""
-    pairs = [(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in subjects)]
 
     def due_at_once(dialect: str) -> Executable:
         of_pairs = keyed(dialect, DELIVERY.c.endpoint_id, DELIVERY.c.invoice_id)
         return update(DELIVERY).where(of_pairs, DELIVERY.c.state == DUE).values(tries=0, next_try_at=now)
 
-    execute_keyed(connection, due_at_once, ("endpoint_id", "invoice_id"), pairs)
+    execute_keyed(connection, due_at_once, ("endpoint_id", "invoice_id"), list(map(pair_of, subjects)))
 
 
 def remove_deliveries(database: Database, endpoint_id: str) -> int:
@@ -184,7 +184,7 @@ def _remove_batch(connection: Connection, endpoint_id: str) -> int:
     if not deliveries:
         return 0
     ids = [row.id for row in deliveries]
-    subjects = sorted({f"{endpoint_id}/{row.invoice_id}" for row in deliveries})
+    subjects = sorted({subject_of((endpoint_id, row.invoice_id)) for row in deliveries})
     # The agenda first: completing a delivery locks its agenda row before anything else.
     connection.execute(delete(AGENDA).where(AGENDA.c.stage == DELIVER, AGENDA.c.subject.in_(subjects)))
     # The deliveries next: this waits for an attempt that is being written down, which is then removed as well.

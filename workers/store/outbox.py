@@ -38,6 +38,7 @@ from workers.store.bulk import (
     numbers_of,
 )
 from workers.store.database import Database, is_locked_out
+from workers.store.pairs import Pair, pair_of, subject_of
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.interest import interest
@@ -163,10 +164,10 @@ def _wanted(
 
 
 def _claimed(
-    taken: Mapping[tuple[str, str], Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow], now: datetime
+    taken: Mapping[Pair, Claim], events: Mapping[int, NewEvent], written: Sequence[StoredRow], now: datetime
 ) -> list[ClaimedDelivery]:
     """The first event of each pair that was leased. Earlier ones are finished: otherwise the pair would have a row."""
-    deliveries: dict[tuple[str, str], ClaimedDelivery] = {}
+    deliveries: dict[Pair, ClaimedDelivery] = {}
     for row in sorted(written, key=lambda row: row.event_number):
         event, pair = events[row.event_number], (row.endpoint_id, row.invoice_id)
         if pair in taken:
@@ -213,13 +214,13 @@ def accounts_of(text: str | None) -> frozenset[str] | None:
     return None if text is None else frozenset(read_json(text))
 
 
-def held_pairs(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+def held_pairs(connection: Connection, pairs: Collection[Pair]) -> set[Pair]:
     """Those of these pairs whose agenda rows somebody else has locked; this transaction locks the others'."""
-    keys = [(Stage.DELIVER.value, f"{endpoint}/{invoice}") for endpoint, invoice in sorted(pairs)]
+    keys = [(Stage.DELIVER.value, subject_of(pair)) for pair in sorted(pairs)]
     names = ("stage", "subject")
     there = set(execute_keyed(connection, _pairs, names, keys).scalars())
     there -= set(execute_keyed(connection, locking(_locked_pairs, "skip"), names, keys).scalars()) if there else set()
-    return {(endpoint, invoice) for endpoint, _, invoice in (subject.partition("/") for subject in there)}
+    return set(map(pair_of, there))
 
 
 @functools.cache
@@ -232,16 +233,14 @@ def _locked_pairs(dialect: str, **how: Unpack[How]) -> Executable:
     return _pairs(dialect).order_by(AGENDA.c.subject).with_for_update(**how)
 
 
-def poke_pairs(
-    connection: Connection, pairs: set[tuple[str, str]], now: datetime, room: Room | None = None
-) -> dict[tuple[str, str], Claim]:
+def poke_pairs(connection: Connection, pairs: set[Pair], now: datetime, room: Room | None = None) -> dict[Pair, Claim]:
     """Make sure of an agenda row for each (endpoint, invoice). One that exists keeps its ``due_at``: it is leased, or
     waits to try the pair's older event again. Whoever completes it looks for what is next, and finds this event.
 
     As many new rows as there is ``room`` for are leased, and returned.
     """
     same = {"stage": Stage.DELIVER.value, "due_at": now, "claims": 0, "pokes": 0}
-    rows = [{"subject": f"{endpoint}/{invoice}", "lane": endpoint, **same} for endpoint, invoice in sorted(pairs)]
+    rows = [{"subject": subject_of(pair), "lane": pair[0], **same} for pair in sorted(pairs)]
     if room is None:
         insert_rows(connection, AGENDA, rows, conflict="poke")
         return {}
@@ -249,9 +248,7 @@ def poke_pairs(
     written = insert_rows(connection, AGENDA, rows, conflict="poke", returning=("subject", "lane", "lease_token"))
     over_at = room.begun_at + room.lease_seconds
     return {
-        (row.lane, row.subject.partition("/")[2]): Claim(
-            Stage.DELIVER, row.lane, row.subject, room.token, False, now, over_at
-        )
+        pair_of(row.subject): Claim(Stage.DELIVER, row.lane, row.subject, room.token, False, now, over_at)
         for row in written
         if row.lease_token == room.token
     }

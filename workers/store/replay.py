@@ -14,6 +14,7 @@ from workers.store.bulk import insert_into
 from workers.store.database import Database
 from workers.store.deliveries import DEAD, DUE, lock_pairs, point_at_next
 from workers.store.outbox import accounts_of, poke_pairs
+from workers.store.pairs import subject_of
 from workers.store.rows import Query
 from workers.store.seek import SLACK, first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
@@ -169,9 +170,9 @@ def replay(
     if not events:
         return 0
     now = database.now(connection)
-    subjects = {f"{endpoint_id}/{event.invoice_id}" for event in events}
-    poke_pairs(connection, {(endpoint_id, event.invoice_id) for event in events}, now)
-    rows = lock_pairs(connection, database, subjects)
+    pairs = {(endpoint_id, event.invoice_id) for event in events}
+    poke_pairs(connection, pairs, now)
+    rows = lock_pairs(connection, database, set(map(subject_of, pairs)))
     count = _revive(connection, endpoint_id, events, now) if dead_only else len(events)
     if not dead_only:
         _make_due(connection, endpoint_id, events, now)
@@ -187,7 +188,7 @@ def set_aside(connection: Connection, database: Database, endpoint_id: str, newe
     """
     if not _lock(connection, database, endpoint_id, newest):
         return 0
-    lock_pairs(connection, database, {f"{endpoint_id}/{event.invoice_id}" for event in newest})
+    lock_pairs(connection, database, {subject_of((endpoint_id, event.invoice_id)) for event in newest})
     older = (
         update(DELIVERY)
         .where(DELIVERY.c.endpoint_id == endpoint_id, DELIVERY.c.invoice_id == bindparam("of_invoice"))

@@ -16,6 +16,7 @@ from domain.decision import Stage
 from domain.timekeeping import moved
 from workers.store.bulk import execute_keyed, key_rows, update_rows
 from workers.store.clock import ClockState, write_clock
+from workers.store.pairs import Pair, pair_of
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, DELIVERY
 
@@ -54,7 +55,7 @@ def move_page(connection: Connection, state: ClockState, now: datetime, lease: t
     ]
     changed = [(row, due_at) for row, due_at in found if due_at != row.due_at]
     _move(connection, changed)
-    pairs = [tuple(row.subject.split("/", 1)) for row, _ in changed if row.stage == Stage.DELIVER.value]
+    pairs = [pair_of(row.subject) for row, _ in changed if row.stage == Stage.DELIVER.value]
     _move_tries(connection, pairs, by, now)
     if len(rows) == PAGE:
         write_clock(connection, moved_to=f"{rows[-1].stage}/{rows[-1].subject}")
@@ -68,7 +69,7 @@ def _move(connection: Connection, rows: Sequence[tuple[StoredRow, datetime]]) ->
     update_rows(connection, AGENDA, ("stage", "subject"), new)
 
 
-def _move_tries(connection: Connection, pairs: Sequence[tuple[str, ...]], by: timedelta, now: datetime) -> None:
+def _move_tries(connection: Connection, pairs: Sequence[Pair], by: timedelta, now: datetime) -> None:
     """Move the deliveries' own times too: a pair is pointed at them again. The pairs' agenda rows are locked."""
     if not pairs:
         return

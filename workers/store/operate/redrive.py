@@ -12,6 +12,7 @@ from domain.looks import account_of
 from workers.store.acts import Act, Actor, Deed, record
 from workers.store.database import Database
 from workers.store.invoice_locks import STAGES
+from workers.store.pairs import pair_of
 from workers.store.queries import list_rejected, mark_redriven, rejected_by_id
 from workers.store.rows import StoredRow
 from workers.store.store import Store
@@ -100,7 +101,7 @@ def unpark_some(connection: Connection, database: Database, actor: Actor, limit:
 
 def _unparked(row: StoredRow) -> Deed:
     """The act names what the row is about: an invoice, an endpoint's events of one, or a callback."""
-    endpoint_id, _, delivered = row.subject.partition("/") if row.stage == Stage.DELIVER else (None, "", None)
+    endpoint_id, delivered = pair_of(row.subject) if row.stage == Stage.DELIVER else (None, None)
     return Deed(
         act=Act.UNPARK,
         invoice_id=row.subject if row.stage in STAGES else delivered or None,

@@ -21,6 +21,7 @@ from domain.why.whose import Due, Part, of_all, oldest_due, within
 from workers.store.agenda import STANDING
 from workers.store.database import Database
 from workers.store.deliveries import DUE
+from workers.store.pairs import pair_of
 from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.gauges import COUNTED, LaneLoad, count_found, read_endpoints, read_loads, read_put_off
 from workers.store.reads.processes import read_crew
@@ -230,4 +231,4 @@ def _invoice_of(stage: Stage, subject: str | None) -> str | None:
     """The invoice that a row is about. A callback's row is of none yet."""
     if subject is None or stage is Stage.CALLBACK:
         return None
-    return subject.rpartition("/")[2]
+    return pair_of(subject)[1] if stage is Stage.DELIVER else subject

@@ -17,6 +17,7 @@ from domain.why.causes import waits_for_callback
 from domain.why.facts import Against, Facts, Planned, Queue, Untold
 from workers.store.callbacks import newest_at
 from workers.store.database import Database
+from workers.store.pairs import subject_of
 from workers.store.reads.callbacks import paid_elsewhere
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.reads.drift import drifts_of, sentence_of
@@ -102,11 +103,11 @@ def _is_paid_elsewhere(
 
 def _agenda(connection: Connection, invoice_id: str, endpoints: Sequence[str]) -> Sequence[Planned]:
     """What is planned for the invoice, and for the endpoints that its events are sent to."""
-    pairs = [f"{endpoint}/{invoice_id}" for endpoint in endpoints]
+    subjects = [subject_of((endpoint, invoice_id)) for endpoint in endpoints]
     own = AGENDA.c.stage.in_(STAGES), AGENDA.c.subject == invoice_id
-    webhooks = AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(pairs)
+    webhooks = AGENDA.c.stage == Stage.DELIVER.value, AGENDA.c.subject.in_(subjects)
     rows = list(connection.execute(select(AGENDA).where(*own)))
-    if pairs:
+    if subjects:
         rows += connection.execute(select(AGENDA).where(*webhooks).order_by(AGENDA.c.subject))
     return [_planned(row) for row in rows]
 
