@@ -120,7 +120,7 @@ def test_who_sees_its_account_is_told_the_same_as_who_sees_all(ground, look, cau
 
 @pytest.mark.usefixtures("ground")
 def test_a_rejected_message_that_is_sent_again_while_it_is_counted_is_not_late(look, monkeypatch):
-    monkeypatch.setattr("workers.store.reads.why.late._count", lambda *_: 1)  # it was there a moment ago
+    monkeypatch.setattr("workers.store.reads.why.late.count_found", lambda *_: 1)  # it was there a moment ago
 
     assert (look().verdict, look().late) == (Verdict.OK, [])
 
