@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.why import Cause, Late
-from domain.why.whose import Due, Part, of_all, oldest_due, within as parts_within
+from domain.why.whose import Due, Part, of_all, oldest_due
+from domain.why.whose import within as parts_within
 
 NOW = datetime(2026, 11, 28, 20, 36, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)

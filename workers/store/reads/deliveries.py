@@ -10,9 +10,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_colu
 
 from workers.store.deliveries import DEAD, DUE
 from workers.store.queries import with_attempts
-from workers.store.replay import CLOCK_SLACK
 from workers.store.rows import Query, StoredRow
-from workers.store.seek import first_number
+from workers.store.seek import SLACK, first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 
 #: Of the newest, so many are looked at for a page; where it is not full then, the next one goes on from there.
@@ -116,9 +115,9 @@ def _numbers(connection: Connection, wanted: Wanted, column: ColumnElement[int])
     """Between which numbers of events it lies."""
     number, at, bounds = EVENT.c.number, EVENT.c.created_at, []
     if wanted.since is not None:
-        bounds.append(column >= first_number(connection, number, at, wanted.since - CLOCK_SLACK))
+        bounds.append(column >= first_number(connection, number, at, wanted.since - SLACK))
     if wanted.until is not None:
-        bounds.append(column < first_number(connection, number, at, wanted.until + CLOCK_SLACK))
+        bounds.append(column < first_number(connection, number, at, wanted.until + SLACK))
     if wanted.before is not None:
         bounds.append(column <= wanted.before[0])
     return bounds
