@@ -14,8 +14,7 @@ FILE_NAME = "secret.key"
 
 
 def check_keys(text: str) -> tuple[str, ...]:
-    """Read comma-separated keys, the newest first. Raises ValueError that says which one is malformed, not what it
-    is."""
+    """Read comma-separated keys, the newest first. Raises ValueError that says which is malformed, never the key."""
     keys = tuple(part.strip() for part in text.split(",") if part.strip())
     if not keys:
         raise ValueError("must hold at least one key: 32 bytes in URL-safe base64")

@@ -181,8 +181,7 @@ class Sentinels:
     login: Mapping[str, str] = field(repr=False)  #: username and password for the sentinels themselves
 
     def kombu_url(self) -> str:
-        """The address for kombu. It takes user, password and database from the address that it tries next, so all have
-        them."""
+        """For kombu, which takes user, password and database from whichever address it tries next: all have them."""
         user = quote(self.username or "", safe="")
         secret = "" if self.password is None else f":{quote(self.password, safe='')}"
         login = f"{user}{secret}@" if user or secret else ""

@@ -102,8 +102,7 @@ def is_loopback_url(url: str) -> bool:
 
 
 def read_items(value: object, what: str) -> list[str]:
-    """The items of a comma-separated text or of a list, without empty ones. Raises ValueError that says ``what`` they
-    are."""
+    """The non-empty items of a comma-separated text or a list. Raises ValueError that says ``what`` they must be."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a comma-separated list of {what}")

@@ -29,8 +29,7 @@ def _check_item(item: str) -> str:
 
 
 def _is_network(text: str) -> bool:
-    """Whether it is an address (IPv6 may be in brackets) or a CIDR, without a zone and without bits beyond its
-    prefix."""
+    """Whether it is an address (IPv6 may be in brackets) or a CIDR, with no zone and no bits beyond its prefix."""
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
     try:
         ipaddress.ip_network(inner)

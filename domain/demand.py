@@ -51,8 +51,7 @@ class Demand:
         self._arrived: deque[tuple[float, Mapping[Part, Arrived]]] = deque()
 
     def look(self, now: float, due: Mapping[Part, int], running: int, reports: Sequence[Report]) -> Wanted:
-        """``now``: seconds of any clock that never goes back. Rows without a pool (of an account that was removed) are
-        left out."""
+        """``now``: seconds of a clock that never goes back. Rows of removed accounts (no pool) are left out."""
         due = {part: rows for part, rows in due.items() if part[1] in self._pools}
         worked = _together(reports)
         self._count_arrivals(now, due, worked)

@@ -34,8 +34,7 @@ def echoes(sent: str, echo: object) -> bool:
 
 
 def names(ref: str, echo: object) -> bool:
-    """Whether an answer names the provider's own id: the same text or the same number. Nothing looser may bind
-    money."""
+    """Whether an answer names the provider's own id: the same text or number. Nothing looser may bind money."""
     if isinstance(echo, bool) or not isinstance(echo, (str, int, Decimal)):
         return False
     text = str(echo).strip()

@@ -1,5 +1,4 @@
-"""The event's envelope: one form for webhook, stream and command line. CloudEvents 1.0 and Standard Webhooks at
-once."""
+"""The event's envelope, one form for webhook, stream and command line: CloudEvents 1.0 and Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -225,8 +224,7 @@ def envelope(
 
 
 def _traced(trace: str | None) -> str:
-    """The extension "distributed tracing". ``trace_of_event`` reads it, and relies on its place right before
-    ``data``."""
+    """The extension "distributed tracing", right before ``data``: ``trace_of_event`` relies on that place."""
     return "" if trace is None else "".join(f',"{name}":{quoted(text)}' for name, text in trace_headers(trace).items())
 
 

@@ -32,8 +32,7 @@ class JsonError(ValueError):
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse JSON. Numbers with a point or an exponent become Decimal, the others int (at most 4,300 digits). Raises
-    JsonError."""
+    """Parse JSON; numbers with a point or exponent become Decimal, others int (to 4,300 digits). Raises JsonError."""
     try:
         return _READER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:

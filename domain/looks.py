@@ -49,8 +49,7 @@ def look_of(invoice: Looked, evidence: Evidence, due_at: datetime) -> Look:
 
 
 def lane_of(account: str, look: Look) -> str:
-    """The agenda's lane of an account's look-ups of one kind. The regular ones are in the lane with the account's
-    name."""
+    """The agenda's lane for one kind of an account's look-ups; for the regular ones it is the account's name."""
     return account if look is Look.OPEN else f"{account}{SEPARATOR}{look}"
 
 

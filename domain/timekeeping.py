@@ -18,8 +18,7 @@ PATIENCE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the clock said at some moment between ``asked_at`` and ``told_at``, which are by a clock that nobody
-    sets."""
+    """What the clock said at a moment between ``asked_at`` and ``told_at``, which are by a clock that nobody sets."""
 
     time: datetime
     asked_at: float

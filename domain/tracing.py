@@ -1,5 +1,4 @@
-"""The tracer, to which the steps of an order are told so that they can be recorded as spans. This one records
-nothing."""
+"""The tracer: the steps of an order are told to it, to be recorded as spans. This one records nothing."""
 
 from __future__ import annotations
 

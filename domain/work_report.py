@@ -1,5 +1,4 @@
-"""A worker's report of its recent work. Stored with the time when it was last seen; `invoices_workers_wanted` reads
-it."""
+"""A worker's report of its recent work, stored with when it was last seen; `invoices_workers_wanted` reads it."""
 
 from __future__ import annotations
 

@@ -48,8 +48,7 @@ def is_askable(case: Case, provider_ref: str | None = None, references: str | No
 
 
 def end_of(case: Case) -> datetime | None:
-    """When the time of a made invoice is over: its monitoring time if it is confirming or expired, otherwise its
-    own."""
+    """When a made invoice's time is over: the monitoring time if confirming or expired, otherwise its own."""
     return case.invoice.monitor_until if case.status in {Status.CONFIRMING, Status.EXPIRED} else case.invoice.expires_at
 
 
@@ -68,8 +67,7 @@ def is_claimed(case: Case) -> bool:
 
 
 def is_nobodys(case: Case) -> bool:
-    """Whether a callback's claim may be about another invoice, and no look-up has been answered since that could
-    tell."""
+    """Whether a callback's claim may be about another invoice, and no look-up that could tell was answered since."""
     invoice = case.invoice
     came, answered = invoice.called_at, invoice.called_answered_at
     return invoice.called_only == 0 and (answered is None or (came is not None and answered < came))
@@ -107,8 +105,7 @@ def past_create_before(case: Case) -> bool:
 
 
 def is_last_call(case: Case, evidence: Evidence) -> bool:
-    """Whether the look-up was asked for when the invoice's time was over: unless it brought a payment, that is the
-    end."""
+    """Whether the look-up was asked for when the invoice's time was over: without a payment in it, that is the end."""
     end, asked = end_of(case), evidence.asked_at
     waits = case.status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
     return waits and end is not None and asked is not None and end <= asked and end <= case.now
@@ -117,8 +114,7 @@ def is_last_call(case: Case, evidence: Evidence) -> bool:
 def next_poll(
     case: Case, quiet: int, end: datetime | None, *, expired: bool = False, askable: bool | None = None
 ) -> datetime | None:
-    """When the next look-up is due; None: nobody can be asked. It is not later than ``end``: there the clock
-    decides."""
+    """When the next look-up is due, at ``end`` at the latest (there the clock decides); None: nobody can be asked."""
     if not (is_askable(case) if askable is None else askable):
         return None
     seconds = case.policy.poll_seconds
@@ -142,8 +138,7 @@ def provider_end(case: Case, evidence: Evidence) -> datetime | None:
 
 
 def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:
-    """When the clock orders the next look-up for a refund of a payment of that time; None: the watch is over, or
-    off."""
+    """When the clock orders the next look for a refund of what was paid then; None: the watch is over, or off."""
     end = paid_at + timedelta(days=float(case.policy.refund_watch_days))
     if case.now >= end:
         return None

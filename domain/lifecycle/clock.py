@@ -95,8 +95,7 @@ def _patience(case: Case) -> timedelta:
 
 
 def _look_for_refund(case: Case) -> Decision:
-    """Paid invoices wait for their next look-up on the clock's lane, where that costs nothing, not among the
-    look-ups."""
+    """Paid invoices wait for their next look-up on the clock's lane, which costs nothing, not among the look-ups."""
     if not is_askable(case) or case.policy.refund_watch_days <= 0:
         return Decision("ignored", agenda={Stage.CLOCK: None})
     agenda: Agenda = {Stage.CHECK: case.now, Stage.CLOCK: next_refund_look(case, case.invoice.updated_at)}

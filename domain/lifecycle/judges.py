@@ -80,8 +80,7 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
 
 
 def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
-    """Tell a contradiction of the time when the invoice was silent, if it no longer is. None: nothing (more) to
-    tell."""
+    """Tell a contradiction from when the invoice was silent, if it no longer is. None: nothing (more) to tell."""
     kinds = (invoice.contradicted or "").split()
     owed = next((kind for kind in kinds if kind.startswith(OWED)), None)
     if owed is None or invoice.status in SILENT:

@@ -167,8 +167,7 @@ def _after_refund_look(case: Case, evidence: Evidence) -> Agenda:
 
 
 def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
-    """No look-up has confirmed a callback's word yet: look again soon. If none is answered in time, the callback
-    decides."""
+    """A callback's word is not confirmed yet: look again soon. If no look-up is answered in time, it decides alone."""
     ends = grace_since(case) + span(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
     if not answered and ends <= case.now and is_claimed(case) and is_nobodys(case):

@@ -129,8 +129,7 @@ def step(case: Case, target: Status, word: str, changes: Changes) -> Decision:
 
 
 def _was_told_in_time(case: Case, target: Status, changes: Changes) -> bool:
-    """Whether a callback told of this payment before the invoice's time was over: then only its confirmation is
-    late."""
+    """Whether a callback told of this payment in the invoice's time: then only its confirmation is late."""
     invoice = case.invoice
     if changes.get("called_status") is not None:  # the callback that is being judged
         told, only, came = changes["called_status"], changes["called_only"], changes["called_at"]
@@ -142,8 +141,7 @@ def _was_told_in_time(case: Case, target: Status, changes: Changes) -> bool:
 
 
 def _hold(case: Case, target: Status, word: str, changes: Changes) -> Decision:
-    """A late payment waits for a person's mark. The invoice stays expired, and is watched until the payment is
-    certain."""
+    """A late payment waits for a person's mark. The invoice stays expired, and watched until the payment is certain."""
     why = f"late_payment: {word}, after it expired"
     fields: Changes = {**changes, "anomaly": Anomaly.LATE}
     if case.invoice.anomaly != Anomaly.LATE:

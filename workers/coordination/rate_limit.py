@@ -1,5 +1,4 @@
-"""An account's calls per second. All workers share them through Redis; while it is away each keeps to a part of
-them."""
+"""An account's calls per second, shared by all workers through Redis; while it is away each keeps to a part."""
 
 from __future__ import annotations
 
@@ -55,8 +54,7 @@ class RateLimit:
         return await self._ask(account, asked, in_any_case=False)
 
     async def spend(self, account: str, calls: int) -> None:
-        """Take tokens for calls that are made in any case, under a budget of their own: all other calls wait for
-        them."""
+        """Take tokens for calls that are made in any case, under their own budget: all other calls wait for them."""
         if calls > 0:
             await self._ask(account, calls, in_any_case=True)
 

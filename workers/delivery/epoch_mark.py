@@ -32,6 +32,5 @@ class EpochMark:
         self._client.register_script(_RAISE)(keys=[self._mark], args=[epoch])
 
     def lift_fence(self) -> None:
-        """Remove the fence; the next publisher sets a new one. A publisher from before the restore only repeats
-        events."""
+        """Remove the fence; the next publisher sets a new one. One from before the restore only repeats events."""
         self._client.delete(self._fence)

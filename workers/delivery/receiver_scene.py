@@ -21,8 +21,7 @@ STATUSES = ("queued", "pending", "partially_paid", "confirming", "pending", "exp
 
 @dataclass(frozen=True)
 class Scene:
-    """The made-up invoices of one run, named by letters. The same letter and sequence give the same event, byte for
-    byte."""
+    """The made-up invoices of one run, a letter each. Each letter and sequence is one event, byte for byte."""
 
     url: str = field(repr=False)
     secret: str = field(repr=False)

@@ -22,8 +22,7 @@ def new_key() -> str:
 
 
 class SecretBox:
-    """Seals with the first key, opens with any. To rotate: put the new key first, ``renew`` what is stored, drop the
-    old one."""
+    """Seals with the first key, opens with any. To rotate: put a new key first, ``renew`` all, drop the old one."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         """``keys``: the items of ``INVOICES_SECRET_KEY``. Raises ValueError if there are none or one is malformed."""

@@ -1,5 +1,4 @@
-"""Connections for webhooks: their total is bounded and shared out between endpoints; each endpoint has its own
-queue."""
+"""Connections for webhooks: bounded in all, shared out between endpoints, with a queue for each endpoint."""
 
 from __future__ import annotations
 
@@ -26,8 +25,7 @@ class Connections:
         return self._shares.held(endpoint) + self._shares.room(endpoint)
 
     async def take(self, endpoint: str, patience_seconds: float) -> bool:
-        """Take a connection for the endpoint; False if none was free in time. Each one taken is given back by
-        ``give``."""
+        """Take a connection; False if none was free in time. Each one taken is given back by ``give``."""
         if endpoint not in self._waiting and self._shares.room(endpoint) > 0:
             self._shares.take(endpoint)
             return True

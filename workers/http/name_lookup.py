@@ -70,8 +70,7 @@ class SystemLookup:
     """
 
     def __init__(self, timeout_seconds: float = 5, threads: int = THREADS, wait_seconds: float = 1) -> None:
-        """``timeout_seconds`` count from when a question is begun; ``wait_seconds`` is the longest wait for a
-        thread."""
+        """``timeout_seconds`` run from a question's beginning; ``wait_seconds`` is the longest wait for a thread."""
         self._timeout_seconds = timeout_seconds
         self._wait_seconds = wait_seconds
         self._lock = threading.Lock()  #: for everything below: questions end in their threads

@@ -187,8 +187,7 @@ class Unstored:
         return done
 
     def _take_again(self, message: Message, take: Callable[[Accepted], None]) -> tuple[Kept, bool] | None:
-        """Hand a message over. None: it was taken. Otherwise the message as it was put back, and whether the database
-        is away."""
+        """Hand a message over. None: it was taken; otherwise it as put back, and whether the database is away."""
         kept = _read(message)
         try:
             take(kept.call)

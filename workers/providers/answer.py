@@ -35,8 +35,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNOREC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """No complete answer came. ``never_sent``: the request was certainly not received, not even in part. ``reason``:
-    one line."""
+    """No complete answer came. ``never_sent``: surely nothing of the request was received. ``reason``: one line."""
 
     never_sent: bool
     reason: str

@@ -98,8 +98,7 @@ class GuardedConsumer(Consumer):
         refuse_compression()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """After Celery's part, a wait that grows: a broker that takes connections but refuses all else is asked less
-        often."""
+        """Celery's part, then a growing wait: a broker that takes connections but refuses all else is asked less."""
         super().on_connection_error_after_connected(exc)
         for _ in range(self._patience.next_steps()):
             maybe_shutdown()

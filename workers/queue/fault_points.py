@@ -77,8 +77,7 @@ POINTS = (*(f"{name}.{side}" for name in STEPS for side in ("before", "after")),
 
 
 def arm(wanted: str) -> None:
-    """``POINT:N``: kill this process at the N-th pass of the point. Empty: never. Raises ValueError for anything
-    else."""
+    """``POINT:N``: kill this process at the point's N-th pass. Empty: never. Raises ValueError for anything else."""
     if not wanted:
         return
     point, _, count = wanted.partition(":")

@@ -72,8 +72,7 @@ Given = ParamSpec("Given")
 
 
 class Suspects:
-    """Messages of one connection that were delivered before. Used on the consumer's loop; they may end on any
-    thread."""
+    """Messages of one connection that came before. Used on the consumer's loop; they may end on any thread."""
 
     def __init__(self, timer: Timer, counter: Counter, take: Callable[[Message, int], None]) -> None:
         """``take(message, deaths)`` hands one over."""

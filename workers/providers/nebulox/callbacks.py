@@ -21,8 +21,7 @@ SIGNATURE_HEADER = "x-hash"
 
 
 def is_signed(body: bytes, headers: Sequence[tuple[str, str]], account: Account) -> bool:
-    """Whether there is exactly one ``X-Hash``, and it is the hex HMAC-SHA256 of the raw body under one of the account's
-    keys."""
+    """Whether exactly one ``X-Hash`` is there: the hex HMAC-SHA256 of the raw body by one of the account's keys."""
     given = [value for name, value in headers if name.lower() == SIGNATURE_HEADER]
     if len(given) != 1 or not given[0].isascii():
         return False

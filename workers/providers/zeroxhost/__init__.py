@@ -1,2 +1,1 @@
-"""0xhost: the provider sets the amount and gives an address. Invoices are asked about one by one, or in pages of its
-list."""
+"""0xhost: it sets the amount and gives an address; asked about one invoice at a time, or by pages of its list."""

@@ -8,8 +8,7 @@ from workers.providers.refusal import Refusals
 
 
 def denies(success: object) -> bool:
-    """Whether it is ``false`` or the number 0. A text or null is no documented refusal: the rest of the answer
-    decides."""
+    """Whether it is ``false`` or 0. A text or null is no documented refusal: the rest of the answer decides."""
     return isinstance(success, (bool, int, Decimal)) and success == 0
 
 
