@@ -207,7 +207,7 @@ def test_each_payment_has_its_row(ground):
     text = words_in(page_of(ground, ORDER))
 
     assert "Payments seen" in text
-    assert "payment, by look-up" in text
+    assert "payment, told by look-up" in text
     assert text.count(TRANSACTION) == 2  # in the facts, and in its row
 
 

@@ -47,9 +47,9 @@ def test_a_decision_says_what_became_what_and_what_speaks_for_it(ground):
     assert "partially paid" in decisions[0]
     assert "expired underpaid" in decisions[0]
     assert "0.0200000000 of 0.0358619204 ETH received" in decisions[1]
-    assert "by look-up" in decisions[1]
+    assert "told by look-up" in decisions[1]
     assert "to pay: 0.0358619204 ETH" in decisions[2]
-    assert "by call" in decisions[2]
+    assert "told by call" in decisions[2]
     assert "the create got no answer" in decisions[3]
 
 

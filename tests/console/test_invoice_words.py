@@ -15,6 +15,7 @@ MODULES = [invoice, invoice_actions, payment_panel, pieces, said_lines, timeline
 #: Sentences in tables, by the module and the table's name.
 TABLES = [
     *invoice.DONE.values(),
+    *invoice.FIELDS.values(),
     *timeline.ACTS.values(),
     *pieces._MADE.values(),
     *pieces._SAID.values(),

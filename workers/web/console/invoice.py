@@ -22,7 +22,7 @@ from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.invoice_page import InvoicePage, endpoint_ids, read_page
 from workers.web.console.line import TABS, Tab
 from workers.web.console.person import Person
-from workers.web.console.pieces import Piece, Pieces, foreign, words
+from workers.web.console.pieces import COMMA, Piece, Pieces, foreign, words
 from workers.web.console.refusals import NotFound, Refused
 
 PATH = "/console/invoices/{id}"
@@ -36,6 +36,8 @@ DONE: Mapping[str, str] = {
     "replayed": "Its events are sent once more.",
 }
 BY_HAND = {"cancel": "cancelled by hand", "recheck": "asked for by hand"}
+FIELDS = {"amount": "The amount", "reason": "The reason", "status": "The status"}
+MOST_FINDINGS = 3
 LIVE_SECONDS = 15.0
 LONGEST_SEQUENCE = 18
 
@@ -115,7 +117,7 @@ class Invoice:
         try:
             asked = parse_request(MarkRequest, {name: text for name, text in given.items() if text or name != "amount"})
         except RequestError as error:
-            return await self._refuse(request, person, Problem("mark", 422, [foreign(str(error))], form))
+            return await self._refuse(request, person, Problem("mark", 422, _findings(error), form))
         said = Mark(Status(asked.status), asked.amount)
         act = partial(mark, self._console.store, person.acting(asked.reason), request=said)
         done = await self._do(request, person, page, act, "mark", form)
@@ -221,6 +223,15 @@ class Invoice:
         status = 200 if problem is None else problem.status
         content = {"page": page, "done": done, "problem": problem, "longest_reason": LONGEST_REASON}
         return await self._console.draw(request, person, "invoice.html", status, **content)
+
+
+def _findings(error: RequestError) -> Pieces:
+    """What is wrong with which field, in words."""
+    pieces: list[Piece] = []
+    for finding in error.findings[:MOST_FINDINGS]:
+        name, _, message = finding.line.partition(": ")
+        pieces += [*([COMMA] if pieces else []), words(FIELDS.get(name, name)), words(message)]
+    return pieces
 
 
 def _back(invoice_id: str, done: str) -> Response:

@@ -60,9 +60,9 @@ class Act:
         return not self.why_not
 
     @property
-    def roles(self) -> str:
+    def roles(self) -> Sequence[str]:
         """Whose role allows it."""
-        return ", ".join(role.value for role in Role if may((role,), self.action))
+        return [role.value for role in Role if may((role,), self.action)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Acting:
         if len(told) > MOST_NAMED:
             named += [words("and"), words(str(len(told) - MOST_NAMED)), words("more")]
         to = [words("is sent to"), *named] if told else [words("is written; no enabled endpoint takes it")]
-        return [[words("Event"), foreign(would.event), *to]]
+        return [[words("The event"), foreign(would.event), *to]]
 
 
 def _of_amounts(record: Record, would: Decision) -> Pieces:

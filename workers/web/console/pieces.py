@@ -108,7 +108,7 @@ def _rest(told: Mapping[str, object], shown: set[str]) -> list[Piece]:
 
 
 _MADE = {"Created": "made it", "Found": "found it"}
-_NAMED = {"status": "status", "by": "by", "paid_amount": "received"}
+_NAMED = {"status": "status", "paid_amount": "received"}
 _SAID = {
     "OrderRefused": "refuses the order",
     "CredentialsRefused": "refuses the account's key",

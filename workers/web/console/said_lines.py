@@ -122,7 +122,7 @@ def decision_lines(record: Record) -> Iterator[Line]:
 def _decided(record: Record, event: StoredRow, data: Mapping[str, object]) -> Line:
     after = str(data["status"])
     by = [row for row in record.evidence if row.at == event.created_at and row.verdict == "applied"]
-    sources = [[words("by"), words(_BADGES.get(row.source, ("evidence", ""))[0])] for row in by[:1]]
+    sources = [[words("told by"), words(_BADGES.get(row.source, ("evidence", ""))[0])] for row in by[:1]]
     return Line(
         at=event.created_at,
         tab="decisions",
