@@ -12,6 +12,7 @@ from domain.account import Account
 from domain.evidence import CancelRequested, InDoubt, OrderRefused
 from domain.status import Anomaly, Status
 from tests.console.receivers import add_receivers, deliver, first_event
+from tests.console.staff import staff
 from tests.console.story import ORDER, spread, tell_story
 from tests.console.unsettled import call_back, contradict, turn_away
 from tests.contracts.store_cases import created, judge, open_store, order, seen, take
@@ -40,6 +41,7 @@ class Scene:
         self.store: Store = open_store(database)
         self.ids: dict[str, str] = {}
         self.receivers = add_receivers(self.store, OPERATOR)
+        self.person, self.token = staff(self.store, OPERATOR, MARKUP)  #: their ids
         self._fill()
         turn_away(self.store, MARKUP)
         self.callback = call_back(self.store, MARKUP)  #: the number of one that no invoice is known for

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from workers.store.tokens import Token
 
 SCOPES = ("orders", "read", "operate", "admin")
-LONGEST_DAYS = 36_500
-MOST_PER_SECOND = 1_000_000
 
 
 @click.group("tokens")
@@ -65,8 +63,8 @@ def add(
 
     config, who = settings(), actor(by, reason)
     name = text_option("NAME", name, LONGEST_NAME)
-    _check_bound("--days", days, LONGEST_DAYS)
-    _check_bound("--per-second", per_second, MOST_PER_SECOND)
+    _check_bound("--days", days, tokens.LONGEST_DAYS)
+    _check_bound("--per-second", per_second, tokens.MOST_PER_SECOND)
     check_accounts(config, accounts)
     request = tokens.NewToken(name, [Scope(one) for one in scopes], accounts, days, per_second)
     with open_store(config) as store:

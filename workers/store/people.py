@@ -73,20 +73,33 @@ def find_user(connection: Connection, key: str) -> User | None:
     return None if row is None else user_of(row)
 
 
+def find_user_by_id(connection: Connection, user_id: str) -> User | None:
+    """The one with this id."""
+    row = connection.execute(select(PERSON).where(PERSON.c.id == user_id)).first()
+    return None if row is None else user_of(row)
+
+
 def has_users(connection: Connection) -> bool:
     """Whether anybody can sign in with a password."""
     return connection.execute(select(PERSON.c.id).limit(1)).first() is not None
 
 
-def list_users(connection: Connection) -> list[User]:
-    """Everybody, by name."""
-    return [user_of(row) for row in connection.execute(select(PERSON).order_by(PERSON.c.key))]
+def list_users(connection: Connection, limit: int | None = None) -> list[User]:
+    """Everybody, by name; at most ``limit``."""
+    return [user_of(row) for row in connection.execute(select(PERSON).order_by(PERSON.c.key).limit(limit))]
 
 
-def list_sessions(connection: Connection, now: datetime) -> list[Session]:
-    """Those that count, by name, the newest first."""
+def list_sessions(connection: Connection, now: datetime, limit: int | None = None) -> list[Session]:
+    """Those that count, by name, the newest first; at most ``limit``."""
     live = select(SESSION).where(SESSION.c.ends_at > now, SESSION.c.seen_at > now - IDLE)
-    return [_session(row) for row in connection.execute(live.order_by(SESSION.c.key, SESSION.c.created_at.desc()))]
+    ordered = live.order_by(SESSION.c.key, SESSION.c.created_at.desc()).limit(limit)
+    return [_session(row) for row in connection.execute(ordered)]
+
+
+def sessions_of(connection: Connection, now: datetime, key: str) -> list[Session]:
+    """Those of a name that count, the newest first."""
+    live = select(SESSION).where(SESSION.c.key == key, SESSION.c.ends_at > now, SESSION.c.seen_at > now - IDLE)
+    return [_session(row) for row in connection.execute(live.order_by(SESSION.c.created_at.desc()))]
 
 
 def find_sessions(database: Database, secrets: Sequence[str]) -> tuple[datetime, dict[str, Session]]:

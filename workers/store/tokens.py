@@ -70,6 +70,11 @@ def list_tokens(connection: Connection) -> list[Token]:
     return [_token(row) for row in connection.execute(select(TOKEN).order_by(TOKEN.c.id))]
 
 
+def newest_tokens(connection: Connection, limit: int) -> list[Token]:
+    """So many tokens at most, the newest first."""
+    return [_token(row) for row in connection.execute(select(TOKEN).order_by(TOKEN.c.id.desc()).limit(limit))]
+
+
 def note_use(database: Database, ids: Sequence[str]) -> None:
     """Note that these are being used now."""
     with database.transaction() as connection:

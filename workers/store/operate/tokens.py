@@ -19,6 +19,7 @@ from workers.store.tables import TOKEN
 from workers.store.tokens import hash_of
 
 SECRET_BYTES = 32
+LONGEST_DAYS, MOST_PER_SECOND = 36_500, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,14 @@ from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
 from workers.web.console.language import LanguageChoice
 from workers.web.console.overview import OverviewPage
+from workers.web.console.people import People
+from workers.web.console.people_acts import PeopleActs
 from workers.web.console.person import Gate
 from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
 from workers.web.console.rejected import Rejected
 from workers.web.console.searching import Searching
+from workers.web.console.token_pages import TokenPages
 from workers.web.console.unmatched import Unmatched
 from workers.web.console.view import View
 from workers.web.console.watching import Watching
@@ -72,7 +75,7 @@ def build_console(
     console = Console(store, threads, accounts, gate, view, pulse, around)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
     watching = Watching(console, places)
-    endpoints = Endpoints(console)
+    endpoints, people = Endpoints(console), People(console)
     parts = (
         LanguageChoice(console),
         OverviewPage(console),
@@ -90,6 +93,9 @@ def build_console(
         Unmatched(console),
         Contradictions(console),
         Searching(console),
+        TokenPages(console),
+        PeopleActs(console, people),
+        people,
         watching,
     )
     routes = [
