@@ -47,8 +47,8 @@ def list_invoices(
     until: datetime | None = None,
     limit: int = 50,
 ) -> Iterator[StoredRow]:
-    """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first; ``limit`` 0 means all of them, and no
-    ``statuses`` (accounts, anomalies, assets) each of them."""
+    """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first. ``limit`` 0: all of them; no ``statuses``
+    (accounts, anomalies, assets): any."""
     kinds = {"status": statuses, "account": accounts, "anomaly": anomalies, "pay_currency": assets}
     query = select(INVOICE).where(*_chosen(kinds, order_id, since, until))
     return newest_first(database, query, "id", limit)

@@ -17,7 +17,7 @@ from workers.store.rows import StoredRow
 from workers.store.seek import SLACK, first_number
 from workers.store.tables import ACT, INVOICE
 
-#: A page is looked for among so many rows: a filter that matches few must not read all there are at once.
+#: How many rows a page is looked for in: a filter that matches few must not read the whole table at once.
 LOOKED_AT = 20_000
 
 
@@ -35,8 +35,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Acts, newest first, with the order of the invoice that each is about (``order_id``). ``before``: where the next
-    page goes on, None: there is none; it may go on although this one is not full, or empty."""
+    """Acts, newest first, each with the order of the invoice that it is about (``order_id``). ``before``: where the
+    next page begins; None: there is none. There may be one even if this one is not full, or empty."""
 
     rows: Sequence[StoredRow]
     before: int | None
@@ -45,7 +45,7 @@ class Page:
 def page_of_acts(
     connection: Connection, wanted: Wanted, accounts: Collection[str] | None, *, before: int | None, limit: int
 ) -> Page:
-    """Those before the number ``before``, as far as who sees these accounts (None: all) may see them."""
+    """Those with numbers below ``before``, as a caller that sees only these accounts (None: all) may see them."""
     last = connection.execute(select(func.coalesce(func.max(ACT.c.id), 0))).scalar_one()
     end = min(before or last + 1, last + 1)
     first = 0 if wanted.since is None else first_number(connection, ACT.c.id, ACT.c.at, wanted.since - SLACK)
@@ -71,7 +71,7 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
 
 
 def _within(connection: Connection, accounts: Collection[str]) -> ColumnElement[bool]:
-    """About these accounts, their invoices, or endpoints that are limited to them; and about nothing else beside."""
+    """About these accounts, their invoices, or endpoints that are limited to them, and about nothing else."""
     names = sorted(accounts)
     theirs = exists().where(INVOICE.c.id == ACT.c.invoice_id, INVOICE.c.account.in_(names)).correlate(ACT)
     seen = [one.id for one in list_endpoints(connection) if one.is_within(accounts)]

@@ -14,7 +14,7 @@ from workers.store.rows import Query, StoredRow
 from workers.store.seek import SLACK, first_number
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 
-#: Of the newest, so many are looked at for a page; where it is not full then, the next one goes on from there.
+#: How many of the newest are looked at for a page. If it is not full then, the next one goes on from there.
 LOOK = 5000
 #: Events whose deliveries are read in one statement.
 WINDOW = 500

@@ -22,7 +22,7 @@ Page = list[tuple[StoredRow, Sequence[StoredRow]]]
 
 
 def is_within(endpoint: Endpoint, accounts: Collection[str] | None) -> bool:
-    """Whether whoever sees only these accounts (None: all) sees the endpoint."""
+    """Whether a caller that sees only these accounts (None: all) sees the endpoint."""
     return endpoint.is_within(accounts)
 
 

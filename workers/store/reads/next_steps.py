@@ -43,7 +43,7 @@ class Step:
 
 
 def next_steps(record: Known) -> list[Step]:
-    """The soonest first; what waits for a person at the end."""
+    """The soonest first, what waits for a person last."""
     steps = [*_of_agenda(record), *_held(record), *_unasked(record), *_of_stream(record), *_of_deliveries(record)]
     return sorted(steps, key=lambda step: (step.at is None, step.at or record.now))
 
@@ -124,7 +124,7 @@ def _unasked(record: Known) -> Iterator[Step]:
 
 
 def waits_for_callback(record: Known) -> bool:
-    """Whether a made invoice is watched and nobody can be asked about it."""
+    """Whether a watched invoice can't be asked about until a callback comes."""
     return can_t_be_asked(record.invoice, {row.stage for row in record.agenda})
 
 
@@ -136,7 +136,7 @@ def _of_stream(record: Known) -> Iterator[Step]:
 
 
 def _of_deliveries(record: Known) -> Iterator[Step]:
-    """The oldest that each endpoint waits for; the others wait for that one."""
+    """The oldest unfinished one of each endpoint; the others wait for it."""
     first: dict[str, tuple[StoredRow, StoredRow | None]] = {}
     for delivery, tries in sorted(record.deliveries, key=lambda pair: pair[0].sequence):
         if delivery.state == "due" and delivery.endpoint_id not in first:

@@ -33,12 +33,12 @@ GROUP BY held.provider_account
 
 
 def find_put_off(connection: Connection, now: datetime, accounts: Collection[str]) -> set[str]:
-    """Of these accounts. A 429 stands for all that waits there: one row has the time, the others stay due."""
+    """Those of these accounts. A 429 holds up all that waits there: one row has the time, the others stay due."""
     return set(read_put_off_until(connection, now, accounts))
 
 
 def read_put_off_until(connection: Connection, now: datetime, accounts: Collection[str]) -> dict[str, datetime]:
-    """The same accounts, with the time that their provider has named."""
+    """The same accounts, with the time that their provider named."""
     if not accounts:
         return {}
     given = {"accounts": sorted(accounts), "now": now, "kind": RateLimited.__name__, "most": MOST}

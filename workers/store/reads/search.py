@@ -16,7 +16,7 @@ Kind = Literal["id", "order", "event", "idempotency key", "reference", "transact
 
 Condition: TypeAlias = ColumnElement[bool]
 
-#: Invoices of one name that are looked at; more are told as more.
+#: Invoices of one name that are looked at.
 MOST = 50
 
 

@@ -47,7 +47,7 @@ class Overview:
     orders: Mapping[str, str] = field(default_factory=dict)  #: of the examples, by invoice id
 
     def within(self, accounts: Collection[str], endpoints: Collection[str]) -> Overview:
-        """The same for those who see these accounts and endpoints only."""
+        """The same for somebody who sees only these accounts and endpoints."""
         parts = within(self.parts, accounts, endpoints)
         late = of_all(parts, self.now)
         verdict = assess_health(late, self.crew, oldest_due(self.due, accounts))
@@ -78,7 +78,8 @@ def read_overview(connection: Connection, database: Database, pace: Pace) -> Ove
 
 
 def _invoices(connection: Connection, ids: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The accounts and the orders of invoices, by id: an account's example may be of one that fell back to it."""
+    """The accounts and the orders of invoices, by id. An example may be another account's order, which fell back to
+    this."""
     query = select(INVOICE.c.id, INVOICE.c.account, INVOICE.c.order_id).where(INVOICE.c.id.in_(sorted(ids)))
     rows = connection.execute(query).all() if ids else ()
     return {row.id: row.account for row in rows}, {row.id: row.order_id for row in rows}
