@@ -91,6 +91,7 @@ class Settings(BaseModel):
     oidc_client_id: str | None  #: ours there; given with every issuer
     oidc_client_secret: SecretStr | None  #: None: a public client, by PKCE alone
     oidc_roles_claim: str  #: of its tokens: which roles somebody has
+    given_in: Mapping[str, str] = Field(default_factory=dict)  #: by name: environment or file; others were not given
 
     @property
     def embedded(self) -> bool:
@@ -128,7 +129,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
 
     Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) raises where it is used.
     """
-    given = _read_file(environ) | _read_environment(environ)
+    in_file, in_environment = _read_file(environ), _read_environment(environ)
+    given = in_file | in_environment
     values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
     if need_keys:
         _require_keys(values["accounts"] or {}, given.get("accounts"))
@@ -148,6 +150,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
         embedded_database=values["database_url"] is None,
         accounts=values["accounts"] or sandbox_accounts(values["sandbox_port"]),
         given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
+        given_in={name: "environment" if name in in_environment else "file" for name in given},
         **{name: values[name] for name in PLAIN},
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 import httpx
 from starlette.requests import Request
 
 from domain.permissions import Role
+from domain.told_setting import ToldSetting
 from domain.why.patience import Pace
 from tests.console.outside import Outside
 from tests.console.scene import ACCOUNTS, Scene
@@ -23,6 +25,16 @@ from workers.web.threads import StoreThreads
 
 ROLE, ONLY = "x-role", "x-accounts"
 SITE = "http://127.0.0.1"
+
+
+#: A setting of each kind.
+TOLD = (
+    ToldSetting("INVOICES_DATABASE_URL", "postgresql+psycopg://***@db/invoices", "environment"),
+    ToldSetting("INVOICES_ACCOUNTS", "nebulox, zeroxhost", "file"),
+    ToldSetting("INVOICES_SECRET_KEY", "***", "environment", is_secret=True),
+    ToldSetting("INVOICES_WEB_PORT", "8420", "default"),
+    ToldSetting("INVOICES_PUBLIC_URL", None, "decided"),
+)
 
 
 class OpenGate:
@@ -44,7 +56,9 @@ class OpenGate:
 class Ground:
     """The application over a scene."""
 
-    def __init__(self, scene: Scene, trusted_proxies: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, scene: Scene, trusted_proxies: tuple[str, ...] = (), settings: Sequence[ToldSetting] = TOLD
+    ) -> None:
         self.scene = scene
         self.store = scene.store
         self.threads = StoreThreads()
@@ -54,7 +68,15 @@ class Ground:
         self.around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: self.breakers)
         self.outside = Outside()
         self.served = build_console(
-            scene.store, self.threads, ACCOUNTS, OpenGate(), overview, "eu-prod", self.around, self.outside.reach
+            scene.store,
+            self.threads,
+            ACCOUNTS,
+            OpenGate(),
+            overview,
+            "eu-prod",
+            self.around,
+            self.outside.reach,
+            settings=settings,
         )
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(

@@ -12,6 +12,7 @@ PAGES: Mapping[str, str] = {
     "/console/": "/console/",
     "/console/audit": "/console/audit",
     "/console/accounts": "/console/accounts",
+    "/console/settings": "/console/settings",
     "/console/accounts/{name}": "/console/accounts/nebulox",
     "/console/invoices": "/console/invoices",
     "/console/contradictions": "/console/contradictions?all=1",

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from config.celeryconfig import INTAKE_QUEUE
 from config.settings import Settings
+from config.told import tell_settings
 from domain.demand import demand_of
 from domain.why.patience import Pace
 from workers.bootstrap import (
@@ -213,6 +214,7 @@ def _add_console(process: Process) -> None:
         _around(process),
         _reach(process),
         entrance.routes,
+        tell_settings(settings),
     )
     process.routes += served.routes
     process.on_stop.append(served.watching.channels.end)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -183,6 +183,8 @@ def _shown(value: object) -> str:
         return format_amount(value)
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, BaseModel):
+        return ", ".join(f"{name} {_shown(getattr(value, name))}" for name in type(value).model_fields)
     if value is None:
         return NOTHING
     return f"{value:g}" if isinstance(value, float) else str(value)

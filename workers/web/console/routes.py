@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from domain.account import Account
+from domain.told_setting import ToldSetting
 from workers.store.reads.why.late import Overview
 from workers.store.reads.why.order import Around
 from workers.store.store import Store
@@ -36,6 +37,7 @@ from workers.web.console.pulse import PulseReader
 from workers.web.console.reach import Reach
 from workers.web.console.rejected import Rejected
 from workers.web.console.searching import Searching
+from workers.web.console.settings import SettingsPage
 from workers.web.console.token_pages import TokenPages
 from workers.web.console.unmatched import Unmatched
 from workers.web.console.view import View
@@ -65,10 +67,11 @@ def build_console(
     around: Around,
     reach: Reach,
     entrance: Callable[[Console], Sequence[BaseRoute]] = lambda _: (),
+    settings: Sequence[ToldSetting] = (),
 ) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
     how the endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which
-    people come in."""
+    people come in. ``settings``: as they may be shown."""
     assets = Assets()
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
@@ -81,6 +84,7 @@ def build_console(
         OverviewPage(console),
         Audit(console),
         Accounts(console),
+        SettingsPage(console, settings),
         Invoices(console, places),
         EndpointAdding(console, reach),
         endpoints,
