@@ -90,6 +90,7 @@ TABLE = {
         POST /console/people/{id}/password
         POST /console/people/{id}/remove
         POST /console/people/{id}/role
+        GET /console/settings
     """,
 }
 WHO = {line.strip(): who for who, lines in TABLE.items() for line in lines.strip().splitlines()}
