@@ -119,7 +119,8 @@ def _numbers(connection: Connection, wanted: Wanted, column: ColumnElement[int])
     if wanted.until is not None:
         bounds.append(column < first_number(connection, number, at, wanted.until + SLACK))
     if wanted.before is not None:
-        bounds.append(column <= wanted.before[0])
+        last, endpoint = wanted.before
+        bounds.append(column <= last if endpoint else column < last)  # without one the last is looked at already
     return bounds
 
 
