@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.doctor_cases import SECRET_KEY
-from workers.cli.doctor.command import _sum_up
+from workers.cli.doctor.command import _print_report, _sum_up
 from workers.cli.doctor.finding import Finding, ago, counted, lasting
 from workers.cli.doctor.report import run_side_by_side
 
@@ -122,6 +122,26 @@ def test_a_check_that_hangs_is_wrong_and_what_it_found_before_counts():
 )
 def test_the_last_line_sums_up(states, said):
     assert _sum_up([Finding("a", state, "b") for state in states]) == said
+
+
+def test_a_long_detail_goes_on_below_its_beginning_and_no_command_is_broken(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    endpoint = f"ep_{'0' * 32}"
+    found = [
+        Finding("broker", "wrong", "takes no writes, whoever asks for it and however often that is", command="x y"),
+        Finding("workers", "ok", f"one word {endpoint}"),
+    ]
+    _print_report(found)
+    assert capsys.readouterr().out.splitlines() == [
+        "ok     workers  one word",
+        f"                {endpoint}",
+        "wrong  broker   takes no writes, whoever asks for it and",
+        "                however often that is → x y",
+        "1 thing is wrong",
+    ]
+    monkeypatch.delenv("COLUMNS")
+    _print_report(found)
+    assert len(capsys.readouterr().out.splitlines()) == len(found) + 1  # a pipe gets a line each
 
 
 def test_a_finding_is_one_bounded_line_without_secrets():

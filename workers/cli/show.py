@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, plain, print_json
 from workers.cli.text import shown
 from workers.cli.which import NAME, NAMES, describe, find
+from workers.cli.wrapping import wrap
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -118,7 +118,7 @@ def _print_siblings(found: Found, siblings: Found) -> None:
             number = f"{'more than ' if more else ''}{len(rows)}"
             _heading(f"{number} other invoice{'s' if len(rows) > 1 else ''} {what}")
             for line in describe(rows):
-                _wrapped("  ", line)
+                click.echo(wrap("  ", line))
 
 
 def _others(found: Found, siblings: Found) -> list[StoredRow]:
@@ -135,7 +135,7 @@ def _print_payments(record: Record) -> None:
     if record.payments:
         _heading("payments")
         for payment in record.payments:
-            _wrapped("  ", describe_payment(payment, record.invoice.pay_currency))
+            click.echo(wrap("  ", describe_payment(payment, record.invoice.pay_currency)))
 
 
 def _print_drift(drifts: Sequence[StoredRow]) -> None:
@@ -144,7 +144,7 @@ def _print_drift(drifts: Sequence[StoredRow]) -> None:
     if drifts:
         _heading("new in the provider's answers (invoices drift list)")
         for row in drifts:
-            _wrapped("  ", f"{sentence_of(row)}, since {shown(row.since)}")
+            click.echo(wrap("  ", f"{sentence_of(row)}, since {shown(row.since)}"))
 
 
 def _print_next(record: Record, waits: str | None) -> None:
@@ -154,9 +154,9 @@ def _print_next(record: Record, waits: str | None) -> None:
     _heading("next" if steps or waits else "next: nothing, it is over")
     for step in steps:
         command = f" ({step.command})" if step.command else ""
-        _wrapped(f"  {shown(step.at) or 'waits':19}  {step.what:{SOURCE_CELLS}}", f"{step.why}{command}")
+        click.echo(wrap(f"  {shown(step.at) or 'waits':19}  {step.what:{SOURCE_CELLS}}", f"{step.why}{command}"))
     if waits is not None:
-        _wrapped("  ", waits)
+        click.echo(wrap("  ", waits))
 
 
 def _print_timeline(record: Record, *, raw: bool) -> None:
@@ -168,9 +168,8 @@ def _print_timeline(record: Record, *, raw: bool) -> None:
         if entry.at.date() != day:
             day = entry.at.date()
             click.echo(f"  {day}")
-        _wrapped(
-            f"  {entry.at:%H:%M:%S}.{entry.at.microsecond // 1000:03}  {entry.source:{SOURCE_CELLS}}", _told(entry)
-        )
+        start = f"  {entry.at:%H:%M:%S}.{entry.at.microsecond // 1000:03}  {entry.source:{SOURCE_CELLS}}"
+        click.echo(wrap(start, _told(entry)))
         for line in (entry.raw or "").splitlines() if raw else ():
             click.echo(f"      {shown(line)}")
 
@@ -187,20 +186,6 @@ def _heading(text: str) -> None:
 
     line = shown(text)
     click.echo(f"\n{click.style(line, bold=True) if has_colours() else line}")
-
-
-def _wrapped(start: str, text: str) -> None:
-    """On as many lines as it needs, none of them cut and no word broken, the further ones below the first."""
-    from workers.cli.table import output_width
-
-    width, indent = output_width(), " " * len(start)
-    line = shown(text).replace("\n", " ")
-    if width is None or len(start) + len(line) <= width:
-        click.echo(f"{start}{line}")
-        return
-    words = textwrap.TextWrapper(max(width, len(start) + 20), initial_indent=start, subsequent_indent=indent)
-    words.break_long_words = words.break_on_hyphens = False
-    click.echo(words.fill(line))
 
 
 def _where_callbacks_go(database: Database, config: Settings, record: Record) -> str | None:

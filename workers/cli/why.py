@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import has_colours, json_option, print_json
 from workers.cli.text import shown
 from workers.cli.which import NAME, NAMES, tell_others
+from workers.cli.wrapping import wrap
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -93,12 +93,12 @@ def _print_why(why: Why, name: str, beside: str | None) -> None:
     click.echo(f"{cause}  {shown(name) or repr(name)}")
     for line in (beside, why.text):
         if line is not None:
-            _print_line("", line)
+            click.echo(wrap("  ", line))
     since = None if why.since is None else at(why.since)
     labelled = ("since", since), ("next", _next(why)), ("helps", why.command)
     for label, value in (*labelled, *(("new", words) for words in why.drift)):
         if value is not None:
-            _print_line(label, value)
+            click.echo(wrap(f"  {label:{LABEL_CELLS}}", value))
 
 
 def _next(why: Why) -> str:
@@ -106,17 +106,3 @@ def _next(why: Why) -> str:
 
     then = why.next or "nothing by itself"
     return f"{then}, at {at(why.next_at)}" if why.next_at else then
-
-
-def _print_line(label: str, text: str) -> None:
-    from workers.cli.table import output_width
-
-    start = f"  {label:{LABEL_CELLS}}" if label else "  "
-    width = output_width()
-    line = shown(text).replace("\n", " ")
-    if width is None:
-        click.echo(f"{start}{line}")
-        return
-    words = textwrap.TextWrapper(max(width, 40), initial_indent=start, subsequent_indent=" " * len(start))
-    words.break_long_words = words.break_on_hyphens = False
-    click.echo(words.fill(line))

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.output import console, json_option, plain, print_json
-from workers.cli.text import shown
+from workers.cli.output import has_colours, json_option, plain, print_json
+from workers.cli.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workers.cli.doctor.finding import Finding
 
-STYLES = {"ok": "green", "wrong": "bold red", "note": "yellow"}
+COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 ORDER = {"ok": 0, "note": 1, "wrong": 2}
+STATE_CELLS = max(map(len, ORDER))
 
 
 @click.command("doctor")
@@ -40,21 +41,23 @@ def doctor_command(as_json: bool) -> int:
 
 def _print_report(found: Sequence[Finding]) -> None:
     """What is wrong stands last, where a terminal shows it, and the last line sums up."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    wide = max(len(finding.check) for finding in found)
     for finding in sorted(found, key=lambda finding: ORDER[finding.state]):
-        what = Text(shown(finding.detail))
-        if finding.command and f"`{finding.command}`" not in finding.detail:
-            what.append(" → ", style="dim").append(finding.command, style="cyan")
-        table.add_row(Text(finding.state, style=STYLES[finding.state]), Text(finding.check), what)
-    out = console()
-    out.print(table)
-    out.print(Text(_sum_up(found), style="bold"))
+        click.echo(_line(finding, wide))
+    summary = _sum_up(found)
+    click.echo(click.style(summary, bold=True) if has_colours() else summary)
+
+
+def _line(finding: Finding, wide: int) -> str:
+    """State, check and detail in columns; ``wide``: cells of the widest check."""
+    text = finding.detail
+    if finding.command and f"`{finding.command}`" not in finding.detail:
+        text += f" → {finding.command}"
+    line = wrap(f"{finding.state:{STATE_CELLS}}  {finding.check:{wide}}  ", text)
+    if not has_colours():
+        return line
+    colour, is_bold = COLOURS[finding.state], True if finding.state == "wrong" else None
+    return click.style(finding.state, fg=colour, bold=is_bold) + line[len(finding.state) :]
 
 
 def _sum_up(found: Sequence[Finding]) -> str:
