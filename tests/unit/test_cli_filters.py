@@ -117,7 +117,7 @@ def test_what_no_event_can_be_is_wrong_usage(invoices, arguments):
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
 
 
-ALL_CLEAR = [("list",), ("drift", "list"), ("contradictions",), ("why", "order-1")]
+ALL_CLEAR = [("list",), ("events",), ("drift", "list"), ("contradictions",), ("why", "order-1")]
 
 
 @pytest.mark.parametrize("command", ALL_CLEAR)
@@ -141,6 +141,16 @@ def test_a_rejected_order_of_an_account_that_nobody_knows_says_why(invoices, sto
     refused = RefusedOrder("nope", "order-1", "order-1", "invalid", "account: unknown")
     store.reject([Rejection("1", "invoices.create", "account: unknown", raw, True, refused)])
     assert invoices("why", "order-1", "--account", "nope", "--json").lines[0]["cause"] == "rejected_message"
+
+
+def test_events_of_a_rejected_order_are_listed_whatever_account_it_named(invoices, store):
+    refused = RefusedOrder("nope", "order-1", "order-1", "invalid", "account: unknown")
+    store.reject([Rejection("1", "invoices.create", "account: unknown", "{}", True, refused)])
+    assert types_of(invoices("events", "--account", "nope", "--json")) == ["order.rejected"]
+
+
+def test_an_account_that_nobody_knows_is_not_followed(invoices):
+    assert invoices("events", "--follow", "--account", "nope").code == 1
 
 
 def test_deliveries_to_an_endpoint_that_does_not_exist_are_no_all_clear(invoices):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.context import open_database
+from workers.cli.accounts import require_account
+from workers.cli.context import open_database, settings_to_read
 from workers.cli.invoices import Moment, check_span
 from workers.cli.output import about, json_option, limit_option, print_bytes, print_table
 from workers.cli.table import YEAR, Column
@@ -18,7 +20,9 @@ from workers.cli.which import NAME, require_invoice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from config.settings import Settings
     from workers.store.database import Database
+    from workers.store.reads.events import Wanted
     from workers.store.rows import StoredRow
 
 POLL_SECONDS = 0.5
@@ -62,22 +66,21 @@ def events_command(
     """
     if follow and (name is not None or since is not None or until is not None):
         raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
-    from workers.store.reads.events import Wanted, list_events, placed_events_of
+    from workers.store.reads.events import Wanted, placed_events_of
 
     check_span(since, until)
     _check_types(types)
     wanted = Wanted(types=types, account=account, since=since, until=until)
-    with open_database() as database:
+    config = settings_to_read()
+    with open_database(config) as database:
         if follow:
-            for row in follow_events(database, None):
-                if wanted.takes(row):
-                    _print_live(row, as_json)
-            return
-        if name is None:
-            _print(list_events(database, wanted, limit=limit), as_json)
-            return
-        found = database.read(placed_events_of, require_invoice(database, name, account).id)
-        _print((row for row in found if wanted.takes(row)), as_json)
+            require_account(database, config, account)
+            _print_live(filter(wanted.takes, follow_events(database, None)), as_json)
+        elif name is None:
+            _print(_find(database, config, wanted, limit), as_json)
+        else:
+            found = database.read(placed_events_of, require_invoice(database, name, account).id)
+            _print(filter(wanted.takes, found), as_json)
 
 
 def _check_types(types: tuple[str, ...]) -> None:
@@ -86,6 +89,17 @@ def _check_types(types: tuple[str, ...]) -> None:
     unknown = [one for one in types if one not in EVENT_TYPES]
     if unknown:
         raise click.UsageError(f"--type: there is no {unknown[0]!r}; types are {', '.join(sorted(EVENT_TYPES))}")
+
+
+def _find(database: Database, config: Settings, wanted: Wanted, limit: int) -> Iterable[StoredRow]:
+    from workers.store.reads.events import list_events
+
+    found = list_events(database, wanted, limit=limit)
+    first = next(found, None)
+    if first is None:  # not before: events tell of rejected orders, which may name an account that is none
+        require_account(database, config, wanted.account)
+        return ()
+    return itertools.chain((first,), found)
 
 
 def _print(rows: Iterable[StoredRow], as_json: bool) -> None:
@@ -126,9 +140,10 @@ def follow_events(database: Database, seconds: float | None) -> Iterator[StoredR
             time.sleep(left)
 
 
-def _print_live(row: StoredRow, as_json: bool) -> None:
-    if as_json:
-        print_event(row)
-    else:
+def _print_live(rows: Iterable[StoredRow], as_json: bool) -> None:
+    for row in rows:
+        if as_json:
+            print_event(row)
+            continue
         at, order_id, event_type, sequence, invoice_id, *_ = map(shown, _line(row))
         click.echo(f"{at}  {event_type:22}  {sequence:>3}  {order_id}  {invoice_id}")
