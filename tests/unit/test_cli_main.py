@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from domain.evidence import Created
 from workers.cli.errors import explain
-from workers.cli.main import COMMANDS, LATER
+from workers.cli.main import COMMANDS
 from workers.store.judging import Judgement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,13 +102,6 @@ def test_each_command_has_a_help(fresh_invoices, name):
     ran = fresh_invoices(name, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: invoices {name}")
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_what_comes_later_is_refused_with_that_reason(fresh_invoices, name):
-    ran = fresh_invoices(name)
-    assert ran.code == 2
-    assert "comes in a later release" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("workers.cli.schema", "Print the JSON Schema of what the queue takes."),
 }
 
-#: In the contract, but not in this release.
-LATER = ("stuck",)
-
 MAX_LINE = 600  #: characters of an error
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
@@ -60,8 +57,6 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in LATER:
-            raise click.UsageError(f"{cmd_name} comes in a later release")
         if cmd_name not in COMMANDS:
             return None
         attribute = f"{cmd_name.replace('-', '_')}_command"
