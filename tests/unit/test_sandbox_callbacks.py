@@ -9,7 +9,8 @@ import pytest
 
 from config.settings import load_settings
 from workers.cli.demo import report
-from workers.cli.sandbox_callbacks import callback_urls, read_listening
+from workers.cli.sandbox_callbacks import callback_urls
+from workers.embedded.listening import read_listening
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+from workers.embedded.listening import EVERYWHERE
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -13,11 +14,6 @@ if TYPE_CHECKING:
 
 #: How often, and how far apart, a sandbox that does not answer yet is told an address.
 TRIES, WAIT_SECONDS = 60, 0.5
-
-#: What the supervisor's log has of `invoices web` once it takes requests.
-_LISTENING = re.compile(r"^web[0-9]*\s+\| listening on (http://\S+?)/?$")
-#: A host that means "all of this one's addresses", and one that reaches it.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not listened on
 
 
 def is_at_sandbox(account: Account, config: Settings) -> bool:
@@ -42,7 +38,7 @@ def local_web_url(config: Settings) -> str | None:
     """Where the web process is reached from this machine; None with a free port, which the settings don't tell."""
     if not config.web_port:
         return None
-    host = _EVERYWHERE.get(config.web_host, config.web_host)
+    host = EVERYWHERE.get(config.web_host, config.web_host)
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"http://{shown}:{config.web_port}"
 
@@ -51,16 +47,6 @@ def callback_urls(config: Settings) -> dict[str, str]:
     """The whole addresses, as far as the settings tell them."""
     web = local_web_url(config)
     return {} if web is None else {name: f"{web}{path}" for name, path in callback_paths(config).items()}
-
-
-def read_listening(line: str) -> str | None:
-    """Where the web process says, in a line of the supervisor's log, that it listens; None: the line is another."""
-    match = _LISTENING.match(line)
-    if match is None:
-        return None
-    place = urlsplit(match[1])
-    host = _EVERYWHERE.get(place.hostname or "")
-    return match[1] if host is None else f"http://{host}:{place.port}"
 
 
 def name_address(control_url: str, provider: str, url: str) -> bool:

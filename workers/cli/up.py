@@ -18,9 +18,10 @@ import click
 from workers.cli.console_link import say_way_in
 from workers.cli.context import settings
 from workers.cli.errors import CommandFailed
-from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address, read_listening
+from workers.cli.sandbox_callbacks import callback_paths, callback_urls, is_at_sandbox, name_address
 from workers.cli.up_readiness import Readiness, what_to_try
 from workers.embedded.home import make_home
+from workers.embedded.listening import read_listening
 from workers.embedded.sole_up import kept_valkey, sole_up
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def take_lines(config: Settings) -> Callable[[str], None] | None:
     control = f"http://127.0.0.1:{config.sandbox_port}/control"
 
     def take(line: str) -> None:
-        print(line, flush=True)
+        print_line(line)
         url = read_listening(line)
         for name, path in paths.items() if url is not None else ():
             # A thread of its own: the sandbox may still be starting, and the log has to go on.

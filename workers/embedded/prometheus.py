@@ -12,16 +12,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workers.embedded.home import make_home
+from workers.embedded.listening import reachable, read_listening
 from workers.embedded.procfile import ProcessSpec
 
 PROGRAM = "prometheus"
 FIRST_PORT, PORTS = 9090, 100
 SCRAPE_SECONDS = 5
 KEEP_DAYS = 15
-#: A process that serves its metrics says where; so does the web process, which serves other things too.
+#: What a process logs that serves its metrics on a port of their own; the web process serves them beside its pages.
 _METRICS, _METRICS_URL = "metrics.listening", re.compile(r"(http://[^\s\"\x1b]+/metrics)\b")
-_WEB = re.compile(r"^web[0-9]*\s+\| listening on (http://\S+)")
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not listened on
 
 
 def is_installed() -> bool:
@@ -68,12 +67,11 @@ class EmbeddedPrometheus:
 
     def take(self, line: str) -> None:
         """A line of the merged log, which may say that a process serves its metrics."""
-        found = _METRICS_URL.search(line) if _METRICS in line else _WEB.match(line)
-        if found is None:
+        metrics = _METRICS_URL.search(line) if _METRICS in line else None
+        url = read_listening(line) if metrics is None else reachable(metrics[1])
+        if url is None:
             return
-        place = urlsplit(found[1])
-        host = _EVERYWHERE.get(place.hostname or "")
-        target = place.netloc if host is None else f"{host}:{place.port}"
+        target = urlsplit(url).netloc
         if target not in self._targets:
             self._targets.add(target)
             self._write_targets()
