@@ -47,6 +47,7 @@ from workers.web.api.endpoints import Webhooks
 from workers.web.api.replaying import Replaying
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
+from workers.web.callback_address import callback_place, callback_url
 from workers.web.callbacks import CallbackDesk
 from workers.web.console.entrance import Entrance, IssuersWord
 from workers.web.console.gate import CLOSED, Doors, SessionGate
@@ -246,13 +247,12 @@ def _tell_if_closed(process: Process, doors: Doors) -> None:
 
 def _around(process: Process) -> Around:
     settings = process.settings
-    return Around(settings.accounts, partial(_callback_place, settings), partial(_breakers, process.redis))
+    place = partial(_callback_place, settings.public_url)
+    return Around(settings.accounts, place, partial(_breakers, process.redis))
 
 
-def _callback_place(settings: Settings, account: str) -> str | None:
-    if settings.public_url is None:
-        return f"INVOICES_PUBLIC_URL/callbacks/{account}, and INVOICES_PUBLIC_URL is not set"
-    return f"{settings.public_url}/callbacks/{account}"
+def _callback_place(public_url: str | None, account: str) -> str:
+    return callback_place(None if public_url is None else callback_url(public_url, account), account)
 
 
 def _breakers(redis: Redis, endpoints: Sequence[str]) -> Mapping[str, str]:
