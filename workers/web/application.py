@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -60,12 +61,7 @@ def build_application(
             Route("/metrics", page.answer),
         ],
         lifespan=lifespan,
-        exception_handlers={
-            HTTPException: _answer_http,
-            BodyRefused: _answer_body,
-            Problem: _answer_problem,
-            Exception: _answer_bug,
-        },
+        exception_handlers=_ANSWERS,
     )
     pages.router.redirect_slashes = False  # a redirect would name a scheme and a host, and is no problem document
     application: ASGIApp = AllowedHosts(pages, surroundings.hosts())
@@ -91,3 +87,12 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 async def _answer_bug(request: Request, error: Exception) -> Response:
     """Starlette raises it again after this; whoever stands around it writes it down."""
     return problem(500, "this is our fault, and it is in the log")
+
+
+#: What is answered to an exception.
+_ANSWERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    HTTPException: _answer_http,
+    BodyRefused: _answer_body,
+    Problem: _answer_problem,
+    Exception: _answer_bug,
+}

@@ -133,22 +133,8 @@ def serve(
 
     ``on_stop`` is called on the loop when the stop begins: for requests that would wait for longer than it may take.
     """
-    config = Config(
-        application,
-        http=PatientProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,  # our own logging has the libraries' records too
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # ours knows whom to believe
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        limit_concurrency=most_connections(),
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        backlog=BACKLOG,
-    )
-    # uvicorn raises the signal again when it has stopped, for the handler that was there before: a stop is no failure.
+    config = _configure(application)
+    # After it has stopped, uvicorn raises the signal again for the handler that was there before: a stop is no failure.
     former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -158,8 +144,26 @@ def serve(
             signal.signal(number, handler)
 
 
+def _configure(application: ASGIApp) -> Config:
+    return Config(
+        application,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # our own logging has the libraries' records too
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # `Forwarded` knows which proxies to believe
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        limit_concurrency=most_connections(),
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        backlog=BACKLOG,
+    )
+
+
 def most_connections() -> int:
-    """So many at a time, as far as this process may open files."""
+    """How many connections may be open at a time, as far as this process may open files."""
     raise_limit()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, soft - SPARE_FILES))
