@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from workers.embedded.sandbox.application import Options, build_application, serve
 from workers.embedded.sandbox.control import MAX_LIFETIME_SECONDS
@@ -41,23 +42,12 @@ def _build_parser() -> argparse.ArgumentParser:
         "--lifetime-seconds", type=int, default=defaults.lifetime_seconds, help="of an invoice (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, help="the same ids, amounts and chances on every start")
-    parser.add_argument(
-        "--receiver-secret", action="append", default=[], help="whsec_…, valid at every receiver; may be repeated"
-    )
-    parser.add_argument(
-        "--callback-url",
-        action="append",
-        default=[],
-        metavar="[PROVIDER=]URL",
-        help="where a provider's callbacks are posted (default: nowhere); may be repeated",
-    )
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name by which the control address may be called, besides its address and localhost; may be repeated",
-    )
+    repeatable: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("--receiver-secret", help="whsec_…, valid at every receiver; repeatable", **repeatable)
+    callback_help = "where a provider's callbacks are posted (default: nowhere); repeatable"
+    parser.add_argument("--callback-url", metavar="[PROVIDER=]URL", help=callback_help, **repeatable)
+    host_help = "a name by which the control address may be called, besides its address and localhost; repeatable"
+    parser.add_argument("--allow-host", metavar="NAME", help=host_help, **repeatable)
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="keep invoices, rules and what has fired there, and go on from it"
     )

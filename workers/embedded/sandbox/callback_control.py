@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from workers.embedded.sandbox.callbacks import Callback, Courier
-from workers.embedded.sandbox.control import answering, read_limit
+from workers.embedded.sandbox.control import answering, find_named, read_limit
 from workers.embedded.sandbox.markers import read_markers
 from workers.embedded.sandbox.quirks import read_quirks
 from workers.embedded.sandbox.stand_in import StandIn
@@ -67,17 +66,14 @@ class CallbackControl:
     async def _send(self, request: web.Request) -> object:
         fields = await read_object(request)
         refuse_unknown(fields, "provider", "order_id", "ref", "word", "quirks")
-        courier, invoices = self._courier_of(fields), self._invoices[self._name_of(fields)]
+        provider = self._name_of(fields)
+        courier = self._couriers[provider]
         if courier.url is None:
             raise InputError("url: no callback address is set", 409)
         word = take_text(fields, "word") if fields.get("word") is not None else None
         quirks = take_text(fields, "quirks") if fields.get("quirks") is not None else None
         asked = {} if quirks is None else read_quirks(read_markers(f"~callback:{quirks}~"), 1)
-        name = "ref" if "ref" in fields else "order_id"
-        find = invoices.find if name == "ref" else invoices.find_order
-        invoice = find(take_text(fields, name), time.time())
-        if invoice is None:
-            raise InputError(f"{name}: no such invoice", 404)
+        invoice = find_named(self._invoices[provider], fields, provider)
         return {"callbacks": [one.view() for one in courier.send(invoice, word, asked)]}
 
     def _courier_of(self, fields: Mapping[str, object]) -> Courier:

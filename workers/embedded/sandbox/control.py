@@ -9,7 +9,7 @@ from aiohttp import web
 
 from workers.embedded.sandbox.desk import Call, Calls
 from workers.embedded.sandbox.faults import find_fault
-from workers.embedded.sandbox.invoices import Invoice
+from workers.embedded.sandbox.invoices import Invoice, Invoices
 from workers.embedded.sandbox.quirks import find_quirk
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.stand_in import StandIn
@@ -187,19 +187,22 @@ class Control:
         return (take_choice({"provider": provider}, "provider", self._providers),)
 
     def _find(self, fields: Mapping[str, object]) -> Invoice:
-        """The invoice named by `ref`, or the newest of `order_id`. Raises InputError (404 when there is none)."""
-        invoices = self._invoices[take_choice(fields, "provider", self._providers)]
-        name = "ref" if "ref" in fields else "order_id"
-        wanted = take_text(fields, name)
-        find = invoices.find if name == "ref" else invoices.find_order
-        invoice = find(wanted, time.time())
-        if invoice is None:
-            raise InputError(f"{name}: no such invoice at {fields['provider']}", 404)
-        return invoice
+        provider = take_choice(fields, "provider", self._providers)
+        return find_named(self._invoices[provider], fields, provider)
 
     def _apply(self, invoice: Invoice, step: str) -> dict[str, object]:
         self._invoices[invoice.provider].apply(invoice, step, time.time())
         return invoice.view()
+
+
+def find_named(invoices: Invoices, fields: Mapping[str, object], provider: str) -> Invoice:
+    """The invoice named by `ref`, or the newest of `order_id`. Raises InputError, with 404 when there is none."""
+    name = "ref" if "ref" in fields else "order_id"
+    find = invoices.find if name == "ref" else invoices.find_order
+    invoice = find(take_text(fields, name), time.time())
+    if invoice is None:
+        raise InputError(f"{name}: no such invoice at {provider}", 404)
+    return invoice
 
 
 def answering(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
+from uuid import UUID
 
 from aiohttp import web
 
@@ -55,6 +56,10 @@ class StandIn(ABC):
     @abstractmethod
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What it serves under the prefix."""
+
+    def new_id(self) -> str:
+        """A random UUID, the same for the same seed."""
+        return str(UUID(int=self.random.getrandbits(128), version=4))
 
     async def settle(self, ref: str | None) -> None:
         """Return when the callbacks are over that go before the answer to a create."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from aiohttp import web
 
@@ -172,7 +171,7 @@ class Zeroxhost(StandIn):
                 "network": fields.get("network") or coin.network,
                 "address": make_address(coin, self.random),
                 "qr_code": f"http://{request.host}/{self.name}/qr/{track_id}",
-                "order_id": fields.get("order_id") or self._new_id(),
+                "order_id": fields.get("order_id") or self.new_id(),
             },
             created_at=now,
             expires_at=int(now) + (markers.lifetime_seconds or self.lifetime.seconds),
@@ -206,7 +205,7 @@ class Zeroxhost(StandIn):
             "order_id": detail["order_id"],
             "date": date,
         }
-        transaction = {"id": self._new_id(), "success": True}
+        transaction = {"id": self.new_id(), "success": True}
         message = "Operation completed successfully!"
         return Answer(200, {"success": True, "transaction": transaction, "message": message, "data": data})
 
@@ -261,9 +260,6 @@ class Zeroxhost(StandIn):
 
     def _refuse_key(self) -> Answer:
         return fail(401, "Invalid API key")
-
-    def _new_id(self) -> str:
-        return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
 def word_of(invoice: Invoice) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID
 
 from aiohttp import web
 
@@ -75,7 +74,7 @@ class Nebulox(StandIn):
 
     def __init__(self, given: Given) -> None:
         super().__init__(given)
-        self._gateway_id, self._user_id = self._new_id(), self._new_id()
+        self._gateway_id, self._user_id = self.new_id(), self.new_id()
         self.next_number = 100_000 + self.random.randrange(800_000)
 
     def dialect(self) -> Dialect:
@@ -136,7 +135,7 @@ class Nebulox(StandIn):
         now = time.time()
         invoice = Invoice(
             provider=self.name,
-            ref=self._new_id(),
+            ref=self.new_id(),
             number=self.next_number,
             order_id=order_id,
             subject=order_id,
@@ -215,9 +214,6 @@ class Nebulox(StandIn):
 
     def _refuse_key(self) -> Answer:
         return fail(406, "This gateway is not active")
-
-    def _new_id(self) -> str:
-        return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
 def format_instant(epoch_seconds: float) -> str:
