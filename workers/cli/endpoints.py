@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from workers.cli.actor import acting, actor, by_option
+from workers.cli.breakers import breaker_states, reset_breaker
 from workers.cli.context import open_database, open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.output import json_option, plain, print_json, print_table
@@ -22,9 +22,11 @@ from workers.cli.tokens import check_accounts
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.delivery.attempt import Attempt
+    from workers.store.acts import Actor
     from workers.store.database import Database
-    from workers.store.endpoints import Endpoint
+    from workers.store.endpoints import Endpoint, NewEndpoint
     from workers.store.health import Health
+    from workers.store.store import Store
 
 
 @click.group("endpoints")
@@ -75,14 +77,21 @@ def add(
     request = NewEndpoint(url, box.seal(secret), types, box.seal_headers(given), max_in_flight, accounts)
     with open_store(config) as store:
         same = [one for one in store.database.read(list_endpoints) if one.url == url]
-        try:
-            told: dict[str, object] = {"id": endpoints.add(store, who, request), "secret": secret}
-        except ValueError as error:
-            raise CommandFailed(str(error), exit_code=2) from None
-        told |= {"url": url, "events": types, "accounts": sorted(set(accounts)) or None}
+        told: dict[str, object] = {"id": _add(store, who, request), "secret": secret, "url": url}
+        told |= {"events": types, "accounts": sorted(set(accounts)) or None}
         _tell_added(told, same, as_json=as_json)
         if not endpoints.wait_until_known(store):  # last: an error here must not keep the secret back
             click.echo("a worker is still writing changes that it began before this; they may not be sent", err=True)
+
+
+def _add(store: Store, who: Actor, request: NewEndpoint) -> str:
+    """The new endpoint's id. Raises CommandFailed for types of events that there are none of."""
+    from workers.store.operate import endpoints
+
+    try:
+        return endpoints.add(store, who, request)
+    except ValueError as error:
+        raise CommandFailed(str(error), exit_code=2) from None
 
 
 def _read_types(events: str | None) -> list[str] | None:
@@ -163,38 +172,13 @@ def list_(as_json: bool) -> None:
     with open_database(config) as database:
         now = database.time()
         found = [(endpoint, database.read(health_of, endpoint.id)) for endpoint in database.read(list_endpoints)]
-    breakers = _read_breakers(config, [endpoint.id for endpoint, _ in found])
+    breakers = breaker_states(config, [endpoint.id for endpoint, _ in found])
     if as_json:
         for endpoint, health in found:
             print_json(_fields(endpoint) | _health(health) | {"breaker": breakers.get(endpoint.id)})
         return
     rows = (_line(endpoint, health, breakers.get(endpoint.id), now) for endpoint, health in found)
     print_table(COLUMNS, rows, empty="there is no endpoint: invoices endpoints add URL")
-
-
-def _read_breakers(config: Settings, ids: Sequence[str]) -> Mapping[str, str]:
-    """Each endpoint's breaker, nothing where Redis does not answer."""
-    from redis.exceptions import RedisError
-
-    from workers.coordination.breaker import read_breakers
-    from workers.coordination.connections import ONE_TRY, open_redis
-
-    try:
-        with open_redis(config.redis_url, ONE_TRY) as client:
-            return read_breakers(client, ids)
-    except (RedisError, OSError):
-        return {}
-
-
-def _reset_breaker(config: Settings, endpoint_id: str) -> None:
-    """What was seen of it before counts no more. Where Redis does not answer there is no breaker that holds back."""
-    from redis.exceptions import RedisError
-
-    from workers.coordination.breaker import reset_breakers
-    from workers.coordination.connections import ONE_TRY, open_redis
-
-    with suppress(RedisError, OSError), open_redis(config.redis_url, ONE_TRY) as client:
-        reset_breakers(client, [endpoint_id])
 
 
 def _line(endpoint: Endpoint, health: Health, breaker: str | None, now: datetime) -> tuple[object, ...]:
@@ -278,7 +262,7 @@ def enable(endpoint_id: str, reason: str | None, by: str | None) -> None:
 
     config, who = settings(), actor(by, reason)
     with open_store(config) as store:
-        _reset_breaker(config, endpoint_id)
+        reset_breaker(config, endpoint_id)
         waited = endpoints.enable(store, who, endpoint_id)
     if waited is None:
         raise missing_endpoint(endpoint_id)
