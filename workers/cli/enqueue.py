@@ -15,6 +15,7 @@ import click
 from workers.cli.context import ensure_broker, settings
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, print_json
+from workers.cli.progress import progress_bar
 from workers.cli.verdicts import Awaited, key_of, told_as_json
 
 if TYPE_CHECKING:
@@ -198,7 +199,11 @@ def _tell_refused(verdicts: Mapping[Key, Verdict]) -> int:
 
 def _send_file(path: str, config: Settings, patience: float, as_json: bool, *, wait: bool) -> int:
     bad, awaited = 0, Awaited(config if wait else None)
-    with _open(path) as source, open_publisher(config, patience) as publisher, _progress(source) as advance:
+    with (
+        _open(path) as source,
+        open_publisher(config, patience) as publisher,
+        progress_bar("queueing", _size(source)) as advance,
+    ):
         batches = _Batches(publisher, as_json, awaited)
         for number, line in _lines(source):
             found = _read_line(number, line, config)
@@ -254,18 +259,8 @@ def _read_line(number: int, line: bytes, config: Settings) -> tuple[Order, dict[
     return None
 
 
-@contextlib.contextmanager
-def _progress(source: IO[bytes]) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, for a terminal; takes the bytes done."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    from workers.cli.output import console
-
-    total = os.fstat(source.fileno()).st_size or None
-    columns = (SpinnerColumn(), TextColumn("queueing"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-        task = progress.add_task("queueing", total=total)
-        yield lambda size: progress.advance(task, size)
+def _size(source: IO[bytes]) -> int | None:
+    """Bytes of the file; None for a pipe, which does not tell."""
+    with contextlib.suppress(OSError):
+        return os.fstat(source.fileno()).st_size or None
+    return None

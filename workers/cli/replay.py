@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ from workers.cli.context import open_store, settings
 from workers.cli.errors import CommandFailed, missing_endpoint
 from workers.cli.invoices import Moment, check_span
 from workers.cli.output import json_option, print_json
+from workers.cli.progress import progress_bar
 from workers.cli.text import counted
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def replay(
     with open_store(settings()) as store:
         choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
         for job in _plan(store, event_id, endpoint_id, choice):
-            with _progress(len(job.events)) as advance:
+            with progress_bar("replaying", len(job.events), counts=True) as advance:
                 count = run(store, who, job, advance)
             _tell(job, count, as_json)
 
@@ -118,19 +116,3 @@ def _tell(job: Job, count: int, as_json: bool) -> None:
         click.echo(
             f"invoices: it is disabled: they wait for `invoices endpoints enable {job.choice.endpoint_id}`", err=True
         )
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, for a terminal; takes the events done."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from workers.cli.output import console
-
-    columns = (SpinnerColumn(), TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-        task = progress.add_task("replaying", total=total)
-        yield lambda done: progress.advance(task, done)
