@@ -81,9 +81,15 @@ def open_database(given: Settings | None = None, *, of_any_release: bool = False
 
 def require_file(database_url: str) -> None:
     """SQLite would make an empty file. Raises CommandFailed where there is none."""
+    path = sqlite_path(database_url)
+    if path is not None and not path.exists():
+        raise CommandFailed(f"there is no database {path}: run `invoices migrate`")
+
+
+def sqlite_path(database_url: str) -> Path | None:
+    """The file of an SQLite database; None for another one."""
     kind, _, place = database_url.partition(":///")
-    if kind.startswith("sqlite") and not Path(place.partition("?")[0]).exists():
-        raise CommandFailed(f"there is no database {place.partition('?')[0]}: run `invoices migrate`")
+    return Path(place.partition("?")[0]) if kind.startswith("sqlite") else None
 
 
 def ensure_broker(given: Settings) -> bool:

@@ -66,7 +66,6 @@ def list_(
 ) -> None:
     """List deliveries, newest first."""
     from workers.store.queries import list_deliveries
-    from workers.store.reads.parts import delivery_fields
 
     check_span(since, until)
     with open_database() as database:
@@ -84,15 +83,19 @@ def list_(
             until=until,
             limit=limit,
         )
-        if as_json:
-            for row, tries in found:
-                print_json(delivery_fields(row, tries))
-            return
-        _print_table(found, {INVOICE: invoice, ENDPOINT: endpoint})
+        _print(found, {INVOICE: invoice, ENDPOINT: endpoint}, as_json=as_json)
 
 
-def _print_table(found: Iterable[tuple[StoredRow, Sequence[StoredRow]]], named: Mapping[int, str | None]) -> None:
-    """Without the columns of what was ``named``: it is the same in each line."""
+def _print(
+    found: Iterable[tuple[StoredRow, Sequence[StoredRow]]], named: Mapping[int, str | None], *, as_json: bool
+) -> None:
+    """A table goes without the columns of what was ``named``: they would hold the same in each line."""
+    from workers.store.reads.parts import delivery_fields
+
+    if as_json:
+        for row, attempts in found:
+            print_json(delivery_fields(row, attempts))
+        return
     shown_too = [place for place in range(len(COLUMNS)) if named.get(place) is None]
     lines = (_line(row, tries) for row, tries in found)
     print_table(

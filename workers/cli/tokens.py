@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -70,10 +71,16 @@ def add(
     with open_store(config) as store:
         token_id, token = tokens.add(store, who, request)
         same = [one for one in _live_tokens(store.database, name) if one != token_id]
+    told = {"id": token_id, "token": token, "name": name, "scopes": sorted(set(scopes))}
+    _tell_added(told, same, as_json=as_json)
+
+
+def _tell_added(told: Mapping[str, object], same: Sequence[str], *, as_json: bool) -> None:
+    """``same``: other live tokens of its name."""
     if as_json:
-        print_json({"id": token_id, "token": token, "name": name, "scopes": sorted(set(scopes)), "same_name": same})
+        print_json({**told, "same_name": same})
         return
-    click.echo(f"id     {token_id}\ntoken  {token}")
+    click.echo(f"id     {told['id']}\ntoken  {told['token']}")
     click.echo("the token is not shown again; it goes into a header: Authorization: Bearer TOKEN", err=True)
     if same:
         others = "tokens have" if len(same) > 1 else "token has"

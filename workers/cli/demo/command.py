@@ -116,7 +116,6 @@ def _run(
     The first goes alone, and the others when it is made: the fault ``duplicate`` tells of an order before it.
     """
     from workers.cli.demo.report import look
-    from workers.cli.demo.stand import raise_failure
     from workers.cli.demo.view import draw
     from workers.cli.publisher import Publisher
     from workers.cli.watch import Lookout
@@ -126,9 +125,7 @@ def _run(
     notice = lambda line: click.echo(line, err=True)  # noqa: E731
     with Publisher(stand.config, patience_seconds=10, notice=notice) as publisher, _screen(quiet) as show:
         while True:
-            raise_failure(stand)
-            if interrupted.is_set():
-                raise KeyboardInterrupt
+            _raise_end(stand, interrupted)
             if batch:
                 publisher.send("invoices.create_many", {"orders": [order.fields for order in batch]})
             progress, seconds = look(stand.database), time.monotonic() - began
@@ -139,6 +136,15 @@ def _run(
             size = ORDERS_A_TICK if progress.has_begun() else 0
             batch, waiting = waiting[:size], waiting[size:]
             time.sleep(TICK_SECONDS)
+
+
+def _raise_end(stand: Stand, interrupted: threading.Event) -> None:
+    """Raises CommandFailed when the processes could not be started, KeyboardInterrupt after a signal."""
+    from workers.cli.demo.stand import raise_failure
+
+    raise_failure(stand)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

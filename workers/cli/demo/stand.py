@@ -16,8 +16,10 @@ from workers.cli.context import ensure_broker, open_store
 from workers.cli.demo.home import settle_in
 from workers.cli.demo.orders import CALLED_BACK
 from workers.cli.errors import CommandFailed
-from workers.cli.sandbox_callbacks import name_address, read_listening
+from workers.cli.rotation import open_box
+from workers.cli.sandbox_callbacks import name_address
 from workers.cli.up import read_processes
+from workers.embedded.listening import read_listening
 from workers.embedded.sandbox.providers.registry import STAND_INS
 
 if TYPE_CHECKING:
@@ -124,7 +126,6 @@ def _await_callbacks(stand: Stand) -> None:
 
 def _add_receiver(config: Settings, store: Store, sandbox: SandboxProcess, http: httpx.Client) -> None:
     from workers.cli.actor import actor
-    from workers.delivery.secretbox import SecretBox
     from workers.delivery.signature import new_secret
     from workers.store.endpoints import NewEndpoint
     from workers.store.operate.endpoints import add
@@ -132,8 +133,7 @@ def _add_receiver(config: Settings, store: Store, sandbox: SandboxProcess, http:
     secret, url = new_secret(), sandbox.receiver_url(RECEIVER)
     http.post(f"{url}/secret", json={"secret": secret}).raise_for_status()
     http.post(f"{url}/faults", json={"status": 500, "times": REFUSED_DELIVERIES}).raise_for_status()
-    sealed = SecretBox([key.get_secret_value() for key in config.secret_keys()]).seal(secret)
-    add(store, actor(None, "the demo's receiver"), NewEndpoint(url, sealed))
+    add(store, actor(None, "the demo's receiver"), NewEndpoint(url, open_box(config).seal(secret)))
 
 
 @contextlib.contextmanager

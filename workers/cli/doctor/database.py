@@ -5,16 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.cli.context import open_database
+from workers.cli.context import open_database, sqlite_path
 from workers.cli.doctor.agenda import check_agenda
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.cli.doctor.drift import check_drift
 from workers.cli.doctor.endpoints import check_endpoints
 from workers.cli.doctor.finding import Finding, State, ago, counted, told
-from workers.cli.doctor.guard import guarded
+from workers.cli.doctor.guard import Check, guarded
 from workers.cli.doctor.messages import check_messages
 from workers.cli.doctor.orders import check_orders
 from workers.cli.doctor.restored import check_restored
@@ -50,22 +49,26 @@ def check_database(config: Settings) -> Iterator[Finding]:
             return
         newer = f", newer than this release's {standing.head}" if standing.relation == "newer" else ""
         yield from _guarded_server(database, f"{place} at revision {standing.current}{newer}")
-        for check, run in (
-            ("database", partial(check_sessions, database)),
-            ("clock", partial(check_clock, database)),
-            ("clock", partial(check_steps, database, config)),
-            ("disk", partial(check_disk, config)),
-            ("privacy", partial(check_privacy, config)),
-            ("agenda", partial(check_agenda, database, config)),
-            ("accounts", partial(check_orders, database, config)),
-            ("accounts", partial(check_callbacks, database, config)),
-            ("accounts", partial(check_drift, database)),
-            ("messages", partial(check_messages, database)),
-            ("stream", partial(check_stream, database, config)),
-            ("restored", partial(check_restored, database, config)),
-            ("endpoints", partial(check_endpoints, database, config)),
-        ):
+        for check, run in _parts(database, config):
             yield from guarded(check, run)
+
+
+def _parts(database: Database, config: Settings) -> list[tuple[str, Check]]:
+    return [
+        ("database", partial(check_sessions, database)),
+        ("clock", partial(check_clock, database)),
+        ("clock", partial(check_steps, database, config)),
+        ("disk", partial(check_disk, config)),
+        ("privacy", partial(check_privacy, config)),
+        ("agenda", partial(check_agenda, database, config)),
+        ("accounts", partial(check_orders, database, config)),
+        ("accounts", partial(check_callbacks, database, config)),
+        ("accounts", partial(check_drift, database)),
+        ("messages", partial(check_messages, database)),
+        ("stream", partial(check_stream, database, config)),
+        ("restored", partial(check_restored, database, config)),
+        ("endpoints", partial(check_endpoints, database, config)),
+    ]
 
 
 def _guarded_server(database: Database, said: str) -> Iterator[Finding]:
@@ -132,8 +135,8 @@ def check_privacy(config: Settings) -> Iterator[Finding]:
     from workers.embedded.home import is_open_to_others
     from workers.store.private_files import open_to_others
 
-    kind, _, place = config.database_url.partition(":///")
-    found = open_to_others(Path(place.partition("?")[0])) if kind.startswith("sqlite") else []
+    path = sqlite_path(config.database_url)
+    found = [] if path is None else open_to_others(path)
     if found:
         detail = f"others on this machine may read {', '.join(map(str, found))}"
         command = f"chmod 600 {' '.join(map(str, found))}"
@@ -145,8 +148,8 @@ def check_privacy(config: Settings) -> Iterator[Finding]:
 
 def check_disk(config: Settings) -> Iterator[Finding]:
     """Where SQLite and the embedded Valkey write; of others' disks we know nothing."""
-    kind, _, place = config.database_url.partition(":///")
-    folders = {Path(place.partition("?")[0]).parent} if kind.startswith("sqlite") else set()
+    path = sqlite_path(config.database_url)
+    folders = set() if path is None else {path.parent}
     if config.embedded_broker:
         folders.add(config.home)
     for folder in sorted(folders):

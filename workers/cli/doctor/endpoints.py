@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workers.cli.breakers import breaker_states
 from workers.cli.doctor.finding import Finding, State, ago, clock, counted
+from workers.cli.rotation import open_box
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -52,10 +53,9 @@ def _fails(backlog: Backlog | None) -> bool:
 
 
 def _tell_secrets(endpoints: Sequence[Endpoint], config: Settings) -> Iterator[Finding]:
-    from workers.delivery.secretbox import SecretBox, SecretUnreadable
+    from workers.delivery.secretbox import SecretUnreadable
 
-    box = SecretBox([key.get_secret_value() for key in config.secret_keys()])
-    shut = []
+    box, shut = open_box(config), []
     for endpoint in endpoints:
         try:
             for sealed in endpoint.sealed_secrets:

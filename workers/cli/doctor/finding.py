@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from workers.cli import text
+
 State = Literal["ok", "note", "wrong"]
 
 LONGEST_DETAIL = 600
@@ -35,10 +37,10 @@ class Finding:
         """The same without a secret, on one line, of bounded length."""
         from config.logging import hide_secrets
 
-        text = " ".join(hide_secrets(self.detail).split())
-        if len(text) > LONGEST_DETAIL:
-            text = f"{text[: LONGEST_DETAIL // 2]}…{text[-LONGEST_DETAIL // 2 :]}"
-        return replace(self, detail="".join(c if c.isprintable() else "?" for c in text))
+        line = " ".join(hide_secrets(self.detail).split())
+        if len(line) > LONGEST_DETAIL:
+            line = f"{line[: LONGEST_DETAIL // 2]}…{line[-LONGEST_DETAIL // 2 :]}"
+        return replace(self, detail="".join(c if c.isprintable() else "?" for c in line))
 
 
 def ago(since: datetime, now: datetime) -> str:
@@ -59,9 +61,9 @@ def clock(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """``1 order``, ``2,000 orders``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def counted(number: int, one: str, many: str | None = None, *, most: int | None = None) -> str:
+    """``1 order``, ``2,000 orders``; ``10,000+ orders`` for ``most``, which may be more."""
+    return text.counted(f"{number:,}{'+' if number == most else ''}", one, many or f"{one}s")
 
 
 def told(error: BaseException) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from workers.cli.doctor.finding import Finding, ago
+from workers.cli.doctor.finding import Finding, ago, counted
 from workers.cli.doctor.redis_server import open_doctor_redis
-from workers.cli.text import counted
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -31,10 +30,8 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     if ahead:
         yield Finding("stream", "wrong", ahead, "fence_ahead")
     if untold.oldest_at is not None and now - untold.oldest_at > SOON:
-        count = f"{untold.events:,}" + ("+" if untold.events == COUNTED else "")
-        detail = (
-            f"{counted(count, 'event is', 'events are')} not on the stream, the oldest for {ago(untold.oldest_at, now)}"
-        )
+        are = counted(untold.events, "event is", "events are", most=COUNTED)
+        detail = f"{are} not on the stream, the oldest for {ago(untold.oldest_at, now)}"
         held = "a worker tries just now" if untold.held_until else "nobody tries: is a worker running?"
         yield Finding("stream", "wrong", f"{detail}; {held}", "unpublished", untold.oldest_at, untold.events)
     elif not ahead:
@@ -49,9 +46,9 @@ def _check_positions(database: Database, now: datetime) -> Iterator[Finding]:
     unplaced = database.read(read_unplaced, now - UNPLACED)
     if unplaced.oldest_at is None:
         return
-    count = f"{unplaced.events:,}" + ("+" if unplaced.events == COUNTED else "")
+    have = counted(unplaced.events, "event has", "events have", most=COUNTED)
     detail = (
-        f"{counted(count, 'event has', 'events have')} no position, the oldest for {ago(unplaced.oldest_at, now)}, "
+        f"{have} no position, the oldest for {ago(unplaced.oldest_at, now)}, "
         "while newer ones were told: /v1/events passes over them; does a worker of this release run?"
     )
     yield Finding("log", "wrong", detail, "unplaced", unplaced.oldest_at, unplaced.events)
