@@ -12,6 +12,7 @@ from tests.contracts.api_cases import Service
 from tests.contracts.store_cases import open_store
 from tests.contracts.web_process import Site
 from tests.engines import new_postgres_database
+from workers.embedded.sandbox.process import SandboxProcess
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
@@ -112,3 +113,10 @@ def site(tmp_path, database_url):
     site = Site(tmp_path, database_url)
     yield site
     site.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    """A sandbox without options."""
+    with SandboxProcess() as process:
+        yield process

@@ -12,14 +12,24 @@ from workers.store.acts import Actor
 from workers.store.agenda import park
 from workers.store.callbacks import NewCallback
 from workers.store.deliveries import DeliveryAttempt
+from workers.store.endpoints import NewEndpoint
 from workers.store.intake import Rejection
+from workers.store.operate import endpoints
 from workers.store.reads.acts import act_fields, list_acts
-from workers.store.tables import AGENDA, CALLBACK, REJECTED
+from workers.store.tables import ACT, AGENDA, CALLBACK, REJECTED
 
 BOB = Actor("bob", "cli deploy@host7", "the shop asked for it")
 #: None of these is ever kept with an act.
 SECRET, TOKEN, PASSWORD = "sealed-whsec-1", "s3cret-token", "pa55word"
 URL = f"https://user:{PASSWORD}@shop.example/hook?key={TOKEN}"
+
+
+def old_endpoint(store):
+    """Its id; it was there before anybody acted."""
+    added = endpoints.add(store, BOB, NewEndpoint("https://shop.example/", "sealed"))
+    with store.database.transaction() as connection:
+        connection.execute(ACT.delete())
+    return added
 
 
 def told(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -104,6 +105,21 @@ def seen(word: str, **fields: Any) -> Seen:
 def judge(store: Store, invoice_id: str, evidence: Any, claim: Claim | None = None) -> Outcome:
     """One piece of evidence."""
     return store.judge([Judgement(invoice_id, evidence, claim)])[0]
+
+
+def writer(database: Database, ids: list[str], seed: int, finished: list[int]) -> Callable[[], None]:
+    """For a thread: it gives all these invoices one status after the other, and then its seed to ``finished``."""
+
+    def write() -> None:
+        dice, store = random.Random(seed), open_store(database)
+        try:
+            for word in ("confirming", "pending", "paid", "refunded"):
+                for one in dice.sample(ids, len(ids)):
+                    judge(store, one, seen(word))
+        finally:
+            finished.append(seed)
+
+    return write
 
 
 def claim_one(store: Store, stage: Stage, lane: str = ACCOUNT, lease_seconds: float = 60.0) -> Claim:

@@ -22,6 +22,7 @@ from tests.contracts.operator_cases import (
     URL,
     doubtful,
     keep_headers,
+    old_endpoint,
     parked,
     rejected,
     told,
@@ -51,11 +52,7 @@ from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJEC
 
 @pytest.fixture
 def endpoint(store):
-    """One that was there before anybody acted."""
-    added = endpoints.add(store, BOB, NewEndpoint("https://shop.example/", "sealed"))
-    with store.database.transaction() as connection:
-        connection.execute(ACT.delete())
-    return added
+    return old_endpoint(store)
 
 
 def only(store):

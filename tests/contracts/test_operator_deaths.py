@@ -17,6 +17,7 @@ from tests.contracts.operator_cases import (
     URL,
     doubtful,
     keep_headers,
+    old_endpoint,
     parked,
     told,
     told_events,
@@ -30,11 +31,7 @@ from workers.store.tables import ACT, AGENDA, CALLBACK, DELIVERY, ENDPOINT, REST
 
 @pytest.fixture
 def endpoint(store):
-    """One that was there before anybody acted."""
-    added = endpoints.add(store, BOB, NewEndpoint("https://shop.example/", "sealed"))
-    with store.database.transaction() as connection:
-        connection.execute(ACT.delete())
-    return added
+    return old_endpoint(store)
 
 
 class Died(BaseException):

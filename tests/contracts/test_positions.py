@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from importlib import import_module
 
 import pytest
@@ -23,6 +22,7 @@ from tests.contracts.store_cases import (
     rows,
     seen,
     wait_until,
+    writer,
 )
 from workers.store import judging, outbox
 from workers.store.judging import Judgement
@@ -117,18 +117,6 @@ def test_publishers_that_take_the_row_from_each_other_leave_no_gap_and_no_repeat
     open_store(database).add_standing()
     finished: list[int] = []
 
-    def write(seed):
-        def run():
-            dice, store = random.Random(seed), open_store(database)
-            try:
-                for word in ("confirming", "pending", "paid", "refunded"):
-                    for one in dice.sample(ids, len(ids)):
-                        judge(store, one, seen(word))
-            finally:
-                finished.append(seed)
-
-        return run
-
     def give():
         store = open_store(database)
 
@@ -144,7 +132,8 @@ def test_publishers_that_take_the_row_from_each_other_leave_no_gap_and_no_repeat
 
         wait_until(sweep, "every event has its position")
 
-    in_threads(write(1), write(2), give, give, give)
+    writers = [writer(database, ids, seed, finished) for seed in (1, 2)]
+    in_threads(*writers, give, give, give)
     assert_whole(database)
     assert {invoice_of(database, one).status for one in ids} == {"refunded"}
 

@@ -24,13 +24,6 @@ from tests.contracts.sandbox_client import (
     send,
     wait_until,
 )
-from workers.embedded.sandbox.process import SandboxProcess
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with SandboxProcess() as process:
-        yield process
 
 
 def test_nebulox_create_answers_as_documented(sandbox):

@@ -28,12 +28,6 @@ from workers.embedded.sandbox.process import SandboxProcess
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def sandbox():
-    with SandboxProcess() as process:
-        yield process
-
-
 def test_markers_confirm_then_pay_by_themselves(sandbox):
     made = create_zeroxhost(sandbox, new_id("~confirm:0~pay:0.3~"))[1]["data"]
     row = look_up(sandbox, made["track_id"])[1]["data"]

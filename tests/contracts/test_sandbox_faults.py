@@ -38,12 +38,6 @@ from workers.embedded.sandbox.providers.zeroxhost import Zeroxhost
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def sandbox():
-    with SandboxProcess() as process:
-        yield process
-
-
 @pytest.fixture(autouse=True)
 def _no_rules_left(sandbox):
     yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 from domain.decision import Stage
@@ -18,6 +17,7 @@ from tests.contracts.store_cases import (
     rows,
     seen,
     wait_until,
+    writer,
 )
 from workers.store import judging
 from workers.store.agenda import PUBLISH_LANE
@@ -86,18 +86,6 @@ def test_each_invoices_events_are_told_in_order_while_others_write(database):
     told: list[Any] = []
     finished: list[int] = []
 
-    def write(seed):
-        def run():
-            dice, store = random.Random(seed), open_store(database)
-            try:
-                for word in ("confirming", "pending", "paid", "refunded"):
-                    for one in dice.sample(ids, len(ids)):
-                        judge(store, one, seen(word))
-            finally:
-                finished.append(seed)
-
-        return run
-
     def publish():
         store = open_store(database)
 
@@ -110,7 +98,7 @@ def test_each_invoices_events_are_told_in_order_while_others_write(database):
 
         wait_until(sweep, "everything told")
 
-    in_threads(write(1), write(2), write(3), publish)
+    in_threads(*[writer(database, ids, seed, finished) for seed in (1, 2, 3)], publish)
     for one in ids:
         assert [sequence for subject, sequence in told if subject == one] == list(
             range(1, invoice_of(database, one).sequence + 1)

@@ -10,6 +10,7 @@ from config.settings import load_settings
 from domain.order import parse_order
 from tests.unit.cli_runner import Invoices
 from workers.bootstrap import open_store
+from workers.store.judging import Judgement
 
 
 @pytest.fixture
@@ -48,3 +49,13 @@ def add_order(store):
         return added.invoice_id
 
     return add
+
+
+@pytest.fixture
+def judge(store):
+    """Judges evidence of an invoice, one after the other."""
+
+    def judge(invoice_id, *evidence):
+        store.judge([Judgement(invoice_id, one) for one in evidence])
+
+    return judge

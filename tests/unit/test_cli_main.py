@@ -36,6 +36,16 @@ def test_help_imports_none_of_the_heavy_packages():
     assert ran.stdout.splitlines()[-1].strip() == "found:", ran
 
 
+def assert_runs_without(arguments, modules):
+    """The command ends well and has imported none of these."""
+    program = (
+        f"import sys; from workers.cli.main import run; code = run({arguments!r});"
+        f"print('found:', code, *[name for name in '{modules}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+    ran = run_python("-c", program)
+    assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran
+
+
 #: What a command that reads does without on SQLite.
 NOT_READ_WITH = (
     "aiohttp alembic anyio celery cryptography httpx kombu prometheus_client psycopg pygments redis rich starlette "
@@ -53,23 +63,13 @@ NOT_LISTED_WITH = "domain.order domain.lifecycle workers.store.judging"
 )  # fmt: skip
 def test_what_reads_imports_none_of_what_only_others_need(invoices, add_order, store, arguments):
     store.judge([Judgement(add_order("order-1"), Created(provider_ref="77"))])
-    program = (
-        f"import sys; from workers.cli.main import run; code = run({arguments!r});"
-        f"print('found:', code, *[name for name in '{NOT_READ_WITH}'.split() if name in sys.modules], file=sys.stderr)"
-    )
-    ran = run_python("-c", program)
-    assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran
+    assert_runs_without(arguments, NOT_READ_WITH)
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["rejected"], ["contradictions"], ["audit"]])
 def test_what_only_lists_imports_nothing_of_what_judges(invoices, add_order, store, arguments):
     add_order("order-1")
-    program = (
-        f"import sys; from workers.cli.main import run; code = run({arguments!r});"
-        f"print('found:', code, *[one for one in '{NOT_LISTED_WITH}'.split() if one in sys.modules], file=sys.stderr)"
-    )
-    ran = run_python("-c", program)
-    assert ran.stderr.splitlines()[-1].strip() == "found: 0", ran
+    assert_runs_without(arguments, NOT_LISTED_WITH)
 
 
 def test_what_a_library_logs_while_something_is_read_goes_to_standard_error_redacted(invoices, monkeypatch):

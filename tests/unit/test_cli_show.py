@@ -19,14 +19,6 @@ ADDRESS = "0x7717a0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d8a179"
 
 
 @pytest.fixture
-def judge(store):
-    def judge(invoice_id, *evidence):
-        store.judge([Judgement(invoice_id, one) for one in evidence])
-
-    return judge
-
-
-@pytest.fixture
 def twice(add_order, judge):
     """An order that was paid, and queued again under another key: (paid, queued)."""
     paid = add_order("order-1")

@@ -17,21 +17,12 @@ from domain.status import Status
 from tests.contracts.store_cases import change, now
 from workers.store.callbacks import NewCallback
 from workers.store.deliveries import DeliveryAttempt
-from workers.store.judging import Judgement
 from workers.store.tables import EVENT, INVOICE
 
 PAGE = Path(__file__).resolve().parents[2] / "deploy/ON_CALL.md"
 ADDRESS = "0x7717A0B1C2D3E4F5A6B7C8D9E0F1A2B3C4D8A179"
 CODE = "100061"
 ITEMS = {"user_id": "u-1", "server_id": "s-1"}
-
-
-@pytest.fixture
-def judge(store):
-    def judge(invoice_id, *evidence):
-        store.judge([Judgement(invoice_id, one) for one in evidence])
-
-    return judge
 
 
 @pytest.fixture
