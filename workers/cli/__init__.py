@@ -1,1 +1,1 @@
-"""The `invoices` command: one file a family of sub-commands, each imported only when it is run."""
+"""The `invoices` command: one file per family of sub-commands, imported only when one of them is run."""

@@ -1,4 +1,4 @@
-"""Accounts that a person names: a typing error would find nothing, and look like good news."""
+"""Accounts that a person names: a mistyped one would match nothing, which looks like good news."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def require_account(database: Database, config: Settings, account: str | None) -> None:
-    """Raise CommandFailed for an account that is neither configured nor has an invoice; None: of any account."""
+    """Raise CommandFailed for an account that is neither configured nor has an invoice. None means every account."""
     if account is None or account in config.accounts:
         return
     from workers.store.reads.search import accounts_with_invoices

@@ -20,12 +20,12 @@ why_option = click.option("--reason", help="Why; kept, and shown by `invoices au
 
 
 def acting(command: Callable[..., object]) -> Callable[..., object]:
-    """A command that an operator may give a name and a reason."""
+    """Adds ``--by`` and ``--reason`` to a command."""
     return by_option(why_option(command))
 
 
 def actor(by: str | None, reason: str | None) -> Actor:
-    """Who acts, on which host as which user, and why. Raises UsageError for a name or reason that won't do."""
+    """Who acts, on which host as which user, and why. Raises UsageError for one that is empty or too long."""
     from workers.store.acts import Actor
 
     words = None if reason is None else text_option("--reason", reason, LONGEST_REASON)
@@ -34,7 +34,7 @@ def actor(by: str | None, reason: str | None) -> Actor:
 
 
 def text_option(option: str, value: str, longest: int) -> str:
-    """A line of text without needless spaces. Raises UsageError."""
+    """The text on one line, each run of white space made one space. Raises UsageError."""
     text = " ".join(value.split())
     if not text or len(text) > longest:
         raise click.UsageError(f"{option} must have 1 to {longest} characters")

@@ -28,8 +28,8 @@ def callback_place(config: Settings, account: str) -> str:
 
 
 def tell_paid_elsewhere(invoices: int, since: datetime, now: datetime) -> str:
-    """That no callback came since, though so many invoices of other accounts were paid, in words to go on with; empty
-    where none was. Where customers do pay, the address may not be set."""
+    """Words to append where no callback came since then although ``invoices`` of other accounts were paid: the provider
+    may not have the address. Empty when none was paid."""
     from workers.cli.doctor.finding import ago, counted
     from workers.store.reads.callbacks import COUNTED
 

@@ -1,4 +1,4 @@
-"""`invoices callbacks`: whether a provider's would arrive, and what came with a wrong signature."""
+"""`invoices callbacks`: whether a provider's callbacks would arrive, and which came with a wrong signature."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SHOWN_CHARACTERS = 100  #: of a forged callback's body, in a table
 
 @click.group("callbacks")
 def callbacks_command() -> None:
-    """Providers' callbacks: whether they would arrive, and what came with a wrong signature."""
+    """Providers' callbacks: whether they would arrive, and which came with a wrong signature."""
 
 
 @callbacks_command.command("test")
 @click.argument("account")
 @json_option
 def test(account: str, as_json: bool) -> int:
-    """Post a signed sample, which is about no invoice, to the account's public callback address.
+    """Post a signed sample that is about no invoice to the account's public callback address.
 
-    Nothing is kept of it. The exit code is 1 when the answer is not 200.
+    Nothing of it is kept. The exit code is 1 when the answer is not 200.
     """
     from workers.providers.registry import PROVIDERS
 
@@ -66,9 +66,9 @@ def test(account: str, as_json: bool) -> int:
 @limit_option
 @json_option
 def list_forged(limit: int, as_json: bool) -> None:
-    """List the newest callbacks whose signature was not right. They were answered 401, and change nothing.
+    """List the newest callbacks whose signature was wrong. They were answered 401, and changed nothing.
 
-    At most 100 are kept, and of a flood a few a second; the metric invoices_callbacks counts all of them.
+    At most 100 are kept, and of a flood only a few per second; the metric invoices_callbacks counts all of them.
     """
     from workers.store.forged import forged
 
@@ -103,7 +103,7 @@ def _line(text: str) -> str:
 
 
 def _post(url: str, sample: SignedSample) -> tuple[int | None, str]:
-    """The answer's status, None where none came, and a few words of it."""
+    """The answer's status (None: no answer came) and its first words."""
     import httpx
 
     try:

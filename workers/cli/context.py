@@ -1,4 +1,4 @@
-"""What commands work with: the settings, and the database as they name it."""
+"""What commands work with: the settings, and the database and broker that they name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def settings(*, need_keys: bool = False) -> Settings:
-    """The settings of this process. Raises SettingsError; ``need_keys``: also where a provider's key can't be read.
+    """The settings of this process. Raises SettingsError; with ``need_keys`` also when a provider's key can't be read.
 
-    From here on what the code logs goes to stderr, and only what somebody should look at: stdout is the command's.
+    From here on warnings and errors are logged to stderr; stdout belongs to the command.
     """
     from config.settings import load_settings
 
@@ -29,9 +29,9 @@ def settings(*, need_keys: bool = False) -> Settings:
 
 
 def settings_to_read() -> Settings:
-    """The same for commands that only read: what logs is not even imported until there is something to be logged.
+    """The same for commands that only read. To start fast, they import structlog only when something is logged.
 
-    Nothing that they import may be a module that has a logger of structlog's; a test holds them to it.
+    So none of the modules they import may create a structlog logger; a test checks that.
     """
     from config.settings import load_settings
 
@@ -41,7 +41,7 @@ def settings_to_read() -> Settings:
 
 
 class _FirstRecord(logging.Handler):
-    """Configures the logs with the first record of the standard library's, and hands it on."""
+    """Configures logging when the standard library logs its first record, then handles that record."""
 
     def __init__(self, given: Settings) -> None:
         super().__init__(logging.WARNING)
@@ -61,9 +61,9 @@ def _configure(given: Settings) -> None:
 
 @contextmanager
 def open_database(given: Settings | None = None, *, of_any_release: bool = False) -> Iterator[Database]:
-    """The database that the settings name; one that was never made is an error, not made on the way.
+    """The database that the settings name. Raises CommandFailed for an SQLite file that does not exist.
 
-    ``of_any_release``: for those who tell by themselves what is the matter with it. Raises SchemaTooOld.
+    Raises SchemaTooOld for a database of an older release, unless ``of_any_release``: for callers that report on it.
     """
     from workers.store.database import Database
     from workers.store.release import require_release
@@ -93,7 +93,7 @@ def sqlite_path(database_url: str) -> Path | None:
 
 
 def ensure_broker(given: Settings) -> bool:
-    """Start the embedded Valkey where the settings name no other broker; True when it did not run before."""
+    """Start the embedded Valkey unless the settings name another broker. True when it was not running before."""
     if not given.embedded_broker:
         return False
     from workers.embedded.valkey import ensure_valkey, is_running
@@ -105,7 +105,7 @@ def ensure_broker(given: Settings) -> bool:
 
 @contextmanager
 def open_store(given: Settings) -> Iterator[Store]:
-    """The store, for commands that judge evidence; what it leaves to do is found by the workers' sweep. Raises
+    """The store, for commands that apply evidence; the workers' sweep finds the work that follows. Raises
     SchemaTooOld."""
     from workers.bootstrap import open_store as open_wired
     from workers.store.release import require_release

@@ -35,10 +35,10 @@ COLUMNS = (
 @limit_option
 @json_option
 def contradictions_command(settled_too: bool, account: str | None, limit: int, as_json: bool) -> None:
-    """List what was said against what is known of an invoice, newest first. It is kept, and changed nothing.
+    """List what contradicts what is known of an invoice, newest first. It is kept, and changed nothing.
 
-    Look at the provider which is right, and say so by `invoices mark`: that settles what was said before. A mark as
-    what the invoice is already does so too.
+    Check at the provider which is right, and say so with `invoices mark`: that settles everything said before, even
+    when the mark is what the invoice is already.
     """
     from workers.store.reads.contradictions import list_contradictions
 
@@ -67,7 +67,7 @@ def _fields(row: StoredRow) -> dict[str, object]:
 
 
 def _parts(row: StoredRow) -> tuple[str, str]:
-    """Kind and words; evidence of earlier releases had none."""
+    """Kind and words. Evidence of earlier releases has neither."""
     if row.note is None:
         return "status", str(row.detail)[:200]
     kind, _, words = row.note.partition(": ")

@@ -13,7 +13,7 @@ from workers.cli.output import json_option, print_json
     "--patience",
     "patience_seconds",
     type=click.FloatRange(min=0),
-    help="Seconds to wait for whoever holds a table or migrates already (300).",
+    help="Seconds to wait for whoever holds a table or is already migrating (300).",
 )
 @json_option
 def migrate_command(patience_seconds: float | None, as_json: bool) -> None:
@@ -22,7 +22,7 @@ def migrate_command(patience_seconds: float | None, as_json: bool) -> None:
     from workers.store.schema import PATIENCE_SECONDS, upgrade
 
     config = settings()
-    configure_logging(config.log_format, config.log_level)  # what it waits for is told on standard error
+    configure_logging(config.log_format, config.log_level)  # logs what it waits for, to standard error
     patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
     before, after = upgrade(config.database_url, patience_seconds=patience)
     if as_json:

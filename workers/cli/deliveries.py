@@ -1,4 +1,4 @@
-"""`invoices deliveries`: webhooks and each try of them."""
+"""`invoices deliveries`: webhooks, and every attempt to deliver them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ COLUMNS = (
     Column("LAST", text=8, rank=2),
     Column("ENDPOINT", rank=6),
 )
-INVOICE, ENDPOINT = 1, len(COLUMNS) - 1  #: left out where one was asked for: all rows have it
+INVOICE, ENDPOINT = 1, len(COLUMNS) - 1  #: left out when one was asked for: it would be the same in every row
 
 
 @click.group("deliveries")
 def deliveries_command() -> None:
-    """List webhooks and each try of them; send them once more."""
+    """List webhooks with every attempt to deliver them; send them once more."""
 
 
 deliveries_command.add_command(replay)
@@ -89,7 +89,7 @@ def list_(
 def _print(
     found: Iterable[tuple[StoredRow, Sequence[StoredRow]]], named: Mapping[int, str | None], *, as_json: bool
 ) -> None:
-    """A table goes without the columns of what was ``named``: they would hold the same in each line."""
+    """A table has no columns for what was ``named``: they would hold the same in each line."""
     from workers.store.reads.parts import delivery_fields
 
     if as_json:
@@ -106,7 +106,7 @@ def _print(
 
 
 def _require_endpoint(database: Database, endpoint_id: str) -> None:
-    """Raises CommandFailed: to nobody nothing is missing, which would look like good news."""
+    """Raise CommandFailed for an unknown endpoint: nothing is ever missing there, which looks like good news."""
     from workers.store.endpoints import find_endpoint
 
     if database.read(find_endpoint, endpoint_id) is None:
@@ -124,7 +124,7 @@ def _line(row: StoredRow, tries: Sequence[StoredRow]) -> tuple[object, ...]:
 @click.argument("name", metavar="ID")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a delivery by its number, or every delivery of an event by the event's id: each try, and what came back."""
+    """Show one delivery by its number, or all of an event by the event's id: each attempt, and what came back."""
     from workers.store.queries import delivery_before, find_deliveries
     from workers.store.reads.parts import delivery_fields
 
@@ -167,7 +167,7 @@ def _next_try(row: StoredRow, older: StoredRow | None) -> object:
 
 
 def _try(number: int, attempt: StoredRow) -> str:
-    """A try on one line, and the answer as it came, indented."""
+    """An attempt on one line, and below it the answer as it came, indented."""
     status = "" if attempt.status is None else f" {attempt.status}"
     error = "" if attempt.error is None else f", {attempt.error}"
     then = "" if attempt.next_try_at is None else f", next {shown(attempt.next_try_at)}"

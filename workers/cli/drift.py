@@ -1,4 +1,4 @@
-"""`invoices drift list|accept`: what providers' answers have that they never had before."""
+"""`invoices drift list|accept`: what is new in providers' answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 @click.group("drift")
 def drift_command() -> None:
-    """What providers' answers have that neither their documents nor their answers before had."""
+    """What is new in providers' answers: neither documented nor seen in an answer before."""
 
 
 @drift_command.command("list")
@@ -33,10 +33,10 @@ def drift_command() -> None:
 @limit_option
 @json_option
 def list_command(accepted_too: bool, account: str | None, limit: int, as_json: bool) -> None:
-    """List it, newest first: fields, types, words of statuses, currencies and networks, decimals.
+    """List it, newest first: fields, types, words for statuses, currencies and networks, decimals.
 
-    Each is told once, by an event `provider.drift`. An unknown status changes no invoice: look at the provider's
-    documents or ask it what it means.
+    Each is told once, by an event `provider.drift`. An unknown status changes no invoice: find out from the provider
+    or its documents what it means.
     """
     from workers.store.reads.drift import counted_in_words, drift_fields, list_drifts, short_of
 
@@ -61,7 +61,7 @@ def list_command(accepted_too: bool, account: str | None, limit: int, as_json: b
 @by_option
 @json_option
 def accept_command(numbers: tuple[int, ...], account: str | None, reason: str, by: str | None, as_json: bool) -> None:
-    """Say that it is known: it is no alarm any more, and is not told again."""
+    """Say that it is known: it raises no alarm any more, and is not told again."""
     from workers.store.operate.drift import accept
 
     if bool(numbers) == (account is not None):

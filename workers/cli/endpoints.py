@@ -129,7 +129,7 @@ def _check_address(url: str, config: Settings) -> None:
 
 
 def _way_out(refusal: str) -> str:
-    """For what an operator may allow: the setting, and who needs it."""
+    """How an operator may allow the address, where that is possible: the setting, and which processes need it."""
     if "INVOICES_WEBHOOK_ALLOW" in refusal:
         return "; the workers need that setting too"
     is_private = "not a public address" in refusal

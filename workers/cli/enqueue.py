@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workers.store.reads.verdicts import Key, Verdict
 
 BATCH_ORDERS = 500
-#: Far below what the guard takes (1 MiB) and never worth a message of more.
+#: Far below the 1 MiB that the intake takes; larger messages gain nothing.
 BATCH_BYTES = 512 * 1024
 MAX_LINE_BYTES = 64 * 1024
 
@@ -52,9 +52,9 @@ MAX_LINE_BYTES = 64 * 1024
 def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: bool, **flags: object) -> int:
     """Queue one order by flags, or many from a file or standard input (JSON Lines, an order a line).
 
-    Orders are checked before they are sent. In a file bad lines are reported with their number and the others sent;
-    the exit code is then 1. Sending the same orders again is harmless. After that it waits a moment until the intake
-    has stored or refused them (up to 500); one that was refused is told with its reason, and the exit code is 1.
+    Orders are checked before they are sent. Bad lines of a file are reported with their number, the others are sent,
+    and the exit code is 1. Sending the same orders again is harmless. Then it waits a moment for the intake to store
+    or refuse them (up to 500); a refused one is reported with its reason, and the exit code is 1.
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if path is not None and given:
@@ -112,7 +112,7 @@ def _read_object(name: str, text: str) -> object:
 
 
 def check_order(fields: object, config: Settings) -> Order:
-    """Everything that can be said about an order before it is sent. Raises OrderError."""
+    """Check all that can be checked before an order is sent. Raises OrderError."""
     from domain.fallbacks import check_fallbacks
     from domain.order import OrderError, check_price, parse_order
     from workers.providers.registry import provider
@@ -129,7 +129,7 @@ def check_order(fields: object, config: Settings) -> Order:
 
 
 def wire_fields(fields: Mapping[str, object]) -> dict[str, object]:
-    """The order as it is sent: a price always as text, so that no reader on the way makes a float of it."""
+    """The order as it is sent: prices always as text, so that no reader on the way turns one into a float."""
     from domain.money import format_amount
 
     sent = {name: value for name, value in fields.items() if value is not None}
@@ -143,7 +143,7 @@ def wire_fields(fields: Mapping[str, object]) -> dict[str, object]:
 
 @contextlib.contextmanager
 def open_publisher(config: Settings, patience_seconds: float) -> Iterator[Publisher]:
-    """A publisher on a broker that runs, if it is ours to run."""
+    """A publisher; starts the embedded broker if that is the one to use."""
     ensure_broker(config)
     from workers.cli.publisher import Publisher
 
@@ -157,7 +157,7 @@ def _receipt(order: Order) -> dict[str, object]:
 
 
 class _Batches:
-    """Orders of a file, sent in lists that a message may hold."""
+    """Orders of a file, sent in lists that fit into a message."""
 
     def __init__(self, publisher: Publisher, as_json: bool, awaited: Awaited) -> None:
         self._publisher, self._as_json, self._awaited = publisher, as_json, awaited
@@ -172,7 +172,7 @@ class _Batches:
         self._size += size
 
     def flush(self) -> None:
-        """Raises CommandFailed, which tells how many orders were sent before."""
+        """Send what is gathered. Raises CommandFailed, which says how many orders were sent before."""
         if not self._batch:
             return
         try:
@@ -190,7 +190,7 @@ class _Batches:
 
 
 def _tell_refused(verdicts: Mapping[Key, Verdict]) -> int:
-    """The exit code; a line on standard error for each that was refused."""
+    """Print a line on standard error for each order that was refused; the exit code."""
     refused = {key: one.reason for key, one in verdicts.items() if one.outcome == "refused"}
     for (account, key), reason in refused.items():
         click.echo(f"invoices: {account}/{key} was refused: {reason}", err=True)
@@ -231,7 +231,7 @@ def _open(path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
 
 
 def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines; of one that is too long only the beginning is kept."""
+    """Numbered lines; only the beginning of one that is too long."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 2):
         number += 1
@@ -260,7 +260,7 @@ def _read_line(number: int, line: bytes, config: Settings) -> tuple[Order, dict[
 
 
 def _size(source: IO[bytes]) -> int | None:
-    """Bytes of the file; None for a pipe, which does not tell."""
+    """Bytes of the file; None for a pipe."""
     with contextlib.suppress(OSError):
         return os.fstat(source.fileno()).st_size or None
     return None

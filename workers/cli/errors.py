@@ -1,10 +1,10 @@
-"""What goes wrong, in one line that says what to do."""
+"""Errors of commands, each as one line that says what to do."""
 
 from __future__ import annotations
 
 import os
 
-#: Errors whose message is one line for an operator; by name, so that nothing is imported for it.
+#: Errors whose message is already one line for an operator. By name, so that nothing has to be imported.
 _OURS = {
     "EmbeddedError",
     "EpochsUsedUp",
@@ -26,12 +26,12 @@ class CommandFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 def missing_endpoint(endpoint_id: str) -> CommandFailed:
-    """Nobody has this id."""
+    """For an endpoint id that does not exist."""
     return CommandFailed(f"there is no endpoint {endpoint_id!r} (see: invoices endpoints list)")
 
 
 def explain(error: BaseException) -> str:
-    """One line for an error that nobody foresaw where it happened."""
+    """One line for an error that was not handled where it happened."""
     module = type(error).__module__.partition(".")[0]
     if type(error).__name__ in _OURS:
         return _one_line(str(error))
@@ -47,7 +47,7 @@ def explain(error: BaseException) -> str:
 
 
 def explain_database(error: BaseException) -> str:
-    """Away, or never migrated, or something else."""
+    """One line for an error of the database: it is away, never migrated, or something else."""
     text = str(getattr(error, "orig", None) or error)
     if type(getattr(error, "orig", error)).__name__ == "UnfitDatabase":
         return _one_line(text)

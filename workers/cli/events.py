@@ -61,8 +61,8 @@ def events_command(
 ) -> None:
     """Show the events of an invoice in their order, or the newest of all invoices.
 
-    With --json each line is the envelope that endpoints and the stream get, and beside its fields the position in the
-    log that /v1/events follows; null where it has none yet.
+    With --json each line is the envelope that endpoints and the stream get, and its position in the log that /v1/events
+    follows (null while it has none).
     """
     if follow and (name is not None or since is not None or until is not None):
         raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
@@ -96,7 +96,7 @@ def _find(database: Database, config: Settings, wanted: Wanted, limit: int) -> I
 
     found = list_events(database, wanted, limit=limit)
     first = next(found, None)
-    if first is None:  # not before: events tell of rejected orders, which may name an account that is none
+    if first is None:  # only now: events tell of rejected orders too, and these may name an unknown account
         require_account(database, config, wanted.account)
         return ()
     return itertools.chain((first,), found)
@@ -111,7 +111,7 @@ def _print(rows: Iterable[StoredRow], as_json: bool) -> None:
 
 
 def print_event(row: StoredRow) -> None:
-    """Its very bytes, metadata included, with the position behind them."""
+    """The event's own bytes, with its position added as the last field."""
     position = "null" if row.position is None else str(row.position)
     print_bytes(row.body[:-1] + f',"position":{position}}}'.encode())
 
@@ -124,7 +124,7 @@ def _line(row: StoredRow) -> tuple[object, ...]:
 
 
 def follow_events(database: Database, seconds: float | None) -> Iterator[StoredRow]:
-    """New events as they are committed, for so many seconds (None: for ever)."""
+    """New events as they are committed, for ``seconds`` (None: for ever)."""
     from workers.store.tail import EventTail
 
     tail = EventTail()

@@ -1,4 +1,4 @@
-"""`invoices health`, and `invoices why --all`: how the whole does, from the same rows."""
+"""`invoices health` and `invoices why --all`: the state of the whole system, from the same rows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from workers.store.database import Database
     from workers.store.reads.why.late import Overview
 
-#: The example can be copied, always: an id of ours is 36 characters, and the longest cause 20.
+#: The example has to be whole, to be copied: with an id (36 characters) and the longest cause (20) 80 columns do.
 COLUMNS = (Column("CAUSE"), Column("N"), Column("SINCE", lead=YEAR, rank=1), Column("EXAMPLE"))
 COLOURS = {"OK": "green", "DEGRADED": "yellow", "STALLED": "red"}
-#: In the order of an invoice's way.
+#: In the order in which an invoice meets them.
 ROLES = ("intake", "worker", "web", "beat")
 
 
 @click.command("health")
 @json_option
 def health_command(as_json: bool) -> int:
-    """Say in one word how the whole does: OK, DEGRADED or STALLED; the exit code is 0 for OK only.
+    """Say in one word how the system is: OK, DEGRADED or STALLED. The exit code is 0 for OK only.
 
     DEGRADED: something is late or waits for a person. STALLED: work is due and nothing moves, or no worker runs.
     """
@@ -38,7 +38,7 @@ def health_command(as_json: bool) -> int:
     try:
         with open_database(config, of_any_release=True) as database:
             overview, parts = _look(database, config)
-    except CommandFailed as error:  # there is none
+    except CommandFailed as error:  # there is no database
         overview, parts = None, {"database": str(error), "redis": _redis_state(config)}
     late = [] if overview is None else overview.late
     verdict = "STALLED" if overview is None else overview.verdict.value
@@ -55,7 +55,7 @@ def health_command(as_json: bool) -> int:
 
 
 def tell_late(database: Database, config: Settings, *, as_json: bool) -> int:
-    """What is late, a line for each cause; the exit code."""
+    """Print what is late, a line for each cause; the exit code."""
     from workers.store.reads.why.late import read_overview
 
     overview = database.read(read_overview, database, read_pace(config))
@@ -69,7 +69,7 @@ def tell_late(database: Database, config: Settings, *, as_json: bool) -> int:
 
 
 def late_fields(late: Late) -> dict[str, object]:
-    """As JSON."""
+    """A line of JSON."""
     return {
         "cause": late.cause.value,
         "count": late.count,
@@ -79,7 +79,7 @@ def late_fields(late: Late) -> dict[str, object]:
 
 
 def _look(database: Database, config: Settings) -> tuple[Overview | None, Mapping[str, object]]:
-    """None where the database can't be worked with: then nothing moves."""
+    """What is late and the parts' states; None where the database can't be used, and so nothing moves."""
     from workers.store.database import ANY_FAILURE, UNAVAILABLE
     from workers.store.reads.why.late import read_overview
     from workers.store.release import SchemaTooOld, require_release
@@ -110,7 +110,7 @@ def _parts(overview: Overview) -> dict[str, object]:
 
 
 def read_pace(config: Settings) -> Pace:
-    """How fast accounts may be called, and what workers have asked for."""
+    """How fast accounts may be called, and how many calls workers have lately asked for."""
     from domain.why.patience import Pace
     from workers.coordination.asked import read_asked
     from workers.coordination.connections import ONE_TRY, open_redis

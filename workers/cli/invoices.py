@@ -1,4 +1,4 @@
-"""`invoices list`, and what other commands that choose by time share."""
+"""`invoices list`, and the options for times that other commands share with it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Moment(click.ParamType[datetime]):
 
 
 def check_span(since: datetime | None, until: datetime | None) -> None:
-    """Raise UsageError where a span of time has its ends the wrong way round."""
+    """Raise UsageError for a span that ends before it begins."""
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must be later than --since")
 

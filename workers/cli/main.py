@@ -12,16 +12,16 @@ import click
 from workers.cli.errors import CommandFailed, explain
 from workers.cli.streams import safe_streams
 
-#: Name: (module, help). The help stands here so that `invoices --help` imports none of the modules.
+#: Name: (module, help). The help is here so that `invoices --help` imports none of the modules.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("workers.cli.demo.command", "Run orders at the sandbox providers, shown live, with a summary."),
     "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
     "web": ("workers.cli.web", "Serve providers' callbacks, health and metrics over HTTP."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),
-    "show": ("workers.cli.show", "Show one invoice and all that happened to it: by its id, order, transaction, …"),
+    "show": ("workers.cli.show", "Show one invoice and all that happened to it, by its id, order, transaction, …"),
     "why": ("workers.cli.why", "Say why nothing happens to an order, or what is late and why."),
-    "health": ("workers.cli.health", "Say in one word how the whole does, and what of it is late."),
+    "health": ("workers.cli.health", "Say in one word how the system is, and what is late."),
     "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.operators", "Give an order up."),
@@ -29,10 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recheck": ("workers.cli.operators", "Have the provider asked about an invoice now."),
     "audit": ("workers.cli.audit", "List what operators did by hand: who, when, on what and why."),
     "rejected": ("workers.cli.rejected", "List the messages that were turned away, and why."),
-    "contradictions": ("workers.cli.contradictions", "List what was said against what is known of an invoice."),
+    "contradictions": ("workers.cli.contradictions", "List what contradicts what is known of an invoice."),
     "callbacks": ("workers.cli.callbacks", "Test whether a provider's callbacks would arrive."),
     "unmatched": ("workers.cli.unmatched", "Callbacks that no invoice is known for: list, link, dismiss."),
-    "drift": ("workers.cli.drift", "What providers' answers have that they never had: list, accept."),
+    "drift": ("workers.cli.drift", "What is new in providers' answers: list, accept."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
@@ -40,14 +40,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users": ("workers.cli.users", "Add, list and change people who sign in to the console."),
     "console-link": ("workers.cli.console_link", "Print a link that signs you in to this machine's console, once."),
     "receiver-check": ("workers.cli.receiver_check", "Play good and forged webhooks to your own endpoint."),
-    "deliveries": ("workers.cli.deliveries", "List webhooks and each try of them."),
+    "deliveries": ("workers.cli.deliveries", "List webhooks with every attempt to deliver them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),
     "doctor": ("workers.cli.doctor.command", "Find what keeps orders, payments or webhooks waiting."),
     "schema": ("workers.cli.schema", "Print the JSON Schema of what the queue takes."),
 }
 
 MAX_LINE = 600  #: characters of an error
-INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells give a command ended by Ctrl-C
 
 
 class LazyGroup(click.Group):
@@ -94,11 +94,11 @@ def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        # Without standalone mode click returns what the command returned, or the code of an early exit (--help).
+        # Without standalone mode click returns what the command returns, or the code of an early exit (--help).
         code = cli.main(arguments, prog_name="invoices", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain once more when it closes the stream.
+        # The reader of our output is gone. Without this Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, click.Abort):
@@ -120,7 +120,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage_line(error: click.ClickException) -> str:
-    """What is wrong, on one line. A group alone prints its help, which is what was wanted most likely."""
+    """What is wrong, on one line. A group without a command prints its help first: that was most likely wanted."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return f"{error.ctx.command_path} needs a command"
@@ -130,7 +130,7 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _tell(line: str) -> None:
-    """One line; what was given may be quoted in it, whatever it is: an address with a password too."""
+    """One line. It may quote an argument, which may be an address with a password."""
     from config.urls import redact_url
 
     shown = redact_url(line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]}…{line[-MAX_LINE // 2 :]}")

@@ -26,7 +26,7 @@ account_option = click.option("--account", help="Whose order, where several acco
 
 
 class Amount(click.ParamType[Decimal]):
-    """A decimal, digit for digit."""
+    """A decimal, not negative, with every digit that was given."""
 
     name = "amount"
 
@@ -53,7 +53,7 @@ class Amount(click.ParamType[Decimal]):
 def mark_command(
     name: str, status: str, reason: str, amount: Decimal | None, by: str | None, account: str | None, as_json: bool
 ) -> int:
-    """Say by hand what became of an invoice: an open or expired one was paid, a paid one refunded, …
+    """Say by hand what became of an invoice: an open or expired one was paid, a paid one was refunded, …
 
     An expired one can be marked as paid at any time; one that is cancelled or failed can't be (exit code 1).
     """
@@ -125,7 +125,7 @@ def recheck_command(name: str, reason: str, by: str | None, account: str | None,
 def operate(
     name: str, account: str | None, do: Callable[[Store, str], Done | None], *, ask: bool
 ) -> tuple[StoredRow, Done]:
-    """Do something with the one invoice that is meant; ``ask``: which one, where there are several. Raises
+    """Run ``do`` on the invoice that ``name`` means; ``ask`` lets the person choose where there are several. Raises
     CommandFailed."""
     with open_store(settings()) as store:
         row = choose_invoice(store.database, name, account, ask=ask)

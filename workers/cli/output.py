@@ -40,11 +40,11 @@ STATUS_STYLES = {
     "refunded": "bright_yellow",
 }
 
-PIPE_WIDTH = 240  # a table that is piped somewhere is not squeezed into 80 columns
+PIPE_WIDTH = 240  # what goes into a pipe is not squeezed into 80 columns
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """One JSON line; whoever reads a pipe gets it at once."""
+    """One JSON line, flushed: the reader of a pipe gets it at once."""
     _write_line(write_json(document))
 
 
@@ -54,25 +54,25 @@ def print_bytes(line: bytes) -> None:
 
 
 def _write_line(document: str) -> None:
-    """UTF-8, as JSON is on any terminal; one line for every program that reads lines."""
+    """In UTF-8, whatever the terminal's encoding; escaped, so that no program sees more than one line."""
     sys.stdout.buffer.write(escape(document).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
 def plain(value: object) -> object:
-    """A column's value as JSON has it: times in RFC 3339, bytes as text."""
+    """A column's value for JSON: times in RFC 3339, bytes as text."""
     if isinstance(value, datetime):
         return format_time(value)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def about(row: StoredRow) -> tuple[str | None, int | None]:
-    """The invoice of an event or a delivery and its sequence; None where it tells of none."""
+    """The invoice of an event or a delivery, and the sequence; None and None where it is about no invoice."""
     return (row.invoice_id, row.sequence) if row.sequence else (None, None)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that colours only for a terminal and does not cut lines for a pipe."""
+    """A console that colours for a terminal only, and does not fold lines at 80 columns for a pipe."""
     from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False, soft_wrap=False)
@@ -82,8 +82,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, empty: str) -> int:
-    """A table, a row a line; ``empty`` is what is said (on standard error) where there is no row. Returns the number
-    of rows. A column that is given by its name alone is never cut."""
+    """Print a table, one line per row; without rows, ``empty`` on standard error. Returns the number of rows.
+
+    A column that is given by its name alone is never cut.
+    """
     from workers.cli.table import GAP, Column, lay_out, output_width
 
     named = [Column(one) if isinstance(one, str) else one for one in columns]
@@ -102,7 +104,7 @@ def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]
 
 
 def has_colours() -> bool:
-    """Whether standard output takes colours, and whoever reads it wants them."""
+    """Whether standard output is a terminal that takes colours, and its user wants them."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -120,7 +122,7 @@ def status_cell(status: str, anomaly: str | None = None) -> Cell:
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """An amount with every digit, and what it is in."""
+    """An amount with every digit, and its currency."""
     from domain.money import format_amount
 
     return " ".join(part for part in (None if amount is None else format_amount(amount), currency) if part)

@@ -16,7 +16,7 @@ NOT_KEPT = "no payment is kept: it was paid before payments were"
 
 
 def payment_lines(row: StoredRow, payments: Sequence[Payment]) -> dict[str, object]:
-    """The part of ``show --json`` that tells of payments, and why there is none of a paid invoice."""
+    """The part of ``show --json`` about payments, and why a paid invoice may have none."""
     from domain.payments import payment_fields
 
     lines = [payment_fields(one, row.pay_currency, row.network) for one in payments]
@@ -25,7 +25,7 @@ def payment_lines(row: StoredRow, payments: Sequence[Payment]) -> dict[str, obje
 
 
 def describe_payment(payment: Payment, asset: str | None) -> str:
-    """A payment on one line. ``asset``: the invoice's, for what no source has told."""
+    """A payment on one line. ``asset``: the invoice's, for a payment whose own no source has told."""
     amount = "" if payment.amount is None else f" {money(payment.amount, payment.asset or asset)}"
     untold = " (not told: what was asked for)" if amount and not payment.amount_told else ""
     named = payment.tx_hash or payment.reference

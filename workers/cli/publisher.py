@@ -1,4 +1,4 @@
-"""Puts tasks on the intake queue. kombu alone: Celery is not needed to send, and would turn decimals into tags."""
+"""Puts tasks on the intake queue. With kombu alone: Celery would write decimals in a form of its own."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LONGEST_WAIT_SECONDS = 3.0
 
 
 class Publisher:
-    """Sends messages of Celery's protocol 2; one connection, made when the first message is sent."""
+    """Sends messages of Celery's protocol 2 over one connection, made for the first message."""
 
     def __init__(self, settings: Settings, *, patience_seconds: float, notice: Callable[[str], None]) -> None:
-        """``notice`` is told once, in one line, when the broker is away; after ``patience_seconds`` it is a failure."""
+        """``notice`` gets one line when the broker is away; sending fails after ``patience_seconds`` of that."""
         celery = celery_settings(settings)
         self._url = celery["broker_url"]
         self._connection = Connection(
@@ -49,8 +49,8 @@ class Publisher:
     def send(self, task: str, fields: object) -> str:
         """Send a task with these keyword arguments (numbers keep their digits); returns the message's id.
 
-        Waits while the broker is away. A message may arrive twice when an answer of the broker was lost: every task
-        of the intake is harmless when repeated. Raises CommandFailed.
+        Waits while the broker is away. When an answer of the broker was lost a message may arrive twice, which every
+        task of the intake takes without harm. Raises CommandFailed.
         """
         task_id = new_task_id()
         deadline = time.monotonic() + self._patience_seconds
@@ -73,5 +73,5 @@ class Publisher:
                 return task_id
 
     def send_text(self, task: str, text: str) -> str:
-        """Send a task whose keyword arguments are JSON text already; the text goes out as it is."""
+        """Send a task whose keyword arguments are JSON text already; the text is sent unchanged."""
         return self.send(task, as_it_is(text))

@@ -1,4 +1,4 @@
-"""`invoices receiver-check`: does a shop's own endpoint take what is good and refuse what is not?"""
+"""`invoices receiver-check`: does a shop's receiver take good webhooks and refuse forged ones?"""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ STYLES = {"ok": "green", "warning": "yellow", "wrong": "red", "skipped": "dim"}
     envvar="WEBHOOK_SECRET",
     show_envvar=True,
     metavar="whsec_…",
-    help="The endpoint's; in the variable it is not seen in the list of processes.",
+    help="The endpoint's. In the variable the list of processes does not show it.",
 )
 @click.option(
     "--allow", multiple=True, metavar="HOST", help="May be plain HTTP or private: host[:port] or CIDR; repeatable."
 )
 @json_option
 def receiver_check_command(url: str, secret: str, allow: tuple[str, ...], as_json: bool) -> None:
-    """Play good events, repeats and forgeries to your own webhook endpoint, and show what it did wrong.
+    """Send good events, repeats and forgeries to your own webhook receiver, and show what it did wrong.
 
-    The invoices are made up (order ids receiver-check-…), and none of them is ever paid. Exit code 1 when a check
-    fails; warnings are none. Needs no database, no broker and no registered endpoint.
+    The invoices are made up (order ids receiver-check-…), and none of them is ever paid. The exit code is 1 when a
+    check fails; a warning is no failure. Needs no database, no broker and no registered endpoint.
     """
     guard = _guard(allow)
     _check(url, secret, guard)
@@ -61,7 +61,7 @@ def _guard(allow: tuple[str, ...]) -> AddressGuard:
 
 
 def _check(url: str, secret: str, guard: AddressGuard) -> None:
-    """What can be known before anything is sent. Raises CommandFailed."""
+    """Check what can be checked before anything is sent. Raises CommandFailed."""
     from workers.delivery.signature import sign
     from workers.http.address import AddressRefused
 

@@ -1,4 +1,4 @@
-"""`invoices redrive`: what waits for a person is tried again."""
+"""`invoices redrive`: try again what waits for a person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _require_choice(names: Sequence[object], everything: bool) -> None:
 @acting
 @json_option
 def rejected(ids: tuple[int, ...], everything: bool, reason: str | None, by: str | None, as_json: bool) -> int:
-    """Send rejected messages again, as they were; only those that were kept whole. Repeats are harmless."""
+    """Send rejected messages again, unchanged; only those that were kept whole. Repeats are harmless."""
     _require_choice(ids, everything)
     from workers.store.operate.redrive import NoSuchMessage, send_again
 
@@ -66,7 +66,7 @@ def doubt(names: tuple[str, ...], everything: bool, reason: str | None, by: str 
     """Create invoices in doubt again.
 
     The provider may have made the invoice the first time. One that can be searched by our order id is searched once
-    more first; at others look there yourself before, the customer must not get two addresses.
+    more first. At the others look for it yourself before: the customer must not get two addresses.
     """
     _require_choice(names, everything)
     from workers.store.operate.invoices import create_all_again
@@ -86,7 +86,7 @@ def doubt(names: tuple[str, ...], everything: bool, reason: str | None, by: str 
 @acting
 @json_option
 def parked(reason: str | None, by: str | None, as_json: bool) -> None:
-    """Take up agenda rows again that were parked because they ended whoever took them up."""
+    """Make parked agenda rows due again: rows whose holders died again and again."""
     from workers.store.operate.redrive import unpark
 
     who = actor(by, reason)

@@ -47,5 +47,5 @@ def rejected_command(waiting: bool, only_count: bool, limit: int, as_json: bool)
 
 
 def _message(row: StoredRow) -> str:
-    """Its beginning is kept; what is not there any more is marked."""
+    """Its beginning, with a mark where the rest was not kept."""
     return str(row.excerpt) if row.complete else f"{row.excerpt}{CUT}"

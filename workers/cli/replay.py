@@ -1,4 +1,4 @@
-"""`invoices deliveries replay`: events sent once more, with the ids they had."""
+"""`invoices deliveries replay`: events sent once more, under the same ids."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def replay(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Send one event once more, or an endpoint's events by type and time, with all their tries anew.
+    """Send one event once more, or an endpoint's events by type and time; each has all its tries again.
 
-    In each invoice's order, and with the same webhook-id: a receiver can tell. Events from before an endpoint was added
-    are sent to it too. At most 10,000 events a job. What is sent to a disabled endpoint waits until it is enabled.
+    In each invoice's order, and with the same webhook-id, so that a receiver can tell. Events from before an endpoint
+    was added are sent to it too. At most 10,000 events a job. Events for a disabled endpoint wait until it is enabled.
     """
     if event_id is None and endpoint_id is None:
         raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
@@ -71,7 +71,7 @@ def replay(
 
 
 def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: Choice) -> list[Job]:
-    """What is to be done. Raises CommandFailed, and UsageError."""
+    """The jobs to run, one for each endpoint. Raises CommandFailed and UsageError."""
     from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent, NotForEndpoint
 
     try:

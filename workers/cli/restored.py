@@ -1,4 +1,4 @@
-"""`invoices restored`: what has to be done once after the database was restored from a backup."""
+"""`invoices restored`: to be run once after the database was restored from a backup."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ Gone here, and to be done by hand:
 @click.option(
     "--epoch",
     type=click.IntRange(1, MAX_EPOCH),
-    help="At least this one; only needed where Redis has lost which was the last.",
+    help="The epoch is at least this. Only needed where Redis has lost the last one.",
 )
 @acting
 @json_option
 def restored_command(dry_run: bool, epoch: int | None, reason: str | None, by: str | None, as_json: bool) -> None:
     """Run once after the database was restored from a backup, or failed over with commits lost; best before workers.
 
-    The outside is ahead then: later events get higher sequences than any that was told, open invoices are looked up,
-    queued orders whose create may have been made are in doubt, every endpoint is told by a system.restored event.
-    Run again, or while workers run, it does no harm.
+    Receivers and providers then know more than the database. From now on events get higher sequences than any that was
+    told, open invoices are looked up, queued orders whose create may have been made are in doubt, and every endpoint
+    gets a system.restored event. To run it again, or while workers run, does no harm.
     """
     from workers.store.operate.restoration import restore, survey
 
@@ -74,7 +74,7 @@ Said = TypeVar("Said")
 
 
 class _Mark:
-    """The epoch's mark in Redis as far as Redis can be asked: a database is put right without it too."""
+    """The epoch's mark in Redis, where Redis answers. Where it does not, the database is put right without it."""
 
     def __init__(self, mark: EpochMark | None, problem: str | None = None) -> None:
         self._mark, self.problem = mark, problem
@@ -102,7 +102,7 @@ class _Mark:
 
 @contextmanager
 def _open_mark(config: Settings) -> Iterator[_Mark]:
-    """An embedded Valkey that does not run is started for so long."""
+    """Starts the embedded Valkey for as long as the mark is used, unless it is running."""
     from workers.coordination.connections import ONE_TRY, open_redis
     from workers.delivery.epoch_mark import EpochMark
     from workers.embedded.errors import EmbeddedError

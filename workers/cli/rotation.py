@@ -1,4 +1,4 @@
-"""`invoices endpoints rotate|reseal`: an endpoint's secret, and the key that all of them are sealed with."""
+"""`invoices endpoints rotate|reseal`: an endpoint's secret, and the key that seals all of them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def open_box(config: Settings) -> SecretBox:
     type=click.IntRange(0, 168),
     default=24,
     show_default=True,
-    help="So long the secrets until now sign too; 0: no more at once.",
+    help="How long the old secret signs too; 0: no longer.",
 )
 @acting
 @json_option
 def rotate(endpoint_id: str, keep_hours: int, reason: str | None, by: str | None, as_json: bool) -> None:
-    """Give a receiver a new secret, shown this once. For a while webhooks are signed with the old one too."""
+    """Give an endpoint a new secret, shown this once. For a while webhooks are signed with the old one too."""
     from workers.delivery.signature import new_secret
     from workers.store.operate import secrets
 
@@ -60,7 +60,7 @@ def rotate(endpoint_id: str, keep_hours: int, reason: str | None, by: str | None
 @acting
 @json_option
 def reseal(reason: str | None, by: str | None, as_json: bool) -> None:
-    """Seal all secrets and header values with the first key of INVOICES_SECRET_KEY; then the other keys can go."""
+    """Seal all secrets and header values with the first key of INVOICES_SECRET_KEY, so that the others can go."""
     from workers.store.operate import secrets
 
     config, who = settings(), actor(by, reason)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from domain.account import Account
 
-#: How often, and how far apart, a sandbox that does not answer yet is told an address.
+#: How often the sandbox, which may still be starting, is told an address, and how far apart.
 TRIES, WAIT_SECONDS = 60, 0.5
 
 
@@ -23,7 +23,7 @@ def is_at_sandbox(account: Account, config: Settings) -> bool:
 
 
 def callback_paths(config: Settings) -> dict[str, str]:
-    """The web process's paths for callbacks of the sandbox's providers, by provider: of each one's first account."""
+    """The web process's path for callbacks of each of the sandbox's providers: that of its first account."""
     from workers.embedded.sandbox.providers.registry import STAND_INS
 
     if "callbacks" not in config.web_serve:
@@ -35,7 +35,7 @@ def callback_paths(config: Settings) -> dict[str, str]:
 
 
 def local_web_url(config: Settings) -> str | None:
-    """Where the web process is reached from this machine; None with a free port, which the settings don't tell."""
+    """Where the web process is reached from this machine; None when it takes a free port, not known here."""
     if not config.web_port:
         return None
     host = EVERYWHERE.get(config.web_host, config.web_host)
@@ -44,13 +44,13 @@ def local_web_url(config: Settings) -> str | None:
 
 
 def callback_urls(config: Settings) -> dict[str, str]:
-    """The whole addresses, as far as the settings tell them."""
+    """The whole URLs, by provider; none when the web process takes a free port."""
     web = local_web_url(config)
     return {} if web is None else {name: f"{web}{path}" for name, path in callback_paths(config).items()}
 
 
 def name_address(control_url: str, provider: str, url: str) -> bool:
-    """Tell the sandbox where a provider posts callbacks from now on; whether it took that. It may still be starting."""
+    """Tell the sandbox, which may still be starting, where a provider posts callbacks; whether it accepted that."""
     import httpx
 
     for _ in range(TRIES):

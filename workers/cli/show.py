@@ -41,7 +41,7 @@ def show_command(name: str, account: str | None, raw: bool, as_json: bool) -> No
         siblings = database.read(siblings_of, found.newest)
         drifts = database.read(drifts_of, found.newest.id)
         waits = None if record is None else _where_callbacks_go(database, config, record)
-    if record is None:  # retention keeps invoices: it was there a moment ago
+    if record is None:  # it was there a moment ago, and retention removes no invoices
         raise click.ClickException(f"invoice {found.newest.id} is gone")
     if as_json:
         print_json(_fields(record, found, siblings) | {"drift": [drift_fields(row) for row in drifts]})
@@ -108,7 +108,7 @@ def _print_fields(record: Record) -> None:
 
 
 def _print_siblings(found: Found, siblings: Found) -> None:
-    """The others of its order, and those that are found by the same name."""
+    """The other invoices of its order, and those that the same name finds."""
     order = found.newest.order_id
     for rows, more, what in (
         (siblings.rows, siblings.more, f"of order {order}"),
@@ -122,7 +122,7 @@ def _print_siblings(found: Found, siblings: Found) -> None:
 
 
 def _others(found: Found, siblings: Found) -> list[StoredRow]:
-    """Of other orders, with the same name."""
+    """Invoices of other orders that the same name finds."""
     of_order = {row.id for row in siblings.rows}
     return [row for row in found.rows[1:] if row.id not in of_order]
 
@@ -176,7 +176,7 @@ def _print_timeline(record: Record, *, raw: bool) -> None:
 
 def _told(entry: Entry) -> str:
     again = f", {entry.repeats} times more until {shown(entry.last_at)}" if entry.repeats else ""
-    is_told = entry.source == "webhook" or entry.what == "callback"  # its text says so
+    is_told = entry.source == "webhook" or entry.what == "callback"  # their text says what came of it
     verdict = f" -> {entry.outcome}" if entry.outcome and not is_told else ""
     return f"{entry.text}{again}{verdict}"
 

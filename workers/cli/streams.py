@@ -1,4 +1,4 @@
-"""Standard output and error as commands may use them: they take any text, on any terminal."""
+"""Standard output and error that take any text on any terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.visible import escape
 
 
 class SafeStream:
-    """A stream that shows what hides itself in a text, and asks no more of its encoding than it can do."""
+    """A stream that makes invisible characters visible and replaces what its encoding can't write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -22,7 +22,7 @@ class SafeStream:
 
     @property
     def encoding(self) -> str:
-        """The stream's own, but for ASCII: click takes that for a mistake, goes round us and writes UTF-8."""
+        """The stream's own. Not ASCII: click takes that for a mistake, bypasses this class and writes UTF-8."""
         encoding = self._stream.encoding or "ascii"
         return "latin-1" if codecs.lookup(encoding).name == "ascii" else encoding
 
@@ -42,7 +42,7 @@ class SafeStream:
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Inside, ``sys.stdout`` and ``sys.stderr`` are such streams."""
+    """Inside the block ``sys.stdout`` and ``sys.stderr`` are such streams."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = SafeStream(before[0]), SafeStream(before[1])
     try:

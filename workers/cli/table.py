@@ -1,4 +1,4 @@
-"""Tables for people: a row is one line, ids stay whole, and what a narrow terminal has no room for is told."""
+"""Tables for people: a row is one line, ids stay whole, and columns that a terminal has no room for are named."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 GAP = "  "
 CUT = "…"
-YEAR = 5  #: characters of a time that a narrow terminal goes without
+YEAR = 5  #: characters of a time that a narrow terminal does not show
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. As it is: never cut, never left out, as ids are."""
+    """A column of a table. By default it is never cut and never left out, as ids must be."""
 
     name: str
-    text: int | None = None  #: prose: may be cut down to so many cells, with a mark, before anything is left out
-    lead: int = 0  #: so many characters at the beginning go first: a time's year
-    rank: int | None = None  #: may be left out, the highest first
-    key: int | None = None  #: somebody else's id, of any length: cut down to so many cells when all else is not enough
+    text: int | None = None  #: prose, cut before any column is left out: to no fewer cells than this
+    lead: int = 0  #: characters at the beginning that are dropped before anything is cut: a time's year
+    rank: int | None = None  #: may be left out, the highest rank first
+    key: int | None = None  #: somebody else's id, of any length: cut last, to no fewer cells than this
 
 
 class Cell(NamedTuple):
@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A table as it fits. ``lines``: without the heading, each cell as wide as its column; ``left_out``: of columns."""
+    """A table that fits. ``lines``: without the heading, cells padded to their columns; ``left_out``: column names."""
 
     heading: Sequence[str]
     lines: Sequence[Sequence[Cell]]
@@ -42,7 +42,7 @@ class Laid:
 
 
 def lay_out(columns: Sequence[Column], rows: Iterable[Sequence[object]], width: int | None) -> Laid:
-    """The rows in columns that fit ``width`` cells; None: they may be as wide as they are."""
+    """The rows in columns that fit ``width`` cells; None: as wide as they need."""
     cells = [[_cell(value) for value in row] for row in rows]
     natural = [max([_width(one.name), *(_width(row[i].text) for row in cells)]) for i, one in enumerate(columns)]
     shown, widths = _fit(columns, natural, width)
@@ -59,7 +59,7 @@ def lay_out(columns: Sequence[Column], rows: Iterable[Sequence[object]], width: 
 
 
 def output_width() -> int | None:
-    """How many cells a line of standard output has; None: it goes to a pipe or a file, and nothing is cut.
+    """How many cells a line of standard output has; None for a pipe or a file, where nothing is cut.
 
     COLUMNS counts for both, as it does for other programs.
     """
@@ -92,7 +92,7 @@ def _over(shown: Sequence[int], widths: Sequence[int], width: int | None) -> int
 
 
 def _shrink(over: int, least: Iterable[tuple[int, int | None]], widths: list[int]) -> None:
-    """Make columns narrower, the widest first, none below its least width."""
+    """Take ``over`` cells from the columns, always from the widest, as far as their ``least`` widths allow."""
     may = {i: most for i, most in least if most is not None}
     for _ in range(max(over, 0)):
         wide = [i for i, most in may.items() if widths[i] > most]
@@ -109,7 +109,7 @@ def _cell(value: object) -> Cell:
 
 
 def _width(text: str) -> int:
-    """How many cells a terminal needs for it."""
+    """How many cells the text takes on a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -118,7 +118,7 @@ def _width(text: str) -> int:
 
 
 def _cut(text: str, width: int) -> str:
-    """The text, or its beginning with a mark."""
+    """The text, or as much of its beginning as fits before a mark."""
     if _width(text) <= width:
         return text
     kept = text[: width - 1]

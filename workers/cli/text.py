@@ -15,5 +15,5 @@ def shown(value: object) -> str:
 
 
 def counted(count: int | str, one: str, many: str) -> str:
-    """So many of something, in the right number."""
+    """A count with its noun, in the singular or the plural."""
     return f"{count} {one if str(count) == '1' else many}"

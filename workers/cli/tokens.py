@@ -57,7 +57,7 @@ def add(
 ) -> None:
     """Let a service use the HTTP interface. The token is shown this once; only its hash is kept.
 
-    Several may have one name, as while a new one takes an old one's place: which others there are is said.
+    Several tokens may have one name, as while a new one replaces an old one: the others are listed.
     """
     from domain.permissions import Scope
     from workers.store.operate import tokens
@@ -89,7 +89,7 @@ def _tell_added(told: Mapping[str, object], same: Sequence[str], *, as_json: boo
 
 
 def _live_tokens(database: Database, name: str) -> list[str]:
-    """The ids of those of a name, oldest first."""
+    """The ids of the live tokens of this name, oldest first."""
     from workers.store.tokens import list_tokens
 
     now, found = database.time(), database.read(list_tokens)
@@ -102,7 +102,7 @@ def _check_bound(option: str, value: Decimal | None, most: int) -> None:
 
 
 def check_accounts(config: Settings, accounts: tuple[str, ...]) -> None:
-    """Raise CommandFailed for an account that is not configured: a typing error would show nothing, silently."""
+    """Raise CommandFailed for an account that is not configured: a mistyped one would silently show nothing."""
     unknown = sorted(set(accounts) - set(config.accounts))
     if unknown:
         there = ", ".join(sorted(config.accounts))
@@ -169,7 +169,7 @@ def _fields(token: Token, now: datetime) -> dict[str, object]:
 @acting
 @json_option
 def revoke(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    """Let a token count no more, from the next request on; by a name, all tokens of that name."""
+    """End a token from the next request on; by a name, all tokens of that name."""
     from workers.store.operate import tokens
 
     who = actor(by, reason)

@@ -40,7 +40,7 @@ def unmatched_command() -> None:
 @limit_option
 @json_option
 def list_unmatched(limit: int, as_json: bool) -> None:
-    """List them, newest first. They stay until they are linked or dismissed, or their invoice is made."""
+    """List them, newest first. Each stays until it is linked or dismissed, or its invoice is made."""
     from workers.store.callbacks import unmatched
 
     config = settings_to_read()
@@ -77,7 +77,7 @@ def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, object]:
 @by_option
 @json_option
 def link(callback_id: int, invoice: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Say which invoice a callback is about. It is judged then like one that was matched by itself."""
+    """Say which invoice a callback is about. It then counts like one that was matched by itself."""
     from workers.store.operate import callbacks
     from workers.store.reads.callbacks import account_of
 

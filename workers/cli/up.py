@@ -49,7 +49,7 @@ def up_command(workers: int, sandbox: bool, observe: bool) -> int:
 
     config = settings(need_keys=True)
     configure_logging(config.log_format, config.log_level)
-    config.secret_keys()  # made once, before several processes ask for it
+    config.secret_keys()  # creates the key before several processes try to
     with ExitStack() as ends:
         if config.embedded_broker or config.embedded_database:
             ends.enter_context(sole_up(config.home))
@@ -87,7 +87,7 @@ def _run(config: Settings, workers: int, *, has_sandbox: bool, prometheus: Embed
 
 
 def embedded_prometheus(config: Settings) -> EmbeddedPrometheus | None:
-    """None where none is installed, which is said."""
+    """None, with a note on standard error, when no Prometheus is installed."""
     from workers.embedded.prometheus import EmbeddedPrometheus, free_port, is_installed
 
     if not is_installed():
@@ -97,7 +97,7 @@ def embedded_prometheus(config: Settings) -> EmbeddedPrometheus | None:
 
 
 def metrics_ports(config: Settings) -> dict[str, str]:
-    """A port for each process, unless the settings say which."""
+    """Settings that let each process take a free port for its metrics, unless one is set."""
     return {} if config.metrics_port.number else {"INVOICES_METRICS_PORT": FREE_METRICS_PORT}
 
 
@@ -107,14 +107,14 @@ def print_line(line: str) -> None:
 
 
 def log_format_for_children(config: Settings) -> dict[str, str]:
-    """They write into pipes, and what they write ends on our terminal."""
+    """The setting that children need to log for a terminal: they write into pipes, which end on ours."""
     if config.log_format is None and sys.stdout.isatty():
         return {"INVOICES_LOG_FORMAT": "console"}
     return {}
 
 
 def require_free_ports(config: Settings, *, has_sandbox: bool) -> None:
-    """Raises CommandFailed for a port that somebody else listens on, with the setting that changes it."""
+    """Raise CommandFailed for a port that is in use, naming the setting that changes it."""
     wanted = [("the web process", config.web_host, config.web_port, "INVOICES_WEB_PORT")]
     if has_sandbox:
         wanted.append(("the sandbox", "127.0.0.1", config.sandbox_port, "INVOICES_SANDBOX_PORT"))
@@ -126,7 +126,7 @@ def require_free_ports(config: Settings, *, has_sandbox: bool) -> None:
 
 
 def _is_free(host: str, port: int) -> bool:
-    """Whether we could listen there; what else is wrong with the address is told by who listens."""
+    """Whether the port is free. The process that listens reports what else is wrong with the address."""
     bare = host.strip("[]")
     try:
         socket.create_server((bare, port), family=socket.AF_INET6 if ":" in bare else socket.AF_INET).close()
@@ -136,7 +136,7 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[ProcessSpec]:
-    """The Procfile's processes, ``worker`` as many times as asked for, each with a node name of its own."""
+    """The Procfile's processes; ``workers`` times ``worker``, each with a node name of its own."""
     from workers.embedded.procfile import read_procfile
 
     if not PROCFILE.is_file():
@@ -159,7 +159,7 @@ def points_at_sandbox(config: Settings) -> bool:
 
 
 def sandbox_process(config: Settings) -> ProcessSpec:
-    """The sandbox providers and the receiver, in a process of their own; their callbacks go to our web process."""
+    """The process of the sandbox's providers and receivers; callbacks go to the web process."""
     from workers.embedded.procfile import ProcessSpec
 
     argv = [sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
@@ -171,7 +171,7 @@ def sandbox_process(config: Settings) -> ProcessSpec:
 
 
 def take_lines(config: Settings) -> Callable[[str], None] | None:
-    """Prints the log, and tells the sandbox where the web process listens on a free port; None: nothing to tell."""
+    """Prints the log and tells the sandbox the web process's free port; None: there is nothing to tell."""
     paths = callback_paths(config)
     if not paths or config.web_port:
         return None
@@ -181,7 +181,7 @@ def take_lines(config: Settings) -> Callable[[str], None] | None:
         print_line(line)
         url = read_listening(line)
         for name, path in paths.items() if url is not None else ():
-            # A thread of its own: the sandbox may still be starting, and the log has to go on.
+            # In a thread: the sandbox may still be starting, and the log must not wait for it.
             threading.Thread(target=name_address, args=(control, name, f"{url}{path}"), daemon=True).start()
 
     return take

@@ -1,4 +1,4 @@
-"""Tells from the log of `invoices up` when everything is there, and then what to try."""
+"""Finds in the log of `invoices up` when everything is ready, and then says what to try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.procfile import ProcessSpec
 
-#: What a process logs once it works, by the beginning of its name in the Procfile.
+#: What a process logs once it works, by the first letters of its name in the Procfile.
 SIGNS = {
     "intake": "intake.started",
     "worker": "pump.started",
@@ -27,7 +27,7 @@ _LISTENING = re.compile(r'^\{"listening": "(http://[^"]+?)/?"\}$')
 
 
 class Readiness:
-    """Passes lines of the log on, and says once that everything is ready."""
+    """Passes lines of the log on, and says once when everything is ready."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class Readiness:
         in_words: bool = False,
         way_in: Callable[[str], str] | None = None,
     ) -> None:
-        """``in_words``: the sandbox's line is told to people, as others behind its process's name. ``way_in``: what is
-        said of the console, by the address of the web process."""
+        """``in_words``: print the sandbox's line for people, like other lines behind its process's name. ``way_in``: what
+        to say of the console, given the web process's URL."""
         names = [spec.name for spec in processes]
         self._in_words, self._sandbox = in_words, "sandbox".ljust(max(map(len, names)))
         kinds = {kind: sum(name.startswith(kind) for name in names) for kind in SIGNS}

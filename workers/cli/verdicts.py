@@ -1,4 +1,4 @@
-"""Waiting a moment for what the intake says of orders that were just sent."""
+"""A short wait for what the intake says of orders that were just sent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from domain.order import Order
     from workers.store.reads.verdicts import Key, Verdict
 
-#: An intake that runs has an order stored within milliseconds; without one nobody should wait for long.
+#: A running intake stores an order within milliseconds; without one nobody should wait for long.
 PATIENCE_SECONDS = 5.0
 STEP_SECONDS = 0.1
-#: With more orders than that nobody waits: they are a message or two each 500, and a file may have millions.
+#: For more orders than this it does not wait: a file may have millions.
 MAX_ORDERS = 500
 
 
@@ -27,17 +27,17 @@ def key_of(order: Order) -> Key:
 
 
 def told_as_json(verdict: Verdict | None) -> dict[str, object]:
-    """A receipt's part on the verdict."""
+    """The verdict's part of a receipt."""
     if verdict is None:
         return {"verdict": None}
     return {"verdict": verdict.outcome, "invoice_id": verdict.invoice_id, "reason": verdict.reason}
 
 
 class Awaited:
-    """Orders whose verdict is waited for. Where the database can't be read nothing is known, and nobody waits."""
+    """Orders whose verdict is waited for. Where the database can't be read there is no wait, and no verdict."""
 
     def __init__(self, config: Settings | None) -> None:
-        """To be made before anything is sent. ``config`` None: nothing is waited for."""
+        """To be made before the orders are sent. ``config`` None: no wait."""
         self._config = config
         self._orders: dict[Key, Order] = {}
         self._sent: dict[str, Key] = {}
@@ -49,7 +49,7 @@ class Awaited:
         return self._after is not None
 
     def add(self, order: Order, fields: Mapping[str, object]) -> None:
-        """It was sent, with these fields."""
+        """The order was sent, with these fields."""
         from domain.exact_json import write_json
 
         if len(self._orders) <= MAX_ORDERS:
@@ -57,7 +57,7 @@ class Awaited:
             self._sent[write_json(fields)] = key_of(order)
 
     def verdicts(self) -> dict[Key, Verdict]:
-        """Those that are known within five seconds."""
+        """The verdicts that are known within PATIENCE_SECONDS."""
         from workers.store.database import UNAVAILABLE
         from workers.store.reads.verdicts import Key, Verdict, read_verdicts
 

@@ -1,4 +1,4 @@
-"""`invoices watch`: a live table from SQL, whatever works or does not work besides."""
+"""`invoices watch`: a live table from SQL alone, whatever else is down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workers.store.rows import StoredRow
 
 REFRESH_SECONDS = 0.5
-#: Counting is never more than a tenth of the time, however many invoices there are.
+#: The rest after a look is this many times as long: counting takes a tenth of the time, however many invoices.
 REST_FACTOR = 9
 RATE_WINDOW_SECONDS = 10.0
 NEWEST = 12
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(slots=True)
 class Lookout:
-    """Looks at the database again and again; rates are over the last seconds."""
+    """Looks at the database again and again. Rates are over the last RATE_WINDOW_SECONDS."""
 
     _totals: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -138,7 +138,7 @@ def draw_newest(rows: list[StoredRow]) -> RenderableType:
 
 
 class _Newest:
-    """Laid out by rich as wide as there is room."""
+    """A table that rich lays out as wide as there is room."""
 
     def __init__(self, lines: Sequence[Sequence[object]]) -> None:
         self._lines = lines

@@ -1,4 +1,4 @@
-"""Which invoice a person means by a name, and what is said where there are several."""
+"""Which invoice a person means by a name, and what to say when it means several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workers.store.reads.search import Found
     from workers.store.rows import StoredRow
 
-#: How the help calls what ``find`` takes.
+#: What the help calls a name that ``find`` takes, and what such a name may be.
 NAME = "NAME"
 NAMES = "an invoice's id, an order id, an event's id, an idempotency key, the provider's reference, a transaction or a payment address"  # noqa: E501
 
@@ -33,7 +33,7 @@ def find(database: Database, name: str, account: str | None = None) -> Found:
 
 
 def require_invoice(database: Database, name: str, account: str | None = None, *, tell: bool = True) -> StoredRow:
-    """The newest that a name means; the others are told of on standard error. Raises CommandFailed."""
+    """The newest that a name means; the others are listed on standard error. Raises CommandFailed."""
     found = find(database, name, account)
     if tell and len(found.rows) > 1:
         tell_others(name, found, found.newest)
@@ -41,7 +41,7 @@ def require_invoice(database: Database, name: str, account: str | None = None, *
 
 
 def choose_invoice(database: Database, name: str, account: str | None = None, *, ask: bool = True) -> StoredRow:
-    """The one that is to be changed: the newest, or, on a terminal, the one that is chosen. Raises CommandFailed."""
+    """The one to change: the newest, or the one that is chosen on a terminal. Raises CommandFailed."""
     found = find(database, name, account)
     accounts = sorted({row.account for row in found.rows})
     if len(accounts) > 1:
@@ -55,12 +55,12 @@ def choose_invoice(database: Database, name: str, account: str | None = None, *,
 
 
 def can_ask() -> bool:
-    """Whether somebody sits there who could answer."""
+    """Whether there is a terminal, and so somebody who could answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def tell_others(name: str, found: Found, chosen: StoredRow) -> None:
-    """On standard error, so that what a program reads stays as it is."""
+    """On standard error: programs read standard output."""
     others = [row for row in found.rows if row.id != chosen.id]
     kind = found.kind if found.kind != "order" else "order id"
     click.echo(f"invoices: {_count(found)} have this {kind}; {chosen.id} is the newest. The others:", err=True)

@@ -1,4 +1,4 @@
-"""`invoices why`: the one reason why nothing happens to an order, or what of everything is late and why."""
+"""`invoices why`: the one reason why nothing happens to an order; with `--all`, what is late in the whole system."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from workers.store.reads.why.order import Around
 
 LABEL_CELLS = 9
-#: What is over, or goes as it has to.
+#: Causes of what is over, or goes as it should.
 CALM = frozenset({"final", "waits_for_payer", "confirming", "in_call", "cannot_be_asked", "waits_for_account"})
 
 
 @click.command(
     "why",
-    help=f"Say why nothing happens to an order, by {NAMES}. Of several the newest. With --all: what of everything is "
-    "late, by cause; the exit code is 1 unless all is well.",
+    help=f"Say why nothing happens to an order, by {NAMES}. Of several the newest. With --all: what is late, by cause; "
+    "the exit code is 1 unless all is well.",
 )
 @click.argument("name", metavar=f"[{NAME}]", required=False)
 @click.option("--account", help="Whose; the newest of any account otherwise.")
@@ -46,7 +46,7 @@ def why_command(name: str | None, account: str | None, everything: bool, as_json
 
             return tell_late(database, config, as_json=as_json)
         why, called, beside = _ask(database, config, name, account)
-        if why.cause == "unknown_order":  # an order of an account that nobody knows may have been rejected
+        if why.cause == "unknown_order":  # only now: a rejected order may name an unknown account
             require_account(database, config, account)
     if as_json:
         from domain.why import why_fields
@@ -58,7 +58,7 @@ def why_command(name: str | None, account: str | None, everything: bool, as_json
 
 
 def _ask(database: Database, config: Settings, name: str, account: str | None) -> tuple[Why, str, str | None]:
-    """The cause, the name of the order that it is of, and what is known of that."""
+    """The cause, what to call the order in the output, and a line on its invoice (None: there is none)."""
     from domain.why import first_cause
     from workers.store.reads.search import search
     from workers.store.reads.why.order import read_facts, read_facts_of_name
@@ -74,7 +74,7 @@ def _ask(database: Database, config: Settings, name: str, account: str | None) -
 
 
 def around(config: Settings) -> Around:
-    """What the settings and Redis add to the rows."""
+    """What the settings and Redis know beyond the rows."""
     from workers.cli.breakers import breaker_states
     from workers.cli.callback_address import callback_place
     from workers.store.reads.why.order import Around
