@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workers.cli.demo.stand import Stand
 
 TICK_SECONDS = 0.5
-#: Orders queued each tick: one can watch them come in.
+#: Orders queued each tick: few enough to watch them come in.
 ORDERS_A_TICK = 25
 PLAIN_LINE_SECONDS = 2.0
 
@@ -42,10 +42,10 @@ PLAIN_LINE_SECONDS = 2.0
 def demo_command(count: int, timeout: float, svg: Path | None, keep: bool, stay: bool, as_json: bool) -> int:
     """Run orders at the sandbox providers: paid, expired, refused and faulty ones, shown live until each has ended.
 
-    Some tell of payments by callbacks: right, late, forged and lost ones.
+    Some payments are told by callbacks: right, late, forged and lost ones.
 
-    Starts everything it needs in a folder of its own and stops it again. Exit code 0 when all that is claimed in the
-    summary holds.
+    Starts everything it needs in a folder of its own and stops it again. The exit code is 0 when everything that the
+    summary claims holds.
     """
     from workers.cli.demo.home import fresh_home
     from workers.cli.demo.orders import make_orders
@@ -93,7 +93,7 @@ def _stay(stand: Stand) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[threading.Event]:
-    """SIGTERM cleans up as Ctrl-C does. The event remembers it: an exception may be raised where Python drops it."""
+    """SIGTERM cleans up as Ctrl-C does. The event is set too: an exception may be raised where Python drops it."""
     interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -111,9 +111,9 @@ def _terminable() -> Iterator[threading.Event]:
 def _run(
     stand: Stand, orders: list[DemoOrder], timeout: float, interrupted: threading.Event, *, quiet: bool
 ) -> RenderableType:
-    """Queue the orders and watch until all have ended or the time is over; the last picture.
+    """Queue the orders and watch until all have ended or the time is up; the last picture.
 
-    The first goes alone, and the others when it is made: the fault ``duplicate`` tells of an order before it.
+    The first goes alone and the others once it is made: the fault ``duplicate`` answers with an earlier order.
     """
     from workers.cli.demo.report import look
     from workers.cli.demo.view import draw
@@ -149,7 +149,7 @@ def _raise_end(stand: Stand, interrupted: threading.Event) -> None:
 
 @contextlib.contextmanager
 def _screen(quiet: bool) -> Iterator[Callable[[RenderableType, Progress, float], None]]:
-    """Shows pictures: live on a terminal, else a line now and then; not at all when ``quiet``."""
+    """Shows pictures: live on a terminal, otherwise a line now and then; nothing when ``quiet``."""
     screen = console()
     if quiet or not screen.is_terminal:
         last = [-PLAIN_LINE_SECONDS]

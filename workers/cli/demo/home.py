@@ -21,27 +21,27 @@ TRIES = 100
 
 @contextlib.contextmanager
 def fresh_home() -> Iterator[Path]:
-    """An empty folder under ``INVOICES_HOME``/demo, locked while it is used; what killed demos left is removed, and so
-    is in the end what was made for it, where nothing is in it."""
+    """An empty folder under ``INVOICES_HOME``/demo, locked while it is used. What killed demos left is removed first;
+    at the end the folders that were made for it are removed if they are empty."""
     home = Path(os.environ.get("INVOICES_HOME", "").strip() or "var").expanduser().absolute()
     was_there = home.exists()
     with contextlib.ExitStack() as held:
         folder = _take_folder(home, held)
         try:
             yield folder
-        except KeyboardInterrupt:  # nobody will look for what went wrong
+        except KeyboardInterrupt:  # nothing went wrong that its files could show
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
-            with contextlib.suppress(OSError):  # something is in it
+            with contextlib.suppress(OSError):  # not empty
                 folder.parent.rmdir()
                 if not was_there:
                     home.rmdir()
 
 
 def _take_folder(home: Path, held: contextlib.ExitStack) -> Path:
-    """A new folder, locked. Another demo may end meanwhile and remove the one around it, or begin and take it for a
-    leftover before it is locked."""
+    """A new folder, locked. Tried again when another demo ends and removes the folder around it, or begins and takes it
+    for a leftover before it is locked."""
     for _ in range(TRIES):
         with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
             return _make_folder(home, held)
@@ -60,7 +60,7 @@ def _make_folder(home: Path, held: contextlib.ExitStack) -> Path:
 
 
 def _remove_leftover(folder: Path) -> None:
-    """A demo that was killed leaves its Valkey running; one that goes on holds its lock."""
+    """Remove the folder of a demo that was killed, whose Valkey may still run. A demo that runs holds its lock."""
     from workers.embedded.valkey import stop_valkey
 
     with contextlib.suppress(OSError):
@@ -68,13 +68,13 @@ def _remove_leftover(folder: Path) -> None:
             with _locked(folder, "r+b"):
                 stop_valkey(folder)
                 shutil.rmtree(folder)
-        except FileNotFoundError:  # it never came to its lock, or is being removed
+        except FileNotFoundError:  # it was killed before it made its lock, or is being removed
             folder.rmdir()
 
 
 @contextlib.contextmanager
 def _locked(folder: Path, mode: Literal["wb", "r+b"]) -> Iterator[None]:
-    """Raises BlockingIOError while somebody else holds it, FileNotFoundError where it was removed before."""
+    """Raises BlockingIOError while another demo holds it, FileNotFoundError when it was removed before."""
     with open(folder / LOCK, mode) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (folder / LOCK).stat()
@@ -82,7 +82,7 @@ def _locked(folder: Path, mode: Literal["wb", "r+b"]) -> Iterator[None]:
 
 
 def settle_in(home: Path, sandbox_url: str, providers: Iterable[str]) -> None:
-    """Make this process and those it starts forget every setting but the demo's own."""
+    """Leave this process, and those it starts, no settings but the demo's own."""
     for name in [name for name in os.environ if name.startswith("INVOICES_")]:
         del os.environ[name]
     place = urlsplit(sandbox_url)

@@ -1,4 +1,4 @@
-"""The demo's orders: what each asks of the sandbox, and how it has to end. The stand-ins say which kinds there are."""
+"""The demo's orders: what each asks of the sandbox, and how it has to end. The stand-ins define the kinds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workers.embedded.sandbox.demo import Kind
 from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.embedded.sandbox.stand_in import StandIn
 
-#: The providers that call back when somebody pays: their accounts' names, and as people write them.
+#: The providers that call back about payments: their accounts' names, and their names as people write them.
 CALLED_BACK = {each.name: each.title for each in STAND_INS if each.callbacks is not None}
 
 
 def mix(stand_ins: tuple[type[StandIn], ...]) -> tuple[tuple[type[StandIn], Kind], ...]:
-    """One round: each provider's kinds in their order, spread evenly among the others'."""
+    """One round: each provider's kinds in order, spread evenly among those of the others."""
     placed = [((at + 0.5) / len(each.demo), each, kind) for each in stand_ins for at, kind in enumerate(each.demo)]
     placed.sort(key=lambda one: one[0])
     return tuple((each, kind) for _, each, kind in placed)
@@ -35,7 +35,7 @@ class DemoOrder:
 
     @property
     def account(self) -> str:
-        """Whose it is; each account is called by its provider's name."""
+        """Its account, which has its provider's name."""
         return str(self.fields["account"])
 
     @property
@@ -46,7 +46,7 @@ class DemoOrder:
 
 
 def make_orders(count: int) -> Iterator[DemoOrder]:
-    """So many orders of all kinds."""
+    """``count`` orders of all kinds."""
     for number, (stand_in, kind) in enumerate(islice(cycle(ROUND), count), start=1):
         fields = stand_in.write_demo_order(f"{kind.prefix}-{number:04d}", kind, number)
         yield DemoOrder({"account": stand_in.name, "metadata": {"demo": kind.what}} | fields, kind)

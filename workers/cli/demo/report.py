@@ -1,4 +1,4 @@
-"""The reckoning: what the database, the receiver, the stream and the sandbox say, held against each other."""
+"""The summary: what the database, the receiver, the stream and the sandbox say, compared with each other."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the demo is. ``waiting``: events the stream or the receiver was not told yet."""
+    """How far the demo is. ``waiting``: events that the stream or the receiver does not have yet."""
 
     counts: dict[str, int]
     events: int
@@ -67,11 +67,11 @@ class Progress:
     rejected: int
 
     def has_begun(self) -> bool:
-        """Whether a provider was asked for an order and its answer is written."""
+        """Whether a provider's answer to the first order is stored."""
         return any(count for status, count in self.counts.items() if status != Status.QUEUED)
 
     def is_over(self, orders: int, paid: int = 0) -> bool:
-        """Whether every order has ended, or was turned away, and everybody was told.
+        """Whether every order has ended or was turned away, and the stream and the receiver know.
 
         ``paid``: how many are to be paid in the end, some of them after they expired.
         """
@@ -103,7 +103,7 @@ def look(database: Database) -> Progress:
 
 
 def reckon(stand: Stand, orders: Sequence[DemoOrder], seconds: float) -> Report:
-    """Hold everything against each other."""
+    """Compare everything with everything else."""
     receiver, calls, posted = stand.receiver(), stand.calls(), stand.callbacks()
     ended = {row.order_id: row for row in stand.database.read(every_invoice)}
     kept = Counter(stand.database.read(callback_digests))
@@ -173,7 +173,7 @@ def _check_events(written: Written, receiver: dict[str, Any], on_stream: set[str
 
 
 def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -> Check:
-    """An order is created once; again only where its answer was lost or it was told to wait."""
+    """An order is created once, and again only when its answer was lost or the provider asked to wait."""
     made = Counter(call["order_id"] for call in calls)
     wrong = [order for order in orders if made[order.sandbox_id] != order.kind.calls]
     repeated = sum(order.kind.calls > 1 for order in orders)
@@ -185,7 +185,7 @@ def _check_calls(orders: Sequence[DemoOrder], calls: Sequence[dict[str, Any]]) -
 
 
 def _check_called_back(name: str, orders: Sequence[DemoOrder], ended: Mapping[str, Ended], partly: set[str]) -> Check:
-    """Callbacks have to arrive, and to be understood: some providers can be asked only by what they bring."""
+    """Callbacks must arrive and be understood: some providers can be asked only by what a callback brings."""
     due = [order for order in orders if order.account == name and order.kind.ends == Status.PAID]
     found = [ended[order.fields["order_id"]] for order in due if order.fields["order_id"] in ended]
     paid = [row for row in found if row.status == Status.PAID]
@@ -195,7 +195,7 @@ def _check_called_back(name: str, orders: Sequence[DemoOrder], ended: Mapping[st
 
 
 def _check_callbacks(posted: dict[str, Any], kept: Counter[str]) -> Check:
-    """Whatever was answered is kept, once; and nothing else is."""
+    """What was answered is kept once, and nothing else is kept."""
     digests = {one["digest"] for one in posted["callbacks"] if one["ended"] == "answered"}
     holds = posted["sent"] == posted["answered"] and digests == kept.keys() and kept.total() == len(kept)
     repeats = posted["answered"] - len(digests)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROVIDERS = tuple(each.name for each in STAND_INS)
 RECEIVER = "demo"
 WORKERS = 2
-#: The receiver's first answers are refusals: retries are part of the picture.
+#: The receiver refuses this many deliveries first, so that the demo shows retries.
 REFUSED_DELIVERIES = 5
 STOP_SECONDS = 10.0
 START_SECONDS = 60.0
@@ -65,7 +65,7 @@ class Stand:
         return found
 
     def callbacks(self) -> dict[str, Any]:
-        """What the sandbox has posted, once nothing is on its way any more (or CALLBACK_SECONDS later)."""
+        """What the sandbox has posted, once all of it is answered or given up (or CALLBACK_SECONDS later)."""
         deadline = time.monotonic() + CALLBACK_SECONDS
         while True:
             answer = self.http.get(f"{self.sandbox.control_url}/callbacks", params={"limit": "0"})
@@ -103,7 +103,7 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
 
 
 def _take_line(stand: Stand, log: TextIO, line: str) -> None:
-    """A line of the processes' log. The web process has a free port: it says which one, after each start anew."""
+    """A line of the processes' log. The web process takes a free port and says which, after every start."""
     print(line, file=log, flush=True)
     url = read_listening(line)
     if url is None:
@@ -146,7 +146,7 @@ def _supervised(log: Callable[[str], None], failed: list[BaseException]) -> Iter
     def run() -> None:
         try:
             supervisor.run()
-        except Exception as error:  # noqa: BLE001 - told to the demo, which ends
+        except Exception as error:  # noqa: BLE001 - handed to the demo, which then ends
             failed.append(error)
 
     thread = threading.Thread(target=run, name="supervisor")

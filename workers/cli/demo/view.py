@@ -33,7 +33,7 @@ def draw(picture: Picture, progress: Progress, orders: int, seconds: float) -> R
 
 
 def draw_report(report: Report) -> RenderableType:
-    """The reckoning."""
+    """The summary."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in report.checks:
         mark = Text("✓", style="green") if check.holds else Text("✗", style="bold red")
@@ -59,5 +59,5 @@ def write_svg(path: Path, *parts: RenderableType) -> None:
     for part in parts:
         console.print(part)
     svg = console.export_svg(title="invoices demo")
-    # rich's picture fetches its font from the network; without it the viewer's own fixed-width font does.
+    # rich's picture would fetch its font from the network; the viewer's own fixed-width font will do.
     path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

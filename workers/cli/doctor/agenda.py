@@ -1,4 +1,4 @@
-"""What is to be done, and is not: parked rows, and rows that are overdue with nobody working on them."""
+"""Work that is not done: parked rows, and overdue rows that nobody works on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from workers.store.database import Database
     from workers.store.reads.agenda import Lane
 
-#: The sweep takes up what is due each second; overdue for so long, something is the matter.
+#: The sweep takes up each second what is due: something is wrong with what is overdue for longer than this.
 OVERDUE = timedelta(seconds=60)
-#: What is old is looked for every ten minutes, and nobody waits for its end.
+#: Old rows are removed every ten minutes, and nothing waits for that.
 REMOVAL_OVERDUE = timedelta(hours=1)
-#: A receiver that is left alone for a while is tried again within this: later, nobody works.
+#: A failing receiver is left alone for less than this: after a longer pause no worker works on it.
 LEFT_ALONE = timedelta(minutes=2)
 
 WORK = {"create": "orders to be made", "check": "look-ups", "clock": "times that have run out", "deliver": "webhooks"}
 
 
 def check_agenda(database: Database, config: Settings) -> Iterator[Finding]:
-    """Rows that nobody takes up. What waits for a reason of its own is told where that is looked at: the stream, a
+    """Rows that nobody takes up. Rows that wait for a reason of their own are left to the check of that: the stream, a
     disabled endpoint, an account that is no longer configured."""
     from workers.store.reads.agenda import read_lanes
 
@@ -50,7 +50,7 @@ def _parked(lanes: Sequence[Lane]) -> Iterator[Finding]:
 
 
 def _late(lane: Lane, now: datetime, config: Settings, excused: set[tuple[str, str]]) -> Finding | None:
-    if lane.oldest_due_at is None or lane.stage == "publish":  # the stream's row is always due, see `stream`
+    if lane.oldest_due_at is None or lane.stage == "publish":  # its row is always due, see `stream`
         return None
     since = lane.oldest_due_at
     if lane.stage == "retain":
@@ -68,7 +68,7 @@ def _late(lane: Lane, now: datetime, config: Settings, excused: set[tuple[str, s
 
 
 def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: datetime) -> set[tuple[str, str]]:
-    """Late lanes that wait for a reason told elsewhere."""
+    """Late lanes that wait for a reason which another check reports."""
     from domain.looks import account_of
 
     overdue = [lane for lane in lanes if lane.oldest_due_at is not None]
@@ -83,7 +83,7 @@ def _excuses(database: Database, config: Settings, lanes: Sequence[Lane], now: d
 def _asked_to_wait(
     database: Database, config: Settings, calls: set[tuple[str, str]], now: datetime
 ) -> set[tuple[str, str]]:
-    """Lanes whose provider has said 429, or whose workers ask for as many calls as the account may make."""
+    """Lanes whose provider has answered 429, or whose account already gets all the calls that it allows."""
     if not calls:
         return set()
     from domain.decision import Stage
@@ -97,7 +97,7 @@ def _asked_to_wait(
 
 
 def _left_alone(database: Database, receivers: set[str], now: datetime) -> set[str]:
-    """Endpoints that are disabled or gone, and failing ones that are tried now and then."""
+    """Endpoints that are disabled or gone, and failing ones that were tried lately."""
     if not receivers:
         return set()
     from workers.store.endpoints import list_endpoints

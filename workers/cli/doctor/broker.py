@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
-#: Whoever reads a queue takes its oldest message within this, however busy.
+#: A process that reads the queue takes its oldest message within this, however busy it is.
 WATCH_SECONDS = 3.0
 LOOK_SECONDS = 0.25
 
-#: Both ends of a list's oldest item and its length: whether it is still the same one, however large it is.
+#: The oldest item's length, beginning and end: enough to see whether it is still the same, however large it is.
 _OLDEST = """
 local item = redis.call('LINDEX', KEYS[1], -1)
 if not item then return '' end
@@ -32,16 +32,16 @@ return #item .. ':' .. string.sub(item, 1, 500) .. string.sub(item, -2000)
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """``waiting`` messages that nobody has in hand. ``consumers`` where the broker knows."""
+    """``waiting``: messages that no process has taken. ``consumers``: None where the broker does not know."""
 
     waiting: int
     consumers: int | None
-    oldest: Sequence[object]  #: where the broker shows it: what changes when a message is taken
+    oldest: Sequence[object]  #: changes when a message is taken; empty where the broker does not show it
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A queue, looked at for a while. ``is_taken``: None where it can't be told."""
+    """A queue that was watched for a while. ``is_taken``: None where that can't be seen."""
 
     waiting: int
     consumers: int | None
@@ -50,7 +50,7 @@ class Watched:
 
 
 def check_broker(config: Settings) -> Iterator[Finding]:
-    """Connects as whoever sends does."""
+    """Connects as senders do."""
     from config.urls import redact_url
 
     if config.embedded_broker and not embedded_runs(config):
@@ -63,7 +63,7 @@ def check_broker(config: Settings) -> Iterator[Finding]:
 
 
 def connect(config: Settings) -> Connection:
-    """A connection that is not made yet."""
+    """A connection, not yet opened."""
     from kombu import Connection
 
     from config.celeryconfig import celery_settings
@@ -81,14 +81,14 @@ def connect(config: Settings) -> Connection:
 
 
 def count_messages(config: Settings, queue: str) -> int:
-    """How many wait in a queue; none where nobody has declared it yet."""
+    """How many messages wait in a queue; 0 when it was never declared."""
     with connect(config) as connection:
         connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
         return _look(connection, queue).waiting
 
 
 def watch_queue(config: Settings, queue: str) -> Watched:
-    """Look until a message is taken, at most for a while; an empty queue only once."""
+    """Look until a message is taken, for at most WATCH_SECONDS; at an empty queue only once."""
     with connect(config) as connection:
         connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
         first = _look(connection, queue)
@@ -106,7 +106,7 @@ def watch_queue(config: Settings, queue: str) -> Watched:
 
 
 def _look(connection: Connection, queue: str) -> QueueState:
-    """One that was never declared is empty."""
+    """A queue that was never declared counts as empty."""
     channel = connection.channel()
     try:
         declared = channel.queue_declare(queue, passive=True)
@@ -121,7 +121,7 @@ def _look(connection: Connection, queue: str) -> QueueState:
 
 
 def _oldest(channel: Channel, queue: str) -> list[object]:
-    """Of each list of the queue's priorities."""
+    """Of each list, one for each priority."""
     with channel.conn_or_acquire() as client:
         return [client.eval(_OLDEST, 1, key) for key in keys_of(channel, queue)]
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from workers.store.database import Database
     from workers.store.reads.callbacks import Calls, Unmatched
 
-#: An account whose invoices can be asked about only after a callback should have had one by then.
+#: An account whose invoices can be looked up only after a callback should have had a callback by then.
 QUIET = timedelta(days=2)
-#: A callback with a wrong signature is told of for so long.
+#: How long a callback with a wrong signature is reported.
 RECENT = timedelta(days=1)
 
 
 def check_callbacks(database: Database, config: Settings) -> Iterator[Finding]:
-    """All of it from rows."""
+    """From rows alone."""
     from workers.providers.registry import PROVIDERS
     from workers.store.reads.callbacks import read_calls, read_forged, read_unmatched
 
@@ -48,7 +48,7 @@ def _tell_unmatched(unmatched: Unmatched, now: datetime) -> Finding:
 
 
 def _is_odd(calls: Calls, forged_at: datetime, now: datetime) -> bool:
-    """Forged ones are everybody's lot; newer than the last right one they may be the provider's own."""
+    """Anybody may send forged callbacks; one that is newer than the last right one may be the provider's own."""
     return now - forged_at < RECENT and (calls.last_at is None or forged_at > calls.last_at)
 
 

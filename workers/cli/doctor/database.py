@@ -1,4 +1,4 @@
-"""The database: its revision, whether it takes writes, its clock; and what its rows say of everything else."""
+"""The database: its revision, whether it takes writes, its clock, and what its rows say about everything else."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 #: A clock further off than this makes signatures look stale and expiries early or late.
 CLOCK_LIMIT_SECONDS = 2.0
-#: Our own transactions are over long before: whoever keeps locks for longer holds up others.
+#: Our own transactions are far shorter: a session that keeps locks for longer than this holds up others.
 LONG_LOCK_SECONDS = 30
-#: Of the connections that PostgreSQL allows, beyond which new processes may find none.
+#: The share of PostgreSQL's connections beyond which new processes may find none.
 NEARLY_ALL = 0.9
-#: Bytes free beside a SQLite file: with none left every order waits.
+#: Free bytes beside an SQLite file: wrong below the first, a note below the second. With none left orders wait.
 ROOM, LITTLE_ROOM = 100_000_000, 1_000_000_000
 
 
 def check_database(config: Settings) -> Iterator[Finding]:
-    """Its revision first: on a wrong one no other question makes sense."""
+    """Its revision first: with a wrong one no other check makes sense."""
     from workers.store.database import without_password
     from workers.store.release import SchemaTooOld
     from workers.store.schema import require_schema
@@ -79,7 +79,7 @@ def _guarded_server(database: Database, said: str) -> Iterator[Finding]:
 
 
 def check_server(database: Database) -> Iterator[Finding]:
-    """Whether it takes writes, and on PostgreSQL how full it is and who keeps what locked."""
+    """Whether it takes writes; on PostgreSQL also how many connections are in use, and who keeps locks."""
     from workers.store.database import ANY_FAILURE
     from workers.store.reads.server import read_holders, read_server, try_to_write
 
@@ -108,7 +108,7 @@ def check_server(database: Database) -> Iterator[Finding]:
 
 
 def check_sessions(database: Database) -> Iterator[Finding]:
-    """What workers set for a session, synchronous commits among it, must be theirs for as long as they have it."""
+    """Workers' session settings, synchronous commits among them, must hold for as long as they have the session."""
     from workers.store.reads.server import is_pooled
 
     if database.is_postgresql and is_pooled(database):
@@ -118,7 +118,7 @@ def check_sessions(database: Database) -> Iterator[Finding]:
 
 
 def check_clock(database: Database) -> Iterator[Finding]:
-    """How far this host is from the database, whose time decides."""
+    """How far this host's clock is from the database's, which decides."""
     from workers.store.reads.server import read_skew
 
     off = database.read(read_skew, database)
@@ -131,7 +131,7 @@ def check_clock(database: Database) -> Iterator[Finding]:
 
 
 def check_privacy(config: Settings) -> Iterator[Finding]:
-    """Whether others on this machine may read what the embedded defaults keep; our own files are tightened at use."""
+    """Whether other users may read what the embedded defaults keep, apart from files whose mode is corrected on use."""
     from workers.embedded.home import is_open_to_others
     from workers.store.private_files import open_to_others
 
@@ -147,7 +147,7 @@ def check_privacy(config: Settings) -> Iterator[Finding]:
 
 
 def check_disk(config: Settings) -> Iterator[Finding]:
-    """Where SQLite and the embedded Valkey write; of others' disks we know nothing."""
+    """The disks that SQLite and the embedded Valkey write to; other servers' disks can't be seen."""
     path = sqlite_path(config.database_url)
     folders = set() if path is None else {path.parent}
     if config.embedded_broker:

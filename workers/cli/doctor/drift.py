@@ -1,4 +1,4 @@
-"""What providers' answers have that they never had before, until somebody accepts it."""
+"""What is new in providers' answers, until somebody accepts it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from workers.cli.doctor.finding import Finding, ago
 if TYPE_CHECKING:
     from workers.store.database import Database
 
-NAMED = 3  #: of an account's; ``invoices drift list`` names all
+NAMED = 3  #: for each account; ``invoices drift list`` names all
 
 
 def check_drift(database: Database) -> Iterator[Finding]:
-    """A line an account."""
+    """One finding for each account."""
     from workers.store.reads.drift import counted_in_words, list_drifts, sentence_of
 
     now = database.time()

@@ -1,4 +1,4 @@
-"""Receivers of webhooks: what each does not take, who is left alone, who is disabled, whose secrets don't open."""
+"""Endpoints: failing ones, disabled ones, deliveries that were given up, secrets that can't be opened."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from workers.store.endpoints import Endpoint
     from workers.store.reads.receivers import Backlog, Dead, Failing
 
-#: So many failing endpoints are told one by one, those with most that waits first.
+#: How many failing endpoints are reported one by one, those with the longest backlog first.
 TOLD = 20
-#: An event that was tried in vain so often, about three minutes long, meets no passing hiccup any more.
+#: After so many failed attempts, over about three minutes, it is no passing hiccup any more.
 MANY_TRIES = 4
 
 
 def check_endpoints(database: Database, config: Settings) -> Iterator[Finding]:
-    """From rows, and the breakers' state from Redis where it answers."""
+    """From rows, with the breakers' states where Redis answers."""
     from workers.store.endpoints import list_endpoints
     from workers.store.reads import receivers
 
@@ -104,7 +104,7 @@ def _tell_disabled(endpoint: Endpoint, backlog: Backlog | None, now: datetime) -
     waiting, since = backlog.waiting if backlog else 0, endpoint.disabled_at or now
     reason = endpoint.disabled_reason or "without a reason"
     detail = f"disabled {ago(since, now)} ago ({reason}), {counted(waiting, 'webhook waits', 'webhooks wait')}"
-    # By hand: somebody knows.
+    # By hand is only a note: somebody knows.
     state: State = "wrong" if waiting and reason.startswith(BY_ITSELF) else "note"
     command = f"invoices endpoints enable {endpoint.id}"
     return Finding(f"endpoint {endpoint.id}", state, detail, "disabled", since, waiting, command)

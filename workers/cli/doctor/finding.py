@@ -1,4 +1,4 @@
-"""What a check found, and how times, numbers and errors are worded."""
+"""What a check found, and how it words times, numbers and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_ERROR = 200
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line for a person on call: what, since when, what to do. ``note``: worth knowing, and no failure.
+    """One line for a person on call: what, since when, what to do. ``note``: worth knowing, but no failure.
 
     ``cause`` is a short name for programs, the same in every release.
     """
@@ -27,7 +27,7 @@ class Finding:
     cause: str | None = None
     since: datetime | None = None
     count: int | None = None
-    command: str | None = None  #: the one that helps
+    command: str | None = None  #: that helps
 
     def fields(self) -> dict[str, object]:
         """As JSON has it."""
@@ -49,7 +49,7 @@ def ago(since: datetime, now: datetime) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A time span, as exact as a person wants it."""
+    """A time span, rounded for a person."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -57,7 +57,7 @@ def lasting(seconds: float) -> str:
 
 
 def clock(time: datetime) -> str:
-    """A time of day, with its date: 2026-11-29 00:12 UTC."""
+    """A time with its date: 2026-11-29 00:12 UTC."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

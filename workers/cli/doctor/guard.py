@@ -1,4 +1,4 @@
-"""Whatever is wrong with one part, the others are looked at."""
+"""Keeps the checks apart: whatever is wrong with one part, the others are looked at."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def guarded(check: str, run: Check) -> Iterator[Finding]:
-    """What it finds; an error is a finding too."""
+    """What the check finds; an error is a finding too."""
     try:
         yield from run()
     except CommandFailed as error:
         yield Finding(check, "wrong", str(error), "failed")
-    except Exception as error:  # noqa: BLE001 - nobody foresaw it, and a person has to know
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person has to know
         yield Finding(check, "wrong", _explained(error), "failed")
 
 
 def _explained(error: BaseException) -> str:
-    """In words of the commands, where they know the error; without their advice to ask the doctor."""
+    """As the commands explain it, without their advice to ask the doctor."""
     if type(error).__module__.partition(".")[0] in {"kombu", "redis", "amqp"}:
         return f"can't be reached: {told(error)}"
     return explain(error).replace(" (see: invoices doctor)", "")

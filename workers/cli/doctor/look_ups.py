@@ -1,4 +1,4 @@
-"""Accounts with a budget for look-ups: how often that lets each invoice be looked at, and whose backlog is no fault."""
+"""Accounts with a budget for look-ups: how often it lets each invoice be looked up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tell_budgets(lanes: Sequence[Lane], config: Settings) -> Iterator[Finding]:
-    """What the budget of an account means while it does not cover its polls."""
+    """How often invoices are looked up where an account's budget does not cover its ``poll_seconds``."""
     for name, account in config.accounts.items():
         counts = _count(name, lanes)
         if account.look_ups_per_second is not None:
@@ -22,7 +22,7 @@ def tell_budgets(lanes: Sequence[Lane], config: Settings) -> Iterator[Finding]:
 
 
 def _count(account: str, lanes: Sequence[Lane]) -> Mapping[str, int]:
-    """Rows of the account's lanes of look-ups, by what each is for."""
+    """Rows of the account's look-up lanes, by kind of look-up."""
     from domain.looks import Look, lane_of
 
     rows = {lane.lane: lane.rows - lane.parked for lane in lanes if lane.stage == "check"}
@@ -52,7 +52,7 @@ def _turn(seconds: float) -> str:
 
 
 def has_budget(config: Settings, lane: Lane) -> bool:
-    """Whether a lane's rows wait for the tokens of an account."""
+    """Whether a lane's rows wait for an account's budget."""
     from domain.looks import account_of
 
     account = config.accounts.get(account_of(lane.lane)) if lane.stage == "check" else None

@@ -1,4 +1,4 @@
-"""Messages that were turned away, and words of providers against closed invoices."""
+"""Messages that were turned away, and what contradicts closed invoices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_messages(database: Database) -> Iterator[Finding]:
-    """Worth knowing: what is listed is lost to nobody."""
+    """Notes only: what is listed is not lost."""
     from workers.store.reads.messages import read_contradictions, read_turned_away
 
     now = database.time()

@@ -1,4 +1,4 @@
-"""What waits for the providers, by account: doubts, refused keys, providers that are away, accounts that are gone."""
+"""What waits for providers, by account: doubts, refused keys, providers that are away, accounts that are gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workers.store.database import Database
     from workers.store.reads.accounts import Doubts, Refusals, Waiting
 
-#: What the last word of a provider means to a person. ``RateLimited`` is the only one that is no fault.
+#: What a provider's last answer means to a person. ``RateLimited`` is the only one that is no failure.
 WORDS = {
     "Unreachable": "the provider can't be reached",
     "Unreadable": "the provider brings no answer that can be read",
@@ -33,7 +33,7 @@ CAUSES = {
 
 
 def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
-    """All of it from rows: the workers' own calls and probes say how each provider does."""
+    """From rows alone: the workers' own calls and probes show how each provider does."""
     from workers.store.reads import accounts
 
     read = database.read
@@ -137,7 +137,7 @@ def _tell_orphans(account: str, statuses: Mapping[str, int]) -> Finding:
 
 
 def _when(time: datetime | None, now: datetime) -> str:
-    """In how long; a time that has come is now."""
+    """How long until then; ``now`` for a time that has come."""
     if time is None:
         return "never by itself"
     seconds = (time - now).total_seconds()

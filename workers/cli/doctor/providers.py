@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 def check_profiles(config: Settings) -> Iterator[Finding]:
-    """Each account is one its provider can work with."""
+    """Whether each account has what its provider needs, and is called over TLS."""
     from config.settings import SettingsError
     from workers.bootstrap import check_accounts
 
@@ -31,7 +31,7 @@ def check_profiles(config: Settings) -> Iterator[Finding]:
 
 
 def check_account(account: Account) -> Iterator[Finding]:
-    """Connects (TCP, TLS) and asks for the base address, without credentials. Any HTTP answer will do."""
+    """Requests the base address without credentials. Any HTTP answer will do."""
     import httpx
 
     from workers.http.trust import public_tls

@@ -1,4 +1,4 @@
-"""Redis as a server: whether it answers, takes writes, has room, and keeps what it is given."""
+"""The Redis servers: whether each answers, takes writes, has room, and keeps what it is given."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 TIMEOUT_SECONDS = 3.0
-#: Written and gone again by itself.
+#: Written to see whether writes are taken; it expires by itself.
 PROBE_KEY = "invoices:doctor"
 PROBE_MILLISECONDS = 5000
-#: Of maxmemory, beyond which it is high time: at all of it every write is refused.
+#: Shares of maxmemory: wrong above the first, a note above the second. When all is used every write is refused.
 FULL, NEARLY_FULL = 0.95, 0.8
 CLOCK_LIMIT_SECONDS = 2.0
 
-#: How a server begins its refusal of a write, and what to do.
+#: The first word of a server's refusal of a write, and what to do about it.
 REFUSALS = {
     "READONLY": "it is a replica: name the master, or let sentinels name it",
     "OOM": "its memory is full: raise maxmemory, or find what fills it",
@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 def check_redis(config: Settings) -> Iterator[Finding]:
-    """Where doorbells, rates, breakers and the stream are; the broker too, where that is Redis."""
+    """The server of doorbells, rates, breakers and the stream; and the broker where that is another Redis."""
     from config.urls import redact_url, redis_url_of
 
     servers = {config.redis_url: "redis"}
@@ -54,14 +54,14 @@ def check_redis(config: Settings) -> Iterator[Finding]:
 
 
 def embedded_runs(config: Settings) -> bool:
-    """Whether the Valkey of the home folder is there."""
+    """Whether the home's Valkey is running."""
     from workers.embedded.valkey import is_running
 
     return is_running(config.home)
 
 
 def open_doctor_redis(url: str) -> redis.Redis:
-    """A client that gives up fast and tries once."""
+    """A client that gives up soon and never tries twice."""
     from workers.coordination.connections import ONE_TRY, open_redis
 
     return open_redis(url, {**ONE_TRY, "socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS})
@@ -93,7 +93,7 @@ def _check_server(check: str, url: str, place: str) -> Iterator[Finding]:
 
 
 def _try_to_write(client: redis.Redis) -> str | None:
-    """Why it takes no write."""
+    """Why it takes no write; None: it takes them."""
     from redis.exceptions import RedisError
 
     try:
@@ -104,7 +104,7 @@ def _try_to_write(client: redis.Redis) -> str | None:
 
 
 def _read_info(client: redis.Redis) -> Mapping[str, Any]:
-    """Its state; nothing where its user may not ask."""
+    """Redis's INFO; empty where its user may not ask."""
     from redis.exceptions import ResponseError
 
     try:
@@ -114,7 +114,7 @@ def _read_info(client: redis.Redis) -> Mapping[str, Any]:
 
 
 def _meaning(error: BaseException) -> str:
-    """A server's refusal and what to do about it; redis-py takes the first word off for some."""
+    """A server's refusal and what to do about it. redis-py strips the first word of some."""
     words = told(error)
     name = type(error).__name__
     known = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM", "BusyLoadingError": "LOADING"}

@@ -19,7 +19,7 @@ from workers.cli.doctor.guard import Check, guarded
 if TYPE_CHECKING:
     from config.settings import Settings
 
-#: A part that has not ended by then hangs: what it has found until then counts, and that it hangs is wrong.
+#: A part that has not ended by then hangs, which is wrong; what it has found until then counts too.
 DEADLINE_SECONDS = 15.0
 
 
@@ -66,7 +66,8 @@ def _parts(config: Settings) -> list[tuple[str, Check]]:
 def run_side_by_side(parts: list[tuple[str, Check]], deadline_seconds: float) -> Iterator[Finding]:
     """Each part in a thread of its own, findings in the order of the parts.
 
-    A thread that hangs (in a name look-up nobody can interrupt) is left behind; it does not keep the process.
+    A thread that hangs (in a name look-up, which can't be interrupted) is left behind; it does not keep the process
+    from ending.
     """
     deadline = time.monotonic() + deadline_seconds
     for check, findings in [(check, _start(check, run)) for check, run in parts]:

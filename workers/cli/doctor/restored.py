@@ -1,4 +1,4 @@
-"""Whether the stream knows an event that the database does not: that was put back, and nobody ran the command."""
+"""Whether the stream has an event that the database lacks: it was restored, and `invoices restored` was not run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS = re.compile(r"evt_[0-9a-z]+")
 
 
 def check_restored(database: Database, config: Settings) -> Iterator[Finding]:
-    """By the stream's newest entry. Says nothing where all is well."""
+    """By the stream's newest entry. Nothing is found where all is well."""
     from workers.store.reads.stream import read_knowledge
 
     entry = _newest_entry(config)
@@ -37,7 +37,7 @@ def check_restored(database: Database, config: Settings) -> Iterator[Finding]:
 
 
 def _newest_entry(config: Settings) -> tuple[str, datetime] | None:
-    """Id and time of what the stream was told last; None where there is nothing, or nothing of ours."""
+    """Id and time of the stream's newest event; None where there is none, or none of ours."""
     from redis.exceptions import RedisError
 
     from domain.exact_json import JsonError, read_json
@@ -49,6 +49,6 @@ def _newest_entry(config: Settings) -> tuple[str, datetime] | None:
         event_id, at = str(event["id"]), datetime.fromisoformat(event["time"])
         return (event_id, at) if OURS.fullmatch(event_id) and at.tzinfo else None
     except (RedisError, OSError):
-        return None  # told by the check of Redis
+        return None  # the check of Redis reports it
     except (JsonError, UnicodeDecodeError, IndexError, KeyError, TypeError, ValueError):
         return None

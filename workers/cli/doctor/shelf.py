@@ -1,4 +1,4 @@
-"""Callbacks that came while the database was away: answered, and still to be kept in it."""
+"""Callbacks that came while the database was away: answered, but not yet stored in it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workers.cli.doctor.redis_server import embedded_runs
 if TYPE_CHECKING:
     from config.settings import Settings
 
-#: A web process empties the queue this often, at least, while nothing is the matter.
+#: While nothing is wrong, a web process empties the queue within this.
 PATIENCE_SECONDS = 12.0
 LOOK_SECONDS = 0.5
 
 
 def check_shelf(config: Settings) -> Iterator[Finding]:
-    """Says nothing where none wait, nor where the broker can't be asked."""
+    """Nothing is found where none wait, nor where the embedded broker does not run."""
     from workers.web.shelf import QUEUE
 
     if config.embedded_broker and not embedded_runs(config):

@@ -1,4 +1,4 @@
-"""Whether somebody has set the database's clock, and what was planned by it."""
+"""Whether the database's clock was set, and rows whose times it left too far ahead."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from workers.store.clock import ClockState
     from workers.store.database import Database
 
-#: A step is told for so long after.
+#: How long a step of the clock is reported.
 RECENTLY = timedelta(days=1)
 
 
 def check_steps(database: Database, config: Settings) -> Iterator[Finding]:
-    """What workers have seen of that clock, and rows that lie further away than any wait."""
+    """What workers saw of that clock, and rows that are due later than any wait is long."""
     from workers.store.clock import read_clock
 
     now, state, far = database.time(), database.read(read_clock), _far(database, config)

@@ -1,4 +1,4 @@
-"""The stream of events: what it has not been told, and whether the next publisher will be let in."""
+"""The stream of events: what is not on it yet, and whether its fence lets the next publisher in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from workers.store.database import Database
 
-#: Each has its position within a second, too.
+#: An event normally has its position within a second.
 UNPLACED = timedelta(minutes=1)
 
 
@@ -23,7 +23,7 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     from workers.store.fence import read_fence
     from workers.store.reads.stream import COUNTED, read_untold
 
-    kept = _read_kept(config)  # before the row, whose number is never behind
+    kept = _read_kept(config)  # read before the row, whose fence only rises
     now = database.time()
     untold, fence = database.read(read_untold, now), database.read(read_fence, now)
     ahead = None if kept is None else _fence_ahead(f"{config.stream}:fence", kept, fence)
@@ -40,7 +40,7 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
 
 
 def _check_positions(database: Database, now: datetime) -> Iterator[Finding]:
-    """Whoever follows the log by position misses what has none."""
+    """Readers that follow the log by position miss events that have none."""
     from workers.store.reads.stream import COUNTED, read_unplaced
 
     unplaced = database.read(read_unplaced, now - UNPLACED)
@@ -55,21 +55,21 @@ def _check_positions(database: Database, now: datetime) -> Iterator[Finding]:
 
 
 def _read_kept(config: Settings) -> bytes | None:
-    """What stands in Redis as the fence."""
+    """The stream's fence as Redis has it."""
     from redis.exceptions import RedisError, ResponseError
 
     try:
         with open_doctor_redis(config.redis_url) as client:
             kept = cast("bytes | None", client.get(f"{config.stream}:fence"))
     except ResponseError as error:
-        return str(error).encode()  # it is no text at all
+        return str(error).encode()  # the key holds something else than a string
     except (RedisError, OSError):
-        return None  # told by the check of Redis
+        return None  # the check of Redis reports it
     return kept
 
 
 def _fence_ahead(key: str, kept: bytes, fence: int) -> str | None:
-    """Whether what stands there is ahead of the fence that the next publisher will hold, or no fence at all."""
+    """What is wrong when Redis's fence is ahead of the one that the next publisher will hold, or is no fence at all."""
     from workers.delivery.stream import read_kept
 
     in_force = read_kept(kept)

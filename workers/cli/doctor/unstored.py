@@ -1,4 +1,4 @@
-"""Messages that could be neither stored nor listed: they wait in a queue of the broker's, and are tried again."""
+"""Messages that could be neither stored nor listed: they wait in a queue of the broker and are tried again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_unstored(config: Settings) -> Iterator[Finding]:
-    """How many, since when, and why. Says nothing where there are none, nor where broker or Redis can't be asked."""
+    """How many, since when, and why. Nothing is found where there are none, or the embedded broker does not run."""
     from workers.intake.unstored import QUEUE
 
     if config.embedded_broker and not embedded_runs(config):

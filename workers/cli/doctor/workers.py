@@ -1,4 +1,4 @@
-"""The processes that work: who answers, what each reads, and whether the intake's queue is read at all."""
+"""Intake, workers and beat: which answer, what each reads, and whether the intake's queue is read at all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 ANSWER_SECONDS = 2.0
-#: Beat sends a sweep a second while the one before it is taken.
+#: Beat sends a sweep each second, as long as the one before it is taken.
 BEAT_SECONDS = 4.0
 SWEEP = "invoices.sweep"
 START = "invoices up"
 
 
 def check_workers(config: Settings) -> Iterator[Finding]:
-    """Processes may run elsewhere, or not yet: that nobody answers is a note, unless something waits for them."""
+    """Processes may run elsewhere, or not yet: that none answers is a note, unless something waits for them."""
     if config.embedded_broker and not embedded_runs(config):
         yield Finding("workers", "note", "none answers, the embedded Valkey does not run", "no_worker", command=START)
         return
@@ -59,7 +59,7 @@ def _ask_what_they_read(app: Celery) -> Mapping[str, Sequence[str]]:
 
 
 def _is_list(answer: object) -> bool:
-    """And no word of an error."""
+    """An error comes as something else."""
     return answer is None or isinstance(answer, list)
 
 
@@ -92,13 +92,13 @@ def _tell_queue(intake: Watched, reads: Mapping[str, Sequence[str]]) -> Iterator
 
 
 def _tell_missing(reads: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
-    """What nothing waits for yet."""
+    """Processes that are missing while nothing waits for them yet."""
     if not reads:
         yield Finding("workers", "note", "no process answers: start them", "no_worker", command=START)
         return
     read = {queue for queues in reads.values() for queue in queues}
     names = ", ".join(sorted(reads))
-    if not all(reads.values()):  # told already
+    if not all(reads.values()):  # `_tell_idle` has reported it
         return
     if INTAKE_QUEUE not in read:
         detail = f"no intake answers ({names} do): orders would wait in the broker"
@@ -109,14 +109,14 @@ def _tell_missing(reads: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
 
 
 def _count_sweeps(app: Celery, reads: Mapping[str, Sequence[str]]) -> int | None:
-    """The sweeps that workers have had so far; None where nobody says."""
+    """The sweeps that workers have had so far; None where no worker says."""
     workers = [node for node, queues in reads.items() if WORK_QUEUE in queues]
     if not workers:
         return None
     inspect = app.control.inspect(destination=workers, timeout=ANSWER_SECONDS, limit=len(workers))
     replies: Mapping[str, object] = inspect.stats() or {}
     totals = [reply.get("total") for reply in replies.values() if isinstance(reply, dict)]
-    told = [total for total in totals if isinstance(total, dict)]  # an empty one: it has had no task at all yet
+    told = [total for total in totals if isinstance(total, dict)]  # empty before its first task
     return sum(int(total.get(SWEEP, 0)) for total in told) if told else None
 
 
