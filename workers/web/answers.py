@@ -1,15 +1,15 @@
-"""An answer's head and its body leave together: uvicorn writes each by itself, as a packet of its own."""
+"""Sends an answer's head and body together: uvicorn writes each by itself, which makes two packets."""
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Transport
 
-#: More than this is handed on at once: the transport tells the application to wait.
+#: More than this is written at once, so that the transport can tell the application to wait.
 MOST_KEPT = 64 * 1024
 
 
 class Together:
-    """A transport that writes what comes within one turn of the loop as one."""
+    """A transport that writes everything from one turn of the event loop at once."""
 
     def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""What the web process serves, and what stands around it."""
+"""The web process's application: its pages, and the layers around them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Surroundings:
     public_url: str | None
 
     def hosts(self) -> tuple[str, ...]:
-        """The names it answers to, beside the loopback's."""
+        """The names it answers to besides the loopback's."""
         public = urlsplit(self.public_url or "").netloc
         return (*self.allowed_hosts, *([host_of(public)] if public else []))
 
@@ -85,7 +85,7 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
-    """Starlette raises it again after this; whoever stands around it writes it down."""
+    """Starlette raises it again after this; `AccessLog` logs it."""
     return problem(500, "this is our fault, and it is in the log")
 
 

@@ -1,4 +1,4 @@
-"""A request's body, counted as it is read: nobody fills the memory, and nobody keeps a connection by trickling."""
+"""A request's body, counted and timed as it is read: it can neither fill the memory nor trickle for ever."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class BodyRefused(Exception):  # noqa: N818 - reads as what happened
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """The whole body, at most ``limit`` bytes and within ``seconds``. Raises BodyRefused.
 
-    A length that is announced is refused before a byte is read. Packed bodies are refused: what is signed are the bytes
-    as they were sent, and nothing unpacks without a bound.
+    A Content-Length that is too large is refused before a byte is read. Compressed bodies are refused: signatures are
+    of the bytes as sent, and decompressing has no bound.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise BodyRefused(415, "compressed bodies are not taken")

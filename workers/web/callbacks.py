@@ -1,4 +1,4 @@
-"""``POST /callbacks/{account}``: signature first, then one insert, then the answer. What it means is judged later."""
+"""``POST /callbacks/{account}``: check the signature, insert once, answer. What a callback means is judged later."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ log = structlog.get_logger()
 
 BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
-#: The insert's; a provider that waits for longer would give up and call again.
+#: For the insert: a provider that waits for longer would give up and call again.
 STORE_SECONDS = 5.0
-#: Callbacks of one insert, and those that wait for the next one; beyond that they go to the shelf.
+#: Callbacks of one insert, and callbacks that wait for the next one: more go to the shelf.
 MOST_TOGETHER, MOST_WAITING = 200, 1000
 SHELF_SECONDS, SHELF_THREADS = 5.0, 8
-#: After a failure the database is not tried again for this long: what comes goes to the shelf at once.
+#: After a failure callbacks go straight to the shelf for this long, without trying the database.
 AWAY_SECONDS = 2.0
-#: Headers that are kept with a callback: what tells of its way, nothing that signs or signs in.
+#: Headers that are kept with a callback: none that holds a signature or credentials.
 KEPT_HEADERS = ("content-type", "user-agent")
 MAX_HEADER = 300
-#: No provider's signature, and nobody's business.
+#: Headers that no provider signs with and that may hold secrets: not put on the shelf.
 PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 
-#: Keeps callbacks; False for one that is kept already. Raises UNAVAILABLE.
+#: Stores callbacks; False for one that is stored already. Raises UNAVAILABLE.
 Keep = Callable[[Sequence[NewCallback]], list[bool]]
 
 
 class CallbackDesk:
-    """Takes providers' callbacks for the configured accounts. Those that come during an insert share the next one."""
+    """Takes callbacks for the configured accounts. Those that come during an insert share the next one."""
 
     def __init__(
         self,
@@ -77,13 +77,13 @@ class CallbackDesk:
         return [Route("/callbacks/{account}", self.take, methods=["POST"])]
 
     async def take(self, request: Request) -> Response:
-        """One callback. Nobody learns from the answer which accounts there are."""
+        """One callback. The answer does not show which accounts there are."""
         began = perf_counter()
         body = await read_body(request, BODY_BYTES, BODY_SECONDS)
         account = self._accounts.get(request.path_params["account"])
         headers = request.headers.items()
         if account is None or not self._is_signed(account, body, headers):
-            # Counted, and some of them kept by somebody else: a flood of forged ones costs nothing but this.
+            # Counted, and sampled by another thread: a flood of forged ones costs no more than this.
             self._count("unknown" if account is None else account.name, "forged")
             self._forged.note(request, account.name if account else None, body)
             return problem(401, "the signature is not right")
@@ -99,7 +99,7 @@ class CallbackDesk:
         return await self._store(account, _kept(account.name, body, headers, said), headers, began)
 
     async def _store(self, account: Account, callback: NewCallback, headers: Headers, began: float) -> Response:
-        """In the database; while that is away, on the shelf; with both away the provider is told to send it again."""
+        """Store it in the database, or while that is away on the shelf; with both away, ask for it again."""
         outcome = await self._in_database(callback) or await self._on_shelf(account, callback, headers)
         self._count(account.name, outcome or "unavailable")
         self._metrics.callback_seconds[account.name,].observe(perf_counter() - began)
@@ -111,13 +111,13 @@ class CallbackDesk:
         if perf_counter() < self._away_until:
             return None
         try:
-            async with asyncio.timeout(STORE_SECONDS):  # one that waits for another's insert waits for no second one
+            async with asyncio.timeout(STORE_SECONDS):  # for the wait too: it may wait for one insert, not for two
                 is_new = await self._keeping.ask(callback)
         except (Overloaded, TimeoutError, *UNAVAILABLE) as error:
             self._away_until = perf_counter() + AWAY_SECONDS
             log.warning("callback.database_away", account=callback.account, error=type(error).__name__)
             return None
-        except Exception:  # a bug, or what no database takes: it waits on the shelf until that is mended
+        except Exception:  # a bug, or a callback that no database takes: it waits on the shelf until that is mended
             log.exception("callback.bug", account=callback.account, traceback=True)
             return None
         return "kept" if is_new else "repeated"
@@ -127,13 +127,13 @@ class CallbackDesk:
             kept = [(name, value) for name, value in headers if len(value) <= MAX_HEADER and name not in PRIVATE]
             put = self._shelf.put
             await self._shelf_threads.run(put, account.name, callback.body, kept, seconds=SHELF_SECONDS)
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: it is to be sent again
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the provider is to send it again
             log.warning("callback.not_kept", account=account.name, error=type(error).__name__)
             return None
         return "shelved"
 
     def take_from_shelf(self, account_name: str, body: bytes, headers: Headers) -> None:
-        """Keep what came while the database was away. Raises UNAVAILABLE; what is not right is turned away for good."""
+        """Store what came while the database was away, unless it is forged or unreadable. Raises UNAVAILABLE."""
         account = self._accounts.get(account_name)
         if account is None or not self._is_signed(account, body, headers):
             self._count("unknown" if account is None else account_name, "forged")

@@ -1,7 +1,7 @@
-"""A sample of forged callbacks for people to look at. A flood of them costs the answer's path a few appends.
+"""A sample of forged callbacks for people to look at. Each costs the request only an append.
 
-The newest few wait in memory and are written once a second by a thread of their own; the others are counted only. What
-waits when the process dies, or while the database is away, is lost: nothing rests on it.
+The newest few wait in memory and are written once a second by a thread of their own; the others are only counted. What
+waits when the process dies, or while the database is away, is lost: nothing depends on it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from workers.store.forged import Forged
 log = structlog.get_logger()
 
 WRITE_SECONDS = 1.0
-#: Of each account between two writes, and of all that name no account together: a flood hides no other's.
+#: Between two writes, of each account, and of all that name no account: a flood of one hides no other's.
 MOST_WAITING = 5
 BODY_BYTES = 2048
-#: Headers whose values are kept; of the others only the names: any may hold a secret.
+#: Headers whose values are kept. Of the others only the names: any of them may hold a secret.
 SHOWN_HEADERS = ("content-type", "user-agent")
 MAX_HEADER, MAX_NAME, MAX_NAMES, MAX_WHY = 300, 64, 30, 200
 
@@ -39,7 +39,7 @@ class ForgedSample:
         self._some = threading.Event()
 
     def note(self, request: Request, account: str | None, body: bytes) -> None:
-        """Keep it for the next write; the oldest that waits gives way. ``account`` None: its path names none."""
+        """Keep it for the next write, in place of the oldest. ``account`` None: its path names no account."""
         one = _Waiting(account, request, len(body), body[:BODY_BYTES])
         with self._lock:
             self._waiting.setdefault(account, deque(maxlen=MOST_WAITING)).append(one)
@@ -87,7 +87,7 @@ def _read(one: _Waiting) -> Forged:
 
 
 def _shown(headers: Mapping[str, str]) -> str:
-    """Values of the harmless ones, and the names of all: whether there was a signature at all is worth knowing."""
+    """Values of the harmless headers, and names of all: whether there was a signature at all is worth knowing."""
     shown: dict[str, object] = {name: headers[name][:MAX_HEADER] for name in SHOWN_HEADERS if name in headers}
     names = sorted({name[:MAX_NAME] for name in headers})[:MAX_NAMES]
     return json.dumps(shown | {"names": names})

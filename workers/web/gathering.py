@@ -1,4 +1,4 @@
-"""One call of the store for many requests: what comes while a call is under way goes into the next one."""
+"""One call of the store for many requests: those that come during a call share the next one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 class Gathering(Generic[Item, Result]):
     """Hands items to ``function`` together, which gives a result for each. Used on one event loop.
 
-    An item never joins a call that has begun: what it is told was read, or written, after it came. Items that a call
-    fails for are tried again in halves, unless the store is away.
+    An item never joins a call that has begun, so its result was read or written after it came. When a call fails, its
+    items are tried again in halves, unless the store is away.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Gathering(Generic[Item, Result]):
             results = await self._threads.run(self._function, [item for item, _ in batch], seconds=self._seconds)
         except (Overloaded, *UNAVAILABLE) as error:
             _fail(batch, error)
-        except Exception as error:  # noqa: BLE001 - handed to those whose items they were
+        except Exception as error:  # noqa: BLE001 - handed to those who asked
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            half = len(batch) // 2  # one that no database takes spoils no other's answer
+            half = len(batch) // 2  # an item that no database takes must not spoil the others' results
             await self._call(batch[:half])
             await self._call(batch[half:])
         else:

@@ -1,4 +1,4 @@
-"""``/health/live`` and ``/health/ready``: for orchestrators. No secrets, no token; business health decides nothing."""
+"""``/health/live`` and ``/health/ready``, for orchestrators. No secrets, no token; business health decides nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from workers.store.database import UNAVAILABLE
 from workers.store.release import SchemaTooOld
 from workers.web.threads import Overloaded, StoreThreads
 
-#: A check that takes longer has failed; an answer is used again for a second, so that probes cost next to nothing.
+#: A check that takes longer has failed. A result is used again for a second, so that probes cost next to nothing.
 CHECK_SECONDS = 3.0
 KEEP_SECONDS = 1.0
-#: How the whole does is asked seldom: it costs more, and nobody acts on it within seconds.
+#: The verdict on the whole system is read rarely: it costs more, and nobody acts on it within seconds.
 VERDICT_SECONDS, KEEP_VERDICT_SECONDS = 1.0, 10.0
 
 #: Raises SchemaTooOld or one of UNAVAILABLE where the database can't be worked with.
@@ -52,7 +52,7 @@ class Health:
         return _answer(200, {"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """200 where the database is there and migrated; Redis and how the whole does are told, and decide nothing."""
+        """200 when the database answers and is migrated. Redis and business health are told, and decide nothing."""
         async with self._looking:
             if time.monotonic() - self._known[0] > KEEP_SECONDS:
                 found = await asyncio.gather(*(self._look(name) for name in self._checks))
@@ -65,19 +65,19 @@ class Health:
         return _answer(200 if is_ready else 503, {"status": "ok" if is_ready else "not ready", "parts": parts})
 
     async def _business(self, database: str) -> dict[str, str]:
-        """How the whole does, where the database can be asked and somebody wants to know."""
+        """The verdict on the whole system, where the database can be asked."""
         if self._read_verdict is None or database != "ok":
             return {}
         if time.monotonic() - self._verdict[0] > KEEP_VERDICT_SECONDS:
             try:
                 verdict = await self._threads.run(self._read_alone, self._read_verdict, seconds=VERDICT_SECONDS)
-            except Exception as error:  # noqa: BLE001 - it decides nothing, whatever is wrong with it
+            except Exception as error:  # noqa: BLE001 - it decides nothing: whatever is wrong with it, the page answers
                 verdict = f"unknown ({type(error).__name__})"
             self._verdict = time.monotonic(), verdict
         return {"business": self._verdict[1]}
 
     def _read_alone(self, read: ReadVerdict) -> str:
-        """One look at a time: those that nobody waits for any more must not use up the threads of requests."""
+        """One read at a time: reads that nobody waits for any more must not use up the threads of requests."""
         if not self._reading.acquire(blocking=False):
             raise Overloaded("the look before this one is not over")
         try:

@@ -1,4 +1,4 @@
-"""What Prometheus may read of the web process, and who may read it."""
+"""The web process's metrics, and who may read them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workers.telemetry.rows import RowReader
 from workers.web.problems import problem
 from workers.web.threads import STORE_THREADS, Overloaded, StoreThreads
 
-#: The database's rows are waited for no longer; a scrape is answered without them.
+#: How long a scrape waits for metrics from the database's rows; it is answered without them then.
 ROWS_SECONDS = 2.0
-#: Methods that are told apart; anybody may send any other word.
+#: Methods that have a label of their own. All others are "other": anybody may send any word.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
-    """The web process's own, among all that are declared."""
+    """The metrics that the web process sets, among all that are declared."""
 
     def __init__(self, version: str, declared: Declared | None = None) -> None:
         self.declared = declared = declared or Declared(version)
@@ -34,7 +34,7 @@ class Metrics:
         self._requests = Children(declared.counter("invoices_web_requests_total"))
         self._seconds = Children(declared.histogram("invoices_web_request_seconds"))
         declared.tell_role("web")
-        self.reader: RowReader | None = None  #: of what the database's rows tell
+        self.reader: RowReader | None = None  #: of metrics from the database's rows
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -43,7 +43,7 @@ class Metrics:
 
 
 class MetricsPage:
-    """``GET /metrics``: for those who are named, and not there for anybody else."""
+    """``GET /metrics``: for the addresses that are allowed; 404 for all others."""
 
     def __init__(self, metrics: Metrics, allowed: tuple[str, ...], rows_seconds: float = ROWS_SECONDS) -> None:
         self._metrics = metrics

@@ -8,15 +8,15 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-#: Before the name of a kind of problem that clients may want to tell apart.
+#: Of a problem's ``type``, before the name of its kind.
 TYPE_PREFIX = "urn:invoices:problem:"
 
 
 class Problem(Exception):  # noqa: N818 - reads as what is answered
     """What is answered instead of what was asked for.
 
-    ``kind``: a name for ``type``, where the status alone does not say what happened. ``errors``: parts of the request
-    that are wrong, each with a ``detail`` and a ``pointer``. ``more`` are further members.
+    ``kind``: the name in ``type``, where the status alone does not say what happened. ``errors``: wrong parts of the
+    request, each with a ``detail`` and a ``pointer``. ``more``: further members.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Problem(Exception):  # noqa: N818 - reads as what is answered
 
 
 def problem(status: int, detail: str = "", headers: dict[str, str] | None = None, **more: object) -> Response:
-    """An ``application/problem+json`` answer; ``more`` are further members."""
+    """An ``application/problem+json`` answer. ``more``: further members."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     if detail:
         content["detail"] = detail

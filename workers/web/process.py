@@ -1,4 +1,4 @@
-"""The web process from its settings: what it is made of, and its run."""
+"""Builds the web process from its settings, and runs it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Process:
-    """What the process is made of, gathered part by part."""
+    """What the process is made of, added part by part."""
 
     settings: Settings
     runtime: Runtime
@@ -75,7 +75,7 @@ class Process:
     metrics: Metrics
     routes: list[BaseRoute] = field(default_factory=list)
     on_stop: list[Callable[[], object]] = field(default_factory=list)  #: called when the stop begins
-    on_end: list[Callable[[], object]] = field(default_factory=list)  #: called in reverse when the last request is over
+    on_end: list[Callable[[], object]] = field(default_factory=list)  #: in reverse, when the last request is over
     stopping: threading.Event = field(default_factory=threading.Event)
     replaying: Replaying | None = None  #: once its thread has begun
 
@@ -85,7 +85,7 @@ class Process:
             raise ValueError(f"{CONNECTIONS} threads use the store, which has {connections} connections")
 
     def start(self, name: str, run: Callable[..., object], *arguments: object) -> None:
-        """A thread that lives as long as the process, and is counted among those that use the store."""
+        """A thread that runs as long as the process. It uses the store, so STORE_THREADS must count it."""
         if STORE_THREADS.get(name) != 1:
             raise ValueError(f"the store has no connection for the thread {name!r}: name it in STORE_THREADS")
         threading.Thread(target=run, args=(*arguments, self.stopping), name=name, daemon=True).start()
@@ -145,9 +145,9 @@ def _pace(process: Process) -> Pace:
 
 
 def _add_callbacks(process: Process) -> None:
-    from workers.app import app  # not at the top: importing it reads the settings
+    from workers.app import app  # here, because importing it reads the settings
 
-    install()  # a killed process loses nothing of what it took from the shelf
+    install()  # the transport that loses nothing that a killed process had taken from the shelf
     runtime, metrics = process.runtime, process.metrics
     threads = StoreThreads(STORE_THREADS["callbacks"])
     shelf = Shelf(app)
@@ -256,7 +256,7 @@ def _callback_place(public_url: str | None, account: str) -> str:
 
 
 def _breakers(redis: Redis, endpoints: Sequence[str]) -> Mapping[str, str]:
-    """Nothing where Redis does not answer: rows tell what they tell."""
+    """The breakers' states; none where Redis does not answer."""
     if not endpoints:
         return {}
     try:

@@ -24,21 +24,21 @@ from workers.web.problems import problem
 
 log = structlog.get_logger()
 
-HEADER_SECONDS = 10.0  #: a request's line and headers must be there within this time
-IDLE_SECONDS = 15  #: a kept connection without a request is closed
-STOP_SECONDS = 20  #: what is under way may go on for this long after SIGTERM
-MOST_CONNECTIONS = 3500  #: beyond that a request is answered 503; those that wait for an invoice are among them
-SPARE_FILES = 200  #: of those that this process may open: databases, the broker, logs
+HEADER_SECONDS = 10.0  #: within which a request's line and headers must have come
+IDLE_SECONDS = 15  #: after which a connection without a request is closed
+STOP_SECONDS = 20  #: that requests under way have after SIGTERM
+MOST_CONNECTIONS = 3500  #: with more, requests are answered 503; requests that wait for an invoice count too
+SPARE_FILES = 200  #: open files that are not connections of clients: databases, the broker, logs
 HEADER_BYTES = 32 * 1024
 BACKLOG = 1024
 
 
 class CannotListen(OSError):  # noqa: N818 - reads as what happened
-    """The address is taken, or is none of this host's. One line that names the setting."""
+    """The address is in use or not this host's. One line that names the setting."""
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's, with a bound on how long a request's headers may take: without one a trickle keeps a connection."""
+    """uvicorn's protocol with a time limit for a request's headers: a trickle must not hold a connection for ever."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PatientProtocol(H11Protocol):
         self._header_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """A connection: its first request is awaited."""
+        """A new connection: wait for its first request's headers."""
         super().connection_made(transport)
         self.transport = Together(transport, self.loop)  # type: ignore[assignment]  # it has what uvicorn uses
         self._await_headers()
@@ -65,12 +65,12 @@ class PatientProtocol(H11Protocol):
             self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """The connection is closed."""
         self._forget_timer()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """As uvicorn's, for what is no HTTP; as a problem."""
+        """Answer what is not HTTP, as uvicorn does, but with a problem document."""
         answer = problem(400, msg, {"connection": "close"})
         for event in (
             h11.Response(status_code=400, headers=answer.raw_headers, reason=HTTPStatus.BAD_REQUEST.phrase),
@@ -81,7 +81,7 @@ class PatientProtocol(H11Protocol):
         self.transport.close()
 
     def _is_between_requests(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its annotation says
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, though not by its annotation
         return cycle is None or cycle.response_complete
 
     def _await_headers(self) -> None:
@@ -99,7 +99,7 @@ class PatientProtocol(H11Protocol):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0: a free one. Raises CannotListen."""
+    """A listening socket; with port 0 on a free port. Raises CannotListen."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -129,9 +129,9 @@ def serve(
     tell: Callable[[str], None],
     on_stop: Sequence[Callable[[], object]] = (),
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; ``tell`` gets the address once requests are taken. From the main thread.
+    """Serve until SIGTERM or Ctrl-C; ``tell`` gets the URL once requests are taken. Call it from the main thread.
 
-    ``on_stop`` is called on the loop when the stop begins: for requests that would wait for longer than it may take.
+    ``on_stop`` is called on the loop when the stop begins, to end requests that would wait longer than STOP_SECONDS.
     """
     config = _configure(application)
     # After it has stopped, uvicorn raises the signal again for the handler that was there before: a stop is no failure.
@@ -150,7 +150,7 @@ def _configure(application: ASGIApp) -> Config:
         http=PatientProtocol,
         ws="none",
         lifespan="on",
-        log_config=None,  # our own logging has the libraries' records too
+        log_config=None,  # our own logging takes the libraries' records too
         access_log=False,
         server_header=False,
         proxy_headers=False,  # `Forwarded` knows which proxies to believe
@@ -170,7 +170,7 @@ def most_connections() -> int:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens when it does, and that it is going to stop before it waits for the requests under way."""
+    """Says where it listens, and calls ``on_stop`` before it waits for the requests under way."""
 
     def __init__(
         self, config: Config, tell: Callable[[str], None], url: str, on_stop: Sequence[Callable[[], object]]

@@ -1,7 +1,7 @@
-"""Callbacks that came while the database was away: kept in a queue of the broker's until it is back.
+"""The shelf: a queue of the broker that keeps callbacks while the database is away.
 
-Whatever lies in the queue is checked once more when it is taken out: anybody who may push to the broker could have put
-it there. A process that dies between keeping and acknowledging leaves a callback twice; the same bytes are kept once.
+A callback is checked again when it is taken out: anybody who may push to the broker could have put it there. When a
+process dies between storing and acknowledging, the callback is taken out again; the same bytes are stored once.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ log = structlog.get_logger()
 QUEUE = "invoices.callbacks"
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
-#: An empty queue is looked at this often: what a process kept before it ended is everybody's.
+#: How often an empty queue is looked at: another process may have filled it before it ended.
 LOOK_SECONDS = 10.0
 _RETRY = {"max_retries": 1, "interval_start": 0.1}
 
 Headers = Sequence[tuple[str, str]]
-#: Keeps a callback in the database, or turns it away. Raises UNAVAILABLE.
+#: Stores a callback in the database, or turns it away. Raises UNAVAILABLE.
 Take = Callable[[str, bytes, Headers], None]
 
 
@@ -54,21 +54,21 @@ class Shelf:
         self._filled.set()
 
     def run(self, take: Take, stopping: threading.Event) -> None:
-        """Empty the queue whenever the database is there, until the process stops. What can't be kept for a reason of
-        its own stays, behind the others."""
+        """Empty the queue whenever the database answers, until the process stops. A callback that fails for a reason of
+        its own goes behind the others and stays."""
         wait = FIRST_WAIT_SECONDS
         while not stopping.is_set():
             self._filled.clear()
             try:
                 self._empty(take, stopping)
-            except Exception as error:  # noqa: BLE001 - the database or the broker is away: what was in hand goes back
+            except Exception as error:  # noqa: BLE001 - database or broker away: what was taken goes back
                 log.warning("callback.still_on_the_shelf", error=type(error).__name__, again_in_seconds=wait)
                 stopping.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT_SECONDS)
             else:
                 wait = FIRST_WAIT_SECONDS
                 if self._filled.wait(LOOK_SECONDS):
-                    stopping.wait(wait)  # what made us keep it here is not over in a moment
+                    stopping.wait(wait)  # the database was away a moment ago, and most likely still is
 
     def wake(self) -> None:
         """Have ``run`` look whether it is to stop."""
@@ -95,7 +95,8 @@ class Shelf:
                     if isinstance(error, UNAVAILABLE) and not may_be_its_own(error):
                         message.requeue()
                         raise
-                    self.put(*found)  # behind the others: it holds up none, and is there before it goes here
+                    # Behind the others, which it must not hold up; before the ack, so that it can't be lost.
+                    self.put(*found)
                     failure = failure or error
                 else:
                     log.info("callback.taken_from_the_shelf", account=found[0])
@@ -105,10 +106,10 @@ class Shelf:
 
 
 def _read(message: Message) -> tuple[str, bytes, Headers] | None:
-    """What ``put`` wrote; None for what somebody else put there."""
+    """What ``put`` wrote; None for anything else."""
     try:
         fields = message.decode()
         headers = [(str(name), str(value)) for name, value in fields["headers"]]
         return str(fields["account"]), base64.b64decode(fields["body"], validate=True), headers
-    except Exception:  # noqa: BLE001 - anybody's text
+    except Exception:  # noqa: BLE001 - it may be anything
         return None

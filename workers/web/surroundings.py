@@ -1,4 +1,4 @@
-"""What stands around every request: who really asks and for which host, one line in the log, an answer to any error.
+"""The layers around every request: the real client, the allowed hosts, a line in the log, an answer to any error.
 
 Plain ASGI: each layer wraps the next.
 """
@@ -17,20 +17,20 @@ from workers.web.problems import problem
 
 log = structlog.get_logger()
 
-#: More hops in a forwarded header than this are nobody's real way here.
+#: No real request comes over more proxies than this.
 MAX_HOPS = 20
 MAX_PATH = 200  #: characters of a path in the log
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-#: Asked for every few seconds by orchestrators and Prometheus: no news.
+#: Orchestrators and Prometheus ask for these every few seconds: logged at debug only.
 METRICS = "/metrics"
 QUIET_PATHS = ("/health/", METRICS)
 
-#: Told about each request: route, method, status, seconds.
+#: Gets each request's route, method, status and seconds.
 Observe = Callable[[str, str, int, float], None]
 
 
 class Forwarded:
-    """Believes forwarded headers of trusted proxies only: the client is the last address that is none of theirs."""
+    """Believes the forwarded headers of trusted proxies only: the client is the last address that is not a proxy's."""
 
     def __init__(self, application: ASGIApp, trusted: tuple[str, ...]) -> None:
         self._application = application
@@ -61,10 +61,10 @@ class Forwarded:
 
 
 class AllowedHosts:
-    """Answers 421 to a Host that is none of ours: a page elsewhere can't reach us by a name of its own.
+    """Answers 421 to a Host that is not ours, so that a web page can't reach us by a name of its own (DNS rebinding).
 
-    `/metrics` takes an address for a Host too: Prometheus often scrapes by one, no page can make an address its own
-    name, and who may read it is decided by the client's address.
+    `/metrics` also takes an address as its Host: Prometheus often scrapes by address, no page can have an address for
+    its name, and the client's address decides who may read it.
     """
 
     def __init__(self, application: ASGIApp, hosts: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ class AllowedHosts:
 
 
 class AccessLog:
-    """One line a request, without its query string; an error nobody has caught is answered with 500 and told."""
+    """One log line per request, without the query string. An uncaught error is logged and answered 500."""
 
     def __init__(self, application: ASGIApp, observe: Observe, clock: Callable[[], float] = time.perf_counter) -> None:
         self._application = application
@@ -122,7 +122,7 @@ class AccessLog:
 
 
 def route_of(scope: Scope) -> str:
-    """The route that answered, ``/callbacks/{account}`` say: what a metric may be labelled with."""
+    """The route that answered, such as ``/callbacks/{account}``: a metric may have it for a label."""
     route = scope.get("route")
     return str(getattr(route, "path", "")) or "none"
 
@@ -149,5 +149,5 @@ def _shown(scope: Scope) -> str:
 
 
 def _header(scope: Scope, name: bytes) -> str:
-    """All values of a header, as one list."""
+    """All values of a header, joined by commas."""
     return b",".join([value for key, value in scope["headers"] if key == name]).decode("latin-1")

@@ -1,4 +1,4 @@
-"""Calls of the synchronous store from the web process's loop: a few threads, and nobody waits for one without end."""
+"""Calls of the synchronous store from the web process's event loop: in a few threads, and with a time limit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-#: All threads of the web process that use the store: so many connections it has, so that none waits for another's.
-#: Callbacks wait behind no other request: their insert has a thread of its own, and one more while an earlier insert
-#: hangs.
+#: All threads of the web process that use the store. It has a connection for each, so that none waits for another's.
+#: Callbacks wait behind no other request: their insert has a thread of its own, and a second one in case that hangs.
 STORE_THREADS: Mapping[str, int] = {
     "requests": 8,
     "callbacks": 2,
@@ -23,12 +22,12 @@ STORE_THREADS: Mapping[str, int] = {
     "heartbeat": 1,
 }
 CONNECTIONS = sum(STORE_THREADS.values())
-#: Calls under way or waiting; beyond that who asks is told so at once.
+#: Calls under way or waiting; one more raises Overloaded at once.
 MOST_CALLS = 256
 
 
 class Overloaded(Exception):  # noqa: N818 - reads as what happened
-    """Too many calls wait for the store, or this one has waited for too long."""
+    """Too many calls wait for the store, or this one has waited too long."""
 
 
 class StoreThreads:
@@ -42,7 +41,7 @@ class StoreThreads:
     async def run(self, function: Callable[..., Result], *arguments: object, seconds: float) -> Result:
         """The function's result. Raises Overloaded when there is none within ``seconds``, and what the function raises.
 
-        A call that nobody waits for any more goes on: the store bounds it.
+        A call that nobody waits for any more goes on; the store's own time-outs end it.
         """
         if self._calls >= self._most_calls:
             raise Overloaded(f"{self._calls} calls are under way")
@@ -53,7 +52,7 @@ class StoreThreads:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(call)
         except TimeoutError:
-            if call.done():  # the loop was held up for longer, and the answer is there; or the time-out is the call's
+            if call.done():  # either the loop was held up and the result is there, or the call itself timed out
                 return call.result()
             raise Overloaded(f"no answer within {seconds:g} s") from None
 
@@ -64,4 +63,4 @@ class StoreThreads:
     def _ended(self, call: asyncio.Future[Result]) -> None:
         self._calls -= 1
         if not call.cancelled():
-            call.exception()  # looked at: nobody may be left to take it
+            call.exception()  # retrieved here, or asyncio would log that nobody did

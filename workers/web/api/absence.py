@@ -1,4 +1,4 @@
-"""Looks at the database that go on while it is away: ever more rarely, and the log is told once."""
+"""For loops that look at the database again and again: while it is away they look less often, and log that once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_SECONDS = 2.0  #: between two looks, however long it is away
 
 
 class Absence:
-    """What came of the looks so far. ``look_seconds``: between two that found it there."""
+    """How many looks in a row have failed. ``look_seconds``: between two looks while it is there."""
 
     def __init__(self, look_seconds: float) -> None:
         self._look_seconds = look_seconds
@@ -22,13 +22,13 @@ class Absence:
         return min(max(MOST_SECONDS, self._look_seconds), self._look_seconds * 2.0 ** min(self._failed, 30))
 
     def begins(self, error: BaseException, **about: object) -> None:
-        """A look failed; ``about``: who waits for it."""
+        """A look failed. ``about``: fields for the log."""
         if not self._failed:
             log.warning("api.store_away", error=type(error).__name__, **about)
         self._failed += 1
 
     def ends(self) -> None:
-        """A look found the database there."""
+        """A look succeeded."""
         if self._failed:
             log.info("api.store_back", failed_looks=self._failed)
         self._failed = 0

@@ -24,10 +24,10 @@ from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
 
-#: Tokens read in one statement, and requests that may wait to be read.
+#: Tokens read in one statement, and requests that may wait for one.
 MOST_TOKENS, MOST_WAITING = 200, 2000
 READ_SECONDS = 5.0
-#: When a token was used is noted this often at most, by this process.
+#: How often, at most, this process notes that a token was used.
 NOTE_SECONDS = 60.0
 CHALLENGE = 'Bearer realm="invoices"'
 _TOKEN = re.compile(r"(tok_[0-9a-f]{32})\.([A-Za-z0-9_-]{16,100})")
@@ -38,7 +38,7 @@ Find = Callable[[Sequence[str]], tuple[datetime, dict[str, Token]]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A service whose token is right."""
+    """A service with a valid token."""
 
     token: Token
     address: str
@@ -53,7 +53,7 @@ class Caller:
         return may(self.token.scopes, action)
 
     def sees(self, account: str) -> bool:
-        """Whether this account's things are shown to it."""
+        """Whether it may see this account."""
         return sees(self.accounts, account)
 
     def require_account(self, account: str) -> None:
@@ -62,7 +62,7 @@ class Caller:
             raise Problem(403, f"this token is not for the account {account!r}")
 
     def acting(self, reason: str | None) -> Actor:
-        """As the one who does something, for the log of acts."""
+        """The caller as the actor in the audit log."""
         return Actor(self.token.name, f"api {self.token.id} {self.address}", reason)
 
 
@@ -84,8 +84,8 @@ class Access:
             threads, self._read, most=MOST_TOKENS, most_waiting=MOST_WAITING, seconds=READ_SECONDS
         )
         self._limits = Limits(clock)
-        self._known: dict[str, Token] = {}  #: that were right when they were last read
-        self._noted: dict[str, float] = {}  #: by token, by ``clock``
+        self._known: dict[str, Token] = {}  #: tokens that were valid when they were last read
+        self._noted: dict[str, float] = {}  #: when its use was last noted, by token
         self._notes: set[asyncio.Task[None]] = set()
 
     async def require(self, request: Request, action: Action) -> Caller:
@@ -93,18 +93,18 @@ class Access:
         return self._admit(request, await self._authenticate(*_given(request)), action)
 
     async def recognise(self, request: Request, action: Action) -> Caller:
-        """The same of a token that was right before, without reading it again: whoever does something for this caller
-        calls ``gone`` in the same go, and ``require_still`` before anything is answered without it."""
+        """Like ``require``, but a token that was valid before is not read again. It must be checked later: with ``gone``
+        together with what is stored for it, or with ``require_still`` before the request is refused."""
         token_id, secret = _given(request)
         known = self._known.get(token_id)
         is_known = known is not None and known.per_second is None and known.has_secret(secret)
-        if known is None or not is_known or not may(known.scopes, action):  # what refuses rests on the token as it is
+        if known is None or not is_known or not may(known.scopes, action):  # only the token as it is now may refuse
             return await self.require(request, action)
         self._note(known.id)
         return self._admit(request, known, action)
 
     def gone(self, ids: Sequence[str]) -> set[str]:
-        """Those of these tokens that count no more. Not on the loop: it reads them."""
+        """Those of these tokens that are no longer valid. Reads them: not to be called on the event loop."""
         now, tokens = self._find(ids)
         return {one for one in ids if one not in tokens or not tokens[one].is_live(now)}
 
@@ -118,14 +118,14 @@ class Access:
         return Caller(token, request.client.host if request.client else "")
 
     async def require_still(self, caller: Caller, action: Action) -> None:
-        """It asks for more within a long answer. Raises Problem: 401 once its token counts no more, 503."""
+        """For the further steps of a long request. Raises Problem: 401 once the token is no longer valid, 503."""
         now, token = await self._find_token(caller.token.id)
         if token is None or not token.is_live(now) or not may(token.scopes, action):
             self._known.pop(caller.token.id, None)
             raise revoked()
 
     def spend(self, caller: Caller, more: int) -> None:
-        """Its request is worth so many more, a list of orders say; they count against its limit."""
+        """Count ``more`` requests against the token's limit, for a list of orders."""
         if caller.token.per_second is not None:
             self._limits.spend(caller.token.id, caller.token.per_second, more)
 
@@ -156,7 +156,7 @@ class Access:
         return [(now, tokens.get(one)) for one in ids]
 
     def _note(self, token_id: str) -> None:
-        """That it was used; nobody waits for it, and nothing rests on it."""
+        """Note that the token was used. No request waits for that, and nothing depends on it."""
         now = self._clock()
         if now - self._noted.get(token_id, float("-inf")) < NOTE_SECONDS:
             return
@@ -169,7 +169,7 @@ class Access:
         try:
             await self._threads.run(self._note_use, [token_id], seconds=READ_SECONDS)
         except (Overloaded, *UNAVAILABLE) as error:
-            self._noted.pop(token_id, None)  # with the next request then
+            self._noted.pop(token_id, None)  # the next request tries again
             log.info("api.use_not_noted", token=token_id, error=type(error).__name__)
 
 
@@ -186,7 +186,7 @@ def _given(request: Request) -> tuple[str, str]:
 
 
 def revoked() -> Problem:
-    """For a token that was right, and counts no more."""
+    """For a token that was valid and is no more."""
     return _refused("the token is revoked or expired", "invalid_token")
 
 

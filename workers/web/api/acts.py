@@ -1,4 +1,4 @@
-"""``POST /v1/invoices/{id}/cancel``, ``mark``, ``recheck``: what operators do by hand, with who did it and why."""
+"""``POST /v1/invoices/{id}/cancel``, ``mark``, ``recheck``: what operators do by hand, kept with who and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.web.api.schema.acts import CANCEL_INVOICE, MARK_INVOICE, RECHECK_IN
 from workers.web.api.schema.operation import route
 from workers.web.problems import Problem
 
-#: An act on the invoice that it is given, in one of the expected sequences.
+#: Acts on ``invoice_id``, if its sequence is among ``expected``.
 Do = Callable[..., Done | None]
 
 
@@ -41,7 +41,7 @@ class Acts:
         ]
 
     async def cancel(self, request: Request) -> Response:
-        """Give an order up. One that is cancelled already stays so, and that is well."""
+        """Give an order up. One that is cancelled already is answered the same."""
         caller = await self._api.access.require(request, Action.CANCEL)
         actor = caller.acting((await read_request(request, Reason)).reason)
         return await self._do(request, caller, partial(cancel, self._api.store, actor), Status.CANCELLED)
@@ -60,7 +60,7 @@ class Acts:
         return await self._do(request, caller, partial(recheck, self._api.store, actor))
 
     async def _do(self, request: Request, caller: Caller, act: Do, wanted: Status | None = None) -> Response:
-        """The invoice after it. Raises Problem: 404, 409 where nothing could be done, 412."""
+        """Act, and answer the invoice as it is then. Raises Problem: 404, 409 where nothing could be done, 412."""
         read_query(request, ())
         row = await self._reads.find(caller, request.path_params["id"])
         try:

@@ -1,4 +1,4 @@
-"""What every part of ``/v1`` works with."""
+"""What every part of ``/v1`` uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
-#: What a read or a write of the store may take. The database gives up waiting for a lock before that.
+#: What a read or a write of the store may take. The database stops waiting for a lock earlier.
 STORE_SECONDS = 15.0
 BODY_BYTES = 64 * 1024
 BODY_SECONDS = 15.0
@@ -50,7 +50,7 @@ class Api:
     access: Access
 
     async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """What a function of the store gives. Raises Problem 503 while the database is away or overloaded."""
+        """The result of a function of the store. Raises Problem 503 while the database is away or overloaded."""
         try:
             return await self.threads.run(function, *arguments, seconds=STORE_SECONDS)
         except (Overloaded, *UNAVAILABLE) as error:
@@ -58,7 +58,7 @@ class Api:
 
 
 def away(error: Exception) -> Problem:
-    """The database is away: it is for the client to come again."""
+    """503: the database is away, and the client is to try again."""
     log.warning("api.store_away", error=type(error).__name__)
     return Problem(503, "the database is away or busy; try again", headers={"retry-after": str(RETRY_SECONDS)})
 
@@ -78,7 +78,7 @@ def _answer(text: str, status: int, headers: Mapping[str, str] | None) -> Respon
 
 
 async def read_request(request: Request, model: type[Model]) -> Model:
-    """A body as this model has it. Raises Problem: 400, 408, 413, 415, 422 with a pointer for each field."""
+    """A body, read by this model. Raises Problem: 400, 408, 413, 415, 422 with a pointer for each field."""
     try:
         return parse_request(model, await read_document(request))
     except RequestError as error:
@@ -96,12 +96,12 @@ def _unusable(error: RequestError) -> Problem:
 
 
 def media_type(request: Request) -> str:
-    """What the body is said to be, without parameters."""
+    """The body's media type, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_document(request: Request, limit: int = BODY_BYTES) -> Any:
-    """The JSON of a body, with every digit. Raises Problem: 400, 408, 413, 415."""
+    """A JSON body; numbers keep every digit. Raises Problem: 400, 408, 413, 415."""
     if media_type(request) != JSON:
         raise Problem(415, f"the body must be {JSON}")
     return parse_document(await read_bytes(request, limit))
@@ -116,7 +116,7 @@ async def read_bytes(request: Request, limit: int) -> bytes:
 
 
 def parse_document(body: bytes) -> Any:
-    """JSON as it stands in the bytes. Raises Problem 400."""
+    """JSON from its bytes; numbers keep every digit. Raises Problem 400."""
     if holds_more_values(body, MOST_VALUES):
         raise Problem(400, f"the body holds more than {MOST_VALUES} values")
     try:
@@ -126,7 +126,7 @@ def parse_document(body: bytes) -> Any:
 
 
 def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:
-    """The query's parameters, each once. Raises Problem 400: a misspelled filter must not find everything."""
+    """The query's parameters, each given once. Raises Problem 400: a misspelled filter must not match everything."""
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in allowed:
@@ -142,14 +142,14 @@ def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:
 
 
 def next_page(path: str, query: Mapping[str, str], following: str | None) -> dict[str, str]:
-    """The header that leads to the next page; nothing where there is none."""
+    """The header that links to the next page; none on the last one."""
     if following is None:
         return {}
     return {"link": f'<{path}?{urlencode({**query, "cursor": following})}>; rel="next"'}
 
 
 def whole(name: str, text: str, low: int, high: int) -> int:
-    """A whole number of the query's. Raises Problem 400."""
+    """A whole number from the query. Raises Problem 400."""
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) or not low <= int(text) <= high:
         raise Problem(400, f"{name}: must be a whole number from {low} to {high}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Many orders in one request, a JSON object a line: each is judged, and answered, by itself."""
+"""Many orders in one request, one JSON object per line: each is checked, and answered, by itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ StoreAll = Callable[[Sequence[tuple[Order, str]]], Sequence[Stored | Exception]]
 
 
 async def read_lines(request: Request) -> list[bytes]:
-    """The lines that hold something. Raises Problem: 400, 408, 413, 415."""
+    """The lines that are not empty. Raises Problem: 400, 408, 413, 415."""
     if "idempotency-key" in request.headers:
         raise Problem(400, "Idempotency-Key: each line has its own, in the field idempotency_key")
     body = await read_bytes(request, MANY_BYTES)
@@ -43,24 +43,26 @@ async def read_lines(request: Request) -> list[bytes]:
 def take_lines(
     desk: Desk, caller: Caller, store_all: StoreAll, lines: Sequence[bytes], trace: str | None = None
 ) -> bytes:
-    """Store the good ones in one transaction; the answer, a line each. Raises ``UNAVAILABLE``. It takes long: not for
-    the loop. ``trace``: all of them belong to it."""
-    judged = [_judge(desk, caller, line, trace) for line in lines]
-    stored = iter(store_all([one for one in judged if isinstance(one, tuple)]))
-    answers = [_answer(one if isinstance(one, Problem) else next(stored)) for one in judged]
+    """Store the good orders in one transaction; the answer, one line each. Raises ``UNAVAILABLE``.
+
+    Takes long: not to be called on the event loop. ``trace``: the trace of all of them.
+    """
+    checked = [_check(desk, caller, line, trace) for line in lines]
+    stored = iter(store_all([one for one in checked if isinstance(one, tuple)]))
+    answers = [_answer(one if isinstance(one, Problem) else next(stored)) for one in checked]
     return b"".join(
         escape(write_json({"index": index, **content})).encode() + b"\n" for index, content in enumerate(answers)
     )
 
 
-def _judge(desk: Desk, caller: Caller, line: bytes, trace: str | None) -> tuple[Order, str] | Problem:
+def _check(desk: Desk, caller: Caller, line: bytes, trace: str | None) -> tuple[Order, str] | Problem:
     if len(line) > BODY_BYTES:
         return Problem(413, f"the line is larger than {BODY_BYTES} bytes")
     try:
         return check(desk, caller, parse_document(line), trace)
     except Problem as problem:
         return problem
-    except Exception as error:  # noqa: BLE001 - a bug of ours that one order meets holds up no other
+    except Exception as error:  # noqa: BLE001 - a bug that one order meets must not stop the others
         return _told(error)
 
 

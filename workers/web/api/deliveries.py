@@ -1,4 +1,4 @@
-"""``/v1/deliveries`` and ``/v1/replays``: webhooks with each try of them, and events sent once more."""
+"""``/v1/deliveries`` and ``/v1/replays``: webhooks with their attempts, and events sent once more."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ class Deliveries:
         choice = Choice(body.endpoint, body.types, body.since, body.until, body.dead_only)
         try:
             job = await self._api.ask(begin, self._api.store, caller.acting(body.reason), choice, body.event)
-        except NoSuchEndpoint:  # removed since
+        except NoSuchEndpoint:  # removed in between
             raise Problem(404, "there is no such endpoint") from None
-        except (NoSuchEvent, NotForEndpoint):  # nobody learns of others' events
+        except (NoSuchEvent, NotForEndpoint):  # the same answer to both: it must not show events of others
             raise unusable("event: there is no such event for this endpoint") from None
-        except ValueError as error:  # types that there are none of, too many events
+        except ValueError as error:  # unknown types, or too many events
             raise unusable(str(error)) from None
         self._replaying.wake()
         return answer(job_fields(job), 202, {"location": f"/v1/replays/{job.id}"})

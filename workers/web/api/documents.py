@@ -1,4 +1,4 @@
-"""``GET /v1/openapi.json`` and ``/v1/asyncapi.json``: what there is, for developers; without a token."""
+"""``GET /v1/openapi.json`` and ``/v1/asyncapi.json``, for developers: no token is needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.web.api.schema.operation import Endpoint, route
 
 
 class Documents:
-    """Both, made when they are first asked for."""
+    """Both documents, built when first asked for."""
 
     def __init__(self, others: Sequence[BaseRoute], version: str) -> None:
         self._others = others
@@ -44,7 +44,7 @@ class Documents:
 
 def _serve(document: Callable[[], bytes]) -> Endpoint:
     async def answer(request: Request) -> Response:
-        """The document; 304 for whoever has it."""
+        """The document; 304 for a client that has it."""
         body = document()
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = {"etag": tag, "cache-control": "no-cache"}

@@ -1,4 +1,4 @@
-"""``/v1/endpoints``: receivers of webhooks, added, shown, switched off and on, removed."""
+"""``/v1/endpoints``: add, list, disable, enable and remove endpoints."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sealed_endpoint(box: SecretBox, body: EndpointRequest, accounts: Collection[
 
 
 class Endpoints:
-    """Receivers, as the caller sees them."""
+    """The endpoints that the caller sees."""
 
     def __init__(self, api: Api, webhooks: Webhooks, accounts: frozenset[str]) -> None:
         self._api = api
@@ -104,7 +104,7 @@ class Endpoints:
         return answer(endpoint_fields(*await self._find(caller, request)))
 
     async def add(self, request: Request) -> Response:
-        """Add one. Its secret is told this once."""
+        """Add one. Only this answer has its secret."""
         caller = await self._api.access.require(request, Action.ENDPOINTS)
         body = await read_request(request, EndpointRequest)
         accounts = self._limit_to(caller, body)
@@ -116,7 +116,7 @@ class Endpoints:
         return answer(endpoint_fields(*found) | {"secret": secret}, 201, headers)
 
     async def remove(self, request: Request) -> Response:
-        """Remove one with all that was meant for it."""
+        """Remove one with all its deliveries."""
         caller = await self._api.access.require(request, Action.ENDPOINTS)
         endpoint, _ = await self._find(caller, request)
         await self._api.ask(endpoints.remove, self._api.store, caller.acting(None), endpoint.id)
@@ -147,7 +147,7 @@ class Endpoints:
         return found
 
     def _limit_to(self, caller: Caller, body: EndpointRequest) -> tuple[str, ...]:
-        """The accounts that it is limited to: without a wish, the caller's own. Raises Problem: 403, 422."""
+        """The accounts that it is limited to; by default the caller's own. Raises Problem: 403, 422."""
         for account in body.accounts or ():
             caller.require_account(account)
             if account not in self._accounts:
@@ -173,7 +173,7 @@ class Endpoints:
         return found
 
     async def _wait_until_known(self, endpoint_id: str) -> None:
-        """Until every writer of events knows it. Whatever is in the way must not keep the secret back."""
+        """Wait until every writer of events knows it. Fails silently: the client must get the secret."""
         try:
             known = self._api.threads.run(endpoints.wait_until_known, self._api.store, seconds=ADDRESS_SECONDS)
             is_known = await known

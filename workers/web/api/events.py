@@ -23,12 +23,12 @@ from workers.web.api.schema.operation import route
 from workers.web.api.streaming import Pieces
 from workers.web.problems import Problem
 
-#: Readers of older events that may ask the database at a time; the others wait for their turn.
+#: Readers of older events that may ask the database at the same time; the others wait for their turn.
 CATCHING_UP = 4
 CATCH_UP_EVENTS = 500
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 1000
-#: Why a stream ends that can't catch up, by what a page is answered.
+#: Why a stream ends that can't catch up, by the status that a page would be answered.
 WHY = {401: "token", 410: "gone", 503: "away"}
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.[0-9]{1,3})?)")
 
@@ -90,7 +90,7 @@ class Events:
             raise position_gone(gone) from None
 
     async def _stream(self, caller: Caller, after: int) -> Response:
-        """What can't be followed is told before the stream begins."""
+        """Problems are answered before the stream begins."""
         with ExitStack() as place:
             place.enter_context(self._places.of(caller.token.id))
             page = None if self._following.covers(after) else await self._catch_up(caller, after)
@@ -101,12 +101,12 @@ class Events:
             return await self._read(caller, after, CATCH_UP_EVENTS)
 
     async def _catch_up_still(self, caller: Caller, after: int) -> Page:
-        """Catching up may take long: whoever may no longer read gets no more pages."""
+        """Catching up may take long: a token that ends meanwhile gets no more pages."""
         await self._api.access.require_still(caller, Action.READ)
         return await self._catch_up(caller, after)
 
     async def _follow(self, caller: Caller, position: int, page: Page | None) -> AsyncGenerator[bytes]:
-        """What was, then what is. While a piece is sent, what may be joined at moves on."""
+        """Older events page by page, then live ones. While a page is sent the live readers move on: hence the loop."""
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS
         while page is not None or not self._following.covers(position):
             try:
@@ -132,7 +132,7 @@ class Events:
 
 
 async def _live(follower: Follower) -> AsyncGenerator[bytes]:
-    """An id without data is no event, but is what the reader comes back with: past events that it does not see."""
+    """Without events, an id without data: the reader can come back with it, past events that it does not see."""
     while True:
         entries = await follower.take(HEARTBEAT_SECONDS)
         if entries:
@@ -149,18 +149,18 @@ def _events(entries: Sequence[Entry]) -> bytes:
 
 
 def _end(why: str, position: int) -> bytes:
-    """Come back with the last id."""
+    """The last event of a stream: why it ends, and the position to come back with."""
     told = json.dumps({"why": why, "after": position}).encode()
     return b"event: end\nid: %d\ndata: %s\n\n" % (position, told)
 
 
 def one_line(body: bytes) -> bytes:
-    """JSON in one line: what breaks it can only stand between its parts."""
+    """JSON on one line: a raw line break in it can only stand between tokens."""
     return body.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def position_gone(gone: PositionGone) -> Problem:
-    """What comes after a position can't be told."""
+    """410: some of what comes after the position is gone, or the position was never given."""
     bounds = gone.bounds
     kept = f"events are kept after position {bounds.oldest}, the newest is {bounds.newest}"
     return Problem(
@@ -174,7 +174,7 @@ def position_gone(gone: PositionGone) -> Problem:
 
 
 def chosen(accept: str) -> str:
-    """The form that is wanted most; JSON where none of ours is named."""
+    """The media type that ``Accept`` prefers; JSON where it names none of ours."""
     best, wanted = JSON, 0.0
     for part in accept.lower().split(","):
         name, _, parameters = part.partition(";")

@@ -1,8 +1,8 @@
-"""Those who follow the log live: one look at the database for all of them, several times a second.
+"""Followers of the log: one look at the database for all of them, several times a second.
 
-No thread and no connection of the database is held for one of them: each is a queue in a list. The look reads what came
-after the last one, in one statement, and hands it to every queue; the newest events are kept, so that who comes back
-costs no statement. Who does not keep up is told to come back.
+A follower is a queue; it holds no thread and no connection of the database. A look reads the events since the last one,
+in one statement, and hands them to every queue. The newest events are kept, so that a follower that comes back costs no
+statement. A follower that falls too far behind is told to come back.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from workers.web.threads import Overloaded, StoreThreads
 log = structlog.get_logger()
 
 LOOK_SECONDS = 0.1  #: between two looks
-LOOK_EVENTS = 500  #: of one look; where there are more, the next follows at once
+LOOK_EVENTS = 500  #: read by one look; if there are more, the next look follows at once
 ANSWER_SECONDS = 10.0
-KEPT_EVENTS = 2000  #: the newest ones, for those who come back
-QUEUE_EVENTS = 1000  #: of one follower, beside those it joined with: so far may it fall behind
-TOKEN_SECONDS = 30.0  #: between two looks at whether the followers' tokens still count
+KEPT_EVENTS = 2000  #: the newest ones, for followers that come back
+QUEUE_EVENTS = 1000  #: how far a follower may fall behind, besides what it joined with
+TOKEN_SECONDS = 30.0  #: between two checks of the followers' tokens
 
-#: The events after a position, so many at most. Raises PositionGone.
+#: The events after a position, at most this many. Raises PositionGone.
 Read = Callable[[int, int], Page]
 #: The database's time, and the tokens with these ids.
 FindTokens = Callable[[Sequence[str]], tuple[datetime, Mapping[str, Token]]]
 
 
 class Follower:
-    """One who follows: what is to be told to it, and why nothing more will come. Used on one event loop."""
+    """One follower's queue, and why nothing more will come. Used on one event loop."""
 
     def __init__(
         self, token_id: str, accounts: Collection[str] | None, position: int, kept: Sequence[Entry] = ()
     ) -> None:
         self.token_id = token_id
         self._accounts = accounts
-        self.position = position  #: how far it has come, with what is queued: nothing at or below it is queued again
+        self.position = position  #: of the last event queued or passed over: none at or below it is queued again
         self._queue: deque[Entry] = deque(entry for entry in kept if entry.position > position and self._sees(entry))
         self._most = QUEUE_EVENTS + len(self._queue)
         self._changed = asyncio.Event()
@@ -53,7 +53,7 @@ class Follower:
             self.position = max(position, kept[-1].position)
 
     def offer(self, entries: Sequence[Entry]) -> None:
-        """Queue those that are for it, and come past the others."""
+        """Queue the events that it may see, and pass over the others."""
         if self.over is not None:
             return
         for entry in entries:
@@ -68,12 +68,12 @@ class Follower:
             self.position = entry.position
 
     def end(self, why: str) -> None:
-        """What is queued is still told."""
+        """Nothing more is queued; what is queued is still sent."""
         self.over = self.over or why
         self._changed.set()
 
     async def take(self, seconds: float) -> list[Entry]:
-        """What has come since; nothing after ``seconds`` without, or when it is over."""
+        """What is queued; empty after ``seconds`` without events, or at the end."""
         if not self._queue and self.over is None:
             self._changed.clear()
             try:
@@ -90,7 +90,7 @@ class Follower:
 
 
 class Following:
-    """All who follow. Used on one event loop."""
+    """All followers. Used on one event loop."""
 
     def __init__(
         self, threads: StoreThreads, read: Read, find_tokens: FindTokens, look_seconds: float = LOOK_SECONDS
@@ -101,7 +101,7 @@ class Following:
         self._away = Absence(look_seconds)
         self._followers: set[Follower] = set()
         self._kept: deque[Entry] = deque()
-        self._from = self._position = -1  #: what is kept came after the one, up to the other
+        self._from = self._position = -1  #: events after the first and up to the second are kept
         self._looking: asyncio.Task[None] | None = None
         self.is_over = False
 
@@ -109,17 +109,17 @@ class Following:
         return len(self._followers)
 
     def covers(self, position: int) -> bool:
-        """Whether one who comes after this position may join at once: it was given, and what came since is kept."""
+        """Whether a follower from this position may join at once: everything after it is kept."""
         return self._looking is not None and self._from <= position <= self._position
 
     def reaches(self, position: int, *, is_newest: bool) -> bool:
-        """Whether one who has read as far as this may join. ``is_newest``: there was nothing more."""
+        """Whether a reader that has come this far may join. ``is_newest``: it found nothing more."""
         return is_newest if self._looking is None else position >= self._from
 
     def join(self, token_id: str, accounts: Collection[str] | None, position: int) -> Follower:
-        """Follow from a position that ``covers`` or ``reaches`` allowed just now: nothing may be awaited in between.
+        """Follow from a position that ``covers`` or ``reaches`` allowed just now, without an await in between.
 
-        To be left again. Raises ValueError where some of what comes after it is not kept."""
+        The follower must ``leave``. Raises ValueError where some events after the position are not kept."""
         if self._looking is None:
             self._kept.clear()
             self._from = self._position = position
@@ -133,7 +133,7 @@ class Following:
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """It is told nothing more."""
+        """Stop handing it events."""
         self._followers.discard(follower)
 
     def end(self) -> None:
@@ -146,7 +146,7 @@ class Following:
             follower.end(why)
 
     async def _look_on(self) -> None:
-        """Until nobody follows."""
+        """Look again and again until nobody follows."""
         loop = asyncio.get_running_loop()
         checked_at = loop.time()
         while self._followers and not self.is_over:
@@ -166,9 +166,9 @@ class Following:
         except (Overloaded, *UNAVAILABLE) as error:
             self._away.begins(error, following=len(self))
             return False
-        except PositionGone:  # the database was restored, or was away for longer than events are kept
+        except PositionGone:  # the database was restored, or away for longer than events are kept
             self._let_go("gone")
-        except Exception:  # a bug: they come back
+        except Exception:  # a bug: followers are told to come back
             log.exception("api.bug", following=len(self), traceback=True)
             self._let_go("bug")
         else:
@@ -177,12 +177,12 @@ class Following:
         return False
 
     def _let_go(self, why: str) -> None:
-        """Nobody is to join at the position that this look had come to."""
+        """End all followers. The look ends too, so that nobody joins at its position."""
         self._end_all(why)
         self._followers.clear()
 
     async def _look(self) -> bool:
-        """Whether there is more."""
+        """Hand out new events; whether there are more."""
         page = await self._threads.run(self._read, self._position, LOOK_EVENTS, seconds=ANSWER_SECONDS)
         self._position = page.next
         if page.entries:
@@ -197,8 +197,8 @@ class Following:
             self._from = self._kept.popleft().position
 
     async def _check_tokens(self) -> bool:
-        """One statement for all; whose token was revoked, or has expired, follows no longer."""
-        asked = list(self._followers)  # who joins meanwhile was not asked about
+        """End followers whose token was revoked or has expired. One statement for all of them."""
+        asked = list(self._followers)  # others may join during the await
         ids = sorted({follower.token_id for follower in asked})
         now, tokens = await self._threads.run(self._find_tokens, ids, seconds=ANSWER_SECONDS)
         for follower in asked:

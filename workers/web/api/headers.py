@@ -1,5 +1,4 @@
-"""Headers of requests that mean something here: ``Idempotency-Key``, ``Prefer``, ``If-Match``, ``If-None-Match``,
-``traceparent``."""
+"""Reads headers of requests: ``Idempotency-Key``, ``Prefer``, ``If-Match``, ``If-None-Match``, ``traceparent``."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The key, which may stand in quotes, as a structured field's text does. Raises Problem 400."""
+    """The key, which may be in quotes like a structured field's string. Raises Problem 400."""
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
@@ -36,7 +35,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def trace_of(request: Request) -> str | None:
-    """The trace that the request belongs to; None where it names none, or several. A bad one is no error."""
+    """The trace that the request belongs to; None where it names none, several, or a bad one."""
     given = request.headers.getlist("traceparent")
     if len(given) != 1:
         return None
@@ -44,7 +43,7 @@ def trace_of(request: Request) -> str | None:
 
 
 def preferred_wait(request: Request) -> int | None:
-    """Seconds of ``Prefer: wait=N``, at most ``MAX_WAIT_SECONDS``; None without one. What is no number is no wish."""
+    """Seconds of ``Prefer: wait=N``, at most ``MAX_WAIT_SECONDS``. None without one, or where N is no number."""
     for header in request.headers.getlist("prefer"):
         for wish in header.split(","):
             found = _WAIT.fullmatch(wish.partition(";")[0].strip().lower())
@@ -64,7 +63,7 @@ def matches(header: str, sequence: int) -> bool:
 
 
 def expected_sequences(request: Request) -> frozenset[int] | None:
-    """What ``If-Match`` names; None where any will do. A tag that is none of ours matches nothing."""
+    """The sequences that ``If-Match`` names; None: any. A tag that is not ours matches nothing."""
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None

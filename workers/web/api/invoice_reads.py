@@ -1,4 +1,4 @@
-"""Invoices for requests: those that ask at once share a statement, those that wait share a look."""
+"""Reads of invoices: requests that ask at the same time share a statement, requests that wait share a look."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ID = re.compile(r"inv_[0-9a-f]{32}")
 
 
 def is_id(text: str) -> bool:
-    """Whether an invoice may have this id."""
+    """Whether this has the form of an invoice's id."""
     return _ID.fullmatch(text) is not None
 
 
@@ -40,14 +40,14 @@ class InvoiceReads:
         self.waiting = Waiting(api.threads, partial(sequences_of, api.store.database))
 
     async def find(self, caller: Caller, invoice_id: str) -> StoredRow:
-        """An invoice that the caller sees. Raises Problem: 404 (nobody learns of others' invoices), 503."""
+        """An invoice that the caller sees. Raises Problem: 404 (also for others' invoices), 503."""
         row = await self._find(invoice_id) if is_id(invoice_id) else None
         if row is None or not caller.sees(row.account):
             raise Problem(404, "there is no such invoice")
         return row
 
     async def wait(self, request: Request, row: Told, after: int, seconds: float) -> Told:
-        """The invoice once its sequence is higher than ``after``; as it is when the time is up or the client leaves."""
+        """The invoice once its sequence is above ``after``; as it was when the time is up or the client leaves."""
         if row.sequence > after:
             return row
         waiting = asyncio.create_task(self.waiting.until_after(row.id, after, seconds))

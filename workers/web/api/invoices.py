@@ -1,4 +1,4 @@
-"""``GET /v1/invoices`` and ``/v1/invoices/{id}``: pages of them, and one as it is now or as soon as it changes."""
+"""``GET /v1/invoices`` and ``/v1/invoices/{id}``: pages of invoices, and one invoice, now or when it changes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _cursor(query: dict[str, str]) -> str | None:
 
 
 def read_time(name: str, text: str) -> datetime:
-    """An RFC 3339 time of the query's; a plus that was not escaped came as a space. Raises Problem 400."""
+    """An RFC 3339 time from the query, where an unescaped plus arrives as a space. Raises Problem 400."""
     try:
         time = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Requests a second of each token that has a limit: a bucket of a second's worth, for this process."""
+"""Requests per second of each token that has a limit: a token bucket that holds one second's worth, per process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class _Bucket:
 
 
 class Limits:
-    """The buckets by token. Only tokens that were right have one, so there are few."""
+    """The buckets by token. Only valid tokens have one, so there are few."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, token_id: str, per_second: Decimal) -> float:
-        """0 where a request may go on; else the seconds to wait."""
+        """0 where a request may go on; otherwise the seconds to wait."""
         rate, bucket = float(per_second), self._fill(token_id, per_second)
         if bucket.left < 1:
             return (1 - bucket.left) / rate
@@ -29,7 +29,7 @@ class Limits:
         return 0.0
 
     def spend(self, token_id: str, per_second: Decimal, more: int) -> None:
-        """A request that goes on is worth so many more: those after it wait for all of them."""
+        """Count ``more`` requests for one that went on; later ones wait for all of them."""
         self._fill(token_id, per_second).left -= more
 
     def _fill(self, token_id: str, per_second: Decimal) -> _Bucket:

@@ -1,4 +1,4 @@
-"""Whether an order can be taken from a caller, and what is said where it can't."""
+"""Whether an order can be taken from a caller, and what is answered where it can't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.web.problems import Problem
 
 
 def check(desk: Desk, caller: Caller, fields: Any, trace: str | None = None) -> tuple[Order, str]:
-    """The order in these fields, as part of this trace, and its provider's name. Raises Problem: 403, 422."""
+    """The order in these fields, with this trace, and its provider's name. Raises Problem: 403, 422."""
     if isinstance(fields, dict) and isinstance(fields.get("account"), str):
         caller.require_account(fields["account"])
     try:
@@ -27,7 +27,7 @@ def check(desk: Desk, caller: Caller, fields: Any, trace: str | None = None) -> 
 
 
 def _with_others(desk: Desk, fields: Any, error: OrderError) -> OrderError:
-    """With what is told of the whole order only where each field is right."""
+    """The error, and what the check of the whole order would find: that runs only when each field is right."""
     found = {finding.path[0] for finding in error.findings if finding.path}
     more: list[Finding] = []
     if isinstance(fields, dict):
@@ -41,19 +41,19 @@ def _with_others(desk: Desk, fields: Any, error: OrderError) -> OrderError:
 
 
 def with_key(fields: Any, key: str | None) -> Any:
-    """The fields with the key of the header. Raises Problem 422 where they have another one."""
+    """The fields with the header's key. Raises Problem 422 where they have another key."""
     if key is None or not isinstance(fields, dict):
         return fields
     own = fields.get("idempotency_key")
     if own is None:
         return fields | {"idempotency_key": key}
-    if isinstance(own, str) and own != key:  # one of another type is for the check of the order to refuse
+    if isinstance(own, str) and own != key:  # the check of the order refuses other types
         raise _unusable(OrderError("idempotency_key: is not the one of the header Idempotency-Key"))
     return fields
 
 
 def refused(added: Added) -> Problem:
-    """What stands in the way of an order."""
+    """The answer to an order that conflicts with another one."""
     reason = added.reason or "refused"
     finding = OrderError(reason).findings[0]
     more: dict[str, Any] = {"errors": _errors([finding]), "existing_invoice": added.invoice_id}

@@ -1,4 +1,4 @@
-"""``POST /v1/orders``: one order, or many as NDJSON. Through the intake that takes those that come by message."""
+"""``POST /v1/orders``: one order, or many as NDJSON, through the same intake as orders that come by message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_TOGETHER, MOST_WAITING = 200, 2000
 
 
 class _Given(NamedTuple):
-    """An order with its provider's name, and the token that it came with."""
+    """An order with its provider's name, and the id of the token that it came with."""
 
     order: tuple[Order, str]
     token: str
@@ -81,13 +81,13 @@ class Orders:
         return Response(body, headers={"cache-control": "no-store"}, media_type=NDJSON)
 
     def _store_given(self, given: Sequence[_Given]) -> list[Stored | Exception]:
-        """Store those whose tokens count, as was read after they came."""
+        """Store the orders whose tokens are valid: read now, after the orders came."""
         gone = self._api.access.gone(sorted({one.token for one in given}))
         stored = iter(self._store_all([one.order for one in given if one.token not in gone]))
         return [revoked() if one.token in gone else next(stored) for one in given]
 
     async def _store(self, order: _Given) -> tuple[Told, bool]:
-        """The order's invoice, and whether it was there already. Raises Problem: 401, 409, 422, 503."""
+        """The order's invoice, and whether it existed already. Raises Problem: 401, 409, 422, 503."""
         try:
             stored = await self._storing.ask(order)
             if isinstance(stored, Exception):

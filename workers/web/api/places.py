@@ -1,4 +1,4 @@
-"""How many answers may go on for long at a time: each has a connection, and the process has so many."""
+"""How many streams and snapshots may be under way: each keeps one of the process's connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from workers.web.problems import Problem
 
-#: The rest is for orders, callbacks and health, whatever readers do.
+#: The rest stays free for orders, callbacks and health.
 SHARE_OF_CONNECTIONS = 4 / 7
 RETRY_SECONDS = 5
 
@@ -26,7 +26,7 @@ class Places:
 
     @contextmanager
     def of(self, token_id: str) -> Iterator[None]:
-        """A place for an answer to this token. Raises Problem: 429 where the token has too many, 503 where all have."""
+        """A place for this token's answer. Raises Problem: 429 when the token has too many, 503 when none is left."""
         wait = {"retry-after": str(RETRY_SECONDS)}
         if self._taken[token_id] >= self._most_of_one:
             raise Problem(429, f"this token has {self._most_of_one} streams and snapshots under way", headers=wait)

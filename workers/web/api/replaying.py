@@ -1,4 +1,4 @@
-"""Works on replays that services asked for, in a thread of the web process; what one leaves, another goes on with."""
+"""Runs the replays that services asked for, in a thread of the web process; another one takes over what is left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from workers.store.store import Store
 
 log = structlog.get_logger()
 
-#: Jobs that another process left are looked for this often.
+#: How often to look for jobs that another process left unfinished.
 LOOK_SECONDS = 5.0
 
 
 class Replaying:
-    """One job after the other."""
+    """Runs one job after the other."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class Replaying:
                 self._some.wait(LOOK_SECONDS)
 
     def work(self) -> None:
-        """Every job that nobody works on. What fails is tried again when its lease is over."""
+        """Run every job that nobody works on. One that fails is tried again when its lease is over."""
         try:
             while work_on(self._store):
                 pass

@@ -1,4 +1,4 @@
-"""What there is under ``/v1``. A part is a class with ``routes()``; it gets its line here."""
+"""Everything under ``/v1``. A part is a class with ``routes()``, and a line here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from workers.web.threads import StoreThreads
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The routes, and what ends requests that wait for something when the process is told to stop."""
+    """The routes, and ``on_stop``, which ends requests that wait."""
 
     routes: Sequence[BaseRoute]
     reads: InvoiceReads

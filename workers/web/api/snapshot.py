@@ -1,4 +1,4 @@
-"""``GET /v1/snapshot``: every invoice as of a position of the log, a line each, for whoever lost what it knew."""
+"""``GET /v1/snapshot``: every invoice as of one position of the log, for clients that lost what they knew."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from workers.web.api.streaming import Pieces
 
 
 class Snapshots:
-    """Serves snapshots: a page of the database at a time, as fast as it is read."""
+    """Serves snapshots, a page of rows at a time, as fast as the client reads."""
 
     def __init__(self, api: Api, places: Places) -> None:
         self._api = api
@@ -35,7 +35,7 @@ class Snapshots:
         return [route(SHOW_SNAPSHOT, self.show)]
 
     async def show(self, request: Request) -> Response:
-        """The position stands in a header and in each line."""
+        """One invoice per line; the position is in a header and in each line."""
         caller = await self._api.access.require(request, Action.READ)
         query = read_query(request, ("as_of",))
         as_of = whole("as_of", query["as_of"], 0, MAX_POSITION) if "as_of" in query else None
@@ -53,7 +53,7 @@ class Snapshots:
             raise position_gone(gone) from None
 
     async def _lines(self, caller: Caller, moment: Moment, page: States) -> AsyncGenerator[bytes]:
-        """Raises Problem where the database goes away in the middle, or the token counts no more."""
+        """Raises Problem when the database goes away in the middle, or the token ends."""
         while True:
             if page.invoices:
                 lines = [escape(write_json({**one, "as_of": moment.position})) for one in page.invoices]

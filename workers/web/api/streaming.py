@@ -1,4 +1,4 @@
-"""Answers that go on for long: sent piece by piece, and not kept open for a reader that has stopped reading."""
+"""Long answers, sent piece by piece, and ended for a reader that has stopped reading."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from workers.web.problems import Problem
 
 log = structlog.get_logger()
 
-#: A piece that is not taken within this time: nobody reads.
+#: A reader that does not take a piece within this time has stopped reading.
 SEND_SECONDS = 30.0
 
 
 class Pieces(StreamingResponse):
     """Sends what a generator yields, and closes it whatever happens.
 
-    A reader that stops reading is left alone. A Problem that the generator raises breaks the answer off, so that nobody
-    takes a part for the whole. ``place`` is left when the answer is over.
+    The answer ends for a reader that has stopped reading. A Problem from the generator breaks it off, so that no client
+    takes a part for the whole. ``place`` is held until the answer is over.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Requests that wait for an invoice to change: one look at the database for all of them, several times a second.
 
-No thread and no connection is held for one that waits: it is a future in a table. The look asks for the sequences of
-all invoices that somebody waits for, in one statement; so two thousand that wait send what one does.
+A request that waits is a future in a table; it holds no thread and no connection. A look reads the sequences of all
+invoices that are waited for, in one statement: two thousand requests cost as many statements as one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ log = structlog.get_logger()
 LOOK_SECONDS = 0.1  #: between two looks
 ANSWER_SECONDS = 5.0
 
-#: The sequences of these invoices; of those that are there.
+#: The sequences of these invoices, as far as they exist.
 Look = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 class Waiting:
-    """Those who wait, by invoice. Used on one event loop."""
+    """The requests that wait, by invoice. Used on one event loop."""
 
     def __init__(self, threads: StoreThreads, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
         self._threads = threads
@@ -39,7 +39,7 @@ class Waiting:
         return sum(map(len, self._waiting.values()))
 
     async def until_after(self, invoice_id: str, sequence: int, seconds: float) -> bool:
-        """Wait until the invoice's sequence is higher than this; False: it is not, within ``seconds``."""
+        """Wait until the invoice's sequence is above this; False when it is not within ``seconds``."""
         if self._is_over:
             return False
         waiter = _Waiter(sequence)
@@ -68,7 +68,7 @@ class Waiting:
             del self._waiting[invoice_id]
 
     async def _look_on(self) -> None:
-        """Until nobody waits."""
+        """Look again and again until nobody waits."""
         while self._waiting:
             try:
                 found = await self._threads.run(self._look, list(self._waiting), seconds=ANSWER_SECONDS)
@@ -94,11 +94,11 @@ class _Waiter:
         self.told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def tell_if_after(self, sequence: int) -> None:
-        """The invoice is there now."""
+        """The invoice has this sequence now."""
         if sequence > self._sequence:
             self.tell(True)
 
     def tell(self, is_after: bool) -> None:
-        """It need not wait any longer."""
+        """End its wait."""
         if not self.told.done():
             self.told.set_result(is_after)

@@ -24,7 +24,7 @@ from workers.web.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Whys:
-    """Says why."""
+    """Serves the reason."""
 
     api: Api
     reads: InvoiceReads
@@ -46,7 +46,7 @@ class Whys:
 
 
 def why_within(database: Database, invoice_id: str, around: Around, accounts: Collection[str] | None) -> Why | None:
-    """The cause; who is limited to ``accounts`` is told of no endpoint but those that it sees. None: it is gone."""
+    """The cause. A caller limited to ``accounts`` is told only of endpoints that it sees. None: the invoice is gone."""
     if accounts is not None:
         sees = frozenset(one.id for one in database.read(list_endpoints) if is_within(one, accounts))
         around = replace(around, sees=sees)

@@ -13,7 +13,7 @@ SSE = "text/event-stream"
 POSITION_HEADER = "Snapshot-Position"
 NEXT_HEADER = "Next-Position"
 
-#: Positions stay below that: each restore of the database begins far above the one before.
+#: Positions stay at or below this, though they begin far above the last ones after each restore of the database.
 MAX_POSITION = 2**53 - 1
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}
 

@@ -64,7 +64,7 @@ def openapi_document(routes: Iterable[BaseRoute], version: str) -> Document:
 
 
 def operations(routes: Iterable[BaseRoute]) -> list[Operation]:
-    """What the routes were made from."""
+    """The operations that the routes were made from."""
     return [one.operation for one in routes if isinstance(one, DescribedRoute)]
 
 
@@ -93,7 +93,7 @@ def _operation(operation: Operation) -> Document:
     answers = {str(status): _answer(answer) for status, answer in operation.answers.items()}
     answers |= {str(status): _problem(status) for status in operation.refusals()}
     described["responses"] = dict(sorted(answers.items()))
-    # Another scheme than OAuth's may name the roles of which one is needed.
+    # For schemes other than OAuth OpenAPI reads these as roles, one of which is needed.
     described["security"] = [{"token": scopes_of(operation.action)}] if operation.action else []
     return described
 

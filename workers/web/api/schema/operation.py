@@ -1,4 +1,4 @@
-"""One operation of ``/v1``: what it takes and answers, from which its route and its entry in OpenAPI are made."""
+"""An operation of ``/v1``: what it takes and answers. Its route and its entry in OpenAPI are made from it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PROBLEM = "application/problem+json"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-#: What anybody with a token may be answered: no token, not for this, too often, the store is away.
+#: Problems of every operation that needs a token: no token, not for this, too often, the store is away.
 WITH_TOKEN = (401, 403, 429, 503)
-#: What a body may be answered: not readable, too slow, too large, of another type.
+#: Problems of every operation with a body: not readable, too slow, too large, of another type.
 WITH_BODY = (400, 408, 413, 415)
 
 
@@ -40,7 +40,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of an answer. Not ``always``: only where there is something to say."""
+    """A header of an answer. Not ``always``: only where it applies."""
 
     about: str
     schema: Schema = field(default_factory=lambda: {"type": "string"})
@@ -49,7 +49,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where an answer leads: another operation, and its parameters by runtime expressions."""
+    """From an answer to another operation, with its parameters as runtime expressions."""
 
     operation: str
     parameters: Mapping[str, str]
@@ -57,7 +57,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is no problem. ``content``: schema by media type; none: there is no body."""
+    """An answer that is no problem. ``content``: schema by media type; empty: no body."""
 
     about: str
     content: Mapping[str, Schema] = field(default_factory=dict)
@@ -67,8 +67,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``action``: what the token must allow; None: no token is needed. ``problems``: beside those that follow from the
-    rest."""
+    """``action``: what the token must allow; None: no token is needed. ``problems``: statuses besides those that follow
+    from the rest."""
 
     method: Literal["GET", "POST", "DELETE", "PATCH", "PUT"]
     path: str
@@ -82,7 +82,7 @@ class Operation:
     problems: Sequence[int] = ()
 
     def refusals(self) -> list[int]:
-        """Every status of a problem that may be answered, in order."""
+        """The statuses of all problems that may be answered, in order."""
         found = {421, *self.problems}
         found |= set(WITH_TOKEN if self.action else ()) | set(WITH_BODY if self.body else ())
         if any(parameter.where == "query" for parameter in self.parameters):
@@ -91,7 +91,7 @@ class Operation:
 
 
 class DescribedRoute(Route):
-    """A route that was made from its description. ``allowed``: the methods of all routes of its path."""
+    """A route made from an operation. ``allowed``: the methods of all routes with its path."""
 
     def __init__(self, operation: Operation, endpoint: Endpoint) -> None:
         super().__init__(operation.path, endpoint, methods=[operation.method])
@@ -99,22 +99,22 @@ class DescribedRoute(Route):
         self.allowed = frozenset(self.methods or ())
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette's, which would name this route's own method only."""
+        """As Starlette's, but 405 names the methods of all routes with this path."""
         if scope["method"] not in (self.methods or ()):
             raise HTTPException(405, headers={"allow": ", ".join(sorted(self.allowed))})
         parts = scope["path_params"]
         if parts and any(why_meaningless(str(value)) for value in parts.values()):
-            raise HTTPException(404)  # nothing has such an id, and not every database can be asked for it
+            raise HTTPException(404)  # no id has such characters, and not every database takes them
         await super().handle(scope, receive, send)
 
 
 def route(operation: Operation, endpoint: Endpoint) -> DescribedRoute:
-    """What serves the operation."""
+    """The route that serves the operation."""
     return DescribedRoute(operation, endpoint)
 
 
 def know_each_other(routes: Sequence[BaseRoute]) -> None:
-    """Let routes of one path answer another method with all of theirs."""
+    """Tell each route the methods of all routes with its path."""
     described = [one for one in routes if isinstance(one, DescribedRoute)]
     for one in described:
         one.allowed = frozenset(
@@ -123,7 +123,7 @@ def know_each_other(routes: Sequence[BaseRoute]) -> None:
 
 
 def phrase(status: int) -> str:
-    """HTTP's own words."""
+    """HTTP's own phrase for a status."""
     return HTTPStatus(status).phrase
 
 

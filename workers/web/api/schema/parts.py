@@ -1,4 +1,4 @@
-"""Parts that several operations have."""
+"""Parts that several operations share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from domain.visible import MEANINGFUL
 from workers.web.api.schema.operation import Header, Link, Parameter
 from workers.web.problems import TYPE_PREFIX
 
-#: What a name or an id may be asked for by.
+#: A name or an id to look for.
 ASKED: Schema = {"type": "string", "pattern": MEANINGFUL}
 WAIT: Schema = {"type": "integer", "minimum": 0, "maximum": 30}
 ETAG = Header("the sequence of the invoice, in quotes", {"type": "string", "pattern": '^"[0-9]+"$'})
@@ -21,7 +21,7 @@ def an_id(prefix: str) -> Schema:
 
 
 def in_path(about: str) -> Parameter:
-    """The ``{id}`` of a path. Any text may be asked for: what is no id of ours is not found."""
+    """The ``{id}`` of a path. Any text is allowed: one that is not an id of ours is not found."""
     return Parameter("id", "path", {"type": "string", "minLength": 1}, about)
 
 
