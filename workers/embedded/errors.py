@@ -1,4 +1,4 @@
-"""What goes wrong on the one-machine default."""
+"""Errors of the one-machine default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of the embedded defaults: private from the start, and made private where it holds nothing else."""
+"""The folder of the embedded defaults: created private, and made private when it holds only our files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 import stat
 from pathlib import Path
 
-#: How the names of what we keep in a home begin.
+#: How the names of our files in a home begin.
 OURS = ("invoices.db", "secret.key", ".secret.key", "valkey", "demo", "sandbox", "prometheus", "up.")
 
 
 def make_home(home: Path) -> None:
-    """Make it with mode 0700. One that others may enter loses their rights if it is ours and holds our files only:
-    a folder that is used for something else besides is told by the doctor. Raises OSError."""
+    """Create it with mode 0700. One that others may enter is made private if it is ours and holds only our files; the
+    doctor reports one that holds other files too. Raises OSError."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if is_open_to_others(home) and _holds_only_ours(home):
         home.chmod(0o700)
 
 
 def is_open_to_others(home: Path) -> bool:
-    """Whether anybody but its owner may enter or list it."""
+    """Whether other users may enter or list it."""
     return bool(home.stat().st_mode & 0o077)
 
 

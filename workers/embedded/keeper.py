@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Wait for the end of the pipe, then stop the server; it is no error that `up` has stopped it already."""
+    """Wait for the end of the pipe, then stop the server, if `up` has not done so."""
     while os.read(0, 4096):
         pass
-    from workers.embedded.valkey import stop_valkey  # not before: most of the time nothing but the wait is needed
+    from workers.embedded.valkey import stop_valkey  # late, so that a keeper that only waits takes little memory
 
     stop_valkey(Path(sys.argv[1]))
 

@@ -1,9 +1,9 @@
 """Runs a program that must not outlive the supervisor: `python lifeline.py SUPERVISOR_PID PROGRAM ARGUMENT...`.
 
-On Linux the kernel is asked to kill this process when its parent ends (prctl's PR_SET_PDEATHSIG, see prctl(2)), then
-the program takes this process over; the request survives execve. Doing it here, between fork and exec but in a
-process of its own, avoids Python code in the forked child of a threaded parent (`preexec_fn`). SIGKILL, because a
-SIGTERM can be ignored, and because everything here is built to survive it.
+On Linux it asks the kernel to kill this process when its parent ends (PR_SET_PDEATHSIG, see prctl(2)) and then execs
+the program; the request survives execve. A program of its own does that because Python code in the forked child of a
+threaded parent (`preexec_fn`) is not safe. SIGKILL, because a SIGTERM can be ignored, and because everything here is
+built to survive it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> None:
-    """Ties this process to its parent and becomes the program; exits 127 when that can't be run, like a shell."""
+    """Tie this process to its parent and become the program. Exits with 127 when that can't be run, like a shell."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
     tie_to_parent(parent)
     try:
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def tie_to_parent(parent: int) -> None:
-    """From now on this process ends with its parent; at once when that has ended already."""
+    """Make this process end with its parent; it ends at once when that has ended already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the request was made
         sys.exit(1)

@@ -18,7 +18,7 @@ def read_listening(line: str) -> str | None:
 
 
 def reachable(url: str) -> str:
-    """The URL; where its host means every address, scheme, an address and port only."""
+    """The URL. Where its host means every address: one by which this machine is reached, without a path."""
     place = urlsplit(url)
     host = EVERYWHERE.get(place.hostname or "")
     return url if host is None else f"http://{host}:{place.port}"

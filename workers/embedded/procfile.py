@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to keep running: its name in the log, its command line, and what its environment has besides ours."""
+    """A process to keep running: its name in the log, its command line, and additions to our environment."""
 
     name: str
     argv: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A Prometheus beside the other processes of this machine, where one is installed, with our rules."""
+"""A Prometheus with our rules beside the other processes of this machine, where one is installed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PROGRAM = "prometheus"
 FIRST_PORT, PORTS = 9090, 100
 SCRAPE_SECONDS = 5
 KEEP_DAYS = 15
-#: What a process logs that serves its metrics on a port of their own; the web process serves them beside its pages.
+#: What a process logs that serves metrics on a port of their own. The web process has them among its pages.
 _METRICS, _METRICS_URL = "metrics.listening", re.compile(r"(http://[^\s\"\x1b]+/metrics)\b")
 
 
 def is_installed() -> bool:
-    """Whether there is one on the PATH."""
+    """Whether it is on the PATH."""
     return shutil.which(PROGRAM) is not None
 
 
 def free_port() -> int:
-    """The first one that nobody listens on. Raises OSError without any."""
+    """The first free port from FIRST_PORT. Raises OSError when there is none."""
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         with contextlib.suppress(OSError), socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 class EmbeddedPrometheus:
-    """Its folder in the home, its process, and whom it reads: whoever has said where it serves its metrics."""
+    """Its folder in the home, its process, and its targets: every process that has logged where it serves metrics."""
 
     def __init__(self, home: Path, rules: Sequence[Path], port: int) -> None:
         """Writes its configuration. Raises OSError."""
@@ -52,7 +52,7 @@ class EmbeddedPrometheus:
         self._write("prometheus.yml", self._configuration(rules))
 
     def process(self) -> ProcessSpec:
-        """To be supervised."""
+        """For the supervisor."""
         return ProcessSpec(
             "prometheus",
             (
@@ -77,7 +77,7 @@ class EmbeddedPrometheus:
             self._write_targets()
 
     def _write_targets(self) -> None:
-        # Prometheus notices by itself that this file was changed.
+        # Prometheus notices changes of this file by itself.
         self._write("targets.json", [{"targets": sorted(self._targets)}])
 
     def _configuration(self, rules: Sequence[Path]) -> object:

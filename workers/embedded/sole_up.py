@@ -1,8 +1,8 @@
-"""One `invoices up` a home, and its Valkey ends with it, however it ends.
+"""Only one `invoices up` per home; its Valkey ends with it, however it ends.
 
-Two locks in the home make that safe. `up.lock` is held by the `up` process: a second one is refused. `up.keeper.lock`
-is held by the keeper (see `keeper`), which stops the Valkey once the `up` process is gone, killed or not: the next `up`
-waits for it, so that nobody stops a server that is already the next one's.
+Two locks in the home make that safe. The `up` process holds `up.lock`: a second one is refused. The keeper (see
+`keeper`), which stops the Valkey once the `up` process is gone, killed or not, holds `up.keeper.lock`: the next `up`
+waits for that, so that its own server is not the one that is stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @contextlib.contextmanager
 def sole_up(home: Path) -> Iterator[None]:
-    """Raises EmbeddedError, naming the one that runs, where another `up` works in this home."""
+    """Raises EmbeddedError, naming the other process, when an `up` already runs in this home."""
     make_home(home)
     with open(home / LOCK, "a+b") as lock:
         try:
@@ -52,7 +52,7 @@ def sole_up(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_valkey(home: Path) -> Iterator[None]:
-    """The home's Valkey runs inside, and is stopped at the end: by us, or by the keeper where we are killed."""
+    """The home's Valkey runs inside the block. It is stopped at the end by us, or by the keeper when we are killed."""
     keeper = _start_keeper(home)
     try:
         ensure_valkey(home)
@@ -74,7 +74,7 @@ def _start_keeper(home: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(descriptor,),  # the lock is the keeper's as long as it lives
+            pass_fds=(descriptor,),  # the keeper holds the lock for as long as it lives
             start_new_session=True,  # neither Ctrl-C nor a closed terminal ends it
         )
     finally:

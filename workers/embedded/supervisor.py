@@ -1,7 +1,7 @@
 """Keeps processes running on one machine: one log, restarts with back-off, a clean stop.
 
-Each process has a session of its own, so a Ctrl-C at the terminal reaches the supervisor alone, which then tells all
-of them at once. On Linux none outlives a killed supervisor (see `lifeline`); elsewhere they have to be ended by hand.
+Each process has a session of its own, so that Ctrl-C at the terminal reaches only the supervisor, which then stops all
+of them. On Linux none outlives a killed supervisor (see `lifeline`); elsewhere they have to be ended by hand.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def supervise(
 
 
 class Supervisor:
-    """What `supervise` does, for callers with signal handling of their own: `run` in a thread, `stop` from another."""
+    """What `supervise` does, for callers that handle signals themselves: `run` in a thread, `stop` from another."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Supervisor:
         log: Callable[[str], None] | None = None,
         stop_timeout_seconds: float = 35.0,
     ) -> None:
-        # Plain flags: a signal handler that sets a threading.Event can meet its lock half-way and wait for ever.
+        # Plain flags: a signal handler that sets a threading.Event may have interrupted its lock's holder: a deadlock.
         self._stop = False
         self._kill = False
         self._stop_timeout_seconds = stop_timeout_seconds
@@ -134,7 +134,7 @@ class _Child:
             raise EmbeddedError(f"{self.spec.name}: there is no program {self.spec.argv[0]} on the PATH")
 
     def is_running(self) -> bool:
-        """Whether the process runs; what it left behind in its group is killed the moment it does not."""
+        """Whether the process runs. When it has ended, what is left of its process group is killed."""
         if self._process is None:
             return False
         if hasattr(os, "waitid"):
@@ -164,12 +164,12 @@ class _Child:
             self._start()
 
     def terminate(self) -> None:
-        """SIGTERM to the process alone: what it started is its own to end."""
+        """SIGTERM to the process alone, which ends what it started itself."""
         if self.is_running() and self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL to the process and everything in its group, and waits for the end of its log."""
+        """SIGKILL to the process and everything in its group; waits for the end of its log."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -200,14 +200,14 @@ class _Child:
         logger.info("process.started", process=self.spec.name, pid=self._process.pid)
 
     def _environment(self) -> dict[str, str]:
-        """Ours, with this Python's programs first on the PATH, unbuffered, and the process's own additions."""
+        """Our environment, this Python's programs first on the PATH, unbuffered output, and the process's additions."""
         programs = str(Path(sys.executable).parent)
         path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
         return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | dict(self.spec.env)
 
 
 class _Output:
-    """The merged log: JSON lines as they are, others behind their process's name."""
+    """The merged log: JSON lines unchanged, others behind their process's name."""
 
     def __init__(self, log: Callable[[str], None], stop: Callable[[], None], width: int) -> None:
         self._log = log
@@ -223,10 +223,10 @@ class _Output:
                     text = line.decode(errors="replace").rstrip("\r\n")
                     with self._lock:
                         self._log(text if text.startswith("{") else f"{name:<{self._width}} | {text}")
-            except OSError:  # nobody reads our log any more, as in `invoices up | head`
+            except OSError:  # the reader of our log is gone, as in `invoices up | head`
                 self._stop()
                 for _ in iter(lambda: stream.read(LINE_BYTES), b""):
-                    pass  # a full pipe would hold the process up
+                    pass  # a full pipe would block the process
 
 
 def _print(line: str) -> None:
@@ -239,7 +239,7 @@ def _stop_signals(supervisor: Supervisor) -> Iterator[None]:
         supervisor.stop(at_once=supervisor.stopping)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup asks for
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks for that
         numbers.append(signal.SIGHUP)  # the terminal was closed
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:

@@ -1,9 +1,9 @@
 """The embedded broker: one real Valkey server per home folder, on a Unix socket.
 
 The server outlives the process that started it and is found again by the next one. Two locks in `HOME/valkey/` make
-that safe. `start.lock` lets one process at a time start or stop. `alive.lock` is held by the *server*: it inherits the
-locked descriptor, so the kernel frees the lock at the very moment the server is gone, however it ended. While it is
-held nobody starts a second server on the same data, and no process id has to be trusted.
+that safe. `start.lock` lets one process at a time start or stop it. `alive.lock` is held by the *server*, which
+inherits the locked descriptor: the kernel frees the lock when the server is gone, however it ended. While it is held
+no second server is started on the same data, and no process id has to be trusted.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ import redis
 from workers.embedded.errors import EmbeddedError
 from workers.embedded.home import make_home
 
-#: A Unix socket's address holds 104 bytes on macOS and 108 on Linux, the closing zero included.
+#: A Unix socket's path may have 104 bytes on macOS and 108 on Linux, the final zero included.
 SOCKET_PATH_BYTES = 100
-#: How long a server may take to read its data back before it answers.
+#: How long a server may take to load its data before it answers.
 LOADING_TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.02
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # stands in a URL as it is
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # needs no escapes in a URL
 
-#: The server's settings, apart from the paths. Each is there for a reason.
+#: The server's settings, apart from the paths.
 SETTINGS: dict[str, str] = {
-    "port": "0",  # only the Unix socket: nothing listens on the network
+    "port": "0",  # it listens on the Unix socket only
     "unixsocketperm": "700",
-    "daemonize": "yes",  # adopted by init: neither a zombie nor a victim of its starter's end
+    "daemonize": "yes",  # init adopts it: it becomes no zombie, and does not end with its starter
     "appendonly": "yes",
-    "appendfsync": "everysec",  # may lose a second at a power cut; at a kill what waited for a slow disk, 2 s at most
+    "appendfsync": "everysec",  # a power cut may cost a second; a kill what waited for a slow disk, at most 2 s
     "save": "",  # the append-only file is enough
     "maxmemory-policy": "noeviction",  # an evicted key would be a lost order
 }
@@ -66,10 +66,10 @@ class ValkeyAddress:
 
 
 def address(home: Path) -> ValkeyAddress:
-    """The address of `home`'s server, computed only: nothing is started or created.
+    """The address of `home`'s server. Only computes it: nothing is started or created.
 
-    The socket lies in `home`, or in a private folder under the temporary folder where `home` is too long for a socket
-    or has characters that a URL would have to escape.
+    The socket is in `home`; or, when that path is too long for a socket or needs escapes in a URL, in a private folder
+    under the temporary folder.
     """
     home = home.resolve()
     name = f"invoices-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
@@ -108,7 +108,7 @@ def stop_valkey(home: Path, *, timeout_seconds: float = 10.0) -> None:
         if not is_running(home):
             return
         where = address(home)
-        # No answer is what a successful SHUTDOWN looks like.
+        # A successful SHUTDOWN gives no answer.
         with contextlib.suppress(redis.RedisError), _client(where) as client:
             client.shutdown(nosave=True)
         if not _wait_for_end(home, timeout_seconds):
@@ -123,7 +123,7 @@ def stop_valkey(home: Path, *, timeout_seconds: float = 10.0) -> None:
 
 
 def is_running(home: Path) -> bool:
-    """Whether a server has `home`'s data in hand, answering or not."""
+    """Whether a server uses `home`'s data, whether or not it answers."""
     alive = _take_alive_lock(_data_folder(home))
     if alive is None:
         return True
@@ -140,7 +140,7 @@ def recorded_pid(home: Path) -> int | None:
 
 
 def find_server() -> Path:
-    """The server program: the wheel's, else `valkey-server` or `redis-server` on the PATH.
+    """The server program: the wheel's, otherwise `valkey-server` or `redis-server` on the PATH.
 
     Raises:
         EmbeddedError: there is none; says what to install.
@@ -169,7 +169,7 @@ def _data_folder(home: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Creates a folder only we may enter; in a shared temporary folder somebody else may have been there first."""
+    """Creates a folder that only we may enter. In a shared temporary folder somebody else may have created it first."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
@@ -186,7 +186,7 @@ def _start_lock(data: Path) -> Iterator[None]:
 
 
 def _take_alive_lock(data: Path) -> int | None:
-    """The descriptor of the lock that a running server holds, or None because one does."""
+    """The descriptor of the locked `alive.lock`; None when a running server holds it."""
     descriptor = os.open(data / "alive.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -246,14 +246,14 @@ def _start_and_wait(data: Path, where: ValkeyAddress, timeout_seconds: float) ->
         except redis.BusyLoadingError:
             loading = True
         alive = _take_alive_lock(data)
-        if alive is not None:  # nobody has the data in hand
+        if alive is not None:  # no server uses the data
             try:
                 if launched:
                     raise EmbeddedError(f"the Valkey server in {data} ended at once: {_last_words(data)}")
                 _launch(data, where, alive)
                 launched = True
             finally:
-                os.close(alive)  # the server has its own copy by now
+                os.close(alive)  # the server has inherited a copy
         if time.monotonic() > (loading_deadline if loading else deadline):
             raise EmbeddedError(f"the Valkey server in {data} does not answer: {_last_words(data)}")
         time.sleep(POLL_SECONDS)

@@ -19,7 +19,7 @@ from workers.embedded.sandbox.wire import InputError
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Ends the process where they can't be used."""
+    """The parsed arguments. Ends the process with a message for bad ones."""
     parser = _build_parser()
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65535:
@@ -90,8 +90,8 @@ async def run(arguments: argparse.Namespace, options: Options) -> None:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Whoever started us holds the other end; it ends with that process, however it dies."""
-    # os.read and not sys.stdin: a daemon thread inside a buffered read can abort the interpreter's shutdown.
+    """The process that started us holds the other end of the pipe, which closes when it dies, however that happens."""
+    # Not sys.stdin: a daemon thread in a buffered read can abort the interpreter's shutdown.
     while os.read(0, 4096):
         pass
     if not loop.is_closed():

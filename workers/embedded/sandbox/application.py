@@ -1,4 +1,4 @@
-"""The sandbox as one web application: every provider, the control address, the receivers."""
+"""The sandbox as one web application: the providers, the control address, the receivers."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from workers.embedded.sandbox.state import StateFile
 from workers.embedded.sandbox.visitors import guard_visitors
 from workers.embedded.sandbox.wire import MAX_BODY_BYTES
 
-#: Seconds that calls held by a fault get when the sandbox is told to stop.
+#: Seconds that calls held by a fault have left when the sandbox is told to stop.
 STOP_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line sets. `seed` None: other ids, addresses and amounts on every start."""
+    """What the command line sets. `seed` None: new ids, addresses and amounts on every start."""
 
     keys: Mapping[str, str] = field(default_factory=dict)  #: by provider; others have ``sandbox-NAME-key``
     lifetime_seconds: int = 900
     seed: int | None = None
     receiver_secrets: list[str] = field(default_factory=list)
-    allowed_hosts: Sequence[str] = ()  #: names by which it may be controlled
-    state: Path | None = None  #: a file that it goes on from, and keeps what changes in
-    callback_urls: Sequence[str] = ()  #: ``PROVIDER=URL``, or an address alone where only one calls back
+    allowed_hosts: Sequence[str] = ()  #: host names that the control address answers to, besides localhost
+    state: Path | None = None  #: a file that keeps its state over restarts
+    callback_urls: Sequence[str] = ()  #: ``PROVIDER=URL``, or a URL alone where only one provider calls back
 
 
 def build_application(options: Options, kinds: Sequence[type[StandIn]] = STAND_INS) -> web.Application:
-    """All routes, over the state of a file where one is given. Raises InputError for a receiver secret, an address or
-    a file that can't be used."""
+    """The whole application. Raises InputError for a receiver secret, a callback URL or a state file that can't be
+    used."""
     random, calls = Random(options.seed), Calls()  # noqa: S311 - made-up ids, repeatable by their seed
     script = Script(random)
     stand_ins: dict[str, StandIn] = {}
@@ -87,7 +87,7 @@ async def serve(
     application: web.Application, host: str, port: int, stop: asyncio.Event, tell: Callable[[str], None]
 ) -> None:
     """Listen until `stop` is set; `tell` gets the address once connections are taken. Raises OSError when it can't."""
-    # A handler is cancelled when its client leaves: a withheld answer then ends, and the call is marked so.
+    # Handlers are cancelled when their client leaves: that ends a withheld answer and marks the call.
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""`/control/callbacks`: where they go, what was sent and answered, and one on request."""
+"""`/control/callbacks`: where callbacks go, what was sent and answered, and one more on request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COUNTS = ("sent", "answered", "given_up", "lost", "forged", "forged_refused", "f
 
 
 class CallbackControl:
-    """The control address's part that is about callbacks."""
+    """The part of the control address about callbacks."""
 
     def __init__(self, stand_ins: Mapping[str, StandIn]) -> None:
         self._couriers = {name: each.courier for name, each in stand_ins.items() if each.courier is not None}
         self._invoices = {name: stand_ins[name].invoices for name in self._couriers}
 
     def set_url(self, given: str) -> None:
-        """``PROVIDER=URL``, or an address alone: post there as soon as the application runs. Raises InputError."""
+        """Post to this URL (``PROVIDER=URL``, or alone) as soon as the application runs. Raises InputError."""
         name, _, url = given.partition("=")
         named = name.isidentifier()
         self._courier_of({"provider": name} if named else {}).url = check_url(url if named else given)
@@ -80,7 +80,7 @@ class CallbackControl:
         return self._couriers[self._name_of(fields)]
 
     def _name_of(self, fields: Mapping[str, object]) -> str:
-        """Of the provider that is meant; it need not be named where only one calls back. Raises InputError."""
+        """The provider's name, which may be left out where only one calls back. Raises InputError."""
         names = tuple(self._couriers)
         return names[0] if len(names) == 1 and "provider" not in fields else take_choice(fields, "provider", names)
 
@@ -90,7 +90,7 @@ def _written_at(callback: Callback) -> float:
 
 
 def _state(couriers: Mapping[str, Courier]) -> Mapping[str, object]:
-    """Where callbacks go, by provider (``url``: where there is one alone), and how many there were."""
+    """Where callbacks go, by provider (``url`` too, where there is only one), and how many there were."""
     urls = {name: courier.url for name, courier in couriers.items()}
     return {
         "url": next(iter(urls.values())) if len(urls) == 1 else None,

@@ -1,4 +1,4 @@
-"""Posts callbacks when an invoice changes: in time, late, again, forged or never, as the script says; keeps count."""
+"""Posts callbacks when an invoice changes: in time, late, again, forged or never, as the script says; counts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.embedded.sandbox.markers import read_markers
 from workers.embedded.sandbox.quirks import Quirks, read_quirks
 from workers.embedded.sandbox.script import Script
 
-#: Waits before a callback that was not answered 2xx is posted again. Not documented: the sandbox's own choice.
+#: Waits before a callback that was not answered 2xx is posted again. No document says: the sandbox's choice.
 REPEAT_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 CALL_SECONDS = 10.0
 #: How long a create's answer waits for an `early` callback to be answered.
@@ -31,14 +31,14 @@ MAX_POSTS, MAX_WAITING, MAX_KEPT = 16, 10_000, 100_000
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a provider calls back. ``seal`` gives the body as it is posted (some sign inside it) and its headers."""
+    """How a provider calls back. ``seal`` gives the posted body (some providers sign inside it) and its headers."""
 
-    word_of: Callable[[Invoice], str]  #: its word for an invoice as it is
-    quiet_words: frozenset[str]  #: of which it tells nobody
-    final_words: frozenset[str]  #: after which none comes that `reordered` could hold back for
+    word_of: Callable[[Invoice], str]  #: its word for the invoice's status
+    quiet_words: frozenset[str]  #: about which it sends no callback
+    final_words: frozenset[str]  #: after which no other comes, so that `reordered` can't hold them back
     write: Callable[[Invoice, str, Quirks], bytes]
     paid_word: str
-    forge: Callable[[Invoice], bytes]  #: says ``paid_word``, as somebody without the key would post it
+    forge: Callable[[Invoice], bytes]  #: the body of a forged callback that says ``paid_word``
     seal: Callable[[bytes, str], tuple[bytes, Mapping[str, str]]]
 
 
@@ -59,7 +59,7 @@ class Callback:
     tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> dict[str, object]:
-        """As the control address shows it."""
+        """The callback as the control address shows it."""
         return {
             "provider": self.provider,
             "order_id": self.order_id,
@@ -77,7 +77,7 @@ class Callback:
 
 
 class Courier:
-    """Watches one provider's invoices. Without an address it does nothing, and costs nothing."""
+    """Posts one provider's callbacks. Without a URL it does nothing."""
 
     def __init__(self, key: str, style: Style, invoices: Invoices, script: Script) -> None:
         self._key = key
@@ -93,7 +93,7 @@ class Courier:
         self._sooner = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._posts: dict[asyncio.Task[None], Callback] = {}
-        self._last: dict[str, Callback] = {}  #: of an invoice: the next one is posted after it
+        self._last: dict[str, Callback] = {}  #: by invoice; the next one is posted after it
         self._held: dict[str, Callback] = {}
         self._places = asyncio.Semaphore(MAX_POSTS)
         self._session: aiohttp.ClientSession | None = None
@@ -123,11 +123,11 @@ class Courier:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def waiting(self) -> int:
-        """Callbacks that are neither answered nor given up."""
+        """How many callbacks are neither answered nor given up."""
         return len(self._posts) + len(self._held)
 
     def made(self, invoice: Invoice) -> None:
-        """A new invoice: wait for its first step."""
+        """A new invoice: post its `early` callback, and wait for its first step."""
         if self.url is None:
             return
         if "early" in self._quirks(invoice, 1):
@@ -137,12 +137,12 @@ class Courier:
         self._await(invoice)
 
     def changed(self, invoice: Invoice) -> None:
-        """An invoice is something else now: post that, where the provider has a word for it."""
+        """An invoice has changed: post that, unless its word is a quiet one."""
         if self.url is not None and self._words(invoice) not in self._style.quiet_words:
             self._tell(invoice)
 
     async def settle(self, ref: str | None) -> None:
-        """Return when the invoice's `early` callbacks were posted, or EARLY_SECONDS later."""
+        """Wait until the invoice's `early` callback was posted, for at most EARLY_SECONDS."""
         invoice = None if ref is None or self.url is None else self._invoices.find(ref, time.time())
         last = None if invoice is None else self._last.get(invoice.ref)
         if invoice is not None and last is not None and "early" in read_quirks(read_markers(invoice.subject), 1):
@@ -150,7 +150,7 @@ class Courier:
                 await asyncio.wait_for(last.tried.wait(), EARLY_SECONDS)
 
     def send(self, invoice: Invoice, word: str | None, quirks: Quirks) -> list[Callback]:
-        """Post one now, whatever has changed; what is posted."""
+        """Post one now, without a change; the callbacks that are posted."""
         return self._post(invoice, word or self._words(invoice), quirks)
 
     def _tell(self, invoice: Invoice) -> None:
@@ -159,13 +159,13 @@ class Courier:
 
     def _quirks(self, invoice: Invoice, number: int) -> dict[str, float]:
         quirks = read_quirks(read_markers(invoice.subject), number)
-        if number > invoice.callbacks:  # asked before it is sent
+        if number > invoice.callbacks:  # only asked about: no rule may fire yet
             return quirks
         rule = self._script.take_rule(invoice.provider, "callback", invoice.subject)
         return quirks if rule is None else {rule.name: rule.argument, **quirks}
 
     def _post(self, invoice: Invoice, word: str, quirks: Quirks) -> list[Callback]:
-        """What the quirks make of one callback, on its way: none, one or several."""
+        """Start what the quirks make of one callback: none, one or several."""
         body = self._style.write(invoice, word, quirks)
         right = self._write(invoice, word, body)
         if quirks.get("lost") in {0, invoice.callbacks}:
@@ -211,7 +211,7 @@ class Courier:
             del self._last[callback.ref]
 
     async def _carry(self, callback: Callback, before: Callback | None, late_seconds: float) -> None:
-        """Post until it is answered: first tries of one invoice's in their order, repeats as they come."""
+        """Post until it is answered. The first attempts of one invoice's callbacks are in order; repeats are not."""
         try:
             await asyncio.sleep(late_seconds)
             if before is not None:
@@ -229,7 +229,7 @@ class Courier:
             callback.tried.set()
 
     async def _call(self, callback: Callback) -> int | None:
-        """One try: the status that came back; None for none."""
+        """One attempt: the status that came back; None: no answer."""
         status: int | None = None
         found: dict[str, object] = {"at": time.time(), "status": None, "error": None}
         callback.tries.append(found)
@@ -258,7 +258,7 @@ class Courier:
                 self._sooner.set()
 
     async def _watch(self) -> None:
-        """Let time pass for invoices whose steps are due: nobody may be looking at them."""
+        """Play the steps of invoices when they are due, also when nobody looks at these."""
         while True:
             while self._due and self._due[0][0] <= time.time():
                 invoice = heapq.heappop(self._due)[2]

@@ -1,4 +1,4 @@
-"""The coins a stand-in takes: pretended rates, networks, addresses with valid checksums, transaction hashes."""
+"""The coins that stand-ins take: made-up rates, networks, addresses with valid checksums, transaction hashes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from random import Random
 
-#: Wide enough for any price that is let in (below 1e20, above 1e-20).
+#: Precise enough for any price that is accepted (below 1e20, above 1e-20).
 _WIDE = Context(prec=80, rounding=ROUND_HALF_UP)
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -15,7 +15,7 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """`rate` is a pretended price of one coin in EUR; `version` is the Base58Check prefix, None for an 0x address."""
+    """`rate` is a made-up price of one coin in EUR; `version` is the Base58Check prefix, None for an 0x address."""
 
     symbol: str
     network: str
@@ -39,7 +39,7 @@ COINS: dict[str, Coin] = {
 
 
 def convert(price: Decimal, coin: Coin, places: int) -> str:
-    """The price in coins: rounded to what the chain can carry, written with `places` decimals."""
+    """The price in coins, rounded to the chain's decimals and written with `places` decimals."""
     smallest = Decimal(1).scaleb(-min(places, coin.decimals))
     carried = max(_WIDE.divide(price, coin.rate).quantize(smallest, context=_WIDE), smallest)
     return f"{carried:.{places}f}"

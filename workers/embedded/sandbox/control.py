@@ -1,4 +1,4 @@
-"""The control address: pay, underpay, overpay, expire; faults, lifetimes; what was made and what was called."""
+"""The control address: pay, underpay, overpay, expire; faults, lifetimes; invoices made and calls seen."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Control:
         return self._apply(self._find(fields), "expire")
 
     async def _force_status(self, request: web.Request) -> object:
-        """Any word, until the next step: also words that no document knows."""
+        """Any status word until the next step, also an undocumented one."""
         fields = await read_object(request)
         refuse_unknown(fields, "provider", "ref", "order_id", "word", "tx_hash")
         word = take_text(fields, "word")
@@ -181,7 +181,7 @@ class Control:
         return {"faults": []}
 
     def _read_providers(self, provider: object) -> tuple[str, ...]:
-        """The provider named, or all of them. Raises InputError."""
+        """The named provider, or all of them. Raises InputError."""
         if provider is None:
             return self._providers
         return (take_choice({"provider": provider}, "provider", self._providers),)
@@ -221,7 +221,7 @@ def answering(
 
 
 def read_limit(text: str) -> int:
-    """How many to show; 0 means all. Raises InputError."""
+    """How many to show; 0: all. Raises InputError."""
     if not text.isdecimal() or len(text) > 9:
         raise InputError("limit: must be a whole number, 0 for all")
     return int(text)

@@ -15,4 +15,4 @@ class Kind:
     calls: int = 1
     minutes: str | None = None  #: its lifetime, where the provider gives none
     prefix: str = "d"
-    anomaly: str | None = None  #: what has to be odd about its end; None: anything may be
+    anomaly: str | None = None  #: that it must end with; None: any or none

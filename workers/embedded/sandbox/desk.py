@@ -1,4 +1,4 @@
-"""Where every call to a stand-in passes: it is written down, answered, or answered badly as the script says."""
+"""Every call to a stand-in comes through here: it is recorded, and answered well or badly, as the script says."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from workers.embedded.sandbox.invoices import Invoice, Invoices
 from workers.embedded.sandbox.script import Script
 from workers.embedded.sandbox.wire import Answer, InputError
 
-#: Calls that are remembered; older ones are only counted.
+#: How many calls are remembered; older ones are only counted.
 MAX_CALLS = 200_000
 
 
 @dataclass(slots=True)
 class Call:
-    """A call as it was seen. `ended`: open, answered, client_left or broken_off; `ref`: the invoice it concerned."""
+    """A call that was seen. `ended`: open, answered, client_left or broken_off; `ref`: the invoice it was about."""
 
     provider: str
     operation: str
@@ -65,7 +65,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a provider words what is not a success, and the answer that told of an invoice."""
+    """How a provider words failures, and the answer to a create."""
 
     failed: Callable[[int, str], Answer]
     credentials_refused: Callable[[], Answer]
@@ -75,12 +75,12 @@ class Dialect:
 
 #: Reads a request's fields; raises InputError.
 Read = Callable[[web.Request], Awaitable[Mapping[str, object]]]
-#: The (order id, subject) of a request's fields, as far as they can be told.
+#: The (order id, subject) in a request's fields, as far as they are there.
 Identify = Callable[[Mapping[str, object]], tuple[str | None, str]]
-#: Does what was asked and answers; raises InputError.
+#: Does what was asked, and answers; raises InputError.
 Act = Callable[[web.Request, Mapping[str, object], Call], Answer]
 
-#: Waits for what goes before the answer about the invoice with this reference.
+#: Waits for what must happen before the answer about the invoice with this reference.
 Settle = Callable[[str | None], Awaitable[None]]
 
 
@@ -92,8 +92,8 @@ class Operation:
     read: Read
     identify: Identify
     act: Act
-    settle: Settle | None = None  #: what has to be over before a right answer is sent
-    marked: str | None = None  #: what markers call it, where that is not its name
+    settle: Settle | None = None  #: awaited before a right answer is sent
+    marked: str | None = None  #: its name in markers, where that is another one
 
 
 class Desk:
@@ -155,7 +155,7 @@ class Desk:
         return await due.fault.play(turn)
 
     def _earlier(self, call: Call) -> Answer | None:
-        """The oldest answer there is: one that is still on its way could be mistaken for this order's own."""
+        """The oldest complete answer: a newer one may still be under way, and would look like this order's own."""
         told = self._invoices.first_told(call.order_id)
         if told is None:
             return None

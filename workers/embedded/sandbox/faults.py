@@ -1,4 +1,4 @@
-"""The faults a stand-in can play, as a table, and how each is played on the wire."""
+"""The faults that a stand-in can play, as a table, and how each is played on the wire."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from aiohttp import web
 from workers.embedded.sandbox.bounds import Bounds
 from workers.embedded.sandbox.wire import Answer, InputError
 
-#: What providers call the times in their answers.
+#: The fields with times in providers' answers.
 TIME_FIELDS = frozenset({"date", "expired_at", "created_at", "updated_at"})
-#: What they call a payment's transaction.
+#: The fields with a payment's transaction.
 TRANSACTION_FIELDS = frozenset({"tx_hash", "txId"})
 
-#: The longest any fault holds a connection, in seconds.
+#: The longest that any fault holds a connection.
 MAX_HOLD_SECONDS = 3600.0
 
 
@@ -33,8 +33,8 @@ MAX_HOLD_SECONDS = 3600.0
 class Turn:
     """One call to be answered badly.
 
-    `act` does what was asked (makes the invoice) and gives the true answer; the others are what the provider says in
-    the named cases. `earlier` is the answer to another order's create, None when there was none.
+    `act` does what was asked (makes the invoice) and gives the right answer; `earlier` gives the answer to another
+    order's create, None when there was none; the others are what the provider answers in the named cases.
     """
 
     request: web.Request
@@ -111,7 +111,7 @@ async def play_html(turn: Turn) -> web.StreamResponse | None:
 
 
 async def play_page(turn: Turn) -> web.StreamResponse | None:
-    """A proxy's own page: the call never came through to the provider."""
+    """A proxy's own page: the call never reached the provider."""
     status = int(turn.argument)
     title = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
@@ -119,14 +119,14 @@ async def play_page(turn: Turn) -> web.StreamResponse | None:
 
 
 async def play_challenge(turn: Turn) -> web.StreamResponse | None:
-    """A firewall wants to see a browser; it passed nothing on either."""
+    """A firewall's page for browsers: the call never reached the provider."""
     page = '<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title></head><body></body></html>'
     headers = {"cf-mitigated": "challenge", "cf-ray": "8f1c2d3e4f5a6b7c-FRA"}
     return web.Response(status=int(turn.argument), text=page, headers=headers, content_type="text/html")
 
 
 async def play_echo(turn: Turn) -> web.StreamResponse | None:
-    """The provider refuses and quotes what it was sent, its key too, in one of several forms."""
+    """The provider refuses and quotes the request, with the key, in one of several forms."""
     request = turn.request
     sent = "\n".join([*(f"{name}: {value}" for name, value in request.headers.items()), "", await request.text()])
     return turn.failed(400, f"can't read: {ECHOES[int(turn.argument) % len(ECHOES)](sent)}").response()
@@ -168,7 +168,7 @@ async def play_duplicate(turn: Turn) -> web.StreamResponse | None:
 
 
 async def play_clock_off(turn: Turn) -> web.StreamResponse | None:
-    """The provider's clock shows another time, and expiries are by it: in epoch seconds or as instants."""
+    """The provider's clock is off, and so are all times in the answer: epoch seconds or RFC 3339."""
     answer = turn.act()
     for told in _objects(answer):
         for field in told.keys() & TIME_FIELDS:
@@ -183,7 +183,7 @@ def _move(time: int | str, seconds: int) -> int | str:
 
 
 async def play_placeholder(turn: Turn) -> web.StreamResponse | None:
-    """Something stands where a transaction is to be, long before there is one."""
+    """A placeholder where a transaction belongs, before there is one."""
     answer = turn.act()
     for told in _objects(answer):
         for field in told.keys() & TRANSACTION_FIELDS:
@@ -196,7 +196,7 @@ PLACEHOLDERS = ("0x" + "0" * 64, "pending", "N/A", "-", "")
 
 
 async def play_new_word(turn: Turn) -> web.StreamResponse | None:
-    """The provider has a status that no document names."""
+    """The provider answers a status that no document names."""
     answer = turn.act()
     for told in _objects(answer):
         if "status" in told:
@@ -205,14 +205,14 @@ async def play_new_word(turn: Turn) -> web.StreamResponse | None:
 
 
 async def play_new_field(turn: Turn) -> web.StreamResponse | None:
-    """The provider tells of something that no document names."""
+    """The provider answers a field that no document names."""
     answer = turn.act()
     _objects(answer)[-1][NEW_FIELD] = "passed"
     return answer.response()
 
 
 async def play_new_type(turn: Turn) -> web.StreamResponse | None:
-    """Amounts come as objects, with their currency."""
+    """Amounts are objects instead of numbers or texts."""
     answer = turn.act()
     for told in _objects(answer):
         for field in told.keys() & {"amount", "price"}:
@@ -225,7 +225,7 @@ NEW_WORD, NEW_FIELD = "aml_hold", "aml_check"
 
 
 def _objects(answer: Answer) -> list[dict[str, object]]:
-    """An answer and the objects in it, also those of its lists, to be changed: the innermost last."""
+    """The answer's payload and the objects in it and in its lists, to be changed; the innermost last."""
     whole = cast("dict[str, object]", answer.payload)
     parts = [one for part in whole.values() for one in (part if isinstance(part, list) else [part])]
     return [whole, *(part for part in parts if isinstance(part, dict) and part)]
@@ -240,7 +240,7 @@ async def play_endless(turn: Turn) -> web.StreamResponse | None:
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     await response.prepare(turn.request)
     for _ in range(int(MAX_HOLD_SECONDS / turn.argument)):
-        # Space before a JSON value is legal: a reader can't tell that nothing will come.
+        # White space before a JSON value is legal: a reader can't know that no value will come.
         await response.write(b" ")
         await asyncio.sleep(turn.argument)
     return response
@@ -259,7 +259,7 @@ async def play_huge(turn: Turn) -> web.StreamResponse | None:
     return response
 
 
-#: Every fault by name. Which of them make the invoice all the same is told in README.md.
+#: Every fault by name. README.md says which of them make the invoice all the same.
 FAULTS: dict[str, Fault] = {
     "delay": Fault(1, 0, MAX_HOLD_SECONDS, play_delay),
     "status": Fault(503, 400, 599, play_status),

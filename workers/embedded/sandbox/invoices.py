@@ -1,4 +1,4 @@
-"""The stand-ins' invoices, in memory, and what happens to them by themselves or by the control address."""
+"""The stand-ins' invoices, in memory, and what happens to them as planned or by the control address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.embedded.sandbox.coins import COINS, make_transaction_hash
 
 OPEN, CONFIRMING, PARTIAL, PAID, EXPIRED = "open", "confirming", "partial", "paid", "expired"
 
-#: Invoices a provider's stand-in remembers; beyond that the oldest tenth is forgotten.
+#: How many invoices a stand-in remembers; with more, the oldest tenth is forgotten.
 MAX_INVOICES = 200_000
 
 
@@ -29,9 +29,9 @@ class Lifetime:
 class Invoice:
     """One invoice. Times are epoch seconds; amounts are texts, digit for digit as they were or will be sent.
 
-    `ref` is what the provider calls it (Nebulox: `id`, 0xhost: `track_id`), `number` a second name for it (Nebulox: the
-    tracking code, unique beside every ref); `subject` is every id of the request,
-    where markers and fault rules look; `word` is a status word forced by the control address.
+    `ref` is the provider's id for it (Nebulox: `id`, 0xhost: `track_id`), `number` a second one (Nebulox: the tracking
+    code), different from every ref; `subject` holds every id of the request, where markers and fault rules look;
+    `word` is a status word that the control address forced.
     """
 
     provider: str
@@ -51,8 +51,8 @@ class Invoice:
     tx_hash: str | None = None
     paid_amount: str = "0.00000000"
     plan: list[tuple[float, str]] = field(default_factory=list)
-    callbacks: int = 0  #: how many it has had
-    told: bool = False  #: its create was answered as it should be
+    callbacks: int = 0  #: how many were made for it
+    told: bool = False  #: its create was answered without a fault
 
     def view(self) -> dict[str, object]:
         """The invoice as the control address shows it."""
@@ -76,13 +76,13 @@ class Invoice:
 
 
 class Watcher(Protocol):
-    """Wants to know of a provider's invoices."""
+    """Is told about a provider's invoices."""
 
     def made(self, invoice: Invoice) -> None:
-        """A new one; what will happen to it is planned."""
+        """A new one, with its plan."""
 
     def changed(self, invoice: Invoice) -> None:
-        """What its provider says of it is something else now."""
+        """What its provider says about it has changed."""
 
 
 class Keeper(Protocol):
@@ -109,7 +109,7 @@ class Invoices:
         return len(self._ordered)
 
     def add(self, invoice: Invoice) -> None:
-        """Remember a new invoice; a lapse at its expiry is planned."""
+        """Remember a new invoice, and plan its lapse at its expiry."""
         invoice.updated_at = invoice.created_at
         plan_step(invoice, float(invoice.expires_at), "lapse")
         self.restore(invoice)
@@ -120,7 +120,7 @@ class Invoices:
         self._keep(invoice)
 
     def restore(self, invoice: Invoice) -> None:
-        """One that was made before, as it was then."""
+        """Put back an invoice that was made before."""
         self._ordered.append(invoice)
         self._by_ref[invoice.ref] = self._by_ref[str(invoice.number)] = invoice
         self._newest_of_order[invoice.order_id] = invoice
@@ -158,17 +158,17 @@ class Invoices:
         return page[::-1]
 
     def note_told(self, ref: str) -> None:
-        """The create of the invoice with this reference was answered as it should be."""
+        """The create of this invoice was answered without a fault."""
         if (invoice := self._by_ref.get(ref)) is not None:
             invoice.told = True
             self._keep(invoice)
 
     def first_told(self, other_than: str | None) -> Invoice | None:
-        """The oldest invoice whose create was answered as it should be, of another order than this one."""
+        """The oldest invoice of another order whose create was answered without a fault."""
         return next((one for one in self._ordered if one.told and one.order_id != other_than), None)
 
     def apply(self, invoice: Invoice, step: str, now: float, paid_amount: str | None = None) -> None:
-        """One of STEPS, now; `paid_amount`: where it is not the step's own."""
+        """Play one of STEPS now; `paid_amount` replaces the step's own."""
         before = _told(invoice)
         STEPS[step](invoice, self._random)
         if paid_amount is not None:
@@ -176,7 +176,7 @@ class Invoices:
         self._touch(invoice, before, now)
 
     def force(self, invoice: Invoice, word: str, now: float) -> None:
-        """Any status word, until the next step."""
+        """Give it any status word, until the next step."""
         before = _told(invoice)
         invoice.word = word
         self._touch(invoice, before, now)
@@ -188,11 +188,11 @@ class Invoices:
         self._keep(invoice)
 
     def advance(self, invoice: Invoice, now: float) -> None:
-        """Play what was planned until now."""
+        """Play the steps that are due."""
         self._advanced(invoice, now)
 
     def _advanced(self, invoice: Invoice | None, now: float) -> Invoice | None:
-        """Play what was planned until now: time passes when somebody looks, or when a callback is due."""
+        """The invoice after the steps that are due: they are played when somebody looks, or when a callback is due."""
         while invoice is not None and invoice.plan and invoice.plan[0][0] <= now:
             at, step = invoice.plan.pop(0)
             self.apply(invoice, step, at)
@@ -200,12 +200,12 @@ class Invoices:
 
 
 def _told(invoice: Invoice) -> tuple[str, str | None, str]:
-    """What a provider can tell of it."""
+    """What a provider can say about it."""
     return invoice.status, invoice.word, invoice.paid_amount
 
 
 def plan_step(invoice: Invoice, at: float, step: str) -> None:
-    """Let one of STEPS happen by itself at `at` (epoch seconds)."""
+    """Plan one of STEPS at `at` (epoch seconds)."""
     insort(invoice.plan, (at, step))
 
 
@@ -232,7 +232,7 @@ def expire(invoice: Invoice, random: Random) -> None:
 
 
 def lapse(invoice: Invoice, random: Random) -> None:
-    """The expiry has passed: what is not paid in full, and not on its way, is over."""
+    """The expiry has passed: it expires unless it is paid in full or confirming."""
     if invoice.status in (OPEN, PARTIAL):
         expire(invoice, random)
 

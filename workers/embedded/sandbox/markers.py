@@ -1,4 +1,4 @@
-"""Markers: what an id asks of the sandbox, such as `order-7~pay:2~` or `order-8~fault:status=503*2~`."""
+"""Markers: what an id asks of the sandbox, as in `order-7~pay:2~` or `order-8~fault:status=503*2~`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FAULT_MARKERS = {"fault": "create", "look_up_fault": "look_up", "callback": "cal
 KNOWN = (*STEP_MARKERS, "lifetime", *FAULT_MARKERS)
 
 
-#: Stands for "each of them".
+#: Times without end.
 EVERY = 10**6
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFault:
-    """A fault named in a marker, on the next `times` calls; a quirk of callbacks, on the first `times` of them."""
+    """A fault for the next `times` calls; or a quirk for the first `times` callbacks."""
 
     name: str
     argument: float | None
@@ -43,7 +43,7 @@ class Markers:
 
 
 def read_markers(subject: str) -> Markers:
-    """The markers in a text. Raises InputError for one that nobody knows or that can't be read."""
+    """The markers in a text. Raises InputError for one that is unknown or can't be read."""
     markers = Markers()
     if "~" not in subject:
         return markers

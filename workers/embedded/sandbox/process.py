@@ -1,4 +1,4 @@
-"""Start the sandbox as a process of its own, for tests and for users' integration tests."""
+"""Runs the sandbox as a process of its own, for our tests and for users' integration tests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-#: Seconds until the sandbox must listen, and until it must have stopped after SIGTERM.
-START_SECONDS, STOP_SECONDS = 60.0, 5.0  #: a machine at eight times its load took more than 10 s to start it
+#: How long the sandbox may take to listen, and to stop after SIGTERM.
+START_SECONDS, STOP_SECONDS = 60.0, 5.0  #: on an overloaded machine a start took more than 10 s
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,12 +82,12 @@ class SandboxProcess:
 
     @property
     def nebulox_url(self) -> str:
-        """Short for `provider_url("nebulox")`."""
+        """`provider_url("nebulox")`."""
         return self.provider_url("nebulox")
 
     @property
     def zeroxhost_url(self) -> str:
-        """Short for `provider_url("zeroxhost")`."""
+        """`provider_url("zeroxhost")`."""
         return self.provider_url("zeroxhost")
 
     @property
@@ -117,7 +117,7 @@ def _read_address(stdout: IO[bytes] | None) -> str:
         while not line.endswith(b"\n"):
             if not selector.select(max(deadline - time.monotonic(), 0)):
                 raise RuntimeError(f"the sandbox did not listen within {START_SECONDS:g} seconds")
-            # Straight from the descriptor: a read of the buffered stream would wait for its end.
+            # Not from the buffered stream, whose read would wait for the end.
             part = os.read(stdout.fileno(), 4096)
             if not part:
                 raise RuntimeError("the sandbox ended before it listened; its standard error says why")

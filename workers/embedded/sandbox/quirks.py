@@ -1,4 +1,4 @@
-"""What can be odd about a callback, as a table; several apply together."""
+"""What can be odd about a callback, as a table. Several quirks apply together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workers.embedded.sandbox.wire import InputError
 
 _NO_ARGUMENT = Bounds(0, 0, 0)
 
-#: Every quirk by name. What each does is told in README.md.
+#: Every quirk by name. README.md says what each does.
 QUIRKS: dict[str, Bounds] = {
     "late": Bounds(1, 0, 3600),
     "twice": _NO_ARGUMENT,
@@ -32,7 +32,7 @@ Quirks = Mapping[str, float]
 
 
 def find_quirk(name: str) -> Bounds:
-    """What the quirk's argument may be. Raises InputError that lists the known ones."""
+    """The bounds of the quirk's argument. Raises InputError that lists the known quirks."""
     bounds = QUIRKS.get(name)
     if bounds is None:
         raise InputError(f"fault: {name[:50]!r} is unknown for callbacks; known are {', '.join(QUIRKS)}")
@@ -40,7 +40,7 @@ def find_quirk(name: str) -> Bounds:
 
 
 def read_quirks(markers: Markers, number: int) -> dict[str, float]:
-    """What an invoice's markers ask of its callback of that number, from 1. Raises InputError for an unknown quirk."""
+    """What an invoice's markers ask of the callback with this number, from 1. Raises InputError for an unknown quirk."""
     found = {}
     for marked in markers.faults.get("callback", ()):
         argument = find_quirk(marked.name).read_argument(marked.argument)

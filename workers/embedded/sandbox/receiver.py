@@ -1,4 +1,4 @@
-"""A webhook receiver that trusts nothing: signature, age, repeats, and the order of each subject's events."""
+"""A webhook receiver that checks everything: signature, age, repeats, and the order of each subject's events."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from workers.embedded.sandbox.wire import (
     write_json,
 )
 
-#: Seconds a signature may be old, or ahead of this clock (Standard Webhooks leaves the number to the receiver).
+#: How old a signature may be, or how far ahead of this clock (Standard Webhooks leaves that to the receiver).
 TOLERANCE_SECONDS = 300
 
-#: What a receiver remembers: ids for repeats, subjects for order, bytes of envelopes to show.
+#: How much a receiver remembers: ids, to see repeats; subjects, to see the order; bytes of envelopes, to show.
 MAX_IDS, MAX_SUBJECTS, MAX_ENVELOPE_BYTES = 200_000, 200_000, 64 * 1024 * 1024
 MAX_RECEIVERS, MAX_SECRETS, MAX_NOTES, MAX_TYPES, MAX_FAULTS = 1_000, 10, 20, 200, 100
 
 
 @dataclass(slots=True)
 class ReceiverFault:
-    """Answers to come: after `delay_seconds`, with `status`; the event is kept all the same when `keep`."""
+    """How to answer: after `delay_seconds`, with `status`. With `keep` the event is kept all the same."""
 
     status: int | None
     times: int | None
@@ -51,13 +51,13 @@ class ReceiverFault:
         return {name: getattr(self, name) for name in ("status", "times", "delay_seconds", "retry_after", "keep")}
 
 
-#: Once the system was restored from a backup, an invoice's sequence goes on right above a multiple of this.
+#: After a restore from a backup an invoice's sequence goes on just above a multiple of this.
 EPOCH = 1_000_000
 
 
 @dataclass(slots=True)
 class Inbox:
-    """One receiver's memory. `notes` are the first breaches of order, for a reader."""
+    """What one receiver remembers. `notes`: the first breaches of order, in words."""
 
     secrets: list[bytes] = field(default_factory=list)
     faults: list[ReceiverFault] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Inbox:
         }
 
     def keep(self, webhook_id: str, body: bytes, envelope: Mapping[str, object]) -> None:
-        """Count a verified event; one that is new is kept and its sequence compared."""
+        """Count a verified event. A new one is kept, and its sequence compared with the last."""
         self.valid += 1
         if webhook_id in self.ids:
             self.duplicates += 1
@@ -179,7 +179,7 @@ class Receiver:
         return self._inbox(request).view()
 
     async def _list_events(self, request: web.Request) -> object:
-        # As they came, byte for byte: amounts and spacing included.
+        # Byte for byte as they came, with their amounts and spacing.
         return [RawJSON(text) for text in self._inbox(request).envelopes]
 
     async def _list_subjects(self, request: web.Request) -> object:
@@ -238,7 +238,7 @@ class Receiver:
 
 
 def take_fault(inbox: Inbox) -> ReceiverFault | None:
-    """The first fault that is left, counted as used."""
+    """The first fault that is not used up, counted as used once more."""
     if not inbox.faults:
         return None
     fault = inbox.faults[0]
@@ -250,7 +250,7 @@ def take_fault(inbox: Inbox) -> ReceiverFault | None:
 
 
 def read_secret(text: str) -> bytes:
-    """The key in `whsec_<base64>`. Raises InputError that does not repeat it."""
+    """The key in `whsec_<base64>`. Raises InputError that does not quote it."""
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""Which fault is due on which call: by markers in the order's ids, then by the rules of the control address."""
+"""Which fault a call gets: by markers in the order's ids, then by the rules of the control address."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Protocol
 from workers.embedded.sandbox.faults import Fault, find_fault
 from workers.embedded.sandbox.markers import MarkedFault, read_markers
 
-#: Subjects whose marker faults are counted at the same time; beyond that the oldest is forgotten (and fires anew).
+#: For how many subjects marked faults are counted; with more, the oldest is forgotten (and fires again).
 MAX_COUNTED = 100_000
 
 
 @dataclass(slots=True)
 class Rule:
-    """A fault asked for at the control address. `times` None: without end; `match`: part of the order's ids."""
+    """A fault that was asked for at the control address. `times` None: no limit; `match`: part of the order's ids."""
 
     id: int
     provider: str
@@ -52,7 +52,7 @@ class Due:
 
 
 class RuleKeeper(Protocol):
-    """Keeps what has fired beyond the process: see ``state.py``."""
+    """Keeps over restarts what has fired: see ``state.py``."""
 
     def keep_marked(self, key: tuple[str, str, str], calls: int) -> None: ...
     def keep_rule(self, rule: Rule) -> None: ...
@@ -70,7 +70,7 @@ class Script:
         self.keeper: RuleKeeper | None = None
 
     def restore(self, rules: Sequence[Rule], calls_of_marked: Mapping[tuple[str, str, str], int]) -> None:
-        """Go on where an earlier process ended."""
+        """Go on where the last process ended."""
         self.rules[:] = rules
         self._last_id = max((rule.id for rule in rules), default=0)
         self._calls_of_marked.update(calls_of_marked)
@@ -92,7 +92,7 @@ class Script:
         probability: float,
         match: str | None,
     ) -> Rule:
-        """A new rule, after the others."""
+        """A new rule behind the others."""
         self._last_id += 1
         rule = Rule(self._last_id, provider, operation, name, argument, times, probability, match)
         self.rules.append(rule)
@@ -106,7 +106,7 @@ class Script:
     def take(self, provider: str, operation: str, subject: str, marked_as: str) -> Due | None:
         """The fault for this call, counted as fired. Raises InputError for a marker that can't be read.
 
-        ``marked_as``: what markers call the operation.
+        ``marked_as``: the operation's name in markers.
         """
         marked = self._take_marked(provider, marked_as, subject)
         if marked is not None:
@@ -144,7 +144,7 @@ class Script:
 
 
 def _pick(faults: list[MarkedFault], call: int) -> Due | None:
-    """The fault of the call with that index: each in turn, as many times as it says, then none."""
+    """The fault for the call with this index: one fault after the other, each as often as it says, then none."""
     for marked in faults:
         if call < marked.times:
             fault = find_fault(marked.name)

@@ -1,4 +1,4 @@
-"""What every stand-in is: a provider's documented calls, its invoices, and its callbacks where it sends any."""
+"""What every stand-in has: a provider's documented calls, its invoices, and callbacks where it sends any."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Given:
 
 
 class StandIn(ABC):
-    """One provider as the sandbox plays it. ``name`` is the provider's in the registry of the workers: it is served
-    under that path, and its key is ``sandbox-NAME-key``."""
+    """One provider as the sandbox plays it. ``name`` is the provider's in the workers' registry; it is the stand-in's
+    path too, and part of its key: ``sandbox-NAME-key``."""
 
     name: ClassVar[str]
     title: ClassVar[str]  #: as people write it
@@ -42,7 +42,7 @@ class StandIn(ABC):
     def __init__(self, given: Given) -> None:
         self.api_key, self.lifetime, self.random = given.api_key, given.lifetime, given.random
         self.invoices = Invoices(given.random)
-        self.next_number = 1  #: of its next invoice
+        self.next_number = 1  #: the next invoice's
         self.desk = Desk(self.name, self.dialect(), self.invoices, given.script, given.calls)
         self.courier: Courier | None = None
         if self.callbacks is not None:
@@ -51,34 +51,34 @@ class StandIn(ABC):
 
     @abstractmethod
     def dialect(self) -> Dialect:
-        """How it words what is not a success."""
+        """How it words failures."""
 
     @abstractmethod
     def routes(self, prefix: str) -> list[web.RouteDef]:
-        """What it serves under the prefix."""
+        """The routes that it serves under the prefix."""
 
     def new_id(self) -> str:
         """A random UUID, the same for the same seed."""
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
     async def settle(self, ref: str | None) -> None:
-        """Return when the callbacks are over that go before the answer to a create."""
+        """Wait for the callbacks that go before the answer to a create."""
         if self.courier is not None:
             await self.courier.settle(ref)
 
     @staticmethod
     def write_demo_order(name: str, kind: Kind, number: int) -> dict[str, object]:
-        """The demo's order as the shop queues it; the sandbox has to find ``kind.markers`` in one of its ids."""
+        """The demo's order as a shop queues it, with ``kind.markers`` in one of its ids."""
         price = f"{5 + number % 90}.{number % 100:02d}"
         fields: dict[str, object] = {"order_id": name + kind.markers, "price": price, "currency": "EUR"}
         return fields if kind.minutes is None else fields | {"lifetime_minutes": kind.minutes}
 
     @classmethod
     def operation_names(cls) -> tuple[str, ...]:
-        """What a fault rule may name: its calls, and ``callback`` where it calls back."""
+        """The operations that a fault rule may name: its calls, and ``callback`` where it calls back."""
         return (*cls.operations, "callback") if cls.callbacks is not None else cls.operations
 
     @classmethod
     def sandbox_key(cls) -> str:
-        """Its key unless the command line gives another."""
+        """Its key, unless the command line gives another one."""
         return f"sandbox-{cls.name}-key"

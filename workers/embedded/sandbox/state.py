@@ -1,7 +1,7 @@
-"""What survives a restart of the sandbox, in a file: invoices, rules, lifetimes, and which marked faults have fired.
+"""A file that keeps the sandbox's state over restarts: invoices, rules, lifetimes, which marked faults have fired.
 
-Each change is written when it is made, so that a sandbox that is killed loses none. Callbacks that were on their way
-are given up; calls that were seen are forgotten.
+Each change is written when it is made, so that a killed sandbox loses none. Callbacks under way are given up; calls
+that were seen are forgotten.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ON CONFLICT (provider, ref) DO UPDATE SET document = excluded.document
 
 
 class StateFile:
-    """An SQLite file that one sandbox has at a time."""
+    """An SQLite file, used by one sandbox at a time."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where it can't be used."""
@@ -52,7 +52,7 @@ class StateFile:
             raise InputError(f"state: {path}: {problem}") from None
 
     def close(self) -> None:
-        """Nothing is kept from now on."""
+        """Close the file; nothing can be kept any more."""
         self._file.close()
 
     def keep(self, invoice: Invoice) -> None:
@@ -60,13 +60,13 @@ class StateFile:
         self._file.execute(_KEEP, (invoice.provider, invoice.ref, write_json(asdict(invoice))))
 
     def forget(self, invoices: Sequence[Invoice]) -> None:
-        """Those that nobody remembers any more."""
+        """Remove invoices that are no longer remembered."""
         self._file.executemany(
             "DELETE FROM invoice WHERE provider = ? AND ref = ?", [(one.provider, one.ref) for one in invoices]
         )
 
     def keep_marked(self, key: tuple[str, str, str], calls: int) -> None:
-        """So many calls of these ids have had the faults of their markers."""
+        """How many calls of these ids have met their markers' faults."""
         self._file.execute("INSERT OR REPLACE INTO marked VALUES (?, ?, ?, ?)", (*key, calls))
 
     def keep_rule(self, rule: Rule) -> None:
@@ -105,7 +105,7 @@ class StateFile:
 
 
 def read_invoice(document: str) -> Invoice:
-    """An invoice as it was kept: numbers in what was sent and told have every digit again."""
+    """An invoice from its document; numbers in its request and detail keep every digit."""
     fields = simplejson.loads(document, parse_float=Digits)
     times = {name: float(fields[name]) for name in ("created_at", "updated_at")}
     plan = [(float(at), step) for at, step in fields["plan"]]

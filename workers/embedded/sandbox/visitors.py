@@ -1,4 +1,4 @@
-"""Whose requests the sandbox answers: programs that call it by its own address, and no web page."""
+"""Whose requests the sandbox answers: programs that use its own address, and no web pages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def guard_visitors(names: frozenset[str]) -> Middleware:
-    """A middleware. A page elsewhere may have its own name lead to this machine, or post to it: both are refused.
+    """A middleware that refuses web pages, which may post to this machine or make their own name lead to it.
 
-    ``names``: by which the sandbox may be controlled, besides localhost and the address that was connected to.
+    ``names``: host names that the control address answers to, besides localhost and the address connected to.
     """
 
     @web.middleware
@@ -32,7 +32,7 @@ def guard_visitors(names: frozenset[str]) -> Middleware:
 
 
 def _is_from_a_page(request: web.Request) -> bool:
-    """Of another origin than ours; browsers say so, programs say nothing."""
+    """Whether a browser sent it for a page of another origin. Programs send no such header."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.lower() != f"http://{request.headers.get('Host', '')}".lower():
         return True
@@ -40,7 +40,7 @@ def _is_from_a_page(request: web.Request) -> bool:
 
 
 def _is_control(request: web.Request) -> bool:
-    """What is neither a provider's call nor a webhook, which may come by any name: it reads or changes the sandbox."""
+    """Whether it reads or changes the sandbox. Providers' calls and webhooks do not, and may use any host name."""
     parts = request.path.strip("/").split("/")
     if parts[0] == "receiver":
         return not (request.method == "POST" and len(parts) == 2)
@@ -62,7 +62,7 @@ def _is_ours(request: web.Request, names: frozenset[str]) -> bool:
 
 
 def _connected_to(request: web.Request) -> str:
-    """The address of ours that the caller connected to."""
+    """Our address that the caller connected to."""
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
 

@@ -1,4 +1,4 @@
-"""JSON in and out, bounded and digit for digit."""
+"""JSON in and out: bounded, and with every digit of its numbers."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 import simplejson
 from aiohttp import web
 
-#: Bytes of a request's body that are read; more is answered with 413.
+#: The largest body that is read; a larger one is answered 413.
 MAX_BODY_BYTES = 64 * 1024
 
 #: Characters of a text field.
 MAX_TEXT = 255
 
-#: Bytes of a body whose fields are remembered with the invoice; of a larger one only what the answer needs.
+#: The largest body whose fields are kept with the invoice; of a larger one only what the answer needs is kept.
 MAX_KEPT_BYTES = 4 * 1024
 
-#: Simplejson writes this object's text as it stands, so a number keeps every digit.
+#: Simplejson writes this object's text unchanged, so a number keeps every digit.
 RawJSON = simplejson.RawJSON
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class InputError(Exception):
-    """What was sent can't be used; the message is one line that names the field."""
+    """The input can't be used. The message is one line that names the field."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Answer:
 
 
 def write_json(payload: object) -> str:
-    """JSON text in ASCII; `RawJSON` values are copied as they stand."""
+    """JSON text in ASCII; `RawJSON` values are copied unchanged."""
     text: str = simplejson.dumps(payload)
     return text
 
@@ -109,7 +109,7 @@ def take_text(fields: Mapping[str, object], name: str, *, default: str | None = 
 
 
 def take_choice(fields: Mapping[str, object], name: str, allowed: tuple[str, ...]) -> str:
-    """A text field that holds one of a few words. Raises InputError."""
+    """A text field with one of the allowed words. Raises InputError."""
     value = take_text(fields, name)
     if value not in allowed:
         raise InputError(f"{name}: must be one of {', '.join(allowed)}")
@@ -119,7 +119,7 @@ def take_choice(fields: Mapping[str, object], name: str, allowed: tuple[str, ...
 def take_number(
     fields: Mapping[str, object], name: str, low: float, high: float, default: float | None = None
 ) -> float:
-    """A number (never of money: it becomes a float) within [low, high]. Raises InputError."""
+    """A number within [low, high]. It becomes a float: not for money. Raises InputError."""
     value = fields.get(name)
     if value is None:
         value = default
@@ -127,7 +127,7 @@ def take_number(
         raise InputError(f"{name}: is required")
     if isinstance(value, bool) or not isinstance(value, int | float | Digits):
         raise InputError(f"{name}: must be a number")
-    # The comparison comes before float(): an integer of a thousand digits would not fit one.
+    # Compared before it becomes a float: an integer of a thousand digits would not fit.
     number = value if isinstance(value, int) else float(value)
     if not low <= number <= high:
         raise InputError(f"{name}: must be from {low:g} to {high:g}")
@@ -151,7 +151,7 @@ def take_flag(fields: Mapping[str, object], name: str) -> bool:
 
 
 def keep_fields(request: web.Request, fields: Mapping[str, object], *secret: str) -> dict[str, object]:
-    """A request's fields to remember and show, numbers digit for digit, without the secret ones; `{}` when large."""
+    """A request's fields to keep and show, without the secret ones; numbers keep every digit. `{}` when it is large."""
     if (request.content_length or MAX_BODY_BYTES) > MAX_KEPT_BYTES:
         return {}
     return {
@@ -162,7 +162,7 @@ def keep_fields(request: web.Request, fields: Mapping[str, object], *secret: str
 
 
 def refuse_unknown(fields: Mapping[str, object], *known: str) -> None:
-    """Raises InputError when there is a field that nobody would look at."""
+    """Raise InputError for a field that is not known: it would be ignored silently."""
     for name in fields:
         if name not in known:
             raise InputError(f"{name[:50]}: unknown field; known are {', '.join(known)}")

@@ -93,8 +93,8 @@ class Access:
         return self._admit(request, await self._authenticate(*_given(request)), action)
 
     async def recognise(self, request: Request, action: Action) -> Caller:
-        """Like ``require``, but a token that was valid before is not read again. It must be checked later: with ``gone``
-        together with what is stored for it, or with ``require_still`` before the request is refused."""
+        """Like ``require``, but a token that was valid before is not read again. It must be checked later: with
+        ``gone``, together with what is stored for it, or with ``require_still`` before the request is refused."""
         token_id, secret = _given(request)
         known = self._known.get(token_id)
         is_known = known is not None and known.per_second is None and known.has_secret(secret)

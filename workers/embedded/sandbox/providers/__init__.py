@@ -1,1 +1,1 @@
-"""The stand-ins: one file a provider, or a folder where that would be too long for one."""
+"""The stand-ins: one file per provider, or a folder where one file would be too long."""

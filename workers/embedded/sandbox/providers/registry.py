@@ -1,4 +1,4 @@
-"""Which providers the sandbox plays: each is a file or folder beside this one, and a line here."""
+"""The providers that the sandbox plays: each is a file or folder here, and a line below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from workers.embedded.sandbox.providers.nebulox.stand_in import Nebulox
 from workers.embedded.sandbox.providers.zeroxhost import Zeroxhost
 from workers.embedded.sandbox.stand_in import StandIn
 
-#: Routes, control address, options and demo follow from these.
+#: Routes, the control address, options and the demo's orders are made from these.
 STAND_INS: tuple[type[StandIn], ...] = (
     Nebulox,
     Zeroxhost,

@@ -1,4 +1,4 @@
-"""0xhost's stand-in: create as its API page has it (and a sister site's body), look-up and list as later documents."""
+"""0xhost's stand-in: create by its API page (or with a sister site's body), look-up and list by later documents."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from workers.embedded.sandbox.markers import read_markers
 from workers.embedded.sandbox.stand_in import Given, StandIn
 from workers.embedded.sandbox.wire import Answer, InputError, RawJSON, keep_fields, read_object, take_text
 
-#: A fresh row says "Paying" already; whether the last word is capitalised varies from row to row, as documented.
+#: A new row is "Paying" already. Whether the last word is capitalised varies from row to row, as documented.
 WORDS = {OPEN: "Paying", CONFIRMING: "Paying", PARTIAL: "Paying", PAID: "Paid", EXPIRED: "Expired"}
 
-#: Rows' created_at is naive local time, of a zone that is not documented: this one trips whoever takes it for UTC.
+#: Rows' created_at is naive local time of an undocumented zone: this offset trips a client that takes it for UTC.
 LOCAL_OFFSET = timedelta(hours=3, minutes=30)
 
 #: Decimals of pay_amount in the documented answer.
@@ -80,7 +80,7 @@ def fail(status: int, message: str) -> Answer:
 
 
 def refuse(message: str) -> Answer:
-    """Refused as 0xhost does it: with status 200."""
+    """A refusal, which at 0xhost has status 200."""
     return fail(200, message)
 
 
@@ -184,7 +184,7 @@ class Zeroxhost(StandIn):
         return invoice
 
     def _take_number(self) -> int:
-        """Numbers rise, and tell nobody how many there are."""
+        """Rising numbers, with gaps: they do not show how many invoices there are."""
         number = self.next_number
         self.next_number += self.random.randrange(1, 9)
         return number
@@ -227,7 +227,7 @@ class Zeroxhost(StandIn):
         return Answer(200, {"success": True, "data": [self._row(invoice) for invoice in rows]})
 
     def _row(self, invoice: Invoice) -> dict[str, object]:
-        """A row of look-up and list: amounts are texts here, the currency is in lower case."""
+        """A row of look-up and list. Amounts are texts here, and the currency is in lower case."""
         detail = invoice.detail
         return {
             "id": invoice.number,
@@ -263,7 +263,7 @@ class Zeroxhost(StandIn):
 
 
 def word_of(invoice: Invoice) -> str:
-    """The status word of a row; a payment in part is Underpaid only when it lapses: until then the rest may come."""
+    """A row's status word. A partial payment is Underpaid only once it lapses: until then the rest may come."""
     if invoice.word is not None:
         return invoice.word
     if invoice.status == EXPIRED:
@@ -274,7 +274,7 @@ def word_of(invoice: Invoice) -> str:
 
 
 def format_minutes(seconds: int) -> str:
-    """`lifetime`: whole minutes as documented; a lifetime of seconds, for demos, becomes a decimal."""
+    """`lifetime` in whole minutes, as documented; a decimal where it is not a whole minute, as in demos."""
     if seconds % 60 == 0:
         return str(seconds // 60)
     return f"{Decimal(seconds) / 60:.4f}"

@@ -1,4 +1,4 @@
-"""A Nebulox callback's bytes: the later documents' fields, signed with the gateway's key. Pure."""
+"""A Nebulox callback's bytes: the fields of the later documents, signed with the gateway's key. No I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def write_body(invoice: Invoice, word: str, quirks: Quirks) -> bytes:
-    """What is posted about the invoice when its provider's word for it is `word`."""
+    """The callback about the invoice with this status word."""
     fields = _fields(invoice, word)
     if "wrong_amount" in quirks:
         fields["amount"] = f"{Decimal(str(quirks['wrong_amount'])).normalize():f}"
@@ -41,12 +41,12 @@ def write_body(invoice: Invoice, word: str, quirks: Quirks) -> bytes:
 
 
 def forge_body(invoice: Invoice) -> bytes:
-    """What somebody would post who wants the order to be taken for paid, and does not have the key."""
+    """What a forger would post who wants the order to count as paid."""
     return write_json(_fields(invoice, "COMPLETED") | {"txId": "f0" * 32}).encode()
 
 
 def seal(body: bytes, key: str) -> tuple[bytes, dict[str, str]]:
-    """The body as it is, and the header that signs it."""
+    """The body unchanged, and the header that signs it."""
     return body, {SIGNATURE_HEADER: hmac.digest(key.encode(), body, hashlib.sha256).hex()}
 
 
@@ -75,7 +75,7 @@ def _coin(symbol: str) -> dict[str, object]:
 
 
 def _spell_oddly(fields: dict[str, object]) -> bytes:
-    """The same content, as other JSON writers put it: escapes, numbers for texts, CRLF, a last newline."""
+    """The same content as other JSON writers may spell it: escapes, numbers for texts, CRLF, a final newline."""
     odd = dict(fields)
     order_id = str(odd["orderId"])
     if _WHOLE.fullmatch(order_id):
@@ -93,6 +93,6 @@ def _spell(value: object) -> str:
 
 
 def _spell_text(text: str) -> str:
-    """Slashes are escaped, and a first letter is: `\\u0061` is an a."""
+    """With escaped slashes, and the first letter escaped: `\\u0061` is an a."""
     written = write_json(text).replace("/", "\\/")
     return f'"\\u{ord(text[0]):04x}{written[2:]}' if text[:1].isascii() and text[:1].isalpha() else written

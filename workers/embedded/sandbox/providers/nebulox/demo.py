@@ -1,4 +1,4 @@
-"""Nebulox's orders in the demo: paid ones are told of by callbacks, which may be late, odd, forged or lost."""
+"""Nebulox's orders in the demo. Payments are told by callbacks, which may be late, odd, forged or lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nebulox's stand-in: create as in its API reference, verify and later fields as in its later documents."""
+"""Nebulox's stand-in: create by its API reference, verify and later fields by its later documents."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Nebulox(StandIn):
         self.next_number = 100_000 + self.random.randrange(800_000)
 
     def dialect(self) -> Dialect:
-        """Refusals look like successes, with an empty list for a result."""
+        """Refusals have a success's form, with an empty list as their result."""
         return Dialect(fail, self._refuse_key, lambda: fail(400, "Order refused"), self._tell_created)
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
@@ -223,7 +223,7 @@ def format_instant(epoch_seconds: float) -> str:
 
 
 def _read_money(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
-    """(price, amount) as texts, exactly one of them given. The price may be a JSON number or a text of one."""
+    """(price, amount) as texts; exactly one is given. The price may be a JSON number or text."""
     price, amount = (fields.get(name) for name in ("price", "amount"))
     if price is not None and amount is not None:
         raise InputError("amount: send price or amount, not both")
