@@ -40,7 +40,7 @@ def find_quirk(name: str) -> Bounds:
 
 
 def read_quirks(markers: Markers, number: int) -> dict[str, float]:
-    """What an invoice's markers ask of the callback with this number, from 1. Raises InputError for an unknown quirk."""
+    """What an invoice's markers ask of the callback with this number, from 1. Raises InputError."""
     found = {}
     for marked in markers.faults.get("callback", ()):
         argument = find_quirk(marked.name).read_argument(marked.argument)
