@@ -67,7 +67,7 @@ def test_a_receiver_that_rejects_everything_is_wrong_with_number_age_and_last_an
     (found,) = check_endpoints(database, config)
     assert (found.check, found.state, found.cause, found.count) == (f"endpoint {endpoint}", "wrong", "failing", 5)
     assert found.since is not None
-    for said in ("takes nothing", "5 tried in vain", "20 min", "status: 500", "5 webhooks wait", "next try"):
+    for said in ("takes nothing", "5 events have failed", "20 min", "status: 500", "5 webhooks wait", "next try"):
         assert said in found.detail
     assert endpoint in (found.command or "")
 

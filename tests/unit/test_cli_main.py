@@ -142,7 +142,7 @@ def test_a_database_server_that_is_away_is_one_line_without_its_password(fresh_i
 def test_a_row_that_somebody_keeps_locked_is_one_line_that_says_what_to_do():
     locked = OperationalError("UPDATE", {}, LockNotAvailable("canceling statement due to lock timeout"))
     assert explain(locked) == (
-        "somebody else keeps locked what this is to change: end their transaction, then run it again"
+        "another session has locked what this is to change: end its transaction, then run this again"
     )
 
 

@@ -43,7 +43,7 @@ def test_a_person_is_told_what_was_done_and_what_is_left_to_do(invoices, add_ord
     assert (done.code, done.err) == (0, "")
     assert "in doubt   1 orders whose create may have been made: 1 are created again, 0 held" in done.out
     assert "endpoints  1 are told (system.restored), 1 of them once enabled" in done.out
-    assert "Gone here" in done.out
+    assert "Lost here" in done.out
     assert "match no invoice" in done.out
     assert max(map(len, done.out.splitlines())) <= 120
     shown = invoices("show", "waits", "--json").lines[0]

@@ -50,7 +50,7 @@ def contradictions_command(settled_too: bool, account: str | None, limit: int, a
             for row in rows:
                 print_json(_fields(row))
             return
-        print_table(COLUMNS, map(_line, rows), empty="nothing contradicts anything")
+        print_table(COLUMNS, map(_line, rows), empty="there is no contradiction")
 
 
 def _line(row: StoredRow) -> tuple[object, ...]:

@@ -58,7 +58,7 @@ def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: b
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if path is not None and given:
-        raise click.UsageError(f"--file takes no other field of an order, and here is --{_flag(next(iter(given)))}")
+        raise click.UsageError(f"--file takes whole orders: leave --{_flag(next(iter(given)))} out")
     if path is None and not given and not sys.stdin.isatty():
         path = "-"
     if path is None and not given:

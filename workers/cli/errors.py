@@ -56,7 +56,7 @@ def explain_database(error: BaseException) -> str:
     if "no such column" in text or "UndefinedColumn" in type(getattr(error, "orig", error)).__name__:
         return "the database is of another release: run `invoices migrate`"
     if "LockNotAvailable" in type(getattr(error, "orig", error)).__name__:
-        return "somebody else keeps locked what this is to change: end their transaction, then run it again"
+        return "another session has locked what this is to change: end its transaction, then run this again"
     if "unable to open database file" in text:
         return (
             "the database does not exist yet: run `invoices migrate` (INVOICES_HOME or INVOICES_DATABASE_URL say where)"

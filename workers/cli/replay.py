@@ -54,10 +54,8 @@ def replay(
     if event_id is None and endpoint_id is None:
         raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
     if event_id is not None and (types or since or until or missed_only or newest_only):
-        raise click.UsageError(
-            "--type, --since, --until, --missed-only and --newest-only choose events of an endpoint, and here is one "
-            "event's id"
-        )
+        choosing = "--type, --since, --until, --missed-only and --newest-only"
+        raise click.UsageError(f"{choosing} choose among events: leave them out with one event's id")
     check_span(since, until)
     from workers.store.operate.replay import Choice, run
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 REDIS_SECONDS = 5
 
 UNREMEMBERED = (
-    "if a restore before this one is forgotten here too, run this again with --epoch above every one that receivers "
-    "were told (this is {})"
+    "if the database has forgotten an earlier restore too, run this again with an --epoch above every one that "
+    "receivers were told (this one is {})"
 )
 
-GONE = """
-Gone here, and to be done by hand:
-- Orders taken after {until}: shops hold addresses that nobody watches here. The shops' logs of
+LOST = """
+Lost here, and to be done by hand:
+- Orders taken after {until}: shops have addresses that nobody watches any more. The shops' logs of
   webhooks, the stream's readers and the providers' dashboards name them. Callbacks about them will match no invoice.
   Shops may send them again with the same idempotency keys; a new invoice is made then, with a new address.
 - Cancellations and endpoints of that time: give them again."""
@@ -67,7 +67,7 @@ def restored_command(dry_run: bool, epoch: int | None, reason: str | None, by: s
     if as_json:
         print_json(_fields(found, event_id))
         return
-    click.echo("\n".join([*_lines(found, dry_run), GONE.format(until=shown(found.known_until) or "the backup")]))
+    click.echo("\n".join([*_lines(found, dry_run), LOST.format(until=shown(found.known_until) or "the backup")]))
 
 
 Said = TypeVar("Said")

@@ -45,7 +45,7 @@ def _parked(lanes: Sequence[Lane]) -> Iterator[Finding]:
     if parked:
         where = ", ".join(f"{lane.stage}/{lane.lane}: {lane.parked}" for lane in parked)
         rows = sum(lane.parked for lane in parked)
-        detail = f"{counted(rows, 'row')} ended whoever took them up, and were parked ({where})"
+        detail = f"{counted(rows, 'row was', 'rows were')} parked, whose holders died again and again ({where})"
         yield Finding("agenda", "wrong", detail, "parked", count=rows, command="invoices redrive parked")
 
 

@@ -54,7 +54,7 @@ def check_broker(config: Settings) -> Iterator[Finding]:
     from config.urls import redact_url
 
     if config.embedded_broker and not embedded_runs(config):
-        detail = f"the embedded Valkey of {config.home} does not run: start it by `invoices up`"
+        detail = f"the embedded Valkey of {config.home} is not running: start it with `invoices up`"
         yield Finding("broker", "wrong", detail, "not_running", command="invoices up")
         return
     with connect(config) as connection:

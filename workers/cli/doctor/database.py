@@ -142,7 +142,7 @@ def check_privacy(config: Settings) -> Iterator[Finding]:
         command = f"chmod 600 {' '.join(map(str, found))}"
         yield Finding("privacy", "note", detail, "open_to_others", count=len(found), command=command)
     if config.embedded_database and config.home.is_dir() and is_open_to_others(config.home):
-        detail = f"others on this machine may look into {config.home}, which holds more than our files"
+        detail = f"others on this machine may enter {config.home}, which holds other files too"
         yield Finding("privacy", "note", detail, "open_to_others", command=f"chmod 700 {config.home}")
 
 

@@ -27,7 +27,7 @@ def check_drift(database: Database) -> Iterator[Finding]:
         yield Finding(
             f"account {account}",
             "note",
-            f"{said}{rest}; the first {ago(since, now)} ago. Look what it means, then accept it",
+            f"{said}{rest}; the first {ago(since, now)} ago. Find out what it means, then accept it",
             "provider_drift",
             since,
             len(ours),

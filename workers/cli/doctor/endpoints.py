@@ -79,13 +79,14 @@ def _tell_failing(
     endpoint: Endpoint, backlog: Backlog, failing: Failing | None, breakers: Mapping[str, str], now: datetime
 ) -> Finding:
     check, command = f"endpoint {endpoint.id}", f"invoices deliveries list --endpoint {endpoint.id} --state due"
+    have = counted(backlog.failing, "event has", "events have")
     if failing is None:
-        detail = f"{counted(backlog.failing, 'event')} tried in vain, up to {backlog.most_tries} times"
+        detail = f"{have} failed, up to {counted(backlog.most_tries, 'time')}"
         return Finding(check, "wrong", detail, "failing", backlog.oldest_at, backlog.waiting, command)
     takes_some = failing.last_success_at is not None and failing.last_success_at >= failing.since
     said = failing.error or failing.outcome
     parts = [
-        f"{'does not take some events' if takes_some else 'takes nothing'}: {backlog.failing} tried in vain since "
+        f"{'does not take some events' if takes_some else 'takes nothing'}: {have} failed for "
         f"{ago(failing.since, now)}, up to {counted(backlog.most_tries, 'time')}; last answer: {said}",
         f"{counted(backlog.waiting, 'webhook waits', 'webhooks wait')}",
     ]

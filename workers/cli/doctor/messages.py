@@ -26,8 +26,8 @@ def check_messages(database: Database) -> Iterator[Finding]:
         yield Finding("messages", "note", detail, "rejected", since, count, "invoices rejected --waiting")
     if against.last_at:
         detail = (
-            f"something else was said of {counted(against.invoices, 'closed invoice', 'closed invoices')}, "
-            f"the last {ago(against.last_at, now)} ago: see who says what, and mark what is true"
+            f"{counted(against.invoices, 'closed invoice is', 'closed invoices are')} contradicted, the last "
+            f"{ago(against.last_at, now)} ago: see who says what, and mark what is true"
         )
         command = f"invoices show {against.last_invoice}"
         yield Finding("invoices", "note", detail, "contradictions", against.last_at, against.invoices, command)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: What a provider's last answer means to a person. ``RateLimited`` is the only one that is no failure.
 WORDS = {
     "Unreachable": "the provider can't be reached",
-    "Unreadable": "the provider brings no answer that can be read",
+    "Unreadable": "the provider gives no answer that can be read",
     "CredentialsRefused": "the provider refuses the credentials",
     "ProviderRefused": "calls are turned away before the provider: look at base_url and at what stands before it",
     "RateLimited": "the provider asks us to wait (429)",
@@ -91,9 +91,9 @@ def _tell_waiting(waiting: Waiting, now: datetime) -> Finding:
     what = (
         counted(waiting.invoices, "order waits", "orders wait")
         if waiting.stage == "create"
-        else counted(waiting.invoices, "open invoice is", "open invoices are") + " looked up in vain"
+        else f"look-ups of {counted(waiting.invoices, 'open invoice')} fail"
     )
-    why = WORDS.get(waiting.kind, "the provider does not do it")
+    why = WORDS.get(waiting.kind, "the provider does not answer as it should")
     reason = f" ({waiting.reason})" if waiting.reason else ""
     lasted, again = ago(waiting.since, now), _when(waiting.next_try_at, now)
     detail = f"{what}, the first for {lasted}: {why}{reason}; next try {again}"

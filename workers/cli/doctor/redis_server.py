@@ -47,7 +47,7 @@ def check_redis(config: Settings) -> Iterator[Finding]:
     for url, check in servers.items():
         place = redact_url(url)
         if config.embedded_broker and url.startswith("unix:") and not embedded_runs(config):
-            detail = f"the embedded Valkey at {place} does not run"
+            detail = f"the embedded Valkey at {place} is not running"
             yield Finding(check, "wrong", detail, "not_running", command="invoices up")
             continue
         yield from _check_server(check, url, place)

@@ -30,7 +30,7 @@ def check_restored(database: Database, config: Settings) -> Iterator[Finding]:
     if known.event or removed or (known.restored_at is not None and known.restored_at >= at):
         return
     detail = (
-        f"the stream was told an event of {clock(at)} ({event_id}) that this database does not know: if it was "
+        f"the stream has an event of {clock(at)} ({event_id}) that this database does not have: if that was "
         "restored from a backup, run `invoices restored` before receivers drop what they are told"
     )
     yield Finding("restored", "wrong", detail, "rewound", at, command="invoices restored")

@@ -32,7 +32,7 @@ def check_stream(database: Database, config: Settings) -> Iterator[Finding]:
     if untold.oldest_at is not None and now - untold.oldest_at > SOON:
         are = counted(untold.events, "event is", "events are", most=COUNTED)
         detail = f"{are} not on the stream, the oldest for {ago(untold.oldest_at, now)}"
-        held = "a worker tries just now" if untold.held_until else "nobody tries: is a worker running?"
+        held = "a worker is trying right now" if untold.held_until else "no worker tries: is one running?"
         yield Finding("stream", "wrong", f"{detail}; {held}", "unpublished", untold.oldest_at, untold.events)
     elif not ahead:
         yield Finding("stream", "ok", f"told of every event ({untold.events} on their way)")

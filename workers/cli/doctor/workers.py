@@ -27,7 +27,7 @@ START = "invoices up"
 def check_workers(config: Settings) -> Iterator[Finding]:
     """Processes may run elsewhere, or not yet: that none answers is a note, unless something waits for them."""
     if config.embedded_broker and not embedded_runs(config):
-        yield Finding("workers", "note", "none answers, the embedded Valkey does not run", "no_worker", command=START)
+        yield Finding("workers", "note", "none answers, the embedded Valkey is not running", "no_worker", command=START)
         return
     from celery import Celery
 
