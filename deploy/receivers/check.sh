@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs receiver.py and receiver.mjs, each in an empty environment with what the README says to install and nothing else,
-# against `invoices receiver-check`. Where a package can't be fetched, or there is no node, says so and goes on:
-# `make test` checks receiver.py too.
+# and checks them with `invoices receiver-check`. When a package can't be fetched, or there is no node, it says so and
+# goes on: `make test` checks receiver.py too.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -27,7 +27,7 @@ javascript_receiver() {
     { echo "receiver.mjs is not checked: the package standardwebhooks can't be fetched"; return 1; }
 }
 
-# check NAME COMMAND...: starts a receiver and plays to it
+# check NAME COMMAND...: starts a receiver and checks it
 check() {
   name=$1
   shift

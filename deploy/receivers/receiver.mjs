@@ -19,12 +19,12 @@ async function receive(request) {
     const body = Buffer.concat(chunks); // the raw bytes: they are what is signed
     event = webhook.verify(body, request.headers); // signature, and at most 5 minutes old or ahead
   } catch {
-    return 400; // whatever it throws: headers or body may be garbage
+    return 400; // whatever was thrown: headers or body may be garbage
   }
   // Without a sequence (system.restored, invoices.test) an event is known by its id
   const [key, number] = "sequence" in event ? [event.subject, Number(event.sequence)] : [event.id, 1];
   if (number > (handled.get(key) ?? 0)) {
-    handle(event); // else it is a repeat, and handled already
+    handle(event); // otherwise it is a repeat, handled already
     handled.set(key, number);
   }
   return 200;

@@ -18,7 +18,7 @@ def handle(event):
 
 class Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 10  # seconds a silent connection is kept
+    timeout = 10  # seconds that a silent connection is kept
 
     def do_POST(self):
         try:
@@ -30,7 +30,7 @@ class Receiver(BaseHTTPRequestHandler):
         with lock:
             # Without a sequence (system.restored, invoices.test) an event is known by its id
             key, number = (event["subject"], int(event["sequence"])) if "sequence" in event else (event["id"], 1)
-            if number > handled.get(key, 0):  # else a repeat: it is handled already
+            if number > handled.get(key, 0):  # otherwise it is a repeat, handled already
                 handle(event)
                 handled[key] = number
         return self.answer(200)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs send_order.py and send-order.mjs, each in an empty environment with what the README says to install and nothing
-# else, against `invoices up`, until their orders are invoices. Where a package can't be fetched, or there is no node,
-# says so and goes on: the tests send the same messages by clients of their own.
+# else, against `invoices up`, until their orders are invoices. When a package can't be fetched, or there is no node, it
+# says so and goes on: the tests send the same messages with clients of their own.
 set -eu
 cd "$(dirname "$0")/../.."
 

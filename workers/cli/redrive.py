@@ -11,6 +11,7 @@ from workers.cli.context import open_store, settings
 from workers.cli.enqueue import open_publisher
 from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, print_json
+from workers.cli.text import counted
 from workers.cli.which import require_invoice
 
 all_option = click.option("--all", "everything", is_flag=True, help="All that wait.")
@@ -46,7 +47,7 @@ def rejected(ids: tuple[int, ...], everything: bool, reason: str | None, by: str
         except NoSuchMessage as error:
             raise CommandFailed(f"{error} (see: invoices rejected)") from None
     if not as_json:
-        click.echo(f"sent {sent} messages again" + (f", {left} can't be" if left else ""))
+        click.echo(f"sent {counted(sent, 'message', 'messages')} again" + (f", {left} can't be" if left else ""))
     return 1 if left else 0
 
 
@@ -78,7 +79,8 @@ def doubt(names: tuple[str, ...], everything: bool, reason: str | None, by: str 
             again, left = again + one.done, left + (not one.done)
             _tell(as_json, {"id": one.invoice_id, "retried": one.done, "status": one.status, "reason": one.why})
     if not as_json:
-        click.echo(f"{again} invoices will be created again" + (f", {left} can't be" if left else ""))
+        invoices = counted(again, "invoice", "invoices")
+        click.echo(f"{invoices} will be created again" + (f", {left} can't be" if left else ""))
     return 1 if left else 0
 
 
@@ -95,4 +97,4 @@ def parked(reason: str | None, by: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"redriven": total})
     else:
-        click.echo(f"{total} parked rows are due again")
+        click.echo(f"{counted(total, 'parked row is', 'parked rows are')} due again")
