@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def callback_url(config: Settings, account: str) -> str | None:
-    """Below the public URL. The sandbox needs none: it reaches the web process of this machine."""
+    """The callback URL. Without a public URL only the sandbox has one: the web process on this machine."""
     found = config.accounts.get(account)
     web = config.public_url
     if web is None and found is not None and is_at_sandbox(found, config):

@@ -1,4 +1,4 @@
-"""`invoices endpoints`: receivers of webhooks."""
+"""`invoices endpoints`: where webhooks are sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.group("endpoints")
 def endpoints_command() -> None:
-    """Add, list, test and remove receivers of webhooks."""
+    """Add, list, test and remove endpoints: where webhooks are sent."""
 
 
 endpoints_command.add_command(rotate)
@@ -85,7 +85,7 @@ def add(
 
 
 def _add(store: Store, who: Actor, request: NewEndpoint) -> str:
-    """The new endpoint's id. Raises CommandFailed for types of events that there are none of."""
+    """The new endpoint's id. Raises CommandFailed for unknown types of events."""
     from workers.store.operate import endpoints
 
     try:
@@ -164,7 +164,7 @@ COLUMNS = (
 @endpoints_command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List receivers and how they do; secrets are never shown again."""
+    """List endpoints and how they do; secrets are never shown again."""
     from workers.store.endpoints import list_endpoints
     from workers.store.health import health_of
 
@@ -224,7 +224,7 @@ def _health(health: Health) -> dict[str, object]:
 @acting
 @json_option
 def remove(endpoint_id: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    """Remove a receiver with everything that still waits for it, and its log."""
+    """Remove an endpoint with everything that still waits for it, and its log."""
     from workers.store.operate import endpoints
 
     who = actor(by, reason)
@@ -243,7 +243,7 @@ def remove(endpoint_id: str, reason: str | None, by: str | None, as_json: bool) 
 @click.option("--reason", default="by hand", show_default=True, help="Why; shown in the list, and kept.")
 @by_option
 def disable(endpoint_id: str, reason: str, by: str | None) -> None:
-    """Let a receiver's events wait; none is dropped."""
+    """Let an endpoint's events wait; none is dropped."""
     from workers.store.operate import endpoints
 
     who = actor(by, reason)
@@ -257,7 +257,7 @@ def disable(endpoint_id: str, reason: str, by: str | None) -> None:
 @click.argument("endpoint_id", metavar="ID")
 @acting
 def enable(endpoint_id: str, reason: str | None, by: str | None) -> None:
-    """Deliver again, at once and with all tries anew, each invoice's events in their order."""
+    """Deliver again, at once, with all tries and each invoice's events in order."""
     from workers.store.operate import endpoints
 
     config, who = settings(), actor(by, reason)
@@ -276,7 +276,7 @@ def enable(endpoint_id: str, reason: str | None, by: str | None) -> None:
 @click.argument("endpoint_id", metavar="ID")
 @json_option
 def test(endpoint_id: str, as_json: bool) -> None:
-    """Send a signed `invoices.test` event, once, and print what came back. Not logged, not repeated."""
+    """Send a signed `invoices.test` event once, and print what came back. Not logged, not repeated."""
     config = settings()
     with open_database(config) as database:
         endpoint, now = _find(database, endpoint_id)

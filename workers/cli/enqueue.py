@@ -50,7 +50,7 @@ MAX_LINE_BYTES = 64 * 1024
 @click.option("--no-wait", is_flag=True, help="Don't wait for the verdict of the intake.")
 @json_option
 def enqueue_command(path: str | None, patience: float, no_wait: bool, as_json: bool, **flags: object) -> int:
-    """Queue one order by flags, or many from a file or standard input (JSON Lines, an order a line).
+    """Queue one order by flags, or many from a file or standard input (JSON Lines, one order per line).
 
     Orders are checked before they are sent. Bad lines of a file are reported with their number, the others are sent,
     and the exit code is 1. Sending the same orders again is harmless. Then it waits a moment for the intake to store

@@ -1,4 +1,4 @@
-"""`invoices events`."""
+"""`invoices events`: an invoice's, or the newest of all."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from workers.cli.streams import safe_streams
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("workers.cli.demo.command", "Run orders at the sandbox providers, shown live, with a summary."),
     "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
-    "web": ("workers.cli.web", "Serve providers' callbacks, health and metrics over HTTP."),
+    "web": ("workers.cli.web", "Serve callbacks, the HTTP interface, health and metrics."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),
     "show": ("workers.cli.show", "Show one invoice and all that happened to it, by its id, order, transaction, …"),
@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drift": ("workers.cli.drift", "What is new in providers' answers: list, accept."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
-    "endpoints": ("workers.cli.endpoints", "Add, list, test and remove receivers of webhooks."),
+    "endpoints": ("workers.cli.endpoints", "Add, list, test and remove endpoints: where webhooks are sent."),
     "tokens": ("workers.cli.tokens", "Add, list and revoke tokens of the HTTP interface."),
     "users": ("workers.cli.users", "Add, list and change people who sign in to the console."),
     "console-link": ("workers.cli.console_link", "Print a link that signs you in to this machine's console, once."),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def shown(value: object) -> str:
-    """A value for a person: nothing for None, a time without its fraction, control characters made visible."""
+    """A value for a person: empty for None, a time without its fraction, control characters made visible."""
     if value is None:
         return ""
     if isinstance(value, datetime):
