@@ -38,8 +38,8 @@ class Readiness:
         in_words: bool = False,
         way_in: Callable[[str], str] | None = None,
     ) -> None:
-        """``in_words``: print the sandbox's line for people, like other lines behind its process's name. ``way_in``: what
-        to say of the console, given the web process's URL."""
+        """``in_words``: print the sandbox's line for people, like other lines behind its process's name. ``way_in``:
+        what to say of the console, given the web process's URL."""
         names = [spec.name for spec in processes]
         self._in_words, self._sandbox = in_words, "sandbox".ljust(max(map(len, names)))
         kinds = {kind: sum(name.startswith(kind) for name in names) for kind in SIGNS}
