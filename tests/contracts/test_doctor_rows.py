@@ -207,11 +207,11 @@ def test_events_the_stream_was_not_told_are_counted_with_their_age(database, sto
     (late,) = (one for one in database.read(read_overview, database, Pace()).late if one.cause is Cause.STREAM_BEHIND)
     assert (late.count, late.oldest_since) == (found.count, found.since)
     assert found.since is not None
-    assert "nobody tries" in found.detail
+    assert "no worker tries" in found.detail
     store.add_standing()
     assert store.publishing.claim_publisher(1, 60.0)
     (found,) = check_stream(database, config)
-    assert "a worker tries" in found.detail
+    assert "a worker is trying" in found.detail
 
 
 def test_an_event_without_a_position_is_wrong_once_newer_ones_have_theirs(database, store, config):

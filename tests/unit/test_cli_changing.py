@@ -156,7 +156,7 @@ def test_an_unknown_endpoint_is_one_line(invoices):
         ({"account": "nebulox", "order-id": "1", "price": "1", "currency": "EUR", "fallback-account": "nebulox"},
          "fallback_accounts.0: the account 'nebulox' is named twice"),
         ({"file": "/nowhere.jsonl"}, "--file /nowhere.jsonl: No such file"),
-        ({"file": "-", "price": "1"}, "--file takes no other field"),
+        ({"file": "-", "price": "1"}, "--file takes whole orders"),
     ],
 )  # fmt: skip
 def test_enqueue_refuses_a_bad_order_by_field_and_sends_nothing(fresh_invoices, flags, said):

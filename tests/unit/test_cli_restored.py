@@ -104,7 +104,7 @@ def test_with_redis_away_the_database_is_put_right_and_a_line_says_what_may_be_m
     monkeypatch.setenv("INVOICES_SECRET_KEY", new_key())
     done = invoices("restored", "--json")
     assert (done.code, done.lines[0]["epoch"]) == (0, 1)
-    assert "run this again with --epoch above every one" in done.err
+    assert "run this again with an --epoch above every one" in done.err
     assert done.err.count("\n") == 1
     given = invoices("restored", "--epoch", 7, "--json")
     assert (given.code, given.err, given.lines[0]["epoch"]) == (0, "", 7)
