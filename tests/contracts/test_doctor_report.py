@@ -129,11 +129,11 @@ def test_a_long_detail_goes_on_below_its_beginning_and_no_command_is_broken(monk
     endpoint = f"ep_{'0' * 32}"
     found = [
         Finding("broker", "wrong", "takes no writes, whoever asks for it and however often that is", command="x y"),
-        Finding("workers", "ok", f"one word {endpoint}"),
+        Finding("workers", "ok", f"one word and {endpoint}"),
     ]
     _print_report(found)
     assert capsys.readouterr().out.splitlines() == [
-        "ok     workers  one word",
+        "ok     workers  one word and",
         f"                {endpoint}",
         "wrong  broker   takes no writes, whoever asks for it and",
         "                however often that is → x y",

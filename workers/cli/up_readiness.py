@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from workers.cli.sandbox_callbacks import read_listening
+from workers.embedded.listening import read_listening
 
 if TYPE_CHECKING:
     from config.settings import Settings
