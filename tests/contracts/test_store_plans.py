@@ -32,17 +32,28 @@ from workers.store import claim_sql
 from workers.store.agenda import CLOCK_LANE
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
+from workers.store.endpoints import find_endpoint
 from workers.store.judging import Judgement
 from workers.store.outbox import any_untold
+from workers.store.reads.deliveries import Wanted as Sought
+from workers.store.reads.deliveries import find_delivery, page_of_deliveries
 from workers.store.reads.events import Wanted, list_events
 from workers.store.reads.gauges import read_watched
 from workers.store.reads.history import read_history
 from workers.store.reads.log import read_page
 from workers.store.reads.put_off import find_put_off
+from workers.store.reads.settling import (
+    count_unmatched,
+    page_of_contradictions,
+    page_of_doubts,
+    page_of_rejected,
+    page_of_unmatched,
+)
 from workers.store.reads.stream import read_unplaced
+from workers.store.reads.tries import read_doing, shown_tries
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts
-from workers.store.replay import choose_of_invoice
+from workers.store.replay import choose, choose_of_invoice
 from workers.store.store import Store
 
 FILL = {
@@ -252,6 +263,49 @@ def test_what_is_finished_and_old_is_removed_by_index(crowded):
             connection.execute(text(statement))
     statements = r"DELETE FROM (event|delivery|delivery_attempt)\b"
     assert_by_index(explained(crowded, lambda: store.remove_finished(timedelta(0)), statements))
+
+
+def test_what_the_console_shows_of_endpoints_is_read_by_index(crowded):
+    store, endpoint_id, ids = work(crowded)
+    store.judge([Judgement(one, seen("confirming")) for one in ids])
+    claimed = store.claim_deliveries(endpoint_id, 30, 60.0)
+    store.settle([DeliveryAttempt(one, "failed", "status: 503", 503, 1, b"", 60.0) for one in claimed])
+    with crowded.transaction() as connection:
+        for statement in MORE if crowded.is_postgresql else ():  # there a few rows are best read whole
+            connection.execute(text(statement))
+    number = crowded.read(page_of_deliveries, Sought(), 1).rows[0][0].id
+    endpoint = crowded.read(find_endpoint, endpoint_id)
+    scanned = r"^.*(?:Seq Scan on|\bSCAN) (?:event|delivery|delivery_attempt|invoice)\b(?!.*USING).*$"
+    for ask in (
+        lambda: crowded.read(read_doing, crowded, endpoint, 50),
+        lambda: crowded.read(shown_tries, [1, 2, 3]),
+        lambda: crowded.read(find_delivery, number),
+        lambda: crowded.read(page_of_deliveries, Sought(endpoints=[endpoint_id]), 20),
+        lambda: crowded.read(page_of_deliveries, Sought(endpoints=[endpoint_id], state="dead"), 20),
+        lambda: crowded.read(page_of_deliveries, Sought(state="due"), 20),
+        lambda: crowded.read(page_of_deliveries, Sought(invoice=ids[0]), 20),
+        lambda: crowded.read(choose, endpoint_id, missed_only=True, newest_only=True, limit=20),
+    ):
+        plan = explained(crowded, ask, r"(SELECT|WITH)")
+        assert not re.findall(scanned, plan, re.MULTILINE), plan
+    # The newest events themselves are read in the order of their key, a window of them.
+    plan = explained(crowded, lambda: crowded.read(page_of_deliveries, Sought(), 20), r"SELECT delivery")
+    assert not re.findall(scanned, plan, re.MULTILINE), plan
+
+
+def test_what_is_to_be_settled_is_read_by_index(crowded):
+    work(crowded)
+    tables = "agenda|invoice|evidence|callback|rejected_message"
+    for ask, index in (
+        (lambda: crowded.read(page_of_doubts, None, None, 20), "ix_invoice_status"),
+        (lambda: crowded.read(page_of_unmatched, None, None, 20), "ix_callback_state"),
+        (lambda: crowded.read(count_unmatched, 20), "ix_callback_state"),
+        (lambda: crowded.read(page_of_rejected, None, None, 20), "ix_rejected_waiting"),
+        (lambda: crowded.read(page_of_contradictions, None, None, 20), "ix_evidence_against"),
+    ):
+        plan = explained(crowded, ask, r"(SELECT|WITH)")
+        assert not re.findall(rf"^.*(?:Seq Scan on|\bSCAN) (?:{tables})\b(?!.*USING).*$", plan, re.MULTILINE), plan
+        assert index in plan, plan
 
 
 def test_positions_are_given_and_followed_by_index(crowded):
