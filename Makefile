@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check licences format bench bench-check soak profile chaos mutants pins
+.PHONY: help .venv dev demo up test test-engines check licences format pictures bench bench-check soak profile chaos mutants pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -74,6 +74,9 @@ licences: dev ## makes the list of licences anew
 format: dev ## formats the code and repairs what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pictures: dev ## pictures of the real console, from the demo's orders, in deploy/console
+	@$(BIN)/python -m tests.console.pictures
 
 bench: dev ## benchmarks, 35 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
 	@$(BIN)/python -m tests.bench $(ROWS)
