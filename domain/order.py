@@ -29,12 +29,11 @@ from domain.account import MAX_LIFETIME_MINUTES, Account
 from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.findings import Finding, explain, find, kind_of, read_line
+from domain.lengths import MAX_ACCOUNT, MAX_KEY, MAX_ORDER_ID
 from domain.money import parse_amount, plain_value
 from domain.visible import MEANINGFUL, why_meaningless
 
 MAX_ORDERS = 500
-#: Characters of an account's name, an order id and an idempotency key.
-MAX_ACCOUNT, MAX_ORDER_ID, MAX_KEY = 64, 128, 255
 MAX_METADATA_BYTES = 4096
 MAX_FALLBACKS = 5
 MAX_NESTING = 100  #: levels of a JSON object: a later reader must not run out of stack

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from domain.event import ORDER_REJECTED, notice
-from domain.order import MAX_ACCOUNT, MAX_KEY, MAX_ORDER_ID
+from domain.lengths import MAX_ACCOUNT, MAX_KEY, MAX_ORDER_ID
 
 Kind = Literal["invalid", "conflict"]
 KINDS: tuple[str, ...] = get_args(Kind)
