@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -320,3 +321,26 @@ def test_a_replay_that_can_not_be_meant_says_why(ground, failing, query, said):
 def test_the_command_of_a_replay_says_the_same(ground, failing):
     shown = ground.get(place(failing, "/replay?what=newest&type:invoice.paid=yes&since=2026-11-29T20:00")).text
     assert f"--endpoint {failing} --type invoice.paid --since 2026-11-29T20:00:00Z --missed-only --newest-only" in shown
+
+
+@pytest.mark.parametrize(("act", "place_after"), [("enable", "?done=enabling"), ("remove", "?done=removing")])
+def test_what_takes_longer_than_a_request_may_is_said_to_go_on(ground, scene, monkeypatch, act, place_after):
+    """The database is slow: whoever asked is answered before it is done."""
+    begun, ended = threading.Event(), threading.Event()
+    slow = getattr(endpoints, act)
+
+    def slowly(*arguments):
+        begun.set()
+        assert ended.wait(60)
+        return slow(*arguments)
+
+    monkeypatch.setattr("workers.web.console.console.STORE_SECONDS", 0.5)
+    monkeypatch.setattr(endpoints, act, slowly)
+    endpoint_id = scene.receivers[SWITCHED_OFF]
+    answered = ground.post(
+        place(endpoint_id, f"/{act}"), {"reason": "why"} | ({"sure": "yes"} if act == "remove" else {})
+    )
+    ended.set()
+
+    assert begun.is_set()
+    assert answered.headers["location"].endswith(place_after)

@@ -30,6 +30,10 @@ class Overloaded(Exception):  # noqa: N818 - reads as what happened
     """Too many calls wait for the store, or this one has waited too long."""
 
 
+class StillRunning(Overloaded):
+    """The call goes on, or will; nobody waits for it any more."""
+
+
 class StoreThreads:
     """Runs functions that block. Used on one event loop."""
 
@@ -54,7 +58,7 @@ class StoreThreads:
         except TimeoutError:
             if call.done():  # either the loop was held up and the result is there, or the call itself timed out
                 return call.result()
-            raise Overloaded(f"no answer within {seconds:g} s") from None
+            raise StillRunning(f"no answer within {seconds:g} s") from None
 
     def close(self) -> None:
         """Take no more calls."""

@@ -154,3 +154,26 @@ def test_an_endpoint_is_disabled_and_enabled_again_and_then_has_all_that_happene
 
     system.wait_until_told()
     system.check_told()
+
+
+def test_an_endpoint_is_tested_and_is_sent_once_more_what_it_had(system, sign_in):
+    page = sign_in("operator")
+    system.order(zeroxhost_order("once-more", "~pay:0.5~"))
+    system.wait_for_statuses("once-more", paid=1)
+    system.wait_until_told()
+    (endpoint,) = system.rows("SELECT id FROM endpoint")
+    tries = "SELECT count(*) AS tries FROM delivery_attempt WHERE outcome = 'delivered'"
+    (before,) = system.rows(tries)
+
+    page.goto(f"/console/endpoints/{endpoint['id']}")
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.locator("main [role=status]")).to_contain_text("The test was taken")
+    page.get_by_label(re.compile("By type and time")).check()
+    page.get_by_role("button", name="See what it would send").click()
+    page.get_by_label(re.compile("Reason")).fill("They lost a day")
+    page.get_by_role("button", name=re.compile("^Replay [0-9]+ events$")).click()
+
+    page.wait_for_url("**/console/jobs/rpl_*")
+    system.wait_until(lambda: system.rows(tries)[0]["tries"] == 2 * before["tries"], "all of it is sent once more")
+    (act,) = system.command("audit", "--json")[:1]
+    assert (act["act"], act["by"], act["reason"]) == ("events.replay", "operator", "They lost a day")

@@ -23,7 +23,7 @@ from workers.web.console.person import Person
 from workers.web.console.reach import Reach
 from workers.web.console.reasons import why_no_reason
 from workers.web.console.refusals import NotFound
-from workers.web.threads import Overloaded
+from workers.web.threads import StillRunning
 
 if TYPE_CHECKING:
     from workers.delivery.attempt import Outgoing
@@ -83,7 +83,7 @@ class EndpointActs:
         await self._console.ask(self._reach.webhooks.reset_breaker, doing.endpoint.id)
         try:
             await self._console.ask(endpoints.enable, self._console.store, actor, doing.endpoint.id)
-        except Overloaded:  # much waits: it goes on
+        except StillRunning:  # much waits: it goes on
             return RedirectResponse(f"{PLACE}/{doing.endpoint.id}?done=enabling", 303)
         return RedirectResponse(f"{PLACE}/{doing.endpoint.id}?done=enabled", 303)
 
@@ -141,7 +141,7 @@ class EndpointActs:
         actor = person.acting(given["reason"].strip())
         try:
             await self._console.ask(endpoints.remove, self._console.store, actor, doing.endpoint.id)
-        except Overloaded:  # it has had many events: it goes on
+        except StillRunning:  # it has had many events: it goes on
             return RedirectResponse(f"{PLACE}?done=removing", 303)
         return RedirectResponse(f"{PLACE}?done=removed", 303)
 
