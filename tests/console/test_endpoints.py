@@ -42,7 +42,7 @@ def newest_act(scene):
 def test_the_list_says_who_takes_what_and_never_a_token_of_an_address(ground):
     shown = ground.get("/console/endpoints").text
 
-    for words in ("Takes events", "Fails", "Disabled", "https://hooks.shop.example/eu/invoices?token=***"):
+    for words in ("Takes events", "Fails", "Disabled", "hooks.shop.example/eu/invoices?token=***"):
         assert words in shown
     assert "a-secret-token" not in shown
     assert "&lt;b&gt;" in shown
