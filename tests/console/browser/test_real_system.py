@@ -70,7 +70,7 @@ def test_an_operator_cancels_an_invoice_the_shop_is_told_and_the_audit_log_says_
     page.get_by_text("Cancel", exact=True).click()
     form = page.locator("form[action$='/cancel']")
     form.get_by_label(re.compile("Reason")).fill("The customer called")
-    form.get_by_role("button").click()
+    form.get_by_role("button", name="Cancel the invoice").click()
 
     expect(page.locator("main")).to_contain_text("cancelled")
     system.wait_until(lambda: system.received()["types"].get("invoice.cancelled") == 1, "the shop is told")
@@ -140,7 +140,7 @@ def test_an_endpoint_is_disabled_and_enabled_again_and_then_has_all_that_happene
     page.get_by_text("Disable", exact=True).click()
     form = page.locator("form[action$='/disable']")
     form.get_by_label(re.compile("Reason")).fill("Moving house")
-    form.get_by_role("button").click()
+    form.get_by_role("button", name="Disable it").click()
     expect(page.locator("main")).to_contain_text("disabled")
 
     system.order(zeroxhost_order("meanwhile", "~pay:0.5~"))
@@ -150,7 +150,7 @@ def test_an_endpoint_is_disabled_and_enabled_again_and_then_has_all_that_happene
     page.get_by_text("Enable", exact=True).click()
     form = page.locator("form[action$='/enable']")
     form.get_by_label(re.compile("Reason")).fill("Moved")
-    form.get_by_role("button").click()
+    form.get_by_role("button", name="Enable it").click()
 
     system.wait_until_told()
     system.check_told()
