@@ -6,8 +6,6 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
 from domain.status import Status
 from tests.console.story import ORDER, TRANSACTION
 from tests.contracts.store_cases import change, created, invoice_of, judge, now, order, seen, take
@@ -77,12 +75,9 @@ def test_an_invoice_of_the_order_at_another_account_is_not_told_to_those_who_do_
     assert sibling not in page_of(ground, "dpkg-48231", accounts="zeroxhost")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["inv_00000000000000000000000000000000", "inv_1", "dpkg-48231", "inv_%00", "../invoices", "inv_" + "f" * 200],
-)
-def test_an_id_that_no_invoice_has_is_answered_by_a_page(ground, path):
-    assert ground.get(f"/console/invoices/{path}").status_code in {404, 200 if path == "../invoices" else 404}
+def test_an_id_that_no_invoice_has_is_answered_by_a_page(ground):
+    for name in (f"inv_{'0' * 32}", "inv_1", "dpkg-48231", "inv_%00", f"inv_{'f' * 200}"):
+        assert ground.get(f"/console/invoices/{name}").status_code == 404, name
 
 
 def test_another_accounts_invoice_is_answered_as_a_missing_one(ground, scene):
@@ -96,20 +91,17 @@ def test_another_accounts_invoice_is_answered_as_a_missing_one(ground, scene):
     assert ORDER not in theirs.text
 
 
-@pytest.mark.parametrize("role", ["viewer", "operator", "finance", "admin"])
-def test_every_role_sees_the_page_and_a_viewer_no_form_that_changes_anything(ground, role):
-    forms = re.findall(r'<form method="post" action="([^"]+)"', page_of(ground, "dpkg-48231", role=role))
-    acts = {form.rpartition("/")[2] for form in forms} - {"sign-out", "language"}
+def test_every_role_sees_the_page_and_a_viewer_no_form_that_changes_anything(ground):
+    expected = {
+        "viewer": set(),
+        "operator": {"recheck", "cancel", "replay"},
+        "finance": {"mark"},
+        "admin": {"recheck", "mark", "cancel", "replay"},
+    }
+    for role, acts in expected.items():
+        forms = re.findall(r'<form method="post" action="([^"]+)"', page_of(ground, "dpkg-48231", role=role))
 
-    assert (
-        acts
-        == {
-            "viewer": set(),
-            "operator": {"recheck", "cancel", "replay"},
-            "finance": {"mark"},
-            "admin": {"recheck", "mark", "cancel", "replay"},
-        }[role]
-    )
+        assert {form.rpartition("/")[2] for form in forms} - {"sign-out", "language"} == acts, role
 
 
 def test_an_act_that_is_not_possible_or_not_allowed_stays_and_says_why(ground):
@@ -160,12 +152,10 @@ def test_what_is_missing_stands_in_the_panel_and_in_the_code(ground):
     assert 'class="qr"' in page
 
 
-@pytest.mark.parametrize(
-    "order_id", ["dpkg-48230", "dpkg-48229", "dpkg-48215", "dpkg-48208", "dpkg-48226", "dpkg-48225", "dpkg-48180"]
-)
-def test_there_is_no_code_where_nothing_is_to_be_paid(ground, order_id):
+def test_there_is_no_code_where_nothing_is_to_be_paid(ground):
     """Queued, in doubt, failed, cancelled, confirming, paid, refunded."""
-    assert 'class="qr"' not in page_of(ground, order_id)
+    for name in ("dpkg-48230", "dpkg-48229", "dpkg-48215", "dpkg-48208", "dpkg-48226", "dpkg-48225", "dpkg-48180"):
+        assert 'class="qr"' not in page_of(ground, name), name
 
 
 def test_there_is_no_code_once_the_time_to_pay_has_ended_or_a_callback_speaks_of_a_payment(ground, scene):
@@ -211,17 +201,15 @@ def test_each_payment_has_its_row(ground):
     assert text.count(TRANSACTION) == 2  # in the facts, and in its row
 
 
-@pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "https://", "vbscript:x", " javascript:x"]
-)
-def test_a_payment_page_is_a_link_only_where_a_browser_may_open_it(ground, scene, url):
-    change(scene.database, INVOICE, INVOICE.c.id == scene.ids["dpkg-48231"], payment_url=url)
+def test_a_payment_page_is_a_link_only_where_a_browser_may_open_it(ground, scene):
+    for url in ("javascript:alert(1)", "data:text/html,x", "//evil.example", "https://", "vbscript:x", " javascript:x"):
+        change(scene.database, INVOICE, INVOICE.c.id == scene.ids["dpkg-48231"], payment_url=url)
 
-    page = page_of(ground, "dpkg-48231")
+        page = page_of(ground, "dpkg-48231")
 
-    assert f'href="{url}"' not in page
-    assert "Payment page" not in page
-    assert url.strip() in words_in(page)
+        assert f'href="{url}"' not in page
+        assert "Payment page" not in page
+        assert url.strip() in words_in(page)
 
 
 def test_a_payment_page_opens_without_telling_where_one_came_from(ground):
