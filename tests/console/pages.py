@@ -34,6 +34,9 @@ PAGES: Mapping[str, str] = {
     "/console/rejected/{id}": "/console/rejected/1",
     "/console/unmatched": "/console/unmatched",
     "/console/unmatched/{id}": "/console/unmatched/{scene.callback}",
+    "/console/jobs": "/console/jobs",
+    "/console/jobs/new": "/console/jobs/new?do=cancel&status=queued",
+    "/console/jobs/{id}": "/console/jobs/{scene.job}",
     "/console/search": "/console/search?q=twice",
 }
 #: Routes that answer GET and are no pages.

@@ -17,8 +17,11 @@ from tests.console.story import ORDER, spread, tell_story
 from tests.console.unsettled import call_back, contradict, turn_away
 from tests.contracts.store_cases import created, judge, open_store, order, seen, take
 from workers.store.acts import Actor
+from workers.store.bulk_jobs import CANCEL, RECHECK, Deal
 from workers.store.database import Database
+from workers.store.operate.bulk import begin, work_on
 from workers.store.operate.invoices import Mark, mark
+from workers.store.reads.selection import Selection
 from workers.store.store import Store
 
 ACCOUNTS: Mapping[str, Account] = {
@@ -48,6 +51,11 @@ class Scene:
         contradict(self.store, self.ids["dpkg-48225"])
         self.ids[ORDER] = tell_story(self.store, OPERATOR)
         deliver(self.store, self.receivers)
+        done = begin(self.store, OPERATOR, Deal(RECHECK), Selection(statuses=("failed",)), "status=failed")
+        assert work_on(self.store)
+        self.finished_job = done.id  #: what it was to do was not possible
+        queued = Selection(statuses=("queued",))
+        self.job = begin(self.store, OPERATOR, Deal(CANCEL), queued, "status=queued").id  #: nobody works on it
         spread(self.store, self.ids[ORDER])
         self.event = first_event(self.store, self.ids["dpkg-48231"])  #: its number
 

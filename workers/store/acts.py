@@ -46,6 +46,8 @@ class Act(StrEnum):
     REMOVE_ENDPOINT = "endpoint.remove"  #: begun: nothing is delivered any more
     ENDPOINT_REMOVED = "endpoint.removed"  #: done
     REPLAY = "events.replay"
+    BEGIN_JOB = "job.begin"  #: on everything that matches a filter; its acts name the job
+    STOP_JOB = "job.stop"
     SEND_AGAIN = "message.send_again"
     UNPARK = "row.unpark"
     LINK = "callback.link"

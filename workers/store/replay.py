@@ -118,6 +118,20 @@ def choose_of_invoice(connection: Connection, endpoint_id: str, invoice_id: str,
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.sequence).limit(limit))]
 
 
+def choose_of_invoices(
+    connection: Connection, endpoint_id: str, invoice_ids: Collection[str], *, newest_only: bool
+) -> list[Chosen]:
+    """The same of several, in the events' order; ``newest_only``: of each the last of them."""
+    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=True)
+    query = query.where(EVENT.c.invoice_id.in_(sorted(invoice_ids)))
+    query = query.where(_chosen_type(connection, endpoint_id, (), EVENT, DELIVERY))
+    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
+    if newest_only:
+        query = query.where(~_followed(connection, endpoint_id, (), None))
+    return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number))]
+
+
 def sample_of(connection: Connection, numbers: Collection[int]) -> list[Sampled]:
     """These events, in their order."""
     query = select(EVENT.c.type, INVOICE.c.order_id, EVENT.c.sequence)

@@ -1,31 +1,22 @@
-"""Replays as jobs: what is to be sent once more, how far that has come, and for how long somebody works on it.
-
-A job is done in batches, each a transaction that also writes how far the job has come, with its row locked: whoever
-works on it may die at any moment, and another goes on from there.
-"""
+"""Replays as jobs: what is to be sent once more, and how far that has come, written with the job's row locked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from domain.event import format_time, new_id
 from domain.exact_json import read_json, write_json
 from workers.store.acts import Actor
 from workers.store.database import Database
 from workers.store.intake import storable
+from workers.store.job_leases import DONE, FAILED, KEPT, RUNNING, lease_end, take
 from workers.store.rows import StoredRow
 from workers.store.tables import JOB
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
-
-RUNNING, DONE, FAILED = "running", "done", "failed"
-#: Whoever works on a job has it leased for this long after each batch.
-LEASE_SECONDS = 30.0
-#: How long a finished one is kept.
-KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +68,24 @@ def new_job_id() -> str:
 def find_job(connection: Connection, job_id: str) -> ReplayJob | None:
     """The job with this id."""
     row = connection.execute(select(JOB).where(JOB.c.id == job_id)).one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 def take_job(database: Database) -> ReplayJob | None:
     """Lease the oldest job that nobody works on."""
-    if not database.read(_any_running):
-        return None
-    with database.transaction() as connection:
-        now = database.now(connection)
-        free = JOB.c.leased_until.is_(None) | (JOB.c.leased_until < now)
-        oldest = select(JOB).where(JOB.c.state == RUNNING, free).order_by(JOB.c.id).limit(1)
-        row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
-        if row is None:
-            return None
-        _change(connection, row.id, {"leased_until": now + timedelta(seconds=LEASE_SECONDS)})
-        return _job(row)
-
-
-def _any_running(connection: Connection) -> bool:
-    """Asked all the time, so it takes no lock."""
-    return bool(connection.execute(select(exists().where(JOB.c.state == RUNNING))).scalar())
+    row = take(database, JOB)
+    return None if row is None else job_of(row)
 
 
 def lock_job(connection: Connection, job_id: str) -> ReplayJob | None:
     """The job as it is now; nobody else can change it until this transaction ends."""
     row = connection.execute(select(JOB).where(JOB.c.id == job_id).with_for_update()).one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 def note_progress(connection: Connection, now: datetime, job_id: str, sent: int, done_number: int) -> None:
     """Write how far it has come, and renew its lease."""
-    leased_until = now + timedelta(seconds=LEASE_SECONDS)
-    _change(connection, job_id, {"sent": sent, "done_number": done_number, "leased_until": leased_until})
+    _change(connection, job_id, {"sent": sent, "done_number": done_number, "leased_until": lease_end(now)})
 
 
 def finish_job(connection: Connection, now: datetime, job_id: str, why: str | None = None) -> None:
@@ -136,7 +112,8 @@ def _change(connection: Connection, job_id: str, values: dict[str, object]) -> N
     connection.execute(update(JOB).where(JOB.c.id == job_id).values(values))
 
 
-def _job(row: StoredRow) -> ReplayJob:
+def job_of(row: StoredRow) -> ReplayJob:
+    """A job from its row."""
     choice = read_json(row.choice)
     times: Sequence[datetime | None] = [
         None if choice[name] is None else datetime.fromisoformat(choice[name]) for name in ("since", "until")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -57,13 +57,10 @@ class Mark:
 
 def mark(store: Store, actor: Actor, invoice_id: str, request: Mark, expected: Expected = None) -> Done | None:
     """Mark an invoice as paid, failed, refunded or cancelled; None: there is no such invoice. Raises Moved."""
-    reason = actor.reason or BY_HAND
-    evidence = Marked(status=request.status, reason=reason, by=actor.name, paid_amount=request.amount)
-    said: Values = {"marked_as": request.status.value, "amount": request.amount}
-    outcome = _judge(store, actor, Act.MARK, invoice_id, evidence, expected, said)
-    confirmed = outcome.verdict == "noted" and (outcome.note or "").startswith(CONFIRMED)
-    if outcome.verdict == "applied" or confirmed or outcome.status != request.status:
-        return _done(outcome, outcome.verdict == "applied" or confirmed, f"it is {outcome.status}")
+    outcome = _judge_one(store, actor, Act.MARK, invoice_id, expected, request)
+    done = _came_of(Act.MARK, outcome)
+    if done is None or done.done or outcome.status != request.status:
+        return done
     paid, refunded = store.database.read(_amounts, invoice_id)
     if outcome.status == Status.REFUNDED:
         return _done(outcome, request.amount in refunded, "it is refunded already, and a mark changes no amount")
@@ -73,24 +70,53 @@ def mark(store: Store, actor: Actor, invoice_id: str, request: Mark, expected: E
 
 def cancel(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
     """Cancel an order; None: there is no such invoice. The event has the actor's reason. Raises Moved."""
-    evidence = CancelRequested(reason=actor.reason or BY_HAND)
-    outcome = _judge(store, actor, Act.CANCEL, invoice_id, evidence, expected)
-    done = outcome.verdict == "applied" and outcome.status == Status.CANCELLED
-    return _done(outcome, done, f"it is {outcome.status}")
+    return _came_of(Act.CANCEL, _judge_one(store, actor, Act.CANCEL, invoice_id, expected))
 
 
 def recheck(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
     """Have the provider asked about an invoice now; None: there is no such invoice. Raises Moved."""
-    evidence = RecheckRequested(reason=actor.reason or BY_HAND, by=actor.name)
-    outcome = _judge(store, actor, Act.RECHECK, invoice_id, evidence, expected)
-    return _done(outcome, outcome.verdict == "noted", outcome.note)
+    return _came_of(Act.RECHECK, _judge_one(store, actor, Act.RECHECK, invoice_id, expected))
 
 
 def create_again(store: Store, actor: Actor, invoice_id: str, expected: Expected = None) -> Done | None:
     """Have an invoice in doubt created again; None: there is no such invoice. Raises Moved."""
-    evidence = RetryRequested(reason="created again by hand")
-    outcome = _judge(store, actor, Act.CREATE_AGAIN, invoice_id, evidence, expected)
-    return _done(outcome, outcome.verdict not in _IDLE, f"it is {outcome.status}, not in doubt")
+    return _came_of(Act.CREATE_AGAIN, _judge_one(store, actor, Act.CREATE_AGAIN, invoice_id, expected))
+
+
+def do_to_many(
+    store: Store,
+    actor: Actor,
+    act: Act,
+    invoice_ids: Sequence[str],
+    beside: Callable[[Connection, list[Done]], None],
+    *,
+    request: Mark | None = None,
+    said: Values | None = None,
+) -> list[Done]:
+    """One of these acts on several invoices in one transaction, each judged and written down by itself, with ``said``.
+    ``beside`` is told what comes of them within it: what it raises takes all of it back."""
+    evidence = evidence_of(act, actor, request)
+
+    def write(connection: Connection, outcomes: list[Outcome]) -> None:
+        _record(connection, store, actor, act, outcomes, {**_said(request), **(said or {})})
+        beside(connection, came(outcomes))
+
+    def came(outcomes: Sequence[Outcome]) -> list[Done]:
+        return [done for outcome in outcomes if (done := _came_of(act, outcome)) is not None]
+
+    return came(store.judge([Judgement(one, evidence) for one in invoice_ids], write))
+
+
+def evidence_of(act: Act, actor: Actor, request: Mark | None = None) -> Evidence:
+    """What such an act says of an invoice."""
+    reason = actor.reason or BY_HAND
+    if request is not None:
+        return Marked(status=request.status, reason=reason, by=actor.name, paid_amount=request.amount)
+    if act is Act.RECHECK:
+        return RecheckRequested(reason=reason, by=actor.name)
+    if act is Act.CREATE_AGAIN:
+        return RetryRequested(reason="created again by hand")
+    return CancelRequested(reason=reason)
 
 
 def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | None = None) -> Iterator[Done]:
@@ -102,24 +128,41 @@ def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | No
             yield done
 
 
-def _judge(
-    store: Store,
-    actor: Actor,
-    act: Act,
-    invoice_id: str,
-    evidence: Evidence,
-    expected: Expected = None,
-    said: Values | None = None,
+def _judge_one(
+    store: Store, actor: Actor, act: Act, invoice_id: str, expected: Expected, request: Mark | None = None
 ) -> Outcome:
     def beside(connection: Connection, outcomes: list[Outcome]) -> None:
         for one in outcomes:
             if expected is not None and one.sequence_before is not None and one.sequence_before not in expected:
                 raise Moved(one.sequence_before)  # rolls back what was judged
-        deeds = [_deed(act, one, said or {}) for one in outcomes if one.verdict not in _IDLE]
-        record(connection, store.database, actor, deeds)
+        _record(connection, store, actor, act, outcomes, _said(request))
 
-    (outcome,) = store.judge([Judgement(invoice_id, evidence)], beside)
+    (outcome,) = store.judge([Judgement(invoice_id, evidence_of(act, actor, request))], beside)
     return outcome
+
+
+def _said(request: Mark | None) -> Values:
+    return {} if request is None else {"marked_as": request.status.value, "amount": request.amount}
+
+
+def _record(
+    connection: Connection, store: Store, actor: Actor, act: Act, outcomes: Sequence[Outcome], said: Values
+) -> None:
+    deeds = [_deed(act, one, said) for one in outcomes if one.verdict not in _IDLE]
+    record(connection, store.database, actor, deeds)
+
+
+def _came_of(act: Act, outcome: Outcome) -> Done | None:
+    """None: there is no such invoice."""
+    applied, status = outcome.verdict == "applied", outcome.status
+    if act is Act.RECHECK:
+        return _done(outcome, outcome.verdict == "noted", outcome.note)
+    if act is Act.CREATE_AGAIN:
+        return _done(outcome, outcome.verdict not in _IDLE, f"it is {status}, not in doubt")
+    if act is Act.CANCEL:
+        return _done(outcome, applied and status == Status.CANCELLED, f"it is {status}")
+    confirmed = outcome.verdict == "noted" and (outcome.note or "").startswith(CONFIRMED)
+    return _done(outcome, applied or confirmed, f"it is {status}")
 
 
 def _amounts(connection: Connection, invoice_id: str) -> tuple[Decimal | None, set[Decimal | None]]:

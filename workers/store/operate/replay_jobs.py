@@ -7,11 +7,10 @@ from sqlalchemy import Connection
 from domain.decision import Stage
 from workers.store.acts import Actor, record
 from workers.store.endpoints import find_endpoint
+from workers.store.job_leases import DONE, RUNNING
 from workers.store.operate.replay import Choice, Job, deed_of, plan, plan_one, send
 from workers.store.replay import BATCH, Chosen, choose, find_event
 from workers.store.replay_jobs import (
-    DONE,
-    RUNNING,
     ReplayJob,
     add_job,
     finish_job,

@@ -49,3 +49,33 @@ class ReplayJob(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcTime)
     leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: somebody works on it until then
     finished_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class BulkJob(SQLModel, table=True):
+    """An act on every invoice that matches a filter, batch by batch."""
+
+    __tablename__ = "bulk_job"
+
+    id: str = Field(primary_key=True, max_length=40)  #: ``job_`` + uuid7 hex
+    kind: str = Field(sa_type=String(20))  #: cancel, recheck, create_again, mark, replay
+    selection: str = Field(sa_type=Text)  #: JSON: the filter, within what its person sees, as of when it was asked for
+    query: str = Field(sa_type=Text)  #: the filter as it stood in the address
+    options: str = Field(sa_type=Text)  #: JSON: status and amount of a mark; endpoint and newest_only of a replay
+    by: str = Field(sa_type=String(100))
+    origin: str = Field(sa_type=String(200))
+    reason: str | None = Field(default=None, sa_type=Text)
+    state: str = Field(sa_type=String(12))  #: running, done, stopped, failed
+    foreseen: int  #: invoices that matched when it was asked for, counted up to a limit
+    more: int  #: 1: there were more than were counted
+    done: int = 0
+    skipped: int = 0  #: they matched no longer when it was their turn
+    failed: int = 0
+    events: int = 0  #: that were sent
+    cursor: str | None = Field(default=None, sa_type=String(40))  #: invoices from this id on are dealt with
+    failures: str = Field(sa_type=Text)  #: JSON: the first of them: invoice, order, why
+    why: str | None = Field(default=None, sa_type=Text)  #: it failed
+    created_at: datetime = Field(sa_type=UtcTime)
+    worked_at: datetime = Field(sa_type=UtcTime)  #: at last; of several the one that waits for longest goes on
+    leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: whoever works on it may do so until then
+    lease_token: str | None = Field(default=None, sa_type=String(32))
+    finished_at: datetime | None = Field(default=None, sa_type=UtcTime)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.store.tables.access import AccessToken, ReplayJob
+from workers.store.tables.access import AccessToken, BulkJob, ReplayJob
 from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
 from workers.store.tables.drift import DriftInvoice, ProviderDrift
@@ -41,6 +41,7 @@ CLASSES: Final[Mapping[str, type[SQLModel]]] = {
     "ACT": OperatorAct,
     "TOKEN": AccessToken,
     "JOB": ReplayJob,
+    "BULK": BulkJob,
     "PROCESS": ProcessSeen,
     "PERSON": ConsolePerson,
     "SESSION": ConsoleSession,

@@ -1,4 +1,6 @@
 """Runs the replays that services asked for, in a thread of the web process; another one takes over what is left."""
+"""Works on jobs that services and people asked for, replays and acts on many invoices, in a thread of the web process;
+what one leaves, another goes on with."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import threading
 import structlog
 
 from workers.store.database import UNAVAILABLE
+from workers.store.operate import bulk
 from workers.store.operate.replay_jobs import work_on
 from workers.store.store import Store
 
@@ -18,10 +21,12 @@ LOOK_SECONDS = 5.0
 
 class Replaying:
     """Runs one job after the other."""
+    """One job after the other; those that take long take turns."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._some = threading.Event()
+        self._stopping = threading.Event()
 
     def wake(self) -> None:
         """There is a job, or the process is to stop."""
@@ -29,6 +34,7 @@ class Replaying:
 
     def run(self, stopping: threading.Event) -> None:
         """Until the process stops."""
+        self._stopping = stopping
         while not stopping.is_set():
             self._some.clear()
             self.work()
@@ -38,8 +44,10 @@ class Replaying:
     def work(self) -> None:
         """Run every job that nobody works on. One that fails is tried again when its lease is over."""
         try:
-            while work_on(self._store):
-                pass
+            while not self._stopping.is_set():
+                replayed = work_on(self._store)
+                if not bulk.work_on(self._store, self._stopping.is_set) and not replayed:
+                    return
         except UNAVAILABLE as error:
             log.warning("replay.store_away", error=type(error).__name__)
         except Exception:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from domain.money import format_amount
+from domain.permissions import Action
 from domain.status import Anomaly, Status
 from workers.store.endpoints import list_endpoints
 from workers.store.reads.endpoints import is_within
@@ -27,6 +28,8 @@ from workers.web.console.person import Person
 
 PLACE = "/console/invoices"
 PAGE = 50
+#: What can be done to everything that matches.
+ACTS = (Action.CANCEL, Action.RECHECK, Action.REDRIVE, Action.REPLAY, Action.MARK)
 #: Pages are drawn anew this often while somebody looks: times of what happens next go by.
 LIVE_SECONDS = 10.0
 #: How many decimals a column may have room for.
@@ -92,6 +95,7 @@ class Invoices:
             "invoices.html",
             listed=listed,
             filter=chosen,
+            can_act=any(person.may(action) for action in ACTS),
             counted=COUNTED,
             older=None if page.older is None else f"?{query_of({**chosen.given, BEFORE: page.older})}",
             looked_to=None if page.looked_to is None else time_of_id(page.looked_to),

@@ -16,6 +16,7 @@ from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.accounts import Accounts
+from workers.web.console.acting import Acting
 from workers.web.console.assets import Assets
 from workers.web.console.audit import Audit
 from workers.web.console.console import Console
@@ -28,6 +29,7 @@ from workers.web.console.endpoint_replays import EndpointReplays
 from workers.web.console.endpoints import Endpoints
 from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
+from workers.web.console.jobs import Jobs
 from workers.web.console.language import LanguageChoice
 from workers.web.console.overview import OverviewPage
 from workers.web.console.people import People
@@ -100,6 +102,8 @@ def build_console(
         TokenPages(console),
         PeopleActs(console, people),
         people,
+        Acting(console, reach),
+        Jobs(console),
         watching,
     )
     routes = [
