@@ -40,6 +40,8 @@ WORDS: Mapping[str, str] = {
     "broker.not_acknowledged": "a handled message could not be acknowledged: it comes again and changes nothing",
     "broker.waits_by_pausing": "the server is old or full and refuses to let us wait; it is asked again after a pause",
     "budget.alone": "Redis is away; this process takes its share of the account's look-ups",
+    "bulk.bug": "a job on many invoices met a bug of ours; the batch is done one by one",
+    "bulk.lost": "a job was stopped, or taken over by another process; what was done of the batch is taken back",
     "callback.bug": "a callback met a bug of ours; it goes to the broker, a sample of forged ones is lost",
     "callback.database_away": "a callback could not be written to the database: it goes to the broker",
     "callback.forged_not_kept": "the database is away; a sample of callbacks with a wrong signature is not kept",
