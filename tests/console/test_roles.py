@@ -21,7 +21,8 @@ LET_IN, REFUSED, SIGN_IN = "let in", "refused", "to the sign-in"
 NOBODY = "nobody"
 ROLES = [role.value for role in Role]
 
-#: By who may: nobody has to sign in; everybody who has; operators and admins; finance and admins; admins.
+#: By who may: nobody has to sign in; everybody who has; whoever may do anything; operators and admins; finance
+#: and admins; admins.
 TABLE = {
     "open": """
         GET /console
@@ -45,6 +46,8 @@ TABLE = {
         GET /console/invoices.csv
         GET /console/invoices/{id}
         GET /console/invoices/{id}/raw/{kind}/{number}
+        GET /console/jobs
+        GET /console/jobs/{id}
         GET /console/live
         GET /console/rejected
         GET /console/rejected/{id}
@@ -52,6 +55,11 @@ TABLE = {
         GET /console/unmatched
         GET /console/unmatched/{id}
         GET /console/{rest:path}
+    """,
+    "operator finance admin": """
+        POST /console/jobs
+        GET /console/jobs/new
+        POST /console/jobs/{id}/stop
     """,
     "operator admin": """
         POST /console/deliveries/{id}/replay

@@ -60,6 +60,13 @@ def acts_of(database, act):
     return rows(database, ACT, ACT.c.act == act.value)
 
 
+def taken(database):
+    """The one that is next."""
+    job = take_job(database)
+    assert job is not None
+    return job
+
+
 QUEUED = Selection(statuses=("queued",))
 
 
@@ -135,7 +142,7 @@ def test_what_moves_between_the_look_and_the_lock_is_left_out(store, database, m
 def test_whoever_is_killed_in_the_middle_leaves_it_to_another_and_nothing_is_done_twice(store, database):
     ids = pend(store, 5)
     job = begin(store, OPERATOR, Deal(RECHECK), Selection(statuses=("pending",)), "")
-    dead = take_job(database)
+    dead = taken(database)
     assert do_batch(store, dead) is not None  # and then it is killed
     assert take_job(database) is None, "its lease is not over"
 
@@ -150,9 +157,9 @@ def test_whoever_is_killed_in_the_middle_leaves_it_to_another_and_nothing_is_don
 def test_who_was_slower_than_its_lease_takes_back_what_it_did(store, database):
     fill(store, 4)
     job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
-    slow = take_job(database)
+    slow = taken(database)
     change(database, BULK, leased_until=now(database) - timedelta(seconds=1))
-    fast = take_job(database)
+    fast = taken(database)
 
     with pytest.raises(Lost):
         do_batch(store, slow)
@@ -166,7 +173,8 @@ def test_who_was_slower_than_its_lease_takes_back_what_it_did(store, database):
 def test_a_stopped_one_does_no_more(store, database):
     ids = fill(store, 4)
     job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
-    ours = do_batch(store, take_job(database))
+    ours = do_batch(store, taken(database))
+    assert ours is not None
 
     assert stop(store, OPERATOR, job.id)
 
@@ -202,7 +210,7 @@ def test_two_take_turns_and_one_that_is_worked_on_is_left(store, database, monke
     assert work_on(store)
     assert (job_of(store, first).tally.done, job_of(store, second).tally.done) == (2, 2)
 
-    held = take_job(database)
+    held = taken(database)
     assert held.id == first.id
     while work_on(store):
         pass

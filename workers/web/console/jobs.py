@@ -17,7 +17,7 @@ from workers.store.endpoints import find_endpoint
 from workers.store.job_leases import RUNNING
 from workers.store.operate.bulk import stop
 from workers.store.reads.jobs import Job, job_within, page_of_jobs
-from workers.web.console.bulk_kinds import KINDS
+from workers.web.console.bulk_kinds import KINDS, kinds_of
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.person import Person
 from workers.web.console.reasons import why_no_reason
@@ -113,6 +113,8 @@ class Jobs:
 
     async def stop(self, request: Request, person: Person) -> Response:
         """It does no more; what is done stays done."""
+        if not kinds_of(person):
+            raise Forbidden(person.role.value)
         given = await read_form(request, ("reason",))
         job = await self._find(request, person)
         if not person.may(job.action):
