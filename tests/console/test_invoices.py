@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -10,6 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from domain.evidence import InDoubt
 from tests.console.scene import LONG_ORDER, MARKUP
@@ -17,6 +19,7 @@ from tests.contracts.store_cases import change, created, judge, order, take
 from workers.cli.invoices import list_command
 from workers.store.reads import selection
 from workers.store.tables import INVOICE
+from workers.web.console import invoices_csv
 
 PLACE = "/console/invoices"
 NEBULOX = {"dpkg-48230", "dpkg-48229", "dpkg-48233", "twice/nebulox"}
@@ -257,6 +260,57 @@ def test_a_csv_is_as_its_standard_has_it_and_holds_no_formula(ground, scene):
     assert answered.content.endswith(b"\r\n")
     orders = {row["order_id"] for row in downloaded(ground)}
     assert {'\'=HYPERLINK("http://x")', "'-2+3", "'@SUM", "a,b", MARKUP} <= orders
+
+
+def test_a_csv_is_broken_off_when_the_database_goes_away_so_that_no_part_passes_for_the_whole(
+    ground, scene, monkeypatch
+):
+    take(scene.store, *(order(f"more-{number}") for number in range(30)))
+    monkeypatch.setattr(invoices_csv, "PIECE", 20)
+    asked = []
+
+    def away(*arguments):
+        asked.append(arguments)
+        if len(asked) > 1:
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return selection.read_piece(*arguments)
+
+    monkeypatch.setattr(invoices_csv, "read_piece", away)
+
+    sent = sent_by(ground, f"{PLACE}.csv")
+
+    assert sent[0]["status"] == 200
+    assert sum(message.get("body", b"").count(b"\r\n") for message in sent[1:]) == 21
+    assert all(message["more_body"] for message in sent[1:]), "the end of the answer is never told"
+    asked.append(())
+    assert ground.get(f"{PLACE}.csv").status_code == 503
+
+
+def sent_by(ground, path):
+    """What the application sends for a page, message by message."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "root_path": "",
+        "http_version": "1.1",
+    }
+    asyncio.run(ground.application(scope, receive, send))
+    return sent
 
 
 def test_viewers_find_no_form_that_changes_anything(ground):

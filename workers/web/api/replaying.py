@@ -1,6 +1,5 @@
-"""Runs the replays that services asked for, in a thread of the web process; another one takes over what is left."""
-"""Works on jobs that services and people asked for, replays and acts on many invoices, in a thread of the web process;
-what one leaves, another goes on with."""
+"""Runs the jobs that services and people asked for (replays, acts on many invoices) in a thread of the web process;
+another process takes over what is left."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ LOOK_SECONDS = 5.0
 
 
 class Replaying:
-    """Runs one job after the other."""
-    """One job after the other; those that take long take turns."""
+    """Runs one job after the other; long ones take turns."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,0 +1,106 @@
+"""The list of invoices and acts on all of it, in a browser: filters by clicks and without scripts, a job that runs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.browser.conftest import NARROW, WIDE
+from tests.console.scene import LONG_ORDER
+from tests.contracts.store_cases import change, invoice_of
+from workers.store.tables import BULK
+from workers.web.api.replaying import Replaying
+
+LIST = "/console/invoices"
+
+
+def test_filters_are_clicked_together_and_taken_away(person, scene):
+    looking = person()
+    page = looking.go(LIST)
+    page.get_by_role("link", name="Ended without money").click()
+    expect(page).to_have_url(re.compile(r"\?status=expired,failed,cancelled$"))
+    expect(page.locator("tr[data-row]")).to_have_count(3)
+
+    page.locator("summary", has_text="Filter").click()
+    page.get_by_label("failed").uncheck()
+    page.get_by_label("Made since").fill("3h")
+    page.get_by_role("button", name="Show these").click()
+    expect(page).to_have_url(re.compile(r"\?status=expired,cancelled&since=3h$"))
+    expect(page.locator("tr[data-row]")).to_have_count(2)
+
+    page.locator("a.chip", has_text="status").click()
+    expect(page).to_have_url(re.compile(r"\?since=3h$"))
+    assert looking.errors == []
+
+
+def test_a_filter_is_put_together_without_scripts(person, scene):
+    page = person(scripts=False).go(LIST)
+    page.locator("summary", has_text="Filter").click()
+    page.get_by_label("paid", exact=True).check()
+    page.get_by_label("overpaid").check()
+    page.get_by_role("button", name="Show these").click()
+
+    expect(page).to_have_url(re.compile(r"\?status=paid&anomaly=overpaid$"))
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+
+
+def test_the_box_leads_to_the_invoice_by_keys_alone(person, scene):
+    looking = person()
+    page = looking.go(LIST)
+    page.keyboard.press("/")
+    page.keyboard.type("dpkg-48225")
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(re.compile(f"/console/invoices/{scene.ids['dpkg-48225']}$"))
+
+
+def test_rows_are_walked_and_opened_by_keys(person, scene):
+    page = person().go(f"{LIST}?status=failed,cancelled")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(re.compile(r"/console/invoices/inv_[0-9a-f]{32}$"))
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW])
+def test_the_longest_order_and_eighteen_decimals_fit(person, scene, viewport):
+    page = person(viewport=viewport).go(f"{LIST}?q={LONG_ORDER}")
+
+    row = page.locator("tr[data-row]")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("0.012345678901234567")
+    region = page.locator(".scroll").first
+    assert region.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert row.locator(".cut-end").first.inner_text() == LONG_ORDER[-6:]
+
+
+def test_what_is_asked_of_all_that_match_is_carried_out_while_one_looks(person, scene):
+    change(scene.database, BULK, BULK.c.id == scene.job, state="stopped")
+    looking = person(role="operator")
+    page = looking.go(f"{LIST}?status=queued")
+    page.get_by_role("link", name="Act on everything that matches").click()
+    page.get_by_role("link", name="Cancel", exact=True).click()
+    page.get_by_label("Reason").fill("The sale is over")
+    page.get_by_role("button", name="Cancel 2 invoices").click()
+
+    expect(page.locator(".stat")).to_contain_text("0 of 2")
+    expect(page.locator("#live")).to_contain_text("Live")
+    Replaying(scene.store).work()
+
+    expect(page.locator(".stat")).to_contain_text("2 of 2")
+    expect(page.locator(".stat")).to_contain_text("done")
+    assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "cancelled"
+    assert looking.errors == []
+
+
+def test_a_running_job_is_stopped_by_its_button(person, scene):
+    page = person().go(f"/console/jobs/{scene.job}")
+    page.get_by_label("Reason").fill("A mistake")
+    page.get_by_role("button", name="Stop this job").click()
+
+    expect(page.locator(".stat")).to_contain_text("stopped")
+    assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "queued"
