@@ -18,6 +18,7 @@ FOREIGN = [
     {"origin": "null"},
     {"origin": f"{SITE}.evil.example"},
     {"origin": "http://evil.example#@127.0.0.1"},
+    {"origin": "http://[127.0.0.1"},
 ]
 
 
@@ -153,6 +154,24 @@ def test_what_is_no_form_of_ours_is_refused(doorstep, content, kind, status):
     answered = browser.ask("POST", "/console/sign-in", content=content, headers={"content-type": kind})
 
     assert answered.status_code == status
+
+
+@pytest.mark.parametrize("path", ["/console/sign-in", "/console/link", "/console/invoices"])
+@pytest.mark.parametrize("query", ["&".join(["a"] * 15_000), "&".join(f"{number:x}=" for number in range(5_000))])
+def test_an_address_of_thousands_of_parameters_holds_nobody_up(doorstep, path, query):
+    """Comparing each with each took a loop that serves everybody 20 s, and nobody had to sign in for it."""
+    browser = doorstep.signed_in("j.brandt") if path == "/console/invoices" else doorstep.browser()
+    answered = browser.get(f"{path}?{query}")
+
+    assert answered.status_code == 400
+    assert "It has too many parameters." in answered.text
+
+
+@pytest.mark.parametrize("place", ["http://[x", "//evil.example/console/", "/v1/invoices", "/console/sign-in", ""])
+def test_nothing_but_a_page_that_goes_on_by_itself_is_watched(doorstep, place):
+    browser = doorstep.signed_in("j.brandt", Role.ADMIN)
+
+    assert browser.get("/console/live", params={"of": place}).status_code == 404
 
 
 @pytest.mark.parametrize("secret", ["", "x", "'; drop table console_session; --", "a" * 43, "\x00", "é" * 20])

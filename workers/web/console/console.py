@@ -187,6 +187,8 @@ def read_filter(request: Request, allowed: Collection[str], lists: Collection[st
     Raises Refused 400: a misspelled one must not find all.
     """
     pairs = request.query_params.multi_items()
+    if len(pairs) > MOST_FIELDS:
+        raise Refused(400, "The request can't be used", "It has too many parameters.")
     joined = {name: ",".join(value for one, value in pairs if one == name and value) for name, _ in pairs}
     once = [(name, value) for name, value in pairs if name not in lists]
     found = _once([*once, *((name, value) for name, value in joined.items() if name in lists)], allowed)

@@ -17,4 +17,11 @@ def why_foreign(request: Request) -> str | None:
     if origin is None:
         return None
     host = request.headers.get("host", "").lower()
-    return None if urlsplit(origin.lower()).netloc == host else "Origin is another site's."
+    return None if _host_in(origin) == host else "Origin is another site's."
+
+
+def _host_in(origin: str) -> str | None:
+    try:
+        return urlsplit(origin.lower()).netloc
+    except ValueError:
+        return None

@@ -65,7 +65,10 @@ class Watching:
 
 
 def _split(place: str) -> tuple[str, str]:
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+    except ValueError:
+        raise NotFound from None
     if parts.scheme or parts.netloc or not parts.path.startswith("/console/"):
         raise NotFound
     return parts.path, parts.query
