@@ -28,12 +28,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What is late for one cause. ``example``: an order or event that ``invoices why`` takes."""
+    """What is late for one cause. ``example``: an order that ``invoices why`` takes. ``of_none``: how many of ``count``
+    are webhooks of no invoice."""
 
     cause: Cause
     count: int
     oldest_since: datetime | None
     example: str | None
+    of_none: int = 0
 
 
 def assess_health(late: Sequence[Late], crew: Crew, due_since: datetime | None) -> Verdict:

@@ -73,7 +73,8 @@ def _together(found: Iterable[Late], now: datetime) -> Iterator[Late]:
         by_cause[one.cause].append(one)
     for cause, parts in by_cause.items():
         oldest = min(parts, key=lambda one: (one.oldest_since or now, one.example is None))
-        yield Late(cause, sum(one.count for one in parts), oldest.oldest_since, oldest.example)
+        count, of_none = sum(one.count for one in parts), sum(one.of_none for one in parts)
+        yield Late(cause, count, oldest.oldest_since, oldest.example, of_none)
 
 
 def _order(late: Late) -> int:

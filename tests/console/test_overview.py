@@ -49,6 +49,13 @@ def test_the_headline_counts_what_waits_and_says_since_when():
     assert told.since == minutes(90)
 
 
+def test_a_webhook_of_no_invoice_is_not_counted_as_an_invoice():
+    late = Late(Cause.WEBHOOK_WAITS, 3, NOW, "inv_1", of_none=2)
+    assert headline(overview(Verdict.DEGRADED, late)).count == 1
+    late = Late(Cause.WEBHOOK_WAITS, 2, NOW, None, of_none=2)
+    assert headline(overview(Verdict.DEGRADED, late)).what == "something waits longer than it should"
+
+
 def test_a_count_that_ends_at_its_bound_is_told_as_more():
     assert headline(overview(Verdict.DEGRADED, Late(Cause.WEBHOOK_WAITS, 10_000, minutes(1), None))).is_more
 

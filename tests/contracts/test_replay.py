@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
+
 from tests.contracts.store_cases import (
     OPERATOR,
     agenda_of,
+    change,
     deliveries_of,
     disable_endpoint,
     enable_endpoint,
@@ -24,7 +27,7 @@ from tests.contracts.store_cases import (
 from workers.store import replay
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
-from workers.store.operate.replay import Choice
+from workers.store.operate.replay import Choice, plan, run
 from workers.store.operate.replay_jobs import begin, work_on
 from workers.store.reads.acts import act_fields, list_acts
 from workers.store.replay_jobs import find_job
@@ -383,3 +386,26 @@ def test_a_job_sends_the_newest_events_alone_and_writes_down_what_it_set_aside(d
     assert act["after"]["newest_only"] is True
     assert act["after"]["set_aside"] == 6
     assert [sequence for _, sequence in deliver_all(store, endpoint_id)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("as_job", [False, True], ids=["command", "job"])
+def test_what_is_set_aside_is_written_down_though_somebody_else_sent_the_newest(database, store, monkeypatch, as_job):
+    endpoint_id = subscribe(database)
+    (invoice_id,) = pend(store)
+    grow(store, invoice_id, "paid")
+    newest = deliveries_of(database, invoice_id)[-1].id
+    change(database, DELIVERY, DELIVERY.c.id == newest, state="dead", next_try_at=None)
+    choice = Choice(endpoint_id, types=["invoice.paid"], dead_only=True, newest_only=True)
+    planned = plan(store, choice)
+    begin(store, OPERATOR, choice)
+    change(database, DELIVERY, DELIVERY.c.id == newest, state="delivered")
+
+    if as_job:  # sent after the batch was read
+        monkeypatch.setattr("workers.store.operate.replay_jobs.choose", lambda *_, **__: planned.events)
+        assert work_on(store)
+    else:
+        assert run(store, OPERATOR, planned) == 0
+
+    assert [row.state for row in deliveries_of(database, invoice_id)] == ["dead", "delivered"]
+    (act,) = [act_fields(row) for row in list_acts(database, limit=0) if row.act == "events.replay"]
+    assert (act["after"]["events"], act["after"]["set_aside"]) == (0, 1)

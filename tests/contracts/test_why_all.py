@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain.decision import Stage
+from domain.event import new_id
 from domain.evidence import RateLimited
 from domain.looks import Look, lane_of
 from domain.status import Status
@@ -33,6 +34,7 @@ from tests.contracts.store_cases import (
 )
 from tests.contracts.why_cases import MINUTE, SITUATIONS, Ground
 from workers.store.operate.invoices import Mark, mark
+from workers.store.outbox import NewEvent, add_events
 from workers.store.processes import life
 from workers.store.reads.processes import read_crew
 from workers.store.reads.why.late import read_overview
@@ -338,3 +340,42 @@ def test_other_accounts_go_on_while_one_is_held_up(ground, look):
     pend(ground.store, 2, account=SILENT_ACCOUNT)
     ground.tell_stream()
     assert [one.cause for one in look().late] == [Cause.PROVIDER_UNREACHABLE]
+
+
+def event_of_no_invoice(ground):
+    """An event that tells of no order here, and the endpoint that takes it."""
+    endpoint = subscribe(ground.database, ["provider.drift"])
+    with ground.database.transaction() as connection:
+        at = now(ground.database) - MINUTE
+        event = NewEvent.of_no_invoice(new_id("evt"), "provider.drift", b"{}")
+        add_events(connection, [event], at)
+    return endpoint
+
+
+def test_an_event_of_no_invoice_that_an_endpoint_does_not_take_is_late_and_no_example(ground, look):
+    endpoint = event_of_no_invoice(ground)
+    ground.tell_stream()
+    ground.fail(endpoint)
+    found = late(look())[Cause.WEBHOOK_WAITS]
+    assert (found.count, found.of_none, found.example) == (1, 1, None)
+    assert look().verdict is Verdict.DEGRADED
+    invoice = why_cases.webhook_waits(ground)
+    found = late(look())[Cause.WEBHOOK_WAITS]
+    assert (found.count, found.of_none, found.example) == (2, 1, invoice)
+
+
+def test_the_stream_s_oldest_event_is_an_example_only_if_it_is_an_invoice_s(ground, look):
+    event_of_no_invoice(ground)
+    found = late(look())[Cause.STREAM_BEHIND]
+    assert (found.count, found.example) == (1, None)
+    invoice = why_cases.stream_behind(ground)
+    found = late(look())[Cause.STREAM_BEHIND]
+    assert (found.count, found.example) == (2, invoice)
+
+
+def test_a_webhook_of_no_invoice_that_no_worker_takes_up_is_no_example(ground, look):
+    event_of_no_invoice(ground)
+    ground.tell_stream()
+    ground.lose("worker")
+    found = late(look())[Cause.NO_WORKER]
+    assert (found.count, found.example) == (1, None)

@@ -123,7 +123,7 @@ def run(store: Store, actor: Actor, job: Job, advance: Callable[[int], None] = l
         batch = job.events[start : start + BATCH]
         with database.transaction() as connection:
             sent, aside = send(connection, database, choice, batch)
-            if sent:
+            if sent or aside:
                 deed = deed_of(choice, job.event_id, len(job.events), batch, sent, aside, job.invoice_id)
                 record(connection, database, actor, [deed])
         count += sent

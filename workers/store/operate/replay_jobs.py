@@ -86,7 +86,7 @@ def _do_batch(store: Store, job_id: str) -> bool:
             return False
         events = _next_events(connection, job)
         sent, aside = send(connection, database, _choice(job), events) if events else (0, 0)
-        if sent:
+        if sent or aside:
             deed = deed_of(_choice(job), job.event_id, job.total, events, sent, aside)
             record(connection, database, job.actor, [deed])
         now, is_over = database.now(connection), len(events) < BATCH

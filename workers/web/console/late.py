@@ -154,7 +154,7 @@ def headline(overview: Overview) -> Headline:
     if overview.verdict is Verdict.OK:
         return Headline(overview.verdict, "", None, False, None)
     waiting = [one for one in late if one.cause in WORDS and WORDS[one.cause].waits and one.count]
-    count = sum(one.count for one in waiting)
+    count = sum(one.count - one.of_none for one in waiting)
     if count:
         is_more = any(one.count >= COUNTED for one in waiting)
         what = (

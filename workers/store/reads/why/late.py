@@ -21,6 +21,7 @@ from domain.why.whose import Due, Part, of_all, oldest_due, within
 from workers.store.agenda import STANDING
 from workers.store.database import Database
 from workers.store.deliveries import DUE
+from workers.store.outbox import NO_SEQUENCE
 from workers.store.pairs import pair_of
 from workers.store.reads.contradictions import settled, unsettled
 from workers.store.reads.gauges import COUNTED, LaneLoad, count_found, read_endpoints, read_loads, read_put_off
@@ -122,7 +123,7 @@ def _parked(connection: Connection, loads: Sequence[LaneLoad]) -> Iterator[Part]
         if load.parked:
             lane = AGENDA.c.stage == load.stage.value, AGENDA.c.lane == load.lane, AGENDA.c.due_at.is_(None)
             subject = connection.scalar(select(AGENDA.c.subject).where(*lane).limit(1))
-            example = _invoice_of(load.stage, subject)
+            example = _invoice_of(connection, load.stage, subject)
             since = select(INVOICE.c.updated_at).where(INVOICE.c.id == example)
             late = Late(Cause.PARKED, load.parked, connection.scalar(since), example)
             yield Part(late=late, account=(account := _account_of(load)), at=account)
@@ -145,23 +146,26 @@ def _in_doubt(connection: Connection) -> Iterator[Part]:
 
 
 def _webhooks(connection: Connection) -> Iterator[Part]:
-    """Invoices with webhooks that were tried in vain, or wait for an endpoint that is disabled."""
+    """Invoices with webhooks that were tried in vain, or wait for an endpoint that is disabled. An event of no invoice
+    counts by itself, and is no example: ``invoices why`` does not find it."""
     disabled = [endpoint for endpoint, is_disabled in read_endpoints(connection).items() if is_disabled]
-    unfinished = select(DELIVERY.c.invoice_id, DELIVERY.c.created_at, DELIVERY.c.endpoint_id)
+    unfinished = select(DELIVERY.c.invoice_id, DELIVERY.c.sequence, DELIVERY.c.created_at, DELIVERY.c.endpoint_id)
     untried = unfinished.where(DELIVERY.c.state == DUE, DELIVERY.c.tries == 0)
     waiting = [unfinished.where(text(FAILING)).order_by(DELIVERY.c.id)]
     waiting += [untried.where(DELIVERY.c.endpoint_id == one) for one in disabled]
     for query in waiting:
         found = query.limit(COUNTED).subquery()
+        is_of_invoice = found.c.sequence != NO_SEQUENCE
         counted = (
             func.count(found.c.invoice_id.distinct()),
             func.min(found.c.created_at, type_=UtcTime),
-            func.min(found.c.invoice_id),
+            func.min(found.c.invoice_id).filter(is_of_invoice),
         )
-        count, since, example = connection.execute(select(*counted)).one()
+        of_none = func.count(found.c.invoice_id.distinct()).filter(~is_of_invoice)
+        count, since, example, others = connection.execute(select(*counted, of_none)).one()
         if not count:
             continue
-        yield Part(late=Late(Cause.WEBHOOK_WAITS, count, since, example))
+        yield Part(late=Late(Cause.WEBHOOK_WAITS, count, since, example, others))
         owned = found.join(INVOICE, INVOICE.c.id == found.c.invoice_id)
         shares = select(INVOICE.c.account, found.c.endpoint_id, *counted).select_from(owned)
         for account, endpoint, *told in connection.execute(shares.group_by(INVOICE.c.account, found.c.endpoint_id)):
@@ -171,7 +175,8 @@ def _webhooks(connection: Connection) -> Iterator[Part]:
 
 def _stream(connection: Connection, untold: Untold, now: datetime) -> Iterator[Part]:
     if untold.oldest_at is not None and now - untold.oldest_at > SOON:
-        oldest = select(EVENT.c.invoice_id).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.number).limit(1)
+        untold_of_invoices = EVENT.c.published_at.is_(None), EVENT.c.sequence != NO_SEQUENCE
+        oldest = select(EVENT.c.invoice_id).where(*untold_of_invoices).order_by(EVENT.c.number).limit(1)
         yield Part(late=Late(Cause.STREAM_BEHIND, untold.events, untold.oldest_at, connection.scalar(oldest)))
 
 
@@ -225,11 +230,13 @@ def _account_of(load: LaneLoad) -> str | None:
 def _example(connection: Connection, load: LaneLoad) -> str | None:
     lane = AGENDA.c.stage == load.stage.value, AGENDA.c.lane == load.lane
     first = select(AGENDA.c.subject).where(*lane, AGENDA.c.due_at == load.oldest).limit(1)
-    return _invoice_of(load.stage, connection.scalar(first))
+    return _invoice_of(connection, load.stage, connection.scalar(first))
 
 
-def _invoice_of(stage: Stage, subject: str | None) -> str | None:
-    """The invoice that a row is about. A callback's row is of none yet."""
+def _invoice_of(connection: Connection, stage: Stage, subject: str | None) -> str | None:
+    """The invoice that a row is about. A callback's row is of none yet, and a webhook may be of none."""
     if subject is None or stage is Stage.CALLBACK:
         return None
-    return pair_of(subject)[1] if stage is Stage.DELIVER else subject
+    if stage is Stage.DELIVER:
+        return connection.scalar(select(INVOICE.c.id).where(INVOICE.c.id == pair_of(subject)[1]))
+    return subject
