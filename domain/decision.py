@@ -37,7 +37,8 @@ class InvoiceView(Protocol):
     provider_ref: str | None
     paid_amount: Decimal | None
     sequence: int
-    updated_at: datetime  #: when the status last changed
+    #: When the status last changed, the order went on to another account, or a late payment was first held.
+    updated_at: datetime
     first_open: int
     create_tries: int
     doubts: int

@@ -1,7 +1,15 @@
 """When to look or try again: tables and pure functions. The clock and the dice are arguments.
 
-After a 429 a create waits as CREATE_RETRY_SECONDS say, a look-up as for a poll, a webhook as DELIVERY_DELAYS say; each
-at least as long as the Retry-After says (``bounded_wait``). ``domain/lifecycle`` and the stage DELIVER apply this.
+After a 429 the call that met it waits at least as long as the Retry-After says (``bounded_wait``), and at least
+
+- a create: CREATE_RETRY_SECONDS
+- a search: SEARCH_RETRY_SECONDS; after the last one ``on_doubt`` decides, without a wait
+- a look-up: as for a poll; for a refund REFUND_RETRY_SECONDS; after a callback ``domain.callbacks.LOOK_AGAIN_SECONDS``,
+  but no longer than the callback's grace
+- a webhook: DELIVERY_DELAYS
+
+``domain/lifecycle`` and the stage DELIVER apply this. All other calls to the account pause too, in each worker that met
+the 429: ``workers/stages/last_answers.py`` says how long, ``workers/stages/provider.py`` waits.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
       v           │  └────────────┼────────────┘   │        (confirming falls back: a replaced transaction)
     in_doubt ─────┘               v                v
       any open one ──> failed | expired | cancelled         expired ──> confirming ──> paid  (late)
+
+Steps may be skipped: a ``queued`` invoice may turn out to be ``paid``.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 #: Not closed: the shop waits for an outcome. At most one open invoice per (account, order_id).
 OPEN = frozenset({_S.QUEUED, _S.IN_DOUBT, _S.PENDING, _S.PARTIALLY_PAID, _S.CONFIRMING})
 
-#: Evidence against these is kept and changes nothing (except for ``paid -> refunded``).
+#: Evidence against these is kept and changes nothing (except for ``paid -> refunded``). Not ``expired``: a late payment
+#: counts.
 FINAL = frozenset({_S.PAID, _S.FAILED, _S.CANCELLED, _S.REFUNDED})
 
 #: Statuses without an event: the shop knows that it queued an order, and doubt is ours to settle.

@@ -1,8 +1,9 @@
 """The only place where an invoice's status is decided: a pure function of (invoice, evidence, policy, now).
 
 No I/O, no clock, no dice: ``now`` and ``epoch`` are the database's, ``jitter`` (0..1) is an argument. Every move is in
-``domain.status.TRANSITIONS``. Nothing but ``Decision.agenda`` schedules an invoice's future work. ``judges`` has the
-function for each kind of evidence.
+``domain.status.TRANSITIONS``. ``Decision.agenda`` plans an invoice's future work; besides, ``workers/store`` makes it
+due at once after a restore, and when an operator redrives a parked row. ``judges`` has the function for each kind of
+evidence.
 """
 
 from domain.lifecycle.callbacks import dropped

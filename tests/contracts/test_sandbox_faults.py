@@ -33,7 +33,7 @@ from tests.contracts.sandbox_client import (
 )
 from workers.embedded.sandbox.faults import FAULTS, PLACEHOLDERS
 from workers.embedded.sandbox.process import SandboxProcess
-from workers.embedded.sandbox.providers.zeroxhost import Zeroxhost
+from workers.embedded.sandbox.providers.zeroxhost import ZeroxHost
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -283,4 +283,4 @@ def test_look_up_and_list_can_fail_too(sandbox):
     control(sandbox, "faults", {"provider": "zeroxhost", "operation": "list", "fault": "html", "times": 1})
     url = sandbox.zeroxhost_url + "/API/list_transactions"
     assert send(url, headers={"x-api-key": ZEROXHOST_KEY})[1].startswith("<!DOCTYPE html>")
-    assert set(Zeroxhost.operation_names()) == {"create", "look_up", "list"}
+    assert set(ZeroxHost.operation_names()) == {"create", "look_up", "list"}

@@ -88,7 +88,10 @@ def doubt(names: tuple[str, ...], everything: bool, reason: str | None, by: str 
 @acting
 @json_option
 def parked(reason: str | None, by: str | None, as_json: bool) -> None:
-    """Make parked agenda rows due again: rows whose holders died again and again."""
+    """Make parked agenda rows due again: rows whose holders died again and again.
+
+    Not what `invoices deliveries` calls parked: such webhooks wait until their endpoint is enabled.
+    """
     from workers.store.operate.redrive import unpark
 
     who = actor(by, reason)

@@ -171,7 +171,8 @@ class DeliverStage:
         return await self._unsent(delivery)
 
     async def _unsent(self, delivery: ClaimedDelivery) -> DeliveryAttempt:
-        """Without an attempt: settling it points its agenda row at the next event, this one if it is still due."""
+        """No attempt was made: without a ``delivery_id`` settling writes none, whatever the outcome says. It points the
+        agenda row at the next event, this one if it is still due."""
         await self._breaker.give_back(delivery.claim.lane, 1)
         return DeliveryAttempt(delivery._replace(delivery_id=None), "delivered")
 

@@ -59,7 +59,7 @@ class LastAnswers:
         ):
             self._refused, self._refused_until = evidence, time.monotonic() + REFUSED_SECONDS
         if isinstance(evidence, RateLimited):
-            wait = min(evidence.retry_after_seconds or 1.0, schedule.RETRY_AFTER_LIMIT.total_seconds())
+            wait = schedule.bounded_wait(evidence.retry_after_seconds) or 1.0
             self._paused_until = max(self._paused_until, time.monotonic() + wait)
         if isinstance(evidence, Said):
             event = PROVIDER_EVENTS.get(type(evidence).__name__, "provider.failed")

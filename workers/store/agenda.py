@@ -34,7 +34,8 @@ from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: Claims without a completion, after which a row is parked: it seems to kill whoever takes it up.
+#: Claims without a completion, after which a row is parked: it seems to kill whoever takes it up. (A delivery's state
+#: ``parked`` is something else: its endpoint is disabled.)
 MAX_CLAIMS = 5
 #: After so many it is claimed alone: its holders may have been killed by another row of their batch.
 SUSPECT_CLAIMS = 3

@@ -23,7 +23,7 @@ PAGE_ROWS = 500
 #: An invoice's id has the time by its host's clock, which is trusted to be this exact.
 HOST_CLOCK_SLACK = timedelta(days=1)
 
-#: A delivery that waits for its endpoint to be enabled again is called parked.
+#: Shown as ``parked``: due, but its endpoint is disabled. No agenda row is parked for that.
 _delivery_state: ColumnElement[str] = case(
     (and_(DELIVERY.c.state == "due", ENDPOINT.c.disabled_at.is_not(None)), "parked"), else_=DELIVERY.c.state
 )

@@ -1,4 +1,4 @@
-"""Evidence becomes truth: one transaction reads the invoices under lock, decides, writes change, event and agenda."""
+"""``judge``: the transaction's steps, in their order."""
 
 from __future__ import annotations
 

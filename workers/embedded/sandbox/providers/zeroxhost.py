@@ -88,7 +88,7 @@ async def read_query(request: web.Request) -> Mapping[str, object]:
     return request.query
 
 
-class Zeroxhost(StandIn):
+class ZeroxHost(StandIn):
     """`POST /API/invoice`, `GET /API/get_transation_by_track_id`, `GET /API/list_transactions` under a prefix."""
 
     name = "zeroxhost"
