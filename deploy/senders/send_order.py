@@ -3,7 +3,7 @@ from pathlib import Path
 
 from celery import Celery
 
-# The broker of `make up`, seen from the project's root; yours is redis://host:6379/0 or amqp://host
+# Default: the broker of `make up` (run this in the project's root). In production: redis://host:6379/0 or amqp://host
 broker = os.environ.get("BROKER", f"redis+socket://{Path('var/valkey/valkey.sock').absolute()}")
 shop = Celery(broker=broker)
 order = {

@@ -30,3 +30,9 @@ def test_links_lead_somewhere(name):
             broken.append(f"{place}#{anchor}")
 
     assert broken == []
+
+
+def test_every_decision_stands_in_the_index():
+    folder = ROOT / "deploy" / "decisions"
+    listed = re.findall(r"^- \[\d{4}\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
