@@ -15,10 +15,10 @@ from tests.console.scene import ACCOUNTS
 from workers.store.processes import Heartbeat
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
-SECRETS = ("db-secret-1", "broker-secret-2", "redis-secret-3", "api-secret-4", "older-secret-5", KEY, "oidc-secret-6")
+SECRETS = ("db-secret-1", "mq-secret-2", "redis-secret-3", "api-secret-4", "older-secret-5", KEY, "oidc-secret-6")
 ENVIRON = {
     "INVOICES_DATABASE_URL": "postgresql+psycopg://shop:db-secret-1@db/invoices",
-    "INVOICES_BROKER_URL": "amqp://shop:broker-secret-2@mq//",
+    "INVOICES_BROKER_URL": "amqp://shop:mq-secret-2@mq//",
     "INVOICES_REDIS_URL": "redis://:redis-secret-3@redis/0",
     "INVOICES_SECRET_KEY": KEY,
     "INVOICES_OIDC_ISSUER": "https://id.example",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ from workers.store.reads.figures.figures import read_figures
 from workers.store.tables import AGENDA, CALLBACK, DELIVERY, EVENT, EVIDENCE, INVOICE
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-ETHER = {"pay_amount": Decimal("0.100000000000000001"), "pay_currency": "ETH", "network": "Ethereum"}
+ETHER: dict[str, Any] = {"pay_amount": Decimal("0.100000000000000001"), "pay_currency": "ETH", "network": "Ethereum"}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from domain.decision import Stage
 from tests.contracts.store_cases import (
     OPERATOR,
     deliveries_of,
@@ -84,7 +85,7 @@ def test_an_invoices_events_are_sent_once_more_all_of_them_or_the_newest(store):
 
 
 def test_a_replay_of_an_invoice_rings_for_its_endpoint(database):
-    rung = []
+    rung: list[tuple[Stage, str]] = []
     store = open_store(database, rung)
     endpoint = subscribe(database)
     (invoice_id,) = pend(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -357,7 +358,7 @@ def test_what_an_endpoint_does_not_have_is_chosen_whether_it_waits_or_was_given_
     endpoint_id = subscribe(database)
     delivered, dead, _ = pend(store, 3)
     for one in deliveries(store, endpoint_id):
-        outcome = "delivered" if one.claim.subject.endswith(delivered) else "failed"
+        outcome: Literal["delivered", "failed"] = "delivered" if one.claim.subject.endswith(delivered) else "failed"
         wait = None if one.claim.subject.endswith(dead) else 3600.0
         store.settle([DeliveryAttempt(one, outcome, None, 500, 1, b"", wait)])
 
@@ -383,8 +384,9 @@ def test_a_job_sends_the_newest_events_alone_and_writes_down_what_it_set_aside(d
     done = database.read(find_job, job.id)
     assert (done.state, done.sent, done.missed_only, done.newest_only) == ("done", 3, True, True)
     (act,) = [act_fields(row) for row in list_acts(database, limit=0) if row.act == "events.replay"]
-    assert act["after"]["newest_only"] is True
-    assert act["after"]["set_aside"] == 6
+    after = act["after"]
+    assert isinstance(after, dict)
+    assert (after["newest_only"], after["set_aside"]) == (True, 6)
     assert [sequence for _, sequence in deliver_all(store, endpoint_id)] == [3, 3, 3]
 
 

@@ -19,7 +19,7 @@ from domain.order import OrderError, parse_cancellation, parse_order, parse_orde
 from tests.bad_messages import KINDS, QUEUE, bad_message, call, call_1, envelope, good_message, order
 from workers.intake.message import Accepted, TurnedAway, inspect, message_key, turn_away
 from workers.queue.consumer import _why, refuse_compression
-from workers.store.intake import storable
+from workers.store.storable import storable
 from workers.transport.message import Message, read_item, read_record, record_ending, split_record
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -41,7 +41,7 @@ WORDS = {
     "python software foundation license": "PSF-2.0",
 }
 #: Metadata that holds the licence's whole text, or several words for a choice: read by a person.
-READ = {"python-dateutil": "Apache-2.0 OR BSD-3-Clause", "valkey": "MIT"}
+READ = {"axe-playwright-python": "MIT", "python-dateutil": "Apache-2.0 OR BSD-3-Clause", "valkey": "MIT"}
 
 
 def licence_of(name: str) -> str | None:

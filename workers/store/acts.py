@@ -20,7 +20,7 @@ from domain.event import format_time
 from domain.exact_json import write_json
 from domain.money import format_amount
 from workers.store.database import Database
-from workers.store.intake import storable
+from workers.store.storable import storable
 from workers.store.tables import ACT
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 

@@ -16,11 +16,11 @@ from domain.money import format_amount
 from domain.status import Status
 from workers.store.acts import LONGEST_REASON, Actor
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.job_leases import DONE, FAILED, KEPT, RUNNING, STOPPED, lease_end, take
 from workers.store.operate.invoices import Mark
 from workers.store.reads.selection import Selection
 from workers.store.rows import StoredRow
+from workers.store.storable import storable
 from workers.store.tables import BULK
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 

@@ -20,9 +20,9 @@ from workers.store import callback_sql as sql
 from workers.store.agenda import Claim
 from workers.store.bulk import SHORT_WAIT, execute_keyed, execute_numbered, insert_into, insert_rows, locking
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.judging import Judgement
 from workers.store.rows import Candidate, StoredRow
+from workers.store.storable import storable
 from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 NEW, MATCHED, UNMATCHED, DISMISSED = "new", "matched", "unmatched", "dismissed"

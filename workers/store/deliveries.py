@@ -26,11 +26,11 @@ from workers.store.bulk import (
     update_rows,
 )
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.outbox import ClaimedDelivery, held_pairs
 from workers.store.pairs import pair_of, subject_of
 from workers.store.patience import Patience
 from workers.store.rows import BINARY, PairRow, Query
+from workers.store.storable import storable
 from workers.store.tables import AGENDA, ATTEMPT, DELIVERY, ENDPOINT, EVENT
 
 #: An endpoint that took nothing for this long, and let an event use up its tries, is disabled; its events wait.

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, select
 
 from workers.store.bulk import insert_rows
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.rows import StoredRow
+from workers.store.storable import storable
 from workers.store.tables import FORGED
 
 #: Kept in all. The account with the most loses its oldest: a flood at one hides nothing of another's.

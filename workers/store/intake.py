@@ -23,6 +23,7 @@ from workers.store.agenda import CLOCK_LANE, PUBLISH_LANE, Lane
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.outbox import NewEvent, add_events
 from workers.store.rows import KeyedInvoice
+from workers.store.storable import storable
 from workers.store.tables import AGENDA, INVOICE, REJECTED
 
 EXCERPT_CHARACTERS = 2048
@@ -138,11 +139,6 @@ def find(
     if idempotency_key is not None:
         statement = statement.where(INVOICE.c.idempotency_key == idempotency_key)
     return connection.execute(statement).scalar_one_or_none()
-
-
-def storable(text: str) -> str:
-    """Fit for every database: PostgreSQL's text takes no NUL, and no encoding takes half a surrogate pair."""
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _key(order: Order) -> tuple[str, str]:

@@ -27,8 +27,8 @@ from domain.status import Status
 from workers.store.agenda import Claim, Lost, claim_invoices
 from workers.store.bulk import execute_keyed, insert_rows, keyed
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.rows import StoredRow
+from workers.store.storable import storable
 from workers.store.tables import AGENDA, KEPT
 from workers.store.tables.columns import UtcTime
 

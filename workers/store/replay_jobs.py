@@ -12,9 +12,9 @@ from domain.event import format_time, new_id
 from domain.exact_json import read_json, write_json
 from workers.store.acts import Actor
 from workers.store.database import Database
-from workers.store.intake import storable
 from workers.store.job_leases import DONE, FAILED, KEPT, RUNNING, lease_end, take
 from workers.store.rows import StoredRow
+from workers.store.storable import storable
 from workers.store.tables import JOB
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 

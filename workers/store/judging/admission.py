@@ -23,9 +23,9 @@ from domain.evidence import (
     Unreachable,
 )
 from domain.lifecycle import contradicted
-from workers.store.intake import storable
 from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
+from workers.store.storable import storable
 
 #: What a create may bring that says something about that one call only.
 _OF_ONE_CALL = (CredentialsRefused, InDoubt, NotFound, NotSent, ProviderRefused, RateLimited, SearchFailed, Unreachable)

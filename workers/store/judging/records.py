@@ -28,8 +28,8 @@ from domain.evidence import (
 )
 from domain.exact_json import write_json
 from workers.store.bulk import How, execute_keyed, keyed, locking, update_rows
-from workers.store.intake import storable
 from workers.store.judging.work import Judgement, Work
+from workers.store.storable import storable
 from workers.store.tables import EVIDENCE
 
 RAW_CHARACTERS = 16_384

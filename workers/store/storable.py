@@ -1,0 +1,8 @@
+"""Text as every database takes it."""
+
+from __future__ import annotations
+
+
+def storable(text: str) -> str:
+    """Fit for every database: PostgreSQL's text takes no NUL, and no encoding takes half a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
