@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from domain.event import format_time
 from domain.exact_json import read_json
 from workers.store.database import Database
-from workers.store.endpoints import list_endpoints
 from workers.store.queries import newest_first
 from workers.store.rows import StoredRow
 from workers.store.seek import SLACK, first_number
@@ -74,6 +73,8 @@ def _within(connection: Connection, accounts: Collection[str]) -> ColumnElement[
     """About these accounts, their invoices, or endpoints that are limited to them, and about nothing else."""
     names = sorted(accounts)
     theirs = exists().where(INVOICE.c.id == ACT.c.invoice_id, INVOICE.c.account.in_(names)).correlate(ACT)
+    from workers.store.endpoints import list_endpoints  # what only lists all of them does without
+
     seen = [one.id for one in list_endpoints(connection) if one.is_within(accounts)]
     return and_(
         or_(ACT.c.account.is_not(None), ACT.c.invoice_id.is_not(None), ACT.c.endpoint_id.is_not(None)),
