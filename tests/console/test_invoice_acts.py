@@ -178,7 +178,7 @@ def test_what_is_replayed_to_an_endpoint_that_fails_waits_there(ground):
 
 
 #: Each changes nothing: they are tried in one scene.
-NOT_POSSIBLE = (
+NOT_POSSIBLE: tuple[tuple[str, str, dict[str, str], str], ...] = (
     (PAID, "cancel", {"reason": "no"}, "it is paid"),
     (FAILED, "recheck", {"reason": "no"}, "nothing to ask by is known yet"),
     ("dpkg-48230", "recheck", {}, "the provider has not made it yet"),

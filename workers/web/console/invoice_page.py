@@ -86,12 +86,9 @@ def read_page(
     endpoints = {one.id: one for one in database.read(list_endpoints) if is_within(one, person.accounts)}
     if person.accounts is not None:
         record = limited(record, endpoints)
-    siblings = database.read(siblings_of, record.invoice)
-    why = why_within(database, invoice_id, around, person.accounts)
-    if why is not None and why.cause is Cause.FINAL:
-        why = None
-    lines = lines_of(record, endpoints)
-    invoice = record.invoice
+    invoice, lines = record.invoice, lines_of(record, endpoints)
+    siblings = database.read(siblings_of, invoice)
+    why = _why(store, around, person, invoice_id)
     return InvoicePage(
         invoice=invoice,
         record=record,
@@ -109,6 +106,11 @@ def read_page(
         metadata=_pairs(invoice.metadata_json),
         params=_pairs(invoice.params),
     )
+
+
+def _why(store: Store, around: Around, person: Person, invoice_id: str) -> Why | None:
+    why = why_within(store.database, invoice_id, around, person.accounts)
+    return None if why is None or why.cause is Cause.FINAL else why
 
 
 def history_of(record: Record, lines: Sequence[Line], tab: Tab | None, before: datetime | None) -> History:
