@@ -15,10 +15,10 @@ from tests.contracts.api_cases import KEY
 from tests.contracts.operator_cases import told
 from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, change, pend, queue, rows, subscribe
 from workers.delivery.secretbox import SecretBox
-from workers.store import replay as replays
 from workers.store.acts import Actor
 from workers.store.callbacks import NewCallback
 from workers.store.endpoints import find_endpoint
+from workers.store.operate import replay as replays
 from workers.store.operate import replay_jobs
 from workers.store.operate.invoices import recheck
 from workers.store.operate.replay import NoSuchEndpoint
@@ -207,13 +207,13 @@ def test_a_job_that_a_dead_process_left_is_gone_on_with_where_it_was(service, as
     job = begin(ask, endpoint).json()["id"]
     batches = []
 
-    def die(connection, database, endpoint_id, events, **how):
+    def die(connection, database, choice, events):
         batches.append(len(events))
         if len(batches) == 2:
             raise OperationalError("INSERT", {}, sqlite3.OperationalError("away"))
-        return replays.replay(connection, database, endpoint_id, events, **how)
+        return replays.send(connection, database, choice, events)
 
-    monkeypatch.setattr(replay_jobs, "replay", die)
+    monkeypatch.setattr(replay_jobs, "send", die)
     service.served.replaying.work()
     assert ask("GET", f"/v1/replays/{job}").json()["sent"] == 2
     service.served.replaying.work()  # somebody's lease is on it
