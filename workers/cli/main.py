@@ -16,7 +16,7 @@ from workers.cli.streams import safe_streams
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("workers.cli.demo.command", "Run orders at the sandbox providers, shown live, with a summary."),
     "up": ("workers.cli.up", "Start and supervise all processes on this machine; Ctrl-C stops."),
-    "web": ("workers.cli.web", "Serve callbacks, the HTTP interface, health and metrics."),
+    "web": ("workers.cli.web", "Serve callbacks, the HTTP interface, the console, health and metrics."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),
     "show": ("workers.cli.show", "Show one invoice and all that happened to it, by its id, order, transaction, …"),

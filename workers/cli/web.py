@@ -1,4 +1,4 @@
-"""`invoices web`: callbacks, the HTTP interface, health and metrics."""
+"""`invoices web`: callbacks, the HTTP interface, the console, health and metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workers.cli.context import settings
 
 @click.command("web")
 def web_command() -> None:
-    """Serve providers' callbacks, the HTTP interface, health and metrics until SIGTERM or Ctrl-C.
+    """Serve providers' callbacks, the HTTP interface, the console, health and metrics until SIGTERM or Ctrl-C.
 
     Where: INVOICES_WEB_HOST and INVOICES_WEB_PORT (0: a free one, printed).
     """
