@@ -14,6 +14,7 @@ from tests.contracts.store_cases import rows
 from tests.contracts.test_store_plans import explained
 from workers.store import passwords
 from workers.store.operate.people import NameTaken, NewPerson, NoSuchPerson, add, change_role, end_sessions, remove
+from workers.store.operate.restoration import restore
 from workers.store.operate.sessions import SignIn, add_link, begin, begin_for, end, use_link
 from workers.store.passwords import is_password
 from workers.store.people import (
@@ -206,6 +207,15 @@ def test_a_link_that_is_too_old_is_worth_nothing_and_goes(store):
 
     assert use_link(store, link, "10.0.0.1", None) is None
     assert rows(store.database, LINK) == []
+
+
+def test_after_a_restore_nobody_is_signed_in(store):
+    """A backup may hold sessions that were ended since it was made."""
+    secret, link = begin(store, ANNA), add_link(store, BOB)[0]
+    restore(store, BOB, lambda _: 1.0)
+
+    assert find(store, secret)[1] is None
+    assert use_link(store, link, "10.0.0.1", None) is None
 
 
 def test_a_session_is_one_look_up_by_index(store):

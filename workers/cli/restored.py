@@ -32,7 +32,9 @@ Lost here, and to be done by hand:
 - Orders taken after {until}: shops have addresses that nobody watches any more. The shops' logs of
   webhooks, the stream's readers and the providers' dashboards name them. Callbacks about them will match no invoice.
   Shops may send them again with the same idempotency keys; a new invoice is made then, with a new address.
-- Cancellations and endpoints of that time: give them again."""
+- Cancellations and endpoints of that time: give them again.
+- Who was removed, and which tokens were revoked: they count again. Look through invoices users list and invoices
+  tokens list. Everybody is signed out of the console."""
 
 
 @click.command("restored")

@@ -64,6 +64,12 @@ def end(store: Store, actor: Actor, secret: str) -> None:
             record(connection, store.database, actor, [Deed(act=Act.SIGN_OUT, before={"person": actor.name})])
 
 
+def end_everybody(connection: Connection) -> None:
+    """No session and no link counts any more: a backup brings back those that had ended since."""
+    connection.execute(delete(SESSION))
+    connection.execute(delete(LINK))
+
+
 def add_link(store: Store, actor: Actor) -> tuple[str, datetime]:
     """The secret of a link that signs its maker in as an admin, once; and until when."""
     secret = new_secret()
