@@ -34,8 +34,7 @@ def _rejected(facts: Facts) -> Why | None:
     send_again = "once its cause is mended it can be sent again" if message.complete else "it can't be sent again"
     return Why(
         cause=Cause.REJECTED_MESSAGE,
-        text=f"the message was turned away{quoted(message.reason)} and is listed as number {message.number}; "
-        f"{send_again}",
+        text=f"the message was rejected{quoted(message.reason)} and is listed as number {message.number}; {send_again}",
         since=message.at,
         command=f"invoices redrive rejected {message.number}" if message.complete else "invoices rejected --waiting",
     )

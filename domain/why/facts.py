@@ -36,7 +36,7 @@ class AskedInvoice(InvoiceView, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that was turned away and has not been sent again."""
+    """A message that was rejected and has not been sent again."""
 
     number: int
     at: datetime

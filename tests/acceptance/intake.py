@@ -97,7 +97,7 @@ class Intake:
         return {row["order_id"]: row for row in self.rows("SELECT * FROM invoice")}
 
     def rejected(self):
-        """The list of messages that were turned away."""
+        """The list of messages that were rejected."""
         return self.rows("SELECT * FROM rejected_message ORDER BY id")
 
     def until(self, what, seconds=DEADLINE_SECONDS):

@@ -82,7 +82,7 @@ def test_what_a_provider_does_to_an_order_is_its_cause(system):
 
 def test_a_lost_answer_is_in_doubt_and_an_order_that_can_t_be_one_is_rejected(system):
     system.order(nebulox_order("doubt~fault:accept_then_timeout~"), nebulox_order("bad", price="-1"))
-    assert says(system, "bad", "rejected_message")["text"].startswith("The message was turned away (price: ")
+    assert says(system, "bad", "rejected_message")["text"].startswith("The message was rejected (price: ")
     assert says(system, "doubt~fault:accept_then_timeout~", "in_doubt")["next_at"]
     assert says(system, "never-sent", "unknown_order")["command"] is None
 

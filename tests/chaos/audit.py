@@ -192,7 +192,7 @@ def _lost(system: System, sent: Sent, lost: set[str]) -> Iterator[str]:
     for order in sorted(set(sent.at) - system.invoices().keys()):
         yield f"{order}: no row even after it was published again"
     for row in system.rows("SELECT reason FROM rejected_message WHERE task IS NULL OR task <> :task", task=CANCEL):
-        yield f"a good message was turned away: {row['reason']}"
+        yield f"a good message was rejected: {row['reason']}"
 
 
 def _uncancelled(system: System, sent: Sent, untaken: set[str], patience: timedelta) -> Iterator[str]:

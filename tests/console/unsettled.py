@@ -1,4 +1,4 @@
-"""What a person has to settle in a scene: messages that were turned away, a callback that no invoice is known for,
+"""What a person has to settle in a scene: messages that were rejected, a callback that no invoice is known for,
 something said against a closed invoice."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Orders in: once per key, once open per order, whatever comes at the same time; and messages turned away."""
+"""Orders in: once per key, once open per order, whatever comes at the same time; and messages rejected."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _lost(world: Any) -> Iterator[str]:
     for reason, task in _rows(world, "SELECT reason, task FROM rejected_message"):
         allowed = task == "invoices.cancel" or "still open" in reason or "was open" in reason
         if not allowed:
-            yield f"a good message was turned away: {reason}"
+            yield f"a good message was rejected: {reason}"
 
 
 def _two_at_once(world: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The judge of messages: what is handed over, what is turned away and why."""
+"""Messages are read: what is handed over, what is rejected and why."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ COLUMNS = (
 @limit_option
 @json_option
 def rejected_command(waiting: bool, only_count: bool, limit: int, as_json: bool) -> None:
-    """List the messages that were turned away, newest first, and why."""
+    """List the messages that were rejected, newest first, and why."""
     from workers.store.queries import count_rejected, list_rejected
 
     with open_database() as database:
@@ -43,7 +43,7 @@ def rejected_command(waiting: bool, only_count: bool, limit: int, as_json: bool)
                 print_json({name: plain(value) for name, value in row._mapping.items()})
             return
         lines = ((r.id, r.at, r.reason, r.task, r.redriven_at, _message(r)) for r in rows)
-        print_table(COLUMNS, lines, empty="no message was turned away")
+        print_table(COLUMNS, lines, empty="no message was rejected")
 
 
 def _message(row: StoredRow) -> str:

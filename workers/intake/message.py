@@ -28,7 +28,7 @@ from workers.transport.message_limits import EXCERPT_BYTES
 CREATE = "invoices.create"
 CREATE_MANY = "invoices.create_many"
 CANCEL = "invoices.cancel"
-REJECT = "invoices.reject"  #: internal: stores a message that was turned away
+REJECT = "invoices.reject"  #: internal: stores a message that was rejected
 RUN = "invoices.run"
 SWEEP = "invoices.sweep"
 

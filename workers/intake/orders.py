@@ -107,7 +107,7 @@ class IntakeMessage:
 def take_order(desk: Desk, *messages: IntakeMessage | Rejection) -> None:
     """``invoices.create``: each message is checked alone; all are written in one transaction, refused ones too.
 
-    A Rejection among them is a message that was turned away before. Raises ``UNAVAILABLE``: the same messages can then
+    A Rejection among them is a message that was rejected before. Raises ``UNAVAILABLE``: the same messages can then
     be taken again.
     """
     _take(desk, [one if isinstance(one, Rejection) else _check(desk, _fields(one.text), one) for one in messages])

@@ -74,7 +74,7 @@ def _look_after_the_unstored(sender: WorkController, **_: object) -> None:
         threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
 
 
-#: A message that the guard turned away: task, reason, excerpt, complete, key, order, id.
+#: A message that the guard rejected: task, reason, excerpt, complete, key, order, id.
 Refused = tuple[str | None, str, str, bool, str, list[str | None] | None, str]
 
 
@@ -102,7 +102,7 @@ def cancel(self: Task, text: str, key: str, expires: str | None) -> None:
 
 @app.task(name=REJECT, **LATE)
 def reject(messages: Sequence[Refused]) -> None:
-    """Lists messages that the guard turned away."""
+    """Lists messages that the guard rejected."""
     _handle([_call(REJECT, one) for one in messages])
 
 

@@ -1,4 +1,4 @@
-"""What comes in from outside: orders, messages that are turned away, callbacks. Several threads share transactions."""
+"""What comes in from outside: orders, messages that are rejected, callbacks. Several threads share transactions."""
 
 from __future__ import annotations
 

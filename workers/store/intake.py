@@ -51,7 +51,7 @@ _EMPTY = dict.fromkeys(INVOICE.c.keys())
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A message turned away. ``message_key`` makes a redelivery of the same message a no-op."""
+    """A rejected message. ``message_key`` makes a redelivery of the same message a no-op."""
 
     message_key: str
     task: str | None
@@ -89,7 +89,7 @@ def add_orders(connection: Connection, now: datetime, orders: Sequence[tuple[Ord
     results = []
     for order, _ in orders:
         mine = ours.pop(_key(order), None)  # of several with one key, the first was written
-        results.append(_accepted(mine) if mine else _judge_repeat(connection, order, known))
+        results.append(_accepted(mine) if mine else _compare_repeat(connection, order, known))
     return results
 
 
@@ -98,7 +98,7 @@ def _accepted(row: Mapping[str, Any]) -> Added:
 
 
 def reject(connection: Connection, now: datetime, rejections: Sequence[Rejection]) -> set[Lane]:
-    """Keep messages that were turned away, each once, and tell shops of the orders among them.
+    """Keep messages that were rejected, each once, and tell shops of the orders among them.
 
     Returns the lanes that have work now.
     """
@@ -198,7 +198,7 @@ def _with_keys(dialect: str) -> Executable:
     return select(INVOICE.c.id, *key, INVOICE.c.digest).where(keyed(dialect, *key))
 
 
-def _judge_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], KeyedInvoice]) -> Added:
+def _compare_repeat(connection: Connection, order: Order, known: dict[tuple[str, str], KeyedInvoice]) -> Added:
     before = known.get(_key(order))
     if before is not None and before.digest == order.digest():
         return Added(order.order_id, "repeated", before.id)

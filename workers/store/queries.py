@@ -262,7 +262,7 @@ def with_attempts(connection: Connection, page: Sequence[StoredRow]) -> list[tup
 
 
 def list_rejected(database: Database, *, limit: int = 50, waiting: bool = False) -> Iterator[StoredRow]:
-    """Messages that were turned away, newest first; ``waiting``: only those not sent again yet."""
+    """Messages that were rejected, newest first; ``waiting``: only those not sent again yet."""
     query = select(REJECTED)
     if waiting:
         query = query.where(REJECTED.c.redriven_at.is_(None))

@@ -1,5 +1,5 @@
 """Removes what nobody needs any more: old events that every endpoint is finished with, with their delivery attempts;
-old evidence; old callbacks, forged ones too; old messages that were turned away.
+old evidence; old callbacks, forged ones too; old messages that were rejected.
 
 Invoices stay. So does, however old it is, an event that an endpoint (even a disabled one) still waits for, a callback
 that no invoice is known for, and a contradiction until the invoice is marked.
@@ -129,7 +129,7 @@ def _remove_forged(connection: Connection, before: datetime) -> int:
 
 
 def _remove_rejected(connection: Connection, before: datetime) -> int:
-    """Messages that were turned away, whether sent again or not: they may hold personal data."""
+    """Messages that were rejected, whether sent again or not: they may hold personal data."""
     end = first_number(connection, REJECTED.c.id, REJECTED.c.at, before)
     old = select(REJECTED.c.id).where(REJECTED.c.id < end, REJECTED.c.at < before).order_by(REJECTED.c.id).limit(BATCH)
     return connection.execute(delete(REJECTED).where(REJECTED.c.id.in_(old))).rowcount

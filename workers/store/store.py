@@ -81,14 +81,14 @@ class Store:
     # ------------------------------------------------------------ orders in
 
     def add_orders(self, orders: Sequence[tuple[Order, str]], rejections: Sequence[Rejection] = ()) -> list[Added]:
-        """Write queued invoices for (order, provider name) pairs, and messages that were turned away with them.
+        """Write queued invoices for (order, provider name) pairs, and messages that were rejected with them.
 
         Several threads share a transaction.
         """
         return [added for added in self._arrivals.take_in([*orders, *rejections]) if added is not None]
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Keep messages that were turned away. Several threads share a transaction."""
+        """Keep messages that were rejected. Several threads share a transaction."""
         self._arrivals.take_in(rejections)
 
     def find(self, account: str, *, order_id: str | None = None, idempotency_key: str | None = None) -> str | None:

@@ -132,7 +132,7 @@ FAMILIES: tuple[Family, ...] = (
         "invoices_rejected_messages",
         Kind.GAUGE,
         By.ROWS,
-        "Messages that were turned away and not sent again.",
+        "Messages that were rejected and not sent again.",
         goal="0",
     ),
     Family("invoices_parked", Kind.GAUGE, By.ROWS, "Rows that lost their holders too often.", goal="0"),

@@ -36,7 +36,7 @@ MAX_DEATHS_UNREAD = MAX_DEATHS + 2
 #: After so many a message is claimed alone: should it kill its consumer again, it takes no other message with it.
 LONELY_AFTER_DEATHS = 2
 
-#: How much of a message that was turned away is kept.
+#: How much of a message that was rejected is kept.
 EXCERPT_BYTES = 2 * KIB
 #: A broadcast of Celery's remote control.
 MAX_BROADCAST_BYTES = 64 * KIB

@@ -1,4 +1,4 @@
-"""Messages that were turned away, and what contradicts closed invoices."""
+"""Messages that were rejected, and what contradicts closed invoices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_messages(database: Database) -> Iterator[Finding]:
     turned_away, against = database.read(read_turned_away), database.read(read_contradictions)
     if turned_away.first_at and turned_away.last_at:
         detail = (
-            f"{counted(turned_away.messages, 'message was', 'messages were')} turned away since "
+            f"{counted(turned_away.messages, 'message was', 'messages were')} rejected since "
             f"{clock(turned_away.first_at)}, the last {ago(turned_away.last_at, now)} ago ({turned_away.last_reason})"
         )
         since, count = turned_away.first_at, turned_away.messages

@@ -176,7 +176,7 @@ def count_unmatched(connection: Connection) -> int:
 
 
 def count_rejected(connection: Connection) -> int:
-    """Messages that were turned away and not sent again."""
+    """Messages that were rejected and not sent again."""
     found = select(REJECTED.c.id).where(REJECTED.c.redriven_at.is_(None)).order_by(REJECTED.c.id)
     return count_found(connection, found)
 

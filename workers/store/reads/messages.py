@@ -1,4 +1,4 @@
-"""Messages that were turned away, and contradictions."""
+"""Messages that were rejected, and contradictions."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def page_of_rejected(
     *,
     sent_too: bool = False,
 ) -> tuple[Rows, int | None]:
-    """Messages that were turned away; without ``sent_too`` only those that were not sent again yet. Who sees some
+    """Messages that were rejected; without ``sent_too`` only those that were not sent again yet. Who sees some
     accounts sees those that name one of them."""
     query = select(REJECTED).order_by(REJECTED.c.id.desc())
     if not sent_too:

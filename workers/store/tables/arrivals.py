@@ -54,7 +54,7 @@ _WAITING = text("redriven_at IS NULL")
 
 
 class RejectedMessage(SQLModel, table=True):
-    """A message that was turned away, with the reason and its first 2 KiB."""
+    """A message that was rejected, with the reason and its first 2 KiB."""
 
     __tablename__ = "rejected_message"
     __table_args__ = (Index("ix_rejected_waiting", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),)
