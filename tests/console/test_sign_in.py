@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from domain.permissions import Role
 from tests.console.doorstep import PUBLIC, SITE, Doorstep
 from tests.console.scene import OPERATOR
 from tests.contracts.store_cases import rows
 from workers.store.operate.people import NewPerson, change_password, change_role, end_sessions, remove
+from workers.store.passwords import NOBODYS
+from workers.store.people import IDLE
 from workers.store.reads.acts import list_acts
 from workers.store.tables import SESSION
 
@@ -149,3 +155,46 @@ def test_signing_in_and_out_are_in_the_audit_log(doorstep):
     acts = [(act.act, act.by, act.origin) for act in list_acts(doorstep.store.database)]
     origin = "console 10.4.2.17"
     assert acts[:2] == [("person.sign_out", "j.brandt", origin), ("person.sign_in", "j.brandt", origin)]
+
+
+def test_an_unknown_name_takes_the_same_work(doorstep, monkeypatch):
+    checked = []
+    monkeypatch.setattr("workers.web.console.sign_in.is_password", lambda kept, given: checked.append((kept, given)))
+    doorstep.add("j.brandt")
+    for name in ("nobody", "j.brandt", "", "x" * 200):
+        assert doorstep.browser().sign_in(name, "guess").status_code == 401
+
+    kept = [one for one, _ in checked]
+    assert (kept[0], kept[2], kept[3]) == (NOBODYS, NOBODYS, NOBODYS)
+    assert kept[1] != NOBODYS
+    assert {given for _, given in checked} == {"guess"}
+
+
+def test_a_database_that_is_away_is_nobodys_failed_sign_in(doorstep, monkeypatch):
+    password, browser = doorstep.add("j.brandt"), doorstep.browser()
+
+    def away(*_, **__):
+        raise OperationalError("SELECT", {}, Exception("away"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("workers.web.console.sign_in.find_user", away)
+        statuses = {browser.sign_in("j.brandt", password).status_code for _ in range(10)}
+    assert statuses == {503}
+    assert browser.sign_in("j.brandt", password).status_code == 303
+
+
+def test_pages_that_go_on_by_themselves_keep_nobody_signed_in(doorstep):
+    browser, database = doorstep.signed_in("j.brandt"), doorstep.store.database
+    with database.transaction() as connection:
+        (row,) = connection.execute(SESSION.select()).all()
+        long_ago = row.seen_at - timedelta(minutes=90)
+        connection.execute(update(SESSION).values(seen_at=long_ago))
+
+    assert browser.get("/console/live").status_code == 404  # of no page, by somebody who is signed in
+    assert rows(database, SESSION)[0].seen_at == long_ago
+    assert browser.is_signed_in()
+    while rows(database, SESSION)[0].seen_at == long_ago:
+        assert browser.get("/console/live").status_code == 404  # the note is written beside the answers
+    with database.transaction() as connection:
+        connection.execute(update(SESSION).values(seen_at=row.seen_at - IDLE))
+    assert not browser.is_signed_in()
