@@ -23,11 +23,11 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Samples from ``since`` on. ``is_cut``: there are more than are looked at, so they begin later than was asked."""
+    """Samples from ``since`` on; of ``step`` things that went on one is looked at."""
 
     goal_seconds: float
     since: datetime
-    is_cut: bool
+    step: int
     samples: Sequence[Sample]
 
     def within(self, accounts: Collection[str], endpoints: Collection[str]) -> Speed:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Subquery, func, select
 
 from domain.decision import Stage
-from domain.evidence import Source
+from domain.evidence import RateLimited, Source
 from domain.status import Status
 from domain.work_report import Report
 from workers.store.callbacks import newest_at
@@ -23,7 +23,7 @@ from workers.store.tables import AGENDA, CALLBACK, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 
 #: So many of the newest answers and callbacks are looked at, of all accounts together.
-ANSWERS, CALLBACKS = 5000, 1000
+ANSWERS, CALLBACKS = 2000, 1000
 #: Orders that wait, and invoices in doubt, are counted so far.
 COUNTED = 1000
 #: What a provider says, asked or by itself.
@@ -64,8 +64,8 @@ def read_account_states(connection: Connection, database: Database, names: Colle
     """Of these accounts, by name."""
     now = database.now(connection)
     reports = [one for one in read_workers(connection, now) if one is not None]
-    last, called = _answers(connection), _callbacks(connection)
-    put_off = read_put_off_until(connection, now, names)
+    last, limited, called = *_answers(connection), _callbacks(connection)
+    put_off = read_put_off_until(connection, now, limited & set(names))
     doubts, drifts = _doubts(connection), _drifts(connection)
     return [
         AccountState(
@@ -102,26 +102,36 @@ def _waiting(connection: Connection, name: str, now: datetime) -> int:
     return int(connection.execute(select(func.count()).select_from(found)).scalar_one())
 
 
-def _answers(connection: Connection) -> Mapping[str, Mapping[str, datetime]]:
-    """By account and source, when the newest kept answer came, or came again."""
-    newest = select(func.coalesce(func.max(EVIDENCE.c.id), 0)).scalar_subquery()
-    at = func.max(func.coalesce(EVIDENCE.c.last_at, EVIDENCE.c.at), type_=UtcTime)
-    query = (
-        select(INVOICE.c.provider_account, EVIDENCE.c.source, at)
-        .where(INVOICE.c.id == EVIDENCE.c.invoice_id, EVIDENCE.c.id > newest - ANSWERS)
-        .group_by(INVOICE.c.provider_account, EVIDENCE.c.source)
-    )
+def _answers(connection: Connection) -> tuple[Mapping[str, Mapping[str, datetime]], set[str]]:
+    """By account and source, when the newest kept answer came, or came again; and who has said 429 among these."""
+    newest = _newest(connection)
+    at = func.max(func.coalesce(newest.c.last_at, newest.c.at), type_=UtcTime)
+    key = INVOICE.c.provider_account, newest.c.source, newest.c.kind
+    query = select(*key, at).join_from(newest, INVOICE, INVOICE.c.id == newest.c.invoice_id)
     found: dict[str, dict[str, datetime]] = defaultdict(dict)
-    for account, source, came_at in connection.execute(query):
+    limited = set()
+    for account, source, kind, came_at in connection.execute(query.group_by(*key)):
         if source is not None:
-            found[account][source] = came_at
-    return found
+            found[account][source] = max(came_at, found[account].get(source, came_at))
+        if kind == RateLimited.__name__:
+            limited.add(account)
+    return found, limited
+
+
+def _newest(connection: Connection) -> Subquery:
+    """The newest answers. By their numbers and by a limit too: a planner has to see how few they are."""
+    last = connection.execute(select(func.coalesce(func.max(EVIDENCE.c.id), 0))).scalar_one()
+    names = ("id", "at", "last_at", "repeats", "kind", "source", "verdict", "detail", "note", "invoice_id")
+    query = select(*(EVIDENCE.c[name] for name in names)).where(EVIDENCE.c.id > last - ANSWERS)
+    return query.order_by(EVIDENCE.c.id.desc()).limit(ANSWERS).subquery()
 
 
 def _callbacks(connection: Connection) -> Mapping[str, datetime]:
-    newest = select(func.coalesce(func.max(CALLBACK.c.id), 0)).scalar_subquery()
-    query = select(CALLBACK.c.account, func.max(CALLBACK.c.at, type_=UtcTime))
-    rows = connection.execute(query.where(CALLBACK.c.id > newest - CALLBACKS).group_by(CALLBACK.c.account))
+    last = connection.execute(select(func.coalesce(func.max(CALLBACK.c.id), 0))).scalar_one()
+    query = select(CALLBACK.c.account, CALLBACK.c.at).where(CALLBACK.c.id > last - CALLBACKS)
+    newest = query.order_by(CALLBACK.c.id.desc()).limit(CALLBACKS).subquery()
+    latest = select(newest.c.account, func.max(newest.c.at, type_=UtcTime)).group_by(newest.c.account)
+    rows = connection.execute(latest)
     return {row[0]: row[1] for row in rows}
 
 
@@ -154,18 +164,15 @@ def read_outcomes(
 ) -> tuple[list[Outcome], Sequence[StoredRow]]:
     """By source and kind, the most frequent first; and the newest rows, with their invoices' orders. Of invoices of
     ``accounts`` (None: of all) only."""
-    newest = select(func.coalesce(func.max(EVIDENCE.c.id), 0)).scalar_subquery()
-    told = EVIDENCE.c.source.in_([source.value for source in ANSWERING])
-    conditions = [INVOICE.c.id == EVIDENCE.c.invoice_id, EVIDENCE.c.id > newest - ANSWERS, told]
-    conditions.append(INVOICE.c.provider_account == account)
+    newest = _newest(connection)
+    told = newest.c.source.in_([source.value for source in ANSWERING])
+    conditions = [INVOICE.c.id == newest.c.invoice_id, told, INVOICE.c.provider_account == account]
     if accounts is not None:
         conditions.append(INVOICE.c.account.in_(sorted(accounts)))
-    answers = func.sum(func.coalesce(EVIDENCE.c.repeats, 0) + 1)
-    at = func.max(func.coalesce(EVIDENCE.c.last_at, EVIDENCE.c.at), type_=UtcTime)
-    counted = select(EVIDENCE.c.source, EVIDENCE.c.kind, answers, at).where(*conditions)
-    found = connection.execute(counted.group_by(EVIDENCE.c.source, EVIDENCE.c.kind)).all()
-    columns = ("id", "at", "last_at", "repeats", "kind", "source", "verdict", "detail", "note", "invoice_id")
-    rows = select(*(EVIDENCE.c[name] for name in columns), INVOICE.c.order_id).where(*conditions)
-    newest_rows = connection.execute(rows.order_by(EVIDENCE.c.id.desc()).limit(most)).all()
+    answers = func.sum(func.coalesce(newest.c.repeats, 0) + 1)
+    at = func.max(func.coalesce(newest.c.last_at, newest.c.at), type_=UtcTime)
+    counted = select(newest.c.source, newest.c.kind, answers, at).where(*conditions)
+    found = connection.execute(counted.group_by(newest.c.source, newest.c.kind)).all()
+    rows = select(newest, INVOICE.c.order_id).where(*conditions).order_by(newest.c.id.desc()).limit(most)
     outcomes = [Outcome(source, kind, int(number), last_at) for source, kind, number, last_at in found]
-    return sorted(outcomes, key=lambda one: -one.answers), newest_rows
+    return sorted(outcomes, key=lambda one: -one.answers), connection.execute(rows).all()

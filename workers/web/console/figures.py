@@ -30,9 +30,14 @@ class FiguresReader:
 
     async def take(self, accounts: Collection[str] | None, endpoints: Collection[str]) -> Figures:
         """Those of these accounts (None: of all), and of webhooks to these endpoints. Raises what the store raises."""
+        figures = await self.look()
+        return figures if accounts is None else figures.within(accounts, endpoints)
+
+    async def look(self) -> Figures:
+        """Of everything, read anew where that is due."""
         async with self._lock:
             figures = self._figures
             if figures is None or self._clock() - self._read_at >= FRESH_SECONDS:
                 figures = self._figures = await self._threads.run(self._read, seconds=READ_SECONDS)
                 self._read_at = self._clock()
-        return figures if accounts is None else figures.within(accounts, endpoints)
+            return figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,7 @@ class Stat:
     about: str  #: what the chart shows
     chart: Sparkline
     since: datetime
-    is_cut: bool
+    step: int = 1
     seconds: float | None = None
     orders: int | None = None
     goal: float | None = None
@@ -91,7 +92,8 @@ class OverviewPage:
     async def page(self, request: Request, person: Person) -> Response:
         """For one person."""
         read_filter(request, ())
-        pulse = await self._console.pulse.take(person.accounts) or _NOTHING
+        taken, _ = await asyncio.gather(self._console.pulse.take(person.accounts), self._figures.look())
+        pulse = taken or _NOTHING
         figures = await self._figures.take(person.accounts, {one.id for one in pulse.endpoints})
         content = {**_late(pulse, figures), **_short_tables(pulse), **_standing(figures)}
         content |= {"figures": figures, "stats": stats_of(figures), "short": SHORT}
@@ -137,7 +139,7 @@ def stats_of(figures: Figures) -> list[Stat]:
     """In the order of an invoice's way."""
     arrivals, speeds = figures.arrivals, figures.speeds
     chart = sparkline(arrivals.over_time(figures.now))
-    orders = Stat("Orders a minute", "orders a minute", chart, arrivals.since, False, orders=arrivals.now_a_minute())
+    orders = Stat("Orders a minute", "orders a minute", chart, arrivals.since, orders=arrivals.now_a_minute())
     named = (
         ("Order to payable, p99", speeds.payable),
         ("Expiry lateness, p99", speeds.lateness),
@@ -150,7 +152,7 @@ def stats_of(figures: Figures) -> list[Stat]:
 def _stat(name: str, speed: Speed, now: datetime) -> Stat:
     chart = sparkline(speed.over_time(now, SLOTS), speed.goal_seconds)
     seconds = speed.overall()
-    return Stat(name, name, chart, speed.since, speed.is_cut, seconds=seconds, goal=speed.goal_seconds)
+    return Stat(name, name, chart, speed.since, speed.step, seconds=seconds, goal=speed.goal_seconds)
 
 
 def open_rows(standing: Standing, now: datetime) -> list[OpenRow]:

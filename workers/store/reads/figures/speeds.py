@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Executable, exists, select
+from sqlalchemy import Connection, Executable, and_, bindparam, exists, or_, select
 
 from domain.decision import Stage
 from domain.event import INVOICE_EVENTS
@@ -18,16 +18,17 @@ from domain.figures import Sample, Speed
 from domain.sequence import EPOCH_STEP
 from domain.status import SILENT, Status
 from workers.store.agenda import CLOCK_LANE
-from workers.store.bulk import execute_keyed, keyed
+from workers.store.bulk import execute_keyed, execute_numbered, keyed, numbered
 from workers.store.callbacks import MATCHED
 from workers.store.queries import earliest_id
-from workers.store.reads.figures.newest import newest
+from workers.store.reads.figures.sampled import Sampled, sampled
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE
+from workers.store.tables.columns import UtcTime
 
 SPAN = timedelta(hours=1)
-#: So many of the newest events, webhooks and callbacks are looked at, and so many things that are not done yet.
-CHANGES, WEBHOOKS, CALLBACKS, WAITING = 5000, 5000, 1000, 1000
+#: So many events, webhooks and callbacks are looked at, a sample of the hour's; and so many things not done yet.
+CHANGES, WEBHOOKS, CALLBACKS, WAITING = 2000, 1000, 300, 300
 #: An order that has none of these yet can't be paid.
 PAYABLE = tuple(
     f"{INVOICE_EVENTS}{status}" for status in (Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING, Status.PAID)
@@ -58,35 +59,42 @@ class Speeds:
 def read_speeds(connection: Connection, now: datetime) -> Speeds:
     """What is done in its time counts once it is done, what is not counts from then on."""
     since = now - SPAN
-    changes = newest(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
-    webhooks = newest(connection, DELIVERY.c.id, DELIVERY.c.created_at, since, WEBHOOKS)
-    callbacks = newest(connection, CALLBACK.c.id, CALLBACK.c.at, since, CALLBACKS)
-    payable = [*_made(connection, changes.after, since), *_unmade(connection, now, since)]
-    lateness = [*_expired(connection, changes.after, since), *_overdue(connection, now)]
-    called = list(_called(connection, callbacks.after, since))
-    delivered = list(_delivered(connection, webhooks.after, now, since))
+    changes = sampled(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
+    webhooks = sampled(connection, DELIVERY.c.id, DELIVERY.c.created_at, since, WEBHOOKS)
+    callbacks = sampled(connection, CALLBACK.c.id, CALLBACK.c.at, since, CALLBACKS)
+    made, expired = _changed(connection, changes, since)
+    unmade, overdue = list(_unmade(connection, now, since)), list(_overdue(connection, now))
     return Speeds(
-        Speed(PAYABLE_GOAL, changes.since, changes.is_cut, payable),
-        Speed(LATENESS_GOAL, changes.since, changes.is_cut, lateness),
-        Speed(CALLED_GOAL, callbacks.since, callbacks.is_cut, called),
-        Speed(DELIVERED_GOAL, webhooks.since, webhooks.is_cut, delivered),
+        Speed(PAYABLE_GOAL, since, changes.step, made + unmade[:: changes.step]),
+        Speed(LATENESS_GOAL, since, changes.step, expired + overdue[:: changes.step]),
+        Speed(CALLED_GOAL, since, callbacks.step, list(_called(connection, callbacks, since))),
+        Speed(DELIVERED_GOAL, since, webhooks.step, list(_delivered(connection, webhooks, now, since))),
     )
 
 
-def _made(connection: Connection, after: int, since: datetime) -> Iterator[Sample]:
-    """Orders whose first event says that they can be paid."""
+def _changed(connection: Connection, changes: Sampled, since: datetime) -> tuple[list[Sample], list[Sample]]:
+    """Orders whose first event says that they can be paid; invoices that expired, but for what a provider expired
+    before its time."""
+    made, expired = [], []
+    for row in execute_numbered(connection, _first_or_expired, changes.numbers, since=since):
+        if row.type != EXPIRED:
+            made.append(_sample(row.account, row.at, row.ordered_at))
+        elif row.expires_at is not None and row.at >= row.expires_at:
+            expired.append(_sample(row.account, row.at, row.expires_at))
+    return made, expired
+
+
+@functools.cache
+def _first_or_expired(dialect: str) -> Executable:
     before = EVENT.alias("before")
     is_first = ~exists().where(before.c.invoice_id == EVENT.c.invoice_id, before.c.sequence < EVENT.c.sequence)
-    query = select(INVOICE.c.account, EVENT.c.created_at, INVOICE.c.created_at.label("ordered_at")).where(
-        INVOICE.c.id == EVENT.c.invoice_id,
-        EVENT.c.number > after,
-        EVENT.c.created_at >= since,
-        EVENT.c.type.in_(PAYABLE),
-        EVENT.c.sequence % EPOCH_STEP == 1,
-        is_first,
+    begins = and_(EVENT.c.type.in_(PAYABLE), EVENT.c.sequence % EPOCH_STEP == 1, is_first)
+    times = EVENT.c.created_at.label("at"), INVOICE.c.created_at.label("ordered_at"), INVOICE.c.expires_at
+    query = select(EVENT.c.type, INVOICE.c.account, *times).join_from(
+        EVENT, INVOICE, INVOICE.c.id == EVENT.c.invoice_id
     )
-    for account, at, ordered_at in connection.execute(query):
-        yield _sample(account, at, ordered_at)
+    later = EVENT.c.created_at >= bindparam("since", type_=UtcTime)
+    return query.where(numbered(dialect, EVENT.c.number), later, or_(EVENT.c.type == EXPIRED, begins))
 
 
 def _unmade(connection: Connection, now: datetime, since: datetime) -> Iterator[Sample]:
@@ -98,19 +106,6 @@ def _unmade(connection: Connection, now: datetime, since: datetime) -> Iterator[
         )
         for account, ordered_at in connection.execute(query.order_by(INVOICE.c.id).limit(WAITING)):
             yield _sample(account, now, ordered_at)
-
-
-def _expired(connection: Connection, after: int, since: datetime) -> Iterator[Sample]:
-    """What a provider expired earlier is not late."""
-    query = select(INVOICE.c.account, EVENT.c.created_at, INVOICE.c.expires_at).where(
-        INVOICE.c.id == EVENT.c.invoice_id,
-        EVENT.c.number > after,
-        EVENT.c.created_at >= since,
-        EVENT.c.type == EXPIRED,
-        EVENT.c.created_at >= INVOICE.c.expires_at,
-    )
-    for account, at, expires_at in connection.execute(query):
-        yield _sample(account, at, expires_at)
 
 
 def _overdue(connection: Connection, now: datetime) -> Iterator[Sample]:
@@ -125,31 +120,32 @@ def _overdue(connection: Connection, now: datetime) -> Iterator[Sample]:
         yield _sample(account, now, expires_at)
 
 
-def _delivered(connection: Connection, after: int, now: datetime, since: datetime) -> Iterator[Sample]:
+def _delivered(connection: Connection, webhooks: Sampled, now: datetime, since: datetime) -> Iterator[Sample]:
     """Webhooks to endpoints that are enabled: a disabled one's wait as somebody wants it."""
-    query = select(
-        INVOICE.c.account, DELIVERY.c.endpoint_id, DELIVERY.c.created_at, DELIVERY.c.finished_at, DELIVERY.c.state
-    ).where(
+    late = now - timedelta(seconds=DELIVERED_GOAL)
+    for row in execute_numbered(connection, _webhooks, webhooks.numbers, since=since):
+        if row.state == "delivered" and row.finished_at is not None:
+            yield _sample(row.account, row.finished_at, row.created_at, row.endpoint_id)
+        elif row.state == "due" and row.created_at < late:
+            yield _sample(row.account, now, row.created_at, row.endpoint_id)
+
+
+@functools.cache
+def _webhooks(dialect: str) -> Executable:
+    names = ("endpoint_id", "created_at", "finished_at", "state")
+    return select(INVOICE.c.account, *(DELIVERY.c[name] for name in names)).where(
+        numbered(dialect, DELIVERY.c.id),
+        DELIVERY.c.created_at >= bindparam("since", type_=UtcTime),
         INVOICE.c.id == DELIVERY.c.invoice_id,
         ENDPOINT.c.id == DELIVERY.c.endpoint_id,
-        DELIVERY.c.id > after,
-        DELIVERY.c.created_at >= since,
         ENDPOINT.c.disabled_at.is_(None),
     )
-    late = now - timedelta(seconds=DELIVERED_GOAL)
-    for account, endpoint, began_at, finished_at, state in connection.execute(query):
-        if state == "delivered" and finished_at is not None:
-            yield _sample(account, finished_at, began_at, endpoint)
-        elif state == "due" and began_at < late:
-            yield _sample(account, now, began_at, endpoint)
 
 
-def _called(connection: Connection, after: int, since: datetime) -> Iterator[Sample]:
+def _called(connection: Connection, sample: Sampled, since: datetime) -> Iterator[Sample]:
     """From a callback to the change that it spoke of: it may have brought no news, and the change after it may have
     come in its own time."""
-    matched = CALLBACK.c.state == MATCHED, CALLBACK.c.invoice_id.is_not(None)
-    query = select(CALLBACK.c.invoice_id, CALLBACK.c.at).where(CALLBACK.c.id > after, CALLBACK.c.at >= since, *matched)
-    callbacks = connection.execute(query.order_by(CALLBACK.c.id)).all()
+    callbacks = execute_numbered(connection, _matched, sample.numbers, since=since).all()
     keys = [(one,) for one in sorted({row.invoice_id for row in callbacks})]
     if not keys:
         return
@@ -170,6 +166,14 @@ def _brought(called_at: datetime, changes: Sequence[StoredRow], words: Sequence[
         if change.created_at >= called_at and any(_says(detail, change.type) for detail in said):
             return change
     return None
+
+
+@functools.cache
+def _matched(dialect: str) -> Executable:
+    later = CALLBACK.c.at >= bindparam("since", type_=UtcTime)
+    known = CALLBACK.c.state == MATCHED, CALLBACK.c.invoice_id.is_not(None)
+    query = select(CALLBACK.c.invoice_id, CALLBACK.c.at).where(numbered(dialect, CALLBACK.c.id), later, *known)
+    return query.order_by(CALLBACK.c.id)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from workers.store.tables.columns import UtcTime
 
 #: So many invoices of a status are counted; of so many of them, the newest, it is told whose they are and what they
 #: wait for.
-COUNTED, KNOWN = 10_000, 10_000
+COUNTED, KNOWN = 10_000, 5000
 #: Due times that are looked at for what expires next.
 DUE = 1000
 SOON = timedelta(minutes=10)

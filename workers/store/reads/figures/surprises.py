@@ -15,7 +15,7 @@ from workers.store.tables import EVENT, INVOICE
 
 SPAN = timedelta(hours=24)
 #: So many of the newest changes are looked at, and of failed and refunded invoices so many of the newest.
-CHANGES, NEWEST = 5000, 200
+CHANGES, NEWEST = 3000, 100
 #: So many are told.
 MOST = 500
 _ENDS = (Status.FAILED, Status.REFUNDED)
@@ -39,7 +39,9 @@ def read_surprises(connection: Connection, now: datetime) -> Surprises:
     since = now - SPAN
     changes = newest(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
     odd = or_(INVOICE.c.anomaly.is_not(None), INVOICE.c.status.in_([status.value for status in _ENDS]))
-    changed = select(EVENT.c.invoice_id).where(EVENT.c.number > changes.after).distinct().subquery()
+    walked = select(EVENT.c.invoice_id).where(EVENT.c.number > changes.after).order_by(EVENT.c.number.desc())
+    newest_changes = walked.limit(CHANGES).subquery()  # a planner has to see how few they are
+    changed = select(newest_changes.c.invoice_id).distinct().subquery()
     recent = _invoices.join(changed, changed.c.invoice_id == INVOICE.c.id).where(odd, INVOICE.c.updated_at >= since)
     found = {row.id: row for row in connection.execute(recent)}
     for status in _ENDS:
