@@ -295,6 +295,7 @@ def test_a_replay_is_looked_at_and_then_begun_as_it_was_seen(ground, scene, fail
     assert str(job.total) == seen
     assert (job.actor.name, job.actor.reason) == ("j.brandt", "they are back")
     assert ground.outside.woken == 1
+    assert ground.get(answered.headers["location"]).status_code == 200
 
 
 def test_a_replay_of_much_more_than_was_seen_is_not_begun(ground, scene, failing):
