@@ -72,7 +72,7 @@ def test_a_name_of_nothing_says_what_was_looked_for(ground):
 def test_an_order_that_was_turned_away_is_told_with_its_reason(ground):
     answered = search(ground, "dpkg-48240")
 
-    assert "A message of this name was turned away" in answered.text
+    assert "A message of this name was rejected" in answered.text
     assert "price: must be greater than 0" in answered.text
     assert "price: must be greater" in search(ground, "dpkg-48240", accounts="zeroxhost").text
     assert "price: must be greater" not in search(ground, "dpkg-48240", accounts="nebulox").text

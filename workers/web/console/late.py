@@ -32,7 +32,7 @@ class Words:
 
 WORDS: Mapping[Cause, Words] = {
     Cause.REJECTED_MESSAGE: Words(
-        "Messages were turned away", "nothing until someone sends them again", "rejected", "Open rejected", waits=False
+        "Messages were rejected", "nothing until someone sends them again", "rejected", "Open rejected", waits=False
     ),
     Cause.CONTRADICTION: Words(
         "A source contradicts what is known",

@@ -1,4 +1,4 @@
-"""``/console/rejected``: messages that were turned away, why, and sending them again."""
+"""``/console/rejected``: messages that were rejected, why, and sending them again."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ MEANINGS: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a name means to a person. ``rejected``: a message that was turned away has it, and no invoice does."""
+    """What a name means to a person. ``rejected``: a message that was rejected has it, and no invoice does."""
 
     found: Found | None
     listed: Listed | None
