@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from config import kinds
 from config.accounts import read_accounts, sandbox_accounts
-from config.secret_key import check_keys, keep_key
+from config.secret_key import keep_key
 from config.urls import (
     check_broker_url,
     check_database_url,
@@ -29,9 +30,7 @@ from config.web import (
     MetricsPort,
     is_loopback,
     is_loopback_url,
-    read_claim,
     read_hosts,
-    read_issuer,
     read_listen_host,
     read_metrics_port,
     read_networks,
@@ -39,8 +38,7 @@ from config.web import (
     read_services,
 )
 from config.webhook_allow import check_allowed
-from domain.account import MAX_LIFETIME_MINUTES, Account
-from domain.money import AmountError, parse_amount
+from domain.account import Account
 
 PREFIX = "INVOICES_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -253,97 +251,6 @@ def _parse(name: str, given: Given | None, environ: Mapping[str, str]) -> Any:
         raise SettingsError(f"{label}: {error}") from None
 
 
-# --- one parser a kind; each raises ValueError saying what is allowed ---------------------------------------------
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or any(ord(character) < 32 for character in value):
-        raise ValueError("must be a text without control characters")
-    os.fsencode(value)  # a UnicodeEncodeError is a ValueError: half of a surrogate pair is no text
-    return value
-
-
-def _home(value: object, environ: Mapping[str, str]) -> Path:
-    text = _text(value)
-    if "?" in text:
-        raise ValueError("must be a folder without ? in its path")
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:  # ~somebody: no such user
-        raise ValueError("must be a folder: nobody knows where its ~ is") from None
-
-
-def _url(check: Callable[[str], str]) -> Callable[[object, Mapping[str, str]], str]:
-    def parse(value: object, environ: Mapping[str, str]) -> str:
-        return check(_text(value))
-
-    return parse
-
-
-def _whole(low: int, high: int) -> Callable[[object, Mapping[str, str]], int]:
-    def parse(value: object, environ: Mapping[str, str]) -> int:
-        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _minutes(value: object, environ: Mapping[str, str]) -> Decimal:
-    try:
-        minutes = parse_amount(value)
-    except AmountError:
-        minutes = Decimal(-1)
-    if not 0 <= minutes <= MAX_LIFETIME_MINUTES:
-        raise ValueError(f"must be a number of minutes from 0 to {MAX_LIFETIME_MINUTES}")
-    return minutes
-
-
-def _one_of(*words: str) -> Callable[[object, Mapping[str, str]], str]:
-    def parse(value: object, environ: Mapping[str, str]) -> str:
-        if not isinstance(value, str) or value.lower() not in words:
-            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
-        return value.lower()
-
-    return parse
-
-
-def _stream(value: object, environ: Mapping[str, str]) -> str:
-    if len(_text(value)) > 200:
-        raise ValueError("must be at most 200 characters")
-    return str(value)
-
-
-def _keys(value: object, environ: Mapping[str, str]) -> tuple[str, ...]:
-    if not isinstance(value, str):
-        raise ValueError("must be a text: 32 bytes in URL-safe base64 (comma-separated, the newest first)")
-    return check_keys(value) if value else ()
-
-
-def _checked(check: Callable[[object], object]) -> Callable[[object, Mapping[str, str]], object]:
-    """A parser that does not read the environment."""
-    return lambda value, _environ: check(value)
-
-
-def _issuer(value: object, environ: Mapping[str, str]) -> str:
-    return read_issuer(_text(value))
-
-
-def _claim(value: object, environ: Mapping[str, str]) -> str:
-    return read_claim(_text(value))
-
-
-def _word(value: object, environ: Mapping[str, str]) -> str:
-    if len(_text(value)) > 500:
-        raise ValueError("must be at most 500 characters")
-    return str(value)
-
-
-def _secret(value: object, environ: Mapping[str, str]) -> SecretStr:
-    return SecretStr(_word(value, environ))
-
-
 @dataclass(frozen=True, slots=True)
 class Knob:
     """How a setting is read, and its default (None: it follows from the others)."""
@@ -353,34 +260,34 @@ class Knob:
 
 
 KNOBS: Mapping[str, Knob] = {
-    "home": Knob(_home, "var"),
-    "database_url": Knob(_url(check_database_url)),
-    "broker_url": Knob(_url(check_broker_url)),
-    "redis_url": Knob(_url(check_redis_url)),
+    "home": Knob(kinds.home, "var"),
+    "database_url": Knob(kinds.url(check_database_url)),
+    "broker_url": Knob(kinds.url(check_broker_url)),
+    "redis_url": Knob(kinds.url(check_redis_url)),
     "accounts": Knob(read_accounts),
-    "secret_key": Knob(_keys, ""),
-    "webhook_allow": Knob(_checked(check_allowed), ""),
-    "stream": Knob(_stream, "invoices:events"),
-    "stream_maxlen": Knob(_whole(1, 10**12 - 1), 1_000_000),
-    "retention_days": Knob(_whole(0, 36_500), 90),
-    "monitor_minutes": Knob(_minutes, 1440),
-    "log_format": Knob(_one_of("console", "json")),
-    "log_level": Knob(_one_of(*LOG_LEVELS), "info"),
-    "remote_control": Knob(_one_of("read", "all", "off"), "read"),
-    "nice": Knob(_whole(0, 19), 5),
-    "sandbox_port": Knob(_whole(1, 65535), 8410),
-    "web_host": Knob(_checked(read_listen_host), "127.0.0.1"),
-    "web_port": Knob(_whole(0, 65535), 8420),
-    "public_url": Knob(_url(read_public_url)),
-    "web_serve": Knob(_checked(read_services), "callbacks,api,console"),
-    "web_allowed_hosts": Knob(_checked(read_hosts), ""),
-    "metrics_port": Knob(_checked(read_metrics_port), 0),
-    "metrics_allow": Knob(_checked(read_networks), "127.0.0.0/8,::1"),
-    "trusted_proxies": Knob(_checked(read_networks), ""),
-    "oidc_issuer": Knob(_issuer),
-    "oidc_client_id": Knob(_word),
-    "oidc_client_secret": Knob(_secret),
-    "oidc_roles_claim": Knob(_claim, "roles"),
+    "secret_key": Knob(kinds.keys, ""),
+    "webhook_allow": Knob(kinds.checked(check_allowed), ""),
+    "stream": Knob(kinds.stream, "invoices:events"),
+    "stream_maxlen": Knob(kinds.whole(1, 10**12 - 1), 1_000_000),
+    "retention_days": Knob(kinds.whole(0, 36_500), 90),
+    "monitor_minutes": Knob(kinds.minutes, 1440),
+    "log_format": Knob(kinds.one_of("console", "json")),
+    "log_level": Knob(kinds.one_of(*LOG_LEVELS), "info"),
+    "remote_control": Knob(kinds.one_of("read", "all", "off"), "read"),
+    "nice": Knob(kinds.whole(0, 19), 5),
+    "sandbox_port": Knob(kinds.whole(1, 65535), 8410),
+    "web_host": Knob(kinds.checked(read_listen_host), "127.0.0.1"),
+    "web_port": Knob(kinds.whole(0, 65535), 8420),
+    "public_url": Knob(kinds.url(read_public_url)),
+    "web_serve": Knob(kinds.checked(read_services), "callbacks,api,console"),
+    "web_allowed_hosts": Knob(kinds.checked(read_hosts), ""),
+    "metrics_port": Knob(kinds.checked(read_metrics_port), 0),
+    "metrics_allow": Knob(kinds.checked(read_networks), "127.0.0.0/8,::1"),
+    "trusted_proxies": Knob(kinds.checked(read_networks), ""),
+    "oidc_issuer": Knob(kinds.issuer),
+    "oidc_client_id": Knob(kinds.word),
+    "oidc_client_secret": Knob(kinds.secret),
+    "oidc_roles_claim": Knob(kinds.claim, "roles"),
 }
 
 #: Knobs that become fields of Settings as they are; the others depend on each other.
