@@ -53,3 +53,11 @@ def test_an_address_that_is_no_page_is_answered_by_a_page(ground):
 
     assert answered.status_code == 404
     assert "There is no such page" in answered.text
+
+
+@pytest.mark.parametrize(("since", "until"), [("0001-01-01T00:00", "9999-12-31T23:59"), ("9999-12-31T23:59", "")])
+@pytest.mark.parametrize("page", ["audit", "audit.csv", "deliveries", "invoices", "endpoints/{}/replay"])
+def test_the_first_and_the_last_time_that_there_is_can_be_asked_for(ground, scene, page, since, until):
+    place = f"/console/{page.format(scene.receivers['failing'])}"
+
+    assert ground.get(place, params={"since": since} | ({"until": until} if until else {})).status_code == 200

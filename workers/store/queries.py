@@ -8,20 +8,19 @@ versions alive nor holds a connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from workers.store.database import Database
 from workers.store.rows import Query, StoredRow
+from workers.store.seek import earlier, later
 from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
 
 Item = TypeVar("Item")
 
 PAGE_ROWS = 500
-#: An invoice's id has the time by its host's clock, which is trusted to be this exact.
-HOST_CLOCK_SLACK = timedelta(days=1)
 
 #: Shown as ``parked``: due, but its endpoint is disabled. No agenda row is parked for that.
 _delivery_state: ColumnElement[str] = case(
@@ -82,10 +81,10 @@ def _chosen(
         yield INVOICE.c.order_id == order_id
     if since is not None:
         yield INVOICE.c.created_at >= since
-        yield INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK)
+        yield INVOICE.c.id >= earliest_id(earlier(since))
     if until is not None:
         yield INVOICE.c.created_at < until
-        yield INVOICE.c.id < earliest_id(until + HOST_CLOCK_SLACK)
+        yield INVOICE.c.id < earliest_id(later(until))
 
 
 def find_invoice(connection: Connection, name: str, account: str | None = None) -> StoredRow | None:
@@ -294,7 +293,8 @@ def parked_rows(connection: Connection, limit: int) -> Sequence[StoredRow]:
 
 
 def earliest_id(time: datetime) -> str:
-    """The smallest id of an invoice made at ``time``: a UUID of version 7 begins with its milliseconds."""
+    """The smallest id of an invoice made at ``time``: a UUID of version 7 begins with its milliseconds, by the clock of
+    the host that made it. A caller that needs every invoice asks for a time that is ``SLACK`` earlier or later."""
     return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
 
 

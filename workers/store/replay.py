@@ -16,7 +16,7 @@ from workers.store.deliveries import DEAD, DUE, lock_pairs, point_at_next
 from workers.store.outbox import accounts_of, poke_pairs
 from workers.store.pairs import subject_of
 from workers.store.rows import Query
-from workers.store.seek import SLACK, first_number
+from workers.store.seek import earlier, first_number, later
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -143,9 +143,9 @@ def _between(connection: Connection, since: datetime | None, until: datetime | N
     """``since`` ≤ time < ``until``, with bounds on the number, for its index."""
     number, at, conditions = EVENT.c.number, EVENT.c.created_at, []
     if since is not None:
-        conditions += [number >= first_number(connection, number, at, since - SLACK), at >= since]
+        conditions += [number >= first_number(connection, number, at, earlier(since)), at >= since]
     if until is not None:
-        conditions += [number < first_number(connection, number, at, until + SLACK), at < until]
+        conditions += [number < first_number(connection, number, at, later(until)), at < until]
     return conditions
 
 

@@ -3,13 +3,24 @@ time."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 #: Rows are numbered nearly in the order of their times: transactions run in parallel, and clocks are set. A search that
 #: must not miss a row widens its bounds by this.
 SLACK = timedelta(days=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def earlier(time: datetime) -> datetime:
+    """By ``SLACK``; the first time that there is where it would be before that."""
+    return time - SLACK if time - _FIRST > SLACK else _FIRST
+
+
+def later(time: datetime) -> datetime:
+    """By ``SLACK``; the last time that there is where it would be after that."""
+    return time + SLACK if _LAST - time > SLACK else _LAST
 
 
 def first_number(

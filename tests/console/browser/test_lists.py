@@ -109,3 +109,27 @@ def test_a_running_job_is_stopped_by_its_button(person, scene):
 
     expect(page.locator(".stat")).to_contain_text("stopped")
     assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "queued"
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "button"),
+    [
+        ("/console/doubts", "#again-reason", "Create again"),
+        ("/console/rejected", "#again-reason", "Send again"),
+        ("/console/invoices/{}#actions", "form[action$='/mark'] input[name=reason]", "Mark as paid"),
+    ],
+)
+def test_enter_in_a_reason_presses_none_of_several_buttons(person, scene, place, field, button):
+    """It would press the first: mark as paid what was to be marked as failed, create again the newest alone."""
+    looking = person()
+    page = looking.go(place.format(scene.ids["dpkg-48229"]))
+    if "actions" in place:
+        page.locator("summary", has_text="Mark by hand").click()
+    expect(page.get_by_role("button", name=button, exact=True).first).to_be_visible()
+    page.evaluate("document.addEventListener('submit', sent => { sent.preventDefault(); window.sent = true; })")
+    page.locator(field).fill("The customer called")
+    page.locator(field).press("Enter")
+
+    assert page.evaluate("window.sent") is None
+    page.get_by_role("button", name=button, exact=True).first.click()
+    assert page.evaluate("window.sent") is True

@@ -13,7 +13,7 @@ from domain.exact_json import read_json
 from workers.store.database import Database
 from workers.store.queries import newest_first
 from workers.store.rows import StoredRow
-from workers.store.seek import SLACK, first_number
+from workers.store.seek import earlier, first_number
 from workers.store.tables import ACT, INVOICE
 
 #: How many rows a page is looked for in: a filter that matches few must not read the whole table at once.
@@ -47,7 +47,7 @@ def page_of_acts(
     """Those with numbers below ``before``, as a caller that sees only these accounts (None: all) may see them."""
     last = connection.execute(select(func.coalesce(func.max(ACT.c.id), 0))).scalar_one()
     end = min(before or last + 1, last + 1)
-    first = 0 if wanted.since is None else first_number(connection, ACT.c.id, ACT.c.at, wanted.since - SLACK)
+    first = 0 if wanted.since is None else first_number(connection, ACT.c.id, ACT.c.at, earlier(wanted.since))
     begin = max(end - LOOKED_AT, first, 0)
     query = select(ACT, INVOICE.c.order_id).outerjoin(INVOICE, INVOICE.c.id == ACT.c.invoice_id)
     query = query.where(ACT.c.id < end, ACT.c.id >= begin, *_conditions(wanted))
@@ -98,7 +98,7 @@ def list_acts(
     """Acts with ``since`` ≤ time < ``until``, newest first; ``limit`` 0 means all of them."""
     query = select(ACT)
     if since is not None:
-        first = database.read(first_number, ACT.c.id, ACT.c.at, since - SLACK)
+        first = database.read(first_number, ACT.c.id, ACT.c.at, earlier(since))
         query = query.where(ACT.c.id >= first, ACT.c.at >= since)
     if until is not None:
         query = query.where(ACT.c.at < until)

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, func, select
 
 from domain.status import Status
 from workers.store.callbacks import UNMATCHED, newest_at
-from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
+from workers.store.queries import earliest_id
+from workers.store.seek import earlier
 from workers.store.tables import CALLBACK, FORGED, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -44,7 +45,7 @@ def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
     since = max(last_at or now - LOOK_BACK, now - LOOK_BACK)
     made = (
         select(INVOICE.c.created_at)
-        .where(INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK), INVOICE.c.created_at > since)
+        .where(INVOICE.c.id >= earliest_id(earlier(since)), INVOICE.c.created_at > since)
         .where(INVOICE.c.provider_account == account, INVOICE.c.provider_ref.is_not(None))
         .order_by(INVOICE.c.id)
         .limit(1)
@@ -59,7 +60,7 @@ def paid_elsewhere(connection: Connection, account: str, since: datetime, most: 
     invoices of each status in the order of their making."""
     paid = select(INVOICE.c.id).where(
         INVOICE.c.status == Status.PAID.value,
-        INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK),
+        INVOICE.c.id >= earliest_id(earlier(since)),
         INVOICE.c.created_at > since,
         INVOICE.c.provider_account != account,
     )

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_colu
 from workers.store.deliveries import DEAD, DUE
 from workers.store.queries import with_attempts
 from workers.store.rows import Query, StoredRow
-from workers.store.seek import SLACK, first_number
+from workers.store.seek import earlier, first_number, later
 from workers.store.tables import DELIVERY, ENDPOINT, EVENT, INVOICE
 
 #: How many of the newest are looked at for a page. If it is not full then, the next one goes on from there.
@@ -115,9 +115,9 @@ def _numbers(connection: Connection, wanted: Wanted, column: ColumnElement[int])
     """Between which numbers of events it lies."""
     number, at, bounds = EVENT.c.number, EVENT.c.created_at, []
     if wanted.since is not None:
-        bounds.append(column >= first_number(connection, number, at, wanted.since - SLACK))
+        bounds.append(column >= first_number(connection, number, at, earlier(wanted.since)))
     if wanted.until is not None:
-        bounds.append(column < first_number(connection, number, at, wanted.until + SLACK))
+        bounds.append(column < first_number(connection, number, at, later(wanted.until)))
     if wanted.before is not None:
         last, endpoint = wanted.before
         bounds.append(column <= last if endpoint else column < last)  # without one the last is looked at already

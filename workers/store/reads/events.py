@@ -14,7 +14,7 @@ from workers.store.database import Database
 from workers.store.outbox import NO_SEQUENCE, position_of_event
 from workers.store.queries import newest_first
 from workers.store.rows import Query, StoredRow
-from workers.store.seek import SLACK, first_number
+from workers.store.seek import earlier, first_number, later
 from workers.store.tables import EVENT, INVOICE
 
 
@@ -43,10 +43,10 @@ def list_events(database: Database, wanted: Wanted, *, limit: int = 50) -> Itera
     if wanted.types:
         query = query.where(EVENT.c.type.in_(sorted(wanted.types)))
     if wanted.since is not None:
-        first = database.read(first_number, EVENT.c.number, EVENT.c.created_at, wanted.since - SLACK)
+        first = database.read(first_number, EVENT.c.number, EVENT.c.created_at, earlier(wanted.since))
         query = query.where(EVENT.c.number >= first, EVENT.c.created_at >= wanted.since)
     if wanted.until is not None:
-        last = database.read(first_number, EVENT.c.number, EVENT.c.created_at, wanted.until + SLACK)
+        last = database.read(first_number, EVENT.c.number, EVENT.c.created_at, later(wanted.until))
         query = query.where(EVENT.c.number < last, EVENT.c.created_at < wanted.until)
     if wanted.account is None:
         return newest_first(database, query, "number", limit)

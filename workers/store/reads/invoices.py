@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Executable, select
 
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
-from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
+from workers.store.queries import earliest_id
 from workers.store.rows import StoredRow
+from workers.store.seek import earlier
 from workers.store.tables import INVOICE
 
 
@@ -47,7 +48,7 @@ def page_of_invoices(
         if wanted is not None:
             query = query.where(column == wanted)
     if since is not None:
-        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(since - HOST_CLOCK_SLACK))
+        query = query.where(INVOICE.c.created_at >= since, INVOICE.c.id >= earliest_id(earlier(since)))
     if before is not None:
         query = query.where(INVOICE.c.id < before)
     return connection.execute(query).all()

@@ -13,10 +13,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, FromClause, func, select, tuple_, union_all
 
-from workers.store.queries import HOST_CLOCK_SLACK, earliest_id
+from workers.store.queries import earliest_id
 from workers.store.reads.needy import needy_ids
 from workers.store.reads.search import Kind, meant_as, search
 from workers.store.rows import Query, StoredRow
+from workers.store.seek import earlier, later
 from workers.store.tables import INVOICE
 
 #: So many rows are compared at first (more than are counted), and so many more where they were not enough.
@@ -153,8 +154,8 @@ def _walk(connection: Connection, selection: Selection, window: tuple[str, str],
 
 def _window(selection: Selection, before: str | None) -> tuple[str, str]:
     """``low`` ≤ id < ``high``: what can match at all, by the times in the ids."""
-    low = _LOWEST if selection.since is None else earliest_id(selection.since - HOST_CLOCK_SLACK)
-    high = _HIGHEST if selection.until is None else earliest_id(selection.until + HOST_CLOCK_SLACK)
+    low = _LOWEST if selection.since is None else earliest_id(earlier(selection.since))
+    high = _HIGHEST if selection.until is None else earliest_id(later(selection.until))
     return low, high if before is None else min(high, before)
 
 
