@@ -104,6 +104,33 @@ class Ground:
         """A form."""
         return self.ask("POST", path, role, data=fields, **options)
 
+    def messages(self, path: str, method: str = "GET") -> list[dict]:
+        """What the application sends for a page of an admin's, message by message."""
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def receive():
+            await asyncio.Event().wait()
+
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(b"host", b"127.0.0.1")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+            "scheme": "http",
+            "root_path": "",
+            "http_version": "1.1",
+        }
+        asyncio.run(self.application(scope, receive, send))
+        return sent
+
     def close(self) -> None:
         """Nothing goes on after this."""
         self.threads.close()

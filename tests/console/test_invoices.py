@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
@@ -277,40 +276,13 @@ def test_a_csv_is_broken_off_when_the_database_goes_away_so_that_no_part_passes_
 
     monkeypatch.setattr(invoices_csv, "read_piece", away)
 
-    sent = sent_by(ground, f"{PLACE}.csv")
+    sent = ground.messages(f"{PLACE}.csv")
 
     assert sent[0]["status"] == 200
     assert sum(message.get("body", b"").count(b"\r\n") for message in sent[1:]) == 21
     assert all(message["more_body"] for message in sent[1:]), "the end of the answer is never told"
     asked.append(())
     assert ground.get(f"{PLACE}.csv").status_code == 503
-
-
-def sent_by(ground, path):
-    """What the application sends for a page, message by message."""
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    async def receive():
-        await asyncio.Event().wait()
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-        "scheme": "http",
-        "root_path": "",
-        "http_version": "1.1",
-    }
-    asyncio.run(ground.application(scope, receive, send))
-    return sent
 
 
 def test_viewers_find_no_form_that_changes_anything(ground):

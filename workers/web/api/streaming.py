@@ -39,7 +39,12 @@ class Pieces(StreamingResponse):
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette's."""
+        """As Starlette's; to HEAD only the headers, with nothing read for it."""
+        if scope["method"] == "HEAD":
+            await self._pieces.aclose()
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         with self._place:
             await super().__call__(scope, receive, send)
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from domain.event import format_time
 from domain.exact_json import JsonError, read_json, write_json
+from domain.moments import read_moment
 from workers.store.acts import Act
 from workers.store.reads.acts import Page, Wanted, act_fields, page_of_acts
 from workers.store.rows import StoredRow
 from workers.web.console.console import Console, read_filter
-from workers.web.console.moments import read_moment
+from workers.web.console.downloads import Downloads, Read
 from workers.web.console.person import Person
 from workers.web.console.refusals import Refused
 from workers.web.console.sheets import csv_line
@@ -86,8 +87,9 @@ class Line:
 class Audit:
     """The list, and the same as a file."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, downloads: Downloads) -> None:
         self._console = console
+        self._downloads = downloads
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
@@ -121,36 +123,28 @@ class Audit:
     async def as_csv(self, request: Request, person: Person) -> Response:
         """Exactly what the filter finds, for a spreadsheet."""
         given = read_filter(request, FILTERS)
-        await self._read(given, person, None, 1)  # a filter that can't be used is refused before anything is sent
-
-        async def lines() -> AsyncGenerator[str]:
-            yield csv_line((*COLUMNS, *CHANGES))
-            async for row in self._every(given, person):
-                yield csv_line(_cells(row, person))
-
-        return _file(lines(), "text/csv; charset=utf-8", "audit.csv")
+        read = self._reader(given, person, lambda row: csv_line(_cells(row, person)), csv_line((*COLUMNS, *CHANGES)))
+        return await self._downloads.send(request, person, read, "audit.csv", "text/csv; charset=utf-8")
 
     async def as_json_lines(self, request: Request, person: Person) -> Response:
         """The same, a line of JSON each, as ``invoices audit --json`` prints it."""
         given = read_filter(request, FILTERS)
-        await self._read(given, person, None, 1)
 
-        async def lines() -> AsyncGenerator[str]:
-            async for row in self._every(given, person):
-                fields = act_fields(row)
-                yield f"{write_json(fields | {'origin': _origin(row, person)})}\n"
+        def line(row: StoredRow) -> str:
+            return f"{write_json(act_fields(row) | {'origin': _origin(row, person)})}\n"
 
-        return _file(lines(), "application/jsonl; charset=utf-8", "audit.jsonl")
+        read = self._reader(given, person, line)
+        return await self._downloads.send(request, person, read, "audit.jsonl", "application/jsonl; charset=utf-8")
 
-    async def _every(self, given: Mapping[str, str], person: Person) -> AsyncGenerator[StoredRow]:
-        before: int | None = None
-        while True:
+    def _reader(
+        self, given: Mapping[str, str], person: Person, line: Callable[[StoredRow], str], head: str = ""
+    ) -> Read[int]:
+        async def read(before: int | None) -> tuple[bytes, int | None]:
             page = await self._read(given, person, before, EXPORTED)
-            for row in page.rows:
-                yield row
-            if page.before is None:
-                return
-            before = page.before
+            text = "".join(map(line, page.rows))
+            return f"{head if before is None else ''}{text}".encode("utf-8", "replace"), page.before
+
+        return read
 
     async def _read(self, given: Mapping[str, str], person: Person, before: int | None, limit: int) -> Page:
         wanted = wanted_of(given, datetime.now(UTC))
@@ -173,12 +167,12 @@ def wanted_of(given: Mapping[str, str], now: datetime) -> Wanted:
 def _moment(name: str, given: Mapping[str, str], now: datetime) -> datetime | None:
     if name not in given:
         return None
-    time = read_moment(given[name], now)
-    if time is None:
+    try:
+        return read_moment(given[name], now)
+    except ValueError:
         raise Refused(
             400, "This time can't be read", "Write a time such as 2026-11-28T20:36:00Z, or an age such as 12h."
-        )
-    return time
+        ) from None
 
 
 def _number(text: str | None) -> int | None:
@@ -239,8 +233,3 @@ def _cells(row: StoredRow, person: Person) -> list[object]:
     cells[COLUMNS.index("at")] = format_time(row.at)
     cells[COLUMNS.index("origin")] = _origin(row, person)
     return cells
-
-
-def _file(lines: AsyncGenerator[str], kind: str, name: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"', "content-type": kind}
-    return StreamingResponse(lines, headers=headers)

@@ -19,10 +19,10 @@ from workers.store.reads.endpoints import is_within
 from workers.store.reads.outlooks import read_outlooks
 from workers.store.reads.selection import COUNTED, Page, Selection, read_page
 from workers.store.rows import StoredRow
-from workers.web.api.places import Places
 from workers.web.console.console import Console
+from workers.web.console.downloads import Downloads
 from workers.web.console.filters import BEFORE, LISTS, find_filter, query_of
-from workers.web.console.invoices_csv import csv_of
+from workers.web.console.invoices_csv import KIND, reader_of
 from workers.web.console.nexts import Next, next_of
 from workers.web.console.person import Person
 
@@ -71,9 +71,9 @@ class Listed:
 class Invoices:
     """The list, and its CSV."""
 
-    def __init__(self, console: Console, places: Places) -> None:
+    def __init__(self, console: Console, downloads: Downloads) -> None:
         self._console = console
-        self._places = places
+        self._downloads = downloads
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
@@ -109,7 +109,8 @@ class Invoices:
     async def csv(self, request: Request, person: Person) -> Response:
         """All of them."""
         chosen = await find_filter(self._console, request, person)
-        return await csv_of(self._console, self._places, chosen.selection, person)
+        read = reader_of(self._console, chosen.selection)
+        return await self._downloads.send(request, person, read, "invoices.csv", KIND)
 
 
 def read_listed(

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 LOOK_SECONDS = 1.0  #: between two looks at whether anything has happened
 REST_SHARE = 1.0  #: after a drawing it rests for so many times as long as that took
 BEAT_SECONDS = 15.0  #: without news a comment goes out: proxies close a connection on which nothing comes
-CHECK_SECONDS = 30.0  #: between two looks at whether who watches may still
+CHECK_SECONDS = 5.0  #: nothing is sent to somebody of whom it is longer ago that they were seen to be signed in
 MOST_CHANNELS = 500
 _PART = re.compile(r"<!--live:([a-z-]+)-->(.*?)<!--/live-->", re.DOTALL)
 

@@ -23,6 +23,7 @@ from workers.web.console.console import Console
 from workers.web.console.contradictions import Contradictions
 from workers.web.console.deliveries import Deliveries
 from workers.web.console.doubts import Doubts
+from workers.web.console.downloads import Downloads
 from workers.web.console.endpoint_acts import EndpointActs
 from workers.web.console.endpoint_adding import EndpointAdding
 from workers.web.console.endpoint_replays import EndpointReplays
@@ -79,15 +80,15 @@ def build_console(
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
     console = Console(store, threads, accounts, gate, view, pulse, around)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
-    watching = Watching(console, places)
+    watching, downloads = Watching(console, places), Downloads(console, places)
     endpoints, people = Endpoints(console), People(console)
     parts = (
         LanguageChoice(console),
         OverviewPage(console),
-        Audit(console),
+        Audit(console, downloads),
         Accounts(console),
         SettingsPage(console, settings),
-        Invoices(console, places),
+        Invoices(console, downloads),
         EndpointAdding(console, reach),
         endpoints,
         EndpointActs(console, endpoints, reach),

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
+from workers.store.database import UNAVAILABLE
 from workers.store.reads.changes import read_newest
 from workers.web.api.places import Places
 from workers.web.api.streaming import Pieces
@@ -17,6 +18,8 @@ from workers.web.console.live import Channels, Key, send_on
 from workers.web.console.person import Person
 from workers.web.console.refusals import Forbidden, NotFound
 from workers.web.console.view import language_of
+from workers.web.problems import Problem
+from workers.web.threads import Overloaded
 
 
 class Watching:
@@ -41,7 +44,10 @@ class Watching:
         key = Key(path, query, language_of(request), person.role, person.accounts)
 
         async def may_go_on() -> bool:
-            now = await self._console.gate.look(request)
+            try:
+                now = await self._console.gate.look(request)
+            except (Overloaded, *UNAVAILABLE):
+                raise Problem(503, "the database does not answer") from None  # the browser comes back by itself
             return now is not None and (now.role, now.accounts) == (person.role, person.accounts)
 
         async def pieces() -> AsyncGenerator[bytes]:
