@@ -128,7 +128,11 @@ class Ground:
             "root_path": "",
             "http_version": "1.1",
         }
-        asyncio.run(self.application(scope, receive, send))
+
+        async def go():
+            await self.application(scope, receive, send)
+
+        asyncio.run(go())
         return sent
 
     def close(self) -> None:

@@ -308,6 +308,7 @@ def test_userinfo_about_somebody_else_counts_for_nothing(browser, issuer):
         ({"preferred_username": "a\u202eb", "sub": "7"}, "7"),
         ({"preferred_username": ["x"], "sub": "7"}, "7"),
         ({"sub": "\x00"}, "somebody"),
+        ({"preferred_username": "\ufdfa" * 100, "sub": "7"}, "7"),  # 1800 letters to tell names apart by
         ({"sub": "x" * 300}, "x" * 100),
     ],
 )

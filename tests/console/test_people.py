@@ -185,6 +185,25 @@ def test_an_admin_of_some_accounts_reaches_nobody_beyond_them(ground, scene):
     assert len(store.database.read(list_users)) == 4
 
 
+def test_somebody_with_a_name_of_theirs_whom_the_issuer_let_in_is_not_within_their_reach(ground):
+    """They could put out whoever sees more, again and again, and read from where they come."""
+    store, only = ground.store, {"accounts": "nebulox"}
+    ground.post(f"{PLACE}/add", {"name": "Boss@Example.net", "role": "viewer", **WHY}, **only)
+    theirs = store.database.read(find_user, "boss@example.net").id
+    assert ground.get(f"{PLACE}/{theirs}", **only).status_code == 200
+
+    begin(store, SignIn("boss@example.net", Role.ADMIN, None, "oidc", "10.77.0.1"))
+    begin(store, SignIn("Boss@Example.net", Role.VIEWER, ["nebulox"], "password", "10.0.0.1"))
+
+    assert ground.get(f"{PLACE}/{theirs}", **only).status_code == 404
+    for act in ("end-sessions", "password", "remove", "role"):
+        assert ground.post(f"{PLACE}/{theirs}/{act}", {"role": "viewer", **WHY}, **only).status_code == 404
+    for name in ("boss@example.net", "Boss@Example.net", " ", "x" * 300):
+        assert ground.post(f"{PLACE}/end-sessions", {"name": name, **WHY}, **only).status_code == 404
+    assert "10.77.0.1" in ground.get(f"{PLACE}/{theirs}").text
+    assert ground.post(f"{PLACE}/{theirs}/end-sessions", WHY).status_code == 303
+
+
 def test_whom_an_admin_of_some_accounts_adds_sees_no_more_than_they_do(ground):
     only = {"accounts": "nebulox"}
     ground.post(f"{PLACE}/add", {"name": "new", "role": "admin", **WHY}, **only)

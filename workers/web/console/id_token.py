@@ -14,6 +14,7 @@ from joserfc.jwt import Token
 
 from domain.permissions import Role
 from domain.visible import why_meaningless
+from workers.store.people import key_of
 from workers.web.console.issuer import Issuer, Json
 
 #: By which the issuer's clock and ours may differ.
@@ -110,6 +111,14 @@ def name_of(claims: Json) -> str:
     """What somebody is called: the first that can be shown as it is."""
     for claim in ("preferred_username", "email", "sub"):
         value = claims.get(claim)
-        if isinstance(value, str) and value.strip() and why_meaningless(value) is None:
+        if isinstance(value, str) and why_meaningless(value) is None and _is_name(value.strip()[:LONGEST_NAME]):
             return value.strip()[:LONGEST_NAME]
     return "somebody"
+
+
+def _is_name(text: str) -> bool:
+    try:
+        key_of(text)
+    except ValueError:
+        return False
+    return True

@@ -91,6 +91,9 @@ class People:
         user: User | None = await self._console.ask(find, find_user_by_id, request.path_params["id"])
         if user is None or not manages(person, user.accounts):
             raise NotFound("There is nobody with this id")
+        sessions = await self._console.ask(self.read_sessions, user.name)
+        if not all(manages(person, one.accounts) for one in sessions):  # the issuer's word let somebody of this name in
+            raise NotFound("There is nobody with this id")
         return user
 
     async def draw(
@@ -106,7 +109,7 @@ class People:
         opened: str | None = None,
     ) -> Response:
         """Their page. ``problem``: why the form called ``opened`` can't be used, which is shown as it was ``given``."""
-        sessions = await self._console.ask(self._sessions, key_of(user.name))
+        sessions = await self._console.ask(self.read_sessions, user.name)
         content = {
             "user": user,
             "sessions": sessions,
@@ -124,14 +127,13 @@ class People:
         users, sessions = database.read(list_users, MOST), database.read(list_sessions, now, MOST)
         return now, users, sessions, database.read(newest_tokens, MOST)
 
-    def read_sessions(self) -> Sequence[Session]:
-        """Those that count. Not on the loop."""
+    def read_sessions(self, name: str) -> Sequence[Session]:
+        """A name's that count. Not on the loop."""
         database = self._console.store.database
-        return database.read(list_sessions, database.time(), MOST)
-
-    def _sessions(self, key: str) -> Sequence[Session]:
-        database = self._console.store.database
-        return database.read(sessions_of, database.time(), key)
+        try:
+            return database.read(sessions_of, database.time(), key_of(name))
+        except ValueError:  # a name that nobody can have
+            return ()
 
 
 def entries_of(users: Sequence[User], sessions: Sequence[Session]) -> Iterator[Entry]:

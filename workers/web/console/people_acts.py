@@ -14,7 +14,7 @@ from workers.store.operate import people
 from workers.store.operate.people import NameTaken, NewPerson, NoSuchPerson
 from workers.store.people import User, key_of
 from workers.web.console.console import Console, read_form
-from workers.web.console.people import PLACE, People, accounts_for, entries_of, is_self, manages
+from workers.web.console.people import PLACE, People, accounts_for, is_self, manages
 from workers.web.console.person import Person
 from workers.web.console.reasons import why_no_reason
 from workers.web.console.refusals import NotFound
@@ -121,8 +121,9 @@ class PeopleActs:
         return RedirectResponse(f"{PLACE}?done=ended", 303)
 
     def _may_end(self, person: Person, name: str) -> bool:
-        sessions = self._pages.read_sessions()
-        return any(one.name == name and manages(person, one.accounts) for one in entries_of((), sessions))
+        """Whether somebody of this name is signed in, and nobody of it sees more than the person."""
+        sessions = self._pages.read_sessions(name)
+        return bool(sessions) and all(manages(person, one.accounts) for one in sessions)
 
     async def _do(
         self, act: Callable[..., object], person: Person, given: Mapping[str, str], what: NewPerson | str
