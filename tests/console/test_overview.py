@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -18,6 +19,7 @@ from workers.store.processes import Heartbeat
 from workers.store.reads.stream import Untold
 from workers.store.reads.why.late import Overview
 from workers.web.console.late import DISABLED, HELD, WORDS, headline, late_rows
+from workers.web.console.overview import Money
 from workers.web.console.sparkline import HEIGHT, WIDTH, sparkline
 from workers.web.console.times import short_seconds
 from workers.web.console.words import words_of
@@ -202,6 +204,13 @@ def test_what_a_provider_wrote_of_a_failed_order_is_text(ground, scene):
 
     assert MARKUP not in page
     assert "&lt;img src=x onerror=" in page
+
+
+@pytest.mark.parametrize(("amount", "is_long"), [("0.12345678", False), ("0.123456789012345678", True), (None, False)])
+def test_amounts_of_many_decimals_get_more_room(amount, is_long):
+    money = Money("ETH", "Ethereum", None if amount is None else Decimal(amount), None)
+
+    assert money.is_long is is_long
 
 
 def test_an_address_with_a_parameter_nobody_knows_is_refused(ground):

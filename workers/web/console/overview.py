@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from domain.figures import Speed
+from domain.money import decimals_of
 from domain.status import Status
 from domain.why import Verdict
 from workers.store.acts import bare_url
@@ -32,6 +33,7 @@ LIVE_SECONDS = 10.0
 SLOTS = 30
 #: Rows of the short tables; there are pages for all.
 SHORT = 8
+LONG = 11  #: decimals that a column of amounts has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,17 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What waits in one asset on one network. ``is_price``: by the price of orders, where no provider tells more."""
+    """What waits in one asset on one network; by the price of orders, where no provider tells more."""
 
     asset: str
     network: str | None
     to_come: Decimal | None
     seen: Decimal | None
+
+    @property
+    def is_long(self) -> bool:
+        """Its decimals need more room than a bitcoin's."""
+        return any(one is not None and decimals_of(one) > LONG for one in (self.to_come, self.seen))
 
 
 @dataclass(frozen=True, slots=True)
