@@ -62,20 +62,22 @@ def choose(
     ``types`` narrow all of them, and replace the endpoint's own filter.
     """
     had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
-    only = dead_only or missed_only
-    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=not only)
-    if dead_only:
-        query = query.where(DELIVERY.c.state == DEAD)
-    elif missed_only:
-        query = query.where(EVENT.c.number.in_(_missed(endpoint_id)))
+    is_open = not (dead_only or missed_only)
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=is_open)
+    if not is_open:
+        query = query.where(DELIVERY.c.state == DEAD if dead_only else EVENT.c.number.in_(_missed(endpoint_id)))
     query = query.where(_chosen_type(connection, endpoint_id, types, EVENT, DELIVERY))
     query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
     query = query.where(*_between(connection, since, until))
-    if numbers is not None:
-        query = query.where(EVENT.c.number > numbers[0], EVENT.c.number <= numbers[1])
+    query = query.where(*_numbered(numbers))
     if newest_only:
-        query = query.where(~_followed(connection, endpoint_id, types, None if numbers is None else numbers[1]))
+        query = query.where(~_followed(connection, endpoint_id, types, numbers))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
+
+
+def _numbered(numbers: tuple[int, int] | None) -> list[ColumnElement[bool]]:
+    """After the first of them, up to the second."""
+    return [] if numbers is None else [EVENT.c.number > numbers[0], EVENT.c.number <= numbers[1]]
 
 
 def _missed(endpoint_id: str) -> Query:
@@ -94,7 +96,7 @@ def _chosen_type(
 
 
 def _followed(
-    connection: Connection, endpoint_id: str, types: Collection[str], last: int | None
+    connection: Connection, endpoint_id: str, types: Collection[str], numbers: tuple[int, int] | None
 ) -> ColumnElement[bool]:
     """The condition that a later event of the same invoice is chosen too, whatever its time. By a unique index."""
     later, delivery = EVENT.alias("later"), DELIVERY.alias("of_later")
@@ -105,7 +107,7 @@ def _followed(
         .where(later.c.invoice_id == EVENT.c.invoice_id, later.c.sequence > EVENT.c.sequence)
         .where(_chosen_type(connection, endpoint_id, types, later, delivery))
     )
-    return (found if last is None else found.where(later.c.number <= last)).correlate(EVENT).exists()
+    return (found if numbers is None else found.where(later.c.number <= numbers[1])).correlate(EVENT).exists()
 
 
 def choose_of_invoice(connection: Connection, endpoint_id: str, invoice_id: str, limit: int) -> list[Chosen]:

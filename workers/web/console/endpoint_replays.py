@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -96,6 +95,15 @@ class EndpointReplays:
             return None
         return begin(self._console.store, person.acting(given["reason"].strip()), choice).id
 
+    async def _preview(self, choice: Choice) -> Preview:
+        """Raises ValueError for what can't be meant, and NotFound."""
+        try:
+            job = await self._console.ask(plan, self._console.store, choice)
+        except NoSuchEndpoint:
+            raise NotFound("There is no such endpoint") from None
+        read, numbers = self._console.store.database.read, [one.number for one in job.events[:SAMPLE]]
+        return Preview(job, await self._console.ask(read, sample_of, numbers), _command(choice))
+
     async def _draw(
         self,
         request: Request,
@@ -107,15 +115,9 @@ class EndpointReplays:
     ) -> Response:
         preview = None
         try:
-            choice = _choice(doing.endpoint.id, given)
-            job = await self._console.ask(plan, self._console.store, choice)
-            read = self._console.store.database.read
-            sample = await self._console.ask(read, sample_of, [one.number for one in job.events[:SAMPLE]])
-            preview = Preview(job, sample, _command(choice))
+            preview = await self._preview(_choice(doing.endpoint.id, given))
         except ValueError as error:
             problem = problem or str(error)
-        except NoSuchEndpoint:
-            raise NotFound("There is no such endpoint") from None
         content = {
             "endpoint": doing.endpoint,
             "doing": doing,
@@ -126,7 +128,6 @@ class EndpointReplays:
             "types": sorted(EVENT_TYPES),
             "preview": preview,
             "problem": problem,
-            "again": urlencode({name: value for name, value in given.items() if name in FIELDS}),
         }
         return await self._console.draw(request, person, "endpoint-replay.html", status if problem else 200, **content)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from starlette.requests import Request
@@ -10,12 +10,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from workers.store.acts import bare_url
-from workers.store.endpoints import EVENT_TYPES
 from workers.store.reads.endpoints import doing_within, page_of_endpoints
 from workers.store.reads.tries import COUNTED, DAY, QUARTER, Doing, shown_tries
+from workers.store.rows import StoredRow
 from workers.web.console.bars import bars_of
 from workers.web.console.console import Console, read_filter
-from workers.web.console.endpoint_states import answer_text, answered_of, condition_of, failures_of, share
+from workers.web.console.endpoint_states import Failure, answer_text, answered_of, condition_of, failures_of, share
 from workers.web.console.person import Person
 from workers.web.console.refusals import NotFound
 
@@ -92,22 +92,29 @@ class Endpoints:
         failures = failures_of(doing.tries.rows)
         ids = [row.id for row in doing.tries.rows[:SHOWN_TRIES]] + [one.newest.id for one in failures[:SHOWN_FAILURES]]
         found = {row.id: row for row in await self._console.ask(self._console.store.database.read, shown_tries, ids)}
-        content = {
-            "doing": doing,
-            "endpoint": doing.endpoint,
-            "url": bare_url(doing.endpoint.url),
-            "condition": condition_of(doing, breaker),
-            "answered": answered_of(failures),
-            "failures": [(one, answer_text(found[one.newest.id].answer)) for one in failures[:SHOWN_FAILURES]],
-            "tries": [found[row.id] for row in doing.tries.rows[:SHOWN_TRIES] if row.id in found],
-            "bars": bars_of(((row.at, row.outcome == "delivered") for row in doing.tries.rows), doing.tries.now),
-            "quarter": share(*doing.tries.since(QUARTER)),
-            "day": share(*doing.tries.since(DAY)),
-            "counted": COUNTED,
-            "types": sorted(EVENT_TYPES),
-        }
+        content = _content(doing, breaker, failures, found)
         form = {"done": done, "problem": problem, "given": given or {}, "opened": opened, "trial": trial}
         return await self._console.draw(request, person, "endpoint.html", status, **content, **form)
+
+
+def _content(
+    doing: Doing, breaker: str | None, failures: Sequence[Failure], found: Mapping[int, StoredRow]
+) -> dict[str, object]:
+    """What the page shows. ``found``: the tries that are shown, with their answers."""
+    told = [(one, found.get(one.newest.id)) for one in failures[:SHOWN_FAILURES]]
+    return {
+        "doing": doing,
+        "endpoint": doing.endpoint,
+        "url": bare_url(doing.endpoint.url),
+        "condition": condition_of(doing, breaker),
+        "answered": answered_of(failures),
+        "failures": [(one, "" if row is None else answer_text(row.answer)) for one, row in told],
+        "tries": [found[row.id] for row in doing.tries.rows[:SHOWN_TRIES] if row.id in found],
+        "bars": bars_of(((row.at, row.outcome == "delivered") for row in doing.tries.rows), doing.tries.now),
+        "quarter": share(*doing.tries.since(QUARTER)),
+        "day": share(*doing.tries.since(DAY)),
+        "counted": COUNTED,
+    }
 
 
 def _in_list(doing: Doing, breaker: str | None) -> dict[str, object]:
