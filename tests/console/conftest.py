@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
@@ -24,14 +27,28 @@ def migrated_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def scene(migrated_file, tmp_path):
+@contextmanager
+def open_scene(migrated: Path, folder: Path) -> Iterator[Scene]:
     """A store with invoices in every status."""
-    path = tmp_path / "invoices.db"
-    shutil.copyfile(migrated_file, path)
+    path = folder / "invoices.db"
+    shutil.copyfile(migrated, path)
     database = Database(f"sqlite:///{path}")
     yield Scene(database)
     database.close()
+
+
+@pytest.fixture
+def scene(migrated_file, tmp_path):
+    """A scene of the test's own."""
+    with open_scene(migrated_file, tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def lasting_scene(migrated_file, tmp_path_factory):
+    """A scene for all tests of a file that only look at it."""
+    with open_scene(migrated_file, tmp_path_factory.mktemp("scene")) as scene:
+        yield scene
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.console.browser.conftest import NARROW, WIDE
+from tests.console.browser.conftest import NARROW, Site
+from tests.console.ground import Ground
 from tests.console.pages import PAGES, address
 
 #: How far a page may be wider than the window: not at all.
@@ -24,24 +25,27 @@ def _found(page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("pattern", PAGES)
-def test_axe_finds_nothing(person, scene, pattern, dark):
-    looking = person(dark=dark)
-    page = looking.go(address(pattern, scene))
+@pytest.fixture(scope="module")
+def site(lasting_scene):
+    """One for all: they only look."""
+    ground = Ground(lasting_scene)
+    site = Site(ground)
+    yield site
+    site.close()
+    ground.close()
 
+
+@pytest.mark.parametrize("pattern", PAGES)
+def test_a_page_is_right_to_see_wide_and_narrow_light_and_dark(person, lasting_scene, pattern):
+    looking = person()
+    page = looking.go(address(pattern, lasting_scene))
     assert _found(page) == []
-    assert looking.errors == []
-
-
-@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["380", "1280"])
-@pytest.mark.parametrize("pattern", PAGES)
-def test_no_page_scrolls_sideways(person, scene, pattern, viewport):
-    page = person(viewport=viewport).go(address(pattern, scene))
-
     assert page.evaluate(SIDEWAYS) <= 0
 
+    page.emulate_media(color_scheme="dark")
+    assert _found(page) == [], "dark"
 
-@pytest.mark.parametrize("pattern", PAGES)
-def test_axe_finds_nothing_on_a_phone(person, scene, pattern):
-    assert _found(person(viewport=NARROW).go(address(pattern, scene))) == []
+    page.set_viewport_size(NARROW)
+    assert _found(page) == [], "on a phone"
+    assert page.evaluate(SIDEWAYS) <= 0, "on a phone"
+    assert looking.errors == []
