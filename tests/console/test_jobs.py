@@ -10,8 +10,9 @@ import pytest
 
 from tests.console.scene import OPERATOR
 from tests.contracts.store_cases import change, created, invoice_of, judge, order, rows, take
-from workers.store.acts import Act
-from workers.store.bulk_jobs import CANCEL, Deal
+from workers.store.acts import Act, bare_url
+from workers.store.bulk_jobs import CANCEL, REPLAY, Deal
+from workers.store.endpoints import list_endpoints
 from workers.store.operate.bulk import begin, work_on
 from workers.store.reads.selection import Selection
 from workers.store.tables import ACT, BULK
@@ -254,3 +255,42 @@ def test_one_job_waits_for_nobody_that_is_stopped(ground, scene):
     Replaying(scene.store).work()
 
     assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "queued"
+
+
+def test_who_sees_some_accounts_is_told_neither_of_endpoints_of_all_nor_from_where_others_acted(ground, scene):
+    receivers = {one.id: one for one in scene.database.read(list_endpoints)}
+    everybodys = next(one for one in receivers.values() if one.accounts is None)
+    job = begin(
+        scene.store,
+        OPERATOR,
+        Deal(REPLAY, endpoint_id=everybodys.id),
+        Selection(accounts=frozenset({"nebulox"})),
+        "account=nebulox",
+    )
+    place = f"{PLACE}/{job.id}"
+
+    for told in (OPERATOR.origin, everybodys.id):
+        assert told in ground.get(place).text
+        assert told not in ground.get(place, accounts="nebulox").text
+        assert told not in ground.get(PLACE, accounts="nebulox").text
+    assert bare_url(everybodys.url) not in ground.get(PLACE, accounts="nebulox").text
+    assert OPERATOR.name in ground.get(place, accounts="nebulox").text
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "status=paid&status=queued",
+        "&".join(["status=queued"] * 9),
+        "&".join(["a="] * 300),
+        "q=%00",
+        "q=%ff",
+        "q=a%E2%80%AEb",
+        "anomaly=late&misspelled=1",
+        "status=nothing",
+    ],
+)
+def test_a_filter_that_no_page_wrote_begins_nothing(ground, scene, chosen):
+    """A part that is passed over would let an act go to more than was meant."""
+    assert ground.post(PLACE, fields_of("cancel", scene, filter=chosen)).status_code == 400
+    assert jobs(scene) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,8 +20,8 @@ from workers.store.operate.invoices import Mark
 from workers.store.reads.endpoints import is_within
 from workers.store.reads.selection import COUNTED, read_page
 from workers.web.console.bulk_kinds import KINDS, Foreseen, Kind, foresee, kinds_of
-from workers.web.console.console import Console, read_form
-from workers.web.console.filters import BEFORE, LISTS, NAMES, Filter, filter_of, find_filter
+from workers.web.console.console import Console, parse_filter, read_form
+from workers.web.console.filters import BEFORE, NAMES, Filter, filter_of, find_filter
 from workers.web.console.invoices import Listed, with_next
 from workers.web.console.person import Person
 from workers.web.console.reach import Reach
@@ -167,11 +166,7 @@ def _kind(name: str | None, person: Person) -> Kind:
 
 def _parsed(query: str) -> dict[str, str]:
     """A filter as its page wrote it. Raises Refused."""
-    given = dict(parse_qsl(query, keep_blank_values=False, max_num_fields=len(NAMES)))
-    unknown = sorted(set(given) - {*NAMES, *LISTS} - {BEFORE})
-    if unknown:
-        raise Refused(400, "The filter can't be used", f"{unknown[0][:60]} is not known")
-    return {name: value for name, value in given.items() if name != BEFORE}
+    return {name: value for name, value in parse_filter(query, (*NAMES, BEFORE)).items() if name != BEFORE}
 
 
 def _seen(given: Mapping[str, str]) -> int:

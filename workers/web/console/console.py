@@ -195,6 +195,15 @@ def read_filter(request: Request, allowed: Collection[str], lists: Collection[st
     return {name: value for name, value in found.items() if value}
 
 
+def parse_filter(text: str, allowed: Collection[str]) -> dict[str, str]:
+    """The same of a query that a form carries along."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise Refused(400, "The filter can't be used", "It is not UTF-8, or has too many parts.") from None
+    return {name: value for name, value in _once(pairs, allowed).items() if value}
+
+
 def _once(pairs: Collection[tuple[str, str]], allowed: Collection[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in pairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from workers.store.endpoints import find_endpoint
 from workers.store.job_leases import RUNNING
 from workers.store.operate.bulk import stop
 from workers.store.reads.jobs import Job, job_within, page_of_jobs
+from workers.store.replay_jobs import ReplayJob
 from workers.web.console.bulk_kinds import KINDS, kinds_of
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.person import Person
@@ -138,44 +139,48 @@ class Jobs:
 
     def _read(self, job_id: str, person: Person) -> Shown | None:
         job = self._console.store.database.read(job_within, job_id, person.accounts)
-        return None if job is None else self._shown(job)
+        return None if job is None else self._shown(job, person)
 
     def _page(self, person: Person, before: str | None) -> Sequence[Shown]:
         database = self._console.store.database
         jobs = database.read(page_of_jobs, person.accounts, before=before, limit=PAGE + 1)
-        return [self._shown(job) for job in jobs]
+        return [self._shown(job, person) for job in jobs]
 
-    def _shown(self, job: Job) -> Shown:
-        return _bulk(job, self._url(job.deal.endpoint_id)) if isinstance(job, BulkJob) else self._replay(job)
-
-    def _replay(self, job: Job) -> Shown:
-        assert not isinstance(job, BulkJob)  # noqa: S101 - the other kind
-        return Shown(
-            id=job.id,
-            title="Replay to an endpoint",
-            action=Action.REPLAY,
-            state=job.state,
-            actor=job.actor,
-            created_at=job.created_at,
-            finished_at=job.finished_at,
-            why=job.why,
-            total=job.total,
-            dealt_with=job.sent,
-            done=job.sent,
-            events=job.sent,
-            endpoint_id=job.endpoint_id,
-            endpoint_url=self._url(job.endpoint_id),
-            newest_only=job.newest_only,
+    def _shown(self, job: Job, person: Person) -> Shown:
+        """Who sees some accounts only is told neither of endpoints of all accounts nor from where others acted."""
+        endpoint_id = job.deal.endpoint_id if isinstance(job, BulkJob) else job.endpoint_id
+        endpoint, database = None, self._console.store.database
+        if endpoint_id is not None:
+            endpoint = database.read(find_endpoint, endpoint_id)
+        is_seen = person.accounts is None or (endpoint is not None and endpoint.is_within(person.accounts))
+        shown = _bulk(job) if isinstance(job, BulkJob) else _replay(job)
+        return replace(
+            shown,
+            actor=job.actor if person.accounts is None else replace(job.actor, origin=""),
+            endpoint_id=endpoint_id if is_seen else None,
+            endpoint_url=bare_url(endpoint.url) if endpoint is not None and is_seen else None,
         )
 
-    def _url(self, endpoint_id: str | None) -> str | None:
-        if endpoint_id is None:
-            return None
-        endpoint = self._console.store.database.read(find_endpoint, endpoint_id)
-        return None if endpoint is None else bare_url(endpoint.url)
+
+def _replay(job: ReplayJob) -> Shown:
+    return Shown(
+        id=job.id,
+        title="Replay to an endpoint",
+        action=Action.REPLAY,
+        state=job.state,
+        actor=job.actor,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        why=job.why,
+        total=job.total,
+        dealt_with=job.sent,
+        done=job.sent,
+        events=job.sent,
+        newest_only=job.newest_only,
+    )
 
 
-def _bulk(job: BulkJob, url: str | None) -> Shown:
+def _bulk(job: BulkJob) -> Shown:
     kind, tally = KINDS[job.deal.kind], job.tally
     return Shown(
         id=job.id,
@@ -194,8 +199,6 @@ def _bulk(job: BulkJob, url: str | None) -> Shown:
         events=tally.events if kind.name == REPLAY else None,
         query=job.query,
         failures=tally.failures,
-        endpoint_id=job.deal.endpoint_id,
-        endpoint_url=url,
         marked_as=job.deal.mark.status.value if kind.name == MARK and job.deal.mark is not None else None,
         newest_only=job.deal.newest_only,
         can_stop=job.state == RUNNING,
