@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from collections import defaultdict
 
 import pytest
 from jinja2 import Environment, nodes
 
 from workers.web.console.view import FOLDER
 from workers.web.console.words import ENGLISH, LANGUAGES, choose, translate, words_of
+from workers.web.console.words import FOLDER as WORDS
 
 TEMPLATES = sorted(file.name for file in FOLDER.glob("*.html"))
 OTHERS = [language for language in LANGUAGES if language != ENGLISH]
@@ -46,6 +49,16 @@ def test_a_translation_keeps_what_is_put_into_its_sentence(language):
         assert sorted(re.findall(r"\{\w*\}|%\(\w+\)s", sentence)) == sorted(re.findall(r"\{\w*\}|%\(\w+\)s", own)), (
             sentence
         )
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_sentence_that_stands_in_several_files_reads_alike_in_all(language):
+    own: dict[str, set[str]] = defaultdict(set)
+    for file in sorted((WORDS / language).glob("*.toml")):
+        for sentence, text in tomllib.loads(file.read_text(encoding="utf-8")).items():
+            own[sentence].add(text)
+
+    assert {sentence: texts for sentence, texts in own.items() if len(texts) > 1} == {}
 
 
 def test_the_language_is_the_chosen_one_or_the_first_known_one_that_the_browser_asks_for():
