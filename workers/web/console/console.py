@@ -95,6 +95,8 @@ class Console:
             if live_seconds is not None:
                 request.state.live_url = f"{LIVE}?of={quote(_with_query(request), safe='')}"
             try:
+                if any(why_meaningless(str(part)) for part in request.path_params.values()):
+                    raise NotFound  # PostgreSQL takes no NUL: no row is named so
                 return await page(request, person)
             except Refused as refused:
                 request.state.live_url = None
