@@ -50,11 +50,11 @@ PICTURES = (
     Picture("overview-dark", "/console/", dark=True),
     Picture("invoices", "/console/invoices"),
     Picture("invoices-dark", "/console/invoices", dark=True),
-    Picture("invoice", "/console/invoices?status=partially_paid,paid", INVOICE),
-    Picture("invoice-dark", "/console/invoices?status=partially_paid,paid", INVOICE, dark=True),
+    Picture("invoice", "/console/invoices?anomaly=late", INVOICE),
+    Picture("invoice-dark", "/console/invoices?anomaly=late", INVOICE, dark=True),
     Picture("endpoint", "/console/endpoints", "tbody tr a[href^='/console/endpoints/']"),
     Picture("invoices-phone", "/console/invoices", width=390, height=844, dark=True),
-    Picture("invoice-phone", "/console/invoices?status=paid", INVOICE, width=390, height=844),
+    Picture("invoice-phone", "/console/invoices?anomaly=underpaid", INVOICE, width=390, height=844),
     Picture("overview-german", "/console/", language="de-DE"),
 )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 LENGTH, STEP = timedelta(hours=4), timedelta(minutes=5)
 LEFT, TOP, WIDTH, HEIGHT = 32, 8, 568, 124
 GAP = 2.0
+LINE_HEIGHT = 14  #: two numbers that are nearer would lie on each other: zero's stays
 #: A scale ends at one of these, times a power of ten.
 _ROUND = (1, 2, 3, 4, 6, 8)
 
@@ -62,7 +63,8 @@ def bars_of(tries: Iterable[tuple[datetime, bool]], now: datetime) -> Bars:
         )
         for place in range(count)
     ]
-    lines = [(TOP, most_up), (round(zero, 2), 0)] + ([(TOP + HEIGHT, most_down)] if most_down else [])
+    ends = [(TOP, most_up), (TOP + HEIGHT, most_down)] if most_down else [(TOP, most_up)]
+    lines = sorted([(round(zero, 2), 0), *(line for line in ends if abs(line[0] - zero) >= LINE_HEIGHT)])
     hours = [(round(LEFT + place * step, 2), begin + place * STEP) for place in range(0, count, count // 4)]
     return Bars(bars, round(step - GAP, 2), round(zero, 2), lines, hours, sum(up), sum(down))
 
