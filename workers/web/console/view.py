@@ -111,5 +111,8 @@ def _answer(request: Request, text: str, status: int) -> Response:
     content = text.encode("utf-8", "replace")  # a lone surrogate of somebody's JSON is no reason for a failed page
     headers = {"content-type": HTML, "cache-control": "no-store", "vary": "accept-encoding, accept-language, cookie"}
     if len(content) >= PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
-        content, headers["content-encoding"] = gzip.compress(content, 5, mtime=0), "gzip"  # no page holds a secret
+        content, headers["content-encoding"] = (
+            gzip.compress(content, 5, mtime=0),
+            "gzip",
+        )  # a secret is on one page once: no length tells it
     return Response(content, status, headers)
