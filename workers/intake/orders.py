@@ -345,7 +345,5 @@ def _conflict(one: _Good, result: Added) -> RefusedOrder:
 
 
 def _rejection(message: IntakeMessage, reason: str, order: RefusedOrder | None = None) -> Rejection:
-    turned_away = turn_away(message.text, reason, message.key, task=message.task, fields=message.text)
-    return Rejection(
-        message.key, turned_away.task, turned_away.reason, turned_away.excerpt, turned_away.complete, order
-    )
+    away = turn_away(message.text, reason, message.key, task=message.task, fields=message.text)
+    return Rejection(message.key, away.task, away.reason, away.excerpt, away.complete, order)

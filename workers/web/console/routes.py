@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -52,6 +53,14 @@ from workers.web.threads import StoreThreads
 SHARE_OF_CONNECTIONS = 2 / 7
 
 
+class Part(Protocol):
+    """Some of the console's pages."""
+
+    def routes(self) -> list[BaseRoute]:
+        """What the application serves of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """The routes, and the pages that go on by themselves: to be ended when the process is told to stop."""
@@ -81,8 +90,21 @@ def build_console(
     console = Console(store, threads, accounts, gate, view, pulse, around)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
     watching, downloads = Watching(console, places), Downloads(console, places)
+    parts = _parts(console, downloads, reach, settings)
+    routes = [
+        Route("/console", _to_overview),
+        *assets.routes(),
+        *entrance(console),
+        *(route for part in (*parts, watching) for route in part.routes()),
+        console.route("/console/{rest:path}", console.nowhere),
+    ]
+    return Served(routes, watching)
+
+
+def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Sequence[ToldSetting]) -> Sequence[Part]:
+    """In an order in which an address with a word of its own comes before one with any id in that place."""
     endpoints, people = Endpoints(console), People(console)
-    parts = (
+    return (
         LanguageChoice(console),
         OverviewPage(console),
         Audit(console, downloads),
@@ -105,16 +127,7 @@ def build_console(
         people,
         Acting(console, reach),
         Jobs(console),
-        watching,
     )
-    routes = [
-        Route("/console", _to_overview),
-        *assets.routes(),
-        *entrance(console),
-        *(route for part in parts for route in part.routes()),
-        console.route("/console/{rest:path}", console.nowhere),
-    ]
-    return Served(routes, watching)
 
 
 async def _to_overview(request: Request) -> Response:
