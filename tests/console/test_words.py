@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections import defaultdict
@@ -9,6 +10,7 @@ from collections import defaultdict
 import pytest
 from jinja2 import Environment, nodes
 
+from workers.web.console.gate import CLOSED
 from workers.web.console.view import FOLDER
 from workers.web.console.words import ENGLISH, LANGUAGES, choose, translate, words_of
 from workers.web.console.words import FOLDER as WORDS
@@ -41,6 +43,21 @@ def _texts(node):
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_sentence_of_a_template_is_there_in_every_language(template, language):
     assert sentences_of(template) - set(words_of(language)) == set()
+
+
+def refusals_of(file):
+    """What a part of the console refuses with, as far as it is written out."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    refusing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in {"Refused", "NotFound"}]
+    texts = [one.value for call in refusing for one in call.args if isinstance(one, ast.Constant)]
+    return {text for text in texts if isinstance(text, str)}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_sentence_of_a_refusal_is_there_in_every_language(language):
+    said = {text for file in FOLDER.parent.glob("*.py") for text in refusals_of(file)}
+
+    assert {CLOSED, *said} - set(words_of(language)) == set()
 
 
 @pytest.mark.parametrize("language", OTHERS)
