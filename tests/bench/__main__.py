@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from tests.bench import (
     api_rows,
     callback_rows,
+    console_rows,
     cost_rows,
     expiry_rows,
     http_rows,
@@ -53,6 +54,7 @@ MODULES: tuple[Any, ...] = (
     trace_rows,
     load_rows,
     why_rows,
+    console_rows,
 )
 
 
