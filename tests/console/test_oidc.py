@@ -20,7 +20,7 @@ from workers.store.reads.acts import act_fields, list_acts
 from workers.web.console.entrance import IssuersWord
 from workers.web.console.gate import Doors
 from workers.web.console.id_token import find_claim, name_of, role_of
-from workers.web.console.issuer import Client, Issuer
+from workers.web.console.issuer import Client, Issuer, IssuerAway
 
 BACK = "/console/sign-in/oidc/back"
 
@@ -390,3 +390,26 @@ def test_codes_that_are_made_up_are_limited_for_each_address(doorstep, issuer):
         browser = doorstep.browser(PUBLIC, address="10.7.7.7")
         statuses.append(browser.get(BACK, params=begin(browser, issuer) | {"code": "made up"}).status_code)
     assert statuses == [403] * 20 + [429] * 2
+
+
+def test_all_who_wait_for_an_issuer_that_is_away_are_told_at_once():
+    """Ten seconds each, one after the other, would take all connections of the process."""
+    asked = []
+
+    async def answer(request):
+        asked.append(request)
+        await asyncio.sleep(0)
+        raise httpx.ConnectError("gone")
+
+    async def go():
+        http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        issuer = Issuer(Client(ISSUER, CLIENT_ID, SECRET, "roles"), http)
+        many = await asyncio.gather(*(issuer.places() for _ in range(100)), return_exceptions=True)
+        once_more = await asyncio.gather(issuer.places(), return_exceptions=True)
+        await issuer.close()
+        return [*many, *once_more]
+
+    told = asyncio.run(go())
+
+    assert {type(one) for one in told} == {IssuerAway}
+    assert len(asked) == 2

@@ -71,14 +71,23 @@ class Issuer:
         self._lock = asyncio.Lock()
         self._places: Addresses | None = None
         self._keys: KeySet | None = None
+        self._failures, self._why = 0, ""  #: how often its addresses were asked for in vain, and the last answer
         self._places_at = self._keys_at = float("-inf")
 
     async def places(self) -> Addresses:
-        """Where it is asked what. Raises IssuerAway."""
+        """Where it is asked what. Raises IssuerAway: all who wait while one asks are told what that one was told, or
+        they would hold their connections for ten seconds each, one after the other."""
+        failures = self._failures
         async with self._lock:
             if self._places is None or self._clock() - self._places_at > METADATA_SECONDS:
-                found = await self._get(self.client.issuer.rstrip("/") + DISCOVERY)
-                self._places, self._places_at = _read_places(self.client.issuer, found), self._clock()
+                if self._failures > failures:
+                    raise IssuerAway(self._why)
+                try:
+                    found = await self._get(self.client.issuer.rstrip("/") + DISCOVERY)
+                    self._places, self._places_at = _read_places(self.client.issuer, found), self._clock()
+                except IssuerAway as away:
+                    self._failures, self._why = self._failures + 1, str(away)
+                    raise
             return self._places
 
     async def keys(self, *, anew: bool = False) -> KeySet:
