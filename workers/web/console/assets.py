@@ -14,8 +14,11 @@ from starlette.routing import Route
 
 FOLDER = Path(__file__).parent / "static"
 PLACE = "/console/static"
-#: What is served under one name: all files of a kind together, in the order of their names.
+#: What is served under one name: all style sheets together, in the order of their names.
 SHEET = "console.css"
+#: And one script that makes pages go on by themselves: htmx begins a moment after it was read. By then its extensions,
+#: and whoever listens to them, must be there, however slowly files arrive.
+BUNDLE, BUNDLED = "watch.js", ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "live.js")
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -37,6 +40,7 @@ class Assets:
         files = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in TYPES}
         sheets = [name for name in files if name.endswith(".css")]
         files[SHEET] = b"".join(files.pop(name) for name in sheets)
+        files[BUNDLE] = b";\n".join(files.pop(name) for name in BUNDLED)
         self._files: Mapping[str, Asset] = {name: _asset(name, content) for name, content in files.items()}
 
     def url(self, name: str) -> str:
