@@ -105,6 +105,6 @@ class Doorstep:
 
     def close(self) -> None:
         """Nothing goes on after this."""
-        self._threads.close()
+        self._threads._executor.shutdown()  # waits: a connection in use would outlive its database
         self._entrance.close()
         self._runner.close()

@@ -137,4 +137,4 @@ class Ground:
 
     def close(self) -> None:
         """Nothing goes on after this."""
-        self.threads.close()
+        self.threads._executor.shutdown()  # waits: a connection in use would outlive its database

@@ -72,7 +72,8 @@ class Health:
             try:
                 verdict = await self._threads.run(self._read_alone, self._read_verdict, seconds=VERDICT_SECONDS)
             except Exception as error:  # noqa: BLE001 - it decides nothing: whatever is wrong with it, the page answers
-                verdict = f"unknown ({type(error).__name__})"
+                kind = Overloaded if isinstance(error, Overloaded) else type(error)
+                verdict = f"unknown ({kind.__name__})"
             self._verdict = time.monotonic(), verdict
         return {"business": self._verdict[1]}
 

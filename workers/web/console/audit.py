@@ -46,6 +46,8 @@ WORDS: Mapping[str, str] = {
     Act.REMOVE_ENDPOINT: "began to remove an endpoint",
     Act.ENDPOINT_REMOVED: "removed an endpoint",
     Act.REPLAY: "replayed events",
+    Act.BEGIN_JOB: "began a job",
+    Act.STOP_JOB: "stopped a job",
     Act.SEND_AGAIN: "sent a message again",
     Act.UNPARK: "unparked a row",
     Act.LINK: "linked a callback",
