@@ -26,7 +26,7 @@ class Contradictions:
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
-        return [self._console.route(PLACE, self.list)]
+        return [self._console.route(PLACE, self.list, live_seconds=10.0)]
 
     async def list(self, request: Request, person: Person) -> Response:
         """A page of them, newest first."""

@@ -37,7 +37,7 @@ class Unmatched:
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
-            self._console.route(PLACE, self.list),
+            self._console.route(PLACE, self.list, live_seconds=10.0),
             self._console.route(f"{PLACE}/{{id}}", self.show),
             self._console.route(f"{PLACE}/{{id}}/link", self.link, Action.REDRIVE, ("POST",)),
             self._console.route(f"{PLACE}/{{id}}/dismiss", self.dismiss, Action.REDRIVE, ("POST",)),
