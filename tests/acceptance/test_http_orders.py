@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from tests.acceptance.system import ROOT, System, nebulox_order, running
+from tests.acceptance.system import PATIENT, ROOT, System, nebulox_order, running
 from tests.acceptance.test_callbacks import call_back, pay
 
 ORDERS, KILLS, SENDERS = 300, 4, 4
@@ -19,7 +19,7 @@ ORDERS, KILLS, SENDERS = 300, 4, 4
 @pytest.fixture
 def system(tmp_path):
     """Without an intake: nothing comes by message."""
-    with running(System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}}), "worker", "web") as system:
+    with running(System(tmp_path, accounts={"nebulox": {**PATIENT, "poll_seconds": 3600}}), "worker", "web") as system:
         yield system
 
 
