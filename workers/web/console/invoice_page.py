@@ -10,6 +10,7 @@ from domain.exact_json import JsonError, read_json, write_json
 from domain.status import Status
 from domain.why import Cause, Why
 from domain.why.person import needs_person
+from workers.store.database import Database
 from workers.store.endpoints import Endpoint, list_endpoints
 from workers.store.reads.drift import drifts_of, sentence_of
 from workers.store.reads.endpoints import is_within, limited
@@ -80,12 +81,10 @@ def read_page(
 ) -> InvoicePage | None:
     """None: there is no such invoice, or it is not for this person."""
     database = store.database
-    record = database.read(read_history, database, invoice_id, MOST_LINES + 1, before)
-    if record is None or not person.sees(record.invoice.account):
-        return None
     endpoints = {one.id: one for one in database.read(list_endpoints) if is_within(one, person.accounts)}
-    if person.accounts is not None:
-        record = limited(record, endpoints)
+    record = _record_for(database, person, endpoints, invoice_id, before)
+    if record is None:
+        return None
     invoice, lines = record.invoice, lines_of(record, endpoints)
     siblings = database.read(siblings_of, invoice)
     why = _why(store, around, person, invoice_id)
@@ -106,6 +105,16 @@ def read_page(
         metadata=_pairs(invoice.metadata_json),
         params=_pairs(invoice.params),
     )
+
+
+def _record_for(
+    database: Database, person: Person, endpoints: Mapping[str, Endpoint], invoice_id: str, before: datetime | None
+) -> Record | None:
+    """What this person may see of the invoice; None: nothing."""
+    record = database.read(read_history, database, invoice_id, MOST_LINES + 1, before)
+    if record is None or not person.sees(record.invoice.account):
+        return None
+    return record if person.accounts is None else limited(record, endpoints)
 
 
 def _why(store: Store, around: Around, person: Person, invoice_id: str) -> Why | None:
