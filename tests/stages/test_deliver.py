@@ -250,9 +250,10 @@ def test_what_could_not_be_begun_is_no_try_and_comes_again_in_its_order(database
                 allowed, wait_seconds = await work.admission.admit(endpoint, 5)
                 assert (allowed, 0 < wait_seconds <= REST_SECONDS, work.admission.passes(endpoint)) == (0, True, False)
                 limits.append(work.slots(endpoint).limit)
-            await asyncio.sleep(wait_seconds)
             for _ in range(2):
-                assert (await work.admission.admit(endpoint, 1))[0] == 1
+                # A sleep may end a moment early: asked again until it is let through, as the engine does.
+                while not (await work.admission.admit(endpoint, 1))[0]:
+                    await asyncio.sleep(REST_SECONDS / 10)
                 (delivery,) = work.claim(endpoint, 10)
                 work.commit(await work.perform(endpoint, [delivery]))
                 limits.append(work.slots(endpoint).limit)
