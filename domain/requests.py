@@ -96,6 +96,9 @@ class EndpointRequest(BaseModel):
     reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
 
 
+_AMONG_EVENTS = ("types", "since", "until", "missed_only", "newest_only")
+
+
 class ReplayRequest(BaseModel):
     """Events to be sent once more: one by its id, or an endpoint's by type and time."""
 
@@ -106,13 +109,21 @@ class ReplayRequest(BaseModel):
     types: tuple[Name, ...] = Field(default=(), max_length=MAX_TYPES)
     since: Time | None = None
     until: Time | None = None
-    dead_only: bool = Field(default=False, strict=True)
+    dead_only: bool = Field(default=False, strict=True, description="only dead letters")
+    missed_only: bool = Field(default=False, strict=True, description="only what the endpoint does not have")
+    newest_only: bool = Field(
+        default=False,
+        strict=True,
+        description="of each invoice only the newest; older ones that still wait become dead letters",
+    )
     reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
 
     @model_validator(mode="after")
     def _one_way(self) -> ReplayRequest:
-        if self.event is not None and (self.types or self.since or self.until):
-            raise ValueError("event: types, since and until choose events of an endpoint, and here is one event's id")
+        if self.event is not None:
+            among = next((name for name in _AMONG_EVENTS if getattr(self, name)), None)
+            if among is not None:
+                raise ValueError(f"{among}: chooses among an endpoint's events, and here is one event's id")
         unknown = sorted(set(self.types) - EVENT_TYPES)
         if unknown:
             raise ValueError(f"types: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")

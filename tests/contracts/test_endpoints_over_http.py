@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from domain.permissions import Scope
 from tests.contracts.api_cases import KEY
 from tests.contracts.operator_cases import told
-from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, change, pend, queue, rows, subscribe
+from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, change, judge, pend, queue, rows, seen, subscribe
 from workers.delivery.secretbox import SecretBox
 from workers.store.acts import Actor
 from workers.store.callbacks import NewCallback
@@ -194,6 +194,31 @@ def test_one_event_is_sent_by_its_id(service, ask):
     assert [row.event_number for row in rows(service.store.database, DELIVERY)] == [event.number]
 
 
+def test_only_the_newest_event_of_each_invoice_is_sent_where_that_is_asked(service, ask):
+    store = service.store
+    for invoice_id in pend(store, 2):
+        judge(store, invoice_id, seen("paid"))
+    endpoint = subscribe(store.database)
+    begun = begin(ask, endpoint, newest_only=True)
+    service.served.replaying.work()
+
+    assert begun.json()["events"] == 2
+    paid = [row.number for row in rows(store.database, EVENT) if row.type == "invoice.paid"]
+    assert sorted(row.event_number for row in rows(store.database, DELIVERY)) == sorted(paid)
+
+
+def test_only_what_the_endpoint_does_not_have_is_sent_where_that_is_asked(service, ask):
+    endpoint = subscribe(service.store.database)
+    pend(service.store, 3)
+    had, dead, _waiting = rows(service.store.database, DELIVERY)
+    with service.store.database.transaction() as connection:
+        for delivery, state in ((had, "delivered"), (dead, "dead")):
+            connection.execute(update(DELIVERY).where(DELIVERY.c.id == delivery.id).values(state=state))
+
+    assert begin(ask, endpoint, missed_only=True).json()["events"] == 2
+    assert begin(ask, endpoint, dead_only=True).json()["events"] == 1
+
+
 def test_nothing_to_send_is_done_at_once(service, ask):
     begun = begin(ask, subscribe(service.store.database))
 
@@ -245,7 +270,8 @@ def test_one_whose_endpoint_is_removed_fails_and_says_so(service, ask):
         ({"types": ["invoice.nothing"]}, "#/types"),
         ({"event": "evt_none"}, "#/event"),
         ({"since": "2026-11-21T20:19:00Z", "until": "2026-11-21T20:19:00Z"}, "#/until"),
-        ({"event": "evt_none", "types": ["invoice.paid"]}, "#/event"),
+        ({"event": "evt_none", "types": ["invoice.paid"]}, "#/types"),
+        ({"event": "evt_none", "newest_only": True}, "#/newest_only"),
         ({"dead_only": "yes"}, "#/dead_only"),
     ],
 )

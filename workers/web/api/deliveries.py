@@ -71,7 +71,8 @@ class Deliveries:
         caller = await self._api.access.require(request, Action.REPLAY)
         body = await read_request(request, ReplayRequest)
         await self._require_endpoint(caller, body.endpoint)
-        choice = Choice(body.endpoint, body.types, body.since, body.until, body.dead_only)
+        only = body.dead_only, body.missed_only, body.newest_only
+        choice = Choice(body.endpoint, body.types, body.since, body.until, *only)
         try:
             job = await self._api.ask(begin, self._api.store, caller.acting(body.reason), choice, body.event)
         except NoSuchEndpoint:  # removed in between
