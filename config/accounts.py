@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 
 from pydantic import SecretStr, ValidationError
 
+from config.secret_files import MAX_KEY_BYTES, find_file, read_secret
 from domain.account import Account, MissingKey
 from domain.exact_json import JsonError, read_json
 from domain.findings import explain
 
-MAX_KEY_FILE_BYTES = 4096
+#: Fields that hold a key, or say where it is.
+KEYS = ("api_key", "previous_api_key")
 
 
 def find_providers() -> tuple[str, ...]:
@@ -62,7 +66,7 @@ def _account(name: str, fields: object, environ: Mapping[str, str]) -> Account:
     if fields.get("provider") not in PROVIDERS:
         raise ValueError(f"{name}.provider: must be {' or '.join(PROVIDERS)}")
     fields = {field: content for field, content in fields.items() if content is not None}
-    for key in ("api_key", "previous_api_key"):
+    for key in KEYS:
         if isinstance(fields.get(key), str):
             fields[key] = _find_key(f"{name}.{key}", fields[key], environ)
     try:
@@ -89,15 +93,25 @@ def _resolve_key(setting: str, text: str, environ: Mapping[str, str]) -> str:
     if kind != "file":
         return text
     try:
-        with open(place, "rb") as file:
-            content = file.read(MAX_KEY_FILE_BYTES + 1)
-        key = content.decode().strip()
-    except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or "is not a readable text"
-        raise ValueError(f"{setting}: can't read {place}: {why}") from None
-    if not key or len(content) > MAX_KEY_FILE_BYTES:
-        raise ValueError(f"{setting}: {place} must hold 1 to {MAX_KEY_FILE_BYTES} bytes")
-    return key
+        return read_secret(_find_key_file(place, environ), MAX_KEY_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+
+
+def _find_key_file(place: str, environ: Mapping[str, str]) -> Path:
+    """As for other secrets; one that is relative to the working folder is taken too."""
+    return find_file(place, environ) if place.startswith(("/", "$")) else Path(place)
+
+
+def find_key_files(value: object, environ: Mapping[str, str]) -> Iterator[Path]:
+    """The files that the accounts' keys stand in."""
+    accounts = read_json(value) if isinstance(value, str) else value
+    for fields in accounts.values() if isinstance(accounts, dict) else ():
+        for key in KEYS:
+            text = fields.get(key) if isinstance(fields, dict) else None
+            if isinstance(text, str) and text.startswith("file:"):
+                with suppress(ValueError):  # a key that can't be read is told where it is needed
+                    yield _find_key_file(text.removeprefix("file:"), environ)
 
 
 def sandbox_accounts(port: int) -> Mapping[str, Account]:

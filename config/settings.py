@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -15,33 +15,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config import kinds
-from config.accounts import read_accounts, sandbox_accounts
+from config.accounts import find_key_files, sandbox_accounts
+from config.knobs import FILE_SUFFIX, KNOBS, NAMES, PASSWORDS, PLAIN, PREFIX
+from config.secret_files import MAX_SETTING_BYTES, find_file, read_regular, read_secret
 from config.secret_key import keep_key
-from config.urls import (
-    check_broker_url,
-    check_database_url,
-    check_redis_url,
-    embedded_socket,
-    passwords_of,
-    redact_url,
-    redis_url_of,
-)
-from config.web import (
-    MetricsPort,
-    is_loopback,
-    is_loopback_url,
-    read_hosts,
-    read_listen_host,
-    read_metrics_port,
-    read_networks,
-    read_public_url,
-    read_services,
-)
-from config.webhook_allow import check_allowed
+from config.urls import embedded_socket, passwords_of, redact_url, redis_url_of, with_password
+from config.web import MetricsPort, is_loopback, is_loopback_url
 from domain.account import Account
 
-PREFIX = "INVOICES_"
-LOG_LEVELS = ("debug", "info", "warning", "error")
 MAX_LINE = 1000
 MAX_NAME = 300
 
@@ -89,6 +70,7 @@ class Settings(BaseModel):
     oidc_client_id: str | None  #: ours there; given with every issuer
     oidc_client_secret: SecretStr | None  #: None: a public client, by PKCE alone
     oidc_roles_claim: str  #: of its tokens: which roles somebody has
+    secret_files: tuple[Path, ...] = ()  #: that settings and accounts' keys were read from
     given_in: Mapping[str, str] = Field(default_factory=dict)  #: by name: environment or file; others were not given
 
     @property
@@ -127,9 +109,12 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
 
     Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) raises where it is used.
     """
-    in_file, in_environment = _read_file(environ), _read_environment(environ)
+    in_file, in_environment = (
+        _open_files(given, environ) for given in (_read_file(environ), _read_environment(environ))
+    )
     given = in_file | in_environment
     values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
+    _set_passwords(values, given)
     if need_keys:
         _require_keys(values["accounts"] or {}, given.get("accounts"))
     home: Path = values["home"]
@@ -148,9 +133,25 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
         embedded_database=values["database_url"] is None,
         accounts=values["accounts"] or sandbox_accounts(values["sandbox_port"]),
         given_secret_keys=tuple(SecretStr(key) for key in values["secret_key"]),
+        secret_files=_secret_files(given, environ),
         given_in={name: "environment" if name in in_environment else "file" for name in given},
         **{name: values[name] for name in PLAIN},
     )
+
+
+def _set_passwords(values: dict[str, Any], given: Mapping[str, Given]) -> None:
+    """Put the passwords that were given apart into their addresses. Raises SettingsError."""
+    for name in PASSWORDS:
+        password, url = values.pop(f"{name}_password"), f"{name}_url"
+        if password is None:
+            continue
+        label = given[f"{name}_password"].label
+        if values[url] is None:
+            raise SettingsError(f"{label}: INVOICES_{url.upper()} is missing, which it belongs to")
+        try:
+            values[url] = with_password(values[url], password.get_secret_value())
+        except ValueError as error:
+            raise SettingsError(f"{label}: {error} (INVOICES_{url.upper()})") from None
 
 
 def _check_oidc(values: Mapping[str, Any], given: Mapping[str, Given]) -> None:
@@ -189,6 +190,7 @@ class Given:
 
     value: object
     label: str
+    file: Path | None = None  #: that it was read from
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
@@ -197,7 +199,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Given]:
         if not variable.startswith(PREFIX) or variable.startswith(f"{PREFIX}TEST_") or variable == f"{PREFIX}CONFIG":
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name not in KNOBS or variable != PREFIX + name.upper():
+        if name not in NAMES or variable != PREFIX + name.upper():
             raise SettingsError(f"{_shown(variable)}: there is no such setting{_did_you_mean(variable)}")
         if text.strip():  # an empty variable, as compose files leave them, means "not given"
             given[name] = Given(text.strip(), variable)
@@ -210,7 +212,10 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
         return {}
     shown = _shown(name)
     try:
-        content = tomllib.loads(Path(name).read_text(encoding="utf-8"), parse_float=Decimal)
+        text = read_regular(Path(name), MAX_SETTING_BYTES)
+        if len(text) > MAX_SETTING_BYTES:
+            raise SettingsError(f"INVOICES_CONFIG: {shown} holds more than {MAX_SETTING_BYTES:,} bytes")
+        content = tomllib.loads(text.decode("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise SettingsError(f"INVOICES_CONFIG: can't read {shown}: {error.strerror}") from None
     except UnicodeError:
@@ -224,9 +229,33 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
     except ValueError:  # a path with a NUL in it, or a number of more digits than Python reads
         raise SettingsError(f"INVOICES_CONFIG: {shown} can't be read") from None
     for key in content:
-        if key not in KNOBS:
-            raise SettingsError(f"{_shown(key)} in {shown}: there is no such setting{_did_you_mean(key, tuple(KNOBS))}")
+        if key not in NAMES:
+            raise SettingsError(f"{_shown(key)} in {shown}: there is no such setting{_did_you_mean(key, NAMES)}")
     return {key: Given(value, f"{key} in {shown}") for key, value in content.items()}
+
+
+def _open_files(given: Mapping[str, Given], environ: Mapping[str, str]) -> dict[str, Given]:
+    """The same with what stands in the files that ``x_file`` names as ``x``. Raises SettingsError."""
+    found = {name: one for name, one in given.items() if name in KNOBS}
+    for name, one in given.items():
+        if name in KNOBS:
+            continue
+        setting = name.removesuffix(FILE_SUFFIX)
+        if setting in found:
+            raise SettingsError(f"{one.label}: {found[setting].label} is given too; give one of the two")
+        try:
+            path = find_file(kinds.read_text(one.value), environ)
+            found[setting] = Given(read_secret(path, MAX_SETTING_BYTES), one.label, path)
+        except ValueError as error:
+            raise SettingsError(f"{one.label}: {error}") from None
+    return found
+
+
+def _secret_files(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Path, ...]:
+    found = [one.file for one in given.values() if one.file is not None]
+    if "accounts" in given:
+        found += find_key_files(given["accounts"].value, environ)
+    return tuple(dict.fromkeys(found))
 
 
 def _shown(name: str) -> str:
@@ -235,7 +264,7 @@ def _shown(name: str) -> str:
 
 
 def _did_you_mean(name: str, names: tuple[str, ...] = ()) -> str:
-    near = get_close_matches(name, names or [PREFIX + knob.upper() for knob in KNOBS] + [f"{PREFIX}CONFIG"], n=1)
+    near = get_close_matches(name, names or [PREFIX + one.upper() for one in NAMES] + [f"{PREFIX}CONFIG"], n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
@@ -249,46 +278,3 @@ def _parse(name: str, given: Given | None, environ: Mapping[str, str]) -> Any:
         return knob.parse(value, environ)
     except ValueError as error:
         raise SettingsError(f"{label}: {error}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """How a setting is read, and its default (None: it follows from the others)."""
-
-    parse: Callable[[object, Mapping[str, str]], object]
-    default: object = None
-
-
-KNOBS: Mapping[str, Knob] = {
-    "home": Knob(kinds.home, "var"),
-    "database_url": Knob(kinds.url(check_database_url)),
-    "broker_url": Knob(kinds.url(check_broker_url)),
-    "redis_url": Knob(kinds.url(check_redis_url)),
-    "accounts": Knob(read_accounts),
-    "secret_key": Knob(kinds.keys, ""),
-    "webhook_allow": Knob(kinds.checked(check_allowed), ""),
-    "stream": Knob(kinds.stream, "invoices:events"),
-    "stream_maxlen": Knob(kinds.whole(1, 10**12 - 1), 1_000_000),
-    "retention_days": Knob(kinds.whole(0, 36_500), 90),
-    "monitor_minutes": Knob(kinds.minutes, 1440),
-    "log_format": Knob(kinds.one_of("console", "json")),
-    "log_level": Knob(kinds.one_of(*LOG_LEVELS), "info"),
-    "remote_control": Knob(kinds.one_of("read", "all", "off"), "read"),
-    "nice": Knob(kinds.whole(0, 19), 5),
-    "sandbox_port": Knob(kinds.whole(1, 65535), 8410),
-    "web_host": Knob(kinds.checked(read_listen_host), "127.0.0.1"),
-    "web_port": Knob(kinds.whole(0, 65535), 8420),
-    "public_url": Knob(kinds.url(read_public_url)),
-    "web_serve": Knob(kinds.checked(read_services), "callbacks,api,console"),
-    "web_allowed_hosts": Knob(kinds.checked(read_hosts), ""),
-    "metrics_port": Knob(kinds.checked(read_metrics_port), 0),
-    "metrics_allow": Knob(kinds.checked(read_networks), "127.0.0.0/8,::1"),
-    "trusted_proxies": Knob(kinds.checked(read_networks), ""),
-    "oidc_issuer": Knob(kinds.issuer),
-    "oidc_client_id": Knob(kinds.word),
-    "oidc_client_secret": Knob(kinds.secret),
-    "oidc_roles_claim": Knob(kinds.claim, "roles"),
-}
-
-#: Knobs that become fields of Settings as they are; the others depend on each other.
-PLAIN = tuple(KNOBS.keys() - {"home", "database_url", "broker_url", "redis_url", "accounts", "secret_key"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from config.settings import KNOBS, PREFIX, Settings
+from config.knobs import KNOBS, PASSWORDS, PREFIX
+from config.settings import Settings
 from config.urls import redact_url
 from config.web import MetricsPort
 from domain.masking import HIDDEN, mask
@@ -13,7 +14,7 @@ from domain.money import format_amount
 from domain.told_setting import Origin, ToldSetting
 
 #: Whose values are never shown.
-SECRET = frozenset({"secret_key", "oidc_client_secret"})
+SECRET = frozenset({"secret_key", "oidc_client_secret", *(f"{part}_password" for part in PASSWORDS)})
 
 
 def tell_settings(settings: Settings) -> list[ToldSetting]:
@@ -40,10 +41,10 @@ def _value(settings: Settings, name: str) -> str | None:
         return ", ".join([HIDDEN] * given) if given else f"{HIDDEN} ({settings.home}/secret.key)"
     if name == "accounts":
         return ", ".join(sorted(settings.accounts))
+    if name in SECRET:
+        return HIDDEN if name in settings.given_in else None
     value: object = getattr(settings, name)
-    if value is None:
-        return None
-    return HIDDEN if name in SECRET else _text(value)
+    return None if value is None else _text(value)
 
 
 def _text(value: object) -> str:

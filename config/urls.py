@@ -55,6 +55,23 @@ def passwords_of(*urls: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form for several in forms if several for form in several))
 
 
+def with_password(url: str, password: str) -> str:
+    """The address with this password in it, or each of several. Raises ValueError that says why that can't be."""
+    if passwords_of(url):
+        raise ValueError("the address has a password already")
+    return ";".join(_with_password(part, quote(password, safe="")) for part in url.split(";"))
+
+
+def _with_password(url: str, quoted: str) -> str:
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if parts.scheme.startswith(("unix", "redis+socket", "sqlite")):
+        raise ValueError(f"an address of {parts.scheme}:// takes no password")
+    if not at and not parts.scheme.startswith(("redis", "sentinel")):
+        raise ValueError(f"the address must name the user: {parts.scheme}://user@host")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quoted}@{host}"))
+
+
 def _raw_query(parts: SplitResult) -> list[tuple[str, str]]:
     pairs = (pair.partition("=") for pair in parts.query.split("&"))
     return [(name, value) for name, _, value in pairs]

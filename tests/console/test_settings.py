@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from config.settings import KNOBS, load_settings
+from config.knobs import KNOBS
+from config.settings import load_settings
 from config.told import tell_settings
 from domain.permissions import Role
 from tests.console.ground import Ground

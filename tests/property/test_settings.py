@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.celeryconfig import celery_settings
-from config.settings import KNOBS, SettingsError, load_settings
+from config.knobs import NAMES
+from config.settings import SettingsError, load_settings
 from config.webhook_allow import check_allowed
 from domain.account import Account
 from workers.bootstrap import policies
@@ -70,6 +71,9 @@ PIECES = [
     "file:",
     "file:/",
     "file:/dev/zero",
+    "/dev/zero",
+    "$CREDENTIALS_DIRECTORY/x",
+    "file:$CREDENTIALS_DIRECTORY/x",
     "*",
     "1.2.3.4/33",
     "10.0.0.1/8",
@@ -104,7 +108,7 @@ account = fields.map(
 )
 accounts = st.dictionaries(st.sampled_from(["shop", "", "a b", "é", "x" * 100]), account | values, max_size=2)
 variables = st.one_of(
-    st.tuples(st.sampled_from(sorted(KNOBS)), texts),
+    st.tuples(st.sampled_from(sorted(NAMES)), texts),
     st.tuples(st.just("accounts"), accounts.map(json.dumps)),
 )
 
@@ -147,7 +151,7 @@ def test_the_environment_is_settings_or_one_line_without_secrets(given):
 
 
 @given(
-    given=st.lists(st.tuples(st.sampled_from(sorted(KNOBS)), values), max_size=3), tail=st.sampled_from(["", "=", "]"])
+    given=st.lists(st.tuples(st.sampled_from(sorted(NAMES)), values), max_size=3), tail=st.sampled_from(["", "=", "]"])
 )
 @example(given=[("secret_key", True)], tail="")
 @example(given=[("secret_key", [KEY])], tail="")

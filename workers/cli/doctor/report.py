@@ -37,8 +37,20 @@ def run_checks(deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[Finding]:
         return
     register_secrets(key.get_secret_value() for key in keys)
     yield Finding("settings", "ok", f"home {config.home}, accounts {', '.join(sorted(config.accounts))}").safe()
+    yield from check_secret_files(config)
     for finding in run_side_by_side(_parts(config), deadline_seconds):
         yield finding.safe()
+
+
+def check_secret_files(config: Settings) -> Iterator[Finding]:
+    """Whether other users of this machine may read the secrets. A note: in a container nobody else may be there."""
+    from config.secret_files import is_open_to_others
+
+    found = [str(path) for path in config.secret_files if is_open_to_others(path)]
+    if found:
+        detail = f"others on this machine may read {', '.join(found)}"
+        command = f"chmod o-r {' '.join(found)}"
+        yield Finding("settings", "note", detail, "open_to_others", count=len(found), command=command).safe()
 
 
 def _parts(config: Settings) -> list[tuple[str, Check]]:
