@@ -44,6 +44,7 @@ from workers.store.processes import Heartbeat, start_heartbeat
 from workers.store.schema import upgrade
 from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener, show_slots
+from workers.telemetry.liveness import Liveness
 from workers.telemetry.metrics import Metrics
 from workers.telemetry.server import MetricsServer
 from workers.telemetry.tally import WorkTally
@@ -53,6 +54,9 @@ log = structlog.get_logger()
 
 #: How many connections to the database the store of a worker or a command may have.
 STORE_CONNECTIONS = 12
+
+#: A busy pump answers within milliseconds.
+PUMP_ANSWERS_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -132,12 +136,19 @@ def metrics() -> Metrics:
     return Metrics(version("invoices"))
 
 
+@functools.cache
+def liveness() -> Liveness:
+    """The loops of this process that are watched."""
+    return Liveness()
+
+
 def serve_metrics(settings: Settings) -> None:
-    """Serve metrics, if the settings say so, until ``stop_metrics``. Raises PortTaken."""
+    """Serve metrics and liveness, if the settings say so, until ``stop_metrics``. Raises PortTaken."""
     port = settings.metrics_port
     if port.number:
         registry, allowed = metrics().registry, settings.metrics_allow
-        _serving.append(MetricsServer(registry, port.number, or_next=port.or_next, allowed=allowed))
+        stuck = liveness().stuck
+        _serving.append(MetricsServer(registry, port.number, or_next=port.or_next, allowed=allowed, stuck=stuck))
 
 
 def tell_role(role: str) -> None:
@@ -269,6 +280,7 @@ def start_pump() -> None:
         )
         show_slots(metrics(), current.pump.slots_used)
         current.pump.start()
+        liveness().watch("pump", functools.partial(current.pump.goes_on, PUMP_ANSWERS_SECONDS))
 
 
 async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWork]:

@@ -18,7 +18,7 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 #: What starts servers, plays orders for minutes, or follows for ever.
 #: Their exit code is a verdict, which is printed like any other answer.
 VERDICTS = {"health", "why"}
-NEVER_RUN = {"up", "web", "demo", "watch", "doctor", "--follow"}
+NEVER_RUN = {"up", "web", "intake", "worker", "beat", "demo", "watch", "doctor", "--follow"}
 
 WORDS = [
     *("", "-", "--", "-x", "--json", "0", "-1", "9" * 30, "1" * 400, "1e5", "nan", "é", "\udcff", "\n", "a\nb"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -20,8 +21,8 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 def serve():
     servers = []
 
-    def start(port=0, *, or_next=False, allowed=LOOPBACK):
-        servers.append(MetricsServer(Metrics("1").registry, port, or_next=or_next, allowed=allowed))
+    def start(port=0, *, or_next=False, allowed=LOOPBACK, stuck=tuple):
+        servers.append(MetricsServer(Metrics("1").registry, port, or_next=or_next, allowed=allowed, stuck=stuck))
         return servers[-1]
 
     yield start
@@ -52,6 +53,18 @@ def test_it_serves_the_metrics_there_and_nothing_else(serve):
 def test_who_is_not_named_finds_nothing(serve):
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(serve(allowed=("127.0.0.2/32",)).url)
+
+
+def test_it_says_to_whoever_gets_through_that_it_is_alive(serve):
+    url = serve(allowed=("127.0.0.2/32",)).url.replace("/metrics", "/health/live")
+    assert json.loads(get(url)) == {"status": "ok"}
+
+
+def test_it_names_the_loops_that_no_longer_turn(serve):
+    url = serve(stuck=lambda: ["pump"]).url.replace("/metrics", "/health/live")
+    with pytest.raises(urllib.error.HTTPError, match="503") as answered:
+        get(url)
+    assert json.load(answered.value) == {"status": "stuck", "loops": ["pump"]}
 
 
 def test_it_listens_on_loopback_unless_somebody_else_is_allowed(serve):

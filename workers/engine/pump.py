@@ -89,6 +89,14 @@ class Pump:
         slots = {id(lane.slots): lane.slots for lane in lanes if lane.slots is not None}
         return sum(one.used_by[stage] for one in slots.values())
 
+    def goes_on(self, seconds: float) -> bool:
+        """Whether the loop answers within so many seconds, or was told to stop. From any thread but its own."""
+        if self._shared.stopping:
+            return True
+        answered = threading.Event()
+        self._call(answered.set)
+        return answered.wait(seconds)
+
     def stop(self, deadline_seconds: float) -> None:
         """Claim nothing more, let what is under way finish, commit it; release the rest when the time is up."""
         self._deadline_seconds = deadline_seconds

@@ -39,10 +39,12 @@ from workers.intake.message import (
 from workers.intake.unstored import LONGEST_WAIT_SECONDS, wrap
 from workers.queue.batches import TOGETHER, Bundle, Gathering, Part
 from workers.queue.suspects import RedisCounter, Suspects
+from workers.telemetry.liveness import Turns
 from workers.transport.message_limits import MAX_DEATHS
 from workers.transport.private import replace_body
 
 if TYPE_CHECKING:
+    from kombu import Connection
     from kombu.message import Message
 
 log = structlog.get_logger()
@@ -58,6 +60,8 @@ NOT_TAKEN = "compressed bodies are not taken"
 #: A wait for the broker goes in steps of this length: the process may be told to stop meanwhile.
 STEP_SECONDS = 0.1
 MAX_STEPS = 50
+#: How often the loop marks that it turns.
+TURN_SECONDS = 5.0
 #: After a connection that lasted this long the waits begin anew.
 CALM_SECONDS = 30.0
 
@@ -95,7 +99,14 @@ class GuardedConsumer(Consumer):
         self._gathering: Gathering | None = None
         self._deaths = RedisCounter(_open_redis)
         self._patience = Patience(time.monotonic)
+        self._turns, self._turning = Turns(), None
+        bootstrap.liveness().watch("consumer", self._turns.goes_on)
         refuse_compression()
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Celery's part: it waits for a broker that is away, for however long that takes."""
+        with self._turns.waiting():
+            return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Celery's part, then a growing wait: a broker that takes connections but refuses all else is asked less."""
@@ -107,6 +118,9 @@ class GuardedConsumer(Consumer):
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """Celery's handler, behind the guard. Celery calls this for each connection."""
         self._hand_over = super().create_task_handler(*args, **kwargs)
+        if self._turning is not None:
+            self._turning.cancel()
+        self._turning = self.timer.call_repeatedly(TURN_SECONDS, self._turns.mark)
         if self._gathering is not None:
             self._gathering.close()
         self._gathering = Gathering(self.timer, self._hand_over, self.initial_prefetch_count, self._set_aside)

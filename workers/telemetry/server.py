@@ -1,11 +1,13 @@
-"""``/metrics`` of a process that serves nothing else, in a thread of its own."""
+"""``/metrics`` and ``/health/live`` of a process that serves nothing else, in a thread of its own."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -29,11 +31,23 @@ class PortTaken(OSError):  # noqa: N818 - reads as what happened
 class MetricsServer:
     """Listens as soon as it is made, until ``close``. Raises PortTaken."""
 
-    def __init__(self, registry: CollectorRegistry, port: int, *, or_next: bool, allowed: tuple[str, ...]) -> None:
-        """Listens on loopback, unless ``allowed`` names other addresses; others than those get 404."""
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        port: int,
+        *,
+        or_next: bool,
+        allowed: tuple[str, ...],
+        stuck: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Listens on loopback, unless ``allowed`` names other addresses; others than those get no metrics.
+
+        ``stuck`` names the loops of this process that no longer turn. Whoever gets through to the port may ask for
+        that: what restarts processes does not ask from where metrics are read.
+        """
 
         class Handler(_Handler):
-            networks, metrics = allowed, registry
+            networks, metrics, stuck_loops = allowed, registry, staticmethod(stuck)
 
         self._server = _listen(_host(allowed), port, or_next, Handler)
         host, self.port = self._server.server_address[:2]
@@ -66,13 +80,26 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "invoices", ""
     networks: tuple[str, ...]
     metrics: CollectorRegistry
+    stuck_loops: Callable[[], Sequence[str]]
 
     def do_GET(self) -> None:
-        """The metrics, or 404."""
-        there = urlsplit(self.path).path == "/metrics" and contains(self.networks, str(self.client_address[0]))
-        body = generate_latest(self.metrics) if there else b"not found\n"
-        self.send_response(200 if there else 404)
-        self.send_header("content-type", CONTENT_TYPE_LATEST if there else "text/plain; charset=utf-8")
+        """The metrics, whether this process is alive, or 404."""
+        path = urlsplit(self.path).path
+        if path == "/health/live":
+            self._tell_liveness()
+        elif path == "/metrics" and contains(self.networks, str(self.client_address[0])):
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.metrics))
+        else:
+            self._answer(404, "text/plain; charset=utf-8", b"not found\n")
+
+    def _tell_liveness(self) -> None:
+        stuck = list(self.stuck_loops())
+        said = {"status": "stuck", "loops": stuck} if stuck else {"status": "ok"}
+        self._answer(503 if stuck else 200, "application/json", json.dumps(said).encode())
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
