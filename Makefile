@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check licences format pictures bench bench-check soak profile chaos mutants pins
+.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos mutants pins
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -67,6 +67,9 @@ check: dev ## format, lint, types, import rules, supply chain, receivers and sen
 	@sh deploy/requirements/audit.sh
 	@sh deploy/receivers/check.sh
 	@sh deploy/senders/check.sh
+
+dist: dev ## a wheel, its source, pinned requirements, SBOM and hashes, in dist/; the same commit gives the same bytes
+	@$(BIN)/python -m tests.release
 
 licences: dev ## makes the list of licences anew
 	@$(BIN)/python -m tests.supply --write

@@ -32,7 +32,7 @@ class Knob:
 
 
 KNOBS: Mapping[str, Knob] = {
-    "home": Knob(kinds.home, "var"),
+    "home": Knob(kinds.home),
     "database_url": Knob(kinds.url(check_database_url), may_be_file=True),
     "database_password": Knob(kinds.secret, may_be_file=True),
     "broker_url": Knob(kinds.url(check_broker_url), may_be_file=True),

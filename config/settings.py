@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config import kinds
 from config.accounts import find_key_files, sandbox_accounts
+from config.home import default_home
 from config.knobs import FILE_SUFFIX, KNOBS, NAMES, PASSWORDS, PLAIN, PREFIX
 from config.secret_files import MAX_SETTING_BYTES, find_file, read_regular, read_secret
 from config.secret_key import keep_key
@@ -117,7 +118,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
     _set_passwords(values, given)
     if need_keys:
         _require_keys(values["accounts"] or {}, given.get("accounts"))
-    home: Path = values["home"]
+    home: Path = values["home"] or _parse("home", Given(str(default_home(environ)), "INVOICES_HOME"), environ)
     broker = values["broker_url"] or f"redis+socket://{embedded_socket(home)}"
     redis = values["redis_url"] or redis_url_of(broker)
     if redis is None:

@@ -15,12 +15,12 @@ from workers.embedded.valkey import address
 from workers.providers import registry
 
 
-def test_without_any_setting_everything_is_embedded_under_the_working_folder(tmp_path, monkeypatch):
+def test_without_any_setting_everything_is_embedded_in_the_clone_whatever_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     settings = load_settings({})
 
-    home = tmp_path / "var"
+    home = Path(__file__).resolve().parents[2] / "var"
     assert settings.home == home
     assert settings.database_url == f"sqlite+pysqlite:///{home}/invoices.db"
     assert settings.broker_url == f"redis+socket://{embedded_socket(home)}"

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deliveries": ("workers.cli.deliveries", "List webhooks with every attempt to deliver them."),
     "migrate": ("workers.cli.database", "Bring the database to the newest revision."),
     "doctor": ("workers.cli.doctor.command", "Find what keeps orders, payments or webhooks waiting."),
+    "files": ("workers.cli.files", "List the documents and examples of this release, or print one."),
     "schema": ("workers.cli.schema", "Print the JSON Schema of what the queue takes."),
 }
 

@@ -23,14 +23,14 @@ def _command(role: str, does: str) -> click.Command:
 
 def become(role: str, more: tuple[str, ...]) -> None:
     """Replace this process by the one of the Procfile: signals then reach it, and no other process stands between."""
-    from workers.cli.up import read_processes
+    from workers.cli.up import CELERY, read_processes
 
     lines = {spec.name: spec.argv for spec in read_processes(workers=1)}
-    program, *options = lines.get(role, ("",))
-    if program != "celery":
+    line = lines.get(role, ())
+    if line[: len(CELERY)] != CELERY:
         raise CommandFailed(f"the Procfile has no line `{role}: celery …`")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", program, *options, *more])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [*line, *more])  # noqa: S606 - no shell is wanted
 
 
 MORE = "Further options are Celery's, such as `-c 4`, and come after those of the Procfile."

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,15 +22,17 @@ from workers.cli.up_readiness import Readiness, what_to_try
 from workers.embedded.home import make_home
 from workers.embedded.listening import read_listening
 from workers.embedded.sole_up import kept_valkey, sole_up
+from workers.shipped import ROOT
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from workers.embedded.procfile import ProcessSpec
     from workers.embedded.prometheus import EmbeddedPrometheus
 
-PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
+PROCFILE = ROOT / "Procfile"
 WORKER_NODE = "worker@%h"
-RULES = PROCFILE.parent / "deploy" / "observability"
+CELERY = (sys.executable, "-P", "-m", "workers.cli.celery")
+RULES = ROOT / "deploy" / "observability"
 FREE_METRICS_PORT = "9400+"
 SANDBOX_STATE = "sandbox.db"  #: in the home: a sandbox that is started again knows its invoices
 
@@ -140,10 +141,12 @@ def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[P
     from workers.embedded.procfile import read_procfile
 
     if not PROCFILE.is_file():
-        raise CommandFailed(f"there is no {PROCFILE}: install the project from its folder (make .venv)")
+        raise CommandFailed(
+            f"there is no {PROCFILE}: install invoices anew, from its wheel or in a clone by make .venv"
+        )
     processes: list[ProcessSpec] = []
-    for spec in read_procfile(PROCFILE):
-        spec = dataclasses.replace(spec, env={**spec.env, **(env or {})})  # noqa: PLW2901 - the same one, completed
+    for named in read_procfile(PROCFILE):
+        spec = dataclasses.replace(named, argv=from_anywhere(named.argv), env={**named.env, **(env or {})})
         if spec.name != "worker" or workers == 1:
             processes.append(spec)
             continue
@@ -151,6 +154,11 @@ def read_processes(workers: int, env: Mapping[str, str] | None = None) -> list[P
             argv = tuple(part.replace(WORKER_NODE, f"worker{number}@%h") for part in spec.argv)
             processes.append(dataclasses.replace(spec, name=f"worker{number}", argv=argv))
     return processes
+
+
+def from_anywhere(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The command, which works in a folder that has modules of our names too."""
+    return (*CELERY, *argv[1:]) if argv[0] == "celery" else argv
 
 
 def points_at_sandbox(config: Settings) -> bool:
@@ -162,7 +170,7 @@ def sandbox_process(config: Settings) -> ProcessSpec:
     """The process of the sandbox's providers and receivers; callbacks go to the web process."""
     from workers.embedded.procfile import ProcessSpec
 
-    argv = [sys.executable, "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
+    argv = [sys.executable, "-P", "-m", "workers.embedded.sandbox", "--port", str(config.sandbox_port)]
     make_home(config.home)
     argv += ["--state", str(config.home / SANDBOX_STATE)]
     for name, url in callback_urls(config).items():

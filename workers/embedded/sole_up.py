@@ -27,8 +27,6 @@ KEEPER_LOCK = "up.keeper.lock"
 KEEPER_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
-_ROOT = Path(__file__).resolve().parents[2]
-
 
 @contextlib.contextmanager
 def sole_up(home: Path) -> Iterator[None]:
@@ -69,8 +67,8 @@ def _start_keeper(home: Path) -> subprocess.Popen[bytes]:
     try:
         _wait_for_lock(descriptor, home)
         return subprocess.Popen(
-            [sys.executable, "-m", "workers.embedded.keeper", str(home)],
-            cwd=_ROOT,
+            # -P: the working folder may have modules of our names.
+            [sys.executable, "-P", "-m", "workers.embedded.keeper", str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

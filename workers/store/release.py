@@ -8,13 +8,15 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "deploy" / "migrations"
+from workers.shipped import ROOT
+
+MIGRATIONS = ROOT / "deploy" / "migrations"
 NOT_MIGRATED = "the database is not migrated: run `invoices migrate`"
 _UNDEFINED_TABLE = "42P01"  #: PostgreSQL's code
 
 
 class MigrationsMissing(Exception):  # noqa: N818 - reads as what happened
-    """There is no folder of migrations where the project was installed from."""
+    """This installation lacks its migrations."""
 
 
 class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
@@ -23,7 +25,9 @@ class SchemaTooOld(Exception):  # noqa: N818 - reads as what is the matter
 
 def missing_migrations(folder: Path) -> MigrationsMissing:
     """There are none in this folder."""
-    return MigrationsMissing(f"no migrations in {folder}: install the project from its folder (make .venv)")
+    return MigrationsMissing(
+        f"no migrations in {folder}: install invoices anew, from its wheel or in a clone by make .venv"
+    )
 
 
 def too_old(current: str, head: str) -> SchemaTooOld:

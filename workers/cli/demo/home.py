@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from config.home import default_home
 from workers.embedded.home import make_home
 
 LOCK = "demo.lock"
@@ -23,7 +24,7 @@ TRIES = 100
 def fresh_home() -> Iterator[Path]:
     """An empty folder under ``INVOICES_HOME``/demo, locked while it is used. What killed demos left is removed first;
     at the end the folders that were made for it are removed if they are empty."""
-    home = Path(os.environ.get("INVOICES_HOME", "").strip() or "var").expanduser().absolute()
+    home = Path(os.environ.get("INVOICES_HOME", "").strip() or default_home(os.environ)).expanduser().absolute()
     was_there = home.exists()
     with contextlib.ExitStack() as held:
         folder = _take_folder(home, held)

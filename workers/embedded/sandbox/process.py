@@ -9,14 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 #: How long the sandbox may take to listen, and to stop after SIGTERM.
 START_SECONDS, STOP_SECONDS = 60.0, 5.0  #: on an overloaded machine a start took more than 10 s
-
-_ROOT = Path(__file__).resolve().parents[3]
 
 
 class SandboxProcess:
@@ -34,10 +31,10 @@ class SandboxProcess:
 
     def start(self) -> SandboxProcess:
         """Start it and wait until it listens. Raises RuntimeError when it ends or stays silent for START_SECONDS."""
-        command = [sys.executable, "-m", "workers.embedded.sandbox", "--port", "0", "--exit-with-stdin"]
+        # -P: the working folder may have modules of our names.
+        command = [sys.executable, "-P", "-m", "workers.embedded.sandbox", "--port", "0", "--exit-with-stdin"]
         self._process = subprocess.Popen(
             [*command, *self._options],
-            cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
