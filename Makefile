@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos mutants pins
+.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos mutants pins rivals
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -81,10 +81,18 @@ format: dev ## formats the code and repairs what ruff can
 pictures: dev ## pictures of the real console, from the demo's orders, in deploy/console
 	@$(BIN)/python -m tests.console.pictures
 
-bench: dev ## benchmarks, 35 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
+rivals: .venv/rivals/.stamp ## the task queues that `make bench` compares with, in .venv/rivals
+
+.venv/rivals/.stamp: $(PINS)/rivals.txt | .venv/bin/python
+	@echo "installing what benchmarks compare with ..."
+	@$(PYTHON) -m venv .venv/rivals
+	@.venv/rivals/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(PINS)/rivals.txt
+	@touch $@
+
+bench: dev rivals ## benchmarks, 35 minutes; ROWS="create claim" some rows only, BENCH_FULL=1 more of all, BENCH_TINY=1 a trial
 	@$(BIN)/python -m tests.bench $(ROWS)
 
-bench-check: dev ## the same, compared with the kept results; prints what got worse by more than a fifth
+bench-check: dev rivals ## the same, compared with the kept results; prints what got worse by more than a fifth
 	@$(BIN)/python -m tests.bench --check $(ROWS)
 
 soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
@@ -111,4 +119,5 @@ pins: ## compiles the requirement files anew (needs uv on the PATH)
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile --extra otel $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/mutants.in -c $(PINS)/dev.txt -o $(PINS)/mutants.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/rivals.in -o $(PINS)/rivals.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi
