@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import bz2
+import functools
 import json
 import lzma
 import pickle
@@ -17,12 +18,16 @@ from typing import Any
 
 QUEUE = "invoices.intake"
 LATER = "2199-01-01T00:00:00+00:00"
-#: 64 MiB of zeros, and what they come to.
-BOMBS = {
-    "application/x-gzip": zlib.compress(bytes(64 * 1024 * 1024), 9),
-    "application/x-bz2": bz2.compress(bytes(64 * 1024 * 1024)),
-    "application/x-lzma": lzma.compress(bytes(4 * 1024 * 1024)),
-}
+
+
+@functools.cache
+def bombs() -> Mapping[str, bytes]:
+    """64 MiB of zeros, and what they come to; made when first needed, since it takes a second."""
+    return {
+        "application/x-gzip": zlib.compress(bytes(64 * 1024 * 1024), 9),
+        "application/x-bz2": bz2.compress(bytes(64 * 1024 * 1024)),
+        "application/x-lzma": lzma.compress(bytes(4 * 1024 * 1024)),
+    }
 
 
 class _Dangerous:
@@ -87,7 +92,7 @@ def body(name: str, text: str | bytes, **changes: Any) -> bytes:
 
 def pack(name: str, kind: str) -> bytes:
     """A body that unpacks to a thousand times its size."""
-    return envelope(BOMBS[kind], headers={"task": "invoices.create", "id": name, "compression": kind}, name=name)
+    return envelope(bombs()[kind], headers={"task": "invoices.create", "id": name, "compression": kind}, name=name)
 
 
 def with_properties(name: str, **properties: Any) -> bytes:

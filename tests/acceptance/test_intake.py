@@ -17,9 +17,9 @@ import pytest
 
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import BROKERS, embedded_and
+from tests.migrated import new_sqlite_url
 from tests.redis_brokers import Embedded
 from workers.queue.fault_points import VARIABLE
-from workers.store.schema import upgrade
 from workers.transport.message_limits import MAX_DEATHS, MAX_ITEM_BYTES
 
 EXACT = "0.100000000000000055"  #: ETH; a float would make 0.10000000000000006 of it
@@ -40,9 +40,7 @@ def engine(request, brokers, tmp_path_factory):
 
 
 def new_intake(folder, engine):
-    database_url = f"sqlite+pysqlite:///{folder}/invoices.db"
-    upgrade(database_url)
-    return Intake(folder, engine, database_url)
+    return Intake(folder, engine, new_sqlite_url(folder))
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from kombu.exceptions import OperationalError
 
 from tests.acceptance.intake import QUEUE, ROOT, START_SECONDS, Intake, order
 from tests.brokers import find_redis_or_valkey, skipping
+from tests.migrated import new_sqlite_url
 from tests.redis_brokers import ESCAPED, NO_RETRY, PASSWORD, RedisServer
-from workers.store.schema import upgrade
 from workers.transport.remote_control import REFUSED
 
 SENDERS = ROOT / "deploy/senders"
@@ -45,9 +45,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def intake(server, tmp_path):
-    database_url = f"sqlite+pysqlite:///{tmp_path}/invoices.db"
-    upgrade(database_url)
-    with contextlib.closing(Intake(tmp_path, server, database_url)) as intake:
+    with contextlib.closing(Intake(tmp_path, server, new_sqlite_url(tmp_path))) as intake:
         intake.start()
         intake.until(lambda: " ready." in intake.new_log(), START_SECONDS)
         yield intake

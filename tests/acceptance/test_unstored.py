@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.acceptance.intake import ROOT, Intake, order
+from tests.migrated import new_sqlite_url
 from tests.redis_brokers import Embedded
-from workers.store.schema import upgrade
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -27,8 +27,7 @@ TRIGGERS = {"invoice": "order_id", "rejected_message": "excerpt"}
 @pytest.fixture(params=["embedded", "redis", "rabbitmq"])  # TLS and Sentinel change the way there, not the list
 def intake(request, brokers, tmp_path):
     """Not started yet."""
-    url = f"sqlite+pysqlite:///{tmp_path}/invoices.db"
-    upgrade(url)
+    url = new_sqlite_url(tmp_path)
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(brokers.open(request.param))
         engine = found or stack.enter_context(contextlib.closing(Embedded(tmp_path)))

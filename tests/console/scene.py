@@ -3,6 +3,7 @@ has to be settled by hand."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from decimal import Decimal
@@ -58,6 +59,13 @@ class Scene:
         self.job = begin(self.store, OPERATOR, Deal(CANCEL), queued, "status=queued").id  #: nobody works on it
         spread(self.store, self.ids[ORDER])
         self.event = first_event(self.store, self.ids["dpkg-48231"])  #: its number
+
+    def copied(self, database: Database) -> Scene:
+        """The same over a copy of its database."""
+        scene = copy.copy(self)
+        scene.ids, scene.receivers = dict(self.ids), copy.copy(self.receivers)
+        scene.database, scene.store = database, open_store(database)
+        return scene
 
     def _take(self, order_id: str, account: str = "zeroxhost", **fields: object) -> str:
         (self.ids[order_id],) = take(self.store, order(order_id, account=account, **fields))

@@ -6,15 +6,12 @@ A route that is missing in the table fails. Pages of the sign-in have tests of t
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
 from domain.permissions import Role
 from tests.console.ground import Ground
 from tests.console.pages import PAGES, address
-from tests.console.scene import Scene
-from workers.store.database import Database
 from workers.store.reads.acts import list_acts
 
 LET_IN, REFUSED, SIGN_IN = "let in", "refused", "to the sign-in"
@@ -107,15 +104,11 @@ HARMLESS = {"/console/sign-out", "/console/language"}
 
 
 @pytest.fixture(scope="module")
-def ground(migrated_file, tmp_path_factory):
+def ground(lasting_scene):
     """One for all of these: nothing that they do changes anything."""
-    path = tmp_path_factory.mktemp("roles") / "invoices.db"
-    shutil.copyfile(migrated_file, path)
-    database = Database(f"sqlite:///{path}")
-    ground = Ground(Scene(database))
+    ground = Ground(lasting_scene)
     yield ground
     ground.close()
-    database.close()
 
 
 def routes_of(ground):

@@ -12,17 +12,16 @@ from tests.contracts.api_cases import Service
 from tests.contracts.store_cases import open_store
 from tests.contracts.web_process import Site
 from tests.engines import new_postgres_database
+from tests.migrated import migrated_file
 from workers.embedded.sandbox.process import SandboxProcess
 from workers.store.database import Database
 from workers.store.schema import upgrade
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory):
+def sqlite_template():
     """The path of a migrated SQLite file nobody has open."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    upgrade(f"sqlite:///{path}")
-    return path
+    return migrated_file()
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +32,21 @@ def postgres_template(postgres_url):
         yield make_url(url).database
 
 
+@pytest.fixture
+def migrated_postgres_url(postgres_url, postgres_template):
+    """The URL of a fresh migrated PostgreSQL database."""
+    with new_postgres_database(postgres_url, postgres_template) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
     """A fresh migrated database's URL."""
     if request.param == "sqlite":
         path = tmp_path / "invoices.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    template = request.getfixturevalue("postgres_template")
-    with new_postgres_database(request.getfixturevalue("postgres_url"), template) as url:
-        yield url
+        return f"sqlite:///{path}"
+    return request.getfixturevalue("migrated_postgres_url")
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from tests.contracts.test_locked_rows import commit_all
 from workers.stages.callbacks import callbacks
 from workers.store.callbacks import NewCallback
 from workers.store.database import Database
-from workers.store.schema import upgrade
 from workers.store.tables import AGENDA, CALLBACK
 
 #: As an operator's session may hold them, by hand.
@@ -40,10 +39,9 @@ HELD = {
 
 
 @pytest.fixture
-def database(new_postgres_url):
+def database(migrated_postgres_url):
     """SQLite has one writer at a time: no row is locked while others are written."""
-    upgrade(new_postgres_url)
-    database = Database(new_postgres_url)
+    database = Database(migrated_postgres_url)
     yield database
     database.close()
 

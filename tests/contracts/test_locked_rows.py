@@ -28,7 +28,6 @@ from workers.stages.judging import judge
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
-from workers.store.schema import upgrade
 from workers.store.tables import AGENDA, INVOICE
 
 
@@ -49,10 +48,9 @@ async def commit_all(work, results):
 
 
 @pytest.fixture
-def database(new_postgres_url):
+def database(migrated_postgres_url):
     """SQLite has one writer at a time: no row is locked while others are written."""
-    upgrade(new_postgres_url)
-    database = Database(new_postgres_url)
+    database = Database(migrated_postgres_url)
     yield database
     database.close()
 

@@ -6,22 +6,21 @@ somebody else's.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from domain.timekeeping import TOLERANCE_SECONDS, TRUSTED_SECONDS
+from tests.migrated import migrated_file
 from tests.simulation.loop import Died
 from tests.simulation.statements import Statements
 from workers.store.database import Database
-from workers.store.schema import upgrade
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -148,11 +147,8 @@ class Engine:
 
 
 def _migrate(raw: sqlite3.Connection) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        upgrade(f"sqlite:///{Path(folder) / 'template.db'}")
-        migrated = sqlite3.connect(Path(folder) / "template.db")
+    with contextlib.closing(sqlite3.connect(migrated_file())) as migrated:
         migrated.backup(raw)
-        migrated.close()
     raw.executescript(RECORDER)
 
 

@@ -24,6 +24,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from tests.contracts.webhook_cases import TLS, Receiver
+from tests.migrated import new_sqlite_url
 from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits, read_breakers
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.delivery.signature import new_secret
@@ -36,15 +37,12 @@ from workers.stages import DeliverStage
 from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, REST_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
 from workers.store.database import Database
-from workers.store.schema import upgrade
 from workers.store.tables import ENDPOINT
 
 
 @pytest.fixture
 def database(tmp_path):
-    url = f"sqlite:///{tmp_path / 'invoices.db'}"
-    upgrade(url)
-    database = Database(url)
+    database = Database(new_sqlite_url(tmp_path))
     yield database
     database.close()
 

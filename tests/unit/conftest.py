@@ -8,6 +8,7 @@ import pytest
 
 from config.settings import load_settings
 from domain.order import parse_order
+from tests.migrated import new_sqlite_url
 from tests.unit.cli_runner import Invoices
 from workers.bootstrap import open_store
 from workers.store.judging import Judgement
@@ -26,7 +27,7 @@ def fresh_invoices(capsys, monkeypatch, tmp_path, own_logging):
 @pytest.fixture
 def invoices(fresh_invoices):
     """The command on a migrated database."""
-    assert fresh_invoices("migrate").code == 0
+    new_sqlite_url(fresh_invoices.home)
     return fresh_invoices
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
@@ -189,10 +190,16 @@ def _migrate(connection: Connection, folder: Path, revision: str) -> None:
         lock_milliseconds = f"{LOCK_SECONDS * 1000:.0f}"
         connection.execute(text("SELECT set_config('lock_timeout', :ms, false)"), {"ms": lock_milliseconds})
         connection.commit()
-    config = _config(folder)
+    config, scripts = _config(folder), _scripts(folder)
     config.attributes["connection"] = connection
+
+    def steps(at: Any, _: MigrationContext) -> Any:
+        return scripts._upgrade_revs(revision, at)
+
     try:
-        command.upgrade(config, revision)
+        # What `alembic.command.upgrade` does, which would read every revision's file again for each revision.
+        with EnvironmentContext(config, scripts, fn=steps, destination_rev=revision):
+            scripts.run_env()
     finally:
         connection.rollback()  # what it failed in; after a success there is nothing left
 
@@ -237,7 +244,9 @@ def _missing(folder: Path, current: str | None, to: str) -> list[str]:
     return every[(0 if current is None else every.index(current) + 1) : last]
 
 
+@functools.cache
 def _scripts(folder: Path) -> ScriptDirectory:
+    """This code's revisions: read once by a process, since each is a Python file."""
     return ScriptDirectory.from_config(_config(folder))
 
 

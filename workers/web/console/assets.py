@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 from collections.abc import Mapping
@@ -65,6 +66,12 @@ class Assets:
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(asset.packed, headers={**headers, "content-encoding": "gzip"})
         return Response(asset.content, headers=headers)
+
+
+@functools.cache
+def read_assets() -> Assets:
+    """This release's, read once by a process."""
+    return Assets()
 
 
 def _asset(name: str, content: bytes) -> Asset:

@@ -18,7 +18,7 @@ from workers.store.store import Store
 from workers.web.api.places import Places
 from workers.web.console.accounts import Accounts
 from workers.web.console.acting import Acting
-from workers.web.console.assets import Assets
+from workers.web.console.assets import read_assets
 from workers.web.console.audit import Audit
 from workers.web.console.console import Console
 from workers.web.console.contradictions import Contradictions
@@ -84,7 +84,7 @@ def build_console(
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
     how the endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which
     people come in. ``settings``: as they may be shown."""
-    assets = Assets()
+    assets = read_assets()
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers)
     console = Console(store, threads, accounts, gate, view, pulse, around)

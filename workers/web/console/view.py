@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,6 +78,7 @@ def language_of(request: Request) -> str:
     return choose(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
 
 
+@functools.cache  # a process compiles each template once for each language, however many consoles it builds
 def _environment(language: str, assets: Assets) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -88,15 +89,15 @@ def _environment(language: str, assets: Assets) -> Environment:
         extensions=["jinja2.ext.do"],
     )
     environment.globals |= {
-        "_": partial(translate, language),
+        "_": functools.partial(translate, language),
         "asset": assets.url,
         "Action": Action,
         "amount_parts": amount_parts,
     }
     environment.filters |= {
         "instant": format_instant,
-        "duration": partial(duration, language),
-        "seconds": partial(short_seconds, language),
+        "duration": functools.partial(duration, language),
+        "seconds": functools.partial(short_seconds, language),
         "fill": fill,
     }
     return environment
