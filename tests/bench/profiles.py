@@ -38,8 +38,7 @@ def main() -> int:
         print("py-spy is missing: `make dev` installs it where there is a wheel for this machine", file=sys.stderr)
         return 2
     PROFILES.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PTRACER, _ANYBODY, 0, 0, 0)
+    may_be_watched()
     with Ground(chosen()) as ground:
         for name, path in PATHS.items():
             stacks = ground.folder / f"{name}.txt"
@@ -50,6 +49,12 @@ def main() -> int:
             target.write_text(drawing(root, title), encoding="utf-8")
             print(f"{target.relative_to(ROOT)}: {root.samples:,} samples, {target.stat().st_size / 1024:.0f} KiB")
     return 0
+
+
+def may_be_watched() -> None:
+    """Let a child of this process look at it, where that is not usual."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PTRACER, _ANYBODY, 0, 0, 0)
 
 
 def create_path(ground: Ground, stacks: Path) -> None:
