@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos mutants pins rivals
+.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos failover mutants pins rivals
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -109,6 +109,9 @@ chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=
 	@echo "installing what changes the code to see whether tests notice ..."
 	@$(PIP) -r $(PINS)/mutants.txt
 	@touch $@
+
+failover: dev ## PostgreSQL's primary is killed under load, its replica promoted, in three ways to commit; ORDERS=300 WAYS="asynchronous on remote_apply"
+	@$(BIN)/python -m tests.failover --orders $(or $(ORDERS),300) --ways $(or $(WAYS),asynchronous on remote_apply)
 
 mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a time: do tests notice? MINUTES=20 SINCE=HEAD~20 ONLY='domain.money.*' GO_ON=1
 	@$(BIN)/python -m tests.mutants --minutes $(or $(MINUTES),20) --since $(or $(SINCE),HEAD~20) $(if $(ONLY),--only '$(ONLY)') $(if $(GO_ON),--go-on)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from config import kinds
 from config.accounts import read_accounts
-from config.urls import check_broker_url, check_database_url, check_redis_url
+from config.database_url import check_database_url
+from config.urls import check_broker_url, check_redis_url
 from config.web import (
     read_hosts,
     read_listen_host,

@@ -14,8 +14,6 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, unquo
 
 BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
-POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
 SENTINEL_PORT = 26379
 #: Of a sentinel:// address. The last two are for the sentinels themselves; its user and password are the master's.
 SENTINEL_PARAMETERS = ("master_name", "sentinel_username", "sentinel_password")
@@ -129,21 +127,6 @@ def check_redis_url(url: str) -> str:
     elif parts.query:
         _check_options(url.split(";", 1)[0])
     return url
-
-
-def check_database_url(url: str) -> str:
-    """The database's address for SQLAlchemy, its driver made explicit. Raises ValueError that says what is allowed."""
-    parts = _split(url)
-    rest = url.partition("://")[2]
-    if parts.scheme in POSTGRESQL_SCHEMES:
-        if len(parts.path) < 2:
-            raise ValueError("must name a database: postgresql+psycopg://user:password@host/database")
-        return f"postgresql+psycopg://{rest}"
-    if parts.scheme in SQLITE_SCHEMES:
-        if len(parts.path) < 2 or parts.netloc or parts.path == "/:memory:":
-            raise ValueError("must name a file: sqlite:////absolute/path (processes share it, so not in memory)")
-        return f"sqlite+pysqlite://{rest}"
-    raise ValueError("must be an address starting with postgresql+psycopg:// or sqlite:///")
 
 
 def redis_url_of(broker_url: str) -> str | None:

@@ -51,15 +51,12 @@ def run_postgres(
 
     ``changes`` are settings that differ from SERVER_SETTINGS; the server has ``environment`` beside our own.
     """
-    programs = _find_postgres()
-    with _private_folder("invoices-pg-") as folder:
-        if AS_SOMEBODY and not _open_to_all(programs):
-            programs = _copy_wheel(programs, folder / "install")
+    with postgres_home() as (programs, folder):
         data = folder / "data"
-        _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        init_postgres(programs, data)
         settings = SERVER_SETTINGS | dict(changes or {}) | {"unix_socket_directories": str(folder)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        _run(
+        run_program(
             programs / "pg_ctl",
             "-D",
             data,
@@ -76,7 +73,24 @@ def run_postgres(
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
         finally:
-            _run(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+            run_program(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+
+
+@contextlib.contextmanager
+def postgres_home() -> Iterator[tuple[Path, Path]]:
+    """(the folder of PostgreSQL's programs, a private folder for data): both for whoever runs the server."""
+    programs = _find_postgres()
+    with _private_folder("invoices-pg-") as folder:
+        if AS_SOMEBODY and not _open_to_all(programs):
+            programs = _copy_wheel(programs, folder / "install")
+        yield programs, folder
+
+
+def init_postgres(programs: Path, data: Path) -> None:
+    """A new cluster whose superuser is `postgres`, without passwords."""
+    run_program(
+        programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"
+    )
 
 
 @contextlib.contextmanager
@@ -147,7 +161,8 @@ def _open_to_all(folder: Path) -> bool:
     return all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents))
 
 
-def _run(program: Path, *arguments: object, more: Mapping[str, str] | None = None) -> None:
+def run_program(program: Path, *arguments: object, more: Mapping[str, str] | None = None) -> None:
+    """Run one of the server's programs as whoever runs the server. Raises RuntimeError with what it said."""
     command = [str(program), *map(str, arguments)]
     # Into a file, not a pipe: the server inherits it and would keep a pipe open.
     with tempfile.TemporaryFile() as output:

@@ -250,7 +250,7 @@ class System(Awaited):
     def command(self, *arguments: str) -> list[Any]:
         """`invoices …`; its JSON lines."""
         command = [sys.executable, "-m", "workers.cli", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=False, timeout=180)
         assert done.returncode == 0, f"invoices {' '.join(arguments)}: {done.stderr.decode()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from decimal import Decimal
 
@@ -14,23 +15,41 @@ from domain.event import NAMED_ONLY
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, embedded_and
+from tests.engines import MissingEngineError, run_postgres
+from tests.pgbouncer import run_pgbouncer, set_role
 
 pytestmark = pytest.mark.timeout(300)
 
 EXACT = "0.1000000000000000055"
 
 
-@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.engines), *embedded_and(*BROKERS)])
+SQLITE, POOLED = (pytest.param(name, marks=pytest.mark.engines) for name in ("sqlite", "pgbouncer"))
+
+
+@pytest.fixture
+def pooled_url():
+    """(through a pooler that hands out transactions, straight), the role set up as documented."""
+    with contextlib.ExitStack() as stack:
+        try:
+            straight = stack.enter_context(run_postgres())
+            set_role(straight)
+            yield stack.enter_context(run_pgbouncer(straight)), straight
+        except MissingEngineError as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture(params=[SQLITE, POOLED, *embedded_and(*BROKERS)])
 def system(request, tmp_path, brokers):
-    """Everything that `Procfile` names, on each broker with PostgreSQL, and on SQLite."""
-    name, url = request.param, None
-    if name == "sqlite":
-        name = "embedded"
-    else:
+    """Everything that `Procfile` names, on each broker with PostgreSQL, on SQLite, and behind a pooler."""
+    name, url, straight = request.param, None, None
+    if name == "pgbouncer":
+        url, straight = request.getfixturevalue("pooled_url")
+    elif name != "sqlite":
         url = request.getfixturevalue("new_postgres_url")
+    name = "embedded" if name in {"sqlite", "pgbouncer"} else name
     accounts = {"nebulox": {**PATIENT, "price_decimals": 19}, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
     with brokers.open(name) as broker:
-        system = System(tmp_path, database_url=url, accounts=accounts, broker=broker)
+        system = System(tmp_path, database_url=url, direct_database_url=straight, accounts=accounts, broker=broker)
         with running(system, "intake", "worker", "beat") as system:
             yield system
 

@@ -15,12 +15,16 @@ from sqlalchemy.engine import make_url
 
 from domain.sequence import EPOCH_STEP
 from tests.acceptance.checked import follows
-from tests.acceptance.system import System, spawn, zeroxhost_order
+from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, spawn, zeroxhost_order
+from tests.acceptance.test_http_orders import new_token
 from tests.chaos.postgres import kill, start
 from tests.engines import AS_SOMEBODY, MissingEngineError, run_postgres
+from tests.failover.drill import PROCESSES, SECONDS, Figures, drain
+from tests.failover.traffic import Traffic
+from tests.runbooks import paste
 from tests.servers import free_port, wait_until
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 RECEIVER = Path(__file__).parents[2] / "deploy" / "receivers" / "receiver.py"
 ARCHIVING = {
@@ -29,11 +33,6 @@ ARCHIVING = {
     "archive_mode": "on",
     "archive_command": "cp %p ../archive/%f",  # from the data's folder
 }
-RECOVERY = """
-restore_command = 'cp ../archive/%f %p'
-recovery_target_name = 'backup'
-recovery_target_action = 'promote'
-"""
 
 
 class SqliteFile:
@@ -58,40 +57,47 @@ class SqliteFile:
 
 
 class PostgresServer:
-    """A base backup taken before anything happens, the log archived from then on, and a point in it to go back to."""
+    """A base backup taken before anything happens, the log archived from then on, and a moment in it to go back to."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._folder = Path(str(make_url(url).query["host"]))
-        self._make_folder("archive")
         options = (self._folder / "data" / "postmaster.opts").read_text()
-        program = Path(shlex.split(options)[0]).with_name("pg_basebackup")
-        target = self._folder / "base"
-        self._run(str(program), "-h", str(self._folder), "-U", "postgres", "-D", str(target), "-c", "fast")
+        self._programs = Path(shlex.split(options)[0]).parent
+        self._until = ""
+        self._run("mkdir", str(self._folder / "archive"))
+        self.take_base()
 
-    def _make_folder(self, name: str) -> None:
-        self._run("mkdir", str(self._folder / name))
+    def take_base(self) -> None:
+        """As BACKUP.md says."""
+        base = self._folder / "base"
+        self._run("rm", "-rf", str(base))
+        program = str(self._programs / "pg_basebackup")
+        self._run(program, "-h", str(self._folder), "-U", "postgres", "-D", str(base), "-c", "fast")
+        self._run("cp", str(self._folder / "data" / "postmaster.opts"), str(base))  # what it is started with
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, check=True, timeout=120, **AS_SOMEBODY)
 
     def back_up(self) -> None:
-        self._ask("SELECT pg_create_restore_point('backup')")
+        self._until = self._ask("SELECT clock_timestamp()::text")
 
     def restore(self) -> None:
-        """What an operator does: the base in the place of the data, and the log up to the point."""
-        last = self._ask("SELECT pg_walfile_name(pg_switch_wal())")
-        archive, data = self._folder / "archive", self._folder / "data"
-        wait_until((archive / last).exists, f"{last} is archived")
+        """What the runbook says, in the places of this server. It is killed first: something has happened to it."""
         kill(self._folder)
-        self._run("cp", str(data / "postmaster.opts"), str(self._folder / "base"))
-        shutil.rmtree(data)
-        self._run("mv", str(self._folder / "base"), str(data))
-        with (data / "postgresql.conf").open("a") as settings:
-            settings.write(RECOVERY)
-        self._run("touch", str(data / "recovery.signal"))
         start(self._folder)
-        wait_until(lambda: self._ask("SELECT pg_is_in_recovery()") is False, "the server is promoted")
+        control = f"pg_ctl -D {self._folder}/data -l {self._folder}/log -w -t 60"
+        where = {
+            "DATA": f"{self._folder}/data",
+            "BASE": f"{self._folder}/base",
+            "ARCHIVE": f"{self._folder}/archive",
+            "START": f"{control} restart",  # with the options that it had
+            "STOP": f"{control} -m immediate stop",
+            "SQL": f"psql -h {self._folder} -U postgres -d postgres -Atc",
+            "UNTIL": self._until,
+            "PATH": f"{self._programs}:/usr/bin:/bin",
+        }
+        paste("Restore", "put back", where, cwd="/", **AS_SOMEBODY)
 
     def _ask(self, query: str):
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
@@ -102,18 +108,24 @@ class PostgresServer:
             engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    """A database that can be put back."""
-    if request.param == "sqlite":
-        yield SqliteFile(tmp_path)
-        return
+@pytest.fixture
+def archived():
+    """A PostgreSQL whose log is archived."""
     with contextlib.ExitStack() as engines:
         try:
             url = engines.enter_context(run_postgres(ARCHIVING))
         except MissingEngineError as error:
             pytest.skip(str(error))
         yield PostgresServer(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """A database that can be put back."""
+    if request.param == "sqlite":
+        yield SqliteFile(tmp_path)
+        return
+    yield request.getfixturevalue("archived")
 
 
 class DocumentedReceiver:
@@ -222,3 +234,34 @@ def assert_the_stream_is_in_order(system):
             sequence, before = int(entry["sequence"]), last.get(entry["subject"], 0)
             assert sequence <= before or follows(sequence, before), entry
             last[entry["subject"]] = max(before, sequence)
+
+
+def test_a_moment_is_gone_back_to_under_live_load_by_the_runbook_s_own_commands(tmp_path, archived):
+    """Orders flow before that moment, after it until the server is lost, and after the restore."""
+    system = System(tmp_path, database_url=archived.url, accounts=ALL_PATIENT)
+    with running(system, *PROCESSES), contextlib.ExitStack() as stack:
+        traffic = Traffic(system, new_token(system, "orders"), per_second=8)
+        stack.callback(traffic.stop)
+        system.wait_until(lambda: system.statuses()["paid"] >= 10, "orders are paid before", SECONDS)
+        archived.take_base()
+        archived.back_up()
+        known, told = traffic.count(), system.received()["unique"]
+        system.wait_until(lambda: traffic.count() >= known + 30, "orders are taken after that moment", SECONDS)
+        system.wait_until(lambda: system.received()["unique"] >= told + 30, "the shop is told of some", SECONDS)
+        for name in PROCESSES:
+            system.kill(name)
+        system.engine.dispose()
+        archived.restore()
+        paste("Restore", "tell", system.environment, cwd=ROOT)
+        system.launch(*PROCESSES)
+        known = traffic.count(by_http=True)
+        system.wait_until(lambda: traffic.count(by_http=True) >= known + 15, "orders are taken again", SECONDS)
+        traffic.stop()
+        figures = Figures("restored")
+        drain(system, traffic, figures)
+        print(figures)
+        assert figures.lost_orders >= 1
+        assert figures.told_of_lost >= 1
+        assert system.rows("SELECT count(*) AS n FROM event WHERE type = 'system.restored'") == [{"n": 1}]
+        system.check_history()
+        assert system.command("list", "--status", "in_doubt", "--json") == []

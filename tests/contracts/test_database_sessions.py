@@ -40,7 +40,7 @@ ENVIRONMENTS = {
         "PGCLIENTENCODING": "EUC_JP",
         "PGGEQO": "off",
         "PGAPPNAME": "somebody",
-        "PGOPTIONS": "-c default_transaction_read_only=on",
+        "PGOPTIONS": "-c default_transaction_deferrable=on",
     },
 }
 DEFAULTS = {
@@ -49,7 +49,6 @@ DEFAULTS = {
     "a zone": {"TimeZone": "America/St_Johns"},
     "serializable": {"default_transaction_isolation": "serializable"},
     "repeatable read": {"default_transaction_isolation": "repeatable read"},
-    "read only": {"default_transaction_read_only": "on"},
     "deferrable": {"default_transaction_deferrable": "on"},
     "commits that are not waited for": {"synchronous_commit": "off"},
     "bytes as octal": {"bytea_output": "escape"},
@@ -66,7 +65,7 @@ DEFAULTS = {
 #: Where an operator may write such a default.
 PLACES = ("ROLE {role}", "DATABASE {database}", "ROLE {role} IN DATABASE {database}")
 #: Each default is set in the same way in every place: a few show it for the other places.
-SHOWN_EVERYWHERE = ("dates", "read only", "no schema", "commits that are not waited for")
+SHOWN_EVERYWHERE = ("dates", "no schema", "commits that are not waited for")
 
 
 @pytest.fixture
@@ -186,11 +185,11 @@ def test_a_transaction_says_itself_how_isolated_it_is(postgres):
     """Behind a pooler that hands out transactions, what was set for a session is another client's."""
     database = Database(postgres[0], pool_size=1)
     with database.engine.connect() as connection:
-        connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"))
+        connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, DEFERRABLE"))
         connection.commit()
     with database.reading() as connection:
         shown = [
-            connection.execute(text(f"SHOW transaction_{name}")).scalar_one() for name in ("isolation", "read_only")
+            connection.execute(text(f"SHOW transaction_{name}")).scalar_one() for name in ("isolation", "deferrable")
         ]
     database.close()
     assert shown == ["read committed", "off"]

@@ -154,6 +154,7 @@ WORDS: Mapping[str, str] = {
     "replay.store_away": "the database is away; replays go on later",
     "schema.newer": "the database is of the next release; this one works with it",
     "store.available": "the database is back for messages that waited",
+    "store.promoted": "another server was promoted: sessions on the primary from before are left, and not written to",
     "store.removed_leftovers": "deliveries to removed endpoints were removed",
     "store.removed_old": "rows that are finished and old were removed",
     "store.unavailable": "the database is away, or too slow; what is under way waits and is tried again",

@@ -57,6 +57,8 @@ def explain_database(error: BaseException) -> str:
         return "the database is of another release: run `invoices migrate`"
     if "LockNotAvailable" in type(getattr(error, "orig", error)).__name__:
         return "another session has locked what this is to change: end its transaction, then run this again"
+    if "ReadOnlySqlTransaction" in type(getattr(error, "orig", error)).__name__:
+        return f"the database takes no writes: {_one_line(text)} (see: invoices doctor)"
     if "unable to open database file" in text:
         return (
             "the database does not exist yet: run `invoices migrate` (INVOICES_HOME or INVOICES_DATABASE_URL say where)"

@@ -13,6 +13,7 @@ from psycopg.errors import (
     InvalidColumnReference,
     InvalidSchemaName,
     InvalidSqlStatementName,
+    ReadOnlySqlTransaction,
     UndefinedColumn,
     UndefinedObject,
     UndefinedTable,
@@ -22,10 +23,12 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import ExecutionContext
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from workers.store import session
 from workers.store.arrays import FlatListDumper
+from workers.store.primary import Primary, has_several
 from workers.store.rows import BINARY
 
 #: Errors that an operator has to mend: not migrated, restored without keys, missing rights, a pooler that shares
@@ -41,6 +44,8 @@ _NOT_PREPARED = (
     DuplicatePreparedStatement,
     InsufficientPrivilege,
 )
+
+_TIMELINE = "timeline"  #: of the server that a pooled session is on
 
 
 def open_engine(url: str, pool_size: int) -> Engine:
@@ -59,7 +64,11 @@ def open_engine(url: str, pool_size: int) -> Engine:
         },
     )
 
-    event.listen(engine, "do_connect", _connect)
+    arguments = engine.dialect.create_connect_args(engine.url)[1]
+    if has_several(arguments):
+        _follow_primary(engine, Primary(arguments))
+    else:
+        event.listen(engine, "do_connect", _connect)
     event.listen(engine, "checkout", _prepare_again)
     event.listen(engine, "connect", _register_dumpers)
     event.listen(engine, "before_cursor_execute", _choose_format)
@@ -72,6 +81,25 @@ def _connect(
 ) -> session.Session:
     open_one = cast("Callable[..., session.Session]", dialect.connect)
     return session.connect(functools.partial(open_one, *arguments), named)
+
+
+def _follow_primary(engine: Engine, primary: Primary) -> None:
+    """Several servers: new sessions are on the one that was promoted last, and those on an older one are left."""
+
+    @event.listens_for(engine, "do_connect")
+    def _connect_to_newest(
+        dialect: Dialect, record: ConnectionPoolEntry, arguments: tuple[object, ...], named: dict[str, object]
+    ) -> session.Session:
+        open_one = cast("Callable[..., session.Session]", dialect.connect)
+        connection, timeline = primary.connect(functools.partial(open_one, *arguments), named)
+        record.info[_TIMELINE] = timeline
+        return connection
+
+    @event.listens_for(engine, "checkout")
+    def _leave_older(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+        primary.look_sometimes()
+        if primary.is_old(record.info.get(_TIMELINE)):
+            raise DisconnectionError("another server was promoted")  # the pool opens a new one
 
 
 def _prepare_again(connection: session.Session, _record: object, _proxy: object) -> None:
@@ -93,6 +121,8 @@ def _choose_format(
 
 def _tell_unprepared(context: ExceptionContext) -> BaseException | None:
     error = context.original_exception
+    if isinstance(error, ReadOnlySqlTransaction):  # a new session may find another server, or another default
+        context.is_disconnect = True
     if not isinstance(error, _NOT_PREPARED):
         return None
     return OperationalError(context.statement, context.parameters, error)

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from workers.store.database import Database
+from workers.store.reads.server import is_pooled
 from workers.store.release import MIGRATIONS, NOT_MIGRATED, SchemaTooOld, missing_migrations, too_old
 
 log = structlog.get_logger()
@@ -82,8 +83,13 @@ def upgrade(
     """
     _make_folder(database_url)
     until = time.monotonic() + patience_seconds
-    database = Database(database_url, pool_size=1)
+    database = Database(database_url, pool_size=2)
     try:
+        if database.is_postgresql and is_pooled(database):
+            raise MigrationRefused(
+                "a pooler hands out transactions, and migrating takes a session: name PostgreSQL itself in "
+                "INVOICES_DATABASE_URL for this command"
+            )
         # Whoever opens a new SQLite file first switches it to WAL; others find it locked meanwhile.
         opened = _insist("the first look", until, database.engine.connect)
         with _IN_PROCESS, opened as connection, _alone(connection, database.is_postgresql, until):

@@ -3,6 +3,9 @@
 Roles, databases, the server's configuration and libpq's variables (PGDATESTYLE, PGTZ, PGCLIENTENCODING, …) all have a
 say in how a session begins. One odd setting, and times can't be read, rows are hidden, or a commit that was reported as
 done is lost when the server loses power.
+
+One is left as it is: `default_transaction_read_only`. Whoever sets it wants nothing to be written, before a failover
+for instance; the database counts as away until it is off.
 """
 
 from __future__ import annotations
@@ -30,7 +33,6 @@ SETTINGS: Mapping[str, str] = {
     "DateStyle": "ISO, MDY",
     "default_transaction_deferrable": "off",
     "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "60000",
     "idle_session_timeout": "0",
@@ -53,13 +55,16 @@ _LATER: Mapping[str, str] = {
 }
 _STRONGER = {"stronger": "synchronous_commit", "than_on": "remote_apply"}
 
+#: PostgreSQL tells at the start of a session whether it is one.
+_STANDBY = "the server is a standby and takes no writes: name the primary, or all servers (host-a,host-b)"
+
 #: Said by a pooler that takes no options: it gets none, and what is set afterwards has to do.
 _NO_OPTIONS = "unsupported startup parameter"
 
 #: Sets only what differs: a setting that the role may not change does no harm while it is right. Planner methods that
 #: were switched off (enable_…) are switched on: without them a batch of keys might read whole tables.
 _SET = """
-SELECT pg_catalog.count(pg_catalog.set_config(given.name, wanted.value, false))
+SELECT pg_catalog.pg_backend_pid(), pg_catalog.count(pg_catalog.set_config(given.name, wanted.value, false))
 FROM pg_catalog.pg_settings AS given JOIN (
   SELECT * FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))
     AS listed (name, value)
@@ -106,8 +111,8 @@ def connect(open_one: Callable[..., Session], arguments: Mapping[str, object]) -
     ours = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _settings().items())
     options = f"{arguments.get('options') or ''} {ours}".strip()
     given = {**arguments, "client_encoding": "UTF8", "application_name": _NEW}
-    if "host" in given:
-        given.setdefault("hostaddr", "")  # otherwise PGHOSTADDR would lead to another server than the URL's
+    if "host" in given:  # otherwise PGHOSTADDR would lead to another server than the URL's
+        given.setdefault("hostaddr", "," * str(given["host"]).count(","))
     try:
         connection = open_one(**given | {"options": options})
     except psycopg.OperationalError as error:
@@ -115,6 +120,7 @@ def connect(open_one: Callable[..., Session], arguments: Mapping[str, object]) -
             raise
         connection = open_one(**given | {"options": ""})
     try:
+        _require_primary(connection)
         prepare(connection)
     except BaseException:
         connection.close()
@@ -129,16 +135,19 @@ def prepare(connection: Session) -> None:
     was = connection.autocommit
     connection.autocommit = True
     try:
-        connection.execute(_SET, {"names": list(wanted), "values": list(wanted.values())} | _STRONGER)
+        given = {"names": list(wanted), "values": list(wanted.values())} | _STRONGER
+        ((pid, _),) = connection.execute(_SET, given).fetchall()
         connection.execute(_SET_PATH)
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         raise UnfitDatabase(f"the session can't be set up: {error}") from error
     finally:
         if not connection.closed:
             connection.autocommit = was
-    # Sent with each BEGIN: a pooler may give every transaction another session.
+    if pid != connection.info.backend_pid:
+        # A pooler answers: it may give every transaction another session, without the statements that were prepared.
+        connection.prepare_threshold = None
+    # Sent with each BEGIN, for the same reason.
     connection.isolation_level = IsolationLevel.READ_COMMITTED
-    connection.read_only = False
     connection.deferrable = False
 
 
@@ -158,6 +167,12 @@ def require_encoding(connection: Session) -> None:
         )
 
 
+def _require_primary(connection: Session) -> None:
+    """Raise OperationalError for a standby: what is read there may be old, and nothing can be written."""
+    if connection.info.parameter_status("in_hot_standby") == "on":
+        raise psycopg.OperationalError(_STANDBY)
+
+
 def _settings() -> dict[str, str]:
     return {**SETTINGS, "lock_timeout": str(LOCK_WAIT_SECONDS * 1000)}
 
@@ -167,3 +182,9 @@ _TOLD = {"application_name": NAME} | {
     name: SETTINGS[name]
     for name in ("client_encoding", "DateStyle", "IntervalStyle", "standard_conforming_strings", "TimeZone")
 }
+
+
+def lasting_settings() -> dict[str, str]:
+    """All that is set on a session, and the path. Behind a pooler that hands out transactions they have to be the
+    role's defaults (`deploy/pgbouncer/role.sql`)."""
+    return {name: value for name, value in {**_settings(), **_LATER}.items() if name != "application_name"}

@@ -109,12 +109,17 @@ def check_server(database: Database) -> Iterator[Finding]:
 
 def check_sessions(database: Database) -> Iterator[Finding]:
     """Workers' session settings, synchronous commits among them, must hold for as long as they have the session."""
-    from workers.store.reads.server import is_pooled
+    from workers.store.reads.server import is_pooled, read_odd_defaults
 
-    if database.is_postgresql and is_pooled(database):
-        detail = "a pooler hands out transactions: what workers set for a session does not hold, commits may be lost"
-        advice = f"{detail}: connect directly, or let it pool sessions"
-        yield Finding("database", "wrong", advice, "pooled_transactions")
+    if not database.is_postgresql or not is_pooled(database):
+        return
+    odd = database.read(read_odd_defaults)
+    if not odd:
+        yield Finding("database", "ok", "a pooler hands out transactions, and the role has the settings that count")
+        return
+    detail = f"a pooler hands out transactions: what we set for a session does not hold ({', '.join(odd)})"
+    advice = f"{detail}: make it the role's defaults, or let it pool sessions; then RECONNECT"
+    yield Finding("database", "wrong", advice, "pooled_transactions", command="psql -f deploy/pgbouncer/role.sql")
 
 
 def check_clock(database: Database) -> Iterator[Finding]:

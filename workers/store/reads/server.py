@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text, update
 from domain.decision import Stage
 from workers.store.agenda import RETAIN_LANE
 from workers.store.database import Database
+from workers.store.session import lasting_settings
 from workers.store.tables import AGENDA
 
 _SERVER = text("""
@@ -34,6 +35,8 @@ WHERE activity.datname = current_database() AND activity.pid <> pg_backend_pid()
 ORDER BY activity.xact_start
 LIMIT 10
 """)
+# What a session begins with, by its role, its database or the server, before anything is set on it.
+_DEFAULTS = text("SELECT name, reset_val FROM pg_catalog.pg_settings WHERE name = ANY(:names)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +92,11 @@ def is_pooled(database: Database) -> bool:
         session = first.execute(ask).scalar_one()
         first.rollback()
         return bool(second.execute(ask).scalar_one() == session)
+
+
+def read_odd_defaults(connection: Connection) -> list[str]:
+    """On PostgreSQL: the settings that we rely on and that a new session of this role would not have by itself."""
+    wanted = lasting_settings()
+    found = {row.name: row.reset_val for row in connection.execute(_DEFAULTS, {"names": list(wanted)})}
+    stronger = ("synchronous_commit", "remote_apply")
+    return sorted(name for name, value in found.items() if value != wanted[name] and (name, value) != stronger)

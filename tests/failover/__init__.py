@@ -1,0 +1,1 @@
+"""A drill: PostgreSQL's primary goes away under live load, its replica takes over."""

@@ -1,0 +1,190 @@
+"""The drill, from the first order to the last webhook, and what it came to.
+
+Asynchronous, by the runbook: everything is stopped, the replica is promoted, `invoices restored` tells what happened,
+everything is started. Synchronous: nothing is stopped, nothing is told, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from config.database_url import check_database_url
+from domain.event import NAMED_ONLY
+from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, zeroxhost_order
+from tests.acceptance.test_http_orders import new_token
+from tests.engines import AS_SOMEBODY
+from tests.failover.traffic import MARKER, Traffic
+from tests.replicas import STANDBY, Pair, run_pair
+from tests.runbooks import paste
+from tests.servers import wait_until
+
+PROCESSES = ("intake", "worker", "worker2", "beat", "web")
+#: What a dead connection to the broker held comes back after 30 s; a doubt is repeated after up to half a minute.
+SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``commits``: what the primary waits for before it answers a commit: nothing (`asynchronous`), or that the replica
+    has it on its disk (`on`) or shows it (`remote_apply`)."""
+
+    commits: str = "on"
+    orders: int = 40  #: taken before the primary goes; half as many over HTTP after the replica took over
+    per_second: float = 6.0
+    unsafe: int = 10  #: if asynchronous: over HTTP, taken while the primary sends nothing more to its replica
+
+    @property
+    def is_synchronous(self) -> bool:
+        return self.commits != "asynchronous"
+
+    def settings(self) -> dict[str, str]:
+        """The primary's. Its replica, once promoted, has none to wait for."""
+        if not self.is_synchronous:
+            return {}
+        return {"synchronous_standby_names": STANDBY, "synchronous_commit": self.commits}
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a run came to. Seconds are counted from the primary's end."""
+
+    commits: str
+    orders: int = 0
+    promoted_seconds: float = 0.0
+    first_order_seconds: float = 0.0  #: until the web process took one again
+    longest_gap_seconds: float = 0.0  #: in which no order over HTTP was taken
+    answered_503: int = 0
+    lost_orders: int = 0  #: that were answered 202, and are not in the database that took over
+    doubts: int = 0
+    created_twice: int = 0  #: at the provider, of the lost ones that were sent again
+    rejected_messages: int = 0
+    told: int = 0  #: events the receiver has
+    told_of_lost: int = 0  #: of them, events that the database has lost
+    restored: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@contextlib.contextmanager
+def stage(home: Path, plan: Plan) -> Iterator[tuple[Pair, System]]:
+    """Two servers, and all processes on them."""
+    with run_pair(plan.settings()) as pair:
+        system = System(
+            home,
+            database_url=pair.url,
+            direct_database_url=check_database_url(pair.url),
+            accounts=ALL_PATIENT,
+            lifetime_seconds=3600,
+        )
+        with running(system, *PROCESSES):
+            yield pair, system
+
+
+def fail_over(pair: Pair, system: System, plan: Plan) -> Figures:
+    """Load, the primary's end, the replica in its place, load again, everything drained."""
+    figures = Figures(plan.commits)
+    traffic = Traffic(system, new_token(system, "orders"), plan.per_second)
+    with contextlib.ExitStack() as stack:
+        stack.callback(traffic.stop)
+        system.wait_until(lambda: traffic.count() >= plan.orders, "orders are taken", SECONDS)
+        system.wait_until(lambda: system.statuses()["paid"] >= plan.orders // 4, "orders are paid", SECONDS)
+        ended_at = _end_primary(pair, system, traffic, plan)
+        if not plan.is_synchronous:
+            for name in PROCESSES:
+                system.kill(name)
+        paste("Failover", "promote", runbook(pair))
+        figures.promoted_seconds = time.monotonic() - ended_at
+        if not plan.is_synchronous:
+            figures.restored = _restored(system)
+            system.launch(*PROCESSES)
+        since = ended_at + figures.promoted_seconds
+        enough = plan.orders // 2
+        system.wait_until(lambda: traffic.count(by_http=True, after=since) >= enough, "orders are taken again", SECONDS)
+    figures.first_order_seconds = min(one.at for one in traffic.taken if one.by_http and one.at > ended_at) - ended_at
+    figures.longest_gap_seconds, figures.answered_503 = traffic.longest_gap(), traffic.answers[503]
+    drain(system, traffic, figures)
+    return figures
+
+
+def _end_primary(pair: Pair, system: System, traffic: Traffic, plan: Plan) -> float:
+    """SIGKILL; if asynchronous after some orders that the replica doesn't get. When it was."""
+    held = None
+    if not plan.is_synchronous:
+        held, known = pair.hold_back(), traffic.count(by_http=True)
+        enough = known + plan.unsafe
+        system.wait_until(lambda: traffic.count(by_http=True) >= enough, "orders that only the primary knows", SECONDS)
+    pair.kill_primary(held)
+    return time.monotonic()
+
+
+def runbook(pair: Pair) -> dict[str, str]:
+    """What the runbook has one set: where the replica is, the old primary's data, the programs."""
+    place = f"host=127.0.0.1 port={pair.standby.port} user=postgres dbname=postgres"
+    path = f"{pair.primary.programs}:{os.environ.get('PATH', os.defpath)}"
+    return {"NEW": place, "DATA": str(pair.primary.data), "PATH": path, **pair.primary.environment}
+
+
+def rejoin(pair: Pair) -> None:
+    """The old primary follows the new one, by the runbook."""
+    paste("Failover", "rejoin", runbook(pair), cwd="/", **AS_SOMEBODY)
+    query = "SELECT state FROM pg_stat_replication"
+    wait_until(lambda: pair.standby.ask(query) == [("streaming",)], "the old primary follows the new one")
+
+
+def _restored(system: System) -> dict[str, Any]:
+    """What the runbook says to do after a failover that may have lost commits."""
+    said = paste("Failover", "tell", system.environment, cwd=ROOT)
+    (restored,) = system.rows("SELECT epoch FROM restoration")
+    return {"said": said.splitlines(), **restored}
+
+
+def drain(system: System, traffic: Traffic, figures: Figures) -> None:
+    """Until every message is worked off; what was lost is sent again; until all is paid and told."""
+    system.wait_until(lambda: _is_worked_off(system), "the intake's queue is worked off", SECONDS)
+    taken = {one.order_id for one in traffic.taken}
+    lost = taken - set(system.invoices())
+    system.order(*(zeroxhost_order(order_id, MARKER) for order_id in lost))
+    system.wait_for_statuses(paid=len(taken), seconds=SECONDS)
+    system.wait_until(lambda: untold(system) == set(), "the receiver has every event", SECONDS)
+    invoices, creates = system.invoices(), system.creates()
+    figures.orders, figures.lost_orders = len(taken), len(lost)
+    figures.doubts = sum(row["doubts"] for row in invoices.values())
+    figures.created_twice = sum(creates[order_id] > 1 + invoices[order_id]["doubts"] for order_id in lost)
+    repeated = {order for order, made in creates.items() if made > 1 + invoices[order]["doubts"]}
+    assert repeated <= lost, f"created twice without a doubt: {repeated - lost}"
+    figures.rejected_messages = system.rows("SELECT count(*) AS n FROM rejected_message")[0]["n"]
+    known = {told["id"] for told in system.events()}
+    figures.told, figures.told_of_lost = len(received(system)), len(received(system) - known)
+
+
+def _is_worked_off(system: System) -> bool:
+    return bool(system.broker.waiting("invoices.intake") == 0 and system.redis.hlen("invoices.unacked") == 0)
+
+
+def received(system: System) -> set[str]:
+    """The ids of the events that the receiver has."""
+    answer = system.ask(f"{system.sandbox.receiver_url('shop')}/events")
+    return {envelope["id"] for envelope in (answer["events"] if isinstance(answer, dict) else answer)}
+
+
+def untold(system: System) -> set[str]:
+    """The ids of events in the log that it has not."""
+    return {told["id"] for told in system.events() if told["type"] not in NAMED_ONLY} - received(system)
+
+
+def old_primary_waits(pair: Pair) -> bool:
+    """Whether an old primary that was started again answers no commit: it waits for its replica, which has gone."""
+    with contextlib.closing(pair.primary.open()) as writer, pair.primary.session() as watcher:
+        writer.pgconn.send_query(b"CREATE TABLE written_apart ()")
+        event = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+        pid = writer.info.backend_pid
+        wait_until(lambda: watcher.execute(event, [pid]).fetchone() == ("SyncRep",), "the commit waits for a replica")
+        watcher.execute("SELECT pg_terminate_backend(%s)", [pid])
+    return True

@@ -1,0 +1,86 @@
+"""A PgBouncer in front of a test's PostgreSQL, with the settings that `deploy/pgbouncer` documents."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from tests.engines import AS_SOMEBODY, MissingEngineError
+from tests.servers import free_port, wait_until
+
+DOCUMENTED = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer"
+
+
+@contextlib.contextmanager
+def run_pgbouncer(database_url: str, pool_size: int = 4) -> Iterator[str]:
+    """The database's URL through it. ``pool_size``: fewer sessions than the processes want, so that they share."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        raise MissingEngineError("no PgBouncer: apt-get install pgbouncer")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="invoices-pool-") as name:
+        folder = Path(name)
+        (folder / "pgbouncer.ini").write_text(settings(database_url, folder, port, pool_size))
+        (folder / "users").write_text('"postgres" ""\n')
+        folder.chmod(0o777)
+        for file in folder.iterdir():
+            file.chmod(0o644)
+        command = [program, "-q", str(folder / "pgbouncer.ini")]
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ, **AS_SOMEBODY
+            )
+        try:
+            through = make_url(database_url).set(host="127.0.0.1", port=port, query={})
+            url = through.render_as_string(hide_password=False)
+            wait_until(lambda: _answers(url, process, folder / "log"), "PgBouncer answers")
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def settings(database_url: str, folder: Path, port: int, pool_size: int) -> str:
+    """The documented file, with the test's server, port and pool, and without passwords."""
+    url = make_url(database_url)
+    place = f"host={url.query.get('host') or url.host} port={url.port or 5432} dbname={url.database}"
+    changed = {
+        r"invoices = .*": f"{url.database} = {place} user={url.username}",
+        r"listen_port = .*": f"listen_port = {port}",
+        r"default_pool_size = .*": f"default_pool_size = {pool_size}",
+        r"auth_type = .*": "auth_type = trust",
+        r"auth_file = .*": f"auth_file = {folder}/users",
+    }
+    text = (DOCUMENTED / "pgbouncer.ini").read_text()
+    for line, other in changed.items():
+        text, found = re.subn(f"(?m)^{line}$", other, text)
+        assert found == 1, line
+    return text + "unix_socket_dir =\n"
+
+
+def set_role(database_url: str) -> None:
+    """What the page says to run as the role of the processes: its settings as defaults."""
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    statements = re.sub("(?m)^--.*$", "", (DOCUMENTED / "role.sql").read_text()).split(";")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in filter(str.strip, statements):
+            connection.execute(statement.encode())
+
+
+def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    assert process.poll() is None, f"PgBouncer has ended: {log.read_text()[-500:]}"
+    try:
+        psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
