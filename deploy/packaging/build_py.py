@@ -24,6 +24,7 @@ CARRIED = (
     "deploy/observability/**/*.json",
     "deploy/observability/**/*.md",
     "deploy/observability/**/*.yaml",
+    "deploy/pgbouncer/*",
     "deploy/proxies/*",
     "deploy/receivers/*",
     "deploy/requirements/run.txt",

@@ -56,7 +56,7 @@ def test_the_doctor_names_what_does_not_hold_until_it_is_the_role_s_default(pool
     with contextlib.closing(Database(through)) as database:
         (found,) = check_sessions(database)
     assert (found.state, found.cause, found.command) == (
-        "wrong", "pooled_transactions", "psql -f deploy/pgbouncer/role.sql"
+        "wrong", "pooled_transactions", "invoices files pgbouncer/role.sql | psql"
     )  # fmt: skip
     assert {"synchronous_commit", "lock_timeout", "random_page_cost"} <= set(re.findall(r"\w+", found.detail))
     set_role(straight)

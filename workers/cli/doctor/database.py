@@ -119,7 +119,9 @@ def check_sessions(database: Database) -> Iterator[Finding]:
         return
     detail = f"a pooler hands out transactions: what we set for a session does not hold ({', '.join(odd)})"
     advice = f"{detail}: make it the role's defaults, or let it pool sessions; then RECONNECT"
-    yield Finding("database", "wrong", advice, "pooled_transactions", command="psql -f deploy/pgbouncer/role.sql")
+    yield Finding(
+        "database", "wrong", advice, "pooled_transactions", command="invoices files pgbouncer/role.sql | psql"
+    )
 
 
 def check_clock(database: Database) -> Iterator[Finding]:
