@@ -46,6 +46,7 @@ KNOBS: Mapping[str, Knob] = {
     "stream": Knob(kinds.stream, "invoices:events"),
     "stream_maxlen": Knob(kinds.whole(1, 10**12 - 1), 1_000_000),
     "retention_days": Knob(kinds.whole(0, 36_500), 90),
+    "archive_dir": Knob(kinds.home),
     "monitor_minutes": Knob(kinds.minutes, 1440),
     "log_format": Knob(kinds.one_of("console", "json")),
     "log_level": Knob(kinds.one_of(*LOG_LEVELS), "info"),

@@ -54,6 +54,7 @@ class Settings(BaseModel):
     stream_maxlen: int
     monitor_minutes: Decimal
     retention_days: int  #: finished events, attempts and evidence older than this are removed; 0: never
+    archive_dir: Path | None  #: absolute; invoices older than that are archived there; None: they are kept
     log_format: Literal["console", "json"] | None  #: None: console on a terminal, else json
     log_level: Literal["debug", "info", "warning", "error"]
     remote_control: Literal["read", "all", "off"]  #: which commands of Celery's remote control workers take

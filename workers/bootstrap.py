@@ -307,7 +307,7 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
         callbacks(store, settings.accounts, current.providers, told, drift),
         publish(store, stream),
         deliver.work(),
-        *retain(store, settings.retention_days),
+        *retain(store, settings.retention_days, archived=settings.archive_dir is not None),
     ]
 
 

@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drift": ("workers.cli.drift", "What is new in providers' answers: list, accept."),
     "redrive": ("workers.cli.redrive", "Try again: rejected messages, invoices in doubt, parked rows."),
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
+    "archive": ("workers.cli.archive", "Ended invoices into files, and out of the database; find one there."),
+    "move": ("workers.cli.move", "Move everything into another, empty database: from SQLite to PostgreSQL."),
     "endpoints": ("workers.cli.endpoints", "Add, list, test and remove endpoints: where webhooks are sent."),
     "tokens": ("workers.cli.tokens", "Add, list and revoke tokens of the HTTP interface."),
     "users": ("workers.cli.users", "Add, list and change people who sign in to the console."),

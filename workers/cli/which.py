@@ -28,8 +28,16 @@ def find(database: Database, name: str, account: str | None = None) -> Found:
     found = database.read(search, name, account)
     if found is None:
         of = f" of account {account}" if account else ""
-        raise CommandFailed(f"there is no invoice or order {name!r}{of} (see: invoices list, invoices rejected)")
+        raise CommandFailed(f"there is no invoice or order {name!r}{of} (see: {', '.join(_elsewhere())})")
     return found
+
+
+def _elsewhere() -> list[str]:
+    """Where it may be."""
+    from config.settings import load_settings
+
+    archived = ["invoices archive find"] if load_settings(need_keys=False).archive_dir is not None else []
+    return ["invoices list", "invoices rejected", *archived]
 
 
 def require_invoice(database: Database, name: str, account: str | None = None, *, tell: bool = True) -> StoredRow:

@@ -19,13 +19,14 @@ RETAIN_SECONDS = 600.0  #: between looks for what has become old
 RETAIN_PAUSE_SECONDS = 0.5  #: between batches: other transactions come first
 
 
-def retain(store: Store, days: int) -> list[Work[Claim, Claim]]:
-    """The stage as a value, unless ``days`` is 0: then everything is kept."""
+def retain(store: Store, days: int, *, archived: bool = False) -> list[Work[Claim, Claim]]:
+    """The stage as a value, unless ``days`` is 0: then everything is kept. ``archived``: invoices and all that belongs
+    to them are left to `invoices archive`."""
     slots = Slots(1)
 
     def remove(claims: Sequence[Claim]) -> None:
         for claim in claims:
-            removed = store.remove_finished(timedelta(days=days))
+            removed = store.remove_finished(timedelta(days=days), archived=archived)
             if removed:
                 log.info("store.removed_old", rows=removed, older_than_days=days)
             leftovers = store.remove_leftovers()

@@ -54,6 +54,8 @@ class Act(StrEnum):
     DISMISS = "callback.dismiss"
     ACCEPT_DRIFT = "drift.accept"
     RESTORED = "database.restored"
+    MOVED = "database.moved"
+    ARCHIVED = "invoices.archived"
     ADD_TOKEN = "token.add"  # noqa: S105 - the name of an act
     REVOKE_TOKEN = "token.revoke"  # noqa: S105 - the name of an act
     ADD_PERSON = "person.add"

@@ -3,6 +3,8 @@ old evidence; old callbacks, forged ones too; old messages that were rejected.
 
 Invoices stay. So does, however old it is, an event that an endpoint (even a disabled one) still waits for, a callback
 that no invoice is known for, and a contradiction until the invoice is marked.
+
+Where invoices are archived (``archiving/``) all that belongs to one stays too: it goes with it, once a file holds it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, delete, exists, se
 from domain.status import UNMADE
 from workers.store.bulk import execute_numbered, numbered
 from workers.store.callbacks import DISMISSED, MATCHED
+from workers.store.outbox import NO_SEQUENCE
 from workers.store.positions import remove_dangling, remove_positions
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.seek import first_number
@@ -24,19 +27,13 @@ from workers.store.tables import ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, E
 BATCH = 500
 
 
-def remove_finished(connection: Connection, before: datetime) -> int:
+def remove_finished(connection: Connection, before: datetime, *, archived: bool = False) -> int:
     """Remove one batch of each kind from before ``before``. Returns how many rows that were, positions of removed
-    events not counted."""
-    removals = (
-        _remove_dangling,
-        _remove_events,
-        _remove_evidence,
-        _remove_kept,
-        _remove_callbacks,
-        _remove_rejected,
-        _remove_forged,
-    )
-    return sum(remove(connection, before) for remove in removals)
+    events not counted. ``archived``: not what belongs to an invoice."""
+    nobodys = _remove_dangling, _remove_kept, _remove_rejected, _remove_forged
+    invoices = _remove_events, _remove_evidence, _remove_callbacks
+    left_over = _remove_notices, _remove_left_callbacks
+    return sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
 
 
 def _remove_dangling(connection: Connection, before: datetime) -> int:
@@ -44,7 +41,12 @@ def _remove_dangling(connection: Connection, before: datetime) -> int:
     return remove_dangling(connection, end or None, BATCH)  # 0: no event is left
 
 
-def _remove_events(connection: Connection, before: datetime) -> int:
+def _remove_notices(connection: Connection, before: datetime) -> int:
+    """Events that tell of no invoice."""
+    return _remove_events(connection, before, EVENT.c.sequence == NO_SEQUENCE)
+
+
+def _remove_events(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
     # By way of the endpoints, which are few: the deliveries' unique index begins with them.
     awaited = exists().where(
         DELIVERY.c.endpoint_id == ENDPOINT.c.id, DELIVERY.c.event_number == EVENT.c.number, DELIVERY.c.state == "due"
@@ -53,6 +55,7 @@ def _remove_events(connection: Connection, before: datetime) -> int:
     old = (
         select(EVENT.c.number)
         .where(EVENT.c.number < end, EVENT.c.created_at < before, EVENT.c.published_at.is_not(None), ~awaited)
+        .where(*conditions)
         .order_by(EVENT.c.number)
         .limit(BATCH)
         .with_for_update(skip_locked=True)  # a replay has those locked that it makes due
@@ -114,11 +117,16 @@ def _remove_kept(connection: Connection, before: datetime) -> int:
     return connection.execute(delete(KEPT).where(KEPT.c.kept_at < before, ~unmade)).rowcount
 
 
-def _remove_callbacks(connection: Connection, before: datetime) -> int:
+def _remove_left_callbacks(connection: Connection, before: datetime) -> int:
+    """Those of invoices that are archived by now, and of none."""
+    return _remove_callbacks(connection, before, ~exists().where(INVOICE.c.id == CALLBACK.c.invoice_id))
+
+
+def _remove_callbacks(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
     """Those that are judged or dismissed. Those yet to be judged, and those about no known invoice, stay."""
     end = first_number(connection, CALLBACK.c.id, CALLBACK.c.at, before)
     finished = CALLBACK.c.state.in_([MATCHED, DISMISSED])
-    old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished)
+    old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished, *conditions)
     batch = old.order_by(CALLBACK.c.id).limit(BATCH)
     return connection.execute(delete(CALLBACK).where(CALLBACK.c.id.in_(batch))).rowcount
 

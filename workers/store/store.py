@@ -200,10 +200,12 @@ class Store:
         with self.database.transaction() as connection:
             agenda.add_standing(connection, self.database)
 
-    def remove_finished(self, older_than: timedelta) -> int:
-        """Remove one batch of what is finished and old. Returns how many rows."""
+    def remove_finished(self, older_than: timedelta, *, archived: bool = False) -> int:
+        """Remove one batch of what is finished and old. Returns how many rows. ``archived``: not what belongs to an
+        invoice."""
         with self.database.transaction() as connection:
-            return retention.remove_finished(connection, self.database.now(connection) - older_than)
+            before = self.database.now(connection) - older_than
+            return retention.remove_finished(connection, before, archived=archived)
 
     def remove_leftovers(self) -> int:
         """Remove deliveries that were written for an endpoint while it was being removed. Returns how many."""

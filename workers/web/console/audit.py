@@ -54,6 +54,8 @@ WORDS: Mapping[str, str] = {
     Act.DISMISS: "dismissed a callback",
     Act.ACCEPT_DRIFT: "accepted new answers",
     Act.RESTORED: "told of a restored database",
+    Act.MOVED: "moved everything here from another database",
+    Act.ARCHIVED: "archived invoices",
     Act.ADD_TOKEN: "added a token",
     Act.REVOKE_TOKEN: "revoked a token",
     Act.ADD_PERSON: "added a person",

@@ -1,0 +1,119 @@
+"""From SQLite to PostgreSQL with real processes and by the runbook's own commands: open invoices end as they should,
+orders that came meanwhile are taken, and nobody is told anything twice."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import create_engine
+
+from tests.acceptance.system import ALL_PATIENT, ROOT, System, nebulox_order, zeroxhost_order
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
+
+SLOW_SECONDS = 240
+
+RUNBOOK = ROOT / "deploy" / "runbooks" / "MoveToPostgreSQL.md"
+INVOICES = f'invoices() {{ {sys.executable} -m workers.cli "$@"; }}'
+UP = [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"]
+
+
+def block(name):
+    """The runbook's commands under a mark of this name."""
+    found = re.search(rf"<!-- {name} -->\n```\n(.*?)\n```", RUNBOOK.read_text(), re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+def run(system, commands, **more):
+    """As a person would paste them into a shell; what was printed, and the environment after."""
+    script = f"{INVOICES}\n{commands}\nexec env -0"
+    ran = subprocess.run(
+        ["sh", "-euc", script], cwd=ROOT, env=system.environment | more, capture_output=True, timeout=240, check=False
+    )
+    assert ran.returncode == 0, ran.stderr.decode() + system.logs()
+    printed, _, _ = ran.stdout.partition(b"\0")
+    return printed.decode(), dict(part.decode().split("=", 1) for part in ran.stdout.split(b"\0") if b"=" in part)
+
+
+def start(system):
+    """A busy machine takes long."""
+    system.start_program("up", UP)
+    system.wait_until(lambda: "pump.started" in system.new_log("up"), "the worker runs", SLOW_SECONDS)
+
+
+@contextlib.contextmanager
+def opened(url):
+    """The test's own way to the database that nobody has used yet."""
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def log_of(system):
+    """Sequences of each invoice's events, and positions, from the outside."""
+    events = [(row["invoice_id"], row["sequence"], row["id"]) for row in system.events()]
+    positions = [row["position"] for row in system.rows("SELECT position FROM event_position ORDER BY position")]
+    return events, positions
+
+
+def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgres_url, capsys):
+    with System(tmp_path, accounts=ALL_PATIENT) as system, opened(new_postgres_url) as there:
+        del system.environment["INVOICES_SECRET_KEY"]  # as with the embedded default, which makes itself one
+        system.add_receiver()
+        start(system)
+        system.order(
+            zeroxhost_order("paid-before", "~pay:1~"),
+            *(zeroxhost_order(f"open-{number}") for number in range(3)),
+            nebulox_order("runs-out", lifetime_minutes="0.7"),
+        )
+        system.wait_for_statuses("open", SLOW_SECONDS, pending=3)
+        system.wait_for_statuses("paid-before", SLOW_SECONDS, paid=1)
+        system.wait_until_told(SLOW_SECONDS)
+
+        running = subprocess.run(
+            [*UP[:3], "move", new_postgres_url], cwd=ROOT, env=system.environment, capture_output=True, check=False
+        )
+        assert b"runs: stop intake, workers, beat and web" in running.stderr
+
+        assert system.kill("up", signal.SIGTERM) == 0
+        events_before, positions_before = log_of(system)
+        system.order(*(zeroxhost_order(f"meanwhile-{number}", "~pay:1~") for number in range(2)))
+        system.control("pay", {"provider": "zeroxhost", "order_id": "open-0"})
+
+        told, _ = run(system, block("move"), TARGET=new_postgres_url)
+        assert "each was read back and is the same" in told
+        with capsys.disabled():
+            print("\n" + told.splitlines()[0])
+        system.engine.dispose()
+        system.engine = there
+        assert log_of(system) == (events_before, positions_before)
+
+        after = block("after").replace("invoices doctor", "invoices doctor || true")  # nothing runs yet
+        _, environment = run(system, after, TARGET=new_postgres_url)
+        assert environment["INVOICES_SECRET_KEY"] == (tmp_path / "secret.key").read_text().strip()
+        system.environment |= {name: environment[name] for name in environment if name.startswith("INVOICES_")}
+        (tmp_path / "invoices.db").rename(tmp_path / "put-away.db")
+        start(system)
+
+        system.wait_for_statuses("open-0", SLOW_SECONDS, paid=1)
+        system.wait_for_statuses("meanwhile", SLOW_SECONDS, paid=2)
+        system.control("pay", {"provider": "zeroxhost", "order_id": "open-1"})
+        system.command("cancel", "open-2", "--reason", "no more", "--json")
+        system.wait_for_statuses("open-1", SLOW_SECONDS, paid=1)
+        system.wait_for_statuses("open-2", SLOW_SECONDS, cancelled=1)
+        system.wait_for_statuses("runs-out", SLOW_SECONDS, expired=1)
+        system.wait_until_told(SLOW_SECONDS)
+        system.check_history()
+        system.check_told()
+
+        events, positions = log_of(system)
+        assert events[: len(events_before)] == events_before
+        assert positions == list(range(1, len(events) + 1))
+        assert not (tmp_path / "invoices.db").exists()
+        assert set(system.creates().values()) == {1}
