@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.evidence import Created, OrderRefused
+from domain.evidence import OrderRefused
 from tests.contracts.archive_cases import age
 from workers.store.judging import Judgement
 from workers.store.tables import EVENT
@@ -87,7 +87,7 @@ def test_no_secret_of_an_endpoint_is_in_an_archive(invoices, add_order, store, f
     monkeypatch.setenv("INVOICES_WEBHOOK_ALLOW", "127.0.0.1:9")
     (endpoint,) = invoices("endpoints", "add", "http://127.0.0.1:9/", "--header", "X-Key: very-private", "--json").lines
     invoice_id = add_order("told")
-    store.judge([Judgement(invoice_id, Created(provider_ref="r")), Judgement(invoice_id, OrderRefused(reason="no"))])
+    store.judge([Judgement(invoice_id, OrderRefused(reason="no such user"))])
     assert invoices("endpoints", "remove", endpoint["id"]).code == 0
     with store.database.transaction() as connection:
         connection.execute(EVENT.update().values(published_at=store.database.now(connection)))
