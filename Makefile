@@ -119,7 +119,8 @@ mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a tim
 pins: ## compiles the requirement files anew (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed to compile requirement files" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) pyproject.toml $(PINS)/run.in -o $(PINS)/run.txt
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile --extra otel $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra otel $(PINS)/run.in -c $(PINS)/run.txt -o $(PINS)/otel.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra check --extra profile --extra otel $(PINS)/run.in -c $(PINS)/otel.txt -o $(PINS)/dev.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/mutants.in -c $(PINS)/dev.txt -o $(PINS)/mutants.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/rivals.in -o $(PINS)/rivals.txt

@@ -27,6 +27,7 @@ CARRIED = (
     "deploy/pgbouncer/*",
     "deploy/proxies/*",
     "deploy/receivers/*",
+    "deploy/requirements/otel.txt",
     "deploy/requirements/run.txt",
     "deploy/runbooks/*.md",
     "deploy/senders/*",

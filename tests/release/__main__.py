@@ -11,12 +11,12 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.release import tree
+from tests.release import sbom, tree
 
 PINS = tree.ROOT / "deploy" / "requirements"
 SUMS = "SHA256SUMS"
 #: What is beside the wheel for pip, by the pins it is made from, with the wheel's extra.
-REQUIREMENTS = {"requirements.txt": ("run.txt", "")}
+REQUIREMENTS = {"requirements.txt": ("run.txt", ""), "requirements-otel.txt": ("otel.txt", "[otel]")}
 
 
 def build_wheel(source: Path, target: Path, epoch: int) -> Path:
@@ -78,6 +78,7 @@ def make(target: Path, epoch: int) -> None:
         wheel = build_wheel(building, target, epoch)
         write_source(source, wheel, target, epoch)
     write_requirements(wheel)
+    sbom.write(wheel, sha256(wheel), PINS / "run.txt", PINS / "otel.txt", epoch)
     lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
     (target / SUMS).write_text("".join(lines))
 

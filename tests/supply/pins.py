@@ -15,7 +15,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "requirements"
 KnownBad = tuple[str, SpecifierSet, str]
-FILES = ("run.txt", "dev.txt", "audit.txt", "mutants.txt", "rivals.txt")
+FILES = ("run.txt", "otel.txt", "dev.txt", "audit.txt", "mutants.txt", "rivals.txt")
 APART = "mutants"  #: the extra that has a file of its own
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -52,14 +52,16 @@ def faults() -> Iterator[str]:
         yield from unhashed(file, found)
         yield from bad_pins(file, found, known_bad)
     yield from out_of_step("run.txt", wanted, pins["run.txt"])
+    yield from out_of_step("otel.txt", wanted + [Requirement(text) for text in extras["otel"]], pins["otel.txt"])
     yield from out_of_step("dev.txt", wanted + wanted_by_tests, pins["dev.txt"])
     yield from out_of_step("mutants.txt", apart, pins["mutants.txt"])
     for name in pins["mutants.txt"].keys() & pins["dev.txt"].keys():
         if pins["mutants.txt"][name][0] != pins["dev.txt"][name][0]:
             yield f"mutants.txt: {name} is not what dev.txt pins: run `make pins`"
-    for name, pin in pins["run.txt"].items():
-        if pins["dev.txt"].get(name) != pin:
-            yield f"dev.txt: {name} is not what run.txt pins ({pin[0]}): run `make pins`"
+    for fewer, more in (("run.txt", "otel.txt"), ("otel.txt", "dev.txt")):
+        for name, pin in pins[fewer].items():
+            if pins[more].get(name) != pin:
+                yield f"{more}: {name} is not what {fewer} pins ({pin[0]}): run `make pins`"
     for requirement in wanted + wanted_by_tests + apart:
         yield from bad_bounds(requirement, known_bad)
 

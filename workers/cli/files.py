@@ -20,6 +20,7 @@ SHOWN = (
     "deploy/observability/**/*.*",
     "deploy/proxies/*.*",
     "deploy/receivers/*.*",
+    "deploy/requirements/otel.txt",
     "deploy/requirements/run.txt",
     "deploy/runbooks/*.md",
     "deploy/senders/*.*",
