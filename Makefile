@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos failover mutants pins rivals
+.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -94,6 +94,9 @@ bench: dev rivals ## benchmarks, 35 minutes; ROWS="create claim" some rows only,
 
 bench-check: dev rivals ## the same, compared with the kept results; prints what got worse by more than a fifth
 	@$(BIN)/python -m tests.bench --check $(ROWS)
+
+scale: dev ## orders a second on 1, 2, HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
+	@$(BIN)/python -m tests.hosts --hosts $(sort 1 2 $(or $(HOSTS),4))
 
 soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
 	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30)

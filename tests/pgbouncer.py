@@ -22,7 +22,7 @@ DOCUMENTED = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer"
 
 
 @contextlib.contextmanager
-def run_pgbouncer(database_url: str, pool_size: int = 4) -> Iterator[str]:
+def run_pgbouncer(database_url: str, pool_size: int = 4, host: str = "127.0.0.1") -> Iterator[str]:
     """The database's URL through it. ``pool_size``: fewer sessions than the processes want, so that they share."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
@@ -30,7 +30,7 @@ def run_pgbouncer(database_url: str, pool_size: int = 4) -> Iterator[str]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="invoices-pool-") as name:
         folder = Path(name)
-        (folder / "pgbouncer.ini").write_text(settings(database_url, folder, port, pool_size))
+        (folder / "pgbouncer.ini").write_text(settings(database_url, folder, (host, port), pool_size))
         (folder / "users").write_text('"postgres" ""\n')
         folder.chmod(0o777)
         for file in folder.iterdir():
@@ -41,7 +41,7 @@ def run_pgbouncer(database_url: str, pool_size: int = 4) -> Iterator[str]:
                 command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ, **AS_SOMEBODY
             )
         try:
-            through = make_url(database_url).set(host="127.0.0.1", port=port, query={})
+            through = make_url(database_url).set(host=host, port=port, query={})
             url = through.render_as_string(hide_password=False)
             wait_until(lambda: _answers(url, process, folder / "log"), "PgBouncer answers")
             yield url
@@ -50,13 +50,14 @@ def run_pgbouncer(database_url: str, pool_size: int = 4) -> Iterator[str]:
             process.wait(30)
 
 
-def settings(database_url: str, folder: Path, port: int, pool_size: int) -> str:
-    """The documented file, with the test's server, port and pool, and without passwords."""
+def settings(database_url: str, folder: Path, listen: tuple[str, int], pool_size: int) -> str:
+    """The documented file, with the test's server, address and pool, and without passwords."""
     url = make_url(database_url)
     place = f"host={url.query.get('host') or url.host} port={url.port or 5432} dbname={url.database}"
     changed = {
         r"invoices = .*": f"{url.database} = {place} user={url.username}",
-        r"listen_port = .*": f"listen_port = {port}",
+        r"listen_addr = .*": f"listen_addr = {listen[0]}",
+        r"listen_port = .*": f"listen_port = {listen[1]}",
         r"default_pool_size = .*": f"default_pool_size = {pool_size}",
         r"auth_type = .*": "auth_type = trust",
         r"auth_file = .*": f"auth_file = {folder}/users",

@@ -51,7 +51,7 @@ class Processes:
             program = [str(BIN / argv[0]), *argv[1:]]
             self._running[name] = start_program(program, self._environment, log)
         is_ready = (lambda: self._rests(name)) if ready is None else (lambda: ready in path.read_bytes())
-        wait_until(lambda: is_ready() or self._ended(name), f"{name} is ready", 60)
+        wait_until(lambda: is_ready() or self._ended(name), f"{name} is ready", 180)
         if self._ended(name):
             raise RuntimeError(f"{name} ended at once:\n{path.read_text(errors='replace')[-3000:]}")
 

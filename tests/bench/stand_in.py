@@ -164,9 +164,9 @@ def _answer(status: bytes, body: bytes) -> bytes:
     return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body)
 
 
-async def serve() -> None:
-    """Listen on a free port of the loopback, print it, go on until ended."""
-    server = await asyncio.get_running_loop().create_server(Exchange, "127.0.0.1", 0, backlog=2000)
+async def serve(host: str) -> None:
+    """Listen on a free port, print it, go on until ended."""
+    server = await asyncio.get_running_loop().create_server(Exchange, host, 0, backlog=2000)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()
@@ -174,6 +174,6 @@ async def serve() -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve())
+        asyncio.run(serve(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"))
     except KeyboardInterrupt:
         sys.exit(0)
