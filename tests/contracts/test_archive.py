@@ -15,7 +15,9 @@ import pytest
 
 from domain.order import parse_order
 from tests.contracts.archive_cases import OLD, age, counts, end, held, left, run
+from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import judge, pend, rows, seen, subscribe
+from workers.cli.doctor.archive import check_archive
 from workers.store.archiving import archive as archiving
 from workers.store.archiving.files import ArchiveRefused, Folder
 from workers.store.operate.archiving import find, survey
@@ -211,6 +213,21 @@ def test_an_archived_invoice_is_found_by_its_names_and_by_no_part_of_one(databas
         assert [path.name for path, _ in find(folder, name)] == [f"invoices-{day(old)}.jsonl.gz"], name
     assert list(find(folder, row.order_id[:-1])) == []
     assert list(find(folder, "paid")) == []
+
+
+def test_the_doctor_says_that_nobody_archives(database, store, tmp_path, folder):
+    url = database.engine.url.render_as_string(hide_password=False)
+    config, without = settings(tmp_path, url, archive_dir=folder), settings(tmp_path, url)
+    age(database, end(store), 92)
+    assert by_cause(check_archive(database, config)) == {}  # it may fail once
+    age(database, [row.id for row in rows(database, INVOICE)], 2)
+    with database.transaction() as connection:
+        connection.execute(INVOICE.update().values(updated_at=database.now(connection) - timedelta(days=94)))
+    found = by_cause(check_archive(database, config))
+    assert (found["not_archived"].command, found["not_archived"].state) == ("invoices archive", "note")
+    assert list(check_archive(database, without)) == []
+    run(database, folder)
+    assert list(check_archive(database, config)) == []
 
 
 def test_an_order_that_is_sent_again_after_it_was_archived_is_a_new_one(database, store, folder):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from workers.cli.context import open_database, sqlite_path
 from workers.cli.doctor.agenda import check_agenda
+from workers.cli.doctor.archive import check_archive
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.cli.doctor.drift import check_drift
 from workers.cli.doctor.endpoints import check_endpoints
@@ -67,6 +68,7 @@ def _parts(database: Database, config: Settings) -> list[tuple[str, Check]]:
         ("messages", partial(check_messages, database)),
         ("stream", partial(check_stream, database, config)),
         ("restored", partial(check_restored, database, config)),
+        ("archive", partial(check_archive, database, config)),
         ("endpoints", partial(check_endpoints, database, config)),
     ]
 

@@ -72,6 +72,13 @@ def survey(database: Database, before: datetime) -> Iterator[tuple[datetime, int
         after = first_id(day + timedelta(days=1))
 
 
+def first_day(database: Database, before: datetime) -> datetime | None:
+    """The first of them."""
+    with database.reading() as connection:
+        first = connection.execute(ended("", before, first_id(later(before))).limit(1)).scalar_one_or_none()
+    return None if first is None else day_of(first)
+
+
 def _ids_of_next_day(database: Database, after: str, before: datetime) -> list[str]:
     """Of the first day that has any."""
     with database.reading() as connection:

@@ -31,6 +31,11 @@ def survey(database: Database, older_than: timedelta) -> Iterator[tuple[datetime
     return archiving.survey(database, database.time() - older_than)
 
 
+def oldest(database: Database, older_than: timedelta) -> datetime | None:
+    """The first day that has an invoice which would be archived; None: there is none."""
+    return archiving.first_day(database, database.time() - older_than)
+
+
 def find(path: Path, name: str) -> Iterator[tuple[Path, bytes]]:
     """The lines of invoices with this name, the newest file first. Of one that was written twice, the later is newer.
 
