@@ -67,8 +67,9 @@ def move_command(database_url: str, even_so: bool, reason: str | None, by: str |
 
 
 def _target(database_url: str) -> str:
+    from config.database_url import check_database_url
     from config.logging import register_secrets
-    from config.urls import check_database_url, passwords_of
+    from config.urls import passwords_of
 
     register_secrets(passwords_of(database_url))
     try:
