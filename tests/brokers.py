@@ -17,7 +17,7 @@ import pytest
 
 from tests.engines import MissingEngineError
 from tests.rabbitmq import RabbitMq
-from tests.redis_brokers import Broker, RedisServer, Sentinels
+from tests.redis_brokers import Broker, RedisServer, Sentinels, UsersServer
 from workers.embedded.errors import EmbeddedError
 from workers.embedded.valkey import find_server
 
@@ -56,6 +56,25 @@ def run_rabbitmq(folder: Path, settings: str = "") -> Iterator[RabbitMq]:
         yield broker
 
 
+@contextlib.contextmanager
+def run_redis_with_users(folder: Path) -> Iterator[Broker]:
+    """The system's own Redis; each kind of process is a user with the rights of deploy/redis/users.acl."""
+    with contextlib.closing(UsersServer(find_redis(), folder)) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def run_valkey_with_users(folder: Path) -> Iterator[Broker]:
+    """The same with Valkey."""
+    with contextlib.closing(UsersServer(find_valkey(), folder)) as broker:
+        yield broker
+
+
+#: With users of their own for each kind of process.
+WITH_USERS: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[Any]]] = {
+    "redis-users": run_redis_with_users,
+    "valkey-users": run_valkey_with_users,
+}
 #: By the names that tests go by.
 BROKERS: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[Any]]] = {
     "redis": run_redis,
@@ -89,7 +108,7 @@ class Brokers:
             self._rabbitmq.renew()
             yield self._rabbitmq
         else:
-            with skipping(BROKERS[name](self._new_folder(name))) as broker:
+            with skipping({**BROKERS, **WITH_USERS}[name](self._new_folder(name))) as broker:
                 yield broker
 
     def close(self) -> None:
@@ -125,3 +144,14 @@ def find_redis_or_valkey() -> str:
         return str(find_server())
     except EmbeddedError as error:
         raise MissingEngineError(str(error)) from None
+
+
+def find_valkey() -> str:
+    """The wheel's Valkey, or the system's."""
+    try:
+        program = str(find_server())
+    except EmbeddedError as error:
+        raise MissingEngineError(str(error)) from None
+    if "valkey" not in Path(program).name:
+        raise MissingEngineError("no Valkey: install the test extra, or the package valkey-server")
+    return program

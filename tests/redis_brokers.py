@@ -24,6 +24,7 @@ from workers.embedded.valkey import ensure_valkey, stop_valkey
 PASSWORD = "pa/ss@w+rd%21"
 ESCAPED = "pa%2Fss%40w%2Brd%2521"
 MASTER = "invoices"
+USERS_ACL = Path(__file__).resolve().parents[1] / "deploy/redis/users.acl"
 NO_RETRY = Retry(NoBackoff(), 0)
 #: Like the embedded Valkey's: what was written outlives a kill.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
@@ -38,6 +39,10 @@ class Broker:
     connection_options: Mapping[str, Any] = {}  #: for bare kombu, besides the address
     queue_arguments: Mapping[str, str] | None = None  #: queues are declared with them
     speaks_redis = True  #: messages are items of lists that anybody may read and write
+
+    def settings_of(self, who: str) -> Mapping[str, str]:
+        """What differs for a kind of process that has a user of its own here."""
+        return {}
 
     def waiting(self, queue: str) -> int:
         """Messages that nobody has in hand; in Redis those in the lists of the queue's priorities too."""
@@ -118,6 +123,49 @@ class RedisServer(Broker):
     def close(self) -> None:
         """Stop it."""
         self._stack.close()
+
+
+class UsersServer(RedisServer):
+    """One whose users are those of deploy/redis/users.acl, each kind of process being one of them."""
+
+    users: Mapping[str, str] = {
+        "intake": "invoices_intake",
+        "worker": "invoices_worker",
+        "web": "invoices_web",
+        "people": "invoices_web",
+        "beat": "invoices_beat",
+        "reader": "invoices_reader",
+    }
+
+    def __init__(self, program: str, folder: Path) -> None:
+        super().__init__(program, folder)
+        self.passwords: dict[str, str] = {}  #: that differ from the file's, by who has them
+        self.plain_url = self.broker_url.removesuffix("/1") + "/0"  # the file names a channel of this database
+        for user in filter(None, USERS_ACL.read_text().splitlines()):
+            if not user.startswith(("#", "user default")):
+                self.redis.execute_command("ACL", "SETUSER", *user.split()[1:])
+        self.broker_url = self._url_of("admin", "ADMIN_PASSWORD")
+        self.settings = {"INVOICES_BROKER_URL": self.broker_url}
+        self.redis.close()
+        self.redis = redis.Redis.from_url(self.broker_url)
+        self.redis.execute_command("ACL", "SETUSER", "default", "off")
+        self.redis.execute_command("ACL", "LOG", "RESET")
+
+    def settings_of(self, who: str) -> Mapping[str, str]:
+        return {"INVOICES_BROKER_URL": self.url_of(who)} if who in self.users else {}
+
+    def url_of(self, who: str) -> str:
+        """The server's address for a kind of process."""
+        user = self.users[who]
+        return self._url_of(user, self.passwords.get(who) or f"{user.removeprefix('invoices_').upper()}_PASSWORD")
+
+    def _url_of(self, user: str, password: str) -> str:
+        return self.plain_url.replace("redis://", f"redis://{user}:{password}@")
+
+    def refused(self) -> list[str]:
+        """What the server refused to anybody since its start: user, reason and object."""
+        found: list[dict[str, str]] = self.redis.acl_log()
+        return sorted({f"{one['username']}: {one['reason']} {one['object']}" for one in found})
 
 
 class Sentinels(Broker):

@@ -20,9 +20,11 @@ from typing import Any
 
 import kombu
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
 
 from tests.acceptance.awaited import Awaited, Running
 from tests.acceptance.facts import RECEIVER
+from tests.least_privilege import MEMBERS, Logins
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
@@ -45,6 +47,9 @@ PATIENT: Mapping[str, Any] = {"timeout_seconds": 60}
 ALL_PATIENT: Mapping[str, Mapping[str, Any]] = {"nebulox": PATIENT, "zeroxhost": PATIENT}
 
 
+#: What only the owner of the tables can do.
+OWNERS_COMMANDS = ("migrate", "restored", "archive", "move")
+
 #: (name, command line, environment, log) -> the process.
 Spawn = Callable[[str, list[str], Mapping[str, str], Path], Running]
 
@@ -63,6 +68,8 @@ class System(Awaited):
     ``accounts`` adds to, or changes, the two sandbox accounts. ``database_url`` None is the embedded SQLite file;
     ``direct_database_url`` is the test's own way to the same database, past what stands in the processes' way.
     ``broker`` None is the embedded Valkey of ``home``; a broker that was given is not stopped here.
+    With ``logins`` each kind of process, and the command, has a login of its own at the database, and at a broker that
+    has ``settings_of`` one; with INVOICES_TEST_ROLES=1 in the environment every system on PostgreSQL has them.
     """
 
     def __init__(
@@ -74,9 +81,11 @@ class System(Awaited):
         accounts: Mapping[str, Mapping[str, Any]] | None = None,
         lifetime_seconds: int = 900,
         broker: Broker | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self.home = home
         self._given_broker = broker
+        self.logins = logins or _logins_asked_for(direct_database_url or database_url)
         self._stack = contextlib.ExitStack()
         self._changes = accounts or {}
         self._database_url = database_url
@@ -98,6 +107,9 @@ class System(Awaited):
             self.broker_url, self.redis = self.broker.broker_url, self.broker.redis
             self.environment = self._environment()
             upgrade(self.direct_database_url)
+            if self.logins is not None:
+                stack.callback(self.logins.drop)
+                self.logins.create()
             self.engine = _open_engine(self.direct_database_url)
             stack.callback(self.engine.dispose)
             self._stack = stack.pop_all()
@@ -125,6 +137,15 @@ class System(Awaited):
             settings["INVOICES_DATABASE_URL"] = self._database_url
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         return inherited | settings | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+
+    def environment_of(self, who: str) -> dict[str, str]:
+        """With the logins of a kind of process, or of ``people``, where they have one."""
+        found = dict(self.environment)
+        if self.logins is not None and who in MEMBERS and self._database_url:
+            login = make_url(self.logins.url(who)).username
+            through = make_url(self._database_url).set(username=login)
+            found["INVOICES_DATABASE_URL"] = through.render_as_string(hide_password=False)
+        return found | dict(self.broker.settings_of(who))
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """The accounts as JSON: short time-outs, so that leases of killed workers run out soon."""
@@ -170,7 +191,7 @@ class System(Awaited):
         assert name not in self.processes, f"{name} runs already"
         log = self._log_file(name)
         self._log_starts[name] = log.stat().st_size if log.exists() else 0
-        self.processes[name] = self.spawn(name, argv, self.environment, log)
+        self.processes[name] = self.spawn(name, argv, self.environment_of(name.rstrip("0123456789")), log)
 
     def web_url(self, name: str = "web") -> str:
         """Where the web process listens, as it said when it was last started."""
@@ -250,7 +271,8 @@ class System(Awaited):
     def command(self, *arguments: str) -> list[Any]:
         """`invoices …`; its JSON lines."""
         command = [sys.executable, "-m", "workers.cli", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=False, timeout=180)
+        environment = self.environment if arguments[0] in OWNERS_COMMANDS else self.environment_of("people")
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=240)
         assert done.returncode == 0, f"invoices {' '.join(arguments)}: {done.stderr.decode()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -286,6 +308,11 @@ def running(system: System, *names: str) -> Iterator[System]:
         system.add_receiver()
         system.wait_until_ready(*names)
         yield system
+
+
+def _logins_asked_for(url: str | None) -> Logins | None:
+    asked = os.environ.get("INVOICES_TEST_ROLES") == "1" and url is not None and url.startswith("postgresql")
+    return Logins(url) if asked and url else None
 
 
 def _open_engine(url: str) -> Engine:

@@ -14,8 +14,9 @@ from standardwebhooks import Webhook
 from domain.event import NAMED_ONLY
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
-from tests.brokers import BROKERS, embedded_and
+from tests.brokers import BROKERS, WITH_USERS, embedded_and
 from tests.engines import MissingEngineError, run_postgres
+from tests.least_privilege import Logins
 from tests.pgbouncer import run_pgbouncer, set_role
 
 pytestmark = pytest.mark.timeout(300)
@@ -38,9 +39,9 @@ def pooled_url():
             pytest.skip(str(error))
 
 
-@pytest.fixture(params=[SQLITE, POOLED, *embedded_and(*BROKERS)])
+@pytest.fixture(params=[SQLITE, POOLED, *embedded_and(*BROKERS, *WITH_USERS)])
 def system(request, tmp_path, brokers):
-    """Everything that `Procfile` names, on each broker with PostgreSQL, on SQLite, and behind a pooler."""
+    """What `Procfile` names, on each broker with PostgreSQL, on SQLite, behind a pooler, with users of their own."""
     name, url, straight = request.param, None, None
     if name == "pgbouncer":
         url, straight = request.getfixturevalue("pooled_url")
@@ -49,7 +50,9 @@ def system(request, tmp_path, brokers):
     name = "embedded" if name in {"sqlite", "pgbouncer"} else name
     accounts = {"nebulox": {**PATIENT, "price_decimals": 19}, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
     with brokers.open(name) as broker:
-        system = System(tmp_path, database_url=url, direct_database_url=straight, accounts=accounts, broker=broker)
+        logins = Logins(str(url)) if name in WITH_USERS else None
+        urls = {"database_url": url, "direct_database_url": straight}
+        system = System(tmp_path, **urls, accounts=accounts, broker=broker, logins=logins)
         with running(system, "intake", "worker", "beat") as system:
             yield system
 

@@ -101,6 +101,7 @@ WORDS: Mapping[str, str] = {
     "metrics.rows_failed": "a bug: `/metrics` leaves out what comes from rows",
     "metrics.rows_unread": "`/metrics` leaves out what comes from rows",
     "migration.begun": "a migration begins",
+    "migration.granted": "after a migration, or because something was missing, the processes' roles got their rights",
     "migration.locked_out": "somebody has a table locked that a migration needs; it is tried again",
     "migration.waiting": "another process migrates (`holder`)",
     "order.accepted": "an order is stored; its invoice is queued",

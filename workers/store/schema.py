@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from workers.store.database import Database
+from workers.store.grants import grant, known_roles, lacking
 from workers.store.reads.server import is_pooled
 from workers.store.release import MIGRATIONS, NOT_MIGRATED, SchemaTooOld, missing_migrations, too_old
 
@@ -107,7 +108,16 @@ def _upgrade(connection: Connection, folder: Path, to: str, until: float) -> tup
             log.info("migration.begun", revision=revision)
             _insist(f"revision {revision}", until, functools.partial(_migrate, connection, folder, revision))
             after = revision
+    if after == standing.head:
+        _insist("the roles", until, functools.partial(_grant, connection, changed=after != standing.current))
     return standing.current, str(after)
+
+
+def _grant(connection: Connection, *, changed: bool) -> None:
+    """A new table must not be out of reach for processes with roles of their own: see ``workers/store/grants.py``."""
+    with connection.begin():
+        if (changed or lacking(connection)) and grant(connection):
+            log.info("migration.granted", roles=known_roles(connection))
 
 
 def read_standing(database: Database, folder: Path = MIGRATIONS) -> Standing:

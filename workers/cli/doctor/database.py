@@ -57,6 +57,7 @@ def check_database(config: Settings) -> Iterator[Finding]:
 def _parts(database: Database, config: Settings) -> list[tuple[str, Check]]:
     return [
         ("database", partial(check_sessions, database)),
+        ("database", partial(check_rights, database)),
         ("clock", partial(check_clock, database)),
         ("clock", partial(check_steps, database, config)),
         ("disk", partial(check_disk, config)),
@@ -124,6 +125,18 @@ def check_sessions(database: Database) -> Iterator[Finding]:
     yield Finding(
         "database", "wrong", advice, "pooled_transactions", command="invoices files pgbouncer/role.sql | psql"
     )
+
+
+def check_rights(database: Database) -> Iterator[Finding]:
+    """Whether the roles that processes log in as may do all that this release does."""
+    from workers.store.grants import lacking
+
+    found = database.read(lacking) if database.is_postgresql else []
+    if found:
+        first = found[0]
+        more = f", and {counted(len(found) - 1, 'more right')} are missing" if len(found) > 1 else ""
+        detail = f"{first.role} may not {first.privilege} on {first.object}{more}: let the tables' owner migrate"
+        yield Finding("database", "wrong", detail, "rights", count=len(found), command="invoices migrate")
 
 
 def check_clock(database: Database) -> Iterator[Finding]:

@@ -1,0 +1,66 @@
+"""Each kind of process with a login of its own, which may do what its role may and nothing else."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from workers.store.grants import INTAKE, READ, WEB, WORKER
+
+ROOT = Path(__file__).resolve().parents[1]
+ROLES_SQL = ROOT / "deploy/sql/roles.sql"
+#: Who logs in -> the role that they are members of. Beat uses no database: its login may do nothing.
+MEMBERS: Mapping[str, str | None] = {
+    "intake": INTAKE,
+    "worker": WORKER,
+    "web": WEB,
+    "people": WEB,
+    "reader": READ,
+    "beat": None,
+}
+
+
+class Logins:
+    """For one database, whose owner's address is given. The server must take them without passwords."""
+
+    def __init__(self, owner_url: str) -> None:
+        self._owner: URL = make_url(owner_url)
+        self._suffix = uuid.uuid4().hex[:8]
+
+    def create(self) -> None:
+        """As the owner, by the file that operators run. The tables must be there."""
+        with self.connect() as connection:
+            connection.execute(ROLES_SQL.read_text().encode())
+            for who, role in MEMBERS.items():
+                name = sql.Identifier(self._name(who))
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+                if role is not None:
+                    connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))
+
+    def drop(self) -> None:
+        """They are the server's, not the database's. Harmless if there are none."""
+        with self.connect() as connection:
+            for who in MEMBERS:
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(self._name(who))))
+
+    def names(self) -> set[str]:
+        """Of all of them."""
+        return {self._name(who) for who in MEMBERS}
+
+    def url(self, who: str) -> str:
+        """The database's address for one of them."""
+        return self._owner.set(username=self._name(who)).render_as_string(hide_password=False)
+
+    def connect(self, who: str | None = None) -> psycopg.Connection:
+        """A session of one of them; of the owner."""
+        url = self._owner if who is None else self._owner.set(username=self._name(who))
+        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(plain, autocommit=True)
+
+    def _name(self, who: str) -> str:
+        return f"{who}_{self._suffix}"
