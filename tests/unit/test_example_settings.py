@@ -46,7 +46,7 @@ def test_what_it_says_of_defaults_is_so(environ):
         environ | {"INVOICES_CONFIG": environ["INVOICES_CONFIG"].replace("invoices.toml", "everything.toml")}
     )
     shown_only = {"webhook_allow", "web_allowed_hosts", "trusted_proxies", "public_url", "log_format", "accounts"}
-    shown_only |= {"database_url", "broker_url", "redis_url"}  # by their passwords
+    shown_only |= {"archive_dir", "database_url", "broker_url", "redis_url"}  # by their passwords
     shown_only |= {"home"}  # by default each user's own
     shown_only |= {"oidc_issuer", "oidc_client_id", "oidc_client_secret", "given_in"}
     changed = {name for name in type(plain).model_fields if getattr(plain, name) != getattr(everything, name)}
