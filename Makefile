@@ -49,6 +49,9 @@ demo: .venv ## orders at both sandbox providers, shown live until each has ended
 up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Prometheus too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/invoices up $(if $(OBSERVE),--observe)
 
+# Whatever the environment says: each of the workers, and each process that tests start, would compile every file anew.
+test test-engines: export PYTHONDONTWRITEBYTECODE =
+
 test: dev ## the quick tests; WORKERS=4 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
 

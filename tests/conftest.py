@@ -21,6 +21,9 @@ from workers.engine.loop import new_loop
 # warnings as errors uvloop never ends a loop that has a transport left open: the time-out then shows `Runner.close`.
 asyncio.events.new_event_loop = new_loop
 
+#: structlog's default draws a traceback for a terminal, with every variable: that takes longer than most tests.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
@@ -33,6 +36,7 @@ def own_logging():
     before, level = list(root.handlers), root.level
     levels = {name: logging.getLogger(name).level for name in QUIET}
     structlog.reset_defaults()
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
     yield
     logging.captureWarnings(False)
     structlog.reset_defaults()

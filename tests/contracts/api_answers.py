@@ -12,9 +12,12 @@ from starlette.routing import BaseRoute, Match, Route
 
 from domain.schemas import ref
 from tests.schemas import closed
-from workers.web.api.schema.openapi import openapi_document
+from workers.web.api.schema.openapi import openapi_document, operations
 
 _BUG = {"application/problem+json": {"schema": ref("Problem")}}
+
+#: Paths and closed schemas by the names of the operations: writing the document takes as long as ten requests.
+_documents: dict[tuple[str, ...], tuple[Mapping[str, Any], dict[str, Any]]] = {}
 
 
 class Answers:
@@ -22,8 +25,11 @@ class Answers:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._routes = [route for route in routes if isinstance(route, Route)]
-        self.document: dict[str, Any] = openapi_document(self._routes, "1")
-        self._components = closed(self.document["components"]["schemas"])
+        names = tuple(operation.name for operation in operations(self._routes))
+        if names not in _documents:  # operations are constants: under the same names they are the same
+            document = openapi_document(self._routes, "1")
+            _documents[names] = document["paths"], closed(document["components"]["schemas"])
+        self._paths, self._components = _documents[names]
 
     def check(self, answer: httpx.Response) -> httpx.Response:
         """The answer itself. Raises AssertionError or jsonschema.ValidationError for one that is not documented."""
@@ -44,7 +50,7 @@ class Answers:
         scope = {"type": "http", "path": request.url.path, "method": request.method, "root_path": ""}
         for route in self._routes:
             if route.matches(scope)[0] is Match.FULL:
-                described: Mapping[str, Any] | None = self.document["paths"][route.path].get(request.method.lower())
+                described: Mapping[str, Any] | None = self._paths[route.path].get(request.method.lower())
                 return described
         return None
 
