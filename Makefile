@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check dist licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
+.PHONY: help .venv dev demo up test test-engines check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -68,11 +68,15 @@ check: dev ## format, lint, types, import rules, supply chain, receivers and sen
 	@$(BIN)/python -m tests.supply
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@sh deploy/requirements/audit.sh
+	@sh deploy/requirements/check_image.sh
 	@sh deploy/receivers/check.sh
 	@sh deploy/senders/check.sh
 
 dist: dev ## a wheel, its source, pinned requirements, SBOM and hashes, in dist/; the same commit gives the same bytes
 	@$(BIN)/python -m tests.release
+
+image: dist ## a container image by docker, podman or buildah; BASE=python:3.13-slim-bookworm IMAGE=invoices:latest
+	@BASE="$(BASE)" IMAGE="$(IMAGE)" sh deploy/image.sh
 
 licences: dev ## makes the list of licences anew
 	@$(BIN)/python -m tests.supply --write
@@ -130,4 +134,5 @@ pins: ## compiles the requirement files anew (needs uv on the PATH)
 	$(COMPILE) $(UPGRADE) $(PINS)/mutants.in -c $(PINS)/dev.txt -o $(PINS)/mutants.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/rivals.in -o $(PINS)/rivals.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/image.in -c $(PINS)/dev.txt -o $(PINS)/image.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi

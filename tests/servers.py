@@ -37,11 +37,11 @@ class Server:
         """A signal to it and all that it started."""
         os.killpg(self._process.pid, what)
 
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to it and all that it started, and wait for the end."""
+    def end(self, how: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to it and all that it started, and wait for the end; the exit code."""
         if self.runs():
             self.send(how)
-        self._process.wait(30)
+        return self._process.wait(30)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""The container image and deploy/compose.yaml, built and run."""
