@@ -120,8 +120,8 @@ chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=
 	@$(PIP) -r $(PINS)/mutants.txt
 	@touch $@
 
-failover: dev ## PostgreSQL's primary is killed under load, its replica promoted, in three ways to commit; ORDERS=300 WAYS="asynchronous on remote_apply"
-	@$(BIN)/python -m tests.failover --orders $(or $(ORDERS),300) --ways $(or $(WAYS),asynchronous on remote_apply)
+failover: dev ## PostgreSQL's primary is killed under load, its replica promoted; ORDERS=300 WAYS="asynchronous on remote_apply cut-off"
+	@$(BIN)/python -m tests.failover --orders $(or $(ORDERS),300) --ways $(or $(WAYS),asynchronous on remote_apply cut-off)
 
 mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a time: do tests notice? MINUTES=20 SINCE=HEAD~20 ONLY='domain.money.*' GO_ON=1
 	@$(BIN)/python -m tests.mutants --minutes $(or $(MINUTES),20) --since $(or $(SINCE),HEAD~20) $(if $(ONLY),--only '$(ONLY)') $(if $(GO_ON),--go-on)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 import psycopg
 
 from tests.chaos.postgres import ENVIRONMENT, kill, start
-from tests.engines import SERVER_SETTINGS, init_postgres, postgres_home, run_program
+from tests.engines import SERVER_SETTINGS, MissingEngineError, init_postgres, postgres_home, run_program
 from tests.servers import free_port, wait_until
 
 STANDBY = "standby"  #: the name by which a primary may wait for it
@@ -147,6 +149,31 @@ class Pair:
         if held_back is not None:
             os.kill(held_back, signal.SIGKILL)  # a stopped process takes this one signal
         self.primary.kill()
+
+    @contextlib.contextmanager
+    def cut_off_primary(self) -> Iterator[None]:
+        """Every packet to and from the primary is lost, as when its host has lost its network; it lives on."""
+        rules = [("INPUT", "-i", "lo", "-p", "tcp", way, str(self.primary.port), "-j", "DROP") for way in _WAYS]
+        with contextlib.ExitStack() as stack:
+            for rule in rules:
+                _iptables("-I", *rule)
+                stack.callback(_iptables, "-D", *rule)
+            yield
+
+
+_WAYS = ("--dport", "--sport")
+
+
+def require_cuts() -> None:
+    """Raise MissingEngineError where no server can be cut off."""
+    if os.geteuid() != 0 or shutil.which("iptables") is None:
+        raise MissingEngineError("no server can be cut off here: that takes root and iptables")
+
+
+def _iptables(*arguments: str) -> None:
+    ran = subprocess.run(["iptables", "-w", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    if ran.returncode:
+        raise MissingEngineError(f"no server can be cut off here: {ran.stderr.strip()}")
 
 
 @contextlib.contextmanager

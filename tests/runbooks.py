@@ -21,7 +21,7 @@ def block(page: str, name: str) -> str:
 
 def paste(page: str, name: str, environment: Mapping[str, str], **options: Any) -> str:
     """Run them in a shell, which ends at the first that fails; what they printed. ``options``: of `subprocess.run`."""
-    ran = subprocess.run(
+    ran: subprocess.CompletedProcess[str] = subprocess.run(
         ["sh", "-euc", block(page, name)],
         env=dict(environment),
         stdin=subprocess.DEVNULL,

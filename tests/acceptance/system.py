@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INTAKE_QUEUE, WORK_QUEUE = "invoices.intake", "invoices.work"
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 STOP_SECONDS = 40.0
+START_SECONDS = 180.0  #: of a process, and for a command: on a busy machine the imports alone take a minute
 #: PostgreSQL's settings of the test's own sessions.
 SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c bytea_output=hex -c client_encoding=UTF8 "
@@ -184,7 +185,7 @@ class System(Awaited):
     def wait_until_ready(self, *names: str) -> None:
         """Until each says so."""
         for name in names:
-            self.wait_until(functools.partial(self._is_ready, name), f"{name} is ready")
+            self.wait_until(functools.partial(self._is_ready, name), f"{name} is ready", START_SECONDS)
 
     def start_program(self, name: str, argv: list[str]) -> None:
         """Start a program that dies with this process; its output goes to its log."""

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -265,3 +266,15 @@ def test_a_moment_is_gone_back_to_under_live_load_by_the_runbook_s_own_commands(
         assert system.rows("SELECT count(*) AS n FROM event WHERE type = 'system.restored'") == [{"n": 1}]
         system.check_history()
         assert system.command("list", "--status", "in_doubt", "--json") == []
+
+
+def test_without_a_moment_to_go_back_to_no_commit_is_lost_while_the_log_can_be_read(archived):
+    """What was not archived yet is taken from beside the damaged data."""
+    plain = make_url(archived.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+        connection.execute("SELECT pg_switch_wal()")
+        connection.execute("INSERT INTO kept VALUES (2)")
+    archived.restore()
+    with psycopg.connect(plain, autocommit=True) as connection:
+        assert connection.execute("SELECT number FROM kept ORDER BY number").fetchall() == [(1,), (2,)]

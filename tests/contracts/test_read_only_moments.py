@@ -104,8 +104,9 @@ def test_a_promoted_server_is_written_to_and_the_old_primary_that_lives_on_no_mo
         pair.wait_until_streaming()
         pair.standby.promote()
         assert pair.primary.is_primary()
-        for database in databases:
-            wait_until(lambda database=database: port_of(database) == pair.standby.port, "the old primary is left")
+        wait_until(
+            lambda: [port_of(database) for database in databases] == [pair.standby.port] * 2, "the old primary is left"
+        )
         for number, database in enumerate((*databases, open_database(pair.url))):  # the last one knows nothing yet
             assert len(take(open_store(database), order(f"after-{number}"))) == 1
         pair.primary.kill()

@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine
+
 from config.database_url import check_database_url
 from domain.event import NAMED_ONLY
 from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, zeroxhost_order
 from tests.acceptance.test_http_orders import new_token
 from tests.engines import AS_SOMEBODY
 from tests.failover.traffic import MARKER, Traffic
-from tests.replicas import STANDBY, Pair, run_pair
+from tests.replicas import STANDBY, Pair, require_cuts, run_pair
 from tests.runbooks import paste
 from tests.servers import wait_until
 
@@ -35,9 +37,14 @@ class Plan:
     has it on its disk (`on`) or shows it (`remote_apply`)."""
 
     commits: str = "on"
-    orders: int = 40  #: taken before the primary goes; half as many over HTTP after the replica took over
-    per_second: float = 6.0
-    unsafe: int = 10  #: if asynchronous: over HTTP, taken while the primary sends nothing more to its replica
+    is_cut_off: bool = False  #: the primary lives on, and no packet reaches it any more; otherwise it is killed
+    orders: int = 30  #: taken before the primary goes; half as many over HTTP after the replica took over
+    per_second: float = 5.0
+    unsafe: int = 6  #: if asynchronous: over HTTP, taken while the primary sends nothing more to its replica
+
+    @property
+    def name(self) -> str:
+        return f"{self.commits}, cut off" if self.is_cut_off else self.commits
 
     @property
     def is_synchronous(self) -> bool:
@@ -54,7 +61,7 @@ class Plan:
 class Figures:
     """What a run came to. Seconds are counted from the primary's end."""
 
-    commits: str
+    name: str
     orders: int = 0
     promoted_seconds: float = 0.0
     first_order_seconds: float = 0.0  #: until the web process took one again
@@ -75,6 +82,8 @@ class Figures:
 @contextlib.contextmanager
 def stage(home: Path, plan: Plan) -> Iterator[tuple[Pair, System]]:
     """Two servers, and all processes on them."""
+    if plan.is_cut_off:
+        require_cuts()
     with run_pair(plan.settings()) as pair:
         system = System(
             home,
@@ -89,17 +98,20 @@ def stage(home: Path, plan: Plan) -> Iterator[tuple[Pair, System]]:
 
 def fail_over(pair: Pair, system: System, plan: Plan) -> Figures:
     """Load, the primary's end, the replica in its place, load again, everything drained."""
-    figures = Figures(plan.commits)
+    figures = Figures(plan.name)
     traffic = Traffic(system, new_token(system, "orders"), plan.per_second)
     with contextlib.ExitStack() as stack:
         stack.callback(traffic.stop)
         system.wait_until(lambda: traffic.count() >= plan.orders, "orders are taken", SECONDS)
         system.wait_until(lambda: system.statuses()["paid"] >= plan.orders // 4, "orders are paid", SECONDS)
-        ended_at = _end_primary(pair, system, traffic, plan)
+        paste("Failover", "how far", runbook(pair))
+        ended_at = _end_primary(pair, system, traffic, plan, stack)
         if not plan.is_synchronous:
             for name in PROCESSES:
                 system.kill(name)
         paste("Failover", "promote", runbook(pair))
+        system.engine.dispose()
+        system.engine = create_engine(pair.standby.url, pool_pre_ping=True)  # the test's own way, past the old one
         figures.promoted_seconds = time.monotonic() - ended_at
         if not plan.is_synchronous:
             figures.restored = _restored(system)
@@ -113,14 +125,18 @@ def fail_over(pair: Pair, system: System, plan: Plan) -> Figures:
     return figures
 
 
-def _end_primary(pair: Pair, system: System, traffic: Traffic, plan: Plan) -> float:
-    """SIGKILL; if asynchronous after some orders that the replica doesn't get. When it was."""
+def _end_primary(pair: Pair, system: System, traffic: Traffic, plan: Plan, stack: contextlib.ExitStack) -> float:
+    """Kill it or cut it off, until ``stack`` ends; if asynchronous after some orders that the replica doesn't get. When
+    it was."""
     held = None
     if not plan.is_synchronous:
         held, known = pair.hold_back(), traffic.count(by_http=True)
         enough = known + plan.unsafe
         system.wait_until(lambda: traffic.count(by_http=True) >= enough, "orders that only the primary knows", SECONDS)
-    pair.kill_primary(held)
+    if plan.is_cut_off:
+        stack.enter_context(pair.cut_off_primary())
+    else:
+        pair.kill_primary(held)
     return time.monotonic()
 
 

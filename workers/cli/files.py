@@ -18,6 +18,7 @@ SHOWN = (
     "deploy/*.toml",
     "deploy/*.yaml",
     "deploy/observability/**/*.*",
+    "deploy/pgbouncer/*.*",
     "deploy/proxies/*.*",
     "deploy/receivers/*.*",
     "deploy/requirements/otel.txt",

@@ -45,6 +45,7 @@ class Primary:
         """``arguments``: psycopg's, with several hosts."""
         self._hosts = list(_single_hosts(arguments))
         self._newest: dict[int, int] = {}
+        self._has_compared = False
         self._looking = threading.Lock()
         self._looked_at = 0.0
 
@@ -55,9 +56,10 @@ class Primary:
         """
         session = connect(open_one, arguments)
         timeline = _read_timeline(session)
-        if not self._newest:
-            self._look()
         self._note(timeline)
+        if not self._has_compared:
+            self._look()
+            self._has_compared = True
         if not self.is_old(timeline):
             return session, timeline
         session.close()
@@ -108,7 +110,7 @@ class Primary:
     def _note(self, timeline: Timeline | None) -> None:
         if timeline is None or timeline.number <= self._newest.get(timeline.system, 0):
             return
-        if timeline.system in self._newest:
+        if self._has_compared and timeline.system in self._newest:
             log.warning("store.promoted", timeline=timeline.number, consequence="sessions on the old primary are left")
         self._newest[timeline.system] = timeline.number
 
