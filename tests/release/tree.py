@@ -46,6 +46,7 @@ def pack(tree: Path, target: Path, top: str, epoch: int) -> None:
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(path for path in tree.rglob("*") if path.is_file()):
             member = archive.gettarinfo(path, f"{top}/{path.relative_to(tree)}")
+            member.mode = 0o755 if member.mode & 0o100 else 0o644
             member.uid = member.gid = 0
             member.uname = member.gname = ""
             member.mtime = epoch
