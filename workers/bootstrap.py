@@ -47,6 +47,7 @@ from workers.telemetry.listener import MetricsListener, show_slots
 from workers.telemetry.liveness import Liveness
 from workers.telemetry.metrics import Metrics
 from workers.telemetry.server import MetricsServer
+from workers.telemetry.service_manager import ServiceManager, open_service_manager
 from workers.telemetry.tally import WorkTally
 from workers.telemetry.traces import Traces, open_traces, secrets_of
 
@@ -140,6 +141,12 @@ def metrics() -> Metrics:
 def liveness() -> Liveness:
     """The loops of this process that are watched."""
     return Liveness()
+
+
+@functools.cache
+def service_manager() -> ServiceManager:
+    """systemd, if it started this process."""
+    return open_service_manager(os.environ)
 
 
 def serve_metrics(settings: Settings) -> None:

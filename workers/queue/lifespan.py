@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import threading
@@ -15,9 +16,11 @@ from config.celeryconfig import INTAKE_QUEUE, WORK_QUEUE
 from config.settings import Settings, SettingsError, load_settings
 from workers.bootstrap import (
     check_accounts,
+    liveness,
     prepare_embedded,
     running,
     serve_metrics,
+    service_manager,
     show_alive,
     start_pump,
     stop_metrics,
@@ -74,6 +77,7 @@ def prepare_beat(**_: object) -> None:
     """Beat has only this signal: it is ready when it starts."""
     prepare()
     _serve_metrics()
+    atexit.register(service_manager().stopping)
     tell_role("beat")
 
 
@@ -87,6 +91,7 @@ def _serve_metrics() -> None:
 def prepare(**_: object) -> None:
     """Check the accounts, start what is embedded, lower the priority."""
     settings = load_settings()
+    service_manager().watch(liveness().stuck)
     arm(os.environ.get(VARIABLE, ""))
     try:
         check_accounts(settings)
@@ -137,6 +142,7 @@ def start(sender: WorkController, **_: object) -> None:
     else:
         log.info("intake.started")
         tell_role("intake")
+    service_manager().ready("worker" if WORK_QUEUE in read else "intake")
 
 
 def keep_what_is_loaded() -> None:
@@ -154,6 +160,7 @@ def keep_what_is_loaded() -> None:
 @worker_shutting_down.connect(weak=False)
 def begin_to_stop(**_: object) -> None:
     """Called inside the signal handler, which must not wait: the pump drains in a thread of its own."""
+    service_manager().stopping()
     current = running()
     if current is None:
         return

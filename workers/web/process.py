@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +24,10 @@ from workers.bootstrap import (
     Runtime,
     build_runtime,
     check_accounts,
+    liveness,
     prepare_embedded,
     secret_box,
+    service_manager,
     warn_of_plain_http,
 )
 from workers.bootstrap import metrics as declared
@@ -57,11 +60,14 @@ from workers.web.console.routes import build_console
 from workers.web.forged import ForgedSample
 from workers.web.health import Health
 from workers.web.metrics import Metrics
-from workers.web.server import listen, serve
+from workers.web.server import answers, listen, serve
 from workers.web.shelf import Shelf
 from workers.web.threads import CONNECTIONS, STORE_THREADS, StoreThreads
 
 log = structlog.get_logger()
+
+#: The loop that serves requests turns within milliseconds, and on a busy machine within a second.
+LOOP_ANSWERS_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -100,6 +106,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve until it is told to stop; ``tell`` gets the address. Raises CannotListen, SettingsError, EmbeddedError."""
     check_accounts(settings)
     warn_of_plain_http(settings)
+    service_manager().watch(liveness().stuck)
     bound = listen(settings.web_host, settings.web_port)
     prepare_embedded(settings)
     runtime, redis = build_runtime(settings, CONNECTIONS), open_redis(settings.redis_url, ONE_TRY)
@@ -125,7 +132,15 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         lambda: _overview(process).verdict.value,
     )
     application = build_application(surroundings, health, process.metrics, process.routes, process.end)
-    serve(application, bound, tell, process.on_stop)
+    process.on_stop.append(service_manager().stopping)
+    serve(application, bound, partial(_started, tell), process.on_stop)
+
+
+def _started(tell: Callable[[str], None], url: str) -> None:
+    """Called on the loop that requests are served on, once they are."""
+    liveness().watch("requests", partial(answers, asyncio.get_running_loop(), LOOP_ANSWERS_SECONDS))
+    service_manager().ready("web")
+    tell(url)
 
 
 def _reader(process: Process) -> RowReader:

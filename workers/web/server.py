@@ -6,6 +6,7 @@ import asyncio
 import resource
 import signal
 import socket
+import threading
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -115,6 +116,16 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"INVOICES_WEB_PORT: can't listen on port {port} of {host}: {error.strerror}") from None
     bound.setblocking(False)
     return bound
+
+
+def answers(loop: AbstractEventLoop, seconds: float) -> bool:
+    """Whether a loop turns within so many seconds, or has ended. From any thread but its own."""
+    turned = threading.Event()
+    try:
+        loop.call_soon_threadsafe(turned.set)
+    except RuntimeError:  # closed
+        return True
+    return turned.wait(seconds)
 
 
 def url_of(bound: socket.socket) -> str:

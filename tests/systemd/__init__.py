@@ -1,0 +1,1 @@
+"""The units of deploy/systemd, and what the processes tell systemd."""
