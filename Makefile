@@ -135,4 +135,5 @@ pins: ## compiles the requirement files anew (needs uv on the PATH)
 	$(COMPILE) $(UPGRADE) $(PINS)/audit.in -o $(PINS)/audit.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/rivals.in -o $(PINS)/rivals.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/image.in -c $(PINS)/dev.txt -o $(PINS)/image.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/chart.in -o $(PINS)/chart.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi

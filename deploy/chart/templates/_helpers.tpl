@@ -1,0 +1,120 @@
+{{- define "invoices.name" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains "invoices" $name) }}{{ $name = printf "%s-invoices" $name }}{{ end -}}
+{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "invoices.selector" -}}
+app.kubernetes.io/name: invoices
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "invoices.labels" -}}
+{{ include "invoices.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: invoices
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "invoices.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "invoices.name" .) }}
+{{- else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- end }}
+
+{{- define "invoices.image" -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{- define "invoices.env" -}}
+{{- $secrets := .Values.secrets -}}
+{{- $env := dict "INVOICES_DATABASE_URL" .Values.database.url "INVOICES_BROKER_URL" .Values.broker.url -}}
+{{- $_ := set $env "INVOICES_ACCOUNTS" (.Values.accounts | toJson) -}}
+{{- $_ := set $env "INVOICES_HOME" "/var/lib/invoices" -}}
+{{- $_ := set $env "INVOICES_LOG_FORMAT" "json" -}}
+{{- $_ := set $env "INVOICES_WEB_HOST" "0.0.0.0" -}}
+{{- $_ := set $env "INVOICES_WEB_PORT" "8420" -}}
+{{- $_ := set $env "INVOICES_METRICS_PORT" "9400" -}}
+{{- $_ := set $env "INVOICES_METRICS_ALLOW" (.Values.metrics.allow | join ",") -}}
+{{- with .Values.redis.url }}{{ $_ := set $env "INVOICES_REDIS_URL" . }}{{ end -}}
+{{- with .Values.publicUrl }}{{ $_ := set $env "INVOICES_PUBLIC_URL" . }}{{ end -}}
+{{- $files := dict "SECRET_KEY" $secrets.secretKey "DATABASE_PASSWORD" $secrets.databasePassword -}}
+{{- $files = merge $files (dict "BROKER_PASSWORD" $secrets.brokerPassword "REDIS_PASSWORD" $secrets.redisPassword) -}}
+{{- $_ := set $files "OIDC_CLIENT_SECRET" $secrets.oidcClientSecret -}}
+{{- range $name, $key := $files }}{{ if $key }}
+{{- $_ := set $env (printf "INVOICES_%s_FILE" $name) (printf "/run/secrets/invoices/%s" $key) }}
+{{- end }}{{ end -}}
+{{- range $name, $value := merge (deepCopy .Values.settings) $env }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "invoices.container" -}}
+image: {{ include "invoices.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+env:
+  {{- include "invoices.env" .root | nindent 2 }}
+  {{- with concat .root.Values.extraEnv (.extraEnv | default list) }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+resources:
+  {{- toYaml .resources | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  privileged: false
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  capabilities: {drop: [ALL]}
+  seccompProfile: {type: RuntimeDefault}
+volumeMounts:
+  - {name: secrets, mountPath: /run/secrets/invoices, readOnly: true}
+  - {name: home, mountPath: /var/lib/invoices}
+  - {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{- define "invoices.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+terminationGracePeriodSeconds: {{ .root.Values.terminationGracePeriodSeconds }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumes:
+  - name: secrets
+    secret:
+      secretName: {{ .root.Values.secrets.existingSecret }}
+      defaultMode: 0440
+      items:
+        {{- $secrets := .root.Values.secrets }}
+        {{- $keys := list $secrets.secretKey $secrets.databasePassword $secrets.brokerPassword $secrets.redisPassword }}
+        {{- $keys = append $keys $secrets.oidcClientSecret }}
+        {{- if .seesKeys }}{{ $keys = concat $keys $secrets.providerKeys }}{{ end }}
+        {{- range $keys | compact | uniq }}
+        - {key: {{ . | quote }}, path: {{ . | quote }}}
+        {{- end }}
+  - name: home
+    emptyDir: {sizeLimit: 64Mi}
+  - name: tmp
+    emptyDir: {sizeLimit: 64Mi}
+{{- end }}

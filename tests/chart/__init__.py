@@ -1,0 +1,1 @@
+"""The chart: rendered over a matrix of values, validated, scored."""
