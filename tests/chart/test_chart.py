@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -25,7 +27,7 @@ ALL_ON = {
     "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
 }
 #: By name: changes to the example's values.
-MATRIX = {
+MATRIX: dict[str, dict[str, Any]] = {
     "the example": {},
     "everything on": ALL_ON,
     "everything off": {
@@ -222,6 +224,7 @@ REFUSED = {
     "image.digest": "sha256:short",
     "database.url": "postgresql+psycopg://invoices:password@postgres/invoices",
     "broker.url": "redis://:password@valkey:6379/0",
+    "redis.url": "http://:password@valkey:6379/0",
     "publicUrl": "http://pay.example",
     "accounts": {},
     "accounts.shop.api_key": "sk_live_in_the_values",
@@ -239,6 +242,13 @@ REFUSED = {
 }
 
 
+NAMED_INSTEAD = {
+    "autoscaling.enabled": "autoscaling.prometheusAddress",
+    "settings": "INVOICES_SECRET_KEY",
+    "networkPolicy.database": "networkPolicy",
+}
+
+
 @pytest.fixture(scope="module")
 def refusals():
     cases = [example({path: value}) for path, value in REFUSED.items()]
@@ -249,7 +259,7 @@ def refusals():
 @pytest.mark.parametrize("path", [*REFUSED, "redis"])
 def test_bad_values_are_refused_by_name(refusals, path):
     error = refusals[path].get("error") or ""
-    named = {"autoscaling.enabled": "prometheusAddress", "networkPolicy.database": "networkPolicy"}.get(path, path)
+    named = NAMED_INSTEAD.get(path, path)
     assert "schema" in error, refusals[path]
     assert named.split(".")[0] in error
     assert named.rsplit(".", 1)[-1] in error

@@ -114,7 +114,7 @@ WORDS: Mapping[str, str] = {
     "process.heartbeat_failed": "writing down that this process runs met a bug of ours",
     "process.killed": "supervised processes did not end in time, and are killed",
     "process.started": "a supervised process was started",
-    "process.stuck": "loops of this process no longer turn: systemd gets no sign of life, and starts it again if that lasts",
+    "process.stuck": "loops of this process no longer turn: systemd gets no sign of life, and may restart it",
     "process.unseen": "that this process runs could not be written down",
     "provider.called": "a call, or a group of look-ups, has ended",
     "provider.clock_agrees": "the provider's clock agrees with the database's again",

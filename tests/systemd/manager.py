@@ -42,6 +42,7 @@ class Manager:
     """Collects what it is told."""
 
     def __init__(self, folder: Path) -> None:
+        self.release = folder / "release"  #: ends the hanging of a process
         self.address = str(folder / "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
@@ -74,9 +75,8 @@ def managed() -> Iterator[Manager]:
         yield manager
 
 
-def plant_hangs(folder: Path) -> tuple[dict[str, str], Path]:
-    """What the environment of a process that may be made to hang needs, and the file that ends its hanging."""
-    release = folder / "release"
+def plant_hangs(folder: Path, release: Path) -> dict[str, str]:
+    """What the environment of a process that may be made to hang needs."""
     plant = PLANT.format(release=str(release), main=int(HANG_MAIN), pump=int(HANG_PUMP))
     (folder / "sitecustomize.py").write_text(plant)
-    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}, release
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}

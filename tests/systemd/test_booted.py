@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 UNITS = ROOT / "deploy" / "systemd"
 #: In place of a minute, so that a test need not wait for one.
 WATCHDOG = "[Service]\nWatchdogSec=10\n"
+#: What the command needs to enqueue.
+ASKED = ("INVOICES_ACCOUNTS", "INVOICES_BROKER_URL", "INVOICES_DATABASE_URL")
 ALL = ["invoices-intake@1", "invoices-worker@1", "invoices-worker@2", "invoices-beat"]
 
 
@@ -60,10 +63,10 @@ def files_of(settings):
 class Site:
     """A host with the units, and the servers beside it."""
 
-    def __init__(self, host, engine, broker, web_port):
+    def __init__(self, host, engine, settings, web_port):
         self.host = host
         self.engine = engine
-        self.broker = broker
+        self.settings = {name: settings[name].strip("'") for name in (*PYTHON, *ASKED)}
         self.web = f"invoices-web@{web_port}"
         self.units = [*ALL, self.web]
 
@@ -73,9 +76,7 @@ class Site:
 
     def order(self, order_id):
         asked = ["enqueue", "--account", "nebulox", "--order-id", order_id, "--price", "1", "--currency", "EUR"]
-        settings = PYTHON | {"INVOICES_BROKER_URL": self.broker.broker_url, "INVOICES_ACCOUNTS": self.accounts}
-        settings |= {"INVOICES_SECRET_KEY": KEY, "INVOICES_DATABASE_URL": self.database_url}
-        environment = [f"{name}={value}" for name, value in settings.items()]
+        environment = [f"{name}={value}" for name, value in self.settings.items()] + [f"INVOICES_SECRET_KEY={KEY}"]
         ran = self.host.run("env", *environment, "/opt/invoices/bin/invoices", *asked)
         assert ran.returncode == 0, ran.stderr
 
@@ -112,8 +113,7 @@ def site(tmp_path_factory):
             host = stack.enter_context(booted(files_of(settings)))
         except CannotBoot as error:
             pytest.skip(str(error))
-        site = Site(host, engine, broker, web_port)
-        site.accounts, site.database_url = settings["INVOICES_ACCOUNTS"].strip("'"), settings["INVOICES_DATABASE_URL"]
+        site = Site(host, engine, settings, web_port)
         host.systemctl("enable", "invoices.target", *site.units)
         host.systemctl("start", "--no-block", "invoices.target")
         yield site
@@ -125,9 +125,13 @@ def is_active(site, unit):
     return state == "active"
 
 
+def has_ended(site, unit):
+    return site.host.show(unit, "ActiveState") != "deactivating"
+
+
 def test_the_target_starts_all_and_an_order_becomes_payable(site):
     for unit in ["invoices-migrate", *site.units]:
-        wait_until(lambda unit=unit: is_active(site, unit), f"{unit} is active\n{site.host.log(unit)[-2000:]}", 240)
+        wait_until(functools.partial(is_active, site, unit), f"{unit} is active", 240)
     assert "ready" in site.host.show("invoices-worker@1", "StatusText")
     site.order("first")
     wait_until(lambda: site.statuses().get("first") == "pending", "the order is payable", 120)
@@ -167,5 +171,5 @@ def test_a_worker_that_stands_still_is_killed_and_started_again(site):
 def test_a_stop_of_the_target_stops_all_in_good_order(site):
     site.host.systemctl("stop", "invoices.target")
     for unit in site.units:
-        wait_until(lambda unit=unit: site.host.show(unit, "ActiveState") != "deactivating", f"{unit} ends", 120)
+        wait_until(functools.partial(has_ended, site, unit), f"{unit} ends", 120)
         assert (site.host.show(unit, "ActiveState"), site.host.show(unit, "Result")) == ("inactive", "success")

@@ -36,11 +36,9 @@ def system(tmp_path_factory, door):
 
 @pytest.fixture
 def manager(system, door, tmp_path):
-    planted, release = plant_hangs(tmp_path)
     before = dict(system.environment)
     with managed() as manager:
-        manager.release = release
-        system.environment |= planted
+        system.environment |= plant_hangs(tmp_path, manager.release)
         system.environment |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(SECONDS * 1_000_000))}
         yield manager
     for name in list(system.processes):
