@@ -16,6 +16,7 @@ CARRIED = (
     "LICENSE",
     "Procfile",
     "README.md",
+    "SECURITY.md",
     "deploy/*.md",
     "deploy/*.toml",
     "deploy/*.yaml",
@@ -27,10 +28,12 @@ CARRIED = (
     "deploy/pgbouncer/*",
     "deploy/proxies/*",
     "deploy/receivers/*",
+    "deploy/redis/*",
     "deploy/requirements/otel.txt",
     "deploy/requirements/run.txt",
     "deploy/runbooks/*.md",
     "deploy/senders/*",
+    "deploy/sql/*",
     "deploy/systemd/**/*",
 )
 PLACE = Path("workers", "shipped", "files")

@@ -21,10 +21,12 @@ SHOWN = (
     "deploy/pgbouncer/*.*",
     "deploy/proxies/*.*",
     "deploy/receivers/*.*",
+    "deploy/redis/*.*",
     "deploy/requirements/otel.txt",
     "deploy/requirements/run.txt",
     "deploy/runbooks/*.md",
     "deploy/senders/*.*",
+    "deploy/sql/*.*",
     "deploy/systemd/**/*.*",
 )
 
