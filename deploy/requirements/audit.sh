@@ -16,7 +16,7 @@ command -v timeout >/dev/null || skip "there is no 'timeout' on the PATH"
 
 if ! cmp -s "$pins/audit.txt" "$place/installed.txt"; then
   rm -rf "$place"
-  "$python" -m venv "$place" >/dev/null 2>&1 || skip "an environment for pip-audit can't be made"
+  timeout 60 "$python" -m venv "$place" >/dev/null 2>&1 || skip "an environment for pip-audit can't be made"
   timeout 60 "$place/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
     --retries 1 -r "$pins/audit.txt" >/dev/null 2>&1 || skip "pip-audit can't be fetched"
   cp "$pins/audit.txt" "$place/installed.txt"
