@@ -15,9 +15,8 @@ from tests.console.doorstep import Doorstep
 from tests.console.ground import Ground
 from tests.console.scene import Scene
 from tests.contracts.store_cases import open_store
-from tests.migrated import migrated_file, new_sqlite_url
+from tests.migrated import migrated_file, new_sqlite_url, open_hasty
 from workers.store import passwords
-from workers.store.database import Database
 
 
 class Scenes:
@@ -39,13 +38,13 @@ class Scenes:
             self._filled_at = time.monotonic()
         path = folder / "invoices.db"
         shutil.copyfile(self._file, path)
-        database = Database(f"sqlite:///{path}")
+        database = open_hasty(f"sqlite:///{path}")
         yield self._filled.copied(database)
         database.close()
 
     def _fill(self) -> Scene:
         shutil.copyfile(migrated_file(), self._file)
-        database = Database(f"sqlite:///{self._file}")
+        database = open_hasty(f"sqlite:///{self._file}")
         scene = Scene(database)
         database.close()
         return scene
@@ -89,7 +88,7 @@ def cheap_passwords(monkeypatch):
 @pytest.fixture
 def store(tmp_path):
     """A store with nothing in it."""
-    database = Database(new_sqlite_url(tmp_path / "empty"))
+    database = open_hasty(new_sqlite_url(tmp_path / "empty"))
     yield open_store(database)
     database.close()
 

@@ -12,9 +12,8 @@ from tests.contracts.api_cases import Service
 from tests.contracts.store_cases import open_store
 from tests.contracts.web_process import Site
 from tests.engines import new_postgres_database
-from tests.migrated import migrated_file
+from tests.migrated import migrated_file, open_hasty
 from workers.embedded.sandbox.process import SandboxProcess
-from workers.store.database import Database
 from workers.store.schema import upgrade
 
 
@@ -67,7 +66,7 @@ def database_kind(request):
 def database(database_url, monkeypatch):
     """A fresh migrated database. A test that holds a lock may itself be held up, on a busy machine."""
     monkeypatch.setattr("workers.store.session.LOCK_WAIT_SECONDS", 30)
-    database = Database(database_url)
+    database = open_hasty(database_url)
     yield database
     database.close()
 

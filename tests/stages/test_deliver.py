@@ -24,7 +24,7 @@ from tests.contracts.store_cases import (
     subscribe,
 )
 from tests.contracts.webhook_cases import TLS, Receiver
-from tests.migrated import new_sqlite_url
+from tests.migrated import new_sqlite_url, open_hasty
 from workers.coordination.breaker import TELL_SECONDS, Breaker, BreakerLimits, read_breakers
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.delivery.signature import new_secret
@@ -36,13 +36,12 @@ from workers.http.name_lookup import LookupPutOff
 from workers.stages import DeliverStage
 from workers.stages.deliver import COMMIT_MARGIN_SECONDS, DELIVER_LEASE_SECONDS, REST_SECONDS, WEBHOOK_SECONDS
 from workers.store.agenda import lease_clock
-from workers.store.database import Database
 from workers.store.tables import ENDPOINT
 
 
 @pytest.fixture
 def database(tmp_path):
-    database = Database(new_sqlite_url(tmp_path))
+    database = open_hasty(new_sqlite_url(tmp_path))
     yield database
     database.close()
 
