@@ -4,7 +4,7 @@ orders that came meanwhile are taken, and nobody is told anything twice."""
 from __future__ import annotations
 
 import contextlib
-import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,28 +13,28 @@ import pytest
 from sqlalchemy import create_engine
 
 from tests.acceptance.system import ALL_PATIENT, ROOT, System, nebulox_order, zeroxhost_order
+from tests.runbooks import block
+from workers.embedded.valkey import ensure_valkey
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
 
 SLOW_SECONDS = 240
 
-RUNBOOK = ROOT / "deploy" / "runbooks" / "MoveToPostgreSQL.md"
+PAGE = "MoveToPostgreSQL"
 INVOICES = f'invoices() {{ {sys.executable} -m workers.cli "$@"; }}'
 UP = [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"]
 
 
-def block(name):
-    """The runbook's commands under a mark of this name."""
-    found = re.search(rf"<!-- {name} -->\n```\n(.*?)\n```", RUNBOOK.read_text(), re.DOTALL)
-    assert found is not None, name
-    return found[1]
+def commands(name, target):
+    """The runbook's, filled in."""
+    return block(PAGE, name).replace("TARGET", shlex.quote(target))
 
 
-def run(system, commands, **more):
+def run(system, lines):
     """As a person would paste them into a shell; what was printed, and the environment after."""
-    script = f"{INVOICES}\n{commands}\nexec env -0"
+    script = f"{INVOICES}\n{lines}\nexec env -0"
     ran = subprocess.run(
-        ["sh", "-euc", script], cwd=ROOT, env=system.environment | more, capture_output=True, timeout=240, check=False
+        ["sh", "-euc", script], cwd=ROOT, env=system.environment, capture_output=True, timeout=240, check=False
     )
     assert ran.returncode == 0, ran.stderr.decode() + system.logs()
     printed, _, _ = ran.stdout.partition(b"\0")
@@ -82,11 +82,12 @@ def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgre
         assert b"runs: stop intake, workers, beat and web" in running.stderr
 
         assert system.kill("up", signal.SIGTERM) == 0
+        ensure_valkey(tmp_path)  # what is embedded ended with it; a broker of one's own goes on
         events_before, positions_before = log_of(system)
         system.order(*(zeroxhost_order(f"meanwhile-{number}", "~pay:1~") for number in range(2)))
         system.control("pay", {"provider": "zeroxhost", "order_id": "open-0"})
 
-        told, _ = run(system, block("move"), TARGET=new_postgres_url)
+        told, _ = run(system, commands("move", new_postgres_url))
         assert "each was read back and is the same" in told
         with capsys.disabled():
             print("\n" + told.splitlines()[0])
@@ -94,8 +95,8 @@ def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgre
         system.engine = there
         assert log_of(system) == (events_before, positions_before)
 
-        after = block("after").replace("invoices doctor", "invoices doctor || true")  # nothing runs yet
-        _, environment = run(system, after, TARGET=new_postgres_url)
+        after = commands("after", new_postgres_url).replace("doctor", "doctor || true")  # nothing runs yet
+        _, environment = run(system, after)
         assert environment["INVOICES_SECRET_KEY"] == (tmp_path / "secret.key").read_text().strip()
         system.environment |= {name: environment[name] for name in environment if name.startswith("INVOICES_")}
         (tmp_path / "invoices.db").rename(tmp_path / "put-away.db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -12,16 +13,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from domain.order import parse_order
-from tests.contracts.archive_cases import OLD, age, counts, end, held, left, run
+from tests.contracts.archive_cases import OLD, PARTS, age, counts, end, held, left, run
 from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import judge, pend, rows, seen, subscribe
 from workers.cli.doctor.archive import check_archive
 from workers.store.archiving import archive as archiving
 from workers.store.archiving.files import ArchiveRefused, Folder
+from workers.store.database import Database
 from workers.store.operate.archiving import find, survey
-from workers.store.tables import ACT, ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE, LOG
+from workers.store.schema import upgrade
+from workers.store.tables import ACT, ATTEMPT, CALLBACK, DELIVERY, EVENT, EVIDENCE, INVOICE, LOG
 
 ROOT = Path(__file__).parents[2]
 
@@ -228,6 +232,16 @@ def test_the_doctor_says_that_nobody_archives(database, store, tmp_path, folder)
     assert list(check_archive(database, without)) == []
     run(database, folder)
     assert list(check_archive(database, config)) == []
+
+
+def test_the_advice_about_vacuuming_is_for_every_table_that_rows_are_removed_from(new_postgres_url):
+    upgrade(new_postgres_url)
+    advice = (ROOT / "deploy" / "autovacuum.sql").read_text()
+    with contextlib.closing(Database(new_postgres_url)) as database, database.transaction() as connection:
+        connection.exec_driver_sql(advice)
+        query = "SELECT relname FROM pg_class WHERE 'autovacuum_vacuum_scale_factor=0.01' = ANY (reloptions)"
+        advised = set(connection.execute(text(query)).scalars())
+    assert advised == {table.name for table in (*PARTS, ATTEMPT, CALLBACK)}
 
 
 def test_an_order_that_is_sent_again_after_it_was_archived_is_a_new_one(database, store, folder):

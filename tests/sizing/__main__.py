@@ -31,9 +31,9 @@ SERVER = {
 }
 A_DAY, DAYS = 100_000, 365
 KEPT, TURNS = 15, 15  #: days in the table of the run that removes one and adds one
-#: As deploy/SIZE.md advises: by its own tables' names, so that a test compares the two.
+#: As deploy/SIZE.md advises.
 ADVISED = Path(__file__).parents[2] / "deploy" / "autovacuum.sql"
-LOOSE = 60.0
+QUIET_SECONDS = 60.0  #: the longest that autovacuum is waited for
 
 
 def main() -> None:
@@ -154,7 +154,7 @@ def settle(store: Store) -> None:
     passed = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
     began = time.monotonic()
     quiet = 0
-    while quiet < 3 and time.monotonic() - began < LOOSE:
+    while quiet < 3 and time.monotonic() - began < QUIET_SECONDS:
         time.sleep(1)
         with store.database.reading() as connection:
             quiet = 0 if connection.execute(text(passed)).scalar_one() else quiet + 1

@@ -47,10 +47,11 @@ def endpoint(invoices, monkeypatch):
 
 
 @pytest.fixture
-def names(endpoint, add_order):
+def names(endpoint, add_order, tmp_path):
     """What a person fills in."""
     invoice = add_order("order-1")
-    return {"ORDER": "order-1", "INVOICE": invoice, "EXAMPLE": invoice, "ACCOUNT": "nebulox", "ENDPOINT": endpoint}
+    orders = {"ORDER": "order-1", "INVOICE": invoice, "EXAMPLE": invoice}
+    return orders | {"ACCOUNT": "nebulox", "ENDPOINT": endpoint, "TARGET": f"sqlite:///{tmp_path / 'moved.db'}"}
 
 
 def test_no_command_is_misspelt(invoices, names):
