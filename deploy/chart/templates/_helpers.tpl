@@ -27,6 +27,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "invoices.env" -}}
+{{- /* A name of extraEnv is not given twice: an API server refuses that. */ -}}
+{{- $extra := .extra -}}
+{{- $own := list -}}
+{{- range $extra }}{{ $own = append $own .name }}{{ end -}}
+{{- with .root -}}
 {{- $secrets := .Values.secrets -}}
 {{- $env := dict "INVOICES_DATABASE_URL" .Values.database.url "INVOICES_BROKER_URL" .Values.broker.url -}}
 {{- $_ := set $env "INVOICES_ACCOUNTS" (.Values.accounts | toJson) -}}
@@ -45,7 +50,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $env (printf "INVOICES_%s_FILE" $name) (printf "/run/secrets/invoices/%s" $key) }}
 {{- end }}{{ end -}}
 {{- range $name, $value := merge (deepCopy .Values.settings) $env }}
+{{- if not (has $name $own) }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $extra }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -53,10 +64,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 image: {{ include "invoices.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 env:
-  {{- include "invoices.env" .root | nindent 2 }}
-  {{- with concat .root.Values.extraEnv (.extraEnv | default list) }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $extra := .extraEnv | default list }}
+  {{- $names := list }}
+  {{- range $extra }}{{ $names = append $names .name }}{{ end }}
+  {{- range .root.Values.extraEnv }}{{ if not (has .name $names) }}{{ $extra = append $extra . }}{{ end }}{{ end }}
+  {{- include "invoices.env" (dict "root" .root "extra" $extra) | nindent 2 }}
 resources:
   {{- toYaml .resources | nindent 2 }}
 securityContext:
