@@ -1,4 +1,4 @@
-"""What is looked at: rates of more and more hosts, one account's order behind many of another, hosts that come and go."""
+"""What is looked at: rates with more hosts, one order behind many of another account, hosts that come and go."""
 
 from __future__ import annotations
 
