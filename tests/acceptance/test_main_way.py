@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from cloudevents.core.formats.json import JSONFormat
@@ -51,7 +52,7 @@ def system(request, tmp_path, brokers):
     accounts = {"nebulox": {**PATIENT, "price_decimals": 19}, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
     with brokers.open(name) as broker:
         logins = Logins(str(url)) if name in WITH_USERS else None
-        urls = {"database_url": url, "direct_database_url": straight}
+        urls: dict[str, Any] = {"database_url": url, "direct_database_url": straight}
         system = System(tmp_path, **urls, accounts=accounts, broker=broker, logins=logins)
         with running(system, "intake", "worker", "beat") as system:
             yield system
