@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from config.database_url import check_database_url
-from tests.contracts.store_cases import open_store, order, subscribe, take
+from tests.contracts.store_cases import Background, open_store, order, subscribe, take
 from tests.contracts.test_database_sessions import execute
 from tests.engines import MissingEngineError, new_postgres_database
 from tests.replicas import run_pair
@@ -90,7 +90,7 @@ def test_a_standby_is_a_database_that_is_away_for_reads_too(pair):
 @pytest.mark.engines
 def test_a_promoted_server_is_written_to_and_the_old_primary_that_lives_on_no_more(pair, monkeypatch):
     """The last of this file. Whatever the servers' order in the address, and though the old one takes writes too."""
-    monkeypatch.setattr("workers.store.primary.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("workers.store.primary.LOOK_SECONDS", 0.1)
     upgrade(pair.primary.url)
     turned = f"postgresql://postgres@127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}/postgres"
     with contextlib.ExitStack() as stack:
@@ -102,8 +102,14 @@ def test_a_promoted_server_is_written_to_and_the_old_primary_that_lives_on_no_mo
         for number, database in enumerate(databases):
             assert len(take(open_store(database), order(f"before-{number}"))) == 1
         pair.wait_until_streaming()
+        waits = Background(lambda: wait_there(open_database(pair.url)))
+        query = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        wait_until(lambda: pair.primary.ask(query), "a session waits on the old primary")
         pair.standby.promote()
         assert pair.primary.is_primary()
+        with pytest.raises(UNAVAILABLE) as caught:  # it is woken, long before its time is up
+            waits.result()
+        assert not may_be_its_own(caught.value)
         wait_until(
             lambda: [port_of(database) for database in databases] == [pair.standby.port] * 2, "the old primary is left"
         )
@@ -115,6 +121,13 @@ def test_a_promoted_server_is_written_to_and_the_old_primary_that_lives_on_no_mo
     assert pair.standby.ask("SELECT count(*) FROM invoice") == [(7,)]
     pair.primary.start()
     assert pair.primary.ask("SELECT count(*) FROM invoice") == [(2,)]
+
+
+def wait_there(database):
+    """For longer than a test may take, and no time-out of the session's ends it."""
+    with database.engine.connect() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SELECT pg_sleep(3600)"))
 
 
 def port_of(database):

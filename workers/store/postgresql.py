@@ -97,7 +97,6 @@ def _follow_primary(engine: Engine, primary: Primary) -> None:
 
     @event.listens_for(engine, "checkout")
     def _leave_older(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-        primary.look_sometimes()
         if primary.is_old(record.info.get(_TIMELINE)):
             raise DisconnectionError("another server was promoted")  # the pool opens a new one
 

@@ -6,10 +6,14 @@ written there is lost. `target_session_attrs` can't tell the two apart, because 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 import structlog
@@ -46,8 +50,9 @@ class Primary:
         self._hosts = list(_single_hosts(arguments))
         self._newest: dict[int, int] = {}
         self._has_compared = False
-        self._looking = threading.Lock()
-        self._looked_at = 0.0
+        self._sessions: WeakKeyDictionary[Session, Timeline] = WeakKeyDictionary()  #: that are open
+        self._lock = threading.Lock()
+        self._looker: threading.Thread | None = None
 
     def connect(self, open_one: Callable[..., Session], arguments: Mapping[str, object]) -> tuple[Session, object]:
         """A session on the primary, and its timeline. Raises psycopg's errors.
@@ -61,6 +66,7 @@ class Primary:
             self._look()
             self._has_compared = True
         if not self.is_old(timeline):
+            self._keep(session, timeline)
             return session, timeline
         session.close()
         for host in self._hosts:
@@ -76,6 +82,7 @@ class Primary:
         timeline = _read_timeline(session)
         if timeline is not None and not self.is_old(timeline):
             self._note(timeline)
+            self._keep(session, timeline)
             return session, timeline
         session.close()
         return None
@@ -86,17 +93,33 @@ class Primary:
             return False
         return timeline.number < self._newest.get(timeline.system, 0)
 
-    def look_sometimes(self) -> None:
-        """Look at all servers in the background, unless that was done a moment ago."""
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS and self._looking.acquire(blocking=False):
-            self._looked_at = time.monotonic()
-            threading.Thread(target=self._look_and_release, name="primary", daemon=True).start()
+    def _keep(self, session: Session, timeline: Timeline | None) -> None:
+        """Watch over a session: all servers are looked at now and then, for as long as one is open."""
+        if timeline is None:
+            return
+        with self._lock:
+            self._sessions[session] = timeline
+            if self._looker is None or not self._looker.is_alive():
+                self._looker = threading.Thread(target=self._look_on, name="primary", daemon=True)
+                self._looker.start()
 
-    def _look_and_release(self) -> None:
-        try:
+    def _look_on(self) -> None:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            with self._lock:
+                if all(session.closed for session in self._sessions):
+                    self._looker = None
+                    return
             self._look()
-        finally:
-            self._looking.release()
+            self._cut_old()
+
+    def _cut_old(self) -> None:
+        """End sessions on an old primary that somebody waits for: a commit there may wait for its replica for ever."""
+        with self._lock:
+            old = [session for session, timeline in self._sessions.items() if self.is_old(timeline)]
+        for session in old:
+            with contextlib.suppress(psycopg.Error, OSError):  # it has been closed meanwhile
+                _cut(session)
 
     def _look(self) -> None:
         for host in self._hosts:
@@ -113,6 +136,13 @@ class Primary:
         if self._has_compared and timeline.system in self._newest:
             log.warning("store.promoted", timeline=timeline.number, consequence="sessions on the old primary are left")
         self._newest[timeline.system] = timeline.number
+
+
+def _cut(session: Session) -> None:
+    """Break a session's connection under whoever waits for it. Raises psycopg.Error, OSError."""
+    with socket.socket(fileno=os.dup(session.fileno())) as line:
+        if not session.closed:  # otherwise the number may be another file's by now
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def has_several(arguments: Mapping[str, object]) -> bool:
