@@ -163,6 +163,7 @@ def test_a_worker_that_stands_still_is_killed_and_started_again(site):
     wait_until(lambda: int(site.host.show("invoices-worker@1", "NRestarts")) >= 1, "it was started again", 240)
     wait_until(lambda: is_active(site, "invoices-worker@1"), "it is active", 240)
     assert "Watchdog timeout" in site.host.console() + site.host.log("invoices-worker@1")
+    assert "most recent call first" in site.host.log("invoices-worker@1")  # where each thread was
     assert site.pid("invoices-worker@1") != before
     site.order("after the hang")
     wait_until(lambda: site.statuses().get("after the hang") == "pending", "the order is payable", 120)
