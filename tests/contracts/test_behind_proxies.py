@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -162,6 +164,39 @@ def test_a_reload_breaks_off_nothing(front, client):
         (invoice,) = pend(site.store, 1)
         place(site.store)
         assert any(invoice in line for line in lines)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers whatever is asked."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+#: A second web process, as each example takes it.
+TWO = {"nginx": "127.0.0.1:{};\n    server 127.0.0.1:{}", "caddy": "127.0.0.1:{} 127.0.0.1:{}"}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_one_of_two_web_processes_may_be_down(tmp_path, name):
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server,
+        socket.socket() as down,
+        ThreadPoolExecutor() as one,
+    ):
+        down.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
+        one.submit(server.serve_forever)
+        behind = TWO[name].format(down.getsockname()[1], server.server_address[1])
+        try:
+            with contextlib.closing(PROXIES[name](tmp_path, behind)) as proxy, open_client(proxy, {}) as client:
+                assert {client.get("/v1/invoices").status_code for _ in range(20)} == {200}
+        finally:
+            server.shutdown()
 
 
 def test_an_order_sent_through_it_is_taken_once(front, client):
