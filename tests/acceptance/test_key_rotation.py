@@ -124,6 +124,7 @@ def change_a_providers_key(system):
 
 def change_the_databases_login(system):
     former, system.logins = system.logins, Logins(system.direct_database_url)
+    system._stack.callback(system.logins.drop)
     system.logins.create()
     restart(system, "intake", "worker", "web")
     users = "SELECT usename FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'invoices'"
