@@ -31,9 +31,9 @@ def environment_after(commands):
 
 
 def test_the_settings_to_run_it_for_real_are_settings(tmp_path):
-    exports = block("run it for real").split(".venv/bin/invoices", 1)[0]
-    exports = exports.replace("python3 -c", f"{sys.executable} -c")
-    settings = load_settings(environment_after(exports))
+    ours = "\n".join(line for line in block("run it for real").splitlines() if line.startswith("export "))
+    yours = block("your accounts").rpartition("\nsu ")[0]
+    settings = load_settings(environment_after(f"{ours}\n{yours}"))
     assert sorted(account.base_url for account in settings.accounts.values()) == [
         "https://0xhost.net",
         "https://api.nebulox.io",
