@@ -139,6 +139,7 @@ class EmptyDebian:
 
     def __init__(self, kept: Kept, folder: Path) -> None:
         self._kept, self._folder = kept, folder
+        self._started: list[subprocess.Popen[str]] = []
         self._root = folder / "root"  # of use inside only
         self.dist = folder / "upper/root/dist"  #: what is in /root/dist, if it was put there before the block
 
@@ -158,7 +159,9 @@ class EmptyDebian:
         enter = ["nsenter", "--target", children[0], "--mount", "--pid", "--net", "chroot", str(self._root)]
         variables = [f"{name}={value}" for name, value in INSIDE.items()]
         command = [*enter, "env", "-i", *variables, "sh", "-euc", f"cd /root/dist\n{script}"]
-        return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        self._started.append(process)
+        return process
 
     def run(self, script: str, timeout_seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """The same, to its end."""
@@ -172,6 +175,8 @@ class EmptyDebian:
     def __exit__(self, *_: object) -> None:
         self._holder.kill()  # and with it, by --kill-child, the first process of the namespaces, and so all of them
         self._holder.wait()
+        for process in self._started:  # each ends with what it waits for inside
+            process.wait(60)
         for pipe in (self._holder.stdout, self._holder.stderr):
             if pipe is not None:
                 pipe.close()
