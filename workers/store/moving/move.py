@@ -40,7 +40,7 @@ class Moved:
 
 def tables() -> list[Table]:
     """All of them: a new one is moved, too."""
-    return list(INVOICE.metadata.tables.values())
+    return INVOICE.metadata.sorted_tables
 
 
 def move(source: Database, target: Database, actor: Actor, told: Told) -> list[Moved]:
