@@ -16,7 +16,7 @@ from workers.web.server import STOP_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
-#: Of `systemd-analyze security` (1.2 by systemd 252): 0 is a service that can do nothing, 10 one that can do everything.
+#: Of `systemd-analyze security` (1.2 by systemd 252): 0 is a service that can do nothing, 10 one that can do all.
 MOST_EXPOSED = 1.5
 ALIKE = "# From here on alike in all units"
 PROGRAM = "/opt/invoices/bin/invoices"
