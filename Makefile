@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
+.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -57,7 +57,10 @@ test: dev ## the quick tests; WORKERS=4 at a time
 
 # pytest's 5 means that nothing is marked `engines`: nothing to run is no failure.
 test-engines: dev ## slower tests, more engines, load
-	@$(BIN)/$(PYTEST) -m engines -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
+	@$(BIN)/$(PYTEST) -m "engines and not drills" -o faulthandler_timeout=1800 -rs --durations 20; code=$$?; [ $$code -eq 5 ] || exit $$code
+
+drills: dev ## the wheel in an empty Debian, the image, systemd's units, a failover, every key changed: each as a whole
+	@$(BIN)/$(PYTEST) -m drills -o faulthandler_timeout=1800 -rs --durations 20
 
 check: dev ## format, lint, types, import rules, supply chain, receivers and senders in empty environments
 	$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from tests.acceptance.system import zeroxhost_order
 from tests.engines import MissingEngineError
 from tests.failover.drill import SECONDS, Plan, fail_over, old_primary_waits, rejoin, stage
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.callbacks import nebulox_callback, post
 from tests.least_privilege import Logins
 from tests.redis_brokers import NO_RETRY
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(1200)]
 
 ALL = ("intake", "worker", "web", "beat")
 NEW_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU="

@@ -13,7 +13,7 @@ import pytest
 from tests.images.composition import ROLES
 from tests.servers import wait_until
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 
 #: What the product adds to its base, unpacked. deploy/CONTAINERS.md tells the size.
 MOST_MEGABYTES = 190

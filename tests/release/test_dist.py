@@ -19,7 +19,7 @@ from tests.release.tree import ROOT
 from tests.servers import free_port
 from tests.supply.pins import read_pins
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(1500)]
 EPOCH = "1700000000"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 WHEEL = f"invoices-{VERSION}-py3-none-any.whl"

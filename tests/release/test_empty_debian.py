@@ -13,7 +13,7 @@ from tests.release.debian import EmptyDebian, Kept, Unavailable
 from tests.release.test_dist import status_of
 from tests.release.tree import ROOT, release_time
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(1700)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(1700)]
 READY_SECONDS = 900  #: packages are unpacked meanwhile
 PAID_SECONDS = 180
 #: The variables of the pasted lines, in another shell of that machine.

@@ -19,7 +19,7 @@ from tests.servers import free_port, wait_until
 from tests.systemd.booted import PYTHON, ROOT, CannotBoot, booted
 from workers.embedded.sandbox.process import SandboxProcess
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900)]
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 UNITS = ROOT / "deploy" / "systemd"

@@ -14,7 +14,7 @@ from tests.acceptance.system import System, running
 from tests.servers import wait_until
 from tests.systemd.manager import HANG_MAIN, HANG_PUMP, PATIENCE, managed, plant_hangs
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900)]
 
 #: How often systemd wants a sign of life. Half of it is enough for a process on a machine that is busy, too.
 SECONDS = 10.0
