@@ -20,7 +20,7 @@ from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, spawn, z
 from tests.acceptance.test_http_orders import new_token
 from tests.chaos.postgres import kill, start
 from tests.engines import AS_SOMEBODY, MissingEngineError, run_postgres
-from tests.failover.drill import PROCESSES, SECONDS, Figures, drain
+from tests.failover.drill import PROCESSES, SECONDS, Figures, drain, forgotten
 from tests.failover.traffic import Traffic
 from tests.runbooks import paste
 from tests.servers import free_port, wait_until
@@ -253,13 +253,14 @@ def test_a_moment_is_gone_back_to_under_live_load_by_the_runbook_s_own_commands(
             system.kill(name)
         system.engine.dispose()
         archived.restore()
+        unknown = forgotten(system)
         paste("Restore", "tell", system.environment, cwd=ROOT)
         system.launch(*PROCESSES)
         known = traffic.count(by_http=True)
         system.wait_until(lambda: traffic.count(by_http=True) >= known + 15, "orders are taken again", SECONDS)
         traffic.stop()
         figures = Figures("restored")
-        drain(system, traffic, figures)
+        drain(system, traffic, figures, unknown)
         print(figures)
         assert figures.lost_orders >= 1
         assert figures.told_of_lost >= 1

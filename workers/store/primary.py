@@ -59,8 +59,7 @@ class Primary:
 
         The first session of a process is compared with all servers; a later one only if it is on an old primary.
         """
-        session = connect(open_one, arguments)
-        timeline = _read_timeline(session)
+        session, timeline = _opened(open_one, arguments)
         self._note(timeline)
         if not self._has_compared:
             self._look()
@@ -76,10 +75,9 @@ class Primary:
 
     def _try(self, open_one: Callable[..., Session], arguments: Mapping[str, object]) -> tuple[Session, object] | None:
         try:
-            session = connect(open_one, arguments)
+            session, timeline = _opened(open_one, arguments)
         except psycopg.OperationalError:
             return None  # away, or a standby
-        timeline = _read_timeline(session)
         if timeline is not None and not self.is_old(timeline):
             self._note(timeline)
             self._keep(session, timeline)
@@ -136,6 +134,16 @@ class Primary:
         if self._has_compared and timeline.system in self._newest:
             log.warning("store.promoted", timeline=timeline.number, consequence="sessions on the old primary are left")
         self._newest[timeline.system] = timeline.number
+
+
+def _opened(open_one: Callable[..., Session], arguments: Mapping[str, object]) -> tuple[Session, Timeline | None]:
+    """A session and its server's timeline. Raises psycopg's errors, and leaves no session open then."""
+    session = connect(open_one, arguments)
+    try:
+        return session, _read_timeline(session)
+    except BaseException:
+        session.close()
+        raise
 
 
 def _cut(session: Session) -> None:
