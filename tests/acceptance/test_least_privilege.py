@@ -34,8 +34,8 @@ def broker(request, brokers):
 
 
 @pytest.fixture(scope="module")
-def database_url(postgres_url):
-    """A database with its four logins, shared by the tests of what they can't do."""
+def database_url(postgres_url, broker):
+    """A database with its four logins for each broker, shared by the tests of what they can't do."""
     from tests.engines import new_postgres_database
 
     with new_postgres_database(postgres_url) as url:

@@ -83,8 +83,8 @@ def test_senders_may_leave_out_the_delivery_tag_or_use_it_twice(ours, open_reade
         ours.push(raw_message(body, properties={"delivery_tag": "same", "delivery_info": {}}))
     Reader(ours).read(3).die()
     reader = open_reader(ours).read(3)
-    assert reader.bodies == [1, 2, 3]
-    assert [message.properties["delivery_tag"] for message in reader.messages] == [None, "same", "same"]
+    found = zip(reader.bodies, (message.properties["delivery_tag"] for message in reader.messages), strict=True)
+    assert sorted(found) == [(1, None), (2, "same"), (3, "same")]  # what comes back at once has no order
     for message in reader.messages:
         message.ack()
     assert ours.unacked() == (0, 0)

@@ -8,10 +8,11 @@ import shlex
 import click
 import pytest
 
-from tests.observability.rules import FOLDER, ROOT, RUNBOOKS, dashboards
+from tests.observability.rules import FOLDER, ROOT, RUNBOOKS, alerts, dashboards
 from workers.cli.main import COMMANDS, cli
 
-PAGES = sorted(path for path in RUNBOOKS.glob("*.md") if path.stem != "README")
+#: The pages of alerts; the others have their own test, tests/unit/test_runbooks.py.
+PAGES = sorted(RUNBOOKS / f"{name}.md" for name in {alert.name for alert in alerts()})
 HEADINGS = ["What it means", "How to see", "What to do"]
 
 
@@ -66,8 +67,8 @@ def test_settings_that_pages_name_are_settings():
             assert not name or f"`{name}`" in known or name in WORDS, (path.stem, name)
 
 
-#: Words of ours that are no settings: outcomes, reasons, statuses and fields.
+#: Words that are no settings of ours: outcomes, reasons, statuses, fields, and PostgreSQL's own.
 WORDS = {
     "provider_slots", "provider_rate", "timed_out", "in_doubt", "idempotency_key", "create_before", "fallback_accounts",
-    "create_many",
+    "create_many", "default_transaction_read_only",
 }  # fmt: skip
