@@ -15,7 +15,7 @@ from typing import Any
 
 from workers.embedded import lifeline
 
-START_SECONDS = 60.0
+START_SECONDS = 180  #: a busy machine starts processes slowly
 
 
 class Server:
