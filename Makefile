@@ -49,8 +49,8 @@ demo: .venv ## orders at both sandbox providers, shown live until each has ended
 up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Prometheus too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/invoices up $(if $(OBSERVE),--observe)
 
-# Whatever the environment says: each of the workers, and each process that tests start, would compile every file anew.
-test test-engines: export PYTHONDONTWRITEBYTECODE =
+# Where the environment sets it, every process of a test run would compile every file anew.
+test test-engines drills: export PYTHONDONTWRITEBYTECODE =
 
 test: dev ## the quick tests; WORKERS=4 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
@@ -106,8 +106,8 @@ bench: dev rivals ## benchmarks, 35 minutes; ROWS="create claim" some rows only,
 bench-check: dev rivals ## the same, compared with the kept results; prints what got worse by more than a fifth
 	@$(BIN)/python -m tests.bench --check $(ROWS)
 
-scale: dev ## orders a second on 1, 2, HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
-	@$(BIN)/python -m tests.hosts --hosts $(sort 1 2 $(or $(HOSTS),4))
+scale: dev ## orders a second on 1, 2, … HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
+	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4)
 
 soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
 	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30)

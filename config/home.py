@@ -7,16 +7,16 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
-from workers.shipped import clone
-
+#: Where this code lies. A clone has its Procfile there, an installed wheel has not.
+_ROOT = Path(__file__).resolve().parents[1]
 _NO_HOME = "/"  #: of a user whom the machine does not know, as container runtimes set it
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
     """The same one whatever folder a command is run from: ``var`` of the clone that the code runs from; otherwise
     ``invoices`` among the user's data, as the XDG base directories have it (``~/.local/share``)."""
-    if (root := clone()) is not None:
-        return root / "var"
+    if (_ROOT / "Procfile").is_file():
+        return _ROOT / "var"
     data = Path(environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # such a one is to be ignored, says the specification
         data = Path(environ.get("HOME") or _home_of_user(), ".local", "share")

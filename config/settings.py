@@ -111,9 +111,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
 
     Without ``need_keys`` an account's key that can't be read (``env:``, ``file:``) raises where it is used.
     """
-    in_file, in_environment = (
-        _open_files(given, environ) for given in (_read_file(environ), _read_environment(environ))
-    )
+    in_file = _open_files(_read_file(environ), environ)
+    in_environment = _open_files(_read_environment(environ), environ)
     given = in_file | in_environment
     values = {name: _parse(name, given.get(name), environ) for name in KNOBS}
     _set_passwords(values, given)
@@ -121,16 +120,13 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
         _require_keys(values["accounts"] or {}, given.get("accounts"))
     home: Path = values["home"] or _parse("home", Given(str(default_home(environ)), "INVOICES_HOME"), environ)
     broker = values["broker_url"] or f"redis+socket://{embedded_socket(home)}"
-    redis = values["redis_url"] or redis_url_of(broker)
-    if redis is None:
-        raise SettingsError("INVOICES_REDIS_URL: is required with an amqp:// broker (redis://host:port)")
     _check_oidc(values, given)
     _require_secret_key(values)
     return Settings(
         home=home,
         database_url=values["database_url"] or f"sqlite+pysqlite:///{home}/invoices.db",
         broker_url=broker,
-        redis_url=redis,
+        redis_url=values["redis_url"] or _redis_url_of(broker),
         embedded_broker=values["broker_url"] is None,
         embedded_database=values["database_url"] is None,
         accounts=values["accounts"] or sandbox_accounts(values["sandbox_port"]),
@@ -139,6 +135,14 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need_keys: bool = 
         given_in={name: "environment" if name in in_environment else "file" for name in given},
         **{name: values[name] for name in PLAIN},
     )
+
+
+def _redis_url_of(broker_url: str) -> str:
+    """The broker's server, where it is a Redis. Raises SettingsError."""
+    url = redis_url_of(broker_url)
+    if url is None:
+        raise SettingsError("INVOICES_REDIS_URL: is required with an amqp:// broker (redis://host:port)")
+    return url
 
 
 def _set_passwords(values: dict[str, Any], given: Mapping[str, Given]) -> None:

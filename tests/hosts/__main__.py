@@ -37,11 +37,16 @@ def main() -> int:
         return measure(os.environ[_INSIDE], options)
     key = str(os.getpid())
     try:
-        with network(key, max(options.hosts)):
+        with network(key, max(options.hosts, 2)):
             return _inside_hub(key)
     except NoNetworkError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def numbers_up_to(most: int) -> list[int]:
+    """1, 2, 4 and so on, and ``most`` itself."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
 
 
 def _inside_hub(key: str) -> int:
@@ -56,7 +61,7 @@ def _inside_hub(key: str) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make scale", description=__doc__)
-    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--hosts", type=int, default=4, help="the most; 1, 2, 4 … up to it are tried (default 4)")
     parser.add_argument("--orders", type=int, default=1500, help="a host, of each rate (default 1500)")
     parser.add_argument("--many", type=int, default=10_000, help="of one account before another's one (default 10,000)")
     parser.add_argument("--direct", action="store_true", help="without PgBouncer")
@@ -71,8 +76,8 @@ def measure(key: str, options: argparse.Namespace) -> int:
         with servers() as them:
             scene = Scene(key, them, Path(name), options.orders, options.direct)
             console.print(f"commit {commit()}; PostgreSQL {'directly' if options.direct else 'through PgBouncer'}")
-            console.print(rates(scene, options.hosts))
-            console.print(fairness(scene, options.many, max(options.hosts)))
+            console.print(rates(scene, numbers_up_to(options.hosts)))
+            console.print(fairness(scene, options.many, options.hosts))
             found = change(scene)
             console.print(str(found))
     return 1 if found.lost or found.twice else 0

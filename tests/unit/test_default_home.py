@@ -13,11 +13,13 @@ from config.home import default_home
 from config.settings import SettingsError, load_settings
 from workers import shipped
 
+CLONE = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch):
+def installed(monkeypatch, tmp_path):
     """As if the code did not run from a clone."""
-    monkeypatch.setattr(home, "clone", lambda: None)
+    monkeypatch.setattr(home, "_ROOT", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,8 @@ def test_a_home_that_can_not_be_in_an_address_is_refused_by_name():
         load_settings({"HOME": "/home/what?"})
 
 
-def test_a_clone_keeps_its_data_in_itself():
-    root = Path(__file__).resolve().parents[2]
-    assert shipped.clone() == root
-    assert root == shipped.ROOT
+def test_a_clone_keeps_its_data_in_itself(monkeypatch):
+    monkeypatch.undo()
+    assert default_home({"HOME": "/home/ann"}) == CLONE / "var"
+    assert load_settings({"HOME": "/home/ann"}).home == CLONE / "var"
+    assert shipped.ROOT == CLONE

@@ -156,9 +156,7 @@ def statements(roles: Sequence[str]) -> Iterator[str]:
     for role in roles:
         for table, granted in GRANTS[role].items():
             yield f"GRANT {granted} ON {table} TO {role}"
-        numbered = [
-            SEQUENCES[table] for table, granted in GRANTS[role].items() if "INSERT" in granted and table in SEQUENCES
-        ]
+        numbered = [right.object for right in rights(role) if right.privilege == "USAGE"]
         if numbered:
             yield f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {role}"
 

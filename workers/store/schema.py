@@ -213,7 +213,7 @@ def _migrate(connection: Connection, folder: Path, revision: str) -> None:
         return scripts._upgrade_revs(revision, at)
 
     try:
-        # What `alembic.command.upgrade` does, which would read every revision's file again for each revision.
+        # As Alembic's documents show; its `command.upgrade` would read every revision's file again for each revision.
         with EnvironmentContext(config, scripts, fn=steps, destination_rev=revision):
             scripts.run_env()
     finally:

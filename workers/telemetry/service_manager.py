@@ -97,7 +97,6 @@ def open_service_manager(environ: MutableMapping[str, str]) -> ServiceManager:
     usec, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
     if not address.startswith(("/", "@")):
         return ServiceManager()
-    if address:
-        faulthandler.enable()  # a process that gives no sign of life gets SIGABRT: where it was stuck is then logged
+    faulthandler.enable()  # a process that gives no sign of life gets SIGABRT: where it was stuck is then logged
     is_watched = usec.isdecimal() and int(usec) > 0 and pid in {"", str(os.getpid())}
     return ServiceManager(address, int(usec) / 1_000_000 if is_watched else None)

@@ -124,16 +124,14 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     surroundings = Surroundings(
         settings.trusted_proxies, settings.web_allowed_hosts, settings.metrics_allow, settings.public_url
     )
-    database = runtime.store.database
-    health = Health(
-        process.threads,
-        lambda: require_schema(database),
-        redis.ping,
-        lambda: _overview(process).verdict.value,
-    )
-    application = build_application(surroundings, health, process.metrics, process.routes, process.end)
+    application = build_application(surroundings, _health(process), process.metrics, process.routes, process.end)
     process.on_stop.append(service_manager().stopping)
     serve(application, bound, partial(_started, tell), process.on_stop)
+
+
+def _health(process: Process) -> Health:
+    database, verdict = process.runtime.store.database, lambda: _overview(process).verdict.value
+    return Health(process.threads, lambda: require_schema(database), process.redis.ping, verdict)
 
 
 def _started(tell: Callable[[str], None], url: str) -> None:

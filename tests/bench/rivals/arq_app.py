@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import uvloop
 from arq import Worker, create_pool, func
 from arq.connections import ArqRedis, RedisSettings
 from arq.constants import default_queue_name, job_key_prefix
@@ -26,8 +24,8 @@ from tests.bench.rivals.shop import (
     create_tables,
     in_lists,
     keep_list,
+    main,
     open_shop,
-    wait_for_orders,
 )
 
 POLL_SECONDS = float(os.environ.get("RIVAL_POLL_SECONDS", "0.05"))
@@ -93,8 +91,4 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    verb = sys.argv[1]
-    if verb == "send":
-        uvloop.run(send(sys.argv[2], wait_for_orders()))
-    else:
-        uvloop.run(create_tables() if verb == "setup" else work())
+    main(create_tables, work, send)

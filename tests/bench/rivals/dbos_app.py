@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
-import uvloop
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 
 from tests.bench.rivals.shop import (
@@ -25,8 +23,8 @@ from tests.bench.rivals.shop import (
     create_tables,
     in_lists,
     keep_list,
+    main,
     open_shop,
-    wait_for_orders,
 )
 
 QUEUE = "orders"
@@ -120,8 +118,12 @@ async def setup() -> None:
     DBOS.destroy()
 
 
-def send(kind: str, orders: Sequence[Order]) -> None:
+async def send(kind: str, orders: Sequence[Order]) -> None:
     """A workflow an order, or one for every 500; many in one transaction."""
+    await asyncio.to_thread(_send, kind, orders)
+
+
+def _send(kind: str, orders: Sequence[Order]) -> None:
     engine = sqlalchemy.create_engine(URL)
     client = DBOSClient(system_database_engine=engine)
     parts: Sequence[Any] = orders if kind == "create" else in_lists(orders)
@@ -143,8 +145,4 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    verb = sys.argv[1]
-    if verb == "send":
-        send(sys.argv[2], wait_for_orders())
-    else:
-        uvloop.run(setup() if verb == "setup" else work())
+    main(setup, work, send)

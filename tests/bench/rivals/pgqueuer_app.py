@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-import uvloop
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
@@ -26,8 +24,8 @@ from tests.bench.rivals.shop import (
     create_tables,
     in_lists,
     keep_list,
+    main,
     open_shop,
-    wait_for_orders,
 )
 
 BATCH = int(os.environ.get("RIVAL_BATCH", "50"))  #: jobs that one look takes; at most half of those at a time
@@ -85,8 +83,4 @@ async def keep_many(shop: Shop, orders: list[Order]) -> None:
 
 
 if __name__ == "__main__":
-    verb = sys.argv[1]
-    if verb == "send":
-        uvloop.run(send(sys.argv[2], wait_for_orders()))
-    else:
-        uvloop.run(setup() if verb == "setup" else work())
+    main(setup, work, send)

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import procrastinate
-import uvloop
 
 from tests.bench.rivals.shop import (
     CONCURRENCY,
@@ -22,8 +20,8 @@ from tests.bench.rivals.shop import (
     create_tables,
     in_lists,
     keep_list,
+    main,
     open_shop,
-    wait_for_orders,
 )
 
 POLL_SECONDS = float(os.environ.get("RIVAL_POLL_SECONDS", "5"))  #: it is woken by NOTIFY
@@ -86,8 +84,4 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    verb = sys.argv[1]
-    if verb == "send":
-        uvloop.run(send(sys.argv[2], wait_for_orders()))
-    else:
-        uvloop.run(setup() if verb == "setup" else work())
+    main(setup, work, send)

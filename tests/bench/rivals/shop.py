@@ -18,12 +18,13 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import asyncpg
+import uvloop
 
 LIFETIME_MINUTES = 60
 CALL_SECONDS = 10
@@ -96,6 +97,7 @@ RETURNING id, body
 """
 
 Order = Mapping[str, Any]
+Work = Callable[[], Awaitable[None]]
 
 
 class Shop:
@@ -238,8 +240,19 @@ def in_lists(orders: Sequence[Order]) -> list[Sequence[Order]]:
     return [orders[at : at + LIST] for at in range(0, len(orders), LIST)]
 
 
-def wait_for_orders() -> Sequence[Order]:
-    """What ``send`` is given on its standard input: a JSON array of orders on a line, then a line when to begin."""
+def main(setup: Work, work: Work, send: Callable[[str, Sequence[Order]], Awaitable[None]]) -> None:
+    """``setup``, ``work``, or ``send KIND`` of the command line.
+
+    What is to be sent comes by standard input: a JSON array of orders on a line, then a line when to begin.
+    """
+    verb, *kind = sys.argv[1:]
+    if verb == "send":
+        uvloop.run(send(*kind, _wait_for_orders()))
+    else:
+        uvloop.run({"setup": setup, "work": work}[verb]())
+
+
+def _wait_for_orders() -> Sequence[Order]:
     orders: Sequence[Order] = json.loads(sys.stdin.readline())
     print("ready", flush=True)
     sys.stdin.readline()

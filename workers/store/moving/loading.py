@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, SmallInteger, Table, func, select
@@ -51,8 +52,6 @@ def _names(table: Table) -> str:
 
 def _for_sqlite(value: Value) -> Value:
     """A time as SQLAlchemy writes it there; all else as it is."""
-    from datetime import UTC, datetime
-
     if not isinstance(value, datetime):
         return value
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
