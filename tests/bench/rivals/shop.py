@@ -18,7 +18,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -97,7 +97,7 @@ RETURNING id, body
 """
 
 Order = Mapping[str, Any]
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Shop:
@@ -240,7 +240,7 @@ def in_lists(orders: Sequence[Order]) -> list[Sequence[Order]]:
     return [orders[at : at + LIST] for at in range(0, len(orders), LIST)]
 
 
-def main(setup: Work, work: Work, send: Callable[[str, Sequence[Order]], Awaitable[None]]) -> None:
+def main(setup: Work, work: Work, send: Callable[..., Coroutine[Any, Any, None]]) -> None:
     """``setup``, ``work``, or ``send KIND`` of the command line.
 
     What is to be sent comes by standard input: a JSON array of orders on a line, then a line when to begin.
