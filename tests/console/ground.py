@@ -57,7 +57,11 @@ class Ground:
     """The application over a scene."""
 
     def __init__(
-        self, scene: Scene, trusted_proxies: tuple[str, ...] = (), settings: Sequence[ToldSetting] = TOLD
+        self,
+        scene: Scene,
+        trusted_proxies: tuple[str, ...] = (),
+        settings: Sequence[ToldSetting] = TOLD,
+        patience_seconds: float = 60.0,
     ) -> None:
         self.scene = scene
         self.store = scene.store
@@ -77,6 +81,7 @@ class Ground:
             self.around,
             self.outside.reach,
             settings=settings,
+            patience_seconds=patience_seconds,
         )
         health = Health(self.threads, lambda: None, lambda: None)
         self.application = build_application(

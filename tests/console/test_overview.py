@@ -13,6 +13,7 @@ from domain.permissions import Role
 from domain.why import Cause, Late, Verdict
 from domain.why.processes import Crew, Process
 from domain.why.whose import Part
+from tests.console.ground import Ground
 from tests.console.scene import ACCOUNTS, MARKUP
 from tests.contracts.store_cases import judge
 from workers.store.processes import Heartbeat
@@ -215,6 +216,20 @@ def test_amounts_of_many_decimals_get_more_room(amount, is_long):
 
 def test_an_address_with_a_parameter_nobody_knows_is_refused(ground):
     assert ground.get("/console/?stauts=paid").status_code == 400
+
+
+def test_who_comes_before_the_figures_are_read_does_not_wait_for_them(scene):
+    ground = Ground(scene, patience_seconds=0.0)
+    page = ground.get("/console/").text
+    ground.close()
+
+    assert "Stalled: no worker runs" in page
+    assert "The figures are being read" in page
+    assert "Nothing is open" not in page
+
+
+def test_the_figures_say_of_when_they_are(ground):
+    assert re.search(r"Figures as of <time[^>]*>\d\d:\d\d:\d\d UTC", ground.get("/console/").text)
 
 
 def test_a_thousand_looks_within_a_few_seconds_are_one_reading(ground, monkeypatch):

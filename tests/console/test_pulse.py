@@ -24,7 +24,7 @@ def take(scene):
     overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
 
     def take(accounts=None, breakers=lambda _: {}):
-        return asyncio.run(PulseReader(threads, database, overview, breakers).take(accounts))
+        return asyncio.run(PulseReader(threads, database, overview, breakers, 60.0).take(accounts))
 
     yield take
     threads.close()

@@ -58,6 +58,7 @@ WORDS: Mapping[str, str] = {
     "clock.unwatched": "the database's clock was in doubt for so long that leases are taken as it says",
     "clock.watch_failed": "looking at the clock met a bug of ours; it goes on",
     "console.closed": "other hosts reach the console and nobody can sign in: it answers 503 until somebody can",
+    "console.figures_wait": "the overview's figures could not be read; the next try is in half a minute",
     "console.issuer_away": "the issuer that signs people in does not answer as one; `reason` says how",
     "console.issuer_refused": "the issuer signed nobody in, or its word was not to be trusted; `reason` says why",
     "console.no_role": "the issuer knows somebody, but gives them no role of ours",

@@ -80,6 +80,7 @@ class Process:
     threads: StoreThreads
     metrics: Metrics
     routes: list[BaseRoute] = field(default_factory=list)
+    on_start: list[Callable[[], object]] = field(default_factory=list)  #: called on the loop, once requests are taken
     on_stop: list[Callable[[], object]] = field(default_factory=list)  #: called when the stop begins
     on_end: list[Callable[[], object]] = field(default_factory=list)  #: in reverse, when the last request is over
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -126,7 +127,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     )
     application = build_application(surroundings, _health(process), process.metrics, process.routes, process.end)
     process.on_stop.append(service_manager().stopping)
-    serve(application, bound, partial(_started, tell), process.on_stop)
+    serve(application, bound, partial(_started, process, tell), process.on_stop)
 
 
 def _health(process: Process) -> Health:
@@ -134,8 +135,10 @@ def _health(process: Process) -> Health:
     return Health(process.threads, lambda: require_schema(database), process.redis.ping, verdict)
 
 
-def _started(tell: Callable[[str], None], url: str) -> None:
+def _started(process: Process, tell: Callable[[str], None], url: str) -> None:
     """Called on the loop that requests are served on, once they are."""
+    for start in process.on_start:
+        start()
     liveness().watch("requests", partial(answers, asyncio.get_running_loop(), LOOP_ANSWERS_SECONDS))
     service_manager().ready("web")
     tell(url)
@@ -231,7 +234,8 @@ def _add_console(process: Process) -> None:
         tell_settings(settings),
     )
     process.routes += served.routes
-    process.on_stop.append(served.watching.channels.end)
+    process.on_start.append(served.figures.start)
+    process.on_stop += [served.figures.stop, served.watching.channels.end]
     process.on_end += [threads.close, entrance.close]
     _tell_if_closed(process, doors)
 

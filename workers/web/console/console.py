@@ -20,6 +20,7 @@ from workers.store.database import UNAVAILABLE
 from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.bodies import BodyRefused, read_body
+from workers.web.console.kept import PATIENCE_SECONDS
 from workers.web.console.origin import why_foreign
 from workers.web.console.person import Gate, Person
 from workers.web.console.pulse import PulseReader
@@ -73,6 +74,7 @@ class Console:
     view: View
     pulse: PulseReader
     around: Around
+    patience_seconds: float = PATIENCE_SECONDS  #: so long a page waits for what is read beside it
     watched: list[Watched] = field(default_factory=list)  #: pages with parts that go on by themselves
 
     def route(
@@ -137,6 +139,10 @@ class Console:
         if request.method not in SAFE and (why := why_foreign(request)) is not None:
             raise Refused(403, "This did not come from a page of the console", why)
         return await answer(request)
+
+    def patience(self, request: Request) -> float:
+        """So long this page waits for what is read beside it: what goes on by itself is sent once it is there."""
+        return STORE_SECONDS if getattr(request.state, "goes_on", False) else self.patience_seconds
 
     async def ask(self, function: Callable[..., Result], *arguments: object) -> Result:
         """What a function of the store gives. Raises Overloaded, or what says that the database is away."""

@@ -1,43 +1,60 @@
-"""The overview's figures: read once in a while, however many people look; each is told those of the accounts that they
+"""The overview's figures: read beside the pages, however many people look; each is told those of the accounts that they
 see."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
+from functools import partial
 
+import structlog
+
+from workers.store.database import UNAVAILABLE
 from workers.store.reads.figures.figures import Figures
-from workers.web.threads import StoreThreads
+from workers.web.console.kept import Kept
+from workers.web.threads import Overloaded, StoreThreads
 
-#: A page shows figures that are at most so old.
-FRESH_SECONDS = 5.0
+log = structlog.get_logger()
+
+#: Figures that are older are read anew when somebody looks; so old ones are not shown.
+FRESH_SECONDS, OLD_SECONDS = 5.0, 60.0
+#: While nobody looks they are read so often, so that whoever comes finds some.
+REST_SECONDS = 25.0
 READ_SECONDS = 15.0
 
 
 class FiguresReader:
     """Keeps the newest. Used on one event loop."""
 
-    def __init__(
-        self, threads: StoreThreads, read: Callable[[], Figures], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._threads = threads
-        self._read = read
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._figures: Figures | None = None
-        self._read_at = float("-inf")
+    def __init__(self, threads: StoreThreads, read: Callable[[], Figures]) -> None:
+        self._kept = Kept(partial(threads.run, read, seconds=READ_SECONDS), FRESH_SECONDS, OLD_SECONDS)
+        self._resting: asyncio.Task[None] | None = None
 
-    async def take(self, accounts: Collection[str] | None, endpoints: Collection[str]) -> Figures:
-        """Those of these accounts (None: of all), and of webhooks to these endpoints. Raises what the store raises."""
-        figures = await self.look()
-        return figures if accounts is None else figures.within(accounts, endpoints)
+    async def take(
+        self, accounts: Collection[str] | None, endpoints: Collection[str], patience_seconds: float
+    ) -> Figures | None:
+        """Those of these accounts (None: of all), and of webhooks to these endpoints; None: they are being read.
+        Raises what the store raises."""
+        figures = await self._kept.take(patience_seconds)
+        return figures if accounts is None or figures is None else figures.within(accounts, endpoints)
 
-    async def look(self) -> Figures:
-        """Of everything, read anew where that is due."""
-        async with self._lock:
-            figures = self._figures
-            if figures is None or self._clock() - self._read_at >= FRESH_SECONDS:
-                figures = self._figures = await self._threads.run(self._read, seconds=READ_SECONDS)
-                self._read_at = self._clock()
-            return figures
+    async def begin(self, patience_seconds: float) -> None:
+        """Wait that long for them. Raises what the store raises."""
+        await self._kept.take(patience_seconds)
+
+    def start(self) -> None:
+        """Read them now and then though nobody looks: whoever comes finds some."""
+        self._resting = asyncio.create_task(self._go_on())
+
+    def stop(self) -> None:
+        """Nobody is to come any more."""
+        if self._resting is not None:
+            self._resting.cancel()
+
+    async def _go_on(self) -> None:
+        while True:
+            try:
+                await self.begin(READ_SECONDS)
+            except (Overloaded, *UNAVAILABLE) as error:
+                log.info("console.figures_wait", error=type(error).__name__)
+            await asyncio.sleep(REST_SECONDS)

@@ -229,6 +229,6 @@ def _request_for(key: Key, path_params: Mapping[str, object]) -> Request:
         "client": None,
         "path_params": dict(path_params),
         "root_path": "",
-        "state": {},
+        "state": {"goes_on": True},
     }
     return Request(scope)

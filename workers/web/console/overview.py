@@ -88,7 +88,7 @@ class OverviewPage:
     def __init__(self, console: Console) -> None:
         self._console = console
         database = console.store.database
-        self._figures = FiguresReader(
+        self.figures = FiguresReader(
             console.threads, partial(database.read, read_figures, database, sorted(console.accounts))
         )
 
@@ -99,11 +99,12 @@ class OverviewPage:
     async def page(self, request: Request, person: Person) -> Response:
         """For one person."""
         read_filter(request, ())
-        taken, _ = await asyncio.gather(self._console.pulse.take(person.accounts), self._figures.look())
+        patience = self._console.patience(request)
+        taken, _ = await asyncio.gather(self._console.pulse.take(person.accounts), self.figures.begin(patience))
         pulse = taken or _NOTHING
-        figures = await self._figures.take(person.accounts, {one.id for one in pulse.endpoints})
-        content = {**_late(pulse, figures), **_short_tables(pulse), **_standing(figures)}
-        content |= {"figures": figures, "stats": stats_of(figures), "short": SHORT}
+        figures = await self.figures.take(person.accounts, {one.id for one in pulse.endpoints}, patience)
+        content = {**_late(pulse, figures), **_short_tables(pulse), **_standing(figures), "figures": figures}
+        content |= {"stats": () if figures is None else stats_of(figures), "short": SHORT}
         return await self._console.draw(request, person, "overview.html", 200, **content)
 
 
@@ -111,10 +112,10 @@ class OverviewPage:
 _NOTHING = Pulse(Verdict.STALLED, ())
 
 
-def _late(pulse: Pulse, figures: Figures) -> dict[str, object]:
+def _late(pulse: Pulse, figures: Figures | None) -> dict[str, object]:
     overview = pulse.overview
     disabled = {one.id for one in pulse.endpoints if one.disabled_at is not None}
-    held = sum(group.held for group in figures.standing.groups)
+    held = 0 if figures is None else sum(group.held for group in figures.standing.groups)
     rows = [] if overview is None else late_rows(overview, held, disabled)
     return {"overview": overview, "headline": None if overview is None else headline(overview), "late": rows}
 
@@ -130,7 +131,9 @@ def _short_tables(pulse: Pulse) -> dict[str, object]:
     }
 
 
-def _standing(figures: Figures) -> dict[str, object]:
+def _standing(figures: Figures | None) -> dict[str, object]:
+    if figures is None:
+        return {}
     counts = figures.standing.counts
     return {
         "standing": open_rows(figures.standing, figures.now),

@@ -3,8 +3,6 @@ told what concerns the accounts that they see."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,12 +17,13 @@ from workers.store.reads.gauges import COUNTED
 from workers.store.reads.settling import count_unmatched
 from workers.store.reads.why.late import Overview
 from workers.store.reads.why.webhooks import Breakers
+from workers.web.console.kept import PATIENCE_SECONDS, Kept
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
 
-#: A page shows a verdict that is at most so old.
-FRESH_SECONDS = 2.0
+#: A verdict that is older is read anew when a page is drawn; so old a one is not shown.
+FRESH_SECONDS, OLD_SECONDS = 2.0, 15.0
 READ_SECONDS = 10.0
 #: Causes that are settled by a person, by the rail's entry that counts them.
 TO_SETTLE: Mapping[Cause, str] = {
@@ -68,24 +67,20 @@ class PulseReader:
         database: Database,
         read_overview: Callable[[], Overview],
         breakers: Breakers,
-        clock: Callable[[], float] = time.monotonic,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._threads = threads
         self._database = database
         self._read_overview = read_overview
         self._breakers = breakers
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._known: _Known | None = None
-        self._read_at = float("-inf")
+        self._patience_seconds = patience_seconds
+        self._kept = Kept(self._fresh, FRESH_SECONDS, OLD_SECONDS)
 
     async def take(self, accounts: Collection[str] | None = None) -> Pulse | None:
-        """At most FRESH_SECONDS old, for who sees these accounts (None: all); None while the database is away."""
-        async with self._lock:
-            if self._clock() - self._read_at >= FRESH_SECONDS:
-                self._known = await self._fresh()
-                self._read_at = self._clock()
-        return None if self._known is None else _pulse(self._known, accounts)
+        """For who sees these accounts (None: all); None while the database is away. Somebody waits for one that is
+        read anew only while there is none of before."""
+        known = await self._kept.take(self._patience_seconds if self._kept.has_some() else READ_SECONDS)
+        return None if known is None else _pulse(known, accounts)
 
     async def _fresh(self) -> _Known | None:
         try:

@@ -29,9 +29,11 @@ from workers.web.console.endpoint_acts import EndpointActs
 from workers.web.console.endpoint_adding import EndpointAdding
 from workers.web.console.endpoint_replays import EndpointReplays
 from workers.web.console.endpoints import Endpoints
+from workers.web.console.figures import FiguresReader
 from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
 from workers.web.console.jobs import Jobs
+from workers.web.console.kept import PATIENCE_SECONDS
 from workers.web.console.language import LanguageChoice
 from workers.web.console.overview import OverviewPage
 from workers.web.console.people import People
@@ -63,10 +65,12 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The routes, and the pages that go on by themselves: to be ended when the process is told to stop."""
+    """The routes; the pages that go on by themselves, to be ended when the process is told to stop; the figures, to be
+    read from its start on."""
 
     routes: Sequence[BaseRoute]
     watching: Watching
+    figures: FiguresReader
 
 
 def build_console(
@@ -80,17 +84,20 @@ def build_console(
     reach: Reach,
     entrance: Callable[[Console], Sequence[BaseRoute]] = lambda _: (),
     settings: Sequence[ToldSetting] = (),
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
     how the endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which
-    people come in. ``settings``: as they may be shown."""
+    people come in. ``settings``: as they may be shown. ``patience_seconds``: so long a page waits for what is read
+    beside it."""
     assets = read_assets()
     view = View(assets, installation)
-    pulse = PulseReader(threads, store.database, read_overview, around.breakers)
-    console = Console(store, threads, accounts, gate, view, pulse, around)
+    pulse = PulseReader(threads, store.database, read_overview, around.breakers, patience_seconds)
+    console = Console(store, threads, accounts, gate, view, pulse, around, patience_seconds)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
     watching, downloads = Watching(console, places), Downloads(console, places)
-    parts = _parts(console, downloads, reach, settings)
+    overview = OverviewPage(console)
+    parts: list[Part] = [overview, *_parts(console, downloads, reach, settings)]
     routes = [
         Route("/console", _to_overview),
         *assets.routes(),
@@ -98,7 +105,7 @@ def build_console(
         *(route for part in (*parts, watching) for route in part.routes()),
         console.route("/console/{rest:path}", console.nowhere),
     ]
-    return Served(routes, watching)
+    return Served(routes, watching, overview.figures)
 
 
 def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Sequence[ToldSetting]) -> Sequence[Part]:
@@ -106,7 +113,6 @@ def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Seque
     endpoints, people = Endpoints(console), People(console)
     return (
         LanguageChoice(console),
-        OverviewPage(console),
         Audit(console, downloads),
         Accounts(console),
         SettingsPage(console, settings),
