@@ -7,7 +7,8 @@ from datetime import timedelta
 from domain.schedule import DELIVERY_DELAYS
 from domain.why.cause import Cause, Why
 from domain.why.facts import WORK, AskedInvoice, Facts, Webhook
-from domain.why.words import at, counted, nth, quoted
+from domain.why.sentence import Sentence, say
+from domain.why.words import at, named, nth, quoted
 
 #: Events are on the stream within a second, and webhooks are tried within two.
 SOON = timedelta(seconds=5)
@@ -33,30 +34,49 @@ def _urgency(webhook: Webhook) -> tuple[bool, bool]:
 
 
 def _tell_webhook(webhook: Webhook) -> Why:
-    behind = f"; {counted(webhook.behind, 'later one waits', 'later ones wait')} behind it" if webhook.behind else ""
-    what = f"its {webhook.type} for endpoint {webhook.endpoint}"
+    behind = _behind(webhook)
+    what = say("its {type} for endpoint {endpoint}", type=webhook.type, endpoint=webhook.endpoint)
     if webhook.dead:
-        text = f"{what} was given up after {webhook.tries} tries{quoted(webhook.error)}"
+        error = quoted(webhook.error)
+        text = say("{what} was given up after {number} tries{error}", what=what, number=webhook.tries, error=error)
         command = f"invoices deliveries replay --endpoint {webhook.endpoint} --dead-only"
         return Why(cause=Cause.WEBHOOK_WAITS, text=text, since=webhook.tried_at or webhook.created_at, command=command)
     if webhook.disabled_at is not None:
-        text = f"{what} waits: the endpoint is disabled{quoted(webhook.disabled_reason)}{behind}"
+        reason = quoted(webhook.disabled_reason)
+        text = say("{what} waits: the endpoint is disabled{reason}{behind}", what=what, reason=reason, behind=behind)
         command = f"invoices endpoints enable {webhook.endpoint}"
         return Why(cause=Cause.WEBHOOK_WAITS, text=text, since=webhook.disabled_at, command=command)
     return _tell_tried(webhook, what, behind)
 
 
-def _tell_tried(webhook: Webhook, what: str, behind: str) -> Why:
-    is_open = f", its breaker is {webhook.breaker}" if webhook.breaker != "closed" else ""
-    tried = f"was tried in vain, {webhook.tries} of {MOST_TRIES} tries" if webhook.tries else "was not tried yet"
-    next_try = f"; try {webhook.tries + 1} is due at {at(webhook.next_try_at)}" if webhook.next_try_at else ""
-    dead = f", after {MOST_TRIES} it is given up" if webhook.tries else ""
+def _behind(webhook: Webhook) -> str:
+    if not webhook.behind:
+        return ""
+    number, is_one = webhook.behind, webhook.behind == 1
+    return say(
+        "; {number} later one waits behind it" if is_one else "; {number} later ones wait behind it", number=number
+    )
+
+
+def _tell_tried(webhook: Webhook, what: Sentence, behind: str) -> Why:
+    tries, due = webhook.tries, webhook.next_try_at
+    tried = say("{what} was not tried yet", what=what)
+    if tries:
+        tried = say("{what} was tried in vain, {number} of {most} tries", what=what, number=tries, most=MOST_TRIES)
+    parts = {
+        "tried": tried,
+        "error": quoted(webhook.error),
+        "breaker": say(", its breaker is {state}", state=named(webhook.breaker)) if webhook.breaker != "closed" else "",
+        "next": say("; try {number} is due at {at}", number=tries + 1, at=at(due)) if due else "",
+        "dead": say(", after {most} it is given up", most=MOST_TRIES) if tries else "",
+        "behind": behind,
+    }
     return Why(
         cause=Cause.WEBHOOK_WAITS,
-        text=f"{what} {tried}{quoted(webhook.error)}{is_open}{next_try}{dead}{behind}",
+        text=say("{tried}{error}{breaker}{next}{dead}{behind}", **parts),
         since=webhook.created_at,
         next_at=webhook.next_try_at,
-        next=f"the {nth(webhook.tries + 1)} try",
+        next=say("the {nth} try", nth=nth(webhook.tries + 1)),
         command=f"invoices endpoints test {webhook.endpoint}",
     )
 
@@ -66,18 +86,21 @@ def stream_behind(facts: Facts, invoice: AskedInvoice) -> Why | None:
     untold = facts.untold
     if untold is None or facts.now - untold.at <= SOON:
         return None
-    held = (
-        f"a publisher tries, its lease runs until {at(untold.held_until)}"
-        if untold.held_until
-        else "no publisher holds the stream's lease right now"
-    )
+    held = say("no publisher holds the stream's lease right now")
+    if untold.held_until:
+        held = say("a publisher tries, its lease runs until {at}", at=at(untold.held_until))
     return Why(
         cause=Cause.STREAM_BEHIND,
-        text=f"its {untold.type} is not on the stream since {at(untold.at)}, {untold.events:,} in all: "
-        f"Redis is away or takes none; {held}",
+        text=say(
+            "its {type} is not on the stream since {at}, {number} in all: Redis is away or takes none; {held}",
+            type=untold.type,
+            at=at(untold.at),
+            number=untold.events,
+            held=held,
+        ),
         since=untold.at,
         next_at=untold.held_until,
-        next="the publisher tries again each second",
+        next=say("the publisher tries again each second"),
         command="invoices doctor",
     )
 
@@ -89,9 +112,13 @@ def in_call(facts: Facts, invoice: AskedInvoice) -> Why | None:
         return None
     return Why(
         cause=Cause.IN_CALL,
-        text=f"a worker is at {WORK[row.stage]}, by its {nth(max(row.claims, 1))} claim, with a lease until "
-        f"{at(row.due_at)}",
+        text=say(
+            "a worker is at {work}, by its {nth} claim, with a lease until {at}",
+            work=WORK[row.stage],
+            nth=nth(max(row.claims, 1)),
+            at=at(row.due_at),
+        ),
         since=invoice.updated_at,
         next_at=row.due_at,
-        next="its answer, or another worker takes it over",
+        next=say("its answer, or another worker takes it over"),
     )

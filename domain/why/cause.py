@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.event import format_time
+from domain.why.sentence import Sentence
 
 
 class Cause(StrEnum):
@@ -38,10 +39,10 @@ class Why:
     ``command``: the command that helps."""
 
     cause: Cause
-    text: str
+    text: Sentence
     since: datetime | None = None
     next_at: datetime | None = None
-    next: str | None = None
+    next: Sentence | None = None
     command: str | None = None
     drift: Sequence[str] = ()  #: the drifts in the provider's answers about the order
 

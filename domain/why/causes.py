@@ -11,7 +11,8 @@ from domain.status import WATCHED, Status
 from domain.why import at_account, beside
 from domain.why.cause import Cause, Why
 from domain.why.facts import LATE, WORK, AskedInvoice, Facts, Planned
-from domain.why.words import at, quoted, times
+from domain.why.sentence import Sentence, say
+from domain.why.words import PROVIDER, at, named, quoted, times
 
 #: The status by which a mark settles a contradiction, where it is not the invoice's own: a late payment counts.
 _MARK = {Status.EXPIRED: Status.PAID}
@@ -20,7 +21,7 @@ _MARK = {Status.EXPIRED: Status.PAID}
 def first_cause(facts: Facts) -> Why:
     """There always is one: if nothing else holds the order is final."""
     why = _cause_of(facts, facts.invoice) if facts.invoice else _rejected(facts) or _unknown(facts)
-    return replace(why, text=f"{why.text[:1].upper()}{why.text[1:]}.", drift=facts.drift)
+    return replace(why, text=why.text.whole(), drift=facts.drift)
 
 
 def _cause_of(facts: Facts, invoice: AskedInvoice) -> Why:
@@ -31,28 +32,33 @@ def _rejected(facts: Facts) -> Why | None:
     message = facts.rejected
     if message is None:
         return None
-    send_again = "once its cause is mended it can be sent again" if message.complete else "it can't be sent again"
+    again = say("once its cause is mended it can be sent again" if message.complete else "it can't be sent again")
     return Why(
         cause=Cause.REJECTED_MESSAGE,
-        text=f"the message was rejected{quoted(message.reason)} and is listed as number {message.number}; {send_again}",
+        text=say(
+            "the message was rejected{reason} and is listed as number {number}; {again}",
+            reason=quoted(message.reason),
+            number=str(message.number),
+            again=again,
+        ),
         since=message.at,
         command=f"invoices redrive rejected {message.number}" if message.complete else "invoices rejected --waiting",
     )
 
 
 def _unknown(facts: Facts) -> Why:
-    last = "no order was ever taken"
+    last = say("no order was ever taken")
     if facts.last_order is not None:
         account, taken_at = facts.last_order
-        last = f"the newest order was taken for {account} at {at(taken_at)}"
+        last = say("the newest order was taken for {account} at {at}", account=account, at=at(taken_at))
+    known = say("nothing is known by the name {name}; {last}", name=repr(facts.name), last=last)
     if facts.crew.alive("intake"):
-        return Why(cause=Cause.UNKNOWN_ORDER, text=f"nothing is known by the name {facts.name!r}; {last}")
+        return Why(cause=Cause.UNKNOWN_ORDER, text=known)
     return Why(
         cause=Cause.UNKNOWN_ORDER,
-        text=f"nothing is known by the name {facts.name!r}; {last}; no intake process runs, so it may wait in the "
-        "broker",
+        text=say("{known}; no intake process runs, so it may wait in the broker", known=known),
         since=facts.crew.seen_at("intake"),
-        next="an intake process takes it, where it waits in the broker",
+        next=say("an intake process takes it, where it waits in the broker"),
         command="invoices up",
     )
 
@@ -62,11 +68,17 @@ def _contradiction(facts: Facts, invoice: AskedInvoice) -> Why | None:
     if against is None:
         return None
     is_late = invoice.status == Status.EXPIRED
-    what = "a payment came late and is held" if is_late else f"what is known is that it is {invoice.status}"
+    known = say("what is known is that it is {status}", status=named(invoice.status))
+    what = say("a payment came late and is held") if is_late else known
     marked = _MARK.get(Status(invoice.status), Status(invoice.status))
     return Why(
         cause=Cause.CONTRADICTION,
-        text=f"the {against.source or 'provider'} contradicts it{quoted(against.note)}: {what}, and a person decides",
+        text=say(
+            "the {source} contradicts it{note}: {what}, and a person decides",
+            source=named(against.source or PROVIDER),
+            note=quoted(against.note),
+            what=what,
+        ),
         since=against.at,
         command=f"invoices mark {invoice.id} {marked} --reason REASON",
     )
@@ -78,7 +90,11 @@ def _parked(facts: Facts, invoice: AskedInvoice) -> Why | None:
         return None
     return Why(
         cause=Cause.PARKED,
-        text=f"{WORK[row.stage]} ended whoever took it up, {times(row.claims)}, and was parked",
+        text=say(
+            "{work} ended whoever took it up, {times}, and was parked",
+            work=WORK[row.stage],
+            times=times(row.claims),
+        ),
         since=invoice.updated_at,
         command="invoices redrive parked",
     )
@@ -91,19 +107,24 @@ def _no_worker(facts: Facts, invoice: AskedInvoice) -> Why | None:
         row = min(left, key=lambda one: one.due_at or facts.now)
         if not facts.crew.alive("worker"):
             seen = facts.crew.seen_at("worker")
-            who = f"no worker was seen since {at(seen)}" if seen else "no worker was ever seen"
-            return _nobody(f"{WORK[row.stage]} waits and {who}", seen or row.due_at, "invoices up")
-        who = f"no worker that runs has account {invoice.provider_account} in its settings"
-        return _nobody(f"{WORK[row.stage]} waits and {who}", row.due_at, "invoices doctor")
+            who = say("no worker was seen since {at}", at=at(seen)) if seen else say("no worker was ever seen")
+            return _nobody(_waits(row, who), seen or row.due_at, "invoices up")
+        account = invoice.provider_account
+        who = say("no worker that runs has account {account} in its settings", account=account)
+        return _nobody(_waits(row, who), row.due_at, "invoices doctor")
     clock = facts.planned(Stage.CLOCK)
     if clock is None or clock.due_at is None or facts.now - clock.due_at <= LATE:
         return None
-    text = f"a time of it has run out at {at(clock.due_at)}, and the workers that run don't take that up"
+    text = say("a time of it has run out at {at}, and the workers that run don't take that up", at=at(clock.due_at))
     return _nobody(text, clock.due_at, "invoices doctor")
 
 
-def _nobody(text: str, since: datetime | None, command: str) -> Why:
-    start = "the first worker that starts takes it up"
+def _waits(row: Planned, who: Sentence) -> Sentence:
+    return say("{work} waits and {who}", work=WORK[row.stage], who=who)
+
+
+def _nobody(text: Sentence, since: datetime | None, command: str) -> Why:
+    start = say("the first worker that starts takes it up")
     return Why(cause=Cause.NO_WORKER, text=text, since=since, next=start, command=command)
 
 
@@ -136,21 +157,33 @@ def _cannot_be_asked(facts: Facts, invoice: AskedInvoice) -> Why | None:
     stages = {row.stage.value for row in facts.agenda}
     if invoice.status == Status.EXPIRED or not waits_for_callback(invoice, stages):
         return None
-    called = (
-        f"the last callback of {invoice.provider_account} came at {at(facts.called_at)}"
-        if facts.called_at
-        else f"none came for {invoice.provider_account} yet"
-    )
-    if facts.is_paid_elsewhere:
-        called += ", though invoices of other accounts were paid meanwhile: that address may not be set at the provider"
-    place = f"callbacks go to {facts.callback_place}" if facts.callback_place else "callbacks bring it"
+    place = say("callbacks bring it")
+    if facts.callback_place:
+        place = say("callbacks go to {place}", place=facts.callback_place)
     return Why(
         cause=Cause.CANNOT_BE_ASKED,
-        text=f"the provider can't be asked about it before its first callback brings what to ask by; {place}; {called}",
+        text=say(
+            "the provider can't be asked about it before its first callback brings what to ask by; {place}; {called}",
+            place=place,
+            called=_called(facts, invoice),
+        ),
         since=invoice.updated_at,
         next_at=invoice.expires_at,
-        next="it expires, unless a callback comes before",
+        next=say("it expires, unless a callback comes before"),
         command=f"invoices callbacks test {invoice.provider_account}",
+    )
+
+
+def _called(facts: Facts, invoice: AskedInvoice) -> Sentence:
+    account = invoice.provider_account
+    called = say("none came for {account} yet", account=account)
+    if facts.called_at:
+        called = say("the last callback of {account} came at {at}", account=account, at=at(facts.called_at))
+    if not facts.is_paid_elsewhere:
+        return called
+    return say(
+        "{called}, though invoices of other accounts were paid meanwhile: that address may not be set at the provider",
+        called=called,
     )
 
 
@@ -158,32 +191,36 @@ def _confirming(facts: Facts, invoice: AskedInvoice) -> Why | None:
     look = facts.planned(Stage.CHECK)
     next_at = look.due_at if look else None
     if invoice.status == Status.CONFIRMING:
-        told = f", {facts.confirmations} so far" if facts.confirmations is not None else ""
-        text = f"a payment was seen and waits for its confirmations{told}"
+        told = say(", {number} so far", number=facts.confirmations) if facts.confirmations is not None else ""
+        text = say("a payment was seen and waits for its confirmations{told}", told=told)
         return Why(cause=Cause.CONFIRMING, text=text, since=invoice.updated_at, next_at=next_at, next=_LOOK)
     if invoice.called_status and invoice.status not in _ENDED:
-        said = f"a callback said {invoice.called_word}, which the provider's own answer has not confirmed yet"
+        said = say(
+            "a callback said {word}, which the provider's own answer has not confirmed yet",
+            word=str(invoice.called_word),
+        )
         recheck = f"invoices recheck {invoice.id} --reason REASON"
         since = invoice.called_at or invoice.updated_at
         return Why(cause=Cause.CONFIRMING, text=said, since=since, next_at=next_at, next=_LOOK, command=recheck)
     return None
 
 
-_LOOK = "the provider is asked again"
+_LOOK = say("the provider is asked again")
 
 
 def _waits_for_payer(facts: Facts, invoice: AskedInvoice) -> Why | None:
     if invoice.status not in {Status.PENDING, Status.PARTIALLY_PAID}:
         return None
     look = facts.planned(Stage.CHECK)
-    paid = "the rest of the payment" if invoice.status == Status.PARTIALLY_PAID else "the payment"
-    expires = f"; it expires at {at(invoice.expires_at)}" if invoice.expires_at else ""
+    is_part = invoice.status == Status.PARTIALLY_PAID
+    paid = say("it waits for the rest of the payment" if is_part else "it waits for the payment")
+    expires = say("; it expires at {at}", at=at(invoice.expires_at)) if invoice.expires_at else ""
     return Why(
         cause=Cause.WAITS_FOR_PAYER,
-        text=f"it waits for {paid}{expires}",
+        text=say("{paid}{expires}", paid=paid, expires=expires),
         since=invoice.updated_at,
         next_at=look.due_at if look else invoice.expires_at,
-        next=_LOOK if look else "it expires",
+        next=_LOOK if look else say("it expires"),
     )
 
 
@@ -192,14 +229,18 @@ _ENDED = frozenset({Status.PAID, Status.FAILED, Status.CANCELLED, Status.REFUNDE
 
 def _final(facts: Facts, invoice: AskedInvoice) -> Why:
     why = f" ({invoice.reason})" if invoice.reason else ""
-    anomaly = f", {invoice.anomaly}" if invoice.anomaly else ""
-    text = f"it is {invoice.status}{anomaly}{why}; nothing more will happen"
+    anomaly = say(", {anomaly}", anomaly=named(invoice.anomaly)) if invoice.anomaly else ""
+    parts = {"status": named(invoice.status), "anomaly": anomaly, "why": why}
+    text = say("it is {status}{anomaly}{why}; nothing more will happen", **parts)
     until = invoice.monitor_until
     if invoice.status == Status.EXPIRED and until is not None and until > facts.now:
-        text = f"it is expired{anomaly}; only a payment that comes late would change it, until {at(until)}"
-        return Why(
-            cause=Cause.FINAL, text=text, since=invoice.updated_at, next_at=until, next="a late payment counts no more"
+        text = say(
+            "it is expired{anomaly}; only a payment that comes late would change it, until {at}",
+            anomaly=anomaly,
+            at=at(until),
         )
+        no_more = say("a late payment counts no more")
+        return Why(cause=Cause.FINAL, text=text, since=invoice.updated_at, next_at=until, next=no_more)
     return Why(cause=Cause.FINAL, text=text, since=invoice.updated_at)
 
 

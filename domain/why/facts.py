@@ -10,17 +10,18 @@ from typing import Protocol
 from domain.account import Account
 from domain.decision import InvoiceView, Stage
 from domain.why.processes import Crew
+from domain.why.sentence import say
 
 #: Work that has been due for this long is late: workers take up due work within a second.
 LATE = timedelta(seconds=15)
 
 #: What a person who asks about an order calls a row of the agenda.
 WORK = {
-    Stage.CREATE: "its create",
-    Stage.CHECK: "its look-up",
-    Stage.CLOCK: "its due time",
-    Stage.DELIVER: "its webhook",
-    Stage.PUBLISH: "its event",
+    Stage.CREATE: say("its create"),
+    Stage.CHECK: say("its look-up"),
+    Stage.CLOCK: say("its due time"),
+    Stage.DELIVER: say("its webhook"),
+    Stage.PUBLISH: say("its event"),
 }
 
 

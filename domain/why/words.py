@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from domain.why.sentence import Sentence, say
+
 LONGEST_WORDS = 160
+#: Who contradicts where no source is kept.
+PROVIDER = "provider"
 
 
 def at(time: datetime) -> str:
@@ -12,15 +16,18 @@ def at(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def times(number: int) -> str:
+def times(number: int) -> Sentence:
     """``once``, ``twice``, ``3 times``."""
-    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+    known = {1: say("once"), 2: say("twice")}
+    return known.get(number) or say("{number} times", number=str(number))
 
 
-def nth(number: int) -> str:
+def nth(number: int) -> Sentence:
     """``1st``, ``2nd``, ``11th``."""
-    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
+    ending = 0 if 10 <= number % 100 <= 20 else number % 10
+    told = str(number)
+    known = {1: say("{number}st", number=told), 2: say("{number}nd", number=told), 3: say("{number}rd", number=told)}
+    return known.get(ending) or say("{number}th", number=told)
 
 
 def quoted(words: str | None) -> str:
@@ -29,6 +36,11 @@ def quoted(words: str | None) -> str:
     return f" ({said if len(said) <= LONGEST_WORDS else said[: LONGEST_WORDS - 1] + '…'})" if said else ""
 
 
-def counted(number: int, one: str, many: str) -> str:
+def orders_are(number: int) -> Sentence:
     """``1 order is``, ``2,000 orders are``."""
-    return f"{number:,} {one if number == 1 else many}"
+    return say("{number} order is" if number == 1 else "{number} orders are", number=number)
+
+
+def named(word: str) -> Sentence:
+    """A word of ours: a status, an anomaly, a source."""
+    return say(word)

@@ -11,6 +11,8 @@ from domain.decision import Stage
 from domain.event import format_time
 from domain.status import Status
 from domain.why.causes import waits_for_callback as can_t_be_asked
+from domain.why.sentence import Sentence, say
+from domain.why.words import times
 from workers.store.rows import StoredRow
 
 
@@ -38,7 +40,7 @@ class Step:
 
     what: str  #: create, search, look-up, clock, stream, webhook
     at: datetime | None
-    why: str
+    why: Sentence
     command: str | None = None
 
 
@@ -60,67 +62,75 @@ def _of_agenda(record: Known) -> Iterator[Step]:
             yield _step(record, row, what, why)
 
 
-def _step(record: Known, row: StoredRow, what: str, why: str) -> Step:
+def _step(record: Known, row: StoredRow, what: str, why: Sentence) -> Step:
     if row.due_at is None:
-        parked = f"parked: it ended whoever took it up, {row.claims} times"
+        parked = say("parked: it ended whoever took it up, {number} times", number=row.claims)
         return Step(what=what, at=None, why=parked, command="invoices redrive parked")
     if row.lease_token is not None and row.due_at >= record.now:
-        return Step(what=what, at=row.due_at, why=f"{why}; a worker is at it now, and has until then")
+        at_it = say("{why}; a worker is at it now, and has until then", why=why)
+        return Step(what=what, at=row.due_at, why=at_it)
     return Step(what=what, at=row.due_at, why=why)
 
 
-def _create(invoice: StoredRow, row: StoredRow) -> tuple[str, str]:
+def _create(invoice: StoredRow, row: StoredRow) -> tuple[str, Sentence]:
     if invoice.status == Status.IN_DOUBT:
         if invoice.searches is not None and invoice.sought != invoice.doubts:
-            return "search", f"the answer of a create is lost: it is looked for, search {invoice.searches + 1}"
-        return "create", f"the answer of a create is lost, {_times(invoice.doubts)}: it is created again"
+            number = invoice.searches + 1
+            return "search", say("the answer of a create is lost: it is looked for, search {number}", number=number)
+        doubts = times(invoice.doubts)
+        return "create", say("the answer of a create is lost, {times}: it is created again", times=doubts)
     if invoice.refused_since is not None:
-        return "create", f"the account is turned away ({invoice.reason}): it is tried again"
+        reason = str(invoice.reason)
+        return "create", say("the account is turned away ({reason}): it is tried again", reason=reason)
     if invoice.create_tries > 0:
-        return "create", f"the provider could not be reached, {_times(invoice.create_tries)}"
+        return "create", say("the provider could not be reached, {times}", times=times(invoice.create_tries))
     if invoice.create_tries < 0:
-        return "create", f"the provider asked us to wait, {_times(-invoice.create_tries)}"
-    return "create", "it waits for its turn"
+        return "create", say("the provider asked us to wait, {times}", times=times(-invoice.create_tries))
+    return "create", say("it waits for its turn")
 
 
-def _look_up(invoice: StoredRow, row: StoredRow) -> tuple[str, str]:
+def _look_up(invoice: StoredRow, row: StoredRow) -> tuple[str, Sentence]:
     if invoice.called_status:
-        return "look-up", f"a callback says {invoice.called_word}, which no look-up has confirmed yet"
+        word = str(invoice.called_word)
+        return "look-up", say("a callback says {word}, which no look-up has confirmed yet", word=word)
     if invoice.status in _WATCHED_FOR:
-        return "look-up", f"for {_WATCHED_FOR[invoice.status]}"
-    quiet = f", {_times(invoice.quiet_polls)} without news so far" if invoice.quiet_polls else ""
-    return "look-up", f"the regular one{quiet}"
+        return "look-up", _WATCHED_FOR[invoice.status]
+    if invoice.quiet_polls:
+        return "look-up", say("the regular one, {times} without news so far", times=times(invoice.quiet_polls))
+    return "look-up", say("the regular one")
 
 
-def _clock(invoice: StoredRow, row: StoredRow) -> tuple[str, str]:
-    return "clock", _TIMES.get(invoice.status, "a due time of it")
+def _clock(invoice: StoredRow, row: StoredRow) -> tuple[str, Sentence]:
+    return "clock", _TIMES.get(invoice.status) or say("a due time of it")
 
 
 _REASONS = {Stage.CREATE.value: _create, Stage.CHECK.value: _look_up, Stage.CLOCK.value: _clock}
 _WATCHED_FOR = {
-    Status.CONFIRMING.value: "the confirmations of its payment",
-    Status.EXPIRED.value: "a late payment",
-    Status.PAID.value: "a refund",
+    Status.CONFIRMING.value: say("for the confirmations of its payment"),
+    Status.EXPIRED.value: say("for a late payment"),
+    Status.PAID.value: say("for a refund"),
 }
 _TIMES = {
-    Status.QUEUED.value: "it fails then, if it is not made before",
-    Status.PENDING.value: "it expires then, unless it is paid before",
-    Status.PARTIALLY_PAID.value: "it expires then, unless the rest is paid before",
-    Status.CONFIRMING.value: "it is watched until then",
-    Status.EXPIRED.value: "a late payment counts until then",
-    Status.PAID.value: "the next look for a refund",
+    Status.QUEUED.value: say("it fails then, if it is not made before"),
+    Status.PENDING.value: say("it expires then, unless it is paid before"),
+    Status.PARTIALLY_PAID.value: say("it expires then, unless the rest is paid before"),
+    Status.CONFIRMING.value: say("it is watched until then"),
+    Status.EXPIRED.value: say("a late payment counts until then"),
+    Status.PAID.value: say("the next look for a refund"),
 }
 
 
 def _held(record: Known) -> Iterator[Step]:
     if record.invoice.status == Status.IN_DOUBT and not any(row.stage == Stage.CREATE for row in record.agenda):
-        why = f"the answer of a create is lost, {_times(record.invoice.doubts)}: a person decides"
+        doubts = times(record.invoice.doubts)
+        why = say("the answer of a create is lost, {times}: a person decides", times=doubts)
         yield Step(what="create", at=None, why=why, command=f"invoices redrive doubt {record.invoice.id}")
 
 
 def _unasked(record: Known) -> Iterator[Step]:
     if waits_for_callback(record):
-        yield Step(what="look-up", at=None, why="it can't be asked about until a callback brings what to ask by")
+        why = say("it can't be asked about until a callback brings what to ask by")
+        yield Step(what="look-up", at=None, why=why)
 
 
 def waits_for_callback(record: Known) -> bool:
@@ -132,7 +142,8 @@ def _of_stream(record: Known) -> Iterator[Step]:
     waiting = [event for event in record.events if event.published_at is None]
     if waiting:
         since = format_time(waiting[0].created_at)
-        yield Step(what="stream", at=None, why=f"{waiting[0].type} is not on the stream yet, since {since}")
+        why = say("{type} is not on the stream yet, since {since}", type=waiting[0].type, since=since)
+        yield Step(what="stream", at=None, why=why)
 
 
 def _of_deliveries(record: Known) -> Iterator[Step]:
@@ -144,14 +155,11 @@ def _of_deliveries(record: Known) -> Iterator[Step]:
     for endpoint, (delivery, last) in first.items():
         if endpoint in record.disabled:
             command = f"invoices endpoints enable {endpoint}"
-            why = f"{delivery.type} to {endpoint}: the endpoint is disabled"
+            why = say("{type} to {endpoint}: the endpoint is disabled", type=delivery.type, endpoint=endpoint)
             yield Step(what="webhook", at=None, why=why, command=command)
             continue
-        tried = f"tried {_times(delivery.tries)}" if delivery.tries else "not tried yet"
-        came = "" if last is None else f", at last: {last.error or last.outcome}"
-        why = f"{delivery.type} to {endpoint}, {tried}{came}"
+        tried = say("tried {times}", times=times(delivery.tries)) if delivery.tries else say("not tried yet")
+        came = "" if last is None else say(", at last: {answer}", answer=last.error or last.outcome)
+        parts = {"type": delivery.type, "endpoint": endpoint, "tried": tried, "came": came}
+        why = say("{type} to {endpoint}, {tried}{came}", **parts)
         yield Step(what="webhook", at=delivery.next_try_at, why=why)
-
-
-def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{number} times")

@@ -38,10 +38,6 @@ class FiguresReader:
         figures = await self._kept.take(patience_seconds)
         return figures if accounts is None or figures is None else figures.within(accounts, endpoints)
 
-    async def begin(self, patience_seconds: float) -> None:
-        """Wait that long for them. Raises what the store raises."""
-        await self._kept.take(patience_seconds)
-
     def start(self) -> None:
         """Read them now and then though nobody looks: whoever comes finds some."""
         self._resting = asyncio.create_task(self._go_on())
@@ -54,7 +50,7 @@ class FiguresReader:
     async def _go_on(self) -> None:
         while True:
             try:
-                await self.begin(READ_SECONDS)
+                await self._kept.take(READ_SECONDS)
             except (Overloaded, *UNAVAILABLE) as error:
                 log.info("console.figures_wait", error=type(error).__name__)
             await asyncio.sleep(REST_SECONDS)

@@ -138,13 +138,8 @@ def history_of(record: Record, lines: Sequence[Line], tab: Tab | None, before: d
 
 def _coming(record: Record, endpoints: Mapping[str, Endpoint]) -> list[Step]:
     """What is to be done next, the last at the top. Receivers are called as everywhere on the page."""
-    return [replace(step, why=_named(step.why, endpoints)) for step in next_steps(record)[::-1]]
-
-
-def _named(text: str, endpoints: Mapping[str, Endpoint]) -> str:
-    for one in endpoints.values():
-        text = text.replace(one.id, name_of(one, one.id))
-    return text
+    names = {one.id: name_of(one, one.id) for one in endpoints.values()}
+    return [replace(step, why=step.why.renamed(names)) for step in next_steps(record)[::-1]]
 
 
 def _horizon(record: Record) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 #: A page waits so long for what is being read.
-PATIENCE_SECONDS = 0.1
+PATIENCE_SECONDS = 0.05
 
 
 class Kept(Generic[Value]):

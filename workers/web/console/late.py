@@ -9,6 +9,7 @@ from datetime import datetime
 from domain.why import Cause, Why
 from domain.why.person import needs_person
 from domain.why.processes import WORKER
+from domain.why.sentence import say
 from domain.why.verdict import NEEDED, Late, Verdict
 from domain.why.whose import Part
 from workers.store.reads.gauges import COUNTED
@@ -120,7 +121,8 @@ def _row(overview: Overview, late: Late, held: int, disabled: Collection[str]) -
     elif stuck:
         then = DISABLED
     by_itself = None if stuck or (late.cause is Cause.IN_DOUBT and held) else then
-    why = Why(cause=late.cause, text="", since=late.oldest_since, next=by_itself)
+    happens = None if by_itself is None else say(by_itself)
+    why = Why(cause=late.cause, text=say(WORDS[late.cause].what), since=late.oldest_since, next=happens)
     return Row(
         late,
         WORDS[late.cause],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,10 +98,9 @@ class OverviewPage:
     async def page(self, request: Request, person: Person) -> Response:
         """For one person."""
         read_filter(request, ())
-        patience = self._console.patience(request)
-        taken, _ = await asyncio.gather(self._console.pulse.take(person.accounts), self.figures.begin(patience))
-        pulse = taken or _NOTHING
-        figures = await self.figures.take(person.accounts, {one.id for one in pulse.endpoints}, patience)
+        pulse = await self._console.pulse.take(person.accounts) or _NOTHING
+        endpoints = {one.id for one in pulse.endpoints}
+        figures = await self.figures.take(person.accounts, endpoints, self._console.patience(request))
         content = {**_late(pulse, figures), **_short_tables(pulse), **_standing(figures), "figures": figures}
         content |= {"stats": () if figures is None else stats_of(figures), "short": SHORT}
         return await self._console.draw(request, person, "overview.html", 200, **content)

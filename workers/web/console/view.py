@@ -21,7 +21,7 @@ from workers.web.console.assets import Assets
 from workers.web.console.person import Person
 from workers.web.console.pulse import Pulse
 from workers.web.console.times import duration, format_instant, short_seconds
-from workers.web.console.words import COOKIE, LANGUAGES, choose, translate
+from workers.web.console.words import COOKIE, LANGUAGES, choose, say_in, translate
 
 FOLDER = Path(__file__).parent / "templates"
 HTML = "text/html; charset=utf-8"
@@ -98,6 +98,7 @@ def _environment(language: str, assets: Assets) -> Environment:
         "instant": format_instant,
         "duration": functools.partial(duration, language),
         "seconds": functools.partial(short_seconds, language),
+        "said": functools.partial(say_in, language),
         "fill": fill,
     }
     return environment

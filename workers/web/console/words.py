@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from domain.why.sentence import Sentence, in_words
 
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, "de")
@@ -26,6 +28,17 @@ def words_of(language: str) -> Mapping[str, str]:
 def translate(language: str, sentence: str) -> str:
     """The sentence in this language; in English where it has none."""
     return sentence if language == ENGLISH else words_of(language).get(sentence, sentence)
+
+
+def say_in(language: str, sentence: Sentence) -> str:
+    """A sentence that was put together from others, as ``domain.why`` says why nothing happens."""
+    return in_words(sentence, functools.partial(translate, language), _NUMBERS[language])
+
+
+_NUMBERS: Mapping[str, Callable[[int], str]] = {
+    ENGLISH: "{:,}".format,
+    "de": lambda number: f"{number:,}".replace(",", "."),
+}
 
 
 def choose(cookie: str | None, accepted: str) -> str:
