@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import contextmanager
 
 import httpx
@@ -12,11 +13,27 @@ from starlette.responses import Response
 
 from domain.permissions import Role
 from tests.console.ground import ROLE, SITE
+from tests.console.pages import PAGES, address
 from tests.console.scene import MARKUP
 from tests.contracts.store_cases import judge, seen
 from workers.web.console.live import MOST_CHANNELS, Channels, Key, message, send_on
 from workers.web.console.refusals import NotFound
 
+#: Forms, and what never changes once it is there. An account of who may do what is read when it is looked at.
+NOT_LIVE = {
+    "/console/endpoints/add",
+    "/console/endpoints/{id}/replay",
+    "/console/invoices/{id}/raw/{kind}/{number}",
+    "/console/jobs/new",
+    "/console/people",
+    "/console/people/add",
+    "/console/people/tokens/add",
+    "/console/people/tokens/{id}",
+    "/console/people/{id}",
+    "/console/rejected/{id}",
+    "/console/search",
+    "/console/unmatched/{id}",
+}
 PAGE = Key("/console/invoices", "", "en", Role.ADMIN, None)
 
 
@@ -208,3 +225,11 @@ def test_who_has_not_signed_in_watches_nothing(ground):
             return await client.get("/console/live?of=/console/invoices", headers={ROLE: "nobody"})
 
     assert asyncio.run(go()).status_code == 303
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES) - NOT_LIVE))
+def test_every_list_and_every_thing_that_changes_goes_on_by_itself(ground, scene, page):
+    shown = ground.get(address(page, scene)).text
+
+    assert "hx-sse:connect" in shown
+    assert set(re.findall("<!--live:([a-z-]+)-->", shown)) - {"rail", "verdict"}

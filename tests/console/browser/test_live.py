@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.contracts.store_cases import judge, seen
+from tests.contracts.store_cases import created, judge, seen
+from workers.store.intake import Rejection
 
 
 def test_a_row_changes_by_itself_and_is_tinted_for_a_while(person, scene):
@@ -36,6 +37,38 @@ def test_r_pauses_and_goes_on_with_all_that_happened_meanwhile(person, scene):
 
     expect(page.get_by_role("button", name="Live")).to_be_visible()
     expect(row).to_contain_text("paid")
+    assert looking.errors == []
+
+
+def test_what_comes_to_be_settled_stands_there_by_itself_and_can_be_acted_on(person, scene):
+    looking = person()
+    page = looking.go("/console/rejected")
+    rows = page.locator("tbody tr")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    before = rows.count()
+    page.locator("#again-reason").fill("the release is mended")
+
+    scene.store.reject([Rejection("c" * 64, "invoices.create", "price: is required", "{}", complete=True)])
+
+    expect(rows).not_to_have_count(before)
+    expect(page.locator("#again-reason")).to_have_value("the release is mended")
+    rows.first.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("status")).to_contain_text("Sent again: 1.")
+    assert looking.errors == []
+
+
+def test_an_invoice_whose_answer_is_found_leaves_the_doubts_by_itself(person, scene):
+    looking = person()
+    page = looking.go("/console/doubts")
+    row = page.locator(f"#doubt-{scene.ids['dpkg-48229']}")
+    expect(row).to_be_visible()
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+
+    judge(scene.store, scene.ids["dpkg-48229"], created())
+
+    expect(row).to_have_count(0)
+    expect(page.get_by_text("Nothing is in doubt")).to_be_visible()
+    expect(page.locator("#again")).to_be_hidden()
     assert looking.errors == []
 
 

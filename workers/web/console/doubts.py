@@ -20,6 +20,8 @@ from workers.web.console.refusals import NotFound
 
 PLACE = "/console/doubts"
 PAGE = 50
+#: It is drawn anew after so many seconds though nothing has changed: an invoice may have left it by a mere update.
+LIVE_SECONDS = 10.0
 
 
 class Doubts:
@@ -31,7 +33,7 @@ class Doubts:
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
-            self._console.route(PLACE, self.list),
+            self._console.route(PLACE, self.list, live_seconds=LIVE_SECONDS),
             self._console.route(f"{PLACE}/create-again", self.create_again, Action.REDRIVE, ("POST",)),
         ]
 

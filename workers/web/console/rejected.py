@@ -24,6 +24,8 @@ from workers.web.console.refusals import NotFound
 
 PLACE = "/console/rejected"
 PAGE = 50
+#: It is drawn anew after so many seconds though nothing was added: a message may have been sent again.
+LIVE_SECONDS = 10.0
 AWAY = "The broker can't be reached: nothing is lost, what was not sent waits here. `invoices doctor` says more."
 
 
@@ -38,7 +40,7 @@ class Rejected:
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
-            self._console.route(PLACE, self.list),
+            self._console.route(PLACE, self.list, live_seconds=LIVE_SECONDS),
             self._console.route(f"{PLACE}/send-again", self.send_again, Action.REDRIVE, ("POST",)),
             self._console.route(f"{PLACE}/{{id}}", self.show),
         ]
