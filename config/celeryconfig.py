@@ -74,6 +74,7 @@ REDIS_OPTIONS: dict[str, object] = {
     "unacked_index_key": "invoices.unacked_index",
     "unacked_mutex_key": "invoices.unacked_mutex",
     "isolates": True,  # our own: a message that workers died with is handled alone, and in the end listed as rejected
+    "in_turns": INTAKE_QUEUE,  # our own: one account's many orders don't hold up another's
     "unacked_mutex_expire": 5,  # by default a worker killed while it looks would block all others for 300 s
     "socket_timeout": 30,  # kombu resets redis-py's own 5 s to none at all
     "socket_connect_timeout": 5,

@@ -21,6 +21,7 @@ from workers.transport.private import ChannelHooks
 from workers.transport.qos import QoS
 from workers.transport.refusals import as_lost_connection, note_that_it_works, refusals_as_lost_connections
 from workers.transport.scripts import CLAIM
+from workers.transport.turns import GIVEN
 
 if TYPE_CHECKING:
     from redis.connection import Connection as RedisConnection
@@ -37,6 +38,8 @@ NOWHERE = "invoices.nowhere"
 
 #: The answer to a claim where the next message must not be claimed beside those in hand.
 LATER = 0
+#: Our own transport options.
+OPTIONS = ("isolates", "in_turns")
 #: Messages per claim at most; fewer where Celery's prefetch limit allows fewer in hand.
 CLAIM_MESSAGES = 100
 
@@ -59,6 +62,8 @@ class Claiming(ChannelHooks):
     #: A transport option: a message that consumers died with is claimed alone, and in the end no longer parsed.
     #: Consumers must then list it as rejected and acknowledge it.
     isolates = False
+    #: A transport option: the queue whose messages are claimed in turns by account once they pile up (`turns.py`).
+    in_turns: str | None = None
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         name = uuid.uuid4().hex
@@ -179,9 +184,12 @@ class Claiming(ChannelHooks):
         return _Claim(tags, [name for name, _ in pairs], [queue for _, queue in pairs], waits)
 
     def _claim_command(self, claim: _Claim, no_ack_queues: set[str], alone: int = 1) -> list[object]:
-        keys = self._prefixed([self.unacked_index_key, self.unacked_key, *claim.lists])
+        turns = claim.queues.index(self.in_turns) if self.in_turns in claim.queues else None
+        given = f"{GIVEN}{'' if turns is None else claim.lists[turns]}"
+        keys = self._prefixed([self.unacked_index_key, self.unacked_key, given, *claim.lists])
         endings = ["" if queue in no_ack_queues else record_ending(queue) for queue in claim.queues]
-        return ["EVAL", CLAIM, len(keys), *keys, alone if self.isolates else "", *endings, *claim.tags]
+        marks = [alone if self.isolates else "", 0 if turns is None else turns + 1]
+        return ["EVAL", CLAIM, len(keys), *keys, *marks, *endings, *claim.tags]
 
     def _wait_command(self, claim: _Claim, timeout: float | None) -> list[object]:
         """Wait on the server without taking anything: BLMOVE moves a list's last item to where it is already."""
@@ -253,10 +261,10 @@ class Claiming(ChannelHooks):
 class Channel(Claiming, redis.Channel):
     """For one server: ``redis://``, ``rediss://``, ``redis+socket://``."""
 
-    from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, "isolates")
+    from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, *OPTIONS)
 
 
 class SentinelChannel(Claiming, redis.SentinelChannel):
     """For the server that sentinels name: ``sentinel://``."""
 
-    from_transport_options: tuple[str, ...] = (*redis.SentinelChannel.from_transport_options, "isolates")
+    from_transport_options: tuple[str, ...] = (*redis.SentinelChannel.from_transport_options, *OPTIONS)

@@ -9,6 +9,7 @@ EVAL is sent with the text each time, not EVALSHA: no script has to be loaded ag
 from __future__ import annotations
 
 from workers.transport.message_limits import CLAIM_BYTES, EXCERPT_BYTES, LONELY_AFTER_DEATHS, MAX_ITEM_BYTES
+from workers.transport.turns import LARGE_BYTES, PILE, TURNS, WHILE_UNSORTED
 
 _NOW = """
 local time = redis.call('TIME')
@@ -29,22 +30,44 @@ end
 DEATHS = "invoices-deaths"
 _SUSPECT = f'{{"{DEATHS}":'
 
-#: KEYS: index, records, then lists in the order to look at them. ARGV: '' where no message has to be alone, otherwise 1
-#: while nothing is in hand and 0 while something is; for each list the end of its records, or '' where nobody
-#: acknowledges; then a tag for each message wanted, at most. Returns [number of its list, item, ...] for the messages
-#: found, in the order of the tags; [0] if the next message has to be claimed alone and can't be now; nil if all lists
-#: are empty. Items are never parsed: one may be no JSON, and encoding it again would change it. One that is too long
-#: never leaves the server: it is shortened first.
+#: KEYS: index, records, what lanes were given (``turns.py``), then lists in the order to look at them. ARGV: '' where
+#: no message has to be alone, otherwise 1 while nothing is in hand and 0 while something is; the number of the list
+#: that is read in turns, or 0; for each list the end of its records, or '' where nobody acknowledges; then a tag for
+#: each message wanted, at most. Returns [number of its list, item, ...] for what was found, in the order of the tags;
+#: [0] if the next message has to be claimed alone and can't be now; nil if all lists are empty. Items are never parsed:
+#: one may be no JSON, and encoding it again would change it. One that is too long never leaves the server: it is
+#: shortened first.
 CLAIM = (
     _NOW
     + _SHORTEN
+    + TURNS
     + f"""
 local found, bytes = {{}}, 0
 local tag = #KEYS
-for i = 3, #KEYS do
-  local ending = ARGV[i - 1]
-  while tag <= #ARGV and bytes < {CLAIM_BYTES} do
-    local item = redis.call('LINDEX', KEYS[i], -1)
+local most = #ARGV
+local sorted = false
+
+local function next_from(list, in_turns)
+  local item = redis.call('LINDEX', list, -1)
+  if not in_turns or (item and came_back(item)) then return item, list end
+  local piled = item and redis.call('LLEN', list) > (#item > {LARGE_BYTES} and 1 or {PILE})
+  if not sorted and (piled or lane_of(KEYS[3])) then
+    sorted = true
+    redis.call('ZREM', KEYS[1], '')
+    sort(list, KEYS[3])
+    if redis.call('LLEN', list) > {PILE} then most = math.min(most, tag + {WHILE_UNSORTED} - 1) end
+    item = redis.call('LINDEX', list, -1)
+    if item and came_back(item) then return item, list end
+  end
+  local lane = lane_of(KEYS[3])
+  if lane then return redis.call('LINDEX', lane, -1), lane end
+  return item, list
+end
+
+for i = 4, #KEYS do
+  local ending, in_turns = ARGV[i - 1], tonumber(ARGV[2]) == i - 3
+  while tag <= most and bytes < {CLAIM_BYTES} do
+    local item, from = next_from(KEYS[i], in_turns)
     if not item then break end
     local lonely = ARGV[1] ~= '' and string.sub(item, 1, {len(_SUSPECT)}) == '{_SUSPECT}' and
       (tonumber(string.match(item, '^ (%d+)', {len(_SUSPECT) + 1})) or 0) >= {LONELY_AFTER_DEATHS}
@@ -64,8 +87,9 @@ for i = 3, #KEYS do
       end
       redis.call('HSET', KEYS[2], ARGV[tag], '[' .. item .. ending)
     end
-    redis.call('RPOP', KEYS[i])
-    found[#found + 1] = i - 2
+    if from ~= KEYS[i] then had(KEYS[3], from, #item) end
+    redis.call('RPOP', from)
+    found[#found + 1] = i - 3
     found[#found + 1] = item
     tag, bytes = tag + 1, bytes + #item
     if lonely then return found end
