@@ -16,7 +16,7 @@ from workers.telemetry.families import FAMILIES
 
 pytestmark = pytest.mark.engines
 
-#: By whom each family was moved. What must be nothing on a healthy system is moved in test_watched_rows.
+#: By whom each family was moved. What must be nothing on a healthy system is moved in test_metrics_in_trouble.
 MOVED = {
     "invoices_payable_seconds_count": "worker",
     "invoices_expiry_lateness_seconds_count": "worker",
