@@ -1,4 +1,5 @@
-"""A worker's report of its recent work, stored with when it was last seen; `invoices_workers_wanted` reads it."""
+"""A worker's report of its recent work and of the accounts that rest, stored with when it was last seen.
+`invoices_workers_wanted` and the verdict on the whole read it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker did in its last ``seconds``, a minute at most."""
+    """What a worker did in its last ``seconds``, a minute at most. ``rests``: the accounts that it does not call
+    because their provider has said 429, whatever the call, each with the seconds that are left."""
 
     seconds: float
     core_seconds: float
@@ -35,6 +37,7 @@ class Report:
     commits: int
     commit_seconds: float  #: all of them together
     work: Mapping[Part, Worked] = field(default_factory=dict)
+    rests: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_report(report: Report) -> str:
@@ -51,6 +54,7 @@ def write_report(report: Report) -> str:
             "commits": report.commits,
             "commit_seconds": _short(report.commit_seconds),
             "work": work,
+            "rests": {account: _short(seconds) for account, seconds in report.rests.items()},
         }
     )
 
@@ -70,6 +74,7 @@ def read_report(text: str) -> Report | None:
             commits=int(_number(found["commits"])),
             commit_seconds=_number(found["commit_seconds"]),
             work=work,
+            rests={str(account): _number(seconds) for account, seconds in found.get("rests", {}).items()},
         )
     except (JsonError, AttributeError, KeyError, TypeError, ValueError):
         return None

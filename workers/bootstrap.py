@@ -302,6 +302,8 @@ async def open_works(current: Runtime, stack: AsyncExitStack) -> Sequence[AnyWor
     told, tracer = current.observer, current.traces.tracer
     drift = DriftWatch(settings.accounts, current.providers)
     accounts = ProviderStages(store, settings.accounts, current.providers, *limits, told, tracer, drift)
+    if current.heartbeat is not None:
+        current.heartbeat.rests = accounts.rests
     open_box = functools.partial(secret_box, settings)
     deliver = DeliverStage(store, sender, Breaker(hasty), open_box, webhook_connections(), told, tracer)
     stream = open_stream(client, settings.stream, settings.stream_maxlen, tracer)

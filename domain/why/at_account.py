@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain.decision import Stage
 from domain.evidence import Unreachable, Unreadable
@@ -127,6 +127,8 @@ def _late_look(facts: Facts, invoice: AskedInvoice) -> Why | None:
     row = facts.planned(Stage.CHECK)
     if invoice.status not in OPEN or row is None or row.due_at is None or facts.now - row.due_at <= LATE:
         return None
+    if facts.rests_until is not None:
+        return _resting(invoice, facts.rests_until, row.due_at)
     text = say(
         "its look-up waits for its turn at account {account}: its slots or its rate are used up",
         account=invoice.provider_account,
@@ -152,6 +154,9 @@ def _put_off(facts: Facts, invoice: AskedInvoice, stage: Stage) -> Why:
 
 def _in_line(facts: Facts, invoice: AskedInvoice) -> Why:
     row, queue, account = facts.planned(Stage.CREATE), facts.queue, facts.account
+    since = row.due_at if row and row.due_at and row.is_due(facts.now) else invoice.created_at
+    if facts.rests_until is not None:
+        return _resting(invoice, facts.rests_until, since)
     limits = []
     if account is not None:
         workers = max(1, len(facts.crew.alive("worker")))
@@ -167,7 +172,17 @@ def _in_line(facts: Facts, invoice: AskedInvoice) -> Why:
             account=invoice.provider_account,
             limits=listed(limits),
         ),
-        since=row.due_at if row and row.is_due(facts.now) else invoice.created_at,
+        since=since,
         next_at=row.due_at if row else None,
         next=say("it is made at the provider"),
     )
+
+
+def _resting(invoice: AskedInvoice, until: datetime, since: datetime) -> Why:
+    """The provider answered another call of its account so."""
+    text = say(
+        "it waits for its turn: the provider of account {account} asked us to wait (429) until {at}",
+        account=invoice.provider_account,
+        at=at(until),
+    )
+    return Why(cause=Cause.WAITS_FOR_ACCOUNT, text=text, since=since, next_at=until, next=say("it is asked again"))

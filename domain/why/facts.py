@@ -138,6 +138,7 @@ class Facts:
     against: Against | None = None
     untold: Untold | None = None
     webhooks: Sequence[Webhook] = ()
+    rests_until: datetime | None = None  #: its account is not called until then: the provider has said 429
     queue: Queue = field(default_factory=lambda: Queue(0, 0))
     confirmations: int | None = None  #: if the provider tells
     callback_place: str | None = None  #: where its provider should call back, in words

@@ -234,6 +234,17 @@ def test_orders_that_wait_for_a_time_their_provider_named_wait_rightly(store, da
     assert watch.look().look()("agenda_overdue_seconds", stage="create") > 3500
 
 
+def test_look_ups_of_an_account_that_rests_wait_rightly(store, database, watch):
+    (invoice_id,) = pend(store)
+    make_due(database, invoice_id, Stage.CHECK)
+    change(database, AGENDA, AGENDA.c.stage == "check", due_at=now(database) - timedelta(seconds=40))
+    assert watch.look()("agenda_overdue_seconds", stage="check") > 39
+    heartbeat = Heartbeat(database, ["worker"], [ACCOUNT])
+    heartbeat.report, heartbeat.rests = (lambda: BUSY), (lambda: {ACCOUNT: 600.0})
+    heartbeat.write()
+    assert watch.look().look()("agenda_overdue_seconds", stage="check") == 0
+
+
 def test_orders_that_wait_for_an_account_s_rate_wait_rightly_while_workers_ask_for_it(store, database, watch):
     change(database, AGENDA, AGENDA.c.subject == queue(store), due_at=now(database) - timedelta(minutes=5))
     watch.asked = {(Stage.CREATE, ACCOUNT)}

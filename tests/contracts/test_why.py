@@ -188,6 +188,19 @@ def test_an_order_that_is_put_off_tells_until_when(ground, why):
     assert found.next_at - found.since >= timedelta(seconds=600)
 
 
+def test_what_waits_behind_an_order_that_was_put_off_tells_until_when_too(ground, why):
+    made = why_cases.waits_for_payer(ground)
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, due_at=now(ground.database) - MINUTE)
+    for invoice in (queue(ground.store), made):
+        assert "(429)" not in why(invoice).text
+    ground.rest(ACCOUNT)
+    for invoice in (queue(ground.store), made):
+        found = why(invoice)
+        assert found.cause is Cause.WAITS_FOR_ACCOUNT
+        assert "asked us to wait (429) until" in found.text
+        assert found.next_at - now(ground.database) > timedelta(seconds=300)
+
+
 def test_doubts_tell_the_repeat_that_comes_or_who_decides(ground, why):
     invoice = why_cases.in_doubt(ground)
     assert "the 1st repeat is due at" in why(invoice).text

@@ -8,7 +8,7 @@ import pytest
 
 from domain.decision import Stage
 from domain.event import new_id
-from domain.evidence import RateLimited
+from domain.evidence import RateLimited, SearchFailed
 from domain.looks import Look, lane_of
 from domain.status import Status
 from domain.why import Cause, Verdict
@@ -259,6 +259,49 @@ def test_a_429_at_the_look_up_of_an_expired_invoice_counts_too(ground, look):
     assert look().verdict is Verdict.STALLED
     judge(ground.store, closed, RateLimited(reason="HTTP 429", retry_after_seconds=600))
     assert look().verdict is Verdict.DEGRADED
+
+
+def look_up_for_a_refund(ground):
+    """Of a paid invoice, overdue: nothing that fails is kept of it."""
+    invoice = why_cases.final(ground)
+    row = {"stage": Stage.CHECK.value, "subject": invoice, "lane": ACCOUNT, "due_at": now(ground.database) - 5 * MINUTE}
+    with ground.database.transaction() as connection:
+        connection.execute(AGENDA.insert().values(row))
+
+
+def search(ground):
+    """For an order in doubt, overdue: a 429 there is a search that failed."""
+    invoice = why_cases.in_doubt(ground)
+    judge(ground.store, invoice, SearchFailed(reason="HTTP 429", retry_after_seconds=600))
+    ground.overdue(invoice, 5 * MINUTE)
+
+
+def look_up_of_an_open_invoice(ground):
+    pend(ground.store)
+    ground.tell_stream()
+    late = now(ground.database) - 5 * MINUTE
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, due_at=late)
+
+
+def create(ground):
+    ground.overdue(queue(ground.store), 5 * MINUTE)
+
+
+@pytest.mark.parametrize("work", [create, search, look_up_of_an_open_invoice, look_up_for_a_refund])
+def test_while_an_account_rests_after_a_429_nothing_that_waits_for_it_stands_still(ground, look, work):
+    work(ground)
+    ground.rest(ACCOUNT)
+    stand(ground)
+    assert look().verdict is Verdict.DEGRADED
+    ground.rest(ACCOUNT, 0)
+    assert look().verdict is Verdict.STALLED
+
+
+def test_what_waits_for_another_account_stands_still_while_one_rests(ground, look):
+    create(ground)
+    ground.rest(SILENT_ACCOUNT)
+    stand(ground)
+    assert look().verdict is Verdict.STALLED
 
 
 def test_what_waits_for_a_slow_rate_does_not_stand_still_while_workers_ask_for_it(ground, look):

@@ -23,6 +23,7 @@ from domain.evidence import (
 )
 from domain.status import Status
 from domain.why import Cause
+from domain.work_report import Report
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
@@ -73,6 +74,13 @@ class Ground:
         heartbeat = Heartbeat(self.database, roles, accounts)
         heartbeat.swept()
         heartbeat.moved()
+        heartbeat.write()
+
+    def rest(self, account: str, seconds: float = 600.0) -> None:
+        """A worker runs that does not call this account for so long: its provider has said 429."""
+        heartbeat = Heartbeat(self.database, ["worker"], ACCOUNTS)
+        heartbeat.report = lambda: Report(60.0, 1.0, 0, 0, 0.0)
+        heartbeat.rests = lambda: {account: seconds}
         heartbeat.write()
 
     def lose(self, role: str, ago: timedelta = MINUTE) -> None:

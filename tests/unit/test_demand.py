@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from domain.account import Account
@@ -92,6 +94,14 @@ def test_commits_that_wait_are_the_database_s(demand):
 
 def test_a_report_comes_back_as_it_was_written():
     assert read_report(write_report(report(12.5))) == report(12.5)
+    resting = report(12.5, rests={"shop": 599.5})
+    assert read_report(write_report(resting)) == resting
+
+
+def test_a_report_of_the_release_before_says_of_no_account_that_it_rests():
+    told = json.loads(write_report(report(12.5)))
+    del told["rests"]
+    assert read_report(json.dumps(told)) == report(12.5)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "7", '{"work": {"paint/shop": [1, 2]}}', write_report(report(-1.0))])

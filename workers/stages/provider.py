@@ -102,6 +102,12 @@ class ProviderStages:
         self._said = {name: LastAnswers(name) for name in accounts}
         self._slots = {name: Slots(account.max_in_flight) for name, account in accounts.items()}
 
+    def rests(self) -> Mapping[str, float]:
+        """The accounts that are not called because their provider has said 429, and for how many seconds more. For any
+        thread."""
+        waits = {name: said.pause_seconds for name, said in self._said.items()}
+        return {name: seconds for name, seconds in waits.items() if seconds > 0}
+
     def works(self) -> list[Work[Any, Judgement]]:
         """The two stages as values."""
         askable = [name for name, account in self._accounts.items() if self._providers[account.provider].can_be_asked]

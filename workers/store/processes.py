@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -35,7 +36,9 @@ class Heartbeat:
     """Writes one process down in its roles. ``moved`` and ``swept`` may be called from any thread, at any rate."""
 
     def __init__(self, database: Database, roles: Collection[str], accounts: Collection[str]) -> None:
-        self.report: Callable[[], Report] | None = None  #: of a worker: asked with every write
+        #: Of a worker, asked with every write: its work, and the accounts that rest, by the seconds that are left.
+        self.report: Callable[[], Report] | None = None
+        self.rests: Callable[[], Mapping[str, float]] | None = None
         self._database = database
         self._roles = sorted(roles)
         self._accounts = write_json(sorted(accounts))
@@ -69,7 +72,7 @@ class Heartbeat:
 
     def write(self) -> None:
         """Once."""
-        work = write_report(self.report()) if self.report is not None else None
+        work = self._work()
         with self._database.transaction() as connection:
             now = self._database.now(connection)
             self._started_at = self._started_at or now
@@ -79,6 +82,12 @@ class Heartbeat:
             if self._swept > float("-inf"):
                 self._put(connection, "beat", now - _since(self._swept), float("-inf"))
             _forget(connection, now)
+
+    def _work(self) -> str | None:
+        if self.report is None:
+            return None
+        rests = self.rests() if self.rests is not None else {}
+        return write_report(dataclasses.replace(self.report(), rests=rests))
 
     def _put(self, connection: Connection, role: str, seen_at: datetime, moved: float, work: str | None = None) -> None:
         seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at, "work": work}

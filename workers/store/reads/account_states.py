@@ -18,7 +18,7 @@ from workers.store.database import Database
 from workers.store.queries import earliest_id
 from workers.store.reads.drift import open_drifts
 from workers.store.reads.gauges import read_workers
-from workers.store.reads.put_off import read_put_off_until
+from workers.store.reads.put_off import read_put_off_until, read_resting
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
@@ -68,7 +68,7 @@ def read_account_states(connection: Connection, database: Database, names: Colle
     now = database.now(connection)
     reports = [one for one in read_workers(connection, now) if one is not None]
     last, limited, called = *_answers(connection), _callbacks(connection)
-    put_off = read_put_off_until(connection, now, limited & set(names))
+    put_off = read_resting(connection, now) | read_put_off_until(connection, now, limited & set(names))
     doubts, drifts = _doubts(connection), _drifts(connection)
     return [
         AccountState(

@@ -1,18 +1,26 @@
-"""Accounts whose provider has said 429 until a time that is still to come."""
+"""Accounts whose provider has said 429 until a time that is still to come.
+
+Workers report them, whatever the call was that met it. Rows tell the same of creates and of look-ups of invoices that
+may still be paid, where no worker has reported yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, String, bindparam, text
+from sqlalchemy import Connection, String, bindparam, select, text
 
 from domain.evidence import RateLimited
+from domain.schedule import bounded_wait
+from domain.why.processes import GONE, WORKER
+from domain.work_report import read_report
+from workers.store.tables import PROCESS
 from workers.store.tables.columns import UtcTime
 from workers.store.tables.conditions import HELD_UP
 
-#: Invoices that are looked at.
-MOST = 10_000
+#: Invoices, and workers, that are looked at.
+MOST, MOST_WORKERS = 10_000, 1000
 
 _PUT_OFF = (
     text(f"""
@@ -42,4 +50,24 @@ def read_put_off_until(connection: Connection, now: datetime, accounts: Collecti
     if not accounts:
         return {}
     given = {"accounts": sorted(accounts), "now": now, "kind": RateLimited.__name__, "most": MOST}
-    return {row.account: row.until for row in connection.execute(_PUT_OFF, given)}
+    by_rows = {row.account: row.until for row in connection.execute(_PUT_OFF, given)}
+    resting = read_resting(connection, now)
+    return by_rows | {account: until for account, until in resting.items() if account in accounts}
+
+
+def read_resting(connection: Connection, now: datetime) -> dict[str, datetime]:
+    """The accounts that a running worker lets rest, and until when it does."""
+    found: dict[str, datetime] = {}
+    for account, until in _reported(connection, now):
+        if until > now:
+            found[account] = max(until, found.get(account, until))
+    return found
+
+
+def _reported(connection: Connection, now: datetime) -> Iterator[tuple[str, datetime]]:
+    lately = PROCESS.c.role == WORKER, PROCESS.c.seen_at.between(now - GONE, now + GONE), PROCESS.c.work.is_not(None)
+    query = select(PROCESS.c.work, PROCESS.c.seen_at).where(*lately).limit(MOST_WORKERS)
+    for work, seen_at in connection.execute(query):
+        report = read_report(work)
+        for account, seconds in report.rests.items() if report is not None else ():
+            yield account, seen_at + timedelta(seconds=bounded_wait(seconds))

@@ -22,6 +22,7 @@ from workers.store.reads.callbacks import paid_elsewhere
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.reads.drift import drifts_of, sentence_of
 from workers.store.reads.processes import read_crew
+from workers.store.reads.put_off import read_resting
 from workers.store.reads.record import STAGES
 from workers.store.reads.stream import read_untold
 from workers.store.reads.why.held_up import read_said
@@ -82,6 +83,7 @@ def read_facts(connection: Connection, database: Database, invoice_id: str, arou
         against=_against(connection, invoice_id),
         untold=_untold(connection, invoice_id, now),
         webhooks=webhooks,
+        rests_until=read_resting(connection, now).get(account),
         queue=_queue(connection, create, now) if create and invoice.status == Status.QUEUED else Queue(0, 0),
         confirmations=_confirmations(connection, invoice) if invoice.status == Status.CONFIRMING else None,
         callback_place=around.callback_place(account),
