@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 import httpx
@@ -61,11 +62,17 @@ class Browser:
 class Doorstep:
     """The application, on one event loop."""
 
-    def __init__(self, store, doors: Doors = Doors(is_public=False, takes_links=True), **more) -> None:  # noqa: B008
+    def __init__(
+        self,
+        store,
+        doors: Doors = Doors(is_public=False, takes_links=True),  # noqa: B008
+        clock=time.monotonic,
+        **more,
+    ) -> None:
         self.store = store
         self._runner = asyncio.Runner()
         self._threads = StoreThreads()
-        self.gate = SessionGate(store, self._threads, doors)
+        self.gate = SessionGate(store, self._threads, doors, clock)
         self._entrance = Entrance(doors, **more)
         database = store.database
         overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))

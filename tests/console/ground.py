@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import httpx
@@ -45,6 +46,10 @@ class OpenGate:
 
     async def look(self, request: Request) -> Person | None:
         return await self.find(request)
+
+    @contextmanager
+    def watching(self, request: Request, person: Person) -> Iterator[Callable[[], Awaitable[Person | None]]]:
+        yield partial(self.find, request)
 
     async def find(self, request: Request) -> Person | None:
         role = request.headers.get(ROLE, "admin")

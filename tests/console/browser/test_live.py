@@ -72,6 +72,24 @@ def test_an_invoice_whose_answer_is_found_leaves_the_doubts_by_itself(person, sc
     assert looking.errors == []
 
 
+def test_of_too_many_pages_the_oldest_says_that_it_was_let_go_and_goes_on_when_it_is_told_to(person, monkeypatch):
+    monkeypatch.setattr("workers.web.console.open_pages.MOST_OF_ONE", 1)
+    looking = person()
+    page = looking.go("/console/invoices")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+
+    other = person().go("/console/deliveries")
+    expect(other.get_by_role("button", name="Live")).to_be_visible()
+
+    expect(page.get_by_role("button", name="Paused")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("no longer goes on by itself")
+    page.keyboard.press("r")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    expect(page.locator("#let-go")).to_be_hidden()
+    expect(other.get_by_role("button", name="Paused")).to_be_visible()
+    assert looking.errors == []
+
+
 def test_without_scripts_a_page_is_whole(person):
     page = person(scripts=False).go("/console/invoices")
 

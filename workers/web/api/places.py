@@ -16,9 +16,9 @@ RETRY_SECONDS = 5
 class Places:
     """Streams and snapshots under way. Used on one event loop."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_of_one: int | None = None) -> None:
         self._most = max(2, most)
-        self._most_of_one = self._most // 2
+        self._most_of_one = self._most // 2 if most_of_one is None else min(most_of_one, self._most)
         self._taken: Counter[str] = Counter()
 
     def __len__(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,6 +18,7 @@ from workers.store.people import Session, find_sessions, has_users, note_seen
 from workers.store.store import Store
 from workers.web.console.console import LIVE
 from workers.web.console.cookies import session_of
+from workers.web.console.open_sessions import OpenSessions
 from workers.web.console.person import Person
 from workers.web.gathering import Gathering
 from workers.web.threads import Overloaded, StoreThreads
@@ -61,6 +63,7 @@ class SessionGate:
         self._reading: Gathering[str, tuple[datetime, Session | None]] = Gathering(
             threads, self._read, most=MOST_SESSIONS, most_waiting=MOST_WAITING, seconds=READ_SECONDS
         )
+        self._open = OpenSessions(self._read_open, clock)
         self._noted: dict[str, float] = {}  #: by secret, by ``clock``
         self._notes: set[asyncio.Task[None]] = set()
         self._has_people = False
@@ -90,7 +93,19 @@ class SessionGate:
         now, session = await self._reading.ask(secret)
         if session is None or not session.is_live(now):
             return None
-        return Person(session.name, session.role, session.accounts, address_of(request))
+        return _person(session, address_of(request))
+
+    @contextmanager
+    def watching(self, request: Request, person: Person) -> Iterator[Callable[[], Awaitable[Person | None]]]:
+        """While it lasts, this person's page goes on by itself; what it gives tells who they are meanwhile. Raises
+        Overloaded, ``UNAVAILABLE`` when asked."""
+        secret = session_of(request) or ""
+        with self._open.page(secret, person):
+            yield partial(self._open.look, secret)
+
+    async def _read_open(self, secrets: Sequence[str]) -> Mapping[str, Person]:
+        now, found = await self._threads.run(find_sessions, self._database, secrets, seconds=READ_SECONDS)
+        return {secret: _person(one) for secret, one in found.items() if one.is_live(now)}
 
     def _read(self, secrets: Sequence[str]) -> list[tuple[datetime, Session | None]]:
         now, found = find_sessions(self._database, secrets)
@@ -114,6 +129,10 @@ class SessionGate:
         except (Overloaded, *UNAVAILABLE) as error:
             self._noted.pop(secret, None)  # with the next request then
             log.info("console.use_not_noted", error=type(error).__name__)
+
+
+def _person(session: Session, address: str = "") -> Person:
+    return Person(session.name, session.role, session.accounts, address)
 
 
 def address_of(request: Request) -> str:

@@ -28,8 +28,9 @@ log = structlog.get_logger()
 LOOK_SECONDS = 1.0  #: between two looks at whether anything has happened
 REST_SHARE = 1.0  #: after a drawing it rests for so many times as long as that took
 BEAT_SECONDS = 15.0  #: without news a comment goes out: proxies close a connection on which nothing comes
-CHECK_SECONDS = 5.0  #: nothing is sent to somebody of whom it is longer ago that they were seen to be signed in
 MOST_CHANNELS = 500
+#: The page's `hx-sse:close` names it, and its script says in words what has happened.
+LET_GO = b"event: let-go\ndata:\n\n"
 _PART = re.compile(r"<!--live:([a-z-]+)-->(.*?)<!--/live-->", re.DOTALL)
 
 #: Draws a page for a person.
@@ -53,6 +54,7 @@ class Watcher:
     waiting: dict[str, str] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     is_over: bool = False
+    is_let_go: bool = False  #: its person has opened too many others since
 
     def offer(self, parts: Mapping[str, str]) -> None:
         """These are to be sent."""
@@ -63,6 +65,11 @@ class Watcher:
         """Nothing more comes; the browser comes back by itself."""
         self.is_over = True
         self.changed.set()
+
+    def let_go(self) -> None:
+        """Nothing more comes; the browser is told not to come back by itself."""
+        self.is_let_go = True
+        self.end()
 
     async def take(self, seconds: float) -> dict[str, str]:
         """What has changed since; nothing after ``seconds`` without, or when it is over."""
@@ -203,16 +210,14 @@ async def send_on(
     watcher: Watcher, may_go_on: Callable[[], Awaitable[bool]], beat_seconds: float = BEAT_SECONDS
 ) -> AsyncGenerator[bytes]:
     """What a watcher is sent, until it is over or its person may watch no more."""
-    clock = asyncio.get_running_loop()
-    checked_at = clock.time()
     yield b": watching\n\n"
     while not watcher.is_over:
         parts = await watcher.take(beat_seconds)
-        if clock.time() - checked_at >= CHECK_SECONDS:
-            checked_at = clock.time()
-            if not await may_go_on():
-                return
+        if not await may_go_on():
+            return
         yield message(parts) if parts else b": nothing new\n\n"
+    if watcher.is_let_go:
+        yield LET_GO
 
 
 def _request_for(key: Key, path_params: Mapping[str, object]) -> Request:

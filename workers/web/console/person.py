@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,4 +48,11 @@ class Gate(Protocol):
 
     def look(self, request: Request) -> Awaitable[Person | None]:
         """The same without using the session: for a page that goes on by itself, and keeps nobody signed in."""
+        ...
+
+    def watching(
+        self, request: Request, person: Person
+    ) -> AbstractContextManager[Callable[[], Awaitable[Person | None]]]:
+        """While it lasts, this person's page goes on by itself; what it gives tells who they are meanwhile, as was read
+        a few seconds ago at most, for all open pages together."""
         ...

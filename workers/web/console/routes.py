@@ -35,6 +35,7 @@ from workers.web.console.invoices import Invoices
 from workers.web.console.jobs import Jobs
 from workers.web.console.kept import PATIENCE_SECONDS
 from workers.web.console.language import LanguageChoice
+from workers.web.console.open_pages import MOST_OF_ONE
 from workers.web.console.overview import OverviewPage
 from workers.web.console.people import People
 from workers.web.console.people_acts import PeopleActs
@@ -53,6 +54,8 @@ from workers.web.threads import StoreThreads
 
 #: Of all connections, for pages that go on by themselves; the others are for orders, callbacks and streams of events.
 SHARE_OF_CONNECTIONS = 2 / 7
+#: Of one person: for their pages, those that are just being let go, and a few downloads.
+MOST_PLACES_OF_ONE = 2 * MOST_OF_ONE
 
 
 class Part(Protocol):
@@ -94,7 +97,7 @@ def build_console(
     view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers, patience_seconds)
     console = Console(store, threads, accounts, gate, view, pulse, around, patience_seconds)
-    places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
+    places = Places(int(most_connections() * SHARE_OF_CONNECTIONS), MOST_PLACES_OF_ONE)
     watching, downloads = Watching(console, places), Downloads(console, places)
     overview = OverviewPage(console)
     parts: list[Part] = [overview, *_parts(console, downloads, reach, settings)]

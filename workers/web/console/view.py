@@ -18,6 +18,7 @@ from starlette.responses import Response
 from domain.permissions import Action
 from workers.web.console.amounts import amount_parts
 from workers.web.console.assets import Assets
+from workers.web.console.open_pages import MOST_OF_ONE
 from workers.web.console.person import Person
 from workers.web.console.pulse import Pulse
 from workers.web.console.times import duration, format_instant, short_seconds
@@ -68,6 +69,7 @@ class View:
             "query": request.url.query,
             "installation": self._installation,
             "live_url": getattr(request.state, "live_url", None),
+            "most_pages": MOST_OF_ONE,
             "nonce": secrets.token_urlsafe(16),  # tells htmx which attributes are the page's own
             "now": datetime.now(UTC),  # for the eye only: what is late is judged by the database's clock
         }

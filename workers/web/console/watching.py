@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from workers.web.api.places import Places
 from workers.web.api.streaming import Pieces
 from workers.web.console.console import LIVE, Console, Watched, read_filter
 from workers.web.console.live import Channels, Key, send_on
+from workers.web.console.open_pages import OpenPages
 from workers.web.console.person import Person
 from workers.web.console.refusals import Forbidden, NotFound
 from workers.web.console.view import language_of
@@ -28,6 +30,7 @@ class Watching:
     def __init__(self, console: Console, places: Places) -> None:
         self._console = console
         self._places = places
+        self._pages = OpenPages()
         database = console.store.database
         self.channels = Channels(lambda: console.ask(database.read, read_newest))
 
@@ -43,18 +46,12 @@ class Watching:
             raise Forbidden(person.role.value)
         key = Key(path, query, language_of(request), person.role, person.accounts)
 
-        async def may_go_on() -> bool:
-            try:
-                now = await self._console.gate.look(request)
-            except (Overloaded, *UNAVAILABLE):
-                raise Problem(503, "the database does not answer") from None  # the browser comes back by itself
-            return now is not None and (now.role, now.accounts) == (person.role, person.accounts)
-
         async def pieces() -> AsyncGenerator[bytes]:
             watcher = self.channels.join(key, watched.page, params, watched.every_seconds)
             try:
-                async for piece in send_on(watcher, may_go_on):
-                    yield piece
+                with self._pages.page(person.name, watcher), self._console.gate.watching(request, person) as who:
+                    async for piece in send_on(watcher, partial(_is_still, person, who)):
+                        yield piece
             finally:
                 self.channels.leave(key, watcher)
 
@@ -68,6 +65,15 @@ class Watching:
             if match is Match.FULL:
                 return watched, child["path_params"]
         raise NotFound
+
+
+async def _is_still(person: Person, who: Callable[[], Awaitable[Person | None]]) -> bool:
+    """Whether they may see what they saw."""
+    try:
+        now = await who()
+    except (Overloaded, *UNAVAILABLE):
+        raise Problem(503, "the database does not answer") from None  # the browser comes back by itself
+    return now is not None and (now.role, now.accounts) == (person.role, person.accounts)
 
 
 def _split(place: str) -> tuple[str, str]:

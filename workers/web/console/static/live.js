@@ -36,9 +36,17 @@
     window.invoicesConsole.prepare(document);
   });
 
+  const said = document.getElementById("let-go");
+  document.addEventListener("let-go", () => {
+    paused = true;
+    show(false);
+    said.hidden = false;
+  });
+
   button.addEventListener("click", () => {
     paused = !paused;
     show(!paused);
+    said.hidden = true;
     if (paused) {
       connection?.reader?.cancel();
       return;

@@ -1,0 +1,34 @@
+"""How many pages of one person go on by themselves at a time: nobody takes them from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workers.web.console.live import Watcher
+
+#: Hidden tabs don't count: they close their stream. For one page more the oldest is let go, which says so.
+MOST_OF_ONE = 20
+
+
+class OpenPages:
+    """By person. Used on one event loop."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[Watcher, None]] = {}
+
+    @contextmanager
+    def page(self, name: str, watcher: Watcher) -> Iterator[None]:
+        """While it lasts, somebody of this name looks at a page."""
+        theirs = self._of.setdefault(name, {})
+        theirs[watcher] = None
+        while len(theirs) > MOST_OF_ONE:
+            oldest = next(iter(theirs))
+            del theirs[oldest]
+            oldest.let_go()
+        try:
+            yield
+        finally:
+            theirs.pop(watcher, None)
+            if not theirs and self._of.get(name) is theirs:
+                del self._of[name]
