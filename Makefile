@@ -107,7 +107,7 @@ bench-check: dev rivals ## the same, compared with the kept results; prints what
 	@$(BIN)/python -m tests.bench --check $(ROWS)
 
 scale: dev ## orders a second on 1, 2, … HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
-	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4)
+	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4) $(if $(ONLY),--only $(ONLY))
 
 soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
 	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30)

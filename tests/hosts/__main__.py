@@ -3,7 +3,8 @@
 Each host is a network namespace with an intake and a worker, every other one with web, over one PostgreSQL (behind
 PgBouncer in transaction mode) and one Valkey. All share this machine's cores: with a provider that takes a second hosts
 wait most of the time, so more hosts bring more until the cores are busy; with one that takes 100 ms the cores are the
-limit from the first on. Exit code 1: an order was lost, or made twice.
+limit from the first on. ONLY=rates, fairness or change is one of the three. Exit code 1: an order was lost, or made
+twice.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=4, help="the most; 1, 2, 4 … up to it are tried (default 4)")
     parser.add_argument("--orders", type=int, default=1500, help="a host, of each rate (default 1500)")
     parser.add_argument("--many", type=int, default=10_000, help="of one account before another's one (default 10,000)")
+    parser.add_argument("--only", choices=("rates", "fairness", "change"), help="one of the three scenes")
+    parser.add_argument("--delays", type=int, nargs="+", default=[1000, 100], help="the provider's, in ms (1000 100)")
     parser.add_argument("--direct", action="store_true", help="without PgBouncer")
     return parser.parse_args()
 
@@ -76,10 +79,16 @@ def measure(key: str, options: argparse.Namespace) -> int:
         with servers() as them:
             scene = Scene(key, them, Path(name), options.orders, options.direct)
             console.print(f"commit {commit()}; PostgreSQL {'directly' if options.direct else 'through PgBouncer'}")
-            console.print(rates(scene, numbers_up_to(options.hosts)))
-            console.print(fairness(scene, options.many, options.hosts))
-            found = change(scene)
-            console.print(str(found))
+            if options.only in (None, "rates"):
+                console.print(rates(scene, numbers_up_to(options.hosts), options.delays))
+            if options.only in (None, "fairness"):
+                console.print(fairness(scene, options.many, options.hosts))
+            return _change(scene, console) if options.only in (None, "change") else 0
+
+
+def _change(scene: Scene, console: Console) -> int:
+    found = change(scene)
+    console.print(str(found))
     return 1 if found.lost or found.twice else 0
 
 

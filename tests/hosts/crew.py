@@ -107,6 +107,11 @@ class Crew:
         push(self.servers.redis, INTAKE, messages)
         return ids
 
+    def waiting(self) -> int:
+        """Messages that no intake has taken yet, sorted by account or not."""
+        client = self.servers.redis
+        return sum(int(client.llen(key)) for key in client.keys(f"{INTAKE}*"))
+
     def whole_rate(self, count: int) -> float:
         """Invoices a second, from the first message to the last webhook's answer."""
         self.servers.ask("reset", "POST")

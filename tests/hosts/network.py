@@ -1,4 +1,7 @@
-"""A hub and hosts around it: network namespaces with a cable each, removed with the block. Needs root and Linux."""
+"""A hub and hosts around it: network namespaces with a cable each. Needs root and Linux.
+
+A process of its own removes them (`remover.py`) once the block ends, or the process that made them, even by SIGKILL.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+
+from tests.bench.ground import ROOT
 
 #: The hub's address, the same for every host; the cables' own are 10.77.<host>.1 and .2.
 HUB = "10.77.255.1"
@@ -16,14 +22,18 @@ class NoNetworkError(Exception):
     """Namespaces can't be made here. The sentence says why."""
 
 
+def _prefix(key: str) -> str:
+    return f"invoices-{key}-"
+
+
 def hub_name(key: str) -> str:
     """The namespace of servers, provider and receiver."""
-    return f"invoices-{key}-hub"
+    return f"{_prefix(key)}hub"
 
 
 def host_name(key: str, number: int) -> str:
     """The namespace of a host, from 1 on."""
-    return f"invoices-{key}-{number}"
+    return f"{_prefix(key)}{number}"
 
 
 def inside(name: str, *command: str) -> list[str]:
@@ -36,18 +46,27 @@ def network(key: str, hosts: int) -> Iterator[None]:
     """The hub and so many hosts. Raises NoNetworkError."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         raise NoNetworkError("network namespaces take root and the command `ip` (Debian: iproute2)")
-    with contextlib.ExitStack() as stack:
-        _add(stack, hub_name(key))
+    with _remover(key):
+        _add(hub_name(key))
         _ip("-n", hub_name(key), "address", "add", f"{HUB}/32", "dev", "lo")
         for number in range(1, hosts + 1):
-            _add(stack, host_name(key, number))
+            _add(host_name(key, number))
             _join(key, number)
         yield
 
 
-def _add(stack: contextlib.ExitStack, name: str) -> None:
+@contextlib.contextmanager
+def _remover(key: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.hosts.remover", _prefix(key)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
+def _add(name: str) -> None:
     _ip("netns", "add", name)
-    stack.callback(_ip, "netns", "delete", name)
     _ip("-n", name, "link", "set", "lo", "up")
 
 

@@ -26,6 +26,8 @@ POOLED = 30
 WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
 MADE = "SELECT order_id, count(*) FROM invoice WHERE status = 'pending' GROUP BY order_id"
 QUEUED = "SELECT count(*) FROM invoice WHERE status = 'queued'"
+ROWS = f"SELECT count(*) FROM invoice WHERE account = '{ACCOUNTS[0]}'"
+ROWS_BEFORE = f"{ROWS} AND created_at < (SELECT created_at FROM invoice WHERE order_id = %s)"
 DELIVERED = """
 SELECT count(*) FROM delivery JOIN invoice ON invoice.id = delivery.invoice_id
 WHERE invoice.order_id = %s AND delivery.state = 'delivered'
@@ -63,14 +65,14 @@ class Scene:
             yield pooled
 
 
-def rates(scene: Scene, hosts: Sequence[int]) -> Table:
+def rates(scene: Scene, hosts: Sequence[int], delays_ms: Sequence[int]) -> Table:
     """Orders a second, and where their time goes."""
     table = Table(title="orders a second", title_justify="left")
     for name in ("provider", "hosts", "orders/s", "against the first", "CPU-ms an order", "WAL bytes an order"):
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("connections", justify="right")
     table.add_column("what PostgreSQL's busy connections wait for")
-    for delay_ms in (1000, 100):
+    for delay_ms in delays_ms:
         first = 0.0
         for number in hosts:
             rate, cells = _rate(scene, delay_ms, number)
@@ -98,30 +100,31 @@ def _told(waits: Waits) -> str:
 
 def fairness(scene: Scene, many: int, hosts: int) -> Table:
     """One account's one order: alone, and behind many of another account."""
-    table = Table(
-        "", "seconds", title=f"one order, until its webhook, and {many:,} of another account", title_justify="left"
-    )
+    title = f"one order, and {many:,} of another account"
+    table = Table("", "seconds until its webhook", "orders of the other taken first", title=title, title_justify="left")
     with contextlib.ExitStack() as stack:
         crew, url = stack.enter_context(scene.crew(100))
         connection = stack.enter_context(psycopg.connect(url, autocommit=True))
         with crew.hosts(*range(1, hosts + 1)):
             crew.whole_rate(100)
-            table.add_row("alone", f"{_one_order(crew, connection):.2f}")
+            table.add_row("alone", *_one_order(crew, connection))
             crew.push(many)
-            left = crew.servers.redis.llen("invoices.intake")
-            table.add_row(f"{left:,} in the broker before it", f"{_one_order(crew, connection):.2f}")
-            wait_until(lambda: not crew.servers.redis.llen("invoices.intake"), "all orders are rows")
+            left = crew.waiting()
+            table.add_row(f"{left:,} in the broker before it", *_one_order(crew, connection))
+            wait_until(lambda: not crew.waiting(), "all orders are rows")
             left = _number(connection, QUEUED)
-            table.add_row(f"{left:,} rows that wait for their create", f"{_one_order(crew, connection):.2f}")
+            table.add_row(f"{left:,} rows that wait for their create", *_one_order(crew, connection))
     return table
 
 
-def _one_order(crew: Crew, connection: psycopg.Connection) -> float:
-    """Seconds until the small account's order is delivered."""
-    start = time.monotonic()
+def _one_order(crew: Crew, connection: psycopg.Connection) -> tuple[str, str]:
+    """Seconds until the small account's order is delivered, and how many of the other's became rows meanwhile, before
+    it."""
+    start, before = time.monotonic(), _number(connection, ROWS)
     (order_id,) = crew.push(1, ACCOUNTS[1])
     wait_until(lambda: _number(connection, DELIVERED, order_id) > 0, "the small account's order is delivered")
-    return time.monotonic() - start
+    seconds = time.monotonic() - start
+    return f"{seconds:.2f}", f"{_number(connection, ROWS_BEFORE, order_id) - before:,}"
 
 
 @dataclass(frozen=True, slots=True)
