@@ -13,7 +13,6 @@ from workers.delivery.attempt import Outgoing
 from workers.delivery.webhook import WebhookSender, signed_headers
 from workers.engine.loop import new_loop
 from workers.http.address import AddressGuard
-from workers.http.connector import aiming_at
 from workers.http.name_lookup import SystemLookup
 from workers.providers.call import open_client
 
@@ -75,8 +74,7 @@ def hooks(ground: Ground, count: int, width: int) -> float:
             assert client is not None
 
             async def call() -> None:
-                with aiming_at(target):
-                    response = await client.post(target.url, content=EVENT_BODY, headers=headers)
+                response = await client.post(target.url, content=EVENT_BODY, headers=headers)
                 assert response.status_code == 200
 
             return await in_flight(count, width, call)

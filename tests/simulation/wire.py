@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import httpx
 
 from tests.simulation.loop import HOST
+from workers.http.errors import ClosedEarly, ConnectFailed
 
 #: (status, headers, body)
 Reply = tuple[int, dict[str, str], bytes]
@@ -46,12 +45,12 @@ class Wire(httpx.AsyncBaseTransport):
         self._serve = serve
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, or the error that aiohttp would raise."""
+        """The answer, or the error that the real wire would raise."""
         world, loop = self._world, self._world.loop
         fault = world.draw(self._faults)
         if fault == "refused":
             await asyncio.sleep(world.latency())
-            raise aiohttp.ClientConnectorError(_KEY, ConnectionRefusedError(111, "refused"))  # type: ignore[arg-type]
+            raise ConnectFailed from ConnectionRefusedError(111, "refused")
         answered = loop.create_future()
         loop.at_world(world.latency(), self._arrive, request, fault, answered)
         world.perhaps_freeze(HOST.get())
@@ -72,9 +71,6 @@ class Wire(httpx.AsyncBaseTransport):
         if answered.done():
             return
         if reply is None:
-            answered.set_exception(aiohttp.ServerDisconnectedError())
+            answered.set_exception(ClosedEarly())
         else:
             answered.set_result(reply)
-
-
-_KEY = SimpleNamespace(host="provider.example", port=443, ssl=True, is_ssl=True)

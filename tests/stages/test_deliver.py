@@ -214,7 +214,7 @@ def refuse_files(times, monkeypatch):
             raise OSError(errno.EMFILE, "Too many open files")
         return real(*arguments, **options)
 
-    monkeypatch.setattr("workers.http.connector.socket.socket", open_socket)
+    monkeypatch.setattr("socket.socket", open_socket)
 
 
 async def until_admitted(admission, endpoint):

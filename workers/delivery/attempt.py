@@ -9,11 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
-
 from domain.visible import one_line
 from workers.http.address import AddressRefused
+from workers.http.errors import (
+    BrokenOff,
+    ClosedEarly,
+    ConnectFailed,
+    ConnectTimedOut,
+    HandshakeFailed,
+    NameFailed,
+    NotHttp,
+    Unsendable,
+)
 from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
 #: ``put_off``: not begun, because this host lacked something (files, threads, memory). It says nothing about the
@@ -91,26 +98,32 @@ def _line_of(
     cause: BaseException, causes: list[BaseException], connect_seconds: float, total_seconds: float
 ) -> str | None:
     match cause:
-        case aiohttp.ClientConnectorDNSError():
-            return f"dns: {cause.os_error}"
-        case ssl.SSLError():  # aiohttp's TLS errors are of this kind too
+        case NameFailed():
+            return f"dns: {cause.__cause__}"
+        case HandshakeFailed() | ssl.SSLError():
             return f"tls: {_tls_detail(causes)}"
-        case aiohttp.ConnectionTimeoutError():
+        case ConnectTimedOut():
             return f"connect: no connection within {connect_seconds:g} s"
-        case aiohttp.ClientConnectorError():
-            number = cause.os_error.errno  # asyncio's own text repeats the address
-            return f"connect: {os.strerror(number) if number else cause.os_error}"
-        case aiohttp.ServerDisconnectedError():
+        case ConnectFailed():
+            return f"connect: {_system_words(cause.__cause__)}"
+        case ClosedEarly():
             return "reset: the connection was closed without an answer"
-        case aiohttp.ClientResponseError() | HttpProcessingError():
-            return f"protocol: {cause.message}"
-        case aiohttp.ClientPayloadError():
+        case BrokenOff():
             return "protocol: the answer broke off"
-        case ConnectionError() | aiohttp.ClientOSError():
+        case NotHttp() | Unsendable():
+            return f"protocol: {cause}"
+        case ConnectionError():
             return "reset: the connection was reset"
         case TimeoutError() | asyncio.CancelledError():
             return f"timeout: no complete answer within {total_seconds:g} s"
+        case OSError():
+            return "reset: the connection was lost"
     return None
+
+
+def _system_words(error: BaseException | None) -> str:
+    number = getattr(error, "errno", None)  # asyncio's own text repeats the address
+    return os.strerror(number) if number else str(error)
 
 
 def _is_ours(cause: BaseException) -> bool:
@@ -127,8 +140,8 @@ def _causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _tls_detail(causes: list[BaseException]) -> str:
-    """OpenSSL's own words, without aiohttp's wrapping."""
+    """OpenSSL's own words."""
     for cause in causes:
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
+        if isinstance(cause, ssl.SSLError):
             return str(getattr(cause, "verify_message", "") or cause.reason or cause)
     return str(causes[0])

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, cast
 
-import aiohttp
 import httpx
 
 from domain.masking import header_secrets, mask, mask_bytes
@@ -28,13 +27,20 @@ from workers.delivery.attempt import (
 )
 from workers.delivery.signature import sign
 from workers.http.address import AddressGuard
-from workers.http.client import AiohttpWire, LeanClient, make_request
-from workers.http.connector import aiming_at, guarded_connector
+from workers.http.client import LeanClient, make_request
+from workers.http.dialling import Dialler
 from workers.http.name_lookup import telling_waits
 from workers.http.retry_after import read_retry_after
 from workers.http.trust import public_tls
+from workers.http.wire import Wire
 
 USER_AGENT = "invoices/0.1"
+
+#: How long an idle connection is kept: shorter than common servers keep theirs (5 s), which would cost an attempt.
+KEEPALIVE_SECONDS = 4.0
+
+#: More bytes than this must not arrive for one request.
+RECEIVED_LIMIT = 1024 * 1024
 
 CUSTOM_HEADERS_LIMIT = 4096
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
@@ -185,8 +191,7 @@ class _Exchange:
         signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
         headers = {**_traced(delivery), **_FIXED_HEADERS, **signed}
         request = make_request("POST", target.url, headers, delivery.body)
-        with aiming_at(target):
-            response = await self._client.send(request, stream=True)
+        response = await self._client.send(request, stream=True)
         try:
             self.status = response.status_code
             if response.status_code in {429, 503}:
@@ -228,15 +233,6 @@ def signed_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
 
 
 def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:
-    def open_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=guarded_connector(guard, tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            trust_env=False,
-            max_line_size=4096,
-            max_field_size=8190,
-            max_headers=100,
-        )
-
-    return LeanClient(AiohttpWire(open_session))
+    """A name is resolved, vetted and connected to in one go: nothing is remembered."""
+    dialler = Dialler(guard.lookup, tls, vet=guard.vet_origin, connect_seconds=connect_seconds)
+    return LeanClient(Wire(dialler, keepalive_seconds=KEEPALIVE_SECONDS, received_limit=RECEIVED_LIMIT))

@@ -1,7 +1,7 @@
 """The address guard: which URLs a webhook may go to, and which addresses may be connected to.
 
 The same rules apply when an endpoint is saved, when it is tested, and to the socket address of every connection
-(``connector.py``), so it is no use to change a DNS answer in between.
+(``dialling.py``), so it is no use to change a DNS answer in between.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import httpx
 
-from workers.http.name_lookup import Lookup, LookupFailed, SystemLookup
+from workers.http.dialling import Lookup, Origin
+from workers.http.name_lookup import LookupFailed, SystemLookup
 
 MAX_URL_LENGTH = 2048
 
@@ -70,10 +71,7 @@ _WRITTEN_PORT = re.compile(r":([^:\]]+)$")  # of an authority; an empty port cou
 
 
 class AddressRefused(OSError):  # noqa: N818 - reads as what happened
-    """A URL or an address that webhooks must not go to. The message is one line for the person who set it.
-
-    An OSError, because aiohttp's connector lets only those through from its resolver and its socket factory.
-    """
+    """A URL or an address that webhooks must not go to. The message is one line for the person who set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +226,10 @@ class AddressGuard:
                 raise AddressRefused(f"{leads}, which is not a public address ({reason})")
         if not exempt:
             _require_public_form(target)
+
+    def vet_origin(self, origin: Origin, addresses: Sequence[str]) -> None:
+        """``vet``, for the connection that is about to be made."""
+        self.vet(Target(origin.scheme, origin.host, origin.port, ""), addresses)
 
     async def resolve_and_check(self, url: str) -> Target:
         """The whole check, for saving and testing an endpoint: ``check_url``, then every address the host has now.

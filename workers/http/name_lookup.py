@@ -12,7 +12,7 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -22,9 +22,6 @@ from typing import TypeVar
 from workers.http.shares import Shares
 
 _T = TypeVar("_T")
-
-#: Answers every address of (host, port), as text. Raises LookupFailed.
-Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 THREADS = 256  #: started when needed; each ends with its question
 SLOW_PART = 0.25  #: the part of the threads that names may use that were slow lately

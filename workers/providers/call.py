@@ -1,27 +1,38 @@
 """One HTTP call, bounded in time and size. Of every failure it tells whether the request may have been received.
 
-httpx's API over aiohttp, whose exceptions come through as they are. They tell it, and whether there ever was a
-connection to write to.
+The wire's exceptions tell it, and where the time-out came first, how far the request had got.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-import aiohttp
 import httpx
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 
-from workers.http.client import AiohttpWire, LeanClient, NameResolver, make_request
+from workers.http.client import LeanClient, make_request
+from workers.http.dialling import Dialler, Lookup, remembering
+from workers.http.errors import (
+    BrokenOff,
+    CertificateRefused,
+    ClosedEarly,
+    ConnectFailed,
+    ConnectTimedOut,
+    HandshakeFailed,
+    NameFailed,
+    NotHttp,
+    NotSent,
+    Unsendable,
+)
+from workers.http.name_lookup import SystemLookup
 from workers.http.trust import public_tls
+from workers.http.wire import CONNECTING, Wire
 from workers.providers.answer import Answer, Failure
 
 #: The call gives up on an answer with more bytes.
@@ -37,52 +48,24 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 FIXED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "invoices"}
 
-#: The request was not received: the name did not resolve, the connection or its TLS handshake failed, or the address is
-#: one that can't be called at all (that is always our own: no redirect is followed).
-NEVER_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-)
+#: How long the addresses of a provider's name are used again.
+NAME_SECONDS = 10.0
 
 #: The first match counts. In our own words, because an exception's text may quote an address or a header.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "the provider's name did not resolve"),
-    (aiohttp.ClientConnectorCertificateError, "the provider's TLS certificate was not accepted"),
-    (aiohttp.ClientConnectorSSLError, "the TLS handshake failed"),
-    (aiohttp.ClientConnectorError, "the connection failed"),
-    (aiohttp.ConnectionTimeoutError, "the connection was not made in time"),
-    (aiohttp.InvalidURL, "base_url is no address that can be called"),
-    (aiohttp.ServerDisconnectedError, "the connection was closed before an answer came"),
-    (aiohttp.ClientPayloadError, "the connection was lost in the middle of the answer"),
-    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (NameFailed, "the provider's name did not resolve"),
+    (CertificateRefused, "the provider's TLS certificate was not accepted"),
+    (HandshakeFailed, "the TLS handshake failed"),
+    (ConnectFailed, "the connection failed"),
+    (ConnectTimedOut, "the connection was not made in time"),
+    (Unsendable, "base_url is no address that can be called"),
+    (ClosedEarly, "the connection was closed before an answer came"),
+    (BrokenOff, "the connection was lost in the middle of the answer"),
+    (NotHttp, "the answer is not HTTP"),
     (ConnectionError, "the connection was reset"),
-    (aiohttp.ClientOSError, "the connection was lost"),
+    (OSError, "the connection was lost"),
     (zlib.error, "the answer's compression can't be read"),
 )
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """How far a request has got; the connector notes it while the request is under way."""
-
-    started: bool = False
-    connected: bool = False
-
-
-_attempt: ContextVar[_Attempt | None] = ContextVar("attempt", default=None)
-
-
-@contextmanager
-def _noting_progress() -> Iterator[_Attempt]:
-    """Notes how far the request that is made inside gets."""
-    attempt = _Attempt()
-    token = _attempt.set(attempt)
-    try:
-        yield attempt
-    finally:
-        _attempt.reset(token)
 
 
 @dataclass(slots=True)
@@ -138,13 +121,12 @@ class Call:
             return Failure(never_sent=True, reason=request, asked_at=asked_at)
         if (count := _count.get()) is not None:
             count.made += 1
-        with _noting_progress() as attempt:
-            scope = asyncio.timeout(timeout_seconds)
-            try:
-                async with scope:
-                    status, answered, content = await self._exchange(request)
-            except Exception as error:  # noqa: BLE001 - the transport raises anything; each exception is an outcome
-                return _read_failure(error, attempt, asked_at, timed_out=scope.expired())
+        scope = asyncio.timeout(timeout_seconds)
+        try:
+            async with scope:
+                status, answered, content = await self._exchange(request)
+        except Exception as error:  # noqa: BLE001 - the transport raises anything; each exception is an outcome
+            return _read_failure(error, request, asked_at, timed_out=scope.expired())
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
     def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request | str:
@@ -211,10 +193,9 @@ def _inflate(content: bytes, window_bits: int) -> bytes:
     raise zlib.error("more members than anybody needs")
 
 
-def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, timed_out: bool) -> Failure:
+def _read_failure(error: Exception, request: httpx.Request, asked_at: datetime, *, timed_out: bool) -> Failure:
     """``never_sent`` only if that is proved: by the kind of exception, or because there never was a connection."""
-    never_connected = attempt.started and not attempt.connected
-    never_sent = isinstance(error, NEVER_SENT) or never_connected
+    never_connected = request.extensions.get("progress") == CONNECTING
     if timed_out:
         reason = "no connection within the time-out" if never_connected else "no whole answer within the time-out"
     elif isinstance(error, _TooLargeError):
@@ -222,50 +203,20 @@ def _read_failure(error: Exception, attempt: _Attempt, asked_at: datetime, *, ti
     else:
         words = next((words for kind, words in _REASONS if isinstance(error, kind)), "the call failed")
         reason = f"{words} ({type(error).__name__})"
-    return Failure(never_sent=never_sent, reason=reason, asked_at=asked_at)
+    return Failure(never_sent=never_connected or isinstance(error, NotSent), reason=reason, asked_at=asked_at)
 
 
-def open_client(
-    max_connections: int, lookup: Callable[[str, int], Awaitable[Sequence[str]]] | None = None
-) -> httpx.AsyncClient:
+def open_client(max_connections: int, lookup: Lookup | None = None) -> httpx.AsyncClient:
     """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
 
     No proxies from the environment, no redirects (a provider that moved is the operator's to look at), no cookies,
-    answers uncompressed. ``lookup`` gives the addresses of (host, port); without it names share the few threads of the
-    event loop, and a few that hang hold up all others.
+    answers uncompressed. ``lookup`` gives the addresses of (host, port).
     """
-    ssl_context = public_tls()
-
-    def open_session() -> aiohttp.ClientSession:
-        connector = _NotingConnector(
-            limit=max_connections,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            ssl=ssl_context,
-            ttl_dns_cache=10,
-            resolver=None if lookup is None else NameResolver(lookup),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-
-    return LeanClient(AiohttpWire(open_session))
-
-
-class _NotingConnector(aiohttp.TCPConnector):
-    """Notes how far the attempt under way has got: it is called in the request's task, so it sees its variable."""
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
-    ) -> Connection:
-        """A connection, from the pool or new. Until the request has it, nothing of the request can be written."""
-        attempt = _attempt.get() or _Attempt()
-        attempt.started = True
-        connection = await super().connect(req, traces, timeout)
-        attempt.connected = True
-        return connection
+    dialler = Dialler(remembering(lookup or SystemLookup(), NAME_SECONDS), public_tls())
+    wire = Wire(
+        dialler,
+        keepalive_seconds=KEEPALIVE_SECONDS,
+        received_limit=2 * MAX_BODY_BYTES,
+        max_connections=max_connections,
+    )
+    return LeanClient(wire)

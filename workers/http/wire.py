@@ -1,0 +1,180 @@
+"""httpx's transport over connections of our own: kept, bounded, and frank about what has left.
+
+A POST costs 0.06 ms of CPU, where the whole of httpx takes 0.7 ms and aiohttp below httpx's API 0.4 ms: calls were half
+of what an order cost. The parser is llhttp's, the rest is here: a pool, one request at a time on each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+import httpx
+
+from workers.http.connection import Connection
+from workers.http.dialling import Dialler, Origin
+from workers.http.errors import ClosedEarly, Unsendable
+
+#: What a request's ``extensions["progress"]`` says: no connection so far, so nothing of it has left; or it was written.
+CONNECTING, WRITTEN = "connecting", "written"
+
+#: May be sent again where a kept connection turns out to have been closed: they change nothing.
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PORTS = {"http": 80, "https": 443}
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Sends requests as they are. Made anywhere, used on one event loop. It follows no redirect and keeps no cookie.
+
+    There is no time-out: the caller bounds the whole exchange. Failures are WireError, ConnectionError, and what the
+    dialler's ``vet`` raises.
+    """
+
+    def __init__(
+        self, dialler: Dialler, *, keepalive_seconds: float, received_limit: int, max_connections: int | None = None
+    ) -> None:
+        self._dialler = dialler
+        self._keepalive_seconds = keepalive_seconds
+        self._received_limit = received_limit
+        self._slots = None if max_connections is None else asyncio.Semaphore(max_connections)
+        self._idle: dict[Origin, list[Connection]] = {}  #: of each origin, the one used last at the end
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer's head. Its body is read from ``response.stream``, still compressed if it came so."""
+        request.extensions["progress"] = CONNECTING
+        origin, beginning = _read_url(request.method, request.url)
+        written = _write(beginning, request)
+        if self._slots is not None:
+            await self._slots.acquire()
+        try:
+            connection = await self._exchange(origin, request, written)
+        except BaseException:
+            self._free_slot()
+            raise
+        return httpx.Response(
+            connection.status,
+            headers=connection.headers,
+            stream=_Body(self, origin, connection),
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        """Close what is idle. Exchanges that are under way go on to their end."""
+        self._keepalive_seconds = 0.0
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    async def _exchange(self, origin: Origin, request: httpx.Request, written: bytes) -> Connection:
+        """The connection whose answer has begun."""
+        connection = self._take(origin)
+        if connection is not None:
+            try:
+                return await _ask(connection, request, written)
+            except (ClosedEarly, ConnectionError):
+                if request.method not in _REPEATABLE or not connection.heard_nothing:
+                    raise
+        fresh = await self._dialler.connect(origin, Connection(self._received_limit))
+        return await _ask(fresh, request, written)
+
+    def _take(self, origin: Origin) -> Connection | None:
+        connections = self._idle.get(origin)
+        oldest = asyncio.get_running_loop().time() - self._keepalive_seconds
+        while connections:
+            connection = connections.pop()
+            if connection.is_usable and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, origin: Origin, connection: Connection) -> None:
+        """An exchange is over."""
+        self._free_slot()
+        if connection.end() and self._keepalive_seconds:
+            loop = asyncio.get_running_loop()
+            connection.idle_since = loop.time()
+            self._idle.setdefault(origin, []).append(connection)
+            if self._sweep is None:
+                self._sweep = loop.call_later(self._keepalive_seconds, self._close_old)
+        else:
+            connection.close()
+
+    def _close_old(self) -> None:
+        """Close what was idle for long; once in a keep-alive time while anything is kept."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._keepalive_seconds
+        for origin, connections in list(self._idle.items()):
+            kept = [one for one in connections if one.is_usable and one.idle_since > oldest]
+            for connection in set(connections).difference(kept):
+                connection.close()
+            if kept:
+                self._idle[origin] = kept
+            else:
+                del self._idle[origin]
+        self._sweep = loop.call_later(self._keepalive_seconds, self._close_old) if self._idle else None
+
+    def _free_slot(self) -> None:
+        if self._slots is not None:
+            self._slots.release()
+
+
+async def _ask(connection: Connection, request: httpx.Request, written: bytes) -> Connection:
+    try:
+        connection.send(written)
+        request.extensions["progress"] = WRITTEN
+        await connection.read_head()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's bytes as they come. Not a generator, which would have to be closed by a reader that stops early."""
+
+    def __init__(self, wire: Wire, origin: Origin, connection: Connection) -> None:
+        self._wire, self._origin = wire, origin
+        self._connection: Connection | None = connection
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._connection.read() if self._connection is not None else b""
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        """The connection is kept if all was read, and closed otherwise."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._wire.give_back(self._origin, connection)
+
+
+@functools.lru_cache(1024)
+def _read_url(method: str, url: httpx.URL) -> tuple[Origin, str]:
+    """Where it leads, and how a request for it begins. Raises Unsendable."""
+    if url.scheme not in _PORTS or not url.host:
+        raise Unsendable(f"a URL of {url.scheme or 'no'}:")
+    port = url.port if url.port is not None else _PORTS[url.scheme]
+    target = url.raw_path.decode("ascii")
+    netloc = url.netloc.decode("ascii")
+    return Origin(url.scheme, url.raw_host.decode("ascii"), port), f"{method} {target} HTTP/1.1\r\nhost: {netloc}\r\n"
+
+
+def _write(beginning: str, request: httpx.Request) -> bytes:
+    """The request's bytes. Raises Unsendable for a header that would be more than a line."""
+    body = request.content
+    lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+    if body or request.method not in _REPEATABLE:
+        lines.append(f"content-length: {len(body)}\r\n")
+    head = f"{beginning}{''.join(lines)}\r\n"
+    if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3 or "\0" in head:
+        raise Unsendable("a header that is not a line")
+    return head.encode("ascii") + body
