@@ -28,7 +28,7 @@ from tests.bench.sizes import chosen
 #: A layer by the beginnings of module paths; the first that fits counts.
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("logging", ("config/logging.py", "structlog/", "logging/", "workers/cli/streams.py", "domain/visible.py")),
-    ("our HTTP client and aiohttp", ("workers/http/", "aiohttp/", "httpx/", "httpcore/", "multidict/", "yarl/")),
+    ("our HTTP client", ("workers/http/", "httptools/", "httpx/", "aiohappyeyeballs/")),
     ("our transport", ("workers/transport/", "workers/queue/")),
     ("Celery, kombu, redis-py", ("celery/", "kombu/", "redis/", "vine/", "billiard/")),
     ("SQLAlchemy", ("sqlalchemy/",)),

@@ -126,11 +126,11 @@ BAD_RECEIVERS = [  # what it does, status seen, start of the error
     (http_09, None, "protocol: "),
     (odd_status, None, "protocol: "),
     (bad_length, None, "protocol: "),
-    (bad_chunks, None, "protocol: "),
+    (bad_chunks, 200, "protocol: "),
     (many_headers, None, "protocol: "),
     (one_long_header, None, "protocol: "),
     (one_long_status_line, None, "protocol: "),
-    (many_trailers, None, "protocol: "),
+    (many_trailers, 200, "protocol: "),
     (long_chunk_extension, 200, "protocol: "),
     (continue_in_a_hurry, None, "protocol: "),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -77,6 +78,66 @@ def test_headers_beyond_the_bound_are_refused(open_web):
     with web.connect() as one:
         one.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * (2 * server.HEADER_BYTES))
         assert one.recv(65536).startswith(b"HTTP/1.1 400")
+    with web.connect() as one:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * server.HEADER_BYTES + b"\r\n")
+        assert one.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /health/live HTTP/1.1\r\n\r\n",
+        LIVE + b"Host: evil.example\r\n\r\n",
+        LIVE + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        LIVE + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        LIVE + b"Content-Length: -1\r\n\r\n",
+        LIVE + b"Transfer-Encoding: gzip\r\n\r\n",
+        LIVE + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        LIVE + b" folded: x\r\n\r\n",
+        LIVE + b"X: a\0b\r\n\r\n",
+        LIVE.replace(b"\r\n", b"\n") + b"\n",
+        LIVE.replace(b"/health/live", "/ä".encode()) + b"\r\n",
+        LIVE.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n",
+    ],
+)
+def test_what_a_proxy_may_understand_otherwise_is_refused(open_web, request_bytes):
+    web = open_web()
+
+    with web.connect() as one:
+        one.sendall(request_bytes)
+        answer = b"".join(iter(lambda: one.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_request_behind_another_is_answered_in_its_turn_and_garbage_there_by_nothing(open_web):
+    web = open_web()
+
+    with web.connect() as one:
+        one.sendall(LIVE + b"\r\n" + LIVE + b"\r\n")
+        answers = b""
+        while answers.count(b'"ok"') < 2:
+            answers += one.recv(65536)
+    with web.connect() as one:
+        one.sendall(LIVE + b"\r\n" + b"no request\r\n\r\n")
+        assert b" 400 " not in b"".join(iter(lambda: one.recv(65536), b""))
+
+
+def test_trailers_have_the_bound_of_headers_and_are_not_taken_for_them(open_web):
+    web = open_web()
+    chunked = LIVE.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+    with web.connect() as one:
+        one.sendall(chunked + b"Host: evil.example\r\n\r\n")
+        assert one.recv(65536).startswith(b"HTTP/1.1 405 ")
+    with web.connect() as one, contextlib.suppress(ConnectionError):
+        one.sendall(chunked)
+        for _ in range(2000):
+            one.sendall(b"X: " + b"y" * server.HEADER_BYTES)
+        pytest.fail("endless trailers were read")
 
 
 def test_what_is_no_http_is_answered_with_a_problem_and_closed(open_web):

@@ -15,7 +15,7 @@ from workers.engine.shared import Shared
 from workers.engine.slots import Slots
 from workers.engine.store_calls import back_off
 from workers.engine.timers import Timers
-from workers.engine.work import Item, Outcome, Work
+from workers.engine.work import Item, Outcome, Work, rest_after
 from workers.store.database import UNAVAILABLE
 
 FAILED_SECONDS = 1.0  #: how long a lane rests after a bug
@@ -47,9 +47,10 @@ class Claiming(Generic[Item, Outcome]):
             if self._shared.stopping:
                 lane.enter(Phase.DRAINING)
                 return
+            begun_at = time.monotonic()
             try:
                 if not await self._claim(lane):
-                    await asyncio.sleep(self._work.pace.rest_seconds)
+                    await asyncio.sleep(rest_after(time.monotonic() - begun_at, self._work.pace.rest_seconds))
                 tries = 0
             except UNAVAILABLE as error:
                 lane.wake_up()

@@ -14,7 +14,7 @@ from workers.engine.retries import Retries
 from workers.engine.slots import Slots
 from workers.engine.store_calls import StoreCalls, back_off
 from workers.engine.uncommitted import Uncommitted
-from workers.engine.work import Outcome, Work
+from workers.engine.work import Outcome, Work, rest_after
 from workers.store.database import UNAVAILABLE, has_timed_out, is_locked_out
 
 COMMIT_LIMIT = 200  #: results per transaction
@@ -83,11 +83,12 @@ class Commits(Generic[Outcome]):
                 await asyncio.sleep(max(0.0, rested_at - loop.time()))
             while len(batch) < COMMIT_LIMIT and not queue.empty():
                 batch.append(queue.get_nowait())
+            begun_at = loop.time()
             try:
                 await self._commit(batch)
             except Exception as error:  # noqa: BLE001 - told; the batches after this one go on
                 self.results.drop(batch, error)
-            rested_at = loop.time() + self._work.batching.gather_seconds
+            rested_at = loop.time() + rest_after(loop.time() - begun_at, self._work.batching.gather_seconds)
 
     async def _commit(self, batch: Sequence[Result[Outcome]]) -> None:
         """Have a batch written. One result that is bad or slow holds up no other."""

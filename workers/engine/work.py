@@ -14,14 +14,26 @@ Item = TypeVar("Item")  #: what a claim brings for each row
 Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be committed
 
 
+#: After a transaction a stage rests for so many times as long as it took, up to the limit. A transaction costs nearly
+#: the same for one row as for twenty, and takes long where the machine or the database has much to do: the busier they
+#: are, the more rows share one. At full load a worker needs three quarters of the CPU that it needs with a fixed rest.
+REST_PER_SECOND = 3.0
+LONGEST_REST_SECONDS = 0.1
+
+
+def rest_after(took_seconds: float, least_seconds: float) -> float:
+    """Seconds to rest after a transaction that took so long."""
+    return max(least_seconds, min(REST_PER_SECOND * took_seconds, LONGEST_REST_SECONDS))
+
+
 @dataclass(frozen=True, slots=True)
 class Batching:
     """How many rows go together."""
 
     claim: int = 100  #: rows per claim
     group: int = 1  #: rows per ``perform``; a group takes one slot
-    #: After a commit, results are gathered for this long before the next one: a commit costs nearly the same for one
-    #: row as for twenty. After a pause the first result is committed at once.
+    #: After a commit, results are gathered for at least this long before the next one (``rest_after``). After a pause
+    #: the first result is committed at once.
     gather_seconds: float = 0.02
 
 
@@ -31,7 +43,7 @@ class Pace:
 
     flows: bool = False  #: rows come in a stream: a claim that found some is followed by another
     timed: bool = False  #: each row is met at its own moment, not at the next sweep
-    #: After a claim that found fewer rows than it asked for: such a claim costs nearly as much as a full one.
+    #: At least, after a claim that found fewer rows than it asked for: such a claim costs nearly as much as a full one.
     rest_seconds: float = 0.02
 
 

@@ -9,14 +9,12 @@ import socket
 import threading
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 
-import h11
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from workers.http.open_files import raise_limit
@@ -31,6 +29,7 @@ STOP_SECONDS = 20  #: that requests under way have after SIGTERM
 MOST_CONNECTIONS = 3500  #: with more, requests are answered 503; requests that wait for an invoice count too
 SPARE_FILES = 200  #: open files that are not connections of clients: databases, the broker, logs
 HEADER_BYTES = 32 * 1024
+TOO_LARGE = f"The request line and headers are longer than {HEADER_BYTES} bytes."
 BACKLOG = 1024
 
 
@@ -38,8 +37,9 @@ class CannotListen(OSError):  # noqa: N818 - reads as what happened
     """The address is in use or not this host's. One line that names the setting."""
 
 
-class PatientProtocol(H11Protocol):
-    """uvicorn's protocol with a time limit for a request's headers: a trickle must not hold a connection for ever."""
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with bounds for a request's headers: their size, and the time they take. A trickle must not
+    hold a connection for ever. The parser is Node's, which has no bound of its own."""
 
     def __init__(
         self,
@@ -50,6 +50,9 @@ class PatientProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._header_timer: TimerHandle | None = None
+        self._is_behind_head = False  #: of the request that is being read
+        self._is_fruitful = False  #: what was read last brought the end of a head, of a message, or some of a body
+        self._fruitless_bytes = 0  #: since then
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection: wait for its first request's headers."""
@@ -59,7 +62,13 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of the next one on a kept connection."""
+        if self.transport.is_closing():
+            return
+        self._is_fruitful = False
         super().data_received(data)
+        self._fruitless_bytes = 0 if self._is_fruitful else self._fruitless_bytes + len(data)
+        if self._fruitless_bytes > HEADER_BYTES and not self.transport.is_closing():
+            self.send_400_response(TOO_LARGE)
         if not self._is_between_requests():
             self._forget_timer()
         elif self._header_timer is None:
@@ -70,15 +79,45 @@ class PatientProtocol(H11Protocol):
         self._forget_timer()
         super().connection_lost(exc)
 
+    def on_message_begin(self) -> None:
+        """The parser's first word of a request."""
+        self._is_behind_head = False
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. A trailer is dropped: it must not be taken for one."""
+        if not self._is_behind_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The request may be answered, if it is one that everybody on the way understands alike."""
+        self._is_behind_head = self._is_fruitful = True
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("one Host header, please")
+        if size > HEADER_BYTES:
+            raise ValueError(TOO_LARGE)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        self._is_fruitful = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._is_fruitful = True
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, as uvicorn does, but with a problem document."""
+        if not self._is_between_requests() and (self.cycle.response_started or not self.cycle.more_body):
+            self.transport.close()  # the answer that is awaited is another request's
+            return
         answer = problem(400, msg, {"connection": "close"})
-        for event in (
-            h11.Response(status_code=400, headers=answer.raw_headers, reason=HTTPStatus.BAD_REQUEST.phrase),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(STATUS_LINE[400] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
 
     def _is_between_requests(self) -> bool:
@@ -168,7 +207,6 @@ def _configure(application: ASGIApp) -> Config:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         limit_concurrency=most_connections(),
-        h11_max_incomplete_event_size=HEADER_BYTES,
         backlog=BACKLOG,
     )
 
