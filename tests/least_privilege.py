@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from workers.store.grants import INTAKE, READ, WEB, WORKER
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLES_SQL = ROOT / "deploy/sql/roles.sql"
+#: In the environment: the file that says whose logins are which, for `tests/rights_used.py`.
+CATALOGUE = "INVOICES_TEST_CATALOGUE"
 #: Who logs in -> the role that they are members of. Beat uses no database: its login may do nothing.
 MEMBERS: Mapping[str, str | None] = {
     "intake": INTAKE,
@@ -23,6 +27,11 @@ MEMBERS: Mapping[str, str | None] = {
     "reader": READ,
     "beat": None,
 }
+
+_COLUMNS = """
+SELECT c.oid, c.relname, a.attnum, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+"""
 
 
 class Logins:
@@ -41,6 +50,21 @@ class Logins:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
                 if role is not None:
                     connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))
+            if CATALOGUE in os.environ:
+                self._have_rights_told(connection, Path(os.environ[CATALOGUE]))
+
+    def _have_rights_told(self, connection: psycopg.Connection, catalogue: Path) -> None:
+        """From now on the server logs which rights each statement of theirs takes."""
+        for name in self.names():
+            for setting in ("debug_print_parse = on", "debug_pretty_print = off"):
+                query = sql.SQL("ALTER ROLE {} SET {}").format(sql.Identifier(name), sql.SQL(setting))
+                connection.execute(query)
+        tables: dict[str, tuple[str, dict[str, str]]] = {}
+        for table, name, number, column in connection.execute(_COLUMNS):
+            tables.setdefault(str(table), (name, {}))[1][str(number)] = column
+        logins = {self._name(who): role for who, role in MEMBERS.items() if role is not None}
+        with catalogue.open("a") as file:
+            file.write(json.dumps({"logins": logins, "tables": tables}) + "\n")
 
     def drop(self) -> None:
         """They are the server's, not the database's. Harmless if there are none."""

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 
 from tests.acceptance.awaited import Awaited, Running
 from tests.acceptance.facts import RECEIVER
+from tests.engines import new_postgres_database
 from tests.least_privilege import MEMBERS, Logins
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
@@ -48,6 +49,7 @@ PATIENT: Mapping[str, Any] = {"timeout_seconds": 60}
 ALL_PATIENT: Mapping[str, Mapping[str, Any]] = {"nebulox": PATIENT, "zeroxhost": PATIENT}
 
 
+ROLES, SERVER = "INVOICES_TEST_ROLES", "INVOICES_TEST_POSTGRES_URL"
 #: What only the owner of the tables can do.
 OWNERS_COMMANDS = ("migrate", "restored", "archive", "move")
 
@@ -55,12 +57,12 @@ OWNERS_COMMANDS = ("migrate", "restored", "archive", "move")
 Spawn = Callable[[str, list[str], Mapping[str, str], Path], Running]
 
 
-def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
+def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path, cwd: Path = ROOT) -> Running:
     """A process that ends with this one; its output goes to its log."""
     if sys.platform == "linux":
         argv = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *argv]
     with log.open("ab") as output:
-        return subprocess.Popen(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        return subprocess.Popen(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
 class System(Awaited):
@@ -70,7 +72,8 @@ class System(Awaited):
     ``direct_database_url`` is the test's own way to the same database, past what stands in the processes' way.
     ``broker`` None is the embedded Valkey of ``home``; a broker that was given is not stopped here.
     With ``logins`` each kind of process, and the command, has a login of its own at the database, and at a broker that
-    has ``settings_of`` one; with INVOICES_TEST_ROLES=1 in the environment every system on PostgreSQL has them.
+    has ``settings_of`` one. With INVOICES_TEST_ROLES=1 in the environment every system on PostgreSQL has them, and one
+    that names no database is on PostgreSQL if INVOICES_TEST_POSTGRES_URL names a server.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class System(Awaited):
     ) -> None:
         self.home = home
         self._given_broker = broker
-        self.logins = logins or _logins_asked_for(direct_database_url or database_url)
         self._stack = contextlib.ExitStack()
+        if database_url is None and os.environ.get(ROLES) == "1" and SERVER in os.environ:
+            database_url = self._stack.enter_context(new_postgres_database(os.environ[SERVER]))
+        self.logins = logins or _logins_asked_for(direct_database_url or database_url)
         self._changes = accounts or {}
         self._database_url = database_url
         self.direct_database_url = direct_database_url or database_url or f"sqlite+pysqlite:///{home}/invoices.db"
@@ -98,7 +103,7 @@ class System(Awaited):
         self._log_starts: dict[str, int] = {}
 
     def __enter__(self) -> System:
-        with contextlib.ExitStack() as stack:
+        with self._stack.pop_all() as stack:
             stack.callback(self._end_all)
             self._log_file("sandbox").touch()
             log = stack.enter_context(self._log_file("sandbox").open("a"))
@@ -107,7 +112,7 @@ class System(Awaited):
             self.broker = self._given_broker or stack.enter_context(contextlib.closing(Embedded(self.home)))
             self.broker_url, self.redis = self.broker.broker_url, self.broker.redis
             self.environment = self._environment()
-            upgrade(self.direct_database_url)
+            self.migrate()
             if self.logins is not None:
                 stack.callback(self.logins.drop)
                 self.logins.create()
@@ -118,6 +123,10 @@ class System(Awaited):
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def migrate(self) -> None:
+        """The database, to the schema that the processes are to find."""
+        upgrade(self.direct_database_url)
 
     # ------------------------------------------------------------ settings
 
@@ -312,7 +321,7 @@ def running(system: System, *names: str) -> Iterator[System]:
 
 
 def _logins_asked_for(url: str | None) -> Logins | None:
-    asked = os.environ.get("INVOICES_TEST_ROLES") == "1" and url is not None and url.startswith("postgresql")
+    asked = os.environ.get(ROLES) == "1" and url is not None and url.startswith("postgresql")
     return Logins(url) if asked and url else None
 
 
