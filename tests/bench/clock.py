@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from config.logging import configure_logging
 from tests.bench.ground import open_store
 from workers.engine import Pump, Work
-from workers.queue.lifespan import keep_what_is_loaded
+from workers.engine.memory import keep_what_is_loaded
 from workers.stages import clock
 
 

@@ -23,11 +23,11 @@ from workers.coordination.rate_limit import RateLimit
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.webhook import WebhookSender
 from workers.engine import Observer, Pump, Work
+from workers.engine.memory import keep_what_is_loaded
 from workers.http.address import AddressGuard
 from workers.http.name_lookup import SystemLookup
 from workers.providers.call import Call, open_client
 from workers.providers.registry import build_providers
-from workers.queue.lifespan import keep_what_is_loaded
 from workers.stages import DeliverStage, ProviderStages
 from workers.store.endpoints import MAX_IN_FLIGHT
 from workers.store.judging import Judgement

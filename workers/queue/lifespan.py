@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import threading
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from workers.bootstrap import (
     warn_of_plain_http,
 )
 from workers.embedded.errors import EmbeddedError
+from workers.engine.memory import keep_what_is_loaded
 from workers.http.open_files import raise_limit
 from workers.queue.fault_points import VARIABLE, arm
 from workers.store.database import UNAVAILABLE, Database
@@ -46,11 +46,6 @@ DRAIN_SECONDS = 25.0
 
 #: A process has a role for each of these queues that it reads.
 ROLES = {"intake": INTAKE_QUEUE, "worker": WORK_QUEUE}
-
-#: After this many new objects the garbage collector looks at the young ones; each time it has done so this often, it
-#: looks at older ones too.
-COLLECT_AT = 50_000
-OLDER_AT = 5
 
 
 @celeryd_init.connect(weak=False)
@@ -143,18 +138,6 @@ def start(sender: WorkController, **_: object) -> None:
         log.info("intake.started")
         tell_role("intake")
     service_manager().ready("worker" if WORK_QUEUE in read else "intake")
-
-
-def keep_what_is_loaded() -> None:
-    """Make the garbage collector run more rarely, and leave out what is loaded by now.
-
-    Looking through what is loaded took a sixth of the CPU while the clock expired rows. The default, a look at every
-    700 new objects, took a tenth of a busy worker's CPU: hundreds of calls are under way, so most objects are alive.
-    The price: some megabytes of garbage may wait.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AT, OLDER_AT, OLDER_AT)
 
 
 @worker_shutting_down.connect(weak=False)

@@ -145,6 +145,8 @@ def _is_address(host: str) -> bool:
 
 def _shown(scope: Scope) -> str:
     path = str(scope.get("path", ""))[:MAX_PATH]
+    if path.isprintable():
+        return path
     return "".join(character if character.isprintable() else "?" for character in path)
 
 
