@@ -8,13 +8,14 @@ import pytest
 
 from domain.why import Cause, Why
 from domain.why.person import PATIENCE, needs_person
+from domain.why.sentence import say
 
 NOW = datetime(2026, 11, 28, 20, 36, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=1)
 
 
 def why(cause: Cause, *, since: datetime | None = NOW, next: str | None = "it is tried again", **fields):  # noqa: A002
-    return Why(cause=cause, text="It waits.", since=since, next=next, **fields)
+    return Why(cause=cause, text=say("It waits."), since=since, next=say(next) if next else None, **fields)
 
 
 @pytest.mark.parametrize(
