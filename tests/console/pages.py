@@ -37,11 +37,13 @@ PAGES: Mapping[str, str] = {
     "/console/jobs": "/console/jobs",
     "/console/jobs/new": "/console/jobs/new?do=cancel&status=queued",
     "/console/jobs/{id}": "/console/jobs/{scene.job}",
+    "/console/jobs/{id}/failures": "/console/jobs/{scene.finished_job}/failures",
     "/console/search": "/console/search?q=twice",
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"}) | {
     "/console/audit.csv",
+    "/console/jobs/{id}/failures.jsonl",
     "/console/invoices.csv",
     "/console/audit.jsonl",
 }

@@ -17,6 +17,7 @@ from workers.store.operate.bulk import begin, work_on
 from workers.store.reads.selection import Selection
 from workers.store.tables import ACT, BULK
 from workers.web.api.replaying import Replaying
+from workers.web.console import job_failures as failures_page
 from workers.web.console import jobs as jobs_page
 
 NEW, PLACE = "/console/jobs/new", "/console/jobs"
@@ -194,6 +195,50 @@ def test_a_running_one_is_stopped_by_whoever_may_do_what_it_does(ground, scene, 
         assert again.status_code == 409
         assert "there is nothing to stop" in again.text
         assert rows(scene.database, ACT)[-1].reason == "a mistake"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_running_one_is_paused_and_resumed_by_whoever_may_do_what_it_does(ground, scene, role):
+    may = role in MAY["cancel"]
+    paused = ground.post(f"{PLACE}/{scene.job}/pause", {"reason": "the provider asks"}, role=role)
+    page = ground.get(f"{PLACE}/{scene.job}", role=role).text
+    resumed = ground.post(f"{PLACE}/{scene.job}/resume", {"reason": "it is well"}, role=role)
+
+    assert paused.status_code == resumed.status_code == (303 if may else 403)
+    assert ("Resume this job" in page, "It is paused" in page) == (may, may)
+    (row,) = rows(scene.database, BULK, BULK.c.id == scene.job)
+    assert row.state == "running"
+    assert ground.outside.woken == (2 if may else 0)
+    if may:
+        assert [one.reason for one in rows(scene.database, ACT)[-2:]] == ["the provider asks", "it is well"]
+        again = ground.post(f"{PLACE}/{scene.job}/resume", {"reason": "once more"}, role=role)
+        assert (again.status_code, "there is nothing to resume" in again.text) == (409, True)
+
+
+def test_all_that_failed_is_there_page_by_page_and_as_a_file(ground, scene, monkeypatch):
+    monkeypatch.setattr(failures_page, "PAGE", 2)
+    monkeypatch.setattr(failures_page, "EXPORTED", 2)
+    finish_the_scenes_own(scene)
+    place = ground.post(PLACE, fields_of("cancel", scene, filter="status=paid,failed")).headers["location"]
+    Replaying(scene.store).work()
+    (job,) = jobs(scene)
+    first = ground.get(f"{place}/failures")
+    (more,) = re.findall(r'href="(\?after=\d+)"', first.text)
+    lines = [json.loads(line) for line in ground.get(f"{place}/failures.jsonl").text.splitlines()]
+
+    assert job.failed > 2
+    assert f"{place}/failures.jsonl" in ground.get(place).text
+    assert first.text.count("<tr data-row") == 2
+    assert ground.get(f"{place}/failures{more}").text.count("<tr data-row") == min(2, job.failed - 2)
+    assert len(lines) == job.failed
+    assert set(lines[0]) == {"invoice", "order_id", "why"}
+    assert all(line["why"] in {"it is paid", "it is failed"} for line in lines)
+    assert ground.get(f"{place}/failures?after=x").status_code == 400
+
+
+def test_what_failed_of_a_job_is_told_to_nobody_who_does_not_see_the_job(ground, scene):
+    for name in ("failures", "failures.jsonl"):
+        assert ground.get(f"{PLACE}/{scene.finished_job}/{name}", accounts="zeroxhost").status_code == 404
 
 
 def test_a_stop_needs_a_reason(ground, scene):

@@ -45,6 +45,8 @@ TABLE = {
         GET /console/invoices/{id}/raw/{kind}/{number}
         GET /console/jobs
         GET /console/jobs/{id}
+        GET /console/jobs/{id}/failures
+        GET /console/jobs/{id}/failures.jsonl
         GET /console/live
         GET /console/rejected
         GET /console/rejected/{id}
@@ -56,6 +58,8 @@ TABLE = {
     "operator finance admin": """
         POST /console/jobs
         GET /console/jobs/new
+        POST /console/jobs/{id}/pause
+        POST /console/jobs/{id}/resume
         POST /console/jobs/{id}/stop
     """,
     "operator admin": """

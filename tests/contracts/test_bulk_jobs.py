@@ -31,10 +31,21 @@ from tests.contracts.store_cases import (
 )
 from workers.store import job_leases
 from workers.store.acts import Act
-from workers.store.bulk_jobs import CANCEL, CREATE_AGAIN, MARK, RECHECK, REPLAY, Deal, Lost, find_job, take_job
+from workers.store.bulk_jobs import (
+    CANCEL,
+    CREATE_AGAIN,
+    MARK,
+    RECHECK,
+    REPLAY,
+    Deal,
+    Lost,
+    failures_of,
+    find_job,
+    take_job,
+)
 from workers.store.operate import bulk
 from workers.store.operate import invoices as operated
-from workers.store.operate.bulk import GONE, NothingMatches, begin, do_batch, stop, work_on
+from workers.store.operate.bulk import GONE, NothingMatches, begin, do_batch, pause, resume, stop, work_on
 from workers.store.operate.invoices import Mark
 from workers.store.reads.jobs import job_within, page_of_jobs
 from workers.store.reads.selection import Selection
@@ -186,6 +197,60 @@ def test_a_stopped_one_does_no_more(store, database):
     assert not stop(store, OPERATOR, job.id)
     assert not stop(store, OPERATOR, "job_unknown")
     assert [json.loads(row.after)["job"] for row in acts_of(database, Act.STOP_JOB)] == [job.id]
+
+
+def test_a_paused_one_waits_and_goes_on_where_it_was(store, database):
+    ids = fill(store, 4)
+    job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
+    ours = do_batch(store, taken(database))
+    assert ours is not None
+
+    assert pause(store, OPERATOR, job.id)
+    with pytest.raises(Lost):
+        do_batch(store, ours)
+    run(store)
+    assert [invoice_of(database, one).status for one in ids] == ["queued", "queued", "cancelled", "cancelled"]
+    assert not pause(store, OPERATOR, job.id)
+
+    assert resume(store, OPERATOR, job.id)
+    run(store)
+    assert {invoice_of(database, one).status for one in ids} == {"cancelled"}
+    assert (job_of(store, job).state, job_of(store, job).tally.done) == ("done", 4)
+    assert not resume(store, OPERATOR, job.id)
+    for act in (Act.PAUSE_JOB, Act.RESUME_JOB):
+        assert [json.loads(row.after)["job"] for row in acts_of(database, act)] == [job.id]
+
+
+def test_a_paused_one_can_be_stopped(store, database):
+    ids = fill(store, 2)
+    job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
+    assert pause(store, OPERATOR, job.id)
+
+    assert stop(store, OPERATOR, job.id)
+
+    run(store)
+    assert {invoice_of(database, one).status for one in ids} == {"queued"}
+    assert not resume(store, OPERATOR, job.id)
+
+
+def test_all_that_failed_is_kept_in_the_order_in_which_it_came_up_and_goes_with_the_job(store, database, monkeypatch):
+    monkeypatch.setattr("workers.store.bulk_jobs.MOST_FAILURES", 2)
+    ids = pend(store, 5)
+    for one in ids:
+        judge(store, one, seen("paid"))
+    job = begin(store, OPERATOR, Deal(CANCEL), Selection(statuses=("paid",)), "")
+    run(store)
+
+    kept = database.read(failures_of, job.id, 0, 100)
+    assert [row.number for row in kept] == [1, 2, 3, 4, 5]
+    assert [row.invoice_id for row in kept] == sorted(ids, reverse=True)
+    assert {row.why for row in kept} == {"it is paid"}
+    assert [row.number for row in database.read(failures_of, job.id, 3, 1)] == [4]
+    assert len(job_of(store, job).tally.failures) == 2
+
+    change(database, BULK, BULK.c.id == job.id, finished_at=now(database) - job_leases.KEPT - timedelta(seconds=1))
+    begin(store, OPERATOR, Deal(RECHECK), Selection(statuses=("paid",)), "")
+    assert database.read(failures_of, job.id, 0, 100) == []
 
 
 def test_a_process_that_stops_lets_go_of_it_at_once(store, database):

@@ -48,6 +48,8 @@ class Act(StrEnum):
     REPLAY = "events.replay"
     BEGIN_JOB = "job.begin"  #: on everything that matches a filter; its acts name the job
     STOP_JOB = "job.stop"
+    PAUSE_JOB = "job.pause"
+    RESUME_JOB = "job.resume"
     SEND_AGAIN = "message.send_again"
     UNPARK = "row.unpark"
     LINK = "callback.link"

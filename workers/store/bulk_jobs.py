@@ -16,17 +16,17 @@ from domain.money import format_amount
 from domain.status import Status
 from workers.store.acts import LONGEST_REASON, Actor
 from workers.store.database import Database
-from workers.store.job_leases import DONE, FAILED, KEPT, RUNNING, STOPPED, lease_end, take
+from workers.store.job_leases import DONE, FAILED, KEPT, PAUSED, RUNNING, STOPPED, lease_end, take
 from workers.store.operate.invoices import Mark
 from workers.store.reads.selection import Selection
 from workers.store.rows import StoredRow
 from workers.store.storable import storable
-from workers.store.tables import BULK
+from workers.store.tables import BULK, BULK_FAILURE
 from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 
 CANCEL, RECHECK, CREATE_AGAIN, MARK, REPLAY = "cancel", "recheck", "create_again", "mark", "replay"
 KINDS = (CANCEL, RECHECK, CREATE_AGAIN, MARK, REPLAY)
-#: So many of what failed are kept with their reasons.
+#: What failed first stands in the job's own row, so many; all of it in rows of their own.
 MOST_FAILURES = 50
 
 
@@ -101,7 +101,7 @@ def new_job_id() -> str:
 
 def add_job(connection: Connection, now: datetime, job: BulkJob) -> None:
     """Write a new job; those that were finished long ago go."""
-    connection.execute(delete(BULK).where(BULK.c.state != RUNNING, BULK.c.finished_at < now - KEPT))
+    _remove_old(connection, now)
     reason = job.actor.reason
     values = {
         "id": job.id,
@@ -135,12 +135,40 @@ def take_job(database: Database) -> BulkJob | None:
     return None if row is None else replace(job_of(row), lease_token=token)
 
 
-def note_batch(connection: Connection, now: datetime, job: BulkJob, tally: Tally, *, is_over: bool) -> None:
-    """In the transaction of what was done: so far it is, and ours for a while longer. Raises Lost."""
+def _remove_old(connection: Connection, now: datetime) -> None:
+    old = select(BULK.c.id).where(BULK.c.state != RUNNING, BULK.c.finished_at < now - KEPT)
+    connection.execute(delete(BULK_FAILURE).where(BULK_FAILURE.c.job_id.in_(old)))
+    connection.execute(delete(BULK).where(BULK.c.id.in_(old)))
+
+
+def note_batch(
+    connection: Connection,
+    now: datetime,
+    job: BulkJob,
+    tally: Tally,
+    *,
+    is_over: bool,
+    failures: Sequence[tuple[str, str, str]] = (),
+) -> None:
+    """In the transaction of what was done: so far it is, and ours for a while longer. ``failures``: the batch's own.
+    Raises Lost."""
     values = _tally_fields(tally) | {"worked_at": now, "leased_until": lease_end(now)}
     if is_over:
         values |= {"state": DONE, "finished_at": now, "leased_until": None}
     _change_ours(connection, job, values)
+    first = job.tally.failed + 1
+    rows = [
+        {"job_id": job.id, "number": number, "invoice_id": invoice_id, "order_id": order_id, "why": storable(why)}
+        for number, (invoice_id, order_id, why) in enumerate(failures, first)
+    ]
+    if rows:
+        connection.execute(insert(BULK_FAILURE), rows)
+
+
+def failures_of(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[StoredRow]:
+    """What failed of a job behind this number, in its order."""
+    behind = select(BULK_FAILURE).where(BULK_FAILURE.c.job_id == job_id, BULK_FAILURE.c.number > after)
+    return connection.execute(behind.order_by(BULK_FAILURE.c.number).limit(limit)).all()
 
 
 def fail_job(connection: Connection, now: datetime, job: BulkJob, why: str) -> None:
@@ -154,10 +182,23 @@ def let_go(connection: Connection, job: BulkJob) -> None:
 
 
 def stop_job(connection: Connection, now: datetime, job_id: str) -> bool:
-    """It does no more; False: it runs no longer. A batch under way is taken back."""
-    running = BULK.c.id == job_id, BULK.c.state == RUNNING
-    changed = connection.execute(update(BULK).where(*running).values(state=STOPPED, finished_at=now, leased_until=None))
-    return bool(changed.rowcount)
+    """It does no more; False: it is over already. A batch under way is taken back."""
+    return _change_state(connection, job_id, (RUNNING, PAUSED), state=STOPPED, finished_at=now, leased_until=None)
+
+
+def pause_job(connection: Connection, job_id: str) -> bool:
+    """It waits until it is resumed; False: it does not run. A batch under way is taken back."""
+    return _change_state(connection, job_id, (RUNNING,), state=PAUSED, leased_until=None, lease_token=None)
+
+
+def resume_job(connection: Connection, job_id: str) -> bool:
+    """It goes on where it was; False: it is not paused."""
+    return _change_state(connection, job_id, (PAUSED,), state=RUNNING)
+
+
+def _change_state(connection: Connection, job_id: str, states: Sequence[str], **values: object) -> bool:
+    of_state = BULK.c.id == job_id, BULK.c.state.in_(states)
+    return bool(connection.execute(update(BULK).where(*of_state).values(values)).rowcount)
 
 
 def _change_ours(connection: Connection, job: BulkJob, values: Mapping[str, object]) -> None:

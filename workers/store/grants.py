@@ -102,6 +102,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "access_token": "SELECT, INSERT, UPDATE (last_used_at, revoked_at)",
         "replay_job": "SELECT, INSERT, UPDATE, DELETE",
         "bulk_job": "SELECT, INSERT, UPDATE, DELETE",
+        "bulk_failure": "SELECT, INSERT, DELETE",
         "process_seen": "SELECT, INSERT, UPDATE, DELETE",
         "console_person": "SELECT, INSERT, UPDATE, DELETE",
         "console_session": "SELECT, INSERT, UPDATE, DELETE",

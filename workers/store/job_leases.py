@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, exists, select, update
 from workers.store.database import Database
 from workers.store.rows import StoredRow
 
-RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+RUNNING, PAUSED, DONE, FAILED, STOPPED = "running", "paused", "done", "failed", "stopped"
 #: Whoever works on a job keeps it for so long after each batch.
 LEASE_SECONDS = 30.0
 #: How long a finished one is kept.

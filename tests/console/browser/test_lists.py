@@ -111,6 +111,21 @@ def test_a_running_job_is_stopped_by_its_button(person, scene):
     assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "queued"
 
 
+def test_a_running_job_is_paused_and_goes_on_by_its_buttons(person, scene):
+    looking = person()
+    page = looking.go(f"/console/jobs/{scene.job}")
+    page.get_by_label("Reason").fill("The provider asks us to wait")
+    page.get_by_role("button", name="Pause this job").click()
+    expect(page.locator(".stat")).to_contain_text("paused")
+
+    page.get_by_label("Reason").fill("It is well again")
+    page.get_by_role("button", name="Resume this job").click()
+
+    expect(page.locator(".stat")).to_contain_text("running")
+    expect(page.get_by_role("button", name="Pause this job")).to_be_visible()
+    assert looking.errors == []
+
+
 @pytest.mark.parametrize(
     ("place", "field", "button"),
     [

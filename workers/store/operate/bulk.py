@@ -33,6 +33,8 @@ from workers.store.bulk_jobs import (
     let_go,
     new_job_id,
     note_batch,
+    pause_job,
+    resume_job,
     stop_job,
     take_job,
 )
@@ -96,14 +98,29 @@ def begin(store: Store, actor: Actor, deal: Deal, selection: Selection, query: s
 
 
 def stop(store: Store, actor: Actor, job_id: str) -> bool:
-    """It does no more; False: it runs no longer."""
+    """It does no more; False: it is over already."""
     database = store.database
     with database.transaction() as connection:
-        if not stop_job(connection, database.now(connection), job_id):
-            return False
-        job = find_job(connection, job_id)
-        if job is not None:
-            record(connection, database, actor, [_deed(Act.STOP_JOB, job)])
+        changed = stop_job(connection, database.now(connection), job_id)
+        return changed and _told(store, connection, actor, Act.STOP_JOB, job_id)
+
+
+def pause(store: Store, actor: Actor, job_id: str) -> bool:
+    """It waits until it is resumed; False: it does not run."""
+    with store.database.transaction() as connection:
+        return pause_job(connection, job_id) and _told(store, connection, actor, Act.PAUSE_JOB, job_id)
+
+
+def resume(store: Store, actor: Actor, job_id: str) -> bool:
+    """It goes on where it was, with whoever has the time; False: it is not paused."""
+    with store.database.transaction() as connection:
+        return resume_job(connection, job_id) and _told(store, connection, actor, Act.RESUME_JOB, job_id)
+
+
+def _told(store: Store, connection: Connection, actor: Actor, act: Act, job_id: str) -> bool:
+    job = find_job(connection, job_id)
+    if job is not None:
+        record(connection, store.database, actor, [_deed(act, job)])
     return True
 
 
@@ -243,7 +260,8 @@ class _Batch:
         if is_over and not job.more:  # those that were foreseen and never came up
             missing = max(job.foreseen - tally.dealt_with, 0)
             tally = replace(tally, skipped=tally.skipped + missing)
-        note_batch(connection, self._database.now(connection), job, tally, is_over=is_over)
+        now, failures = self._database.now(connection), batch.failures
+        note_batch(connection, now, job, tally, is_over=is_over, failures=failures)
         return None if is_over else replace(job, tally=tally)
 
 

@@ -64,7 +64,7 @@ class BulkJob(SQLModel, table=True):
     by: str = Field(sa_type=String(100))
     origin: str = Field(sa_type=String(200))
     reason: str | None = Field(default=None, sa_type=Text)
-    state: str = Field(sa_type=String(12))  #: running, done, stopped, failed
+    state: str = Field(sa_type=String(12))  #: running, paused, done, stopped, failed
     foreseen: int  #: invoices that matched when it was asked for, counted up to a limit
     more: int  #: 1: there were more than were counted
     done: int = 0
@@ -79,3 +79,15 @@ class BulkJob(SQLModel, table=True):
     leased_until: datetime | None = Field(default=None, sa_type=UtcTime)  #: whoever works on it may do so until then
     lease_token: str | None = Field(default=None, sa_type=String(32))
     finished_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class BulkFailure(SQLModel, table=True):
+    """An invoice that a job could do nothing with. Kept as long as the job."""
+
+    __tablename__ = "bulk_failure"
+
+    job_id: str = Field(primary_key=True, max_length=40)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  #: within the job, from 1
+    invoice_id: str = Field(sa_type=String(40))
+    order_id: str = Field(sa_type=String(128))
+    why: str = Field(sa_type=Text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.store.tables.access import AccessToken, BulkJob, ReplayJob
+from workers.store.tables.access import AccessToken, BulkFailure, BulkJob, ReplayJob
 from workers.store.tables.acts import OperatorAct
 from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMessage
 from workers.store.tables.drift import DriftInvoice, ProviderDrift
@@ -42,6 +42,7 @@ CLASSES: Final[Mapping[str, type[SQLModel]]] = {
     "TOKEN": AccessToken,
     "JOB": ReplayJob,
     "BULK": BulkJob,
+    "BULK_FAILURE": BulkFailure,
     "PROCESS": ProcessSeen,
     "PERSON": ConsolePerson,
     "SESSION": ConsoleSession,

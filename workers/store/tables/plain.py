@@ -26,6 +26,7 @@ __all__ = [
     "AGENDA",
     "ATTEMPT",
     "BULK",
+    "BULK_FAILURE",
     "CALLBACK",
     "CLOCK",
     "DELIVERY",
@@ -417,6 +418,16 @@ BULK: Final = Table(
     Column("leased_until", UtcTime),
     Column("lease_token", String(32)),
     Column("finished_at", UtcTime),
+)
+
+BULK_FAILURE: Final = Table(
+    "bulk_failure",
+    _PLAIN,
+    Column("job_id", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("invoice_id", String(40), nullable=False),
+    Column("order_id", String(128), nullable=False),
+    Column("why", Text, nullable=False),
 )
 
 PROCESS: Final = Table(

@@ -48,6 +48,8 @@ WORDS: Mapping[str, str] = {
     Act.REPLAY: "replayed events",
     Act.BEGIN_JOB: "began a job",
     Act.STOP_JOB: "stopped a job",
+    Act.PAUSE_JOB: "paused a job",
+    Act.RESUME_JOB: "resumed a job",
     Act.SEND_AGAIN: "sent a message again",
     Act.UNPARK: "unparked a row",
     Act.LINK: "linked a callback",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,13 +16,15 @@ from domain.permissions import Action
 from workers.store.acts import Actor, bare_url
 from workers.store.bulk_jobs import MARK, REPLAY, BulkJob
 from workers.store.endpoints import find_endpoint
-from workers.store.job_leases import RUNNING
-from workers.store.operate.bulk import stop
+from workers.store.job_leases import PAUSED, RUNNING
+from workers.store.operate.bulk import pause, resume, stop
 from workers.store.reads.jobs import Job, job_within, page_of_jobs
 from workers.store.replay_jobs import ReplayJob
+from workers.store.store import Store
 from workers.web.console.bulk_kinds import KINDS, kinds_of
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.person import Person
+from workers.web.console.reach import Reach
 from workers.web.console.reasons import why_no_reason
 from workers.web.console.refusals import Forbidden, NotFound, Refused
 
@@ -29,6 +33,14 @@ PAGE = 50
 #: While it runs a job's page is drawn anew this often.
 LIVE_SECONDS = 2.0
 WIDTH = 1000  #: of the bar
+
+
+class Failure(NamedTuple):
+    """An invoice that nothing could be done with."""
+
+    invoice_id: str
+    order_id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +71,14 @@ class Shown:
     failed: int = 0
     events: int | None = None
     query: str | None = None
-    failures: Sequence[tuple[str, str, str]] = ()
+    failures: Sequence[Failure] = ()
     endpoint_id: str | None = None
     endpoint_url: str | None = None
     marked_as: str | None = None
     newest_only: bool = False
     can_stop: bool = False
+    can_pause: bool = False
+    can_resume: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -83,18 +97,37 @@ class Shown:
         return found
 
 
-class Jobs:
-    """The list, a job, and its stop."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of a job's state. ``do``: the store's use case, False where it is not possible; ``why_not``: says so then."""
 
-    def __init__(self, console: Console) -> None:
+    do: Callable[[Store, Actor, str], bool]
+    why_not: str
+
+
+CHANGES: Mapping[str, Change] = {
+    "stop": Change(stop, "It runs no more: there is nothing to stop."),
+    "pause": Change(pause, "It does not run: there is nothing to pause."),
+    "resume": Change(resume, "It is not paused: there is nothing to resume."),
+}
+
+
+class Jobs:
+    """The list, a job, its pause and its stop."""
+
+    def __init__(self, console: Console, reach: Reach) -> None:
         self._console = console
+        self._reach = reach
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
         return [
             self._console.route(PLACE, self.list, live_seconds=LIVE_SECONDS),
             self._console.route(f"{PLACE}/{{id}}", self.show, live_seconds=LIVE_SECONDS),
-            self._console.route(f"{PLACE}/{{id}}/stop", self.stop, methods=("POST",)),
+            *(
+                self._console.route(f"{PLACE}/{{id}}/{name}", partial(self.change, change), methods=("POST",))
+                for name, change in CHANGES.items()
+            ),
         ]
 
     async def list(self, request: Request, person: Person) -> Response:
@@ -109,29 +142,28 @@ class Jobs:
     async def show(self, request: Request, person: Person) -> Response:
         """One of them."""
         read_filter(request, ())
-        job = await self._find(request, person)
+        job = await self.find(request, person)
         return await self._console.draw(request, person, "job.html", job=job, problem=None, given={})
 
-    async def stop(self, request: Request, person: Person) -> Response:
-        """It does no more; what is done stays done."""
+    async def change(self, change: Change, request: Request, person: Person) -> Response:
+        """It waits, goes on, or does no more; what is done stays done."""
         if not kinds_of(person):
             raise Forbidden(person.role.value)
         given = await read_form(request, ("reason",))
-        job = await self._find(request, person)
+        job = await self.find(request, person)
         if not person.may(job.action):
             raise Forbidden(person.role.value)
         problem, status = why_no_reason(given), 422
-        if problem is None and not job.can_stop:
-            problem, status = "It runs no more: there is nothing to stop.", 409
         if problem is None:
             actor = person.acting(given["reason"].strip())
-            if await self._console.ask(stop, self._console.store, actor, job.id):
+            if await self._console.ask(change.do, self._console.store, actor, job.id):
+                self._reach.wake_replays()
                 return RedirectResponse(f"{PLACE}/{job.id}", 303)
-            problem, status = "It runs no more: there is nothing to stop.", 409
-            job = await self._find(request, person)
+            problem, status, job = change.why_not, 409, await self.find(request, person)
         return await self._console.draw(request, person, "job.html", status, job=job, problem=problem, given=given)
 
-    async def _find(self, request: Request, person: Person) -> Shown:
+    async def find(self, request: Request, person: Person) -> Shown:
+        """The one that the address names. Raises NotFound."""
         found = await self._console.ask(self._read, request.path_params["id"], person)
         if found is None:
             raise NotFound("There is no such job")
@@ -198,8 +230,10 @@ def _bulk(job: BulkJob) -> Shown:
         failed=tally.failed,
         events=tally.events if kind.name == REPLAY else None,
         query=job.query,
-        failures=tally.failures,
+        failures=[Failure(*one) for one in tally.failures],
         marked_as=job.deal.mark.status.value if kind.name == MARK and job.deal.mark is not None else None,
         newest_only=job.deal.newest_only,
-        can_stop=job.state == RUNNING,
+        can_stop=job.state in {RUNNING, PAUSED},
+        can_pause=job.state == RUNNING,
+        can_resume=job.state == PAUSED,
     )

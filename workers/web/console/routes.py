@@ -32,6 +32,7 @@ from workers.web.console.endpoints import Endpoints
 from workers.web.console.figures import FiguresReader
 from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
+from workers.web.console.job_failures import JobFailures
 from workers.web.console.jobs import Jobs
 from workers.web.console.kept import PATIENCE_SECONDS
 from workers.web.console.language import LanguageChoice
@@ -113,7 +114,7 @@ def build_console(
 
 def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Sequence[ToldSetting]) -> Sequence[Part]:
     """In an order in which an address with a word of its own comes before one with any id in that place."""
-    endpoints, people = Endpoints(console), People(console)
+    endpoints, people, jobs = Endpoints(console), People(console), Jobs(console, reach)
     return (
         LanguageChoice(console),
         Audit(console, downloads),
@@ -135,7 +136,8 @@ def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Seque
         PeopleActs(console, people),
         people,
         Acting(console, reach),
-        Jobs(console),
+        JobFailures(console, downloads, jobs),
+        jobs,
     )
 
 
