@@ -144,6 +144,7 @@ SECRETS = [
     "SELECT password FROM console_person",
     "SELECT hash FROM console_session",
     "SELECT hash FROM console_link",
+    "SELECT key FROM console_attempt",
 ]
 DANGEROUS = [
     "DROP TABLE invoice",

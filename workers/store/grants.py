@@ -24,6 +24,7 @@ SECRET_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "console_person": ("password",),
     "console_session": ("hash",),
     "console_link": ("hash",),
+    "console_attempt": ("key",),  # of what was typed as a name, which may have been a password
 }
 
 
@@ -107,6 +108,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "console_person": "SELECT, INSERT, UPDATE, DELETE",
         "console_session": "SELECT, INSERT, UPDATE, DELETE",
         "console_link": "SELECT, INSERT, UPDATE, DELETE",
+        "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
     },
     READ: {REVISION: "SELECT"} | {table.name: _readable(table) for table in _TABLES},
 }

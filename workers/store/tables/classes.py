@@ -10,7 +10,7 @@ from workers.store.tables.arrivals import Callback, ForgedCallback, RejectedMess
 from workers.store.tables.drift import DriftInvoice, ProviderDrift
 from workers.store.tables.events import Delivery, DeliveryAttempt, Endpoint, Event, EventLog, EventPosition
 from workers.store.tables.invoices import EvidenceRecord, Invoice, PaymentRow
-from workers.store.tables.people import ConsoleLink, ConsolePerson, ConsoleSession
+from workers.store.tables.people import ConsoleAttempt, ConsoleLink, ConsolePerson, ConsoleSession
 from workers.store.tables.processes import ProcessSeen
 from workers.store.tables.work import Agenda, DatabaseClock, KeptAnswer, Restoration
 
@@ -47,4 +47,5 @@ CLASSES: Final[Mapping[str, type[SQLModel]]] = {
     "PERSON": ConsolePerson,
     "SESSION": ConsoleSession,
     "LINK": ConsoleLink,
+    "ATTEMPTED": ConsoleAttempt,
 }

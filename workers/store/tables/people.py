@@ -1,4 +1,4 @@
-"""Who uses the console: people with a password, sessions, one-time links."""
+"""Who uses the console: people with a password, sessions, one-time links, failed sign-ins."""
 
 from __future__ import annotations
 
@@ -56,3 +56,13 @@ class ConsoleLink(SQLModel, table=True):
     name: str = Field(sa_type=String(LONGEST_NAME))  #: who asked for it, and who signs in by it
     created_at: datetime = Field(sa_type=UtcTime)
     ends_at: datetime = Field(sa_type=UtcTime)
+
+
+class ConsoleAttempt(SQLModel, table=True):
+    """What was tried at the sign-in, by a name or from an address. Removed when it counts no more."""
+
+    __tablename__ = "console_attempt"
+    __table_args__ = (Index("ix_console_attempt_until", "until"),)
+
+    key: str = Field(primary_key=True, max_length=64)  #: SHA-256 of whose attempts they are, hex
+    until: datetime = Field(sa_type=UtcTime)  #: then all of them are forgotten

@@ -25,6 +25,7 @@ __all__ = [
     "ACT",
     "AGENDA",
     "ATTEMPT",
+    "ATTEMPTED",
     "BULK",
     "BULK_FAILURE",
     "CALLBACK",
@@ -477,4 +478,11 @@ LINK: Final = Table(
     Column("name", String(100), nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("ends_at", UtcTime, nullable=False),
+)
+
+ATTEMPTED: Final = Table(
+    "console_attempt",
+    _PLAIN,
+    Column("key", String(64), primary_key=True),
+    Column("until", UtcTime, nullable=False),
 )

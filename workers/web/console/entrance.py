@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from workers.delivery.secretbox import SecretBox
 from workers.http.trust import public_tls
-from workers.web.console.attempts import Attempts
+from workers.store.operate.sign_in_attempts import Attempts
 from workers.web.console.console import Console
 from workers.web.console.gate import Doors
 from workers.web.console.issuer import Client, Issuer
@@ -43,7 +43,7 @@ class Entrance:
 
     def routes(self, console: Console) -> Sequence[BaseRoute]:
         """What the application serves of it."""
-        attempts = Attempts()
+        attempts = Attempts(console.store.database)
         pages = [
             *SignInPages(console, self._doors, attempts, self._checking, MOST_UNDER_WAY).routes(),
             *LinkPages(console, self._doors).routes(),

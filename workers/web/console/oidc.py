@@ -18,8 +18,8 @@ from starlette.routing import BaseRoute
 
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
 from workers.store.operate.sessions import SignIn, begin
+from workers.store.operate.sign_in_attempts import Attempts
 from workers.store.passwords import new_secret
-from workers.web.console.attempts import Attempts
 from workers.web.console.console import SIGN_IN, Console, read_filter
 from workers.web.console.cookies import ATTEMPT, drop_cookie, read_cookie, session_of, set_cookie
 from workers.web.console.gate import address_of
@@ -156,17 +156,19 @@ class IssuerPages:
         """Raises TokenRefused, IssuerAway, Refused."""
         if (await self._issuer.places()).names_itself and not request.query_params.get("iss"):
             raise TokenRefused("the answer does not name its issuer")
-        if self._under_way >= MOST_UNDER_WAY or self._attempts.take(None, address_of(request)) > 0:
+        if self._under_way >= MOST_UNDER_WAY:
             raise _busy()
         self._under_way += 1
         try:
+            if await self._console.ask(self._attempts.take, None, address_of(request)) > 0:
+                raise _busy()
             answer = await self._issuer.exchange(code, attempt.verifier, self._redirect_url(request))
             if "error" in answer:
                 raise TokenRefused(f"the code is refused: {str(answer['error'])[:100]}")
             known = await read_person(self._issuer, answer, attempt.nonce)
         finally:
             self._under_way -= 1
-        self._attempts.give_back(None, address_of(request))
+        await self._console.ask(self._attempts.give_back, None, address_of(request))
         return known
 
     async def _welcome(self, request: Request, known: Known, place: str) -> Response:

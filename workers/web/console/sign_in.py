@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
@@ -14,9 +15,9 @@ from starlette.routing import BaseRoute
 
 from workers.store.database import UNAVAILABLE
 from workers.store.operate.sessions import begin_for, end
+from workers.store.operate.sign_in_attempts import Attempts
 from workers.store.passwords import NOBODYS, is_password
 from workers.store.people import User, find_user, key_of
-from workers.web.console.attempts import Attempts
 from workers.web.console.console import SIGN_IN, Console, read_filter, read_form
 from workers.web.console.cookies import SESSION, drop_cookie, session_of, set_cookie, why_unusable
 from workers.web.console.gate import Doors, address_of
@@ -98,18 +99,19 @@ class SignInPages:
 
     async def _try(self, request: Request, given: Given) -> Response:
         address = address_of(request)
-        wait = self._attempts.take(given.key, address)
+        wait = await self._console.ask(self._attempts.take, given.key, address)
         if wait > 0:
             return await self._too_many(request, given, math.ceil(wait))
         try:
             secret = await self._secret(request, given)
         except (Overloaded, *UNAVAILABLE):
-            self._attempts.give_back(given.key, address)  # nobody has failed
+            with suppress(Overloaded, *UNAVAILABLE):
+                await self._console.ask(self._attempts.give_back, given.key, address)  # nobody has failed
             raise
         if secret is None:
             log.warning("console.sign_in_failed", client=address)  # no name: it may be a password in the wrong field
             return await self._draw(request, 401, given.place, wrong=WRONG, name=given.name)
-        self._attempts.welcome(given.key, address)
+        await self._console.ask(self._attempts.welcome, given.key, address)
         return welcome(request, secret, given.place)
 
     async def _secret(self, request: Request, given: Given) -> str | None:
