@@ -23,14 +23,17 @@ RECENT = timedelta(days=1)
 def check_callbacks(database: Database, config: Settings) -> Iterator[Finding]:
     """From rows alone."""
     from workers.providers.registry import PROVIDERS
-    from workers.store.reads.callbacks import read_calls, read_forged, read_unmatched
+    from workers.store.reads.callbacks import paid_elsewhere, read_calls, read_forged, read_unmatched
 
     called = [name for name, one in config.accounts.items() if PROVIDERS[one.provider].asked_by_reference]
     now = database.time()
     unmatched = database.read(read_unmatched)
     calls = [database.read(read_calls, name, now) for name in sorted(called)]
     forged = {each.account: database.read(read_forged, each.account) for each in calls}
-    yield from (_tell_calls(each, now, config) for each in calls)
+    for each in calls:
+        unheard = each.unheard_since
+        paid = 0 if unheard is None else database.read(paid_elsewhere, each.account, unheard)
+        yield _tell_calls(each, paid, now, config)
     yield from (
         _tell_forged(each, at, now) for each in calls if (at := forged[each.account]) and _is_odd(each, at, now)
     )
@@ -62,10 +65,11 @@ def _tell_forged(calls: Calls, at: datetime, now: datetime) -> Finding:
     )
 
 
-def _tell_calls(calls: Calls, now: datetime, config: Settings) -> Finding:
+def _tell_calls(calls: Calls, paid: int, now: datetime, config: Settings) -> Finding:
+    """``paid``: invoices of other accounts that were made since its first unheard one and are paid."""
     about, place = f"account {calls.account}", callback_place(config, calls.account)
     unheard = calls.unheard_since
-    elsewhere = "" if unheard is None else tell_paid_elsewhere(calls.paid_elsewhere, unheard, now)
+    elsewhere = "" if unheard is None else tell_paid_elsewhere(paid, unheard, now)
     if calls.last_at is None:
         detail = (
             f"no callback came yet: until the first its invoices can't be asked about; they go to {place}{elsewhere}"

@@ -41,7 +41,7 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
     doubts, refusals = read(accounts.read_doubts), read(accounts.read_refusals)
     waiting = [*read(accounts.read_waiting_creates), *read(accounts.read_failing_look_ups)]
     orphans = read(accounts.read_open, list(config.accounts))
-    clocks = read(accounts.read_clocks_off)
+    clocks = read(accounts.read_clocks_off, list(config.accounts))
     yield from (_tell_doubts(each, now, config) for each in doubts if each.account in config.accounts)
     yield from (_tell_refusals(each, now, config) for each in refusals if each.account in config.accounts)
     yield from (_tell_waiting(each, now) for each in waiting if each.account in config.accounts)
@@ -49,7 +49,7 @@ def check_orders(database: Database, config: Settings) -> Iterator[Finding]:
         count, first = read(accounts.read_unheard_watches, name, now - _longest_watch(config))
         if first is not None:
             yield _tell_unheard(name, count, first, now)
-    yield from (_tell_clock(*each, now) for each in clocks if each[0] in config.accounts)
+    yield from (_tell_clock(*each, now) for each in clocks)
     yield from (_tell_orphans(account, statuses) for account, statuses in orphans.items())
 
 

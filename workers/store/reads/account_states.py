@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, Subquery, func, select
 
@@ -15,7 +15,6 @@ from domain.status import Status
 from domain.work_report import Report
 from workers.store.callbacks import newest_at
 from workers.store.database import Database
-from workers.store.queries import earliest_id
 from workers.store.reads.drift import open_drifts
 from workers.store.reads.gauges import read_workers
 from workers.store.reads.put_off import read_put_off_until, read_resting
@@ -27,8 +26,6 @@ from workers.store.tables.columns import UtcTime
 ANSWERS, CALLBACKS = 2000, 1000
 #: Orders that wait, and invoices in doubt, are counted so far.
 COUNTED = 1000
-#: Orders that were made longer ago, or come after so many others, tell nothing of whether callbacks come.
-LOOK_BACK, MADE = timedelta(days=30), 2000
 #: What a provider says, asked or by itself.
 ANSWERING = (Source.CREATE, Source.SEARCH, Source.LOOK_UP, Source.CALLBACK)
 
@@ -150,25 +147,6 @@ def _drifts(connection: Connection) -> Mapping[str, int]:
     for row in open_drifts(connection):
         counted[row.account] += row.open
     return counted
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """When an account was last called back (None: no callback is kept), and when the first invoice was made since,
-    among MADE orders after that; None: none was."""
-
-    last_at: datetime | None
-    unheard_since: datetime | None
-
-
-def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
-    """By the times in invoices' ids: a day before the last callback need not be read through for a clock's sake."""
-    last_at = newest_at(connection, account)
-    since = max(last_at or now - LOOK_BACK, now - LOOK_BACK)
-    columns = INVOICE.c.provider_account, INVOICE.c.provider_ref, INVOICE.c.created_at
-    made = select(*columns).where(INVOICE.c.id >= earliest_id(since)).order_by(INVOICE.c.id).limit(MADE).subquery()
-    ours = made.c.provider_account == account, made.c.provider_ref.is_not(None), made.c.created_at > since
-    return Calls(last_at, connection.scalar(select(func.min(made.c.created_at, type_=UtcTime)).where(*ours)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, TextClause, and_, func, select, text
 
 from domain.decision import Stage
 from domain.evidence import FAILED_LOOK_UP, Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
+from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
+from workers.store.tables.conditions import HELD_UP
 
-#: How far back in evidence an account's newest invoice is looked for. One that made none since has no news of its
-#: clock.
-RECENT_EVIDENCE = 20_000
+#: Among so many of an account's newest invoices, the last one that was made is looked for: they may be made in another
+#: order than they came.
+NEWEST = 20
+#: In words that the index of what is held up is found by.
+_HELD_UP = text(f"({HELD_UP})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +124,20 @@ def read_refusals(connection: Connection) -> list[Refusals]:
 def read_waiting_creates(connection: Connection) -> list[Waiting]:
     """Orders whose last call was certainly not processed and will be repeated: unreachable, rate-limited, …"""
     queued = INVOICE.c.status == Status.QUEUED.value, INVOICE.c.create_tries != 0, INVOICE.c.refused_since.is_(None)
-    return _waiting(connection, Stage.CREATE, *queued)
+    return _waiting(connection, Stage.CREATE, _HELD_UP, *queued)
 
 
 def read_failing_look_ups(connection: Connection) -> list[Waiting]:
     """Open invoices whose last look-up brought no usable answer: their payments would not be seen."""
     made = INVOICE.c.status.in_([status.value for status in OPEN if status not in UNMADE])
-    return _waiting(connection, Stage.CHECK, made, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%"))
+    return _waiting(connection, Stage.CHECK, _HELD_UP, made, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%"))
 
 
 def read_unheard_watches(connection: Connection, account: str, since: datetime) -> tuple[int, datetime | None]:
     """How many of an account's invoices that expired before ``since`` are still watched because their look-ups get no
     answer, and when the first of them expired."""
     watched = INVOICE.join(AGENDA, and_(AGENDA.c.stage == Stage.CHECK.value, AGENDA.c.subject == INVOICE.c.id))
-    unheard = INVOICE.c.status == Status.EXPIRED.value, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%")
+    unheard = _HELD_UP, INVOICE.c.status == Status.EXPIRED.value, INVOICE.c.evidence_digest.like(f"{FAILED_LOOK_UP}%")
     of_account = INVOICE.c.provider_account == account, INVOICE.c.updated_at < since
     found = select(func.count(), func.min(INVOICE.c.updated_at, type_=UtcTime)).select_from(watched)
     count, first = connection.execute(found.where(*unheard, *of_account)).one()
@@ -154,7 +158,7 @@ def read_open(connection: Connection, without: Collection[str]) -> Mapping[str, 
     return found
 
 
-def _waiting(connection: Connection, stage: Stage, *conditions: ColumnElement[bool]) -> list[Waiting]:
+def _waiting(connection: Connection, stage: Stage, *conditions: ColumnElement[bool] | TextClause) -> list[Waiting]:
     """Invoices by account and by the kind of the last evidence that was kept of each."""
     every = EVIDENCE.alias("every")
     last = select(func.max(every.c.id)).where(every.c.invoice_id == INVOICE.c.id).scalar_subquery()
@@ -190,21 +194,22 @@ def _last_words(connection: Connection, invoice_id: str) -> str | None:
     return None if last is None else _reason(connection, last)
 
 
-def read_clocks_off(connection: Connection) -> list[tuple[str, int, datetime]]:
-    """Accounts whose provider's clock was off when it last made an invoice, by how many seconds, and when that was."""
-    newest = select(func.max(EVIDENCE.c.id)).scalar_subquery()
-    made = and_(EVIDENCE.c.kind == Created.__name__, EVIDENCE.c.id > newest - RECENT_EVIDENCE)
-    last = (
-        select(func.max(EVIDENCE.c.id))
-        .join_from(EVIDENCE, INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
-        .where(made)
-        .group_by(INVOICE.c.provider_account)
-    )
-    rows = connection.execute(
-        select(INVOICE.c.provider_account, EVIDENCE.c.detail, EVIDENCE.c.at)
-        .join_from(EVIDENCE, INVOICE, INVOICE.c.id == EVIDENCE.c.invoice_id)
-        .where(EVIDENCE.c.id.in_(last))
-        .order_by(INVOICE.c.provider_account)
-    )
-    found = [(account, read_json(detail).get("clock_off_seconds"), at) for account, detail, at in rows]
-    return [(account, int(seconds), at) for account, seconds, at in found if seconds is not None]
+def read_clocks_off(connection: Connection, accounts: Collection[str]) -> list[tuple[str, int, datetime]]:
+    """Those of these accounts whose provider's clock was off when it last made an invoice, by how many seconds, and
+    when that was."""
+    found = []
+    for account in sorted(accounts):
+        made = _newest_made(connection, account)
+        seconds = None if made is None else read_json(made.detail).get("clock_off_seconds")
+        if made is not None and seconds is not None:
+            found.append((account, int(seconds), made.at))
+    return found
+
+
+def _newest_made(connection: Connection, account: str) -> StoredRow | None:
+    """What its provider last said when it made an invoice."""
+    ours = INVOICE.c.provider_account == account, INVOICE.c.provider_ref.is_not(None)
+    newest = connection.execute(select(INVOICE.c.id).where(*ours).order_by(INVOICE.c.id.desc()).limit(NEWEST)).scalars()
+    told = select(EVIDENCE.c.id, EVIDENCE.c.detail, EVIDENCE.c.at).where(EVIDENCE.c.kind == Created.__name__)
+    rows = connection.execute(told.where(EVIDENCE.c.invoice_id.in_(newest.all()))).all()
+    return max(rows, key=lambda row: row.id, default=None)

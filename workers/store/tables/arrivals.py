@@ -18,6 +18,7 @@ class Callback(SQLModel, table=True):
         Index("ix_callback_order", "account", "order_id"),
         Index("ix_callback_reference", "account", "reference"),
         Index("ix_callback_state", "state", "id"),
+        Index("ix_callback_account", "account", "id"),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)

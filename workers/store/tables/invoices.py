@@ -13,6 +13,7 @@ from workers.store.tables.conditions import HELD_UP
 AGAINST = "verdict = 'contradiction'"
 _REFUSED = text("refused_since IS NOT NULL")
 _UNUSUAL = text("anomaly IS NOT NULL")
+_MADE = text("provider_ref IS NOT NULL")
 
 
 class Invoice(SQLModel, table=True):
@@ -35,8 +36,8 @@ class Invoice(SQLModel, table=True):
             "provider_account",
             "provider_ref",
             unique=True,
-            sqlite_where=text("provider_ref IS NOT NULL"),
-            postgresql_where=text("provider_ref IS NOT NULL"),
+            sqlite_where=_MADE,
+            postgresql_where=_MADE,
         ),
         Index("ix_invoice_order", "order_id"),
         Index(
@@ -47,6 +48,7 @@ class Invoice(SQLModel, table=True):
             postgresql_using="hash",
         ),
         Index("ix_invoice_status", "status", "id"),
+        Index("ix_invoice_made", "provider_account", "id", sqlite_where=_MADE, postgresql_where=_MADE),
         Index(
             "ix_invoice_held_up",
             "status",

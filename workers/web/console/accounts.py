@@ -19,15 +19,8 @@ from domain.exact_json import JsonError, read_json
 from domain.money import format_amount
 from domain.why import Cause, Late
 from workers.store.acts import MASK
-from workers.store.reads.account_states import (
-    ANSWERS,
-    AccountState,
-    Calls,
-    read_account_states,
-    read_calls,
-    read_outcomes,
-)
-from workers.store.reads.callbacks import read_forged
+from workers.store.reads.account_states import ANSWERS, AccountState, read_account_states, read_outcomes
+from workers.store.reads.callbacks import Calls, read_calls, read_forged
 from workers.store.reads.drift import list_drifts, sentence_of
 from workers.store.rows import StoredRow
 from workers.web.console.console import Console, read_filter
