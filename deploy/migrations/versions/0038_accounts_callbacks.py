@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from workers.store.online_index import create_index, drop_index
 
-revision = "0037"
-down_revision = "0036"
+revision = "0038"
+down_revision = "0037"
 branch_labels = None
 depends_on = None
 
