@@ -35,6 +35,8 @@ QUERIES = (
     "/v1/deliveries?endpoint={}",
     "/v1/deliveries?state={}",
     "/v1/deliveries?cursor={}",
+    "/v1/drift?account={}",
+    "/v1/drift?state={}",
     "/v1/events?after={}",
     "/v1/invoices?{}=1",
 )

@@ -153,6 +153,15 @@ CASES: tuple[Case, ...] = (
         at="25m",
     ),
     Case(
+        "ProviderDrift",
+        trouble={
+            'invoices_provider_drift_open{account="shop",instance="a"}': "0x3 2x20",
+            'invoices_provider_drift_open{account="b",instance="a"}': "0x23",
+        },
+        fires=({"severity": "ticket", "account": "shop"},),
+        calm=gauge('invoices_provider_drift_open{account="shop",instance="a"}', "0x20"),
+    ),
+    Case(
         "RejectedMessages",
         trouble=gauge("invoices_rejected_messages", "7x10 8x40"),
         fires=({"severity": "ticket"},),

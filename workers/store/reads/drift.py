@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -10,18 +10,29 @@ from domain.drift import MOST_INVOICES, Kind, Novelty
 from domain.event import format_time
 from workers.store.rows import StoredRow
 from workers.store.tables import DRIFT, DRIFT_INVOICE
+from workers.store.tables.columns import UtcTime
 
 
 def list_drifts(
-    connection: Connection, *, limit: int = 0, account: str | None = None, accepted_too: bool = False
+    connection: Connection,
+    *,
+    limit: int = 0,
+    account: str | None = None,
+    accounts: Collection[str] | None = None,
+    accepted_too: bool = False,
+    before: int | None = None,
 ) -> Sequence[StoredRow]:
-    """Newest first, each with how many ``invoices`` are counted and when the last of them came (``last_at``)."""
-    counted = select(
-        func.count().label("invoices"), func.max(DRIFT_INVOICE.c.at).label("last_at"), DRIFT_INVOICE.c.drift_id
-    ).group_by(DRIFT_INVOICE.c.drift_id)
-    of_each = counted.subquery()
-    query = select(DRIFT, func.coalesce(of_each.c.invoices, 0).label("invoices"), of_each.c.last_at)
-    query = query.outerjoin(of_each, of_each.c.drift_id == DRIFT.c.id).order_by(DRIFT.c.id.desc())
+    """Newest first, each with how many ``invoices`` are counted and when the last of them came (``last_at``). Of these
+    ``accounts`` only (None: of all), and from numbers below ``before``."""
+    counted = select(func.count(), func.max(DRIFT_INVOICE.c.at, type_=UtcTime)).where(
+        DRIFT_INVOICE.c.drift_id == DRIFT.c.id
+    )
+    invoices, last_at = (counted.with_only_columns(one).scalar_subquery() for one in counted.selected_columns)
+    query = select(DRIFT, invoices.label("invoices"), last_at.label("last_at")).order_by(DRIFT.c.id.desc())
+    if before is not None:
+        query = query.where(DRIFT.c.id < before)
+    if accounts is not None:
+        query = query.where(DRIFT.c.account.in_(sorted(accounts)))
     if account is not None:
         query = query.where(DRIFT.c.account == account)
     if not accepted_too:

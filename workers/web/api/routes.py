@@ -20,6 +20,7 @@ from workers.web.api.acts import Acts
 from workers.web.api.api import Api
 from workers.web.api.deliveries import Deliveries
 from workers.web.api.documents import Documents
+from workers.web.api.drift import Drifts
 from workers.web.api.endpoints import Endpoints, Webhooks
 from workers.web.api.events import Events
 from workers.web.api.following import Following
@@ -65,6 +66,7 @@ def build_api(
         Acts(api, reads),
         Endpoints(api, webhooks, frozenset(desk.accounts)),
         Deliveries(api, replaying),
+        Drifts(api),
         Events(api, following, places),
         Snapshots(api, places),
     )

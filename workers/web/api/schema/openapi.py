@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 
 from domain.permissions import PERMISSIONS, Action, Scope
 from domain.schemas import TEXT, Schema, component_schemas, ref
-from workers.web.api.schema import acts, deliveries, endpoints, events, invoices, orders, why
+from workers.web.api.schema import acts, deliveries, drift, endpoints, events, invoices, orders, why
 from workers.web.api.schema.operation import (
     PROBLEM,
     Answer,
@@ -71,7 +71,7 @@ def operations(routes: Iterable[BaseRoute]) -> list[Operation]:
 def schemas() -> dict[str, Schema]:
     """Every schema by its name."""
     found = {**component_schemas(), "Problem": PROBLEM_SCHEMA}
-    for part in (orders, invoices, acts, endpoints, deliveries, events, why):
+    for part in (orders, invoices, acts, endpoints, deliveries, events, why, drift):
         found |= part.SCHEMAS
     return dict(sorted(found.items()))
 
