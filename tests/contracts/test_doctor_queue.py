@@ -16,6 +16,7 @@ from workers.cli.doctor import broker as looked_at
 from workers.cli.doctor import shelf
 from workers.cli.doctor.broker import Watched, watch_queue
 from workers.cli.doctor.workers import _tell_idle, _tell_missing, _tell_queue, check_workers
+from workers.transport.turns import GIVEN
 from workers.web.shelf import QUEUE as CALLBACKS
 
 SEPARATOR = "\x06\x16"  #: kombu's, between a queue and a priority
@@ -50,6 +51,16 @@ def test_messages_that_nobody_takes_are_unread_whatever_their_priority(config, c
     monkeypatch.setattr(looked_at, "WATCH_SECONDS", 0.5)
     client.lpush(INTAKE_QUEUE + priority, message(), message(1_000_000))
     assert watch_queue(config, INTAKE_QUEUE) == Watched(2, None, 0, is_taken=False)
+
+
+def test_messages_that_wait_for_their_account_s_turn_are_unread_too(config, client, monkeypatch):
+    monkeypatch.setattr(looked_at, "WATCH_SECONDS", 0.5)
+    lane = f"{INTAKE_QUEUE}.of.shop"
+    client.zadd(f"{GIVEN}{INTAKE_QUEUE}", {lane: 0})
+    client.lpush(lane, message(), message())
+    assert watch_queue(config, INTAKE_QUEUE) == Watched(2, None, 0, is_taken=False)
+    client.lpush(INTAKE_QUEUE, message())
+    assert watch_queue(config, INTAKE_QUEUE) == Watched(3, None, 0, is_taken=False)
 
 
 def test_a_queue_that_is_read_is_taken_also_when_it_gets_longer(config, client, monkeypatch):

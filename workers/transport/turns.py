@@ -13,6 +13,10 @@ that came back from a consumer goes to the head of the list and is claimed from 
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: As long as no more wait, nobody waits long.
 PILE = 200
@@ -31,6 +35,16 @@ GIVEN = "invoices.turns:"
 _SEARCHED_BYTES = 65536
 
 _NAME = b'"account"'
+
+
+def lanes_of(client: Redis, name: str, prefix: str = "") -> list[str]:
+    """The keys of a list's lanes; ``name`` is the list's without the global prefix."""
+    members: list[bytes | str] = client.zrange(f"{prefix}{GIVEN}{name}", 0, -1)  # type: ignore[assignment]  # not async
+    return [f"{prefix}{_text(member).removeprefix(prefix)}" for member in members]
+
+
+def _text(member: bytes | str) -> str:
+    return member.decode() if isinstance(member, bytes) else member
 
 
 def needles() -> list[tuple[int, str]]:

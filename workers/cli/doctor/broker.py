@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workers.cli.doctor.finding import Finding
 from workers.cli.doctor.redis_server import embedded_runs
 from workers.transport.private import keys_of
+from workers.transport.turns import lanes_of
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -109,21 +110,22 @@ def _look(connection: Connection, queue: str) -> QueueState:
     """A queue that was never declared counts as empty."""
     channel = connection.channel()
     try:
+        if connection.transport.driver_type == "redis":
+            return _look_at_lists(channel, queue)
         declared = channel.queue_declare(queue, passive=True)
+        return QueueState(declared.message_count, declared.consumer_count, ())
     except connection.channel_errors:
         return QueueState(0, None, ())
-    else:
-        if connection.transport.driver_type != "redis":
-            return QueueState(declared.message_count, declared.consumer_count, ())
-        return QueueState(declared.message_count, None, _oldest(channel, queue) if declared.message_count else ())
     finally:
         channel.close()
 
 
-def _oldest(channel: Channel, queue: str) -> list[object]:
-    """Of each list, one for each priority."""
+def _look_at_lists(channel: Channel, queue: str) -> QueueState:
+    """One for each priority, and those of accounts that wait for their turns."""
     with channel.conn_or_acquire() as client:
-        return [client.eval(_OLDEST, 1, key) for key in keys_of(channel, queue)]
+        lists = [*keys_of(channel, queue), *lanes_of(client, queue, channel.global_keyprefix)]
+        waiting = sum(client.llen(key) for key in lists)
+        return QueueState(waiting, None, [client.eval(_OLDEST, 1, key) for key in lists] if waiting else ())
 
 
 def _in_hand(connection: Connection) -> int:
