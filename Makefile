@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals scale
+.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals rights scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -108,6 +108,9 @@ bench-check: dev rivals ## the same, compared with the kept results; prints what
 
 scale: dev ## orders a second on 1, 2, … HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
 	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4) $(if $(ONLY),--only $(ONLY))
+
+rights: dev ## acceptance stories under each process's own rights: which of them are needed, which are not
+	@$(BIN)/python -m tests.rights_used
 
 soak: dev ## half of the capacity for MINUTES=30: is memory, bloat, latency flat?
 	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30)

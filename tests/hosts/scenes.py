@@ -23,6 +23,8 @@ from workers.store.schema import upgrade
 
 #: Sessions on the server for all hosts together: with two cores, five times what PgBouncer's own advice would be.
 POOLED = 30
+#: A provider that keeps a host waiting, so that one that dies has calls in flight.
+SLOW_MS = 1000
 WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
 MADE = "SELECT order_id, count(*) FROM invoice WHERE status = 'pending' GROUP BY order_id"
 QUEUED = "SELECT count(*) FROM invoice WHERE status = 'queued'"
@@ -146,9 +148,9 @@ class Change:
 
 
 def change(scene: Scene) -> Change:
-    """Under load the second host comes, and the first is gone at once, beat with it."""
+    """Under load the second host comes, and the first is gone at once, beat with it, amid a hundred calls."""
     count = scene.orders * 2
-    with scene.crew(100) as (crew, url), crew.hosts(1), psycopg.connect(url, autocommit=True) as connection:
+    with scene.crew(SLOW_MS) as (crew, url), crew.hosts(1), psycopg.connect(url, autocommit=True) as connection:
         crew.servers.ask("reset", "POST")
         ids = crew.push(count)
         crew.wait_for_hooks(count // 4)
