@@ -13,6 +13,7 @@ from tests.contracts.store_cases import open_store
 from tests.contracts.web_process import Site
 from tests.engines import new_postgres_database
 from tests.migrated import migrated_file, open_hasty
+from tests.reused import Reused
 from workers.embedded.sandbox.process import SandboxProcess
 from workers.store.schema import upgrade
 
@@ -31,10 +32,18 @@ def postgres_template(postgres_url):
         yield make_url(url).database
 
 
+@pytest.fixture(scope="session")
+def reused(postgres_url, postgres_template):
+    """Migrated PostgreSQL databases that one test after the other gets."""
+    reused = Reused(postgres_url, postgres_template)
+    yield reused
+    reused.close()
+
+
 @pytest.fixture
-def migrated_postgres_url(postgres_url, postgres_template):
-    """The URL of a fresh migrated PostgreSQL database."""
-    with new_postgres_database(postgres_url, postgres_template) as url:
+def migrated_postgres_url(reused):
+    """The URL of a migrated PostgreSQL database without rows."""
+    with reused.lend() as url:
         yield url
 
 
