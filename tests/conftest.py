@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 
+import argon2
 import hypothesis
 import pytest
 import redis
 import structlog
 
 from config.logging import QUIET
+from tests import compiled  # noqa: F401 - from then on every engine shares its statements
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 from workers.engine.loop import new_loop
+from workers.store import passwords
 
 # What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's. With
 # warnings as errors uvloop never ends a loop that has a transport left open: the time-out then shows `Runner.close`.
@@ -23,6 +27,9 @@ asyncio.events.new_event_loop = new_loop
 
 #: structlog's default draws a traceback for a terminal, with every variable: that takes longer than most tests.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+#: Instead of what `workers.store.passwords` asks for, which is meant to take long.
+LIGHT = functools.cache(functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
 
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
@@ -44,6 +51,12 @@ def own_logging():
     root.setLevel(level)
     for name, former in levels.items():
         logging.getLogger(name).setLevel(former)
+
+
+@pytest.fixture(autouse=True)
+def light_passwords(monkeypatch):
+    """Hashing a password takes no time; `unit/test_passwords.py` does without this."""
+    monkeypatch.setattr(passwords, "_hasher", LIGHT)
 
 
 @pytest.fixture(scope="session")

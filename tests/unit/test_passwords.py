@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from argon2 import PasswordHasher
 
 from workers.store.passwords import LANES, MEMORY_KIB, NOBODYS, PASSES, hash_password, is_password, new_password
+
+
+@pytest.fixture(autouse=True)
+def light_passwords():
+    """Passwords are hashed here as in earnest."""
 
 
 def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own():
