@@ -7,8 +7,9 @@ that is set, in the same function; what comes from further away stands in ``NAME
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,6 +100,19 @@ def _read_call(lines: dict[str, Line], file: str, function: ast.AST, call: ast.C
             lines[name].add(level, fields, file)
 
 
+@functools.lru_cache(64)  # asked for at each call that stands in the function
+def _assigned(function: ast.AST) -> Mapping[str, list[ast.expr]]:
+    """What each variable of a function is set to."""
+    found: dict[str, list[ast.expr]] = defaultdict(list)
+    for node in ast.walk(function):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found[name].append(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                found[name].append(value)
+    return found
+
+
 def _methods(node: ast.expr | None, function: ast.AST) -> list[str]:
     """Which methods of a logger are called: by name, or as one that a variable of this function was set to."""
     match node:
@@ -107,8 +121,7 @@ def _methods(node: ast.expr | None, function: ast.AST) -> list[str]:
         case ast.IfExp():
             return _methods(node.body, function) + _methods(node.orelse, function)
         case ast.Name(id=name):
-            values = [_value_of(one, name) for one in ast.walk(function)]
-            return [method for value in values for method in _methods(value, ast.Pass())]
+            return [method for value in _assigned(function).get(name, ()) for method in _methods(value, ast.Pass())]
     return []
 
 
@@ -151,18 +164,8 @@ def _dict_keys(node: ast.expr | None, function: ast.AST, depth: int = 3) -> list
         case ast.BinOp():
             return [*(_dict_keys(node.left, function) or []), *(_dict_keys(node.right, function) or [])]
         case ast.Name() if depth > 0:
-            values = [one for one in (_value_of(it, node.id) for it in ast.walk(function)) if one is not None]
-            found = [_dict_keys(value, function, depth - 1) for value in values]
+            found = [_dict_keys(value, function, depth - 1) for value in _assigned(function).get(node.id, ())]
             return None if not found else [key for some in found for key in some or ()]
-    return None
-
-
-def _value_of(node: ast.AST, name: str) -> ast.expr | None:
-    match node:
-        case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
-            return value
-        case ast.AnnAssign(target=ast.Name(id=found), value=value) if found == name:
-            return value
     return None
 
 
@@ -176,8 +179,7 @@ def _troubles(node: ast.expr, function: ast.AST) -> list[Trouble]:
         case ast.IfExp():
             return [*_troubles(node.body, function), *_troubles(node.orelse, function)]
         case ast.Name(id=name):
-            values = (_value_of(one, name) for one in ast.walk(function))
-            return [found for value in values if value is not None for found in _troubles(value, ast.Pass())]
+            return [found for value in _assigned(function).get(name, ()) for found in _troubles(value, ast.Pass())]
     return []
 
 
