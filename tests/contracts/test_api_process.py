@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from domain.permissions import Scope
-from tests.contracts.web_process import ORDER, Web
+from tests.contracts.web_process import ORDER, SLOWLY_ON_BOTH, Web
 from tests.servers import wait_until
 from workers.embedded.valkey import stop_valkey
 
 
+@SLOWLY_ON_BOTH
 def test_a_token_of_the_command_line_opens_what_it_is_for(site):
     (made,) = site.invoices(
         "tokens",
@@ -45,6 +46,7 @@ def test_a_token_of_the_command_line_opens_what_it_is_for(site):
     assert made["token"].partition(".")[2] not in site.web.log.read_text()
 
 
+@SLOWLY_ON_BOTH
 def test_an_order_that_waits_is_201_once_it_can_be_paid_and_a_stop_lets_nobody_wait(site):
     token = site.token(Scope.ADMIN)
     with site.client(token) as client, ThreadPoolExecutor() as beside:
@@ -64,6 +66,7 @@ def test_an_order_that_waits_is_201_once_it_can_be_paid_and_a_stop_lets_nobody_w
     assert [line["status"] for line in stopped] == [200]
 
 
+@SLOWLY_ON_BOTH
 def test_many_lines_are_answered_each_and_bodies_are_counted_as_they_come(site):
     lines = "\n".join(json.dumps(ORDER | {"order_id": str(number)}) for number in range(100)) + "\n{"
 

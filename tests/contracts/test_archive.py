@@ -19,6 +19,7 @@ from domain.order import parse_order
 from tests.contracts.archive_cases import OLD, PARTS, age, counts, end, held, left, run
 from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import judge, pend, rows, seen, subscribe
+from tests.contracts.web_process import SLOWLY_ON_BOTH
 from workers.cli.doctor.archive import check_archive
 from workers.store.archiving import archive as archiving
 from workers.store.archiving.files import ArchiveRefused, Folder
@@ -169,8 +170,17 @@ list(archive(Database(sys.argv[1]), Path(sys.argv[2]), OLD, OPERATOR, told))
 """
 
 
+@SLOWLY_ON_BOTH
 @pytest.mark.parametrize(
-    "point", ["written 1", "before name 1", "before name 2", "finished 1", "removed 1", "removed 2"]
+    "point",
+    [
+        "before name 2",
+        "removed 1",
+        *(
+            pytest.param(point, marks=pytest.mark.engines)
+            for point in ["written 1", "before name 1", "finished 1", "removed 2"]
+        ),
+    ],
 )
 def test_killed_anywhere_every_invoice_is_in_a_finished_file_or_in_the_database(database, store, folder, point):
     old = age(database, end(store, 5))

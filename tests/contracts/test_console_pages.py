@@ -35,9 +35,9 @@ def test_every_page_is_drawn_for_who_sees_all_and_for_who_sees_one_account(groun
     assert {limited[place] for place in ("/console/", "/console/invoices", *FILES)} == {200}
 
 
-@pytest.mark.parametrize("forged", ["%00", "a%00b", "%ED%A0%80", "%F0%9F%98%80", "9" * 18, "9" * 400, "-1", "%27%3B--"])
-def test_an_address_with_what_no_row_has_is_no_page(ground, forged):
-    places = {re.sub(r"\{[^}]*\}", forged, pattern) for pattern in PAGES if "{" in pattern}
+def test_an_address_with_what_no_row_has_is_no_page(ground):
+    forged = ["%00", "a%00b", "%ED%A0%80", "%F0%9F%98%80", "9" * 18, "9" * 400, "-1", "%27%3B--"]
+    places = {re.sub(r"\{[^}]*\}", one, pattern) for pattern in PAGES if "{" in pattern for one in forged}
 
     assert answers(ground, places) == dict.fromkeys(places, 404)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.contracts.web_process import Site
+from tests.contracts.web_process import SLOWLY_ON_BOTH, Site
 from workers.web.console.gate import CLOSED
 
 
@@ -27,6 +27,7 @@ def new_site(tmp_path, database_url):
         site.close()
 
 
+@SLOWLY_ON_BOTH
 def test_an_added_person_signs_in_and_is_put_out_again(new_site):
     site = new_site()
     (made,) = site.invoices("users", "add", "j.brandt", "--role", "operator", "--json")

@@ -47,8 +47,7 @@ TABLES = {
         ("evidence", "SHARE"),
     ]
 }
-#: A lock of rows and a mixed one are among the quick tests.
-QUICK = {"every invoice", "some of each"}
+QUICK = {"some of each"}  #: the others wait as long, one after the other
 LOCKS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.engines) for name in (*ROWS, *TABLES)]
 
 
@@ -100,9 +99,8 @@ def test_orders_whose_commits_wait_for_an_outsider_s_lock_are_created_once(url, 
         wait_until(lambda: not rows(outsider, KEPT), "what was kept is judged and gone")
 
 
-@pytest.mark.parametrize(
-    "held", ["every invoice", pytest.param("the table event, EXCLUSIVE", marks=pytest.mark.engines)]
-)
+@pytest.mark.engines
+@pytest.mark.parametrize("held", ["every invoice", "the table event, EXCLUSIVE"])
 def test_answers_in_hand_are_judged_by_whoever_takes_the_rows_over(url, outsider, held, monkeypatch):
     """Leases are not renewed here: every row is claimed again, perhaps by another worker, while its answer waits."""
     monkeypatch.setattr("workers.store.store.Store.renew", lambda *_: None)
@@ -149,6 +147,7 @@ def seen_kept(workers):
     return rows(workers.databases[0], KEPT)
 
 
+@pytest.mark.engines
 def test_an_outsider_that_holds_sqlite_for_longer_than_a_lease_bills_nobody_twice(
     sqlite_template, tmp_path, monkeypatch
 ):
@@ -173,6 +172,7 @@ def test_an_outsider_that_holds_sqlite_for_longer_than_a_lease_bills_nobody_twic
     database.close()
 
 
+@pytest.mark.engines
 def test_a_database_that_is_away_for_longer_than_a_lease_bills_nobody_twice(url, outsider, monkeypatch):
     """The workers live on, each with its answers in hand."""
     shorten_leases(monkeypatch, DOUBT_RETRY_SECONDS[0])

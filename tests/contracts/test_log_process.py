@@ -8,8 +8,10 @@ import signal
 from domain.permissions import Scope
 from tests.contracts.log_cases import place, read_stream
 from tests.contracts.store_cases import judge, pend, seen
-from tests.contracts.web_process import Web
+from tests.contracts.web_process import SLOWLY_ON_BOTH, Web
 from tests.servers import wait_until
+
+pytestmark = SLOWLY_ON_BOTH
 
 SSE = {"accept": "text/event-stream"}
 

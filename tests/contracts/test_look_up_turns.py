@@ -157,8 +157,8 @@ def keeps_its_promise(world: Shop, rate: float, poll_seconds: float, rounds: flo
 @pytest.mark.parametrize(
     ("invoices", "rate", "poll_seconds"),
     [
-        (2000, 100.0, 0.5),  # 20 s, far more than any poll
-        (2000, 100.0, 1.8),  # 20 s, about the slowest poll
+        pytest.param(2000, 100.0, 0.5, marks=pytest.mark.engines),  # 20 s, far more than any poll
+        pytest.param(2000, 100.0, 1.8, marks=pytest.mark.engines),  # 20 s, about the slowest poll
         (300, 40.0, 1.0),  # 7.5 s, between the first poll and the slowest
         (50, 40.0, 1.0),  # the budget covers them all
     ],

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from tests.contracts.moving_cases import every_row, fill
 from tests.contracts.position_cases import assert_whole, claim, place
 from tests.contracts.store_cases import OPERATOR, events_of, judge, open_store, pend, rows, seen, subscribe
+from tests.contracts.web_process import SLOWLY_ON_BOTH
 from tests.engines import new_postgres_database
 from workers.store.database import Database
 from workers.store.moving.loading import MoveRefused
@@ -248,7 +249,10 @@ move_into(Database(sys.argv[1]), sys.argv[2], OPERATOR, told)
 """
 
 
-@pytest.mark.parametrize("table", ["invoice", "event_log", "process_seen"])
+@SLOWLY_ON_BOTH
+@pytest.mark.parametrize(
+    "table", ["event_log", *(pytest.param(table, marks=pytest.mark.engines) for table in ("invoice", "process_seen"))]
+)
 def test_killed_in_the_middle_it_leaves_the_source_whole_and_the_target_empty_and_is_run_again(
     database, target_url, table
 ):

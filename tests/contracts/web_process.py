@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.contracts.store_cases import created, judge, open_store
 from tests.servers import Server, wait_until
@@ -26,6 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 INVOICES = [sys.executable, "-m", "workers.cli"]
 COMMAND = [*INVOICES, "web"]
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+#: What is about a process rather than its database is shown on SQLite; on PostgreSQL too by the slower tests.
+SLOWLY_ON_BOTH = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)], indirect=True
+)
 ORDER = {"account": "nebulox", "order_id": "1001", "price": "10.50", "currency": "EUR"}
 
 

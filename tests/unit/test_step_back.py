@@ -1,24 +1,27 @@
-"""Workers lower their own priority, in a process of its own: it can't be raised again."""
+"""Workers lower their own priority, each in a process of its own: it can't be raised again."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-import pytest
-
 PROGRAM = """
 import os, sys, threading
 from workers.queue.lifespan import step_back
-before = os.nice(int(sys.argv[1]))
-step_back(int(sys.argv[2]))
-threading.Thread(target=lambda: print(before, os.nice(0))).start()
+for started_with, nice in [(0, 5), (0, 0), (7, 5)]:
+    child = os.fork()
+    if not child:
+        before = os.nice(started_with)
+        step_back(nice)
+        threading.Thread(target=lambda: print(nice, before, os.nice(0), flush=True)).start()
+        break
+    os.waitpid(child, 0)
 """
 
 
-@pytest.mark.parametrize(("started_with", "nice"), [(0, 5), (0, 0), (7, 5)])
-def test_a_worker_steps_back_but_not_further_than_it_was_put_already(started_with, nice):
-    argv = [sys.executable, "-c", PROGRAM, str(started_with), str(nice)]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    before, now = map(int, told)
-    assert now == max(before, nice)
+def test_a_worker_steps_back_but_not_further_than_it_was_put_already():
+    argv = [sys.executable, "-c", PROGRAM]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    assert len(told) == 3
+    for nice, before, now in (map(int, line.split()) for line in told):
+        assert now == max(before, nice)
