@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 
 from tests.console.doorstep import Doorstep
 from tests.console.ground import Ground
 from tests.console.scene import Scene
 from tests.contracts.store_cases import open_store
 from tests.migrated import migrated_file, new_sqlite_url, open_hasty
-from workers.store import passwords
 
 
 class Scenes:
@@ -76,13 +74,6 @@ def ground(scene):
     ground = Ground(scene)
     yield ground
     ground.close()
-
-
-@pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch):
-    """Passwords that are hashed at once: what they cost is not what is tested here."""
-    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", lambda: cheap)
 
 
 @pytest.fixture

@@ -1,20 +1,25 @@
-"""A fresh, migrated database for each test, on SQLite and on PostgreSQL; migrated once a session, then copied."""
+"""A migrated database without rows for each test, on SQLite and on PostgreSQL, and what stands on it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from tests.contracts.api_cases import Service
+from tests.contracts.plan_cases import fill
+from tests.contracts.stepped_clock import HostClock, stepped_database, stepped_postgres
 from tests.contracts.store_cases import open_store
 from tests.contracts.web_process import Site
+from tests.contracts.why_cases import Ground as Situation
 from tests.engines import new_postgres_database
 from tests.migrated import migrated_file, open_hasty
 from tests.reused import Reused
 from workers.embedded.sandbox.process import SandboxProcess
+from workers.store.database import Database
 from workers.store.schema import upgrade
 
 
@@ -78,6 +83,53 @@ def database(database_url, monkeypatch):
     database = open_hasty(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+def crowded(request, tmp_path):
+    """Many agenda rows: on PostgreSQL so many that reading them all is the worse plan for a batch, unanalyzed."""
+    with contextlib.ExitStack() as cleanup:
+        if request.param == "sqlite":
+            path = tmp_path / "invoices.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            url, rows = f"sqlite:///{path}", 5_000
+        else:
+            template = request.getfixturevalue("postgres_template")
+            server = request.getfixturevalue("postgres_url")
+            url, rows = cleanup.enter_context(new_postgres_database(server, template)), 100_000
+        database = Database(url)
+        cleanup.callback(database.close)
+        fill(database, rows)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def stepped_server():
+    """A PostgreSQL of a module's own, and its clock."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(stepped_postgres())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+def stepped(request, tmp_path, sqlite_template):
+    """A migrated database, and the clock it goes by."""
+    if request.param == "postgresql":
+        with stepped_database(*request.getfixturevalue("stepped_server")) as found:
+            yield found
+        return
+    path, clock = tmp_path / "invoices.db", HostClock()
+    path.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{path}", clock=clock)
+    yield database, clock
+    database.close()
+
+
+@pytest.fixture
+def ground(database):
+    """Everything runs, and is asked why nothing happens."""
+    ground = Situation(database, open_store(database))
+    ground.beat("intake", "worker", "web")
+    return ground
 
 
 @pytest.fixture

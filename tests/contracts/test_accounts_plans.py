@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from domain.evidence import Created, Unreachable
+from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, judge, open_store, pend, queue, rows
-from tests.contracts.test_store_plans import explained
 from tests.engines import new_postgres_database
 from workers.store.callbacks import NewCallback, newest_at
 from workers.store.database import Database

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from domain.status import Status
+from tests.contracts.bulk_cases import QUEUED, acts_of, fill, job_of, run, taken
 from tests.contracts.store_cases import (
     OPERATOR,
     SILENT_ACCOUNT,
@@ -16,18 +17,15 @@ from tests.contracts.store_cases import (
     created,
     deliveries_of,
     evidence_of,
-    in_threads,
     invoice_of,
     judge,
     now,
     open_store,
-    order,
     pend,
     queue,
     rows,
     seen,
     subscribe,
-    take,
 )
 from workers.store import job_leases
 from workers.store.acts import Act
@@ -40,45 +38,14 @@ from workers.store.bulk_jobs import (
     Deal,
     Lost,
     failures_of,
-    find_job,
-    take_job,
 )
 from workers.store.operate import bulk
 from workers.store.operate import invoices as operated
-from workers.store.operate.bulk import GONE, NothingMatches, begin, do_batch, pause, resume, stop, work_on
+from workers.store.operate.bulk import GONE, NothingMatches, begin, do_batch, pause, resume, stop
 from workers.store.operate.invoices import Mark
 from workers.store.reads.jobs import job_within, page_of_jobs
 from workers.store.reads.selection import Selection
-from workers.store.tables import ACT, BULK
-
-
-def fill(store, count=5, **fields):
-    return take(store, *(order(f"order-{number}", **fields) for number in range(count)))
-
-
-def run(store):
-    while work_on(store):
-        pass
-
-
-def job_of(store, job):
-    found = store.database.read(find_job, job.id)
-    assert found is not None
-    return found
-
-
-def acts_of(database, act):
-    return rows(database, ACT, ACT.c.act == act.value)
-
-
-def taken(database):
-    """The one that is next."""
-    job = take_job(database)
-    assert job is not None
-    return job
-
-
-QUEUED = Selection(statuses=("queued",))
+from workers.store.tables import BULK
 
 
 @pytest.fixture
@@ -148,37 +115,6 @@ def test_what_moves_between_the_look_and_the_lock_is_left_out(store, database, m
     tally = job_of(store, job).tally
     assert (tally.done, tally.skipped) == (1, 1)
     assert len(acts_of(database, Act.CANCEL)) == 1
-
-
-def test_whoever_is_killed_in_the_middle_leaves_it_to_another_and_nothing_is_done_twice(store, database):
-    ids = pend(store, 5)
-    job = begin(store, OPERATOR, Deal(RECHECK), Selection(statuses=("pending",)), "")
-    dead = taken(database)
-    assert do_batch(store, dead) is not None  # and then it is killed
-    assert take_job(database) is None, "its lease is not over"
-
-    change(database, BULK, leased_until=now(database) - timedelta(seconds=1))
-    run(store)
-
-    assert job_of(store, job).tally.done == 5
-    assert sorted(row.invoice_id for row in acts_of(database, Act.RECHECK)) == sorted(ids)
-    assert all(len([row for row in evidence_of(database, one) if row.kind == "RecheckRequested"]) == 1 for one in ids)
-
-
-def test_who_was_slower_than_its_lease_takes_back_what_it_did(store, database):
-    fill(store, 4)
-    job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
-    slow = taken(database)
-    change(database, BULK, leased_until=now(database) - timedelta(seconds=1))
-    fast = taken(database)
-
-    with pytest.raises(Lost):
-        do_batch(store, slow)
-    assert acts_of(database, Act.CANCEL) == []
-    assert do_batch(store, fast) is not None
-
-    assert job_of(store, job).tally.done == 2
-    assert len(acts_of(database, Act.CANCEL)) == 2
 
 
 def test_a_stopped_one_does_no_more(store, database):
@@ -251,50 +187,6 @@ def test_all_that_failed_is_kept_in_the_order_in_which_it_came_up_and_goes_with_
     change(database, BULK, BULK.c.id == job.id, finished_at=now(database) - job_leases.KEPT - timedelta(seconds=1))
     begin(store, OPERATOR, Deal(RECHECK), Selection(statuses=("paid",)), "")
     assert database.read(failures_of, job.id, 0, 100) == []
-
-
-def test_a_process_that_stops_lets_go_of_it_at_once(store, database):
-    fill(store, 5)
-    job = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
-
-    assert work_on(store, lambda: True)
-
-    assert job_of(store, job).tally.done == 2
-    run(store)
-    assert job_of(store, job).tally.done == 5
-
-
-def test_two_take_turns_and_one_that_is_worked_on_is_left(store, database, monkeypatch):
-    monkeypatch.setattr(bulk, "TURN_SECONDS", -1.0)
-    fill(store, 4)
-    pend(store, 4)
-    first = begin(store, OPERATOR, Deal(CANCEL), QUEUED, "")
-    second = begin(store, OPERATOR, Deal(RECHECK), Selection(statuses=("pending",)), "")
-
-    assert work_on(store)
-    assert work_on(store)
-    assert (job_of(store, first).tally.done, job_of(store, second).tally.done) == (2, 2)
-
-    held = taken(database)
-    assert held.id == first.id
-    while work_on(store):
-        pass
-    assert job_of(store, second).state == "done"
-    assert job_of(store, first).state == "running"
-
-
-def test_two_processes_side_by_side_do_each_invoice_once(store, database):
-    ids = fill(store, 12)
-    jobs = [begin(store, OPERATOR, Deal(CANCEL), QUEUED, "") for _ in range(2)]
-
-    in_threads(lambda: run(store), lambda: run(open_store(database)))
-    run(store)
-
-    assert len(acts_of(database, Act.CANCEL)) == len(ids)
-    assert {invoice_of(database, one).status for one in ids} == {"cancelled"}
-    tallies = [job_of(store, job).tally for job in jobs]
-    assert sum(tally.done for tally in tallies) == len(ids)
-    assert [tally.dealt_with for tally in tallies] == [len(ids), len(ids)]
 
 
 def test_what_is_not_possible_is_kept_with_its_reason(store, database):

@@ -6,12 +6,10 @@ import re
 
 from sqlalchemy import text
 
+from tests.contracts.plan_cases import MORE, explained, work
 from tests.contracts.store_cases import ACCOUNT
-from tests.contracts.test_store_plans import MORE, crowded, explained, work
 from workers.store.reads.figures.figures import read_figures
 from workers.store.tables import INVOICE
-
-__all__ = ["crowded"]
 
 #: Each invoice a thousand times more, made long ago.
 OTHERS = {

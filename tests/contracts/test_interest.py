@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 
 from domain.decision import Stage
 from domain.event import INVOICE_TYPES, new_id
+from tests.contracts.plan_cases import assert_by_index, explained
 from tests.contracts.store_cases import (
     Background,
     deliveries_of,
@@ -22,7 +23,6 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from tests.contracts.test_store_plans import assert_by_index, explained
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.operate import endpoints as operated

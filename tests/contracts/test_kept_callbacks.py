@@ -11,6 +11,7 @@ from domain.decision import Stage
 from domain.evidence import CalledBack, Marked
 from domain.status import Status
 from tests.contracts.doctor_cases import by_cause, settings
+from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import (
     OPERATOR,
     SILENT_ACCOUNT,
@@ -24,7 +25,6 @@ from tests.contracts.store_cases import (
     rows,
     seen,
 )
-from tests.contracts.test_store_plans import explained
 from workers.cli.doctor.callbacks import check_callbacks
 from workers.store.callbacks import NewCallback, unmatched
 from workers.store.forged import Forged, keep_forged

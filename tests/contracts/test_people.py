@@ -10,8 +10,8 @@ from sqlalchemy import insert, update
 
 from domain.permissions import Role
 from tests.contracts.operator_cases import BOB, told
+from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import rows
-from tests.contracts.test_store_plans import explained
 from workers.store import passwords
 from workers.store.operate.people import NameTaken, NewPerson, NoSuchPerson, add, change_role, end_sessions, remove
 from workers.store.operate.restoration import restore

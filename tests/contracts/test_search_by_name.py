@@ -11,6 +11,7 @@ import pytest
 
 from domain.evidence import CalledBack, Created
 from domain.status import Status
+from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import (
     ACCOUNT,
     SILENT_ACCOUNT,
@@ -24,7 +25,6 @@ from tests.contracts.store_cases import (
     seen,
     take,
 )
-from tests.contracts.test_store_plans import crowded, explained  # noqa: F401 - a fixture
 from workers.store.callbacks import NewCallback
 from workers.store.reads.search import search
 from workers.store.tables import CALLBACK
@@ -86,7 +86,7 @@ def test_a_transaction_is_found_however_it_is_spelled(database):
 @pytest.mark.parametrize(
     "kind", ["nothing", "id", "order", "event", "idempotency key", "reference 2", "transaction", "address"]
 )
-def test_no_table_is_read_from_end_to_end(crowded, kind):  # noqa: F811 - the fixture
+def test_no_table_is_read_from_end_to_end(crowded, kind):
     named = world(crowded)
     pend(open_store(crowded), 40)
     name = named[kind][0] if kind in named else "nobody's"

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from domain.evidence import InDoubt, Unreachable, Unreadable
+from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import (
     ACCOUNT,
     created,
@@ -20,7 +21,6 @@ from tests.contracts.store_cases import (
     subscribe,
     take,
 )
-from tests.contracts.test_store_plans import explained
 from workers.store.judging import Judgement
 from workers.store.reads.record import read_record
 from workers.store.reads.search import search, siblings_of

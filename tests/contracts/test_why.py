@@ -9,20 +9,17 @@ import pytest
 from click import Context
 
 from domain.decision import Stage
-from domain.evidence import CredentialsRefused, InDoubt, RecheckRequested, Unreachable, Unreadable
+from domain.evidence import InDoubt, Unreachable
 from domain.status import Status
 from domain.why import Cause, first_cause
-from domain.why.patience import Pace
 from tests.contracts import why_cases
 from tests.contracts.store_cases import (
     ACCOUNT,
     OPERATOR,
     change,
     disable_endpoint,
-    evidence_of,
     judge,
     now,
-    open_store,
     order,
     pend,
     queue,
@@ -30,35 +27,17 @@ from tests.contracts.store_cases import (
     subscribe,
     take,
 )
-from tests.contracts.why_cases import ACCOUNTS, MINUTE, OTHER_WAYS, SITUATIONS, Ground
+from tests.contracts.why_cases import ACCOUNTS, MINUTE, OTHER_WAYS, SITUATIONS
 from workers.cli.main import cli
 from workers.store.operate.invoices import Mark, mark
-from workers.store.reads.search import search
-from workers.store.reads.why.late import read_overview
-from workers.store.reads.why.order import Around, read_facts, read_facts_of_name
-from workers.store.tables import AGENDA, DELIVERY, EVENT, EVIDENCE
+from workers.store.reads.why.order import Around, read_facts
+from workers.store.tables import AGENDA, DELIVERY, EVENT
 
 
 @pytest.fixture
-def ground(database):
-    """Everything runs."""
-    ground = Ground(database, open_store(database))
-    ground.beat("intake", "worker", "web")
-    return ground
-
-
-@pytest.fixture
-def why(database):
+def why(ground):
     """The cause that a name gives."""
-
-    def ask(name, breakers=lambda _: {}, account=None):
-        around = Around(ACCOUNTS, lambda account: f"https://pay.example/callbacks/{account}", breakers)
-        found = database.read(search, name, account)
-        if found is None:
-            return first_cause(database.read(read_facts_of_name, database, name, account))
-        return first_cause(database.read(read_facts, database, found.newest.id, around))
-
-    return ask
+    return ground.why
 
 
 def parses(command):
@@ -312,51 +291,3 @@ def test_parked_webhooks_are_parked(ground, database, why):
     assert "Its webhook ended whoever took it up, 6 times" in found.text
     disable_endpoint(database, endpoint)
     assert why(invoice).cause is Cause.PARKED
-
-
-# --- since when a provider does not answer ----------------------------------------------------------------------------
-
-AWAY = Unreachable(reason="connection refused")
-RECHECK = RecheckRequested(reason="the customer asks", by="alice")
-MOVED_APART = timedelta(hours=1)
-
-
-def began(database, invoice):
-    """When the first of its look-ups failed that was kept."""
-    return next(row.at for row in evidence_of(database, invoice) if row.kind == "Unreachable")
-
-
-def test_a_provider_is_away_since_its_first_failing_look_up_whoever_asks_in_between(ground, database, why):
-    (invoice,) = pend(ground.store)
-    ground.tell_stream()
-    brought = (AWAY, AWAY, RECHECK, AWAY, RECHECK, Unreadable(reason="HTTP 502: a web page"), AWAY)
-    for evidence in brought:
-        judge(ground.store, invoice, evidence)
-    found = why(invoice)
-    assert (found.cause, found.since) == (Cause.PROVIDER_UNREACHABLE, began(database, invoice))
-    assert ", 5 times," in found.text
-    (late,) = database.read(read_overview, database, Pace()).late
-    assert late.oldest_since == found.since
-
-
-def last_failed(database, invoice):
-    return [row.at for row in evidence_of(database, invoice) if row.kind == "Unreachable"][-1]
-
-
-@pytest.mark.parametrize(
-    "answer", [seen("pending"), seen("confirming"), CredentialsRefused(reason="HTTP 401")], ids=repr
-)
-@pytest.mark.parametrize("asked", [[], [RECHECK]], ids=["by itself", "rechecked"])
-def test_an_answer_ends_the_time_that_a_provider_was_away(ground, database, why, answer, asked):
-    (invoice,) = pend(ground.store)
-    ground.tell_stream()
-    judge(ground.store, invoice, AWAY)
-    judge(ground.store, invoice, answer)
-    if asked:  # only the time in between says so
-        change(database, EVIDENCE, EVIDENCE.c.invoice_id == invoice, at=now(database) - MOVED_APART)
-    for evidence in (*asked, AWAY):
-        judge(ground.store, invoice, evidence)
-    ground.tell_stream()
-    found = why(invoice)
-    assert (found.cause, found.since) == (Cause.PROVIDER_UNREACHABLE, last_failed(database, invoice))
-    assert found.since > began(database, invoice)

@@ -17,8 +17,8 @@ from domain.status import Status
 from domain.why import Cause, Verdict, first_cause
 from domain.why.patience import Pace
 from tests.contracts import why_cases
-from tests.contracts.store_cases import change, created, invoice_of, judge, open_store, pend, queue, seen
-from tests.contracts.why_cases import ACCOUNTS, OTHER_WAYS, SITUATIONS, Ground
+from tests.contracts.store_cases import change, created, invoice_of, judge, pend, queue, seen
+from tests.contracts.why_cases import ACCOUNTS, OTHER_WAYS, SITUATIONS
 from workers.store.reads.search import search
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts, read_facts_of_name
@@ -38,14 +38,6 @@ WAYS = [*SITUATIONS.values(), *OTHER_WAYS]
 
 def named(evidence):
     return type(evidence).__name__
-
-
-@pytest.fixture
-def ground(database):
-    """Everything runs."""
-    ground = Ground(database, open_store(database))
-    ground.beat("intake", "worker", "web")
-    return ground
 
 
 @pytest.fixture

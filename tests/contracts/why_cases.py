@@ -22,7 +22,7 @@ from domain.evidence import (
     Unreadable,
 )
 from domain.status import Status
-from domain.why import Cause
+from domain.why import Cause, Why, first_cause
 from domain.work_report import Report
 from tests.contracts.store_cases import (
     ACCOUNT,
@@ -44,6 +44,9 @@ from workers.store.agenda import MAX_CLAIMS
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.processes import Heartbeat
+from workers.store.reads.search import search
+from workers.store.reads.why.order import Around, read_facts, read_facts_of_name
+from workers.store.reads.why.webhooks import Breakers
 from workers.store.store import Store
 from workers.store.tables import AGENDA, EVENT, PROCESS
 
@@ -86,6 +89,16 @@ class Ground:
     def lose(self, role: str, ago: timedelta = MINUTE) -> None:
         """Processes of a role were last seen a while ago."""
         change(self.database, PROCESS, PROCESS.c.role == role, seen_at=now(self.database) - ago)
+
+    def why(self, name: str, breakers: Breakers = lambda _: {}, account: str | None = None) -> Why:
+        """The cause that a name gives."""
+        around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, breakers)
+        found = self.database.read(search, name, account)
+        if found is None:
+            return first_cause(self.database.read(read_facts_of_name, self.database, name, account))
+        facts = self.database.read(read_facts, self.database, found.newest.id, around)
+        assert facts is not None, "it was found"
+        return first_cause(facts)
 
     def tell_stream(self) -> None:
         """As the publisher does with all there is."""

@@ -10,51 +10,14 @@ import time
 
 import httpx
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import JSONResponse
 
-from domain.permissions import Role
-from tests.console.doorstep import PUBLIC, Doorstep
-from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, KEY, NEXT_KEY, OTHER_KEY, SECRET, StandInIssuer
+from tests.console.doorstep import PUBLIC
+from tests.console.oidc.way import BACK, begin
+from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, KEY, NEXT_KEY, OTHER_KEY, SECRET
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.store.reads.acts import act_fields, list_acts
-from workers.web.console.entrance import IssuersWord
-from workers.web.console.gate import Doors
-from workers.web.console.id_token import find_claim, name_of, role_of
-from workers.web.console.issuer import Client, Issuer, IssuerAway
-
-BACK = "/console/sign-in/oidc/back"
-
-
-@pytest.fixture
-def issuer():
-    return StandInIssuer()
-
-
-@pytest.fixture
-def box():
-    return SecretBox([new_key()])
-
-
-@pytest.fixture
-def doorstep(store, issuer, box):
-    """The console on a public address that has an issuer."""
-    client = Client(ISSUER, CLIENT_ID, SECRET, "roles")
-    word = IssuersWord(client, lambda: box, PUBLIC, issuer.transport)
-    doorstep = Doorstep(store, Doors(is_public=True, issuer=client.host), word=word)
-    yield doorstep
-    doorstep.close()
-
-
-@pytest.fixture
-def browser(doorstep):
-    return doorstep.browser(PUBLIC)
-
-
-def begin(browser, issuer, **query):
-    """To the issuer; what it sends back with."""
-    went = browser.get("/console/sign-in/oidc", params=query)
-    assert went.status_code == 303, went.text
-    return issuer.authorize(went.headers["location"])
+from workers.web.console.issuer import Client, Issuer
 
 
 def urlsafe(content: bytes) -> str:
@@ -251,165 +214,7 @@ def test_the_issuer_must_name_itself_where_it_says_that_it_does(browser, issuer)
     assert browser.get(BACK, params=back | {"iss": ISSUER}).status_code == 303
 
 
-@pytest.mark.parametrize("roles", [[], ["owner"], "superuser", None, 7, {"admin": True}, [["admin"]]], ids=repr)
-def test_whoever_has_no_role_of_ours_is_told_so(browser, issuer, roles):
-    issuer.claims |= {"roles": roles}
-    refused = browser.get(BACK, params=begin(browser, issuer))
-
-    assert refused.status_code == 403
-    assert "You have no role here" in refused.text
-    assert not browser.is_signed_in()
-
-
-@pytest.mark.parametrize(
-    ("claim", "role"),
-    [
-        (["viewer", "finance", "operator"], Role.FINANCE),
-        (["Admin", "viewer"], Role.ADMIN),
-        ("viewer operator", Role.OPERATOR),
-        ("viewer,other", Role.VIEWER),
-        ("viewers", None),
-        (["administrator"], None),
-        (None, None),
-    ],
-)
-def test_the_highest_role_counts(claim, role):
-    assert role_of(claim) is role
-
-
-def test_a_claim_is_found_by_its_name_or_by_the_points_in_it():
-    claims = {"realm_access": {"roles": ["admin"]}, "https://pay.example/roles": ["viewer"], "a.b": 1, "a": {"b": 2}}
-
-    assert find_claim(claims, "realm_access.roles") == ["admin"]
-    assert find_claim(claims, "https://pay.example/roles") == ["viewer"]
-    assert find_claim(claims, "a.b") == 1
-    assert find_claim(claims, "realm_access.roles.x") is None
-
-
-def test_roles_come_from_userinfo_where_the_token_has_none(browser, issuer):
-    issuer.claims = {"roles": None}
-    issuer.info = {"roles": ["finance"], "preferred_username": "m.okafor"}
-    assert browser.get(BACK, params=begin(browser, issuer)).status_code == 303
-    assert "m.okafor · finance" in browser.get("/console/invoices").text
-
-
-def test_userinfo_about_somebody_else_counts_for_nothing(browser, issuer):
-    issuer.claims = {"roles": None}
-    issuer.info = {"sub": "another", "roles": ["admin"]}
-    assert browser.get(BACK, params=begin(browser, issuer)).status_code == 403
-    assert not browser.is_signed_in()
-
-
-@pytest.mark.parametrize(
-    ("claims", "name"),
-    [
-        ({"preferred_username": "j.brandt", "email": "j@example.net"}, "j.brandt"),
-        ({"preferred_username": " ", "email": "j@example.net"}, "j@example.net"),
-        ({"preferred_username": "a\u202eb", "sub": "7"}, "7"),
-        ({"preferred_username": ["x"], "sub": "7"}, "7"),
-        ({"sub": "\x00"}, "somebody"),
-        ({"preferred_username": "\ufdfa" * 100, "sub": "7"}, "7"),  # 1800 letters to tell names apart by
-        ({"sub": "x" * 300}, "x" * 100),
-    ],
-)
-def test_the_name_is_the_first_that_can_be_shown(claims, name):
-    assert name_of(claims) == name
-
-
-def test_a_name_is_text(browser, issuer):
-    issuer.claims |= {"preferred_username": "<img src=x onerror=alert(1)>"}
-    assert browser.get(BACK, params=begin(browser, issuer)).status_code == 303
-    assert "<img src=x" not in browser.get("/console/invoices").text
-
-
-AWAY = {
-    "nothing": httpx.ConnectError("refused"),
-    "too late": httpx.ReadTimeout("late"),
-    "an error": PlainTextResponse("no", 500),
-    "no JSON": PlainTextResponse("<html>"),
-    "a list": JSONResponse([]),
-    "without end": PlainTextResponse("x" * 300_000),
-    "elsewhere": RedirectResponse("https://evil.example/"),
-}
-
-
-@pytest.mark.parametrize("step", ["openid-configuration", "token", "keys"])
-@pytest.mark.parametrize("answer", AWAY.values(), ids=AWAY)
-def test_an_issuer_that_is_away_is_told_as_such_and_asked_again(browser, issuer, doorstep, step, answer):
-    issuer.answers[step] = answer
-    if step == "openid-configuration":
-        refused = browser.get("/console/sign-in/oidc")
-    else:
-        refused = browser.get(BACK, params=begin(browser, issuer))
-    assert refused.status_code == 503
-    assert "The sign-in service does not answer" in refused.text
-
-    issuer.answers.clear()
-    assert browser.get(BACK, params=begin(browser, issuer)).status_code == 303
-    assert browser.is_signed_in()
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"issuer": "https://evil.example"},
-        {"issuer": f"{ISSUER}/"},
-        {"authorization_endpoint": "javascript:alert(1)"},
-        {"token_endpoint": "http://id.example/token"},
-        {"jwks_uri": None},
-        {"token_endpoint": "https://id.example/\r\ntoken"},
-    ],
-)
-def test_a_document_of_another_issuer_or_with_unsafe_addresses_is_not_used(browser, issuer, document):
-    issuer.document = document
-    assert browser.get("/console/sign-in/oidc").status_code == 503
-
-
-def test_a_page_elsewhere_is_not_where_somebody_is_sent(browser, issuer):
-    back = begin(browser, issuer, next="https://evil.example/")
-    assert browser.get(BACK, params=back).headers["location"] == "/console/"
-
-
 def test_a_long_way_to_come_back_to_is_left_out_of_the_cookie(browser, issuer):
     back = begin(browser, issuer, next="/console/invoices?q=" + "x" * 1500)
     assert len(browser.cookies["__Host-invoices-sign-in"]) < 3000
     assert browser.get(BACK, params=back).headers["location"] == "/console/"
-
-
-def test_the_issuers_documents_are_read_once(browser, issuer):
-    for _ in range(3):
-        assert browser.get(BACK, params=begin(browser, issuer)).status_code == 303
-        browser.post("/console/sign-out")
-    paths = [path for path, _ in issuer.asked]
-    assert (paths.count("/realms/shop/.well-known/openid-configuration"), paths.count("/keys")) == (1, 1)
-
-
-def test_codes_that_are_made_up_are_limited_for_each_address(doorstep, issuer):
-    statuses = []
-    for _ in range(22):
-        browser = doorstep.browser(PUBLIC, address="10.7.7.7")
-        statuses.append(browser.get(BACK, params=begin(browser, issuer) | {"code": "made up"}).status_code)
-    assert statuses == [403] * 20 + [429] * 2
-
-
-def test_all_who_wait_for_an_issuer_that_is_away_are_told_at_once():
-    """Ten seconds each, one after the other, would take all connections of the process."""
-    asked = []
-
-    async def answer(request):
-        asked.append(request)
-        await asyncio.sleep(0)
-        raise httpx.ConnectError("gone")
-
-    async def go():
-        http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-        issuer = Issuer(Client(ISSUER, CLIENT_ID, SECRET, "roles"), http)
-        many = await asyncio.gather(*(issuer.places() for _ in range(100)), return_exceptions=True)
-        once_more = await asyncio.gather(issuer.places(), return_exceptions=True)
-        await issuer.close()
-        return [*many, *once_more]
-
-    told = asyncio.run(go())
-
-    assert {type(one) for one in told} == {IssuerAway}
-    assert len(asked) == 2
