@@ -125,10 +125,12 @@ def waits_for_account(facts: Facts, invoice: AskedInvoice) -> Why | None:
 
 def _late_look(facts: Facts, invoice: AskedInvoice) -> Why | None:
     row = facts.planned(Stage.CHECK)
-    if invoice.status not in OPEN or row is None or row.due_at is None or facts.now - row.due_at <= LATE:
+    if invoice.status not in OPEN or row is None or row.due_at is None:
         return None
-    if facts.rests_until is not None:
+    if facts.rests_until is not None and row.is_due(facts.now):
         return _resting(invoice, facts.rests_until, row.due_at)
+    if facts.now - row.due_at <= LATE:
+        return None
     text = say(
         "its look-up waits for its turn at account {account}: its slots or its rate are used up",
         account=invoice.provider_account,

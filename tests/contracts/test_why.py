@@ -178,6 +178,10 @@ def test_what_waits_behind_an_order_that_was_put_off_tells_until_when_too(ground
         assert found.cause is Cause.WAITS_FOR_ACCOUNT
         assert "asked us to wait (429) until" in found.text
         assert found.next_at - now(ground.database) > timedelta(seconds=300)
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, due_at=now(ground.database))
+    assert why(made).cause is Cause.WAITS_FOR_ACCOUNT, "as soon as it is due: it will not be asked"
+    change(ground.database, AGENDA, AGENDA.c.stage == Stage.CHECK.value, due_at=now(ground.database) + MINUTE)
+    assert why(made).cause is Cause.WAITS_FOR_PAYER
 
 
 def test_doubts_tell_the_repeat_that_comes_or_who_decides(ground, why):
