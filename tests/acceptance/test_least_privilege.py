@@ -54,10 +54,14 @@ def system(tmp_path_factory, database_url, broker):
 
 def denied(system):
     """Lines of the logs that tell of a right that was missing, and what Redis refused."""
-    words = ("permission denied", "NoPermission", "NOPERM", "no permissions", "InsufficientPrivilege")
-    told = [line for line in system.log_lines() if any(word in line for word in words)]
     # A client's name and version, which it may keep to itself: redis-py goes on without.
-    return told + [line for line in system.broker.refused() if "client|setinfo" not in line]
+    return refused_in_log(system) + [line for line in system.broker.refused() if "client|setinfo" not in line]
+
+
+def refused_in_log(system):
+    """Lines of the logs that tell of a right that was missing."""
+    words = ("permission denied", "NoPermission", "NOPERM", "no permissions", "InsufficientPrivilege")
+    return [line for line in system.log_lines() if any(word in line for word in words)]
 
 
 def test_orders_by_message_and_by_http_callbacks_and_webhooks_go_their_whole_way(system):

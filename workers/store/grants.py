@@ -49,7 +49,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "restoration": "SELECT",
         "event": "SELECT, INSERT",
         "endpoint": "SELECT (id, events, accounts)",
-        "delivery": "SELECT, INSERT, UPDATE",
+        "delivery": "INSERT",
         # A cancelled invoice gives back the callbacks that nobody could ask about.
         "callback": "SELECT (id, account, order_id, reference, at, state, invoice_id), "
         "UPDATE (state, invoice_id, reason)",
@@ -58,7 +58,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     },
     WORKER: {
         REVISION: "SELECT",
-        "invoice": "SELECT, INSERT, UPDATE",
+        "invoice": "SELECT, UPDATE",
         "evidence": "SELECT, INSERT, DELETE, UPDATE (repeats, last_at)",
         "payment": "SELECT, INSERT, UPDATE",
         "agenda": "SELECT, INSERT, UPDATE, DELETE",
@@ -75,7 +75,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "forged_callback": "SELECT, DELETE",
         "rejected_message": "SELECT, INSERT, DELETE",
         "provider_drift": "SELECT, INSERT",
-        "drift_invoice": "SELECT, INSERT, DELETE",
+        "drift_invoice": "SELECT, INSERT",
         "process_seen": "SELECT, INSERT, UPDATE, DELETE",
     },
     WEB: {
@@ -85,7 +85,6 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "payment": "SELECT, INSERT, UPDATE",
         "agenda": "SELECT, INSERT, UPDATE, DELETE",
         "clock": "SELECT",
-        "kept_answer": "SELECT",
         "restoration": "SELECT",
         # The one column is for FOR KEY SHARE: a replay keeps the retention from its events.
         "event": "SELECT, INSERT, UPDATE (positioned)",
@@ -96,7 +95,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         "delivery_attempt": "SELECT, DELETE",
         "callback": "SELECT, INSERT, UPDATE",
         "forged_callback": "SELECT, INSERT, DELETE",
-        "rejected_message": "SELECT, INSERT, UPDATE",
+        "rejected_message": "SELECT, UPDATE",
         "provider_drift": "SELECT, UPDATE (accepted_at)",
         "drift_invoice": "SELECT",
         "operator_act": "SELECT, INSERT",
