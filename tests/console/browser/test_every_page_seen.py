@@ -11,6 +11,9 @@ from tests.console.pages import PAGES, address
 
 #: How far a page may be wider than the window: not at all.
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+#: Regions that are wider than their panel: on a phone they scroll, on a screen nothing should.
+CUT = """[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)
+    .map(one => one.getAttribute('aria-label') || one.getAttribute('aria-labelledby'))"""
 #: Rules of WCAG 2.2 AA and axe's own best practices.
 OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -49,3 +52,12 @@ def test_a_page_is_right_to_see_wide_and_narrow_light_and_dark(person, lasting_s
     assert _found(page) == [], "on a phone"
     assert page.evaluate(SIDEWAYS) <= 0, "on a phone"
     assert looking.errors == []
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+def test_on_a_screen_no_table_is_cut_in_any_language(person, lasting_scene, language):
+    looking = person(language=language)
+
+    cut = {pattern: looking.go(address(pattern, lasting_scene)).evaluate(CUT) for pattern in PAGES}
+
+    assert {pattern: regions for pattern, regions in cut.items() if regions} == {}
