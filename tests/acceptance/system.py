@@ -117,12 +117,16 @@ class System(Awaited):
                 stack.callback(self.logins.drop)
                 self.logins.create()
             self.engine = _open_engine(self.direct_database_url)
-            stack.callback(self.engine.dispose)
+            stack.callback(self._close_engine)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _close_engine(self) -> None:
+        """The one that is there by then: after a failover or a move it is another."""
+        self.engine.dispose()
 
     def migrate(self) -> None:
         """The database, to the schema that the processes are to find."""

@@ -51,8 +51,10 @@ def start(system):
 def opened(url):
     """The test's own way to the database that nobody has used yet."""
     engine = create_engine(url)
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def log_of(system):
