@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from domain.why.sentence import Sentence, say
+from domain.why.sentence import Sentence, say, worded
 
 LONGEST_WORDS = 160
 #: Who contradicts where no source is kept.
@@ -42,5 +42,5 @@ def orders_are(number: int) -> Sentence:
 
 
 def named(word: str) -> Sentence:
-    """A word of ours: a status, an anomaly, a source."""
-    return say(word)
+    """A status, an anomaly, a source: a word of ours, unless an operator's name is the source."""
+    return worded(word)
