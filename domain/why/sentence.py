@@ -30,11 +30,6 @@ def say(pattern: str, /, **parts: str | int) -> Sentence:
     return _made(pattern, parts, is_whole=False)
 
 
-def worded(word: str) -> Sentence:
-    """A word out of the data. It is ours, and then has a translation, or anybody's: braces in it mean nothing."""
-    return say(word.replace("{", "{{").replace("}", "}}"))
-
-
 def listed(sentences: Iterable[Sentence]) -> Sentence:
     """One after the other, with commas."""
     parts = {f"part{place}": one for place, one in enumerate(sentences)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from domain.why.sentence import Sentence, say, worded
+from domain.why.sentence import Sentence, say
 
 LONGEST_WORDS = 160
 #: Who contradicts where no source is kept.
@@ -42,5 +42,6 @@ def orders_are(number: int) -> Sentence:
 
 
 def named(word: str) -> Sentence:
-    """A status, an anomaly, a source: a word of ours, unless an operator's name is the source."""
-    return worded(word)
+    """A word out of the data: a status, an anomaly, a source. It is ours, and then has a translation, or anybody's, an
+    operator's name: so braces in it mean nothing."""
+    return say(word.replace("{", "{{").replace("}", "}}"))

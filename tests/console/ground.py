@@ -71,8 +71,7 @@ class Ground:
         self.scene = scene
         self.store = scene.store
         self.threads = StoreThreads()
-        database = scene.database
-        overview = partial(database.read, read_overview, database, Pace(ACCOUNTS, {}))
+        overview = partial(scene.database.read, read_overview, scene.database, Pace(ACCOUNTS, {}))
         self.breakers: dict[str, str] = {}  #: as Redis tells
         self.around = Around(ACCOUNTS, "https://pay.example/callbacks/{}".format, lambda _: self.breakers)
         self.outside = Outside()

@@ -7,7 +7,8 @@ import pytest
 from domain.exact_json import read_json, write_json
 from domain.why import Cause, Why
 from domain.why.cause import why_fields
-from domain.why.sentence import in_words, listed, say, worded
+from domain.why.sentence import in_words, listed, say
+from domain.why.words import named
 
 GERMAN = {"{what} waits for {name}, {number} times": "{what} wartet {number}-mal auf {name}", "it": "sie"}
 SENTENCE = say("{what} waits for {name}, {number} times", what=say("it"), name="{ep_1} & <b>", number=1234)
@@ -33,7 +34,7 @@ def test_what_has_no_translation_stays_english():
 
 @pytest.mark.parametrize("word", ["{{ 7*7 }}{% raw %}", "{", "}", "{0}", "{name}", "{a.b}", "{x!r:>9}", "paid"])
 def test_a_word_out_of_the_data_stands_as_it_is_whatever_is_in_it(word):
-    sentence = say("the {source} says so", source=worded(word)).whole()
+    sentence = say("the {source} says so", source=named(word)).whole()
 
     assert sentence == f"The {word} says so."
     assert german(sentence) == f"The {word} says so."

@@ -200,9 +200,11 @@ def test_a_body_that_nobody_reads_is_not_taken_in():
         client = LeanClient(wire(received_limit=len(answer)))
         async with Server([answer]) as server, client:
             response = await client.send(make_request("GET", server.url, {}, None), stream=True)
-            for _ in range(50):
-                await asyncio.sleep(0.01)
-            held = cast("Any", response.stream)._connection._buffered
+            reading = cast("Any", response.stream)._connection
+            async with asyncio.timeout(10):
+                while not reading._is_paused:  # noqa: ASYNC110 - the connection tells nobody
+                    await asyncio.sleep(0.001)
+            held = reading._buffered
             size = len(await response.aread())
             await response.aclose()
             return held, size == len(body)

@@ -100,10 +100,15 @@ def test_processes_are_replaced_one_by_one_under_load_and_nothing_is_lost_or_bil
         assert figures.lost_orders == figures.rejected_messages == figures.told_of_lost == 0
         assert figures.doubts == 0  # each process ended in order: no call's answer was lost
         assert max(system.creates().values()) == 1
-        system.wait_until_told(SECONDS)
-        system.check_history()
-        system.check_told()
-        assert system.errors() == []
+        check_what_was_told(system)
+
+
+def check_what_was_told(system):
+    """All of it, in order, and nobody complained."""
+    system.wait_until_told(SECONDS)
+    system.check_history()
+    system.check_told()
+    assert system.errors() == []
 
 
 def await_more(system, traffic):

@@ -16,7 +16,7 @@ Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be commit
 
 #: After a transaction a stage rests for so many times as long as it took, up to the limit. A transaction costs nearly
 #: the same for one row as for twenty, and takes long where the machine or the database has much to do: the busier they
-#: are, the more rows share one. At full load a worker needs three quarters of the CPU that it needs with a fixed rest.
+#: are, the more rows share one (decision 52).
 REST_PER_SECOND = 3.0
 LONGEST_REST_SECONDS = 0.1
 

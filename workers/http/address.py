@@ -18,6 +18,7 @@ import httpx
 
 from workers.http.dialling import Lookup, Origin
 from workers.http.name_lookup import LookupFailed, SystemLookup
+from workers.http.networks import as_address
 
 MAX_URL_LENGTH = 2048
 
@@ -159,13 +160,6 @@ def _normalise_host(host: str) -> str:
     return name
 
 
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
 def why_refused(address: IPv4Address | IPv6Address) -> str | None:
     """Why nothing may be sent to this address unless it is allow-listed; None for a public one."""
     for network, why in REFUSED_NETWORKS:
@@ -201,7 +195,7 @@ class AddressGuard:
 
     def _check_once(self, url: str) -> Target:
         target = _parse_url(url)
-        address = _literal(target.host)
+        address = as_address(target.host)
         if address is not None:
             self.vet(target, [target.host])
         elif not self._allowed.networks and not self._allowed.names(target.host, target.port):
@@ -216,7 +210,7 @@ class AddressGuard:
             return
         exempt = True
         for text in addresses:
-            address = _literal(text)
+            address = as_address(text)
             if address is not None and self._allowed.contains(address):
                 continue
             exempt = False
@@ -237,7 +231,7 @@ class AddressGuard:
         Raises AddressRefused, also when the name does not resolve.
         """
         target = self.check_url(url)
-        if _literal(target.host) is None:
+        if as_address(target.host) is None:
             try:
                 self.vet(target, await self.lookup(target.host, target.port))
             except LookupFailed as error:

@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, received_limit: int) -> None:
         self._received_limit = received_limit
         self._parser = httptools.HttpResponseParser(self)
-        # As browsers and aiohttp do; of an answer that is read by itself nothing else can be made with them.
+        # As browsers have it: sloppy servers are understood. Nothing else reads this answer, so nobody can be misled.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_data_after_close=True,

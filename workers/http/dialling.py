@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv6Address
 from typing import NamedTuple, TypeVar
 
 import aiohappyeyeballs
@@ -19,6 +20,7 @@ from workers.http.errors import (
     NameFailed,
     Unsendable,
 )
+from workers.http.networks import as_address
 
 #: Seconds until the next address is tried beside one that does not answer (RFC 8305).
 NEXT_ADDRESS_SECONDS = 0.25
@@ -75,7 +77,7 @@ class Dialler:
         return protocol
 
     async def _addresses_of(self, origin: Origin) -> Sequence[str]:
-        if _is_address(origin.host):
+        if as_address(origin.host) is not None:
             return [origin.host]
         try:
             return await self._lookup(origin.host, origin.port)
@@ -114,22 +116,8 @@ def remembering(lookup: Lookup, seconds: float, clock: Callable[[], float] = tim
     return remembered
 
 
-def _is_address(host: str) -> bool:
-    return _family_of(host) is not None
-
-
-def _family_of(host: str) -> socket.AddressFamily | None:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host.partition("%")[0])
-        except (OSError, ValueError):
-            continue
-        return family
-    return None
-
-
 def _info_of(address: str, port: int) -> _AddressInfo:
-    if _family_of(address) is not socket.AF_INET6:
+    if not isinstance(as_address(address), IPv6Address):
         return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
     host, _, zone = address.partition("%")
     scope = 0

@@ -1,18 +1,26 @@
-"""Whether an address lies in a network."""
+"""Addresses as text: whether one is an address, and whether it lies in a network."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+
+
+def as_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is; None for a name. An IPv6 address may have a zone."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def contains(networks: tuple[str, ...], address: str) -> bool:
     """Whether an address, as text, lies in one of these CIDRs. A text that is no address lies in none."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    found = as_address(address.partition("%")[0])
+    if found is None:
         return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return any((mapped or found) in network for network in _parse(networks))
 
 

@@ -1,7 +1,7 @@
 """httpx's transport over connections of our own: kept, bounded, and frank about what has left.
 
-A POST costs 0.06 ms of CPU, where the whole of httpx takes 0.7 ms and aiohttp below httpx's API 0.4 ms: calls were half
-of what an order cost. The parser is llhttp's, the rest is here: a pool, one request at a time on each connection.
+A call takes half the CPU that it takes with aiohttp below httpx's API, and a third of what httpx's own client takes
+(decision 51). The parser is llhttp's; what is here is a pool, and one request at a time on each connection.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import structlog
 
 from domain.account import Account
 from domain.decision import InvoiceView, Stage
@@ -16,8 +19,12 @@ from domain.ports import ListReader, Provider
 from domain.status import Status
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
+from workers.engine import first_line
 from workers.store.agenda import Claim
+from workers.store.database import UNAVAILABLE
 from workers.store.store import Store
+
+log = structlog.get_logger()
 
 LONGEST_WAIT_SECONDS = 5.0  #: by then tokens that were not used may have come back
 
@@ -168,6 +175,15 @@ class Turns:
         if reach is not None and lane == account:
             reach.learn(turns[0].per_call, len(turns) - left, made, left)
         await self._settle(account, granted, made)
+
+    async def put_back(self, claims: Sequence[Claim]) -> None:
+        """Give back those that were not asked about."""
+        if not claims:
+            return
+        try:
+            await asyncio.to_thread(self._store.put_back, claims)
+        except UNAVAILABLE as error:
+            log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
 
     async def _settle(self, account: str, granted: int, made: int) -> None:
         if self._budget is not None:

@@ -46,7 +46,6 @@ from workers.engine import (
     Slots,
     SlotUse,
     Work,
-    first_line,
 )
 from workers.providers.call import counting_calls
 from workers.stages.answers import answer_about
@@ -57,7 +56,6 @@ from workers.stages.look_ups import Turn, Turns
 from workers.stages.search import as_search, search
 from workers.stages.told import TIMED_OUT, outcome_of, outcome_of_all
 from workers.store.agenda import Claim, lease_clock
-from workers.store.database import UNAVAILABLE
 from workers.store.judging import Judgement
 from workers.store.kept import Kept
 from workers.store.rows import StoredRow
@@ -268,7 +266,7 @@ class ProviderStages:
             outcome = TIMED_OUT if timed_out else outcome_of_all(found.values())
             self._observer.called(ProviderCall(account.name, "look_up", outcome, seconds, made))
         await self._turns.settle(lane, turns, made, len(left))
-        await self._put_back([turn.claim for turn in left])
+        await self._turns.put_back([turn.claim for turn in left])
         unasked = {turn.claim.subject for turn in left}
         return [
             Judgement(claim.subject, self._drift.look(account.name, said), claim, trace=_trace_of(invoice))
@@ -276,14 +274,6 @@ class ProviderStages:
             if claim.subject not in unasked
             for said in (answer_about(found, claim, invoice, refs[claim.subject]),)
         ]
-
-    async def _put_back(self, claims: Sequence[Claim]) -> None:
-        if not claims:
-            return
-        try:
-            await asyncio.to_thread(self._store.put_back, claims)
-        except UNAVAILABLE as error:
-            log.warning("store.unavailable", error=first_line(error), consequence="leases run out by themselves")
 
     async def _ask(self, account: Account, refs: Sequence[str], calls: int) -> Mapping[str, Evidence] | None:
         """Answers by reference; None if none came in time. ``calls``: at most this many; 0: as many as it takes."""

@@ -38,13 +38,9 @@ _NAME = b'"account"'
 
 
 def lanes_of(client: Redis, name: str, prefix: str = "") -> list[str]:
-    """The keys of a list's lanes; ``name`` is the list's without the global prefix."""
+    """The keys of a list's lanes. ``name`` is the list's, without the global ``prefix``; keys are told with it."""
     members: list[bytes | str] = client.zrange(f"{prefix}{GIVEN}{name}", 0, -1)  # type: ignore[assignment]  # not async
-    return [f"{prefix}{_text(member).removeprefix(prefix)}" for member in members]
-
-
-def _text(member: bytes | str) -> str:
-    return member.decode() if isinstance(member, bytes) else member
+    return [member.decode() if isinstance(member, bytes) else member for member in members]
 
 
 def needles() -> list[tuple[int, str]]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.http.networks import contains
+from workers.http.networks import as_address, contains
 from workers.web.problems import problem
 
 log = structlog.get_logger()
@@ -81,7 +80,7 @@ class AllowedHosts:
 
     def _serves(self, scope: Scope) -> bool:
         host = host_of(_header(scope, b"host"))
-        return host in self._hosts or (scope["path"] == METRICS and _is_address(host))
+        return host in self._hosts or (scope["path"] == METRICS and as_address(host) is not None)
 
 
 class AccessLog:
@@ -133,14 +132,6 @@ def host_of(value: str) -> str:
     if value.startswith("["):
         return value[1:].partition("]")[0]
     return value.rpartition(":")[0] if value.count(":") == 1 else value
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _shown(scope: Scope) -> str:

@@ -53,8 +53,7 @@ def build_api(
 ) -> Served:
     """All of it."""
     database = store.database
-    access = Access(threads, partial(find_tokens, database), partial(note_use, database))
-    api = Api(store, threads, access)
+    api = Api(store, threads, Access(threads, partial(find_tokens, database), partial(note_use, database)))
     reads = InvoiceReads(api)
     metrics.waiting.set_function(lambda: len(reads.waiting))
     replaying, following = Replaying(store), _following(database, threads, metrics)

@@ -90,25 +90,19 @@ def build_console(
     settings: Sequence[ToldSetting] = (),
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Served:
-    """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and
-    how the endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which
-    people come in. ``settings``: as they may be shown. ``patience_seconds``: so long a page waits for what is read
-    beside it."""
+    """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and how the
+    endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which people come
+    in. ``settings``: as they may be shown. ``patience_seconds``: so long a page waits for what is read beside it."""
     assets = read_assets()
-    view = View(assets, installation)
     pulse = PulseReader(threads, store.database, read_overview, around.breakers, patience_seconds)
-    console = Console(store, threads, accounts, gate, view, pulse, around, patience_seconds)
+    console = Console(store, threads, accounts, gate, View(assets, installation), pulse, around, patience_seconds)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS), MOST_PLACES_OF_ONE)
     watching, downloads = Watching(console, places), Downloads(console, places)
     overview = OverviewPage(console)
-    parts: list[Part] = [overview, *_parts(console, downloads, reach, settings)]
-    routes = [
-        Route("/console", _to_overview),
-        *assets.routes(),
-        *entrance(console),
-        *(route for part in (*parts, watching) for route in part.routes()),
-        console.route("/console/{rest:path}", console.nowhere),
-    ]
+    parts: list[Part] = [overview, *_parts(console, downloads, reach, settings), watching]
+    routes = [Route("/console", _to_overview), *assets.routes(), *entrance(console)]
+    routes += [route for part in parts for route in part.routes()]
+    routes.append(console.route("/console/{rest:path}", console.nowhere))
     return Served(routes, watching, overview.figures)
 
 
