@@ -11,6 +11,7 @@ from domain.order import parse_order
 from tests.migrated import new_sqlite_url
 from tests.unit.cli_runner import Invoices
 from workers.bootstrap import open_store
+from workers.embedded.valkey import stop_valkey
 from workers.store.judging import Judgement
 
 
@@ -21,7 +22,9 @@ def fresh_invoices(capsys, monkeypatch, tmp_path, own_logging):
         monkeypatch.delenv(name)
     monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one, whatever ours are to be
     monkeypatch.setenv("INVOICES_HOME", str(tmp_path / "home"))
-    return Invoices(capsys, tmp_path / "home")
+    yield Invoices(capsys, tmp_path / "home")
+    if (tmp_path / "home" / "valkey").is_dir():  # a command may have started the home's broker, which outlives it
+        stop_valkey(tmp_path / "home")
 
 
 @pytest.fixture
