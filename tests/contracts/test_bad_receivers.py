@@ -118,7 +118,7 @@ BAD_RECEIVERS = [  # what it does, status seen, start of the error
     (trickle_head, None, "timeout: no complete answer within 1 s"),
     (say_nothing, None, "timeout: no complete answer within 1 s"),
     (continue_for_ever, None, "timeout: no complete answer within 1 s"),
-    (close_at_once, None, "reset: the connection was closed without an answer"),
+    (close_at_once, None, "reset: the connection was closed before an answer came"),
     (reset, None, "reset: "),
     (reset_in_the_body, 200, "reset: |protocol: the answer broke off"),
     (cut_the_body, 200, "protocol: the answer broke off"),

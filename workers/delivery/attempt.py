@@ -11,16 +11,8 @@ from typing import Literal
 
 from domain.visible import one_line
 from workers.http.address import AddressRefused
-from workers.http.errors import (
-    BrokenOff,
-    ClosedEarly,
-    ConnectFailed,
-    ConnectTimedOut,
-    HandshakeFailed,
-    NameFailed,
-    NotHttp,
-    Unsendable,
-)
+from workers.http.errors import ConnectFailed, ConnectTimedOut, HandshakeFailed, NameFailed, NotHttp, Unsendable
+from workers.http.faults import fault_of
 from workers.http.name_lookup import OUT_OF_RESOURCES, LookupPutOff
 
 #: ``put_off``: not begun, because this host lacked something (files, threads, memory). It says nothing about the
@@ -98,27 +90,26 @@ def _line_of(
     cause: BaseException, causes: list[BaseException], connect_seconds: float, total_seconds: float
 ) -> str | None:
     match cause:
-        case NameFailed():
-            return f"dns: {cause.__cause__}"
-        case HandshakeFailed() | ssl.SSLError():
-            return f"tls: {_tls_detail(causes)}"
         case ConnectTimedOut():
             return f"connect: no connection within {connect_seconds:g} s"
-        case ConnectFailed():
-            return f"connect: {_system_words(cause.__cause__)}"
-        case ClosedEarly():
-            return "reset: the connection was closed without an answer"
-        case BrokenOff():
-            return "protocol: the answer broke off"
-        case NotHttp() | Unsendable():
-            return f"protocol: {cause}"
-        case ConnectionError():
-            return "reset: the connection was reset"
         case TimeoutError() | asyncio.CancelledError():
             return f"timeout: no complete answer within {total_seconds:g} s"
-        case OSError():
-            return "reset: the connection was lost"
-    return None
+    fault = fault_of(cause)
+    return None if fault is None else f"{fault.kind}: {_detail_of(cause, causes) or fault.words}"
+
+
+def _detail_of(cause: BaseException, causes: list[BaseException]) -> str:
+    """What the look-up, the system or OpenSSL says; the line is masked before it is kept."""
+    match cause:
+        case NameFailed():
+            return str(cause.__cause__)
+        case HandshakeFailed() | ssl.SSLError():
+            return _tls_detail(causes)
+        case ConnectFailed():
+            return _system_words(cause.__cause__)
+        case NotHttp() | Unsendable():
+            return str(cause)
+    return ""
 
 
 def _system_words(error: BaseException | None) -> str:

@@ -18,18 +18,8 @@ import httpx
 
 from workers.http.client import LeanClient, make_request
 from workers.http.dialling import Dialler, Lookup, remembering
-from workers.http.errors import (
-    BrokenOff,
-    CertificateRefused,
-    ClosedEarly,
-    ConnectFailed,
-    ConnectTimedOut,
-    HandshakeFailed,
-    NameFailed,
-    NotHttp,
-    NotSent,
-    Unsendable,
-)
+from workers.http.errors import NotSent, Unsendable
+from workers.http.faults import fault_of
 from workers.http.name_lookup import SystemLookup
 from workers.http.trust import public_tls
 from workers.http.wire import CONNECTING, Wire
@@ -50,22 +40,6 @@ FIXED_HEADERS = {"accept": "application/json", "accept-encoding": "identity", "u
 
 #: How long the addresses of a provider's name are used again.
 NAME_SECONDS = 10.0
-
-#: The first match counts. In our own words, because an exception's text may quote an address or a header.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (NameFailed, "the provider's name did not resolve"),
-    (CertificateRefused, "the provider's TLS certificate was not accepted"),
-    (HandshakeFailed, "the TLS handshake failed"),
-    (ConnectFailed, "the connection failed"),
-    (ConnectTimedOut, "the connection was not made in time"),
-    (Unsendable, "base_url is no address that can be called"),
-    (ClosedEarly, "the connection was closed before an answer came"),
-    (BrokenOff, "the connection was lost in the middle of the answer"),
-    (NotHttp, "the answer is not HTTP"),
-    (ConnectionError, "the connection was reset"),
-    (OSError, "the connection was lost"),
-    (zlib.error, "the answer's compression can't be read"),
-)
 
 
 @dataclass(slots=True)
@@ -200,9 +174,13 @@ def _read_failure(error: Exception, request: httpx.Request, asked_at: datetime, 
         reason = "no connection within the time-out" if never_connected else "no whole answer within the time-out"
     elif isinstance(error, _TooLargeError):
         reason = f"the answer is longer than {MAX_BODY_BYTES} bytes"
+    elif isinstance(error, zlib.error):
+        reason = "the answer's compression can't be read"
     else:
-        words = next((words for kind, words in _REASONS if isinstance(error, kind)), "the call failed")
-        reason = f"{words} ({type(error).__name__})"
+        fault = fault_of(error)
+        reason = f"{fault.words if fault else 'the call failed'} ({type(error).__name__})"
+        if isinstance(error, Unsendable):
+            reason = f"{reason}: look at base_url and api_key"
     return Failure(never_sent=never_connected or isinstance(error, NotSent), reason=reason, asked_at=asked_at)
 
 
