@@ -41,7 +41,6 @@ from workers.stages import DeliverStage, DriftWatch, ProviderStages, callbacks, 
 from workers.store.agenda import Lane
 from workers.store.database import Database
 from workers.store.processes import Heartbeat, start_heartbeat
-from workers.store.schema import upgrade
 from workers.store.store import Store
 from workers.telemetry.listener import MetricsListener, show_slots
 from workers.telemetry.liveness import Liveness
@@ -345,5 +344,7 @@ def prepare_embedded(settings: Settings) -> None:
     if settings.embedded_broker:
         ensure_valkey(settings.home)
     if settings.embedded_database:
+        from workers.store.schema import upgrade  # with all of Alembic
+
         make_home(settings.home)
         upgrade(settings.database_url)

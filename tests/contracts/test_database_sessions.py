@@ -21,7 +21,8 @@ from workers.cli.doctor.database import check_sessions
 from workers.store import session
 from workers.store.database import UNAVAILABLE, Database
 from workers.store.intake import Rejection
-from workers.store.schema import read_standing, require_schema, upgrade
+from workers.store.release import read_standing
+from workers.store.schema import upgrade
 from workers.store.session import SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def test_options_of_the_url_are_kept_and_ours_win(postgres):
 def test_a_variable_leads_to_no_other_server_than_the_url_names(postgres, monkeypatch):
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.9")
     with contextlib.closing(Database(postgres[0])) as database:
-        assert require_schema(database).relation == "current"
+        assert database.read(read_standing).relation == "current"
 
 
 def test_an_operator_may_ask_for_more_of_a_commit_than_we_do(postgres, role):
@@ -232,7 +233,7 @@ def test_tables_are_found_in_the_schema_they_were_made_in_when_the_path_leads_no
         if path == "shop":
             upgrade(one)
         with contextlib.closing(Database(one)) as database:
-            assert read_standing(database).relation == "current"
+            assert database.read(read_standing).relation == "current"
             assert settings_of(database, ["search_path"]) == {"search_path": "shop, pg_temp"}
 
 

@@ -37,10 +37,11 @@ CONTRACT = """
         table.drop_column("note")
 """
 #: The next release's expansion and index, and a contraction of the one after it.
+NEXT, _NEXT_INDEX, AFTER_NEXT = "9001", "9002", "9003"
 NEXT_RELEASES = {
-    "next_expand": ("expand", EXPAND),
-    "next_index": ("expand", INDEX),
-    "after_next_contract": ("contract", CONTRACT),
+    NEXT: ("expand", EXPAND),
+    _NEXT_INDEX: ("expand", INDEX),
+    AFTER_NEXT: ("contract", CONTRACT),
 }
 
 
@@ -50,6 +51,6 @@ def plant(folder: Path, migrations: Mapping[str, tuple[str, str]] = NEXT_RELEASE
     below = revisions()[-1]
     for revision, (phase, body) in migrations.items():
         text = HEADER.format(revision=revision, below=below, phase=phase, body=body.strip("\n"))
-        (folder / "versions" / f"{revision}.py").write_text(text)
+        (folder / "versions" / f"{revision}_planted.py").write_text(text)
         below = revision
     return folder

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, event, inspect, text
 
-from tests.upgrades.planted import NEXT_RELEASES, plant
+from tests.upgrades.planted import AFTER_NEXT, NEXT, NEXT_RELEASES, plant
 from workers.store import schema
 from workers.store.database import Database
-from workers.store.release import SchemaTooOld
+from workers.store.release import SchemaTooOld, require_release
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 60
@@ -67,7 +67,7 @@ def columns(url):
 def test_each_revision_is_run_once_by_five_processes_at_once(empty_database_url, planted):
     ended = end_well([start_migration(empty_database_url, planted) for _ in range(5)])
 
-    assert {line.split()[1] for line in ended} == {"after_next_contract"}
+    assert {line.split()[1] for line in ended} == {AFTER_NEXT}
     assert "risk" in columns(empty_database_url)
     assert "note" not in columns(empty_database_url)
 
@@ -150,7 +150,7 @@ def test_a_migration_that_never_gets_its_lock_says_so_and_changes_nothing(empty_
             schema.upgrade(empty_database_url, folder=planted, patience_seconds=0.2)
     holder.close()
     assert "risk" not in columns(empty_database_url)
-    assert schema.upgrade(empty_database_url, folder=planted)[1] == "after_next_contract"
+    assert schema.upgrade(empty_database_url, folder=planted)[1] == AFTER_NEXT
 
 
 def test_who_waits_for_a_migration_that_hangs_gives_up_in_the_end_and_says_who_it_is(new_postgres_url):
@@ -175,11 +175,11 @@ def test_who_waits_for_a_migration_that_hangs_gives_up_in_the_end_and_says_who_i
 
 
 def test_this_release_leaves_a_database_of_the_next_one_as_it_is_and_works_on_it(empty_database_url, planted):
-    schema.upgrade(empty_database_url, folder=planted, to="next_expand")
+    schema.upgrade(empty_database_url, folder=planted, to=NEXT)
 
-    assert schema.upgrade(empty_database_url) == ("next_expand", "next_expand")
+    assert schema.upgrade(empty_database_url) == (NEXT, NEXT)
     database = Database(empty_database_url)
-    assert schema.require_schema(database).relation == "newer"
+    assert database.read(require_release).relation == "newer"
     database.close()
 
 
@@ -188,11 +188,11 @@ def test_the_next_release_refuses_a_database_of_this_one(empty_database_url, pla
     database = Database(empty_database_url)
 
     with pytest.raises(SchemaTooOld) as refused:
-        schema.require_schema(database, planted)
+        database.read(require_release, planted)
     database.close()
     assert before is None
     assert str(refused.value) == (
-        f"the database is of another release, at revision {after}, and this one needs after_next_contract: "
+        f"the database is of another release, at revision {after}, and this one needs {AFTER_NEXT}: "
         "run `invoices migrate`"
     )
 
@@ -264,4 +264,4 @@ def test_threads_of_one_process_may_migrate_at_once_too(empty_database_url, plan
         thread.start()
     for thread in threads:
         thread.join(DEADLINE_SECONDS)
-    assert ended == ["after_next_contract"] * 4
+    assert ended == [AFTER_NEXT] * 4

@@ -96,7 +96,7 @@ def test_a_migration_is_what_it_says(path):
 )
 def test_a_migration_that_is_something_else_is_found_out(tmp_path, phase, body, fault):
     folder = plant(tmp_path / "migrations", {"bad": (phase, f"    {body}")})
-    (found,) = faults_of(folder / "versions" / "bad.py")
+    (found,) = faults_of(folder / "versions" / "bad_planted.py")
     assert found.startswith(fault)
 
 
@@ -106,7 +106,7 @@ def test_an_index_on_a_table_of_the_same_migration_is_nobodys_trouble(tmp_path):
     op.create_index("ix_note", "note", ["id"])
     """
     folder = plant(tmp_path / "migrations", {"good": ("expand", body)})
-    assert faults_of(folder / "versions" / "good.py") == []
+    assert faults_of(folder / "versions" / "good_planted.py") == []
 
 
 def test_the_planted_migrations_keep_the_rules_too(planted):

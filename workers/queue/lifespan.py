@@ -31,8 +31,7 @@ from workers.engine.memory import keep_what_is_loaded
 from workers.http.open_files import raise_limit
 from workers.queue.fault_points import VARIABLE, arm
 from workers.store.database import UNAVAILABLE, Database
-from workers.store.release import SchemaTooOld
-from workers.store.schema import require_schema
+from workers.store.release import SchemaTooOld, require_release
 from workers.store.session import UnfitDatabase
 from workers.telemetry.server import PortTaken
 
@@ -112,7 +111,7 @@ def _check_schema(settings: Settings) -> None:
     """
     database = Database(settings.database_url, pool_size=1)
     try:
-        standing = require_schema(database)
+        standing = database.read(require_release)
     except UNAVAILABLE as error:
         reason = getattr(error, "orig", None)
         if isinstance(reason, UnfitDatabase):

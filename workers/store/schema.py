@@ -1,4 +1,4 @@
-"""The database's schema: running migrations, by one process at a time while workers work, and how far they have run."""
+"""Running migrations: by one process at a time, while workers work."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from workers.store.database import Database
 from workers.store.grants import grant, known_roles, lacking
 from workers.store.reads.server import is_pooled
-from workers.store.release import MIGRATIONS, NOT_MIGRATED, SchemaTooOld, missing_migrations, too_old
+from workers.store.release import MIGRATIONS, missing_migrations, read_standing
 
 log = structlog.get_logger()
 
@@ -60,19 +59,6 @@ class MigrationRefused(Exception):  # noqa: N818 - reads as what happened
     """Somebody held a table, or migrated, for too long. The revisions before stay; run it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The revision a database is at (None: never migrated), this code's newest one, and how they compare.
-
-    ``newer``: the database is at a revision that this code does not know. It was migrated for the next release, and
-    this one works on it (deploy/decisions/0008).
-    """
-
-    current: str | None
-    head: str
-    relation: Literal["unmigrated", "older", "current", "newer"]
-
-
 def upgrade(
     database_url: str, *, folder: Path = MIGRATIONS, to: str = "head", patience_seconds: float = PATIENCE_SECONDS
 ) -> tuple[str | None, str]:
@@ -100,7 +86,7 @@ def upgrade(
 
 
 def _upgrade(connection: Connection, folder: Path, to: str, until: float) -> tuple[str | None, str]:
-    standing = _insist("the first look", until, lambda: _standing(connection, folder))
+    standing = _insist("the first look", until, lambda: read_standing(connection, folder))
     connection.rollback()
     after = standing.current
     if standing.relation != "newer":
@@ -118,22 +104,6 @@ def _grant(connection: Connection, *, changed: bool) -> None:
     with connection.begin():
         if (changed or lacking(connection)) and grant(connection):
             log.info("migration.granted", roles=known_roles(connection))
-
-
-def read_standing(database: Database, folder: Path = MIGRATIONS) -> Standing:
-    """How the database and this code's migrations compare."""
-    with database.reading() as connection:
-        return _standing(connection, folder)
-
-
-def require_schema(database: Database, folder: Path = MIGRATIONS) -> Standing:
-    """Raise SchemaTooOld where this code can't work on the database; a newer one is fine."""
-    standing = read_standing(database, folder)
-    if standing.relation == "unmigrated":
-        raise SchemaTooOld(NOT_MIGRATED)
-    if standing.relation == "older":
-        raise too_old(str(standing.current), standing.head)
-    return standing
 
 
 # --- one after the other ----------------------------------------------------------------------------------------------
@@ -225,27 +195,7 @@ def _is_locked(error: OperationalError) -> bool:
     return state in _LOCKED_STATES if state else "database is locked" in str(error.orig)
 
 
-# --- where a database stands ------------------------------------------------------------------------------------------
-
-
-def _standing(connection: Connection, folder: Path) -> Standing:
-    scripts = _scripts(folder)
-    head = scripts.get_current_head()
-    if head is None:
-        raise missing_migrations(folder)
-    current = _current(connection)
-    if current is None:
-        return Standing(None, head, "unmigrated")
-    if current == head:
-        return Standing(current, head, "current")
-    known = current in {script.revision for script in scripts.walk_revisions()}
-    return Standing(current, head, "older" if known else "newer")
-
-
-def _current(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+# --- this code's revisions --------------------------------------------------------------------------------------------
 
 
 def revisions(folder: Path = MIGRATIONS) -> list[str]:

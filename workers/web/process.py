@@ -43,7 +43,7 @@ from workers.store.people import has_users
 from workers.store.processes import start_heartbeat
 from workers.store.reads.why.late import Overview, read_overview
 from workers.store.reads.why.order import Around
-from workers.store.schema import require_schema
+from workers.store.release import require_release
 from workers.telemetry.rows import RowReader
 from workers.transport import install
 from workers.web.api.endpoints import Webhooks
@@ -52,9 +52,9 @@ from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callback_address import callback_place, callback_url
 from workers.web.callbacks import CallbackDesk
+from workers.web.console.client import Client
 from workers.web.console.entrance import Entrance, IssuersWord
 from workers.web.console.gate import CLOSED, Doors, SessionGate
-from workers.web.console.issuer import Client
 from workers.web.console.reach import Broker, Reach
 from workers.web.console.routes import build_console
 from workers.web.forged import ForgedSample
@@ -132,7 +132,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
 
 def _health(process: Process) -> Health:
     database, verdict = process.runtime.store.database, lambda: _overview(process).verdict.value
-    return Health(process.threads, lambda: require_schema(database), process.redis.ping, verdict)
+    return Health(process.threads, lambda: database.read(require_release), process.redis.ping, verdict)
 
 
 def _started(process: Process, tell: Callable[[str], None], url: str) -> None:

@@ -16,9 +16,9 @@ from tests.console.scene import OPERATOR
 from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, StandInIssuer
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.store.operate.sessions import add_link
+from workers.web.console.client import Client
 from workers.web.console.entrance import IssuersWord
 from workers.web.console.gate import Doors
-from workers.web.console.issuer import Client
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from tests.console.doorstep import PUBLIC, Doorstep
 from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, SECRET, StandInIssuer
 from workers.delivery.secretbox import SecretBox, new_key
+from workers.web.console.client import Client
 from workers.web.console.entrance import IssuersWord
 from workers.web.console.gate import Doors
-from workers.web.console.issuer import Client
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from tests.console.doorstep import PUBLIC
 from tests.console.oidc.way import BACK, begin
 from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, SECRET
-from workers.web.console.issuer import Client, Issuer, IssuerAway
+from workers.web.console.client import Client
+from workers.web.console.issuer import Issuer, IssuerAway
 
 AWAY = {
     "nothing": httpx.ConnectError("refused"),

@@ -17,7 +17,8 @@ from tests.console.oidc.way import BACK, begin
 from tests.console.stand_in_issuer import CLIENT_ID, ISSUER, KEY, NEXT_KEY, OTHER_KEY, SECRET
 from workers.delivery.secretbox import SecretBox, new_key
 from workers.store.reads.acts import act_fields, list_acts
-from workers.web.console.issuer import Client, Issuer
+from workers.web.console.client import Client
+from workers.web.console.issuer import Issuer
 
 
 def urlsafe(content: bytes) -> str:

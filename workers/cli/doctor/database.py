@@ -38,13 +38,12 @@ ROOM, LITTLE_ROOM = 100_000_000, 1_000_000_000
 def check_database(config: Settings) -> Iterator[Finding]:
     """Its revision first: with a wrong one no other check makes sense."""
     from workers.store.database import without_password
-    from workers.store.release import SchemaTooOld
-    from workers.store.schema import require_schema
+    from workers.store.release import SchemaTooOld, require_release
 
     with open_database(config, of_any_release=True) as database:
         place = without_password(config.database_url)
         try:
-            standing = require_schema(database)
+            standing = database.read(require_release)
         except SchemaTooOld as error:
             yield Finding("database", "wrong", f"{place}: {error}", "schema", command="invoices migrate")
             return

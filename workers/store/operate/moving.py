@@ -13,7 +13,8 @@ from workers.store.database import Database
 from workers.store.moving.loading import MoveRefused
 from workers.store.moving.move import Moved, Told, move, require_empty, tables, which
 from workers.store.moving.reading import count
-from workers.store.schema import read_standing, upgrade
+from workers.store.release import read_standing
+from workers.store.schema import upgrade
 from workers.store.tables import AGENDA, PROCESS
 
 __all__ = ["MoveRefused", "Moved", "Source", "move_into", "processes_seen", "survey"]
@@ -29,7 +30,7 @@ class Source:
 
 def survey(source: Database) -> Source:
     """What is there. Raises MoveRefused for a database of another release."""
-    standing = read_standing(source)
+    standing = source.read(read_standing)
     if standing.relation == "unmigrated":
         raise MoveRefused("this database was never migrated: there is nothing to move")
     if standing.relation != "current":
@@ -66,7 +67,7 @@ def _require_unused(source: Database, target: Database) -> None:
     """Before anything is migrated there: it may be somebody's."""
     if target.read(which) == source.read(which):
         raise MoveRefused("the target is the database that is to be moved")
-    standing = read_standing(target)
+    standing = target.read(read_standing)
     if standing.relation == "newer":
         raise MoveRefused(f"the target is at revision {standing.current}, which this release does not know")
     target.read(_require_no_rows)

@@ -5,3 +5,6 @@ from domain.evidence import FAILED_LOOK_UP
 
 #: In SQL: the account is turned away, calls were not received or were put off, or the last look-up brought nothing.
 HELD_UP = f"refused_since IS NOT NULL OR create_tries <> 0 OR substr(evidence_digest, 1, 1) = '{FAILED_LOOK_UP}'"
+
+#: In SQL: deliveries that were tried in vain and will be tried again.
+FAILING = "state = 'due' AND tries > 0"

@@ -7,6 +7,7 @@ from sqlmodel import Field, SQLModel
 
 from domain.event import INVOICE_TYPES, NAMED_ONLY
 from workers.store.tables.columns import RowNumber, UtcTime
+from workers.store.tables.conditions import FAILING
 from workers.store.tables.interest import interest
 
 
@@ -85,10 +86,6 @@ class Endpoint(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: its deliveries wait while it is set
     disabled_reason: str | None = Field(default=None, sa_type=Text)
-
-
-#: In SQL: deliveries that were tried in vain and will be tried again.
-FAILING = "state = 'due' AND tries > 0"
 
 
 class Delivery(SQLModel, table=True):

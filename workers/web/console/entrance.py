@@ -11,11 +11,10 @@ from starlette.routing import BaseRoute
 from workers.delivery.secretbox import SecretBox
 from workers.http.trust import public_tls
 from workers.store.operate.sign_in_attempts import Attempts
+from workers.web.console.client import Client
 from workers.web.console.console import Console
 from workers.web.console.gate import Doors
-from workers.web.console.issuer import Client, Issuer
 from workers.web.console.link import LinkPages
-from workers.web.console.oidc import IssuerPages
 from workers.web.console.sign_in import SignInPages
 from workers.web.threads import StoreThreads
 
@@ -49,8 +48,7 @@ class Entrance:
             *LinkPages(console, self._doors).routes(),
         ]
         if self._word is not None:
-            word = self._word
-            pages += IssuerPages(console, _issuer(word), word.box, attempts, word.public_url).routes()
+            pages += _issuers_pages(console, attempts, self._word)
         return pages
 
     def close(self) -> None:
@@ -58,6 +56,9 @@ class Entrance:
         self._checking.close()
 
 
-def _issuer(word: IssuersWord) -> Issuer:
+def _issuers_pages(console: Console, attempts: Attempts, word: IssuersWord) -> list[BaseRoute]:
+    from workers.web.console.issuer import Issuer
+    from workers.web.console.oidc import IssuerPages
+
     http = httpx.AsyncClient(transport=word.transport, verify=public_tls(), trust_env=False)
-    return Issuer(word.client, http)
+    return IssuerPages(console, Issuer(word.client, http), word.box, attempts, word.public_url).routes()

@@ -10,12 +10,14 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote_plus, urlsplit
 
 import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+
+from workers.web.console.client import Client
 
 CALL_SECONDS = 10.0
 MOST_BYTES = 256 * 1024
@@ -31,21 +33,6 @@ Json = Mapping[str, object]
 
 class IssuerAway(Exception):  # noqa: N818 - reads as what happened
     """It does not answer, or not as an issuer does. One line of our own words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """What we are to the issuer."""
-
-    issuer: str
-    client_id: str
-    client_secret: str | None = field(repr=False)
-    roles_claim: str
-
-    @property
-    def host(self) -> str:
-        """What people know it by."""
-        return urlsplit(self.issuer).netloc
 
 
 @dataclass(frozen=True, slots=True)

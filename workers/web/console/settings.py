@@ -18,7 +18,7 @@ from domain.told_setting import ToldSetting
 from domain.why.processes import GONE, Crew
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
-from workers.store.schema import Standing, read_standing
+from workers.store.release import Standing, read_standing
 from workers.web.console.console import Console, read_filter
 from workers.web.console.person import Person
 from workers.web.console.refusals import Refused
@@ -85,4 +85,4 @@ class SettingsPage:
         database = self._console.store.database
         now = database.time()
         crew, untold = database.read(partial(read_crew, now=now)), database.read(partial(read_untold, now=now))
-        return Running(now, crew, untold, read_standing(database))
+        return Running(now, crew, untold, database.read(read_standing))

@@ -30,7 +30,7 @@ from workers.store.reads.stream import Untold, read_untold
 from workers.store.reads.why.held_up import NOW_HELD_UP, read_held_up
 from workers.store.tables import AGENDA, DELIVERY, EVENT, EVIDENCE, INVOICE, REJECTED
 from workers.store.tables.columns import UtcTime
-from workers.store.tables.events import FAILING
+from workers.store.tables.conditions import FAILING
 
 
 @dataclass(frozen=True, slots=True)
