@@ -13,19 +13,19 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import kombu
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from tests.acceptance.awaited import Awaited, Running
 from tests.acceptance.facts import RECEIVER
+from tests.acceptance.messages import Messages
 from tests.engines import new_postgres_database
 from tests.least_privilege import MEMBERS, Logins
+from tests.migrated import new_sqlite_url
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
@@ -33,7 +33,6 @@ from workers.embedded.sandbox.process import SandboxProcess
 from workers.store.schema import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
-INTAKE_QUEUE, WORK_QUEUE = "invoices.intake", "invoices.work"
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 STOP_SECONDS = 40.0
 START_SECONDS = 180.0  #: of a process, and for a command: on a busy machine the imports alone take a minute
@@ -65,7 +64,7 @@ def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path
         return subprocess.Popen(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
-class System(Awaited):
+class System(Messages, Awaited):
     """`with System(tmp_path) as system: system.start("intake", "worker") …`
 
     ``accounts`` adds to, or changes, the two sandbox accounts. ``database_url`` None is the embedded SQLite file;
@@ -130,7 +129,10 @@ class System(Awaited):
 
     def migrate(self) -> None:
         """The database, to the schema that the processes are to find."""
-        upgrade(self.direct_database_url)
+        if self._database_url is None and not (self.home / "invoices.db").exists():
+            new_sqlite_url(self.home)
+        else:
+            upgrade(self.direct_database_url)
 
     # ------------------------------------------------------------ settings
 
@@ -247,38 +249,6 @@ class System(Awaited):
     def restart_broker(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the broker and start it again on the same data."""
         self.broker.restart(how)
-
-    # ------------------------------------------------------------ messages in, by bare kombu
-
-    def publish(self, task: str, kwargs: Mapping[str, Any] | str, **headers: str) -> None:
-        """One message of Celery's protocol 2; ``kwargs`` may be JSON text, which goes out as it is."""
-        self.publish_many(task, [kwargs], **headers)
-
-    def publish_many(self, task: str, all_kwargs: list[Any], **headers: str) -> None:
-        """Messages over one connection."""
-        queue = kombu.Queue(
-            INTAKE_QUEUE,
-            kombu.Exchange(INTAKE_QUEUE, type="direct"),
-            routing_key=INTAKE_QUEUE,
-            queue_arguments=self.broker.queue_arguments,
-        )
-        options = self.broker.connection_options
-        with kombu.Connection(self.broker_url, **options) as connection, connection.Producer() as producer:
-            for kwargs in all_kwargs:
-                body = kwargs if isinstance(kwargs, str) else json.dumps(kwargs)
-                producer.publish(
-                    f"[[], {body}, {{}}]",
-                    exchange=queue.exchange,
-                    routing_key=queue.routing_key,
-                    declare=[queue],
-                    content_type="application/json",
-                    content_encoding="utf-8",
-                    headers={"lang": "py", "task": task, "id": str(uuid.uuid4()), **headers},
-                )
-
-    def order(self, *orders: Mapping[str, Any] | str) -> None:
-        """Publish `invoices.create` for each."""
-        self.publish_many("invoices.create", list(orders))
 
     # ------------------------------------------------------------ the command
 

@@ -13,7 +13,8 @@ import signal
 import kombu
 import pytest
 
-from tests.acceptance.system import INTAKE_QUEUE, System
+from tests.acceptance.messages import INTAKE_QUEUE
+from tests.acceptance.system import System
 from tests.bad_messages import as_published, bad_message, good_message
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]

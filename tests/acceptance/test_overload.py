@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.system import INTAKE_QUEUE, PATIENT, WORK_QUEUE, System, nebulox_order, running
+from tests.acceptance.messages import INTAKE_QUEUE, WORK_QUEUE
+from tests.acceptance.system import PATIENT, System, nebulox_order, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 

@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from tests.acceptance.system import INTAKE_QUEUE, System, nebulox_order
+from tests.acceptance.messages import INTAKE_QUEUE
+from tests.acceptance.system import System, nebulox_order
 from tests.acceptance.test_http_orders import connect, new_token
 
 MANY = 6_000

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.acceptance.checked import ENDED, follows
-from tests.acceptance.system import INTAKE_QUEUE, System
+from tests.acceptance.messages import INTAKE_QUEUE
+from tests.acceptance.system import System
 from tests.chaos.callers import Told, unkept, unpaid
 from tests.chaos.doubts import Causes, early, unexplained
 from tests.chaos.markers import Markers, undone_marks

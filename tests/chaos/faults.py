@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from tests.acceptance.facts import RECEIVER
-from tests.acceptance.system import INTAKE_QUEUE
+from tests.acceptance.messages import INTAKE_QUEUE
 from tests.chaos.audit import Sent, answered_cancellations
 from tests.chaos.crew import Crew
 from tests.chaos.grounds import Grounds
