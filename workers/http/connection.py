@@ -1,4 +1,4 @@
-"""One kept connection: a request at a time goes out, its answer is parsed as it comes (by llhttp, Node's parser)."""
+"""One kept connection: one request at a time, its answer parsed as it comes (by llhttp, Node's parser)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import httptools
 
 from workers.http.errors import BrokenOff, ClosedEarly, NotHttp
 
-#: Of an answer's head: so many headers, and so many bytes of them.
+#: Bounds of an answer's head: headers, and bytes of them.
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 32 * 1024
 
-#: So much of a body waits for its reader; then the connection reads no more.
+#: How much of a body may wait for its reader; beyond that, nothing more is read from the connection.
 BUFFER_BYTES = 64 * 1024
 
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
@@ -22,14 +22,13 @@ _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 class Connection(asyncio.Protocol):
     """Sends a request and holds what has arrived of its answer. Used on one event loop.
 
-    ``received_limit``: so many bytes may come for one answer, whatever they are (chunk extensions and interim answers
-    have no bound of their own).
+    ``received_limit`` bounds all bytes of one answer: chunk extensions and interim answers have no other bound.
     """
 
     def __init__(self, received_limit: int) -> None:
         self._received_limit = received_limit
         self._parser = httptools.HttpResponseParser(self)
-        # As browsers have it: sloppy servers are understood. Nothing else reads this answer, so nobody can be misled.
+        # As tolerant of sloppy servers as browsers are. Nobody else reads this answer, so nobody can be misled.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_data_after_close=True,
@@ -65,11 +64,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def heard_nothing(self) -> bool:
-        """Of the answer, not a byte has come."""
+        """Whether not a byte of the answer has come."""
         return self._received == 0
 
     def send(self, request: bytes) -> None:
-        """Write a request. Raises ClosedEarly where the connection has just gone."""
+        """Write a request. Raises ClosedEarly if the connection has just gone."""
         if self._transport is None or not self.is_usable:
             raise ClosedEarly
         self._begin()
@@ -163,7 +162,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """An answer without a length ends so; every other breaks off."""
+        """This ends an answer without a length, and breaks off any other."""
         self._is_spoilt = True
         self._transport = None
         if not self._is_idle and not self._is_whole and self._error is None:

@@ -1,4 +1,4 @@
-"""Connections to a host: its name is looked up, every address vetted, all are tried, TLS is agreed upon."""
+"""Connections to a host: its name is looked up, every address is vetted, they are tried in turn, TLS is set up."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Dialler:
             raise CertificateRefused from error
         except ssl.SSLError as error:
             raise HandshakeFailed from error
-        except (OSError, RuntimeError) as error:  # uvloop knows both
+        except (OSError, RuntimeError) as error:  # uvloop raises either
             raise ConnectFailed from error
         except (OverflowError, ValueError) as error:
             raise Unsendable from error
@@ -103,7 +103,7 @@ class Dialler:
 
 
 def remembering(lookup: Lookup, seconds: float, clock: Callable[[], float] = time.monotonic) -> Lookup:
-    """The look-up, whose answers are used again for so many seconds. The hosts are few: an operator names them."""
+    """The look-up with its answers kept for so many seconds. There are few hosts: an operator names them."""
     known: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
 
     async def remembered(host: str, port: int) -> Sequence[str]:

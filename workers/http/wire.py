@@ -1,7 +1,7 @@
 """httpx's transport over connections of our own: kept, bounded, and frank about what has left.
 
-A call takes half the CPU that it takes with aiohttp below httpx's API, and a third of what httpx's own client takes
-(decision 51). The parser is llhttp's; what is here is a pool, and one request at a time on each connection.
+A call takes half the CPU of one over aiohttp, and a third of one over httpx's own transport (decision 51). llhttp
+parses; what is here is a pool, and one request at a time on each connection.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from workers.http.connection import Connection
 from workers.http.dialling import Dialler, Origin
 from workers.http.errors import ClosedEarly, Unsendable
 
-#: What a request's ``extensions["progress"]`` says: no connection so far, so nothing of it has left; or it was written.
+#: What a request's ``extensions["progress"]`` says: not connected yet, so nothing has left; or it was written.
 CONNECTING, WRITTEN = "connecting", "written"
 
-#: May be sent again where a kept connection turns out to have been closed: they change nothing.
+#: These change nothing, so they may be sent again where a kept connection turns out to have been closed.
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS = {"http": 80, "https": 443}
 
@@ -105,7 +105,7 @@ class Wire(httpx.AsyncBaseTransport):
             connection.close()
 
     def _close_old(self) -> None:
-        """Close what was idle for long; once in a keep-alive time while anything is kept."""
+        """Close what has been idle too long. Runs once per keep-alive time while anything is kept."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self._keepalive_seconds
         for origin, connections in list(self._idle.items()):

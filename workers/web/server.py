@@ -38,8 +38,8 @@ class CannotListen(OSError):  # noqa: N818 - reads as what happened
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds for a request's headers: their size, and the time they take. A trickle must not
-    hold a connection for ever. The parser is Node's, which has no bound of its own."""
+    """uvicorn's protocol with bounds on a request's headers, in bytes and seconds: a trickle must not hold a connection
+    for ever, and the parser (Node's) has no bounds of its own."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class PatientProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._header_timer: TimerHandle | None = None
         self._is_behind_head = False  #: of the request that is being read
-        self._is_fruitful = False  #: what was read last brought the end of a head, of a message, or some of a body
-        self._fruitless_bytes = 0  #: since then
+        self._is_fruitful = False  #: the last read brought some of a body, or the end of a head or a message
+        self._fruitless_bytes = 0  #: read since then
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection: wait for its first request's headers."""
@@ -90,7 +90,7 @@ class PatientProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The request may be answered, if it is one that everybody on the way understands alike."""
+        """Take the request only if every proxy on its way understands it alike."""
         self._is_behind_head = self._is_fruitful = True
         hosts = sum(name == b"host" for name, _ in self.headers)
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -113,7 +113,7 @@ class PatientProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, as uvicorn does, but with a problem document."""
         if not self._is_between_requests() and (self.cycle.response_started or not self.cycle.more_body):
-            self.transport.close()  # the answer that is awaited is another request's
+            self.transport.close()  # the client waits for another request's answer
             return
         answer = problem(400, msg, {"connection": "close"})
         head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
@@ -158,7 +158,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def answers(loop: AbstractEventLoop, seconds: float) -> bool:
-    """Whether a loop turns within so many seconds, or has ended. From any thread but its own."""
+    """Whether a loop turns within so many seconds, or has ended. Call it from any thread but the loop's own."""
     turned = threading.Event()
     try:
         loop.call_soon_threadsafe(turned.set)
