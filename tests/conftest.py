@@ -19,6 +19,7 @@ from tests import compiled  # noqa: F401 - from then on every engine shares its 
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 from workers.engine.loop import new_loop
+from workers.engine.memory import keep_what_is_loaded
 from workers.store import passwords
 
 # What runs on a loop here runs on the workers' own; the commands' processes, which make theirs, on asyncio's. With
@@ -34,6 +35,27 @@ LIGHT = functools.cache(functools.partial(argon2.PasswordHasher, time_cost=1, me
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
+
+#: These take longest, so they begin first: at the end nobody waits for the last of them while other cores are idle.
+LONG = (
+    "tests/upgrades/",
+    "tests/acceptance/",
+    "tests/simulation/",
+    "tests/contracts/test_why_agrees.py",
+    "tests/contracts/test_transport",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first; otherwise in the order of their names."""
+    items.sort(
+        key=lambda item: next((turn for turn, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
+    )
+
+
+def pytest_collection_finish():
+    """Ten thousand collected tests are not looked through again by each garbage collection."""
+    keep_what_is_loaded()
 
 
 @pytest.fixture(autouse=True)

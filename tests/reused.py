@@ -85,23 +85,25 @@ class Lent:
     def __init__(self, server_url: str, template: str) -> None:
         self._database = new_postgres_database(server_url, template)
         self.url = self._database.__enter__()
-        self._plain = self.url.replace("postgresql+psycopg://", "postgresql://", 1)
-        with psycopg.connect(self._plain) as connection:
-            self._shape = connection.execute(SHAPE).fetchone()
-            self._bytes = _bytes(connection)
-            self._tables = [name for (name,) in connection.execute(TABLES)]
-            self._rows = {name: rows for name in self._tables if (rows := _copied(connection, name))}
-            self._numbers = [list(column) for column in zip(*connection.execute(NUMBERS), strict=True)]
+        plain = self.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._connection = connection = psycopg.connect(plain)  # kept: a new one costs the server 10 ms
+        self._shape = connection.execute(SHAPE).fetchone()
+        self._bytes = _bytes(connection)
+        self._tables = [name for (name,) in connection.execute(TABLES)]
+        self._rows = {name: rows for name in self._tables if (rows := _copied(connection, name))}
+        self._numbers = [list(column) for column in zip(*connection.execute(NUMBERS), strict=True)]
+        connection.commit()
 
     def is_empty_again(self) -> bool:
         """Removes the rows, where nothing else was changed and nobody is connected any more; false otherwise."""
+        connection = self._connection
         try:
-            with psycopg.connect(self._plain) as connection:
-                if not _is_left(connection) or connection.execute(SHAPE).fetchone() != self._shape:
-                    return False
-                if _bytes(connection) > self._bytes + GROWTH_BYTES:
-                    return False
-                self._empty(connection)
+            if not _is_left(connection) or connection.execute(SHAPE).fetchone() != self._shape:
+                return False
+            if _bytes(connection) > self._bytes + GROWTH_BYTES:
+                return False
+            self._empty(connection)
+            connection.commit()
         except psycopg.Error:  # whatever the test did to it or to its server
             return False
         return True
@@ -117,6 +119,7 @@ class Lent:
 
     def drop(self) -> None:
         """It is gone, whoever is connected."""
+        self._connection.close()
         self._database.__exit__(None, None, None)
 
 

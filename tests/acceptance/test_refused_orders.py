@@ -11,9 +11,10 @@ import pytest
 from tests.acceptance.system import ROOT, System, nebulox_order, running
 
 
-@pytest.fixture
-def system(tmp_path):
-    with running(System(tmp_path), "intake", "worker") as system:
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    """One for all of them: each has orders of its own."""
+    with running(System(tmp_path_factory.mktemp("home")), "intake", "worker") as system:
         yield system
 
 
@@ -23,14 +24,18 @@ def enqueue(system, *flags, lines=""):
                           check=False, timeout=60)  # fmt: skip
 
 
+def listed(system):
+    return system.command("rejected", "--json")
+
+
 def test_the_shop_gets_one_signed_event_for_each_order_that_was_refused(system):
     system.add_receiver("", "refusals", "--events", "order.rejected")
-    good = nebulox_order("A-1")
+    good, former = nebulox_order("T-1"), len(listed(system))
 
     system.order(good)
-    system.wait_for_statuses(pending=1)
-    (invoice,) = system.invoices().values()
-    bad = [nebulox_order("B-1", price="-1"), good | {"price": "1.00"}, good | {"account": "nobody's"}, '{"not": "one"']
+    system.wait_for_statuses("T-", pending=1)
+    (invoice,) = system.invoices("T-").values()
+    bad = [nebulox_order("T-2", price="-1"), good | {"price": "1.00"}, good | {"account": "nobody's"}, '{"not": "one"']
     for _ in range(2):
         system.order(*bad)
     url = f"{system.sandbox.receiver_url('refusals')}/events"
@@ -39,13 +44,13 @@ def test_the_shop_gets_one_signed_event_for_each_order_that_was_refused(system):
         return system.ask(url)
 
     events = system.wait_until(lambda: len(found := told()) >= 4 and found, "each of two messages of two bad orders")
-    system.wait_until(lambda: len(system.command("rejected", "--json")) == 8, "all that was refused is listed")
+    system.wait_until(lambda: len(listed(system)) == former + 8, "all that was refused is listed")
     system.holds(lambda: len(told()) == 4, "nothing more is told", 1)
 
     assert {event["type"] for event in events} == {"order.rejected"}
     assert sorted((event["subject"], event["data"]["kind"], event["data"]["existing_invoice"]) for event in events) == [
-        *[("nebulox/A-1", "conflict", invoice["id"])] * 2,
-        *[("nebulox/B-1", "invalid", None)] * 2,
+        *[("nebulox/T-1", "conflict", invoice["id"])] * 2,
+        *[("nebulox/T-2", "invalid", None)] * 2,
     ]
     counts = system.ask(url.removesuffix("/events"))
     assert (counts["invalid"], counts["gaps"]) == (0, 0), counts
@@ -54,29 +59,29 @@ def test_the_shop_gets_one_signed_event_for_each_order_that_was_refused(system):
 
 
 def test_enqueue_says_what_the_intake_made_of_it(system):
-    flags = ("--account", "nebulox", "--order-id", "A-1", "--currency", "EUR", "--price")
+    flags = ("--account", "nebulox", "--order-id", "E-1", "--currency", "EUR", "--price")
 
     stored = enqueue(system, *flags, "9.90")
     again = enqueue(system, *flags, "9.90", "--json")
     other = enqueue(system, *flags, "1.00")
     unseen = enqueue(system, *flags, "2.00", "--no-wait")
 
-    (invoice,) = system.invoices().values()
-    assert stored.stdout == f"stored nebulox/A-1 as {invoice['id']} (invoices show A-1)\n"
+    (invoice,) = system.invoices("E-").values()
+    assert stored.stdout == f"stored nebulox/E-1 as {invoice['id']} (invoices show E-1)\n"
     assert json.loads(again.stdout)["invoice_id"] == invoice["id"]
     assert (other.returncode, other.stdout) == (1, "")
     assert other.stderr == (
-        "invoices: nebulox/A-1 was refused: idempotency_key: 'A-1' was used by invoice "
+        "invoices: nebulox/E-1 was refused: idempotency_key: 'E-1' was used by invoice "
         f"{invoice['id']} with other content\n"
     )
-    assert (unseen.returncode, unseen.stdout) == (0, "queued nebulox/A-1 (invoices show A-1)\n")
+    assert (unseen.returncode, unseen.stdout) == (0, "queued nebulox/E-1 (invoices show E-1)\n")
 
 
 def test_of_a_file_the_refused_orders_are_named(system):
-    orders = [nebulox_order("A-1"), nebulox_order("A-2"), nebulox_order("A-1", price="1.00")]
+    orders = [nebulox_order("F-1"), nebulox_order("F-2"), nebulox_order("F-1", price="1.00")]
 
     ran = enqueue(system, "--file", "-", lines="".join(f"{json.dumps(one)}\n" for one in orders))
 
     assert ran.returncode == 1
     assert ran.stdout == "queued 3 orders; stored: 1\n"
-    assert [line.split(": ")[1] for line in ran.stderr.splitlines()] == ["nebulox/A-1 was refused"]
+    assert [line.split(": ")[1] for line in ran.stderr.splitlines()] == ["nebulox/F-1 was refused"]

@@ -32,6 +32,16 @@ def open_web(tmp_path):
     stop_valkey(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    """A process for all tests that leave it as it is."""
+    home = tmp_path_factory.mktemp("web")
+    web = Web(home)
+    yield web
+    web.process.end()
+    stop_valkey(home)
+
+
 def test_it_says_where_it_listens_and_that_it_is_ready_and_ends_with_0(open_web):
     web = open_web()
 
@@ -57,9 +67,7 @@ def test_it_is_not_ready_without_its_tables_and_alive_all_the_same(open_web, tmp
     wait_until(lambda: ask(f"{web.url}/health/ready")[0] == 200, "it is ready once the tables are there")
 
 
-def test_headers_that_trickle_in_and_connections_without_a_request_are_closed(open_web):
-    web = open_web()
-
+def test_headers_that_trickle_in_and_connections_without_a_request_are_closed(web):
     with web.connect() as silent, web.connect() as trickling, web.connect() as kept:
         trickling.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a")
         request = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -72,9 +80,7 @@ def test_headers_that_trickle_in_and_connections_without_a_request_are_closed(op
             assert one.recv(65536) == b""
 
 
-def test_headers_beyond_the_bound_are_refused(open_web):
-    web = open_web()
-
+def test_headers_beyond_the_bound_are_refused(web):
     with web.connect() as one:
         one.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * (2 * server.HEADER_BYTES))
         assert one.recv(65536).startswith(b"HTTP/1.1 400")
@@ -103,9 +109,7 @@ LIVE = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         LIVE.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n",
     ],
 )
-def test_what_a_proxy_may_understand_otherwise_is_refused(open_web, request_bytes):
-    web = open_web()
-
+def test_what_a_proxy_may_understand_otherwise_is_refused(web, request_bytes):
     with web.connect() as one:
         one.sendall(request_bytes)
         answer = b"".join(iter(lambda: one.recv(65536), b""))
@@ -113,9 +117,7 @@ def test_what_a_proxy_may_understand_otherwise_is_refused(open_web, request_byte
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_request_behind_another_is_answered_in_its_turn_and_garbage_there_by_nothing(open_web):
-    web = open_web()
-
+def test_a_request_behind_another_is_answered_in_its_turn_and_garbage_there_by_nothing(web):
     with web.connect() as one:
         one.sendall(LIVE + b"\r\n" + LIVE + b"\r\n")
         answers = b""
@@ -126,8 +128,7 @@ def test_a_request_behind_another_is_answered_in_its_turn_and_garbage_there_by_n
         assert b" 400 " not in b"".join(iter(lambda: one.recv(65536), b""))
 
 
-def test_trailers_have_the_bound_of_headers_and_are_not_taken_for_them(open_web):
-    web = open_web()
+def test_trailers_have_the_bound_of_headers_and_are_not_taken_for_them(web):
     chunked = LIVE.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
 
     with web.connect() as one:
@@ -140,9 +141,7 @@ def test_trailers_have_the_bound_of_headers_and_are_not_taken_for_them(open_web)
         pytest.fail("endless trailers were read")
 
 
-def test_what_is_no_http_is_answered_with_a_problem_and_closed(open_web):
-    web = open_web()
-
+def test_what_is_no_http_is_answered_with_a_problem_and_closed(web):
     with web.connect() as one:
         one.sendall(b"GET /health/live HTTP/1.1\r\nno colon\r\n\r\n")
         head, _, body = b"".join(iter(lambda: one.recv(65536), b"")).partition(b"\r\n\r\n")

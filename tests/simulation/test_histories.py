@@ -34,11 +34,12 @@ def test_the_same_seed_is_the_same_history(profile):
 
 
 def test_faults_of_every_kind_happen():
-    """Histories are run until each was seen; the rarest shows in one of a dozen storms."""
+    """Histories are run until each was seen. The rarest are looked for first where they were seen last."""
     missing = {"call back", "answered", "verify", "shelve", "mark"}
     missing |= {"gone", "die_", "fail_", "freeze", "thaws", "redeliver", "cut_after", "late", "limited", "stale"}
+    seen_last = ((seed, "callbacks storm") for seed in (251, 214))
     storms = ((seed, "callbacks storm") for seed in range(206, 260))
-    for seed, profile in [*product(range(200, 206), NAMES), *storms]:
+    for seed, profile in [*seen_last, *product(range(200, 206), NAMES), *storms]:
         trace = "\n".join(run_history(seed, profile).trace)
         missing = {what for what in missing if what not in trace}
         if not missing:

@@ -16,7 +16,9 @@ RARE = {
     "a fence that is ahead is believed",
     "a lease is over when the clock says so",
     "a lost lease settles the pair",
+    "evidence of a lost lease completes the row",
     "nobody notices that the clock was set back",
+    "the lease is shorter than the call may take",
     "with the database and the broker away a callback is answered all the same",
 }  #: bugs that take seconds to be found, up to a minute alone on a machine; what bounds them is MOST_HISTORIES
 SLOW = [pytest.mark.engines, pytest.mark.timeout(1200)]
