@@ -291,7 +291,7 @@ def test_a_replay_is_looked_at_and_then_begun_as_it_was_seen(ground, scene, fail
 
     assert answered.status_code == 303
     job = scene.database.read(find_job, answered.headers["location"].rpartition("/")[2])
-    assert (job.dead_only, job.missed_only, job.newest_only) == flags
+    assert (job.choice.dead_only, job.choice.missed_only, job.choice.newest_only) == flags
     assert str(job.total) == seen
     assert (job.actor.name, job.actor.reason) == ("j.brandt", "they are back")
     assert ground.outside.woken == 1

@@ -37,9 +37,9 @@ def deliver_all(store, endpoint_id):
     return sent
 
 
-def chosen(database, endpoint_id, **given):
+def chosen(database, endpoint_id, *, numbers=None, limit=1000, **given):
     with database.reading() as connection:
-        return replay.choose(connection, endpoint_id, **({"limit": 1000} | given))
+        return replay.choose(connection, replay.Choice(endpoint_id, **given), numbers=numbers, limit=limit)
 
 
 def play(database, endpoint_id, events, **given):

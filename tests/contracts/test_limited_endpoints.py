@@ -11,6 +11,7 @@ from workers.store.endpoints import NewEndpoint, find_endpoint
 from workers.store.intake import Rejection
 from workers.store.operate import endpoints, replay
 from workers.store.outbox import NewEvent, add_events
+from workers.store.replay import Choice
 from workers.store.tables import DELIVERY, EVENT
 
 
@@ -58,7 +59,7 @@ def test_no_replay_brings_it_others_events(store):
     (mine,), (other,) = pend(store), pend(store, account=SILENT_ACCOUNT)
     ours = limited(store, ACCOUNT)
     for types in ((), ("invoice.pending",)):
-        job = replay.plan(store, replay.Choice(ours, types))
+        job = replay.plan(store, Choice(ours, types))
         assert [one.invoice_id for one in job.events] == [mine], types
     theirs = rows(store.database, EVENT, EVENT.c.invoice_id == other)[0].id
     with pytest.raises(replay.NotForEndpoint, match="limited to other accounts"):

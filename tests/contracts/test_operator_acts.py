@@ -47,6 +47,7 @@ from workers.store.deliveries import DeliveryAttempt
 from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
 from workers.store.reads.acts import acts_of, list_acts
+from workers.store.replay import Choice
 from workers.store.tables import ACT, CALLBACK, DELIVERY, ENDPOINT, EVENT, REJECTED
 
 
@@ -264,7 +265,7 @@ def test_a_message_that_got_the_number_of_one_that_was_just_sent_again_still_wai
 def test_a_replay_tells_of_each_batch_and_one_event_of_its_invoice(database, store, endpoint, monkeypatch):
     told_events(store, endpoint)
     monkeypatch.setattr(replay, "BATCH", 2)
-    job = replay.plan(store, replay.Choice(endpoint, types=["invoice.pending"]))
+    job = replay.plan(store, Choice(endpoint, types=["invoice.pending"]))
     assert replay.run(store, BOB, job) == 3
     first, second = told(store)
     assert [first["after"]["events"], second["after"]["events"]] == [2, 1]

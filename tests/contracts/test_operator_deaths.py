@@ -26,6 +26,7 @@ from tests.contracts.operator_cases import (
 from tests.contracts.store_cases import change, invoice_of, judge, now, pend, queue, rows
 from workers.store.endpoints import NewEndpoint
 from workers.store.operate import callbacks, endpoints, invoices, redrive, replay, restoration, secrets
+from workers.store.replay import Choice
 from workers.store.tables import ACT, AGENDA, CALLBACK, DELIVERY, ENDPOINT, RESTORATION
 
 
@@ -167,7 +168,7 @@ def unparking(store, endpoint):
 def replaying(store, endpoint):
     told_events(store, endpoint)
     change(store.database, DELIVERY, state="dead")
-    job = replay.plan(store, replay.Choice(endpoint, dead_only=True))
+    job = replay.plan(store, Choice(endpoint, dead_only=True))
     return (
         lambda: replay.run(store, BOB, job),
         lambda: sum(row.state == "due" for row in rows(store.database, DELIVERY)),

@@ -20,9 +20,10 @@ from tests.contracts.store_cases import (
 )
 from workers.store import replay
 from workers.store.deliveries import DeliveryAttempt
-from workers.store.operate.replay import Choice, plan, run
+from workers.store.operate.replay import plan, run
 from workers.store.operate.replay_jobs import begin, work_on
 from workers.store.reads.acts import act_fields, list_acts
+from workers.store.replay import Choice
 from workers.store.replay_jobs import find_job
 from workers.store.tables import AGENDA, DELIVERY
 
@@ -107,9 +108,9 @@ def test_a_job_sends_the_newest_events_alone_and_writes_down_what_it_set_aside(d
     job = begin(store, OPERATOR, choice)
     assert work_on(store)
 
-    assert (job.total, job.newest_only) == (3, True)
+    assert (job.total, job.choice.newest_only) == (3, True)
     done = database.read(find_job, job.id)
-    assert (done.state, done.sent, done.missed_only, done.newest_only) == ("done", 3, True, True)
+    assert (done.state, done.sent, done.choice) == ("done", 3, choice)
     (act,) = [act_fields(row) for row in list_acts(database, limit=0) if row.act == "events.replay"]
     after = act["after"]
     assert isinstance(after, dict)

@@ -147,7 +147,7 @@ def test_an_event_that_is_being_replayed_stays(database, store):
     publish(store)
     age(database)
     with database.reading() as connection:
-        events = replay.choose(connection, endpoint_id, limit=10)
+        events = replay.choose(connection, replay.Choice(endpoint_id), limit=10)
     replayed, go_on = threading.Event(), threading.Event()
 
     def replay_slowly():

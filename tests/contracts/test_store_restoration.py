@@ -42,7 +42,7 @@ from workers.store.deliveries import DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.operate import restoration
 from workers.store.queries import changed_invoices
-from workers.store.replay import choose, replay
+from workers.store.replay import Choice, choose, replay
 from workers.store.restoration import DOUBT, EpochsUsedUp
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, RESTORATION
 
@@ -260,11 +260,11 @@ def test_an_event_of_no_invoice_can_be_replayed_to_an_endpoint_that_came_later(d
     _, event_id = restore(store)
     later = subscribe(database, ["invoice.paid"])
     with database.transaction() as connection:
-        events = choose(connection, later, limit=10)
+        events = choose(connection, Choice(later), limit=10)
         assert replay(connection, database, later, events) == 1
     assert [delivery.event_id for delivery in store.claim_deliveries(later, 10, 60)] == [event_id]
     with database.reading() as connection:
-        assert len(choose(connection, later, types=[RESTORED], limit=10)) == 1
+        assert len(choose(connection, Choice(later, [RESTORED]), limit=10)) == 1
 
 
 def test_an_event_of_no_invoice_is_removed_once_everybody_has_it(database):

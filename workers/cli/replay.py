@@ -16,7 +16,8 @@ from workers.cli.progress import progress_bar
 from workers.cli.text import counted
 
 if TYPE_CHECKING:
-    from workers.store.operate.replay import Choice, Job
+    from workers.store.operate.replay import Job
+    from workers.store.replay import Choice
     from workers.store.store import Store
 
 
@@ -57,7 +58,8 @@ def replay(
         choosing = "--type, --since, --until, --missed-only and --newest-only"
         raise click.UsageError(f"{choosing} choose among events: leave them out with one event's id")
     check_span(since, until)
-    from workers.store.operate.replay import Choice, run
+    from workers.store.operate.replay import run
+    from workers.store.replay import Choice
 
     who = actor(by, reason)
     with open_store(settings()) as store:

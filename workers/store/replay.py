@@ -13,6 +13,7 @@ from domain.event import FOR_ALL, INVOICE_EVENTS
 from workers.store.bulk import insert_into
 from workers.store.database import Database
 from workers.store.deliveries import DEAD, DUE, lock_pairs, point_at_next
+from workers.store.endpoints import EVENT_TYPES
 from workers.store.outbox import accounts_of, poke_pairs
 from workers.store.pairs import subject_of
 from workers.store.rows import Query
@@ -33,6 +34,31 @@ class Chosen:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An endpoint's events with ``since`` ≤ time < ``until``, of these types; without types, of all that it takes.
+
+    ``dead_only``: dead letters; ``missed_only``: all that the endpoint does not have. ``newest_only``: of each invoice
+    only the newest; older ones that still wait are set aside as dead letters.
+    """
+
+    endpoint_id: str
+    types: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    dead_only: bool = False
+    missed_only: bool = False
+    newest_only: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown type or an empty span."""
+        unknown = sorted(set(self.types) - EVENT_TYPES)
+        if unknown:
+            raise ValueError(f"type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise ValueError("until must be later than since")
+
+
 class Sampled(NamedTuple):
     """An event as people are shown it; ``order_id`` None: it tells of no invoice."""
 
@@ -42,37 +68,36 @@ class Sampled(NamedTuple):
 
 
 def choose(
-    connection: Connection,
-    endpoint_id: str,
-    *,
-    types: Collection[str] = (),
-    since: datetime | None = None,
-    until: datetime | None = None,
-    dead_only: bool = False,
-    missed_only: bool = False,
-    newest_only: bool = False,
-    numbers: tuple[int, int] | None = None,
-    limit: int,
+    connection: Connection, choice: Choice, *, numbers: tuple[int, int] | None = None, limit: int
 ) -> list[Chosen]:
-    """Events for an endpoint, in their order, with ``since`` ≤ time < ``until`` and a number after the first of
-    ``numbers`` up to the second: those that it had, and those that it would have had, had it existed then.
+    """Events for an endpoint, in their order, with a number after the first of ``numbers`` up to the second: those that
+    it had, and those that it would have had, had it existed then.
 
-    ``dead_only``: of those that it had only the dead letters; ``missed_only``: these, and what still waits for it.
-    ``newest_only``: of each invoice only the last that it had or would have had, up to the second of ``numbers``.
-    ``types`` narrow all of them, and replace the endpoint's own filter.
+    The choice's types narrow all of them, and replace the endpoint's own filter. The newest of an invoice is the last
+    up to the second of ``numbers``.
     """
-    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
-    is_open = not (dead_only or missed_only)
-    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=is_open)
-    if not is_open:
-        query = query.where(DELIVERY.c.state == DEAD if dead_only else EVENT.c.number.in_(_missed(endpoint_id)))
-    query = query.where(_chosen_type(connection, endpoint_id, types, EVENT, DELIVERY))
-    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
-    query = query.where(*_between(connection, since, until))
+    endpoint_id, types = choice.endpoint_id, choice.types
+    had_only = choice.dead_only or choice.missed_only
+    query = _eligible(connection, endpoint_id, types, had_only=had_only)
+    if had_only:
+        query = query.where(DELIVERY.c.state == DEAD if choice.dead_only else EVENT.c.number.in_(_missed(endpoint_id)))
+    query = query.where(*_between(connection, choice.since, choice.until))
     query = query.where(*_numbered(numbers))
-    if newest_only:
+    if choice.newest_only:
         query = query.where(~_followed(connection, endpoint_id, types, numbers))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number).limit(limit))]
+
+
+def _eligible(
+    connection: Connection, endpoint_id: str, types: Collection[str] = (), *, had_only: bool = False
+) -> Query:
+    """Events that an endpoint had and, unless ``had_only``, those that it would have had, had it existed then."""
+    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
+    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=not had_only)
+    return query.where(
+        _chosen_type(connection, endpoint_id, types, EVENT, DELIVERY),
+        DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id),
+    )
 
 
 def _numbered(numbers: tuple[int, int] | None) -> list[ColumnElement[bool]]:
@@ -112,11 +137,7 @@ def _followed(
 
 def choose_of_invoice(connection: Connection, endpoint_id: str, invoice_id: str, limit: int) -> list[Chosen]:
     """An invoice's events for an endpoint, in their order: those that it had, and those that it would have had."""
-    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
-    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=True)
-    query = query.where(EVENT.c.invoice_id == invoice_id)
-    query = query.where(_chosen_type(connection, endpoint_id, (), EVENT, DELIVERY))
-    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
+    query = _eligible(connection, endpoint_id).where(EVENT.c.invoice_id == invoice_id)
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.sequence).limit(limit))]
 
 
@@ -124,11 +145,7 @@ def choose_of_invoices(
     connection: Connection, endpoint_id: str, invoice_ids: Collection[str], *, newest_only: bool
 ) -> list[Chosen]:
     """The same of several, in the events' order; ``newest_only``: of each the last of them."""
-    had = (DELIVERY.c.endpoint_id == endpoint_id) & (DELIVERY.c.event_number == EVENT.c.number)
-    query = select(EVENT.c.number, EVENT.c.invoice_id, EVENT.c.sequence).join(DELIVERY, had, isouter=True)
-    query = query.where(EVENT.c.invoice_id.in_(sorted(invoice_ids)))
-    query = query.where(_chosen_type(connection, endpoint_id, (), EVENT, DELIVERY))
-    query = query.where(DELIVERY.c.id.is_not(None) | _of_accounts(connection, endpoint_id))
+    query = _eligible(connection, endpoint_id).where(EVENT.c.invoice_id.in_(sorted(invoice_ids)))
     if newest_only:
         query = query.where(~_followed(connection, endpoint_id, (), None))
     return [Chosen(*row) for row in connection.execute(query.order_by(EVENT.c.number))]

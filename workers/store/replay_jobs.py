@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +12,7 @@ from domain.exact_json import read_json, write_json
 from workers.store.acts import Actor
 from workers.store.database import Database
 from workers.store.job_leases import DONE, FAILED, KEPT, RUNNING, lease_end, take
+from workers.store.replay import Choice
 from workers.store.rows import StoredRow
 from workers.store.storable import storable
 from workers.store.tables import JOB
@@ -24,12 +24,8 @@ class ReplayJob:
     """A job as it is kept. Events up to ``done_number`` are done, ``last_number`` is its last event."""
 
     id: str
-    endpoint_id: str
+    choice: Choice
     event_id: str | None
-    types: tuple[str, ...]
-    since: datetime | None
-    until: datetime | None
-    dead_only: bool
     actor: Actor
     state: str
     total: int
@@ -39,24 +35,28 @@ class ReplayJob:
     why: str | None
     created_at: datetime
     finished_at: datetime | None
-    missed_only: bool = False
-    newest_only: bool = False
+
+    @property
+    def endpoint_id(self) -> str:
+        """Where it sends to."""
+        return self.choice.endpoint_id
 
 
 def add_job(connection: Connection, now: datetime, job: ReplayJob) -> None:
     """Write a new job, and remove those that were finished long ago."""
     connection.execute(delete(JOB).where(JOB.c.state != RUNNING, JOB.c.finished_at < now - KEPT))
-    choice = {
-        "types": list(job.types),
-        "since": None if job.since is None else job.since.isoformat(),
-        "until": None if job.until is None else job.until.isoformat(),
-        "dead_only": job.dead_only,
-        "missed_only": job.missed_only,
-        "newest_only": job.newest_only,
+    choice = job.choice
+    kept = {
+        "types": list(choice.types),
+        "since": None if choice.since is None else choice.since.isoformat(),
+        "until": None if choice.until is None else choice.until.isoformat(),
+        "dead_only": choice.dead_only,
+        "missed_only": choice.missed_only,
+        "newest_only": choice.newest_only,
     }
     names = ("id", "endpoint_id", "event_id", "state", "total", "sent", "done_number", "last_number", "created_at")
     actor = {"by": storable(job.actor.name)[:LONGEST_NAME], "origin": storable(job.actor.origin)[:LONGEST_ORIGIN]}
-    rest = {"choice": write_json(choice), "reason": job.actor.reason, "finished_at": job.finished_at}
+    rest = {"choice": write_json(kept), "reason": job.actor.reason, "finished_at": job.finished_at}
     connection.execute(insert(JOB).values({name: getattr(job, name) for name in names} | actor | rest))
 
 
@@ -114,18 +114,14 @@ def _change(connection: Connection, job_id: str, values: dict[str, object]) -> N
 
 def job_of(row: StoredRow) -> ReplayJob:
     """A job from its row."""
-    choice = read_json(row.choice)
-    times: Sequence[datetime | None] = [
-        None if choice[name] is None else datetime.fromisoformat(choice[name]) for name in ("since", "until")
-    ]
+    kept = read_json(row.choice)
+    since, until = (None if kept[name] is None else datetime.fromisoformat(kept[name]) for name in ("since", "until"))
+    # Jobs of the release before say nothing of the last two.
+    only = kept["dead_only"], kept.get("missed_only", False), kept.get("newest_only", False)
     return ReplayJob(
         id=row.id,
-        endpoint_id=row.endpoint_id,
+        choice=Choice(row.endpoint_id, tuple(kept["types"]), since, until, *only),
         event_id=row.event_id,
-        types=tuple(choice["types"]),
-        since=times[0],
-        until=times[1],
-        dead_only=choice["dead_only"],
         actor=Actor(row.by, row.origin, row.reason),
         state=row.state,
         total=row.total,
@@ -135,6 +131,4 @@ def job_of(row: StoredRow) -> ReplayJob:
         why=row.why,
         created_at=row.created_at,
         finished_at=row.finished_at,
-        missed_only=choice.get("missed_only", False),  # jobs of the release before say nothing of these two
-        newest_only=choice.get("newest_only", False),
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection
 
 from domain.decision import Stage
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.database import Database
-from workers.store.endpoints import EVENT_TYPES, find_endpoint
+from workers.store.endpoints import find_endpoint
 from workers.store.replay import (
     BATCH,
+    Choice,
     Chosen,
     choose,
     choose_of_invoice,
@@ -46,31 +46,6 @@ class TooManyEvents(ValueError):  # noqa: N818 - reads as what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """An endpoint's events with ``since`` ≤ time < ``until``, of these types; without types, of all that it takes.
-
-    ``dead_only``: dead letters; ``missed_only``: all that the endpoint does not have. ``newest_only``: of each invoice
-    only the newest; older ones that still wait are set aside as dead letters.
-    """
-
-    endpoint_id: str
-    types: Sequence[str] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    dead_only: bool = False
-    missed_only: bool = False
-    newest_only: bool = False
-
-    def check(self) -> None:
-        """Raise ValueError for an unknown type or an empty span."""
-        unknown = sorted(set(self.types) - EVENT_TYPES)
-        if unknown:
-            raise ValueError(f"type: there is no {', '.join(unknown)}; there are {', '.join(sorted(EVENT_TYPES))}")
-        if self.since is not None and self.until is not None and self.until <= self.since:
-            raise ValueError("until must be later than since")
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """What is to be sent to one endpoint."""
 
@@ -97,17 +72,7 @@ def plan(store: Store, choice: Choice) -> Job:
     """An endpoint's events. Raises ValueError for a wrong choice, NoSuchEndpoint, TooManyEvents."""
     choice.check()
     disabled = _is_disabled(store, choice.endpoint_id)
-    events = store.database.read(
-        choose,
-        choice.endpoint_id,
-        types=choice.types,
-        since=choice.since,
-        until=choice.until,
-        dead_only=choice.dead_only,
-        missed_only=choice.missed_only,
-        newest_only=choice.newest_only,
-        limit=MOST_EVENTS + 1,
-    )
+    events = store.database.read(choose, choice, limit=MOST_EVENTS + 1)
     if len(events) > MOST_EVENTS:
         raise TooManyEvents(f"these are more than {MOST_EVENTS:,} events, the most that one job may send")
     return Job(choice, disabled, events)

@@ -8,8 +8,8 @@ from domain.decision import Stage
 from workers.store.acts import Actor, record
 from workers.store.endpoints import find_endpoint
 from workers.store.job_leases import DONE, RUNNING
-from workers.store.operate.replay import Choice, Job, deed_of, plan, plan_one, send
-from workers.store.replay import BATCH, Chosen, choose, find_event
+from workers.store.operate.replay import Job, deed_of, plan, plan_one, send
+from workers.store.replay import BATCH, Choice, Chosen, choose, find_event
 from workers.store.replay_jobs import (
     ReplayJob,
     add_job,
@@ -34,14 +34,8 @@ def begin(store: Store, actor: Actor, choice: Choice, event_id: str | None = Non
         now = database.now(connection)
         job = ReplayJob(
             id=new_job_id(),
-            endpoint_id=choice.endpoint_id,
+            choice=choice,
             event_id=event_id,
-            types=tuple(choice.types),
-            since=choice.since,
-            until=choice.until,
-            dead_only=choice.dead_only,
-            missed_only=choice.missed_only,
-            newest_only=choice.newest_only,
             actor=actor,
             state=RUNNING if found.events else DONE,
             total=len(found.events),
@@ -85,9 +79,9 @@ def _do_batch(store: Store, job_id: str) -> bool:
             finish_job(connection, database.now(connection), job_id, GONE)
             return False
         events = _next_events(connection, job)
-        sent, aside = send(connection, database, _choice(job), events) if events else (0, 0)
+        sent, aside = send(connection, database, job.choice, events) if events else (0, 0)
         if sent or aside:
-            deed = deed_of(_choice(job), job.event_id, job.total, events, sent, aside)
+            deed = deed_of(job.choice, job.event_id, job.total, events, sent, aside)
             record(connection, database, job.actor, [deed])
         now, is_over = database.now(connection), len(events) < BATCH
         done_number = job.last_number if is_over else events[-1].number
@@ -102,20 +96,4 @@ def _next_events(connection: Connection, job: ReplayJob) -> list[Chosen]:
     if job.event_id is not None:
         event = find_event(connection, job.event_id)
         return [] if event is None else [event]
-    return choose(
-        connection,
-        job.endpoint_id,
-        types=job.types,
-        since=job.since,
-        until=job.until,
-        dead_only=job.dead_only,
-        missed_only=job.missed_only,
-        newest_only=job.newest_only,
-        numbers=(job.done_number, job.last_number),
-        limit=BATCH,
-    )
-
-
-def _choice(job: ReplayJob) -> Choice:
-    only = job.dead_only, job.missed_only, job.newest_only
-    return Choice(job.endpoint_id, job.types, job.since, job.until, *only)
+    return choose(connection, job.choice, numbers=(job.done_number, job.last_number), limit=BATCH)

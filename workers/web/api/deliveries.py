@@ -10,10 +10,11 @@ from starlette.routing import BaseRoute
 
 from domain.permissions import Action
 from domain.requests import ReplayRequest
-from workers.store.operate.replay import Choice, NoSuchEndpoint, NoSuchEvent, NotForEndpoint
+from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent, NotForEndpoint
 from workers.store.operate.replay_jobs import begin
 from workers.store.reads.endpoints import deliveries_within, endpoint_within
 from workers.store.reads.parts import delivery_fields
+from workers.store.replay import Choice
 from workers.store.replay_jobs import ReplayJob, find_job, job_fields
 from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, next_page, read_query, read_request, unusable, whole

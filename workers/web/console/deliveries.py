@@ -15,11 +15,12 @@ from domain.permissions import Action
 from domain.schedule import DELIVERY_DELAYS
 from workers.store.acts import bare_url
 from workers.store.endpoints import EVENT_TYPES
-from workers.store.operate.replay import Choice, NoSuchEndpoint, NoSuchEvent, NotForEndpoint
+from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent, NotForEndpoint
 from workers.store.operate.replay_jobs import begin
 from workers.store.queries import delivery_before
 from workers.store.reads.deliveries import STATES, Wanted, find_delivery, page_of_deliveries
 from workers.store.reads.endpoints import seen_endpoints
+from workers.store.replay import Choice
 from workers.store.rows import StoredRow
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.endpoint_states import answer_text

@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute
 from domain.permissions import Action
 from workers.store.acts import bare_url
 from workers.store.endpoints import EVENT_TYPES
-from workers.store.operate.replay import Choice, Job, NoSuchEndpoint, plan
+from workers.store.operate.replay import Job, NoSuchEndpoint, plan
 from workers.store.operate.replay_jobs import begin
 from workers.store.reads.tries import COUNTED, Doing
-from workers.store.replay import Sampled, sample_of
+from workers.store.replay import Choice, Sampled, sample_of
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.endpoints import PLACE, Endpoints
 from workers.web.console.person import Person

@@ -208,7 +208,7 @@ def _replay(job: ReplayJob) -> Shown:
         dealt_with=job.sent,
         done=job.sent,
         events=job.sent,
-        newest_only=job.newest_only,
+        newest_only=job.choice.newest_only,
     )
 
 
