@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 
@@ -32,6 +33,9 @@ PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlo
 #: Instead of what `workers.store.passwords` asks for, which is meant to take long.
 LIGHT = functools.cache(functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
 
+# What is loaded and collected stays: until all of it is there, looking for garbage is in vain.
+gc.disable()
+
 # Time is never asserted on: the machine may be busy.
 hypothesis.settings.register_profile("invoices", deadline=None)
 hypothesis.settings.load_profile("invoices")
@@ -56,6 +60,7 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Ten thousand collected tests are not looked through again by each garbage collection."""
     keep_what_is_loaded()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ request's answer is spoiled by it."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,8 @@ import pytest
 
 from domain.permissions import Scope
 from tests.contracts.store_cases import queue
-from tests.contracts.web_process import ORDER
+from tests.contracts.web_process import ORDER, Site
+from tests.migrated import new_sqlite_url
 from workers.web.gathering import Gathering
 from workers.web.threads import StoreThreads
 
@@ -40,6 +42,18 @@ QUERIES = (
     "/v1/events?after={}",
     "/v1/invoices?{}=1",
 )
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site(request, tmp_path_factory):
+    """One process for each database: whatever it is sent, the next test finds it at work."""
+    home = tmp_path_factory.mktemp("site")
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = new_sqlite_url(home)
+        else:
+            url = stack.enter_context(request.getfixturevalue("reused").lend())
+        yield stack.enter_context(contextlib.closing(Site(home, url)))
 
 
 @pytest.fixture
@@ -116,7 +130,7 @@ def test_headers_and_bodies_are_refused_for_what_they_hold(client):
 
 
 def test_a_line_that_no_database_takes_spoils_no_other(client):
-    lines = [ORDER | {"order_id": order_id} for order_id in ("1", "\0", "2")]
+    lines = [ORDER | {"order_id": order_id} for order_id in ("line 1", "\0", "line 2")]
     answered = client.post(
         "/v1/orders",
         content="\n".join(json.dumps(one) for one in lines),
