@@ -15,7 +15,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals rights scale
+.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals rights roles scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -109,6 +109,9 @@ bench-check: dev rivals ## the same, compared with the kept results; prints what
 scale: dev ## orders a second on 1, 2, … HOSTS=4 hosts (network namespaces; as root), fairness, a host that comes and one that dies
 	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4) $(if $(ONLY),--only $(ONLY))
 
+roles: dev ## all tests that start processes, each process with its own login and rights; FILES=tests/acceptance/test_why.py some
+	@$(BIN)/python -m tests.under_roles -n $(or $(WORKERS),4) $(FILES)
+
 rights: dev ## acceptance stories under each process's own rights: which of them are needed, which are not
 	@$(BIN)/python -m tests.rights_used
 
@@ -127,8 +130,8 @@ chaos: dev ## crash campaign: kills and outages under load, then an audit; SEED=
 	@$(PIP) -r $(PINS)/mutants.txt
 	@touch $@
 
-failover: dev ## PostgreSQL's primary is killed under load, its replica promoted; ORDERS=300 WAYS="asynchronous on remote_apply cut-off"
-	@$(BIN)/python -m tests.failover --orders $(or $(ORDERS),300) --ways $(or $(WAYS),asynchronous on remote_apply cut-off)
+failover: dev ## PostgreSQL's primary is killed under load, its replica promoted; ORDERS=300 WAYS="on pooled", of all six
+	@$(BIN)/python -m tests.failover --orders $(or $(ORDERS),300) $(if $(WAYS),--ways $(WAYS))
 
 mutants: .venv/.stamp-mutants ## changes the deciding code in one place at a time: do tests notice? MINUTES=20 SINCE=HEAD~20 ONLY='domain.money.*' GO_ON=1
 	@$(BIN)/python -m tests.mutants --minutes $(or $(MINUTES),20) --since $(or $(SINCE),HEAD~20) $(if $(ONLY),--only '$(ONLY)') $(if $(GO_ON),--go-on)

@@ -12,10 +12,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
+from tests.pgbouncer import set_role
 from workers.store.grants import INTAKE, READ, WEB, WORKER
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLES_SQL = ROOT / "deploy/sql/roles.sql"
+#: In the environment: 1 gives every process that a test starts on PostgreSQL a login of its own (`make roles`).
+ASKED = "INVOICES_TEST_ROLES"
+#: In the environment: a server for all tests. With logins, also for those that name no database.
+SERVER = "INVOICES_TEST_POSTGRES_URL"
 #: In the environment: the file that says whose logins are which, for `tests/rights_used.py`.
 CATALOGUE = "INVOICES_TEST_CATALOGUE"
 #: Who logs in -> the role that they are members of. Beat uses no database: its login may do nothing.
@@ -35,10 +40,16 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
 
 
 class Logins:
-    """For one database, whose owner's address is given. The server must take them without passwords."""
+    """For one database, whose owner's address is given. The server must take them without passwords.
 
-    def __init__(self, owner_url: str) -> None:
+    ``are_pooled``: they come through a pooler, so that sessions' settings are defaults of theirs. ``stay``: the server
+    ends with them.
+    """
+
+    def __init__(self, owner_url: str, *, are_pooled: bool = False, stay: bool = False) -> None:
         self._owner: URL = make_url(owner_url)
+        self._are_pooled = are_pooled
+        self._stay = stay
         self._suffix = uuid.uuid4().hex[:8]
 
     def create(self) -> None:
@@ -50,6 +61,8 @@ class Logins:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
                 if role is not None:
                     connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))
+                    if self._are_pooled:
+                        set_role(self.url(who))
             if CATALOGUE in os.environ:
                 self._have_rights_told(connection, Path(os.environ[CATALOGUE]))
 
@@ -68,6 +81,8 @@ class Logins:
 
     def drop(self) -> None:
         """They are the server's, not the database's. Harmless if there are none."""
+        if self._stay:
+            return
         with self.connect() as connection:
             for who in MEMBERS:
                 connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(self._name(who))))
@@ -88,3 +103,10 @@ class Logins:
 
     def _name(self, who: str) -> str:
         return f"{who}_{self._suffix}"
+
+
+def asked_for(owner_url: str | None, *, are_pooled: bool = False, stay: bool = False) -> Logins | None:
+    """Logins for a database that is PostgreSQL's, if the environment asks for them."""
+    if os.environ.get(ASKED) != "1" or owner_url is None or not owner_url.startswith("postgresql"):
+        return None
+    return Logins(owner_url, are_pooled=are_pooled, stay=stay)

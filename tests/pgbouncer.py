@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -18,19 +19,39 @@ from sqlalchemy.engine import make_url
 from tests.engines import AS_SOMEBODY, MissingEngineError
 from tests.servers import free_port, wait_until
 
+KNOWN = "SELECT usename, passwd FROM pg_shadow WHERE usename = $1"
 DOCUMENTED = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer"
+
+
+@dataclass(frozen=True, slots=True)
+class Pooler:
+    """One that runs."""
+
+    url: str  #: of the database, through it
+    console: str  #: where it takes commands, as psql has it
+    ini: Path  #: its settings, read again at its `RELOAD`
 
 
 @contextlib.contextmanager
 def run_pgbouncer(database_url: str, pool_size: int = 4, host: str = "127.0.0.1") -> Iterator[str]:
-    """The database's URL through it. ``pool_size``: fewer sessions than the processes want, so that they share."""
+    """The database's URL through it."""
+    with run_pooler(database_url, pool_size, host) as pooler:
+        yield pooler.url
+
+
+@contextlib.contextmanager
+def run_pooler(
+    database_url: str, pool_size: int = 4, host: str = "127.0.0.1", name: str | None = None
+) -> Iterator[Pooler]:
+    """In front of a database, which has another ``name`` here. ``pool_size``: fewer sessions than the processes want,
+    so that they share."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         raise MissingEngineError("no PgBouncer: apt-get install pgbouncer")
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="invoices-pool-") as name:
-        folder = Path(name)
-        (folder / "pgbouncer.ini").write_text(settings(database_url, folder, (host, port), pool_size))
+    with tempfile.TemporaryDirectory(prefix="invoices-pool-") as place:
+        folder = Path(place)
+        (folder / "pgbouncer.ini").write_text(settings(database_url, folder, (host, port), pool_size, name))
         (folder / "users").write_text('"postgres" ""\n')
         folder.chmod(0o777)
         for file in folder.iterdir():
@@ -41,21 +62,22 @@ def run_pgbouncer(database_url: str, pool_size: int = 4, host: str = "127.0.0.1"
                 command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ, **AS_SOMEBODY
             )
         try:
-            through = make_url(database_url).set(host=host, port=port, query={})
+            through = make_url(database_url).set(host=host, port=port, query={}, database=name)
             url = through.render_as_string(hide_password=False)
             wait_until(lambda: _answers(url, process, folder / "log"), "PgBouncer answers")
-            yield url
+            console = f"host={host} port={port} user=postgres dbname=pgbouncer"
+            yield Pooler(url, console, folder / "pgbouncer.ini")
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
 
 
-def settings(database_url: str, folder: Path, listen: tuple[str, int], pool_size: int) -> str:
-    """The documented file, with the test's server, address and pool, and without passwords."""
+def settings(database_url: str, folder: Path, listen: tuple[str, int], pool_size: int, name: str | None = None) -> str:
+    """The documented file, with the test's server, address and pool, and without passwords: whom the server knows."""
     url = make_url(database_url)
     place = f"host={url.query.get('host') or url.host} port={url.port or 5432} dbname={url.database}"
     changed = {
-        r"invoices = .*": f"{url.database} = {place} user={url.username}",
+        r"invoices = .*": f"{name or url.database} = {place}",
         r"listen_addr = .*": f"listen_addr = {listen[0]}",
         r"listen_port = .*": f"listen_port = {listen[1]}",
         r"default_pool_size = .*": f"default_pool_size = {pool_size}",
@@ -66,7 +88,7 @@ def settings(database_url: str, folder: Path, listen: tuple[str, int], pool_size
     for line, other in changed.items():
         text, found = re.subn(f"(?m)^{line}$", other, text)
         assert found == 1, line
-    return text + "unix_socket_dir =\n"
+    return text + f"unix_socket_dir =\nauth_user = postgres\nauth_query = {KNOWN}\n"
 
 
 def set_role(database_url: str) -> None:

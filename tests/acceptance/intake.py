@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,10 @@ from celery import Celery
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.engines import new_postgres_database
+from tests.least_privilege import ASKED, SERVER, asked_for
+from workers.store.schema import upgrade
+
 ROOT = Path(__file__).parents[2]
 QUEUE = "invoices.intake"
 THREADS = 4
@@ -29,12 +34,21 @@ TABLES = ("agenda", "evidence", "event", "rejected_message", "invoice")
 
 
 class Intake:
-    """An intake worker over a broker, and a database of its own."""
+    """An intake worker over a broker, and a database of its own; with rights of its own where they are asked for."""
 
     def __init__(self, folder, broker, database_url):
+        self._stack = contextlib.ExitStack()
+        if os.environ.get(ASKED) == "1" and SERVER in os.environ:
+            database_url = self._stack.enter_context(new_postgres_database(os.environ[SERVER]))
+            upgrade(database_url)
         self.folder, self.broker, self.database_url = folder, broker, database_url
         self.speaks_redis = broker.speaks_redis
         self.engine = create_engine(database_url)
+        self._stack.callback(self.engine.dispose)
+        if logins := asked_for(database_url):
+            logins.create()
+            self._stack.callback(logins.drop)
+            self.database_url = logins.url("intake")
         self.process: subprocess.Popen | None = None
         if not self.speaks_redis:  # RabbitMQ drops what is sent to a queue that is not there yet
             with kombu.Connection(broker.broker_url) as connection:
@@ -68,7 +82,7 @@ class Intake:
     def close(self):
         """Leave nothing behind."""
         self.stop(signal.SIGKILL)
-        self.engine.dispose()
+        self._stack.close()
 
     def forget(self):
         """As if nothing had ever come in."""

@@ -24,7 +24,7 @@ from tests.acceptance.awaited import Awaited, Running
 from tests.acceptance.facts import RECEIVER
 from tests.acceptance.messages import Messages
 from tests.engines import new_postgres_database
-from tests.least_privilege import MEMBERS, Logins
+from tests.least_privilege import ASKED, MEMBERS, SERVER, Logins, asked_for
 from tests.migrated import new_sqlite_url
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
@@ -48,7 +48,6 @@ PATIENT: Mapping[str, Any] = {"timeout_seconds": 60}
 ALL_PATIENT: Mapping[str, Mapping[str, Any]] = {"nebulox": PATIENT, "zeroxhost": PATIENT}
 
 
-ROLES, SERVER = "INVOICES_TEST_ROLES", "INVOICES_TEST_POSTGRES_URL"
 #: What only the owner of the tables can do.
 OWNERS_COMMANDS = ("migrate", "restored", "archive", "move")
 
@@ -72,7 +71,7 @@ class System(Messages, Awaited):
     ``broker`` None is the embedded Valkey of ``home``; a broker that was given is not stopped here.
     With ``logins`` each kind of process, and the command, has a login of its own at the database, and at a broker that
     has ``settings_of`` one. With INVOICES_TEST_ROLES=1 in the environment every system on PostgreSQL has them, and one
-    that names no database is on PostgreSQL if INVOICES_TEST_POSTGRES_URL names a server.
+    that names no database is on PostgreSQL if INVOICES_TEST_POSTGRES_URL names a server, unless it ``stays_embedded``.
     """
 
     def __init__(
@@ -85,13 +84,14 @@ class System(Messages, Awaited):
         lifetime_seconds: int = 900,
         broker: Broker | None = None,
         logins: Logins | None = None,
+        stays_embedded: bool = False,
     ) -> None:
         self.home = home
         self._given_broker = broker
         self._stack = contextlib.ExitStack()
-        if database_url is None and os.environ.get(ROLES) == "1" and SERVER in os.environ:
+        if not (database_url or stays_embedded) and os.environ.get(ASKED) == "1" and SERVER in os.environ:
             database_url = self._stack.enter_context(new_postgres_database(os.environ[SERVER]))
-        self.logins = logins or _logins_asked_for(direct_database_url or database_url)
+        self.logins = logins or asked_for(direct_database_url or database_url)
         self._changes = accounts or {}
         self._database_url = database_url
         self.direct_database_url = direct_database_url or database_url or f"sqlite+pysqlite:///{home}/invoices.db"
@@ -120,8 +120,15 @@ class System(Messages, Awaited):
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        refused = [] if self.logins is None else self.refused_rights()
         self._stack.close()
+        assert kind is not None or not refused, refused
+
+    def refused_rights(self) -> list[str]:
+        """Lines of the logs that tell of a right at the database that was missing, whatever was done about it."""
+        words = ("permission denied for", "InsufficientPrivilege")
+        return [line for line in self.log_lines() if any(word in line for word in words)]
 
     def _close_engine(self) -> None:
         """The one that is there by then: after a failover or a move it is another."""
@@ -292,11 +299,6 @@ def running(system: System, *names: str) -> Iterator[System]:
         system.add_receiver()
         system.wait_until_ready(*names)
         yield system
-
-
-def _logins_asked_for(url: str | None) -> Logins | None:
-    asked = os.environ.get(ROLES) == "1" and url is not None and url.startswith("postgresql")
-    return Logins(url) if asked and url else None
 
 
 def _open_engine(url: str) -> Engine:

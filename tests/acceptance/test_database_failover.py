@@ -16,22 +16,28 @@ pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def staged(request, tmp_path):
-    """(plan, pair, system)."""
+    """(plan, stage)."""
     try:
-        with stage(tmp_path, request.param) as (pair, system):
-            yield request.param, pair, system
+        with stage(tmp_path, request.param) as staged:
+            yield request.param, staged
     except MissingEngineError as error:
         pytest.skip(str(error))
 
 
-SYNCHRONOUS = {"killed": Plan("on"), "cut off": Plan("on", is_cut_off=True)}
+SYNCHRONOUS = {
+    "killed": Plan("on"),
+    "cut off": Plan("on", is_cut_off=True),
+    "killed, behind PgBouncer": Plan("on", is_pooled=True),
+    "cut off, behind PgBouncer": Plan("on", is_cut_off=True, is_pooled=True),
+}
 
 
 @pytest.mark.parametrize("staged", SYNCHRONOUS.values(), indirect=True, ids=SYNCHRONOUS)
 def test_with_a_synchronous_replica_nothing_is_lost_and_nothing_has_to_be_restarted(staged):
-    plan, pair, system = staged
+    plan, staged = staged
+    pair, system = staged.pair, staged.system
     pids = {name: process.pid for name, process in system.processes.items()}
-    figures = fail_over(pair, system, plan)
+    figures = fail_over(staged, plan)
     print(figures)
     assert (figures.lost_orders, figures.told_of_lost, figures.rejected_messages) == (0, 0, 0)
     assert {name: process.pid for name, process in system.processes.items()} == pids
@@ -53,8 +59,9 @@ def test_with_a_synchronous_replica_nothing_is_lost_and_nothing_has_to_be_restar
 
 @pytest.mark.parametrize("staged", [Plan("asynchronous")], indirect=True, ids=["asynchronous"])
 def test_commits_that_an_asynchronous_replica_had_not_got_are_made_good_by_the_runbook(staged):
-    plan, pair, system = staged
-    figures = fail_over(pair, system, plan)
+    plan, staged = staged
+    system = staged.system
+    figures = fail_over(staged, plan)
     print(figures)
     assert figures.restored is not None
     assert figures.restored["epoch"] == 1
@@ -64,7 +71,7 @@ def test_commits_that_an_asynchronous_replica_had_not_got_are_made_good_by_the_r
     system.check_history()
     assert system.received()["invalid"] == 0
     assert_paid_once(system)
-    rejoin(pair)
+    rejoin(staged)
 
 
 def assert_paid_once(system):

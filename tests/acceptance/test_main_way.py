@@ -17,7 +17,7 @@ from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 from tests.brokers import BROKERS, WITH_USERS, embedded_and
 from tests.engines import MissingEngineError, run_postgres
-from tests.least_privilege import Logins
+from tests.least_privilege import Logins, asked_for
 from tests.pgbouncer import run_pgbouncer, set_role
 
 pytestmark = pytest.mark.timeout(300)
@@ -51,7 +51,7 @@ def system(request, tmp_path, brokers):
     name = "embedded" if name in {"sqlite", "pgbouncer"} else name
     accounts = {"nebulox": {**PATIENT, "price_decimals": 19}, "zeroxhost": {**PATIENT, "poll_seconds": 0.3}}
     with brokers.open(name) as broker:
-        logins = Logins(str(url)) if name in WITH_USERS else None
+        logins = Logins(str(url)) if name in WITH_USERS else asked_for(straight, are_pooled=True)
         urls: dict[str, Any] = {"database_url": url, "direct_database_url": straight}
         system = System(tmp_path, **urls, accounts=accounts, broker=broker, logins=logins)
         with running(system, "intake", "worker", "beat") as system:

@@ -21,6 +21,14 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
 SLOW_SECONDS = 240
 
 PAGE = "MoveToPostgreSQL"
+LARGE = 200_000
+#: Rows that an old system has beside those that are under way.
+FILL = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
+INSERT INTO evidence (invoice_id, at, kind, detail, raw, verdict, source)
+SELECT one.invoice_id, one.at, one.kind, one.detail || n, one.raw, one.verdict, one.source
+FROM numbers, (SELECT * FROM evidence ORDER BY id LIMIT 1) AS one
+"""
 INVOICES = f'invoices() {{ {sys.executable} -m workers.cli "$@"; }}'
 UP = [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"]
 
@@ -64,8 +72,9 @@ def log_of(system):
     return events, positions
 
 
-def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgres_url, capsys):
-    with System(tmp_path, accounts=ALL_PATIENT) as system, opened(new_postgres_url) as there:
+@pytest.mark.parametrize("rows", [0, LARGE])
+def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgres_url, capsys, rows):
+    with System(tmp_path, accounts=ALL_PATIENT, stays_embedded=True) as system, opened(new_postgres_url) as there:
         del system.environment["INVOICES_SECRET_KEY"]  # as with the embedded default, which makes itself one
         system.add_receiver()
         start(system)
@@ -88,6 +97,10 @@ def test_what_is_under_way_on_sqlite_goes_on_on_postgresql(tmp_path, new_postgre
         events_before, positions_before = log_of(system)
         system.order(*(zeroxhost_order(f"meanwhile-{number}", "~pay:1~") for number in range(2)))
         system.control("pay", {"provider": "zeroxhost", "order_id": "open-0"})
+
+        if rows:
+            with system.engine.begin() as connection:
+                connection.exec_driver_sql(FILL.format(rows=rows))
 
         told, _ = run(system, commands("move", new_postgres_url))
         assert "each was read back and is the same" in told

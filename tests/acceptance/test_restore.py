@@ -156,7 +156,8 @@ class DocumentedReceiver:
 
 def test_what_happens_after_a_restore_is_told_to_a_receiver_that_was_told_more_than_the_database_knows(tmp_path, store):
     held = {"held": {"provider": "zeroxhost", "on_doubt": "hold"}}
-    with System(tmp_path, database_url=store.url, accounts=held) as system, contextlib.ExitStack() as stack:
+    system = System(tmp_path, database_url=store.url, accounts=held, stays_embedded=store.url is None)
+    with system, contextlib.ExitStack() as stack:
         shop = stack.enter_context(DocumentedReceiver(system))
         system.start("intake", "worker", "beat")
         system.order(zeroxhost_order("watched"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from tests.contracts.moving_cases import every_row, fill
 from tests.contracts.position_cases import assert_whole, claim, place
 from tests.contracts.store_cases import OPERATOR, events_of, judge, open_store, pend, rows, seen, subscribe
-from tests.contracts.web_process import SLOWLY_ON_BOTH
+from tests.contracts.web_process import KEY, SLOWLY_ON_BOTH
 from tests.engines import new_postgres_database
 from workers.store.database import Database
 from workers.store.moving.loading import MoveRefused
@@ -268,3 +269,40 @@ def test_killed_in_the_middle_it_leaves_the_source_whole_and_the_target_empty_an
 
     moved = move_all(database, target_url)
     assert {one.table: one.rows for one in moved} == {name: len(found) for name, found in before.items()}
+
+
+FEW, MANY = 5_000, 100_000
+#: So much may differ between two runs of the same command; the rows that differ would weigh several times that.
+MIB_APART = 16
+COPIES = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
+INSERT INTO evidence (invoice_id, at, kind, detail, raw, verdict, source)
+SELECT one.invoice_id, one.at, one.kind, one.detail || n, one.raw, one.verdict, one.source
+FROM numbers, (SELECT * FROM evidence LIMIT 1) AS one
+"""
+
+
+@pytest.mark.engines
+def test_a_move_of_many_rows_takes_no_more_memory_than_one_of_few(sqlite_url, postgres_url, postgres_template):
+    taken = {}
+    for many in (FEW, MANY):
+        url = sqlite_url(f"{many}.db")
+        with opened(url) as source:
+            pend(open_store(source))
+            with source.transaction() as connection:
+                connection.execute(text(COPIES), {"rows": many})
+        with new_postgres_database(postgres_url, postgres_template) as target:
+            code, taken[many] = run_move(url, target)
+        assert code == 0
+    assert taken[MANY] < taken[FEW] + MIB_APART, taken
+
+
+def run_move(url, target):
+    """By the command; its exit code, and the most memory that it had, in MiB."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
+    ours |= {"INVOICES_DATABASE_URL": url, "INVOICES_SECRET_KEY": KEY}
+    command = [sys.executable, "-m", "workers.cli", "move", target, "--json"]
+    moving = subprocess.Popen(command, cwd=ROOT, env=ours, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(moving.pid, 0)
+    moving.returncode = os.waitstatus_to_exitcode(status)
+    return moving.returncode, used.ru_maxrss / 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from tests.contracts.store_cases import created, judge, open_store
+from tests.least_privilege import asked_for
 from tests.servers import Server, wait_until
 from workers.embedded.valkey import stop_valkey
 from workers.store.acts import Actor
@@ -42,6 +44,8 @@ class Web:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
         ours = {"INVOICES_HOME": str(home), "INVOICES_WEB_PORT": "0", "INVOICES_LOG_FORMAT": "json"}
         self.environment = inherited | ours | settings
+        if login := _login(settings.get("INVOICES_DATABASE_URL")):
+            self.environment["INVOICES_DATABASE_URL"] = login
         self.process = Server(COMMAND, self.log, self.environment)
         wait_until(lambda: not self.process.runs() or self._told(), "the web process listens")
         self.url = self._told()[0] if self._told() else ""
@@ -56,6 +60,16 @@ class Web:
     def connect(self):
         host, _, port = self.url.removeprefix("http://").rpartition(":")
         return socket.create_connection((host, int(port)), timeout=60)
+
+
+@functools.cache
+def _login(database_url):
+    """The web process's own, where the environment asks for rights; it stays as long as the server."""
+    logins = asked_for(database_url)
+    if logins is None:
+        return None
+    logins.create()
+    return logins.url("web")
 
 
 def ask(url):

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,8 +16,16 @@ from rich.table import Table
 from tests.engines import MissingEngineError
 from tests.failover.drill import Figures, Plan, fail_over, stage
 
-#: What a commit waits for; `cut-off`: as `on`, and the primary isn't killed, but can't be reached any more.
-WAYS = ("asynchronous", "on", "remote_apply", "cut-off")
+#: What a commit waits for; `cut-off`: as `on`, and the primary isn't killed, but can't be reached any more; `pooled…`:
+#: behind PgBouncer.
+PLANS = {
+    "asynchronous": Plan("asynchronous"),
+    "on": Plan("on"),
+    "remote_apply": Plan("remote_apply"),
+    "cut-off": Plan("on", is_cut_off=True),
+    "pooled": Plan("on", is_pooled=True),
+    "pooled-cut-off": Plan("on", is_cut_off=True, is_pooled=True),
+}
 #: Lines of the table: what is said, and the figure's name.
 LINES = {
     "orders taken": "orders",
@@ -36,7 +45,7 @@ LINES = {
 def main() -> int:
     """0 unless a promise is broken: that raises."""
     parser = argparse.ArgumentParser(prog="python -m tests.failover", description=__doc__)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=PLANS, default=list(PLANS))
     parser.add_argument("--orders", type=int, default=300, help="before the primary goes, and as many after")
     parser.add_argument("--per-second", type=float, default=20.0)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -44,7 +53,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are put away
     found = []
     for way in options.ways:
-        plan = Plan("on" if way == "cut-off" else way, way == "cut-off", options.orders, options.per_second)
+        plan = replace(PLANS[way], orders=options.orders, per_second=options.per_second)
         try:
             found.append(_run(plan))
         except MissingEngineError as error:
@@ -58,9 +67,9 @@ def main() -> int:
 def _run(plan: Plan) -> Figures:
     with (
         tempfile.TemporaryDirectory(prefix="invoices-", ignore_cleanup_errors=True) as home,
-        stage(Path(home), plan) as (pair, system),
+        stage(Path(home), plan) as staged,
     ):
-        return fail_over(pair, system, plan)
+        return fail_over(staged, plan)
 
 
 def _show(found: list[Figures]) -> None:

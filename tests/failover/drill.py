@@ -22,10 +22,13 @@ from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, zeroxhos
 from tests.acceptance.test_http_orders import new_token
 from tests.engines import AS_SOMEBODY
 from tests.failover.traffic import MARKER, Traffic
+from tests.least_privilege import asked_for
+from tests.pgbouncer import Pooler, run_pooler, set_role
 from tests.replicas import STANDBY, Pair, require_cuts, run_pair
 from tests.runbooks import paste
 from tests.servers import wait_until
 
+POOLED = "invoices"  #: the database's name at the pooler, as the runbook has it
 PROCESSES = ("intake", "worker", "worker2", "beat", "web")
 #: What a dead connection to the broker held comes back after 30 s; a doubt is repeated after up to half a minute.
 SECONDS = 300.0
@@ -38,13 +41,15 @@ class Plan:
 
     commits: str = "on"
     is_cut_off: bool = False  #: the primary lives on, and no packet reaches it any more; otherwise it is killed
+    is_pooled: bool = False  #: processes know a PgBouncer only, in transaction mode, and that one server
     orders: int = 30  #: taken before the primary goes; half as many over HTTP after the replica took over
     per_second: float = 5.0
     unsafe: int = 6  #: if asynchronous: over HTTP, taken while the primary sends nothing more to its replica
 
     @property
     def name(self) -> str:
-        return f"{self.commits}, cut off" if self.is_cut_off else self.commits
+        parts = (self.commits, "cut off" if self.is_cut_off else "", "PgBouncer" if self.is_pooled else "")
+        return ", ".join(filter(None, parts))
 
     @property
     def is_synchronous(self) -> bool:
@@ -79,42 +84,64 @@ class Figures:
         return asdict(self)
 
 
-@contextlib.contextmanager
-def stage(home: Path, plan: Plan) -> Iterator[tuple[Pair, System]]:
+@dataclass(frozen=True, slots=True)
+class Stage:
     """Two servers, and all processes on them."""
+
+    pair: Pair
+    system: System
+    pooler: Pooler | None = None  #: what stands between
+
+    def runbook(self) -> dict[str, str]:
+        """What the runbook has one set: where the replica is, the old primary's data, the programs, the pooler."""
+        pair = self.pair
+        place = f"host=127.0.0.1 port={pair.standby.port} user=postgres dbname=postgres"
+        path = f"{pair.primary.programs}:{os.environ.get('PATH', os.defpath)}"
+        found = {"NEW": place, "DATA": str(pair.primary.data), "PATH": path, **pair.primary.environment}
+        if self.pooler is not None:
+            ports = {"FROM": pair.primary.port, "TO": pair.standby.port}
+            found |= {"POOLER": self.pooler.console, "INI": str(self.pooler.ini)}
+            found |= {name: f"host=127.0.0.1 port={port}" for name, port in ports.items()}
+        return found
+
+
+@contextlib.contextmanager
+def stage(home: Path, plan: Plan) -> Iterator[Stage]:
+    """All of it, running."""
     if plan.is_cut_off:
         require_cuts()
-    with run_pair(plan.settings()) as pair:
+    with contextlib.ExitStack() as stack:
+        pair = stack.enter_context(run_pair(plan.settings()))
+        pooler = None
+        if plan.is_pooled:
+            set_role(pair.primary.url)
+            pooler = stack.enter_context(run_pooler(pair.primary.url, name=POOLED))
         system = System(
             home,
-            database_url=pair.url,
+            database_url=pooler.url if pooler else pair.url,
             direct_database_url=check_database_url(pair.url),
             accounts=ALL_PATIENT,
             lifetime_seconds=3600,
+            logins=asked_for(pair.primary.url, are_pooled=plan.is_pooled, stay=True),
         )
-        with running(system, *PROCESSES):
-            try:
-                yield pair, system
-            finally:
-                system.engine.dispose()  # another one by then
+        stack.enter_context(running(system, *PROCESSES))
+        yield Stage(pair, system, pooler)
 
 
-def fail_over(pair: Pair, system: System, plan: Plan) -> Figures:
+def fail_over(stage: Stage, plan: Plan) -> Figures:
     """Load, the primary's end, the replica in its place, load again, everything drained."""
-    figures = Figures(plan.name)
+    pair, system, figures = stage.pair, stage.system, Figures(plan.name)
     traffic = Traffic(system, new_token(system, "orders"), plan.per_second)
     with contextlib.ExitStack() as stack:
         stack.callback(traffic.stop)
         system.wait_until(lambda: traffic.count() >= plan.orders, "orders are taken", SECONDS)
         system.wait_until(lambda: system.statuses()["paid"] >= plan.orders // 4, "orders are paid", SECONDS)
-        paste("Failover", "how far", runbook(pair))
+        paste("Failover", "how far", stage.runbook())
         ended_at = _end_primary(pair, system, traffic, plan, stack)
         if not plan.is_synchronous:
             for name in PROCESSES:
                 system.kill(name)
-        paste("Failover", "promote", runbook(pair))
-        system.engine.dispose()
-        system.engine = create_engine(pair.standby.url, pool_pre_ping=True)  # the test's own way, past the old one
+        _promote(stage)
         figures.promoted_seconds = time.monotonic() - ended_at
         unknown: Collection[str] = ()
         if not plan.is_synchronous:
@@ -128,6 +155,17 @@ def fail_over(pair: Pair, system: System, plan: Plan) -> Figures:
     figures.longest_gap_seconds, figures.answered_503 = traffic.longest_gap(), traffic.answers[503]
     drain(system, traffic, figures, unknown)
     return figures
+
+
+def _promote(stage: Stage) -> None:
+    """By the runbook. The test's own way leads past the old primary from then on."""
+    if stage.pooler is not None:
+        paste("Failover", "pooler closed", stage.runbook())
+    paste("Failover", "promote", stage.runbook())
+    if stage.pooler is not None:
+        paste("Failover", "pooler opened", stage.runbook())
+    stage.system.engine.dispose()
+    stage.system.engine = create_engine(stage.pair.standby.url, pool_pre_ping=True)
 
 
 def _end_primary(pair: Pair, system: System, traffic: Traffic, plan: Plan, stack: contextlib.ExitStack) -> float:
@@ -145,18 +183,11 @@ def _end_primary(pair: Pair, system: System, traffic: Traffic, plan: Plan, stack
     return time.monotonic()
 
 
-def runbook(pair: Pair) -> dict[str, str]:
-    """What the runbook has one set: where the replica is, the old primary's data, the programs."""
-    place = f"host=127.0.0.1 port={pair.standby.port} user=postgres dbname=postgres"
-    path = f"{pair.primary.programs}:{os.environ.get('PATH', os.defpath)}"
-    return {"NEW": place, "DATA": str(pair.primary.data), "PATH": path, **pair.primary.environment}
-
-
-def rejoin(pair: Pair) -> None:
+def rejoin(stage: Stage) -> None:
     """The old primary follows the new one, by the runbook."""
-    paste("Failover", "rejoin", runbook(pair), cwd="/", **AS_SOMEBODY)
+    paste("Failover", "rejoin", stage.runbook(), cwd="/", **AS_SOMEBODY)
     query = "SELECT state FROM pg_stat_replication"
-    wait_until(lambda: pair.standby.ask(query) == [("streaming",)], "the old primary follows the new one")
+    wait_until(lambda: stage.pair.standby.ask(query) == [("streaming",)], "the old primary follows the new one")
 
 
 def _restored(system: System) -> dict[str, Any]:

@@ -22,7 +22,8 @@ class NoPreviousError(Exception):
 
 
 def commit() -> str:
-    """The newest release's tag before this commit; without tags the last commit that lacked today's newest migration.
+    """The newest release's tag before this commit; without tags the last commit that lacked today's newest migration,
+    and could migrate at all: two that were made side by side have the same number until one is renamed.
 
     Raises NoPreviousError where there is no history: in a wheel, or a shallow clone.
     """
@@ -34,7 +35,13 @@ def commit() -> str:
     added = _git("log", "-1", "--format=%H", "--diff-filter=A", "--", f"{MIGRATIONS}/{newest}")
     if not added:
         raise NoPreviousError("this clone's history does not go back to the release before this one")
-    return _git("rev-parse", f"{added}~1")
+    return next(one for one in _git("rev-list", f"{added}~1").splitlines() if _can_migrate(one))
+
+
+def _can_migrate(name: str) -> bool:
+    paths = _git("ls-tree", "--name-only", name, f"{MIGRATIONS}/").splitlines()
+    numbers = [Path(path).name[:4] for path in paths if Path(path).name[0].isdigit()]
+    return len(numbers) == len(set(numbers))
 
 
 @contextlib.contextmanager

@@ -56,6 +56,11 @@ class Before(System):
         for name in settings(self.folder):
             del self.environment[name]
 
+    def move_back(self):
+        """And those that start from now on the older one's."""
+        self.spawn = spawn_from(self.folder)
+        self.environment |= settings(self.folder)
+
 
 @pytest.fixture
 def before():
