@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Unpack
 
-from sqlalchemy import ColumnElement, Connection, Executable, literal_column, select
+from sqlalchemy import Connection, Executable, select
 
 from domain.decision import Stage
 from workers.store.bulk import SHORT_WAIT, How, Locks, execute_keyed, keyed, locking
@@ -15,8 +15,9 @@ from workers.store.rows import BINARY, LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
-#: Written out: a bound list would be expanded into the text at each execution.
-_STAGES: list[ColumnElement[str]] = [literal_column(f"'{stage.value}'") for stage in STAGES]
+#: Each row by its whole key. Given the stages and the ids, PostgreSQL may read all rows of a stage instead: where the
+#: agenda was not analysed since it has grown, that costs as much as there are orders waiting.
+_KEY = ("stage", "subject")
 
 
 def lock_invoices(
@@ -32,11 +33,11 @@ def lock_invoices(
     names = tuple(invoices.keys())
     found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
     skipped = _skipped(connection, [key for key in ids if key not in found]) if locks == "skip" else set()
-    keys = [(key,) for key in ids if key not in skipped]
-    rows = execute_keyed(connection, locking(_locked_rows, locks), ("subject",), keys).all()
+    keys = [(stage.value, key) for stage in STAGES for key in ids if key not in skipped]
+    rows = execute_keyed(connection, locking(_locked_rows, locks), _KEY, keys).all()
     agenda: dict[tuple[str, str], LockedRow] = {(row.stage, row.subject): row for row in rows}
     if locks == "skip":  # no row comes or goes without its invoice's lock
-        planned = execute_keyed(connection, _known_rows, ("subject",), keys).all()
+        planned = execute_keyed(connection, _known_rows, _KEY, keys).all()
         skipped |= {row.subject for row in planned if (row.stage, row.subject) not in agenda}
     return found, agenda, frozenset(skipped)
 
@@ -57,7 +58,7 @@ def _locked_invoices(dialect: str, **how: Unpack[How]) -> Executable:
 @functools.cache
 def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lane, AGENDA.c.claims, AGENDA.c.lease_token
-    rows = select(*columns).where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
+    rows = select(*columns).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update(**how)
 
 
@@ -68,5 +69,4 @@ def _known_invoices(dialect: str) -> Executable:
 
 @functools.cache
 def _known_rows(dialect: str) -> Executable:
-    rows = select(AGENDA.c.stage, AGENDA.c.subject)
-    return rows.where(AGENDA.c.stage.in_(_STAGES), keyed(dialect, AGENDA.c.subject))
+    return select(AGENDA.c.stage, AGENDA.c.subject).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
