@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib.metadata import version
 
-import httpx
 import redis.asyncio
 import structlog
 
@@ -32,6 +31,7 @@ from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
 from workers.engine import AnyWork, EngineLog, Observer, Observers, Pump
 from workers.http.address import AddressGuard
+from workers.http.client import LeanClient
 from workers.http.name_lookup import SystemLookup
 from workers.http.open_files import webhook_connections
 from workers.intake.unstored import Unstored
@@ -191,7 +191,7 @@ def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> R
     return runtime
 
 
-def open_providers_client(accounts: Mapping[str, Account]) -> httpx.AsyncClient:
+def open_providers_client(accounts: Mapping[str, Account]) -> LeanClient:
     """A client with a connection for every call that the accounts may have under way, and threads enough that no
     look-up of a name waits for another's. The time-out of the call bounds the look-up, too."""
     lookup = SystemLookup(timeout_seconds=600, threads=8 * (len(accounts) + 1))

@@ -13,6 +13,8 @@ from workers.delivery.attempt import Outgoing
 from workers.delivery.webhook import WebhookSender, signed_headers
 from workers.engine.loop import new_loop
 from workers.http.address import AddressGuard
+from workers.http.client import LeanClient, make_request
+from workers.http.messages import Request
 from workers.http.name_lookup import SystemLookup
 from workers.providers.call import open_client
 
@@ -53,8 +55,7 @@ def creates(ground: Ground, count: int, width: int, delay_ms: int) -> float:
         async with open_client(width + 100) as client:
 
             async def call() -> None:
-                response = await client.post(url, content=body, headers=headers)
-                assert response.status_code == 201
+                assert await _status(client, make_request("POST", url, headers, body)) == 201
 
             return await in_flight(count, width, call)
 
@@ -74,12 +75,20 @@ def hooks(ground: Ground, count: int, width: int) -> float:
             assert client is not None
 
             async def call() -> None:
-                response = await client.post(target.url, content=EVENT_BODY, headers=headers)
-                assert response.status_code == 200
+                assert await _status(client, make_request("POST", target.url, headers, EVENT_BODY)) == 200
 
             return await in_flight(count, width, call)
 
     return on_the_workers_loop(run)
+
+
+async def _status(client: LeanClient, request: Request) -> int:
+    """The answer's, once all of it was read."""
+    reply = await client.exchange(request)
+    while await reply.read():
+        pass
+    await reply.aclose()
+    return reply.status_code
 
 
 class _Asker(asyncio.Protocol):

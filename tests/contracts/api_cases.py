@@ -13,9 +13,8 @@ from tests.contracts.api_answers import Answers
 from tests.contracts.store_cases import created, judge, open_store
 from workers.delivery.secretbox import SecretBox
 from workers.http.address import AddressGuard
-from workers.http.trust import public_tls
 from workers.intake.orders import Desk
-from workers.providers.call import Call
+from workers.providers.call import Call, open_client
 from workers.providers.registry import build_providers
 from workers.store.acts import Actor
 from workers.store.operate.tokens import NewToken, add
@@ -53,7 +52,7 @@ class Service:
         self.store = open_store(database)
         self.threads = StoreThreads()
         self.reset: list[str] = []  #: endpoints whose breakers were reset
-        desk = Desk(self.store, ACCOUNTS, build_providers(Call(httpx.AsyncClient(verify=public_tls()))))
+        desk = Desk(self.store, ACCOUNTS, build_providers(Call(open_client(1))))
         metrics = Metrics("1")
         webhooks = Webhooks(AddressGuard("127.0.0.1"), lambda: SecretBox([KEY]), self.reset.append)
         around = Around(ACCOUNTS, lambda account: f"https://pay.example/callbacks/{account}", lambda _: {})

@@ -22,6 +22,7 @@ from workers.coordination.connections import open_async_redis
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
 from workers.engine import Pump
+from workers.http.client import LeanClient
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.stages import ProviderStages, callbacks
@@ -75,7 +76,7 @@ class Worker:
     async def _open(self, stack: Any) -> Any:
         client = open_async_redis(self._redis_url)
         stack.push_async_callback(client.aclose)
-        web = await stack.enter_async_context(httpx.AsyncClient(transport=httpx.MockTransport(self.gateway)))
+        web = await stack.enter_async_context(LeanClient(httpx.MockTransport(self.gateway)))
         providers, accounts = build_providers(Call(web)), {SHOP: self.account}
         budget = LookUpBudget(client, {SHOP: RATE})
         stages = ProviderStages(self.store, accounts, providers, RateLimit(client, {}), budget)

@@ -13,7 +13,8 @@ from workers.http import connection
 from workers.http.client import LeanClient, make_request
 from workers.http.dialling import Dialler, Origin, remembering
 from workers.http.errors import BrokenOff, ClosedEarly, ConnectFailed, NameFailed, NotHttp, Unsendable
-from workers.http.wire import CONNECTING, WRITTEN, Wire
+from workers.http.messages import CONNECTING, WRITTEN
+from workers.http.wire import Wire
 
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -67,8 +68,16 @@ def wire(**changes):
 
 
 async def ask(client, url, method="POST", body=b"{}"):
-    response = await client.send(make_request(method, url, {"x-a": "1"}, body))
-    return response.status_code, response.content
+    reply = await client.exchange(make_request(method, url, {"x-a": "1"}, body))
+    return reply.status_code, await read_all(reply)
+
+
+async def read_all(reply):
+    content = bytearray()
+    while chunk := await reply.read():
+        content += chunk
+    await reply.aclose()
+    return bytes(content)
 
 
 def exchange(*connections, requests=1, method="POST"):
@@ -169,15 +178,15 @@ def test_a_request_tells_how_far_it_has_got():
     async def story():
         async with Server([OK]) as server, LeanClient(wire()) as client:
             written = make_request("POST", server.url, {}, b"{}")
-            await client.send(written)
+            await read_all(await client.exchange(written))
             refused, nameless = (
                 make_request("POST", url, {}, b"") for url in ("http://127.0.0.1:1", "http://x.example")
             )
             with pytest.raises(ConnectFailed):
-                await client.send(refused)
+                await client.exchange(refused)
             with pytest.raises(NameFailed):
-                await client.send(nameless)
-            return [one.extensions["progress"] for one in (written, refused, nameless)]
+                await client.exchange(nameless)
+            return [one.progress for one in (written, refused, nameless)]
 
     assert asyncio.run(story()) == [WRITTEN, CONNECTING, CONNECTING]
 
@@ -187,7 +196,7 @@ def test_a_header_that_is_more_than_a_line_is_not_sent(value):
     async def story():
         async with Server([OK]) as server, LeanClient(wire()) as client:
             with pytest.raises(Unsendable):
-                await client.send(make_request("POST", server.url, {"x-key": value}, b"{}"))
+                await client.exchange(make_request("POST", server.url, {"x-key": value}, b"{}"))
             return server.connections
 
     assert asyncio.run(story()) == 0
@@ -199,14 +208,13 @@ def test_a_body_that_nobody_reads_is_not_taken_in():
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
         client = LeanClient(wire(received_limit=len(answer)))
         async with Server([answer]) as server, client:
-            response = await client.send(make_request("GET", server.url, {}, None), stream=True)
-            reading = cast("Any", response.stream)._connection
+            reply = await client.exchange(make_request("GET", server.url, {}, None))
+            reading = cast("Any", reply)._connection
             async with asyncio.timeout(10):
                 while not reading._is_paused:  # noqa: ASYNC110 - the connection tells nobody
                     await asyncio.sleep(0.001)
             held = reading._buffered
-            size = len(await response.aread())
-            await response.aclose()
+            size = len(await read_all(reply))
             return held, size == len(body)
 
     held, whole = asyncio.run(story())
@@ -220,8 +228,8 @@ def test_an_answer_that_is_left_unread_closes_its_connection():
             Server([b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", OK]) as server,
             LeanClient(wire()) as client,
         ):
-            response = await client.send(make_request("GET", server.url, {}, None), stream=True)
-            await response.aclose()
+            reply = await client.exchange(make_request("GET", server.url, {}, None))
+            await reply.aclose()
             await asyncio.wait_for(server.hung_up.wait(), 10)
 
     asyncio.run(story())

@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, cast
-
-import httpx
+from typing import Self
 
 from domain.masking import header_secrets, mask, mask_bytes
 from domain.trace import trace_headers
@@ -115,7 +113,7 @@ class WebhookSender:
         self._total_seconds = total_seconds
         self._tls = tls
         self._clock = clock
-        self._client: httpx.AsyncClient | None = None
+        self._client: LeanClient | None = None
 
     async def __aenter__(self) -> Self:
         self._client = _open_client(self._guard, self._tls or public_tls(), self._connect_seconds)
@@ -177,7 +175,7 @@ class _TimeLimit:
 class _Exchange:
     """A request and what has arrived of its answer: what came before a failure is kept, too."""
 
-    def __init__(self, client: httpx.AsyncClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
+    def __init__(self, client: LeanClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
         self._client = client
         self._guard = guard
         self._clock = clock
@@ -191,18 +189,16 @@ class _Exchange:
         signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
         headers = {**_traced(delivery), **_FIXED_HEADERS, **signed}
         request = make_request("POST", target.url, headers, delivery.body)
-        response = await self._client.send(request, stream=True)
+        reply = await self._client.exchange(request)
         try:
-            self.status = response.status_code
-            if response.status_code in {429, 503}:
+            self.status = reply.status_code
+            if reply.status_code in {429, 503}:
                 now = datetime.fromtimestamp(self._clock(), UTC)
-                self.retry_after_seconds = read_retry_after(response.headers.get("retry-after"), now)
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                self.retry_after_seconds = read_retry_after(reply.header(b"retry-after"), now)
+            while len(self.answer) < READ_LIMIT and (chunk := await reply.read()):
                 self.answer += chunk
-                if len(self.answer) >= READ_LIMIT:
-                    break
         finally:
-            await response.aclose()
+            await reply.aclose()
 
 
 def _traced(delivery: Outgoing) -> Mapping[str, str]:
@@ -232,7 +228,7 @@ def signed_headers(delivery: Outgoing, timestamp: int) -> dict[str, str]:
     }
 
 
-def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> httpx.AsyncClient:
+def _open_client(guard: AddressGuard, tls: ssl.SSLContext, connect_seconds: float) -> LeanClient:
     """A name is resolved, vetted and connected to in one go: nothing is remembered."""
     dialler = Dialler(guard.lookup, tls, vet=guard.vet_origin, connect_seconds=connect_seconds)
     return LeanClient(Wire(dialler, keepalive_seconds=KEEPALIVE_SECONDS, received_limit=RECEIVED_LIMIT))

@@ -1,4 +1,4 @@
-"""httpx's transport over connections of our own: kept, bounded, and frank about what has left.
+"""Exchanges over connections of our own: kept, bounded, and frank about what has left.
 
 A call takes half the CPU of one over aiohttp, and a third of one over httpx's own transport (decision 51). llhttp
 parses; what is here is a pool, and one request at a time on each connection.
@@ -14,16 +14,14 @@ import httpx
 from workers.http.connection import Connection
 from workers.http.dialling import Dialler, Origin
 from workers.http.errors import ClosedEarly, Unsendable
-
-#: What a request's ``extensions["progress"]`` says: not connected yet, so nothing has left; or it was written.
-CONNECTING, WRITTEN = "connecting", "written"
+from workers.http.messages import WRITTEN, Reply, Request
 
 #: These change nothing, so they may be sent again where a kept connection turns out to have been closed.
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS = {"http": 80, "https": 443}
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire:
     """Sends requests as they are. Made anywhere, used on one event loop. It follows no redirect and keeps no cookie.
 
     There is no time-out: the caller bounds the whole exchange. Failures are WireError, ConnectionError, and what the
@@ -40,9 +38,8 @@ class Wire(httpx.AsyncBaseTransport):
         self._idle: dict[Origin, list[Connection]] = {}  #: of each origin, the one used last at the end
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer's head. Its body is read from ``response.stream``, still compressed if it came so."""
-        request.extensions["progress"] = CONNECTING
+    async def exchange(self, request: Request) -> Reply:
+        """The answer's head. Its body is read from the reply, still compressed if it came so."""
         origin, beginning = _read_url(request.method, request.url)
         written = _write(beginning, request)
         if self._slots is not None:
@@ -52,12 +49,7 @@ class Wire(httpx.AsyncBaseTransport):
         except BaseException:
             self._free_slot()
             raise
-        return httpx.Response(
-            connection.status,
-            headers=connection.headers,
-            stream=_Body(self, origin, connection),
-            request=request,
-        )
+        return _Kept(self, origin, connection)
 
     async def aclose(self) -> None:
         """Close what is idle. Exchanges that are under way go on to their end."""
@@ -70,7 +62,7 @@ class Wire(httpx.AsyncBaseTransport):
             self._sweep.cancel()
             self._sweep = None
 
-    async def _exchange(self, origin: Origin, request: httpx.Request, written: bytes) -> Connection:
+    async def _exchange(self, origin: Origin, request: Request, written: bytes) -> Connection:
         """The connection whose answer has begun."""
         connection = self._take(origin)
         if connection is not None:
@@ -123,10 +115,10 @@ class Wire(httpx.AsyncBaseTransport):
             self._slots.release()
 
 
-async def _ask(connection: Connection, request: httpx.Request, written: bytes) -> Connection:
+async def _ask(connection: Connection, request: Request, written: bytes) -> Connection:
     try:
         connection.send(written)
-        request.extensions["progress"] = WRITTEN
+        request.progress = WRITTEN
         await connection.read_head()
     except BaseException:
         connection.close()
@@ -134,32 +126,31 @@ async def _ask(connection: Connection, request: httpx.Request, written: bytes) -
     return connection
 
 
-class _Body(httpx.AsyncByteStream):
-    """An answer's bytes as they come. Not a generator, which would have to be closed by a reader that stops early."""
+class _Kept(Reply):
+    """A reply whose connection is kept if all of it was read."""
+
+    __slots__ = ("_connection", "_origin", "_wire")
 
     def __init__(self, wire: Wire, origin: Origin, connection: Connection) -> None:
+        super().__init__(connection.status, connection.headers)
         self._wire, self._origin = wire, origin
         self._connection: Connection | None = connection
 
-    def __aiter__(self) -> _Body:
-        return self
-
-    async def __anext__(self) -> bytes:
-        data = await self._connection.read() if self._connection is not None else b""
-        if not data:
-            raise StopAsyncIteration
-        return data
+    async def read(self) -> bytes:
+        """More of the body; empty at its end."""
+        return await self._connection.read() if self._connection is not None else b""
 
     async def aclose(self) -> None:
-        """The connection is kept if all was read, and closed otherwise."""
+        """Give the connection back, or close it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._wire.give_back(self._origin, connection)
 
 
 @functools.lru_cache(1024)
-def _read_url(method: str, url: httpx.URL) -> tuple[Origin, str]:
+def _read_url(method: str, text: str) -> tuple[Origin, str]:
     """Where it leads, and how a request for it begins. Raises Unsendable."""
+    url = httpx.URL(text)
     if url.scheme not in _PORTS or not url.host:
         raise Unsendable(f"a URL of {url.scheme or 'no'}:")
     port = url.port if url.port is not None else _PORTS[url.scheme]
@@ -168,10 +159,10 @@ def _read_url(method: str, url: httpx.URL) -> tuple[Origin, str]:
     return Origin(url.scheme, url.raw_host.decode("ascii"), port), f"{method} {target} HTTP/1.1\r\nhost: {netloc}\r\n"
 
 
-def _write(beginning: str, request: httpx.Request) -> bytes:
+def _write(beginning: str, request: Request) -> bytes:
     """The request's bytes. Raises Unsendable for a header that would be more than a line."""
-    body = request.content
-    lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+    body = request.body
+    lines = [f"{name.lower()}: {value}\r\n" for name, value in request.headers.items()]
     if body or request.method not in _REPEATABLE:
         lines.append(f"content-length: {len(body)}\r\n")
     head = f"{beginning}{''.join(lines)}\r\n"

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 import httpx
 
@@ -20,9 +19,10 @@ from workers.http.client import LeanClient, make_request
 from workers.http.dialling import Dialler, Lookup, remembering
 from workers.http.errors import NotSent, Unsendable
 from workers.http.faults import fault_of
+from workers.http.messages import CONNECTING, Request
 from workers.http.name_lookup import SystemLookup
 from workers.http.trust import public_tls
-from workers.http.wire import CONNECTING, Wire
+from workers.http.wire import Wire
 from workers.providers.answer import Answer, Failure
 
 #: The call gives up on an answer with more bytes.
@@ -70,7 +70,7 @@ class _TooLargeError(Exception):
 class Call:
     """Sends requests over one shared client."""
 
-    def __init__(self, client: httpx.AsyncClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, client: LeanClient, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._client = client
         self._clock = clock
 
@@ -103,7 +103,7 @@ class Call:
             return _read_failure(error, request, asked_at, timed_out=scope.expired())
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
-    def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request | str:
+    def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Request | str:
         """The request, or why there is none: one that can't be built was certainly not sent."""
         if self._client.is_closed:
             return "this process is stopping"
@@ -112,18 +112,18 @@ class Call:
         except (httpx.InvalidURL, ValueError) as error:
             return f"the request can't be built ({type(error).__name__}): look at base_url and api_key"
 
-    async def _exchange(self, request: httpx.Request) -> tuple[int, Mapping[str, str], bytes]:
-        response = await self._client.send(request, stream=True)
+    async def _exchange(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+        reply = await self._client.exchange(request)
         try:
-            content = bytearray()
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+            content = b""
+            while chunk := await reply.read():
                 content += chunk
                 if len(content) > MAX_BODY_BYTES:
                     raise _TooLargeError
-            answered = _plain_headers(response.headers.raw)
-            return response.status_code, answered, _unpack(bytes(content), answered.get("content-encoding", ""))
+            answered = _plain_headers(reply.raw_headers)
+            return reply.status_code, answered, _unpack(content, answered.get("content-encoding", ""))
         finally:
-            await response.aclose()
+            await reply.aclose()
 
 
 def _plain_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -167,9 +167,9 @@ def _inflate(content: bytes, window_bits: int) -> bytes:
     raise zlib.error("more members than anybody needs")
 
 
-def _read_failure(error: Exception, request: httpx.Request, asked_at: datetime, *, timed_out: bool) -> Failure:
+def _read_failure(error: Exception, request: Request, asked_at: datetime, *, timed_out: bool) -> Failure:
     """``never_sent`` only if that is proved: by the kind of exception, or because there never was a connection."""
-    never_connected = request.extensions.get("progress") == CONNECTING
+    never_connected = request.progress == CONNECTING
     if timed_out:
         reason = "no connection within the time-out" if never_connected else "no whole answer within the time-out"
     elif isinstance(error, _TooLargeError):
@@ -184,7 +184,7 @@ def _read_failure(error: Exception, request: httpx.Request, asked_at: datetime, 
     return Failure(never_sent=never_connected or isinstance(error, NotSent), reason=reason, asked_at=asked_at)
 
 
-def open_client(max_connections: int, lookup: Lookup | None = None) -> httpx.AsyncClient:
+def open_client(max_connections: int, lookup: Lookup | None = None) -> LeanClient:
     """One client for a process, to be kept open and closed with ``aclose()``. Made anywhere, used on one event loop.
 
     No proxies from the environment, no redirects (a provider that moved is the operator's to look at), no cookies,

@@ -1,0 +1,47 @@
+"""A request and its reply. httpx's own cost as much as signing an event, or as reading an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+#: How far a request has got: no connection so far, so nothing of it has left; or it was written.
+Progress = Literal["connecting", "written"]
+CONNECTING: Progress = "connecting"
+WRITTEN: Progress = "written"
+
+
+class Request:
+    """What is sent, as it is: the wire adds Host and Content-Length."""
+
+    __slots__ = ("body", "headers", "method", "progress", "url")
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.progress: Progress = CONNECTING
+
+
+class Reply:
+    """An answer's head, and its body as it comes. To be closed; not a generator, which would have to be closed by a
+    reader that stops early."""
+
+    __slots__ = ("raw_headers", "status_code")
+
+    def __init__(self, status_code: int, raw_headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status_code = status_code
+        self.raw_headers = raw_headers
+
+    async def read(self) -> bytes:
+        """More of the body; empty at its end."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Nobody reads on."""
+        raise NotImplementedError
+
+    def header(self, name: bytes) -> str | None:
+        """The first header of this name, which is given in lower case."""
+        return next((value.decode("latin-1") for key, value in self.raw_headers if key.lower() == name), None)
