@@ -32,7 +32,6 @@ MAX_NESTED = 3  #: base64 in base64
 #: A shorter secret is searched for as text only: a few bytes are found in nearly everything that is decoded.
 MIN_ENCODED = 6
 
-_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]+")
 _BASE64_LINES = re.compile(
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+(?:[ \t]*+\r?\n[ \t]*+[A-Za-z0-9+/_-]++)++"
 )  # a mail's
@@ -95,7 +94,9 @@ class Mask:
         self._bytes = tuple(secret.encode() for secret in encoded)
         pairs = (r"[\s:-]?(?:\\x|0x)?".join(secret.encode().hex(" ").split()) for secret in encoded)
         self._hex = re.compile("|".join(pairs) or r"(?!)", re.IGNORECASE)
-        self._shortest_run = min((-(-len(secret) * 4 // 3) for secret in self._bytes), default=0)
+        shortest_run = min((-(-len(secret) * 4 // 3) for secret in self._bytes), default=0)
+        self._base64_run = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{max(shortest_run, 1)},}}+")
+        self._shortest = min((len(secret) for secret in self._secrets), default=0)
         self._decoders = _DECODERS if any(" " in secret for secret in self._secrets) else _DECODERS[:-1]
 
     def __repr__(self) -> str:
@@ -103,7 +104,7 @@ class Mask:
 
     def hide(self, text: str) -> str:
         """The text with every secret in it replaced by ``***``."""
-        if not self._secrets:
+        if not self._secrets or len(text) < self._shortest:  # no way of writing a secret makes it shorter
             return text
         seen = text[:WINDOW]
         spans = self._spans(seen, 0)
@@ -125,8 +126,8 @@ class Mask:
             yield view
             if view.depth == MAX_DEPTH:
                 continue
-            for pattern, decode in self._decoders:
-                decoded = _decode(view, pattern, decode)
+            for mark, pattern, decode in self._decoders:
+                decoded = _decode(view, pattern, decode) if mark in view.text else None
                 if decoded is not None and decoded.text not in known and len(views) < MAX_VIEWS:
                     known.add(decoded.text)
                     views.append(decoded)
@@ -136,11 +137,9 @@ class Mask:
             yield from (match.span() for match in pattern.finditer(text))
         if not self._bytes or nested == MAX_NESTED:
             return
-        for pattern in (_BASE64_RUN, _BASE64_LINES):
+        for pattern in (self._base64_run, _BASE64_LINES) if "\n" in text else (self._base64_run,):
             for match in pattern.finditer(text):
                 run = match[0]
-                if len(run) < self._shortest_run:
-                    continue
                 if run not in runs:
                     runs[run] = self._is_in_run(run, nested)
                 if runs[run]:
@@ -238,11 +237,12 @@ def _decode_base64(run: str, skipped: int) -> bytes:
         return b""
 
 
-_DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
-    (re.compile(r"(?:%[0-9A-Fa-f]{2})+"), _decode_percent),
-    (re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+|\\.", re.DOTALL | re.IGNORECASE), _decode_json),
-    (re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[^\t\n\f <&#;]{1,32};?)"), html.unescape),
-    (re.compile(r"\+"), lambda _: " "),  # as in forms; needed only if a secret holds a space
+#: Each with the character that no text can do without that is written so.
+_DECODERS: tuple[tuple[str, re.Pattern[str], Callable[[str], str]], ...] = (
+    ("%", re.compile(r"(?:%[0-9A-Fa-f]{2})+"), _decode_percent),
+    ("\\", re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+|\\.", re.DOTALL | re.IGNORECASE), _decode_json),
+    ("&", re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[^\t\n\f <&#;]{1,32};?)"), html.unescape),
+    ("+", re.compile(r"\+"), lambda _: " "),  # as in forms; needed only if a secret holds a space
 )
 
 

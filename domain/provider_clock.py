@@ -32,6 +32,8 @@ def settle_times(made: Made, asked_at: datetime, answered_at: datetime) -> Made:
             expires_at = None if span is None else answered_at + span
             made = dataclasses.replace(made, expires_at=expires_at, disbelieved_expires_at=told)
     # A ``date`` that agrees adds nothing to the evidence.
+    if off is None and made.made_at is None and made.clock_off_seconds is None:
+        return made
     seconds = None if off is None else round(off.total_seconds())
     return dataclasses.replace(made, made_at=None if off is None else made.made_at, clock_off_seconds=seconds)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -182,10 +182,14 @@ def _is_verbose() -> bool:
 
 
 class Observers(Observer):
-    """Tells several listeners. A listener that fails is logged and holds up nothing."""
+    """Tells several listeners, each only of the steps that it listens to. A listener that fails is logged and holds up
+    nothing."""
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        self._listeners: list[Observer] = [
+            one for each in observers for one in (each._listeners if isinstance(each, Observers) else [each])
+        ]
+        self._listening = {step: _listening(step, self._listeners) for step in _STEPS}
 
     def started(self, stages: Sequence[Stage]) -> None:
         """See ``Observer``, as for all others."""
@@ -232,11 +236,19 @@ class Observers(Observer):
         self._tell("attempted", attempt)
 
     def _tell(self, step: str, *what: object) -> None:
-        for observer in self._observers:
+        for listen in self._listening[step]:
             try:
-                getattr(observer, step)(*what)
+                listen(*what)
             except Exception:
                 log.exception("pump.observer_failed", step=step)
+
+
+_STEPS = tuple(name for name in vars(Observer) if not name.startswith("_"))
+
+
+def _listening(step: str, listeners: Sequence[Observer]) -> list[Callable[..., None]]:
+    """That method of those that have one of their own: most steps come with every row, and few listeners want them."""
+    return [getattr(one, step) for one in listeners if getattr(type(one), step) is not getattr(Observer, step)]
 
 
 def first_line(error: BaseException) -> str:
