@@ -30,6 +30,7 @@ from workers.store import claim_sql
 from workers.store.bulk import execute_keyed, insert_into, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
 from workers.store.database import Database
+from workers.store.quick import execute
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
@@ -182,7 +183,7 @@ def _claim(
     keys: dict[str, object] = {"stage": stage.value, "lane": lane, "limit": limit, "token": token}
     lease = timedelta(seconds=lease_seconds)
     if database.is_postgresql:
-        rows = connection.execute(on_postgresql, keys | {"lease": lease}).all()
+        rows = execute(connection, on_postgresql, keys | {"lease": lease}).all()
         lost_tokens = {row[0]: row[3] for row in rows}
     else:
         rows, lost_tokens = _claim_on_sqlite(connection, database, keys, lease, lost)

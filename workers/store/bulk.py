@@ -32,7 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from workers.store.rows import Insert, Query, Rows, StoredRow
+from workers.store.quick import execute
+from workers.store.rows import Found, Insert, Query, StoredRow
 
 #: What to do where a row's key is taken: raise an error, skip it, or poke the row that is there (the agenda's).
 Conflict = Literal["error", "skip", "poke"]
@@ -93,11 +94,11 @@ def execute_keyed(
     names: Sequence[str],
     keys: Sequence[tuple[str, ...]],
     **more: object,
-) -> Rows:
+) -> Found:
     """Execute what ``statement(dialect)`` makes for these keys. Cache that function: making a statement costs more than
     executing it. ``more`` are its other parameters."""
     dialect = connection.dialect.name
-    return connection.execute(statement(dialect), keys_of(dialect, names, keys) | more)
+    return execute(connection, statement(dialect), keys_of(dialect, names, keys) | more)
 
 
 def locking(statement: Callable[..., Executable], locks: Locks) -> Callable[[str], Executable]:
@@ -126,11 +127,11 @@ def numbered(dialect: str, column: ColumnElement[object]) -> ColumnElement[bool]
 
 def execute_numbered(
     connection: Connection, statement: Callable[[str], Executable], numbers: Collection[int], **more: object
-) -> Rows:
+) -> Found:
     """Execute what ``statement(dialect)`` makes for rows with these numbers; to be cached as for ``execute_keyed``.
     ``more`` are its other parameters."""
     dialect = connection.dialect.name
-    return connection.execute(statement(dialect), {"numbers": numbers_of(dialect, numbers)} | more)
+    return execute(connection, statement(dialect), {"numbers": numbers_of(dialect, numbers)} | more)
 
 
 def insert_into(connection: Connection, table: Table) -> Insert:
@@ -156,10 +157,10 @@ def insert_rows(
     if connection.dialect.name == "postgresql":
         arrays, same = _columns(tuple(sorted(rows[0])), rows)
         statement = _insert_arrays(table, tuple(arrays), tuple(same), conflict, returning)
-        done = connection.execute(statement, _parameters(arrays, same))
-    else:
-        done = connection.execute(_insert_each(table, conflict, returning), list(rows))
-    return done.all() if returning else []
+        done = execute(connection, statement, _parameters(arrays, same))
+        return done.all() if returning else []
+    each = connection.execute(_insert_each(table, conflict, returning), list(rows))
+    return each.all() if returning else []
 
 
 def update_rows(
@@ -178,7 +179,7 @@ def update_rows(
             statement = _update_alike(table, key[0], tuple(same))
         else:
             statement = _update_from_arrays(table, key, tuple(arrays), tuple(same))
-        connection.execute(statement, _parameters(arrays, same))
+        execute(connection, statement, _parameters(arrays, same))
     else:
         new = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         connection.execute(_update_each(table, key, names), new)

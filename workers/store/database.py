@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from workers.store.adding import teach_to_add
 from workers.store.private_files import make_private
+from workers.store.quick import execute
 from workers.store.rows import Query
 
 if TYPE_CHECKING:
@@ -143,14 +144,14 @@ class Database:
     def now(self, connection: Connection) -> datetime:
         """The time that decides: by PostgreSQL's clock at this very moment; on SQLite by the host's."""
         if self.is_postgresql:
-            time: datetime = connection.execute(_NOW).scalar_one()
+            time: datetime = execute(connection, _NOW, {}).one()[0]
             return time.astimezone(UTC)
         return self._clock.now()
 
     def now_and(self, connection: Connection, found: Select[Found]) -> tuple[datetime, Found]:
         """The same, and the one value that a statement finds; on PostgreSQL in one round trip."""
         if self.is_postgresql:
-            time, value = connection.execute(_now_and(found)).one()
+            time, value = execute(connection, _now_and(found), {}).one()
             return time.astimezone(UTC), value
         return self.now(connection), connection.execute(found).scalar_one()
 

@@ -39,6 +39,7 @@ from workers.store.bulk import (
 )
 from workers.store.database import Database, is_locked_out
 from workers.store.pairs import Pair, pair_of, subject_of
+from workers.store.quick import execute
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT, EVENT, POSITION
 from workers.store.tables.interest import interest
@@ -186,7 +187,7 @@ def _insert_events(connection: Connection, events: Sequence[NewEvent], now: date
 def interested_in(connection: Connection, types: set[str]) -> Mapping[str, Sequence[Interested]]:
     """For each type the endpoints that want it, by id, as they are now. The cost grows with those only."""
     found: dict[str, list[Interested]] = {one: [] for one in types}
-    for event_type, endpoint, filter_text, accounts in connection.execute(_interested(tuple(sorted(types)))).all():
+    for event_type, endpoint, filter_text, accounts in execute(connection, _interested(tuple(sorted(types))), {}).all():
         if wants(_chosen(filter_text), event_type):
             found[event_type].append(Interested(endpoint, accounts_of(accounts)))
     return found
@@ -270,7 +271,7 @@ def unpublished(connection: Connection, limit: int, without: Sequence[int] = ())
     ``without``: those it is being told right now. A number is no cursor: a lower one may be committed later.
     """
     dialect = connection.dialect.name
-    rows = connection.execute(_unpublished(dialect), {"limit": limit, "without": numbers_of(dialect, without)})
+    rows = execute(connection, _unpublished(dialect), {"limit": limit, "without": numbers_of(dialect, without)})
     return [Unpublished._make(row) for row in rows.all()]
 
 

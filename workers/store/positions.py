@@ -25,6 +25,7 @@ from workers.store.agenda import Claim
 from workers.store.bulk import execute_numbered, insert_rows, number_rows, numbered, numbers_of
 from workers.store.fence import lock_holder
 from workers.store.outbox import NO_SEQUENCE, position_of_event, unlocked_events
+from workers.store.quick import execute
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import EVENT, LOG, POSITION
 
@@ -61,7 +62,7 @@ def place_events(
     newest = connection.execute(_LOCK).one().newest
     dialect = connection.dialect.name
     given = {"limit": limit, "without": numbers_of(dialect, without)}
-    rows = connection.execute(_unplaced(dialect), given).all()
+    rows = execute(connection, _unplaced(dialect), given).all()
     numbers = [row.number for row in rows]
     if not numbers:
         return []
@@ -150,7 +151,7 @@ def _account_in(row: StoredRow) -> object:
 
 def remove_positions(connection: Connection, numbers: Collection[int]) -> None:
     """Remove the positions of events that are being removed: from now on, a reader who asks for one is told so."""
-    found = execute_numbered(connection, _remove, numbers).scalars().all()
+    found = list(execute_numbered(connection, _remove, numbers).scalars())
     _raise_removed(connection, found)
 
 

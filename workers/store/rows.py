@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -19,6 +20,30 @@ BINARY = "invoices_binary"
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]
 #: What an execution returns.
 Rows: TypeAlias = CursorResult[*tuple[Any, ...]]
+
+
+class Found(Protocol):
+    """As much of that as hot paths use."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were found or changed."""
+
+    def all(self) -> Sequence[StoredRow]:
+        """Every row."""
+
+    def scalars(self) -> Iterable[Any]:
+        """The first column."""
+
+    def one(self) -> StoredRow:
+        """The only row."""
+
+    def keys(self) -> Iterable[str]:
+        """The columns' names."""
+
+    def __iter__(self) -> Iterator[StoredRow]: ...
+
+
 #: A SELECT that is still being built.
 Query: TypeAlias = Select[*tuple[Any, ...]]
 #: An INSERT that knows ON CONFLICT.
