@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.decision import Stage
-from workers.engine import Admission, Feeding, Pace, Pump, Slots, Work
+from workers.engine import Admission, Feeding, Pace, Pump, ReadAhead, Slots, Work
 from workers.engine.lane import Backlog, LaneState, Phase
 from workers.engine.reservations import reserve
 from workers.store.agenda import Claim, Due
@@ -20,6 +20,7 @@ ORDERS = (Stage.CREATE, "shop")
 HOOKS = (Stage.DELIVER, "ep")
 PATIENCE_SECONDS = 20
 LIMIT = 3  #: deliveries side by side
+QUICK = ReadAhead(quick_seconds=60.0)  #: calls are quick even where the host stands still for a moment
 
 
 async def admit_all(_lane, asked):
@@ -37,12 +38,12 @@ def claim_of(item):
 class Shop:
     """Two stages: what is created brings a webhook each. Rows are texts; nothing is stored."""
 
-    def __init__(self, orders, passes=True):
+    def __init__(self, orders, passes=True, read_ahead=None):
         self.orders, self.hooks = list(orders), []
         self.slots = {ORDERS[0]: Slots(10), HOOKS[0]: Slots(LIMIT)}
         self.reserved, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
         self.cleared, self.most, self.open_calls, self.open_orders, self.looks = [], 0, 0, 0, 0
-        self.passes = passes
+        self.passes, self.read_ahead = passes, read_ahead
         self.gate = threading.Event()  #: webhooks wait until it is open
         self.gate.set()
         self.orders_gate = threading.Event()  #: and orders until this one is
@@ -119,6 +120,7 @@ class Shop:
             commit=lambda _: None,
             perform=self.send,
             admission=Admission(admit_all, refund_none, lambda _: self.passes),
+            read_ahead=self.read_ahead,
         )
         return [orders, hooks]
 
@@ -175,6 +177,39 @@ def test_a_lane_never_has_more_under_way_than_its_limit_and_what_does_not_fit_is
     until(lambda: len(shop.sent) == 10)
     assert shop.most <= LIMIT
     until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def taking_ahead(run):
+    """A shop whose commits have taken more webhooks than there are slots, all of which wait; and its pump."""
+    shop = Shop(["first"], read_ahead=QUICK)
+    pump = run(shop)
+    until(lambda: shop.sent)  # a quick one
+    shop.gate.clear()
+    shop.orders_gate.clear()
+    shop.orders = [str(number) for number in range(5)]
+    pump.wake(ORDERS)
+    until(lambda: shop.open_orders == 5)
+    shop.before_taking = lambda: until(lambda: not shop.open_orders)
+    shop.orders_gate.set()
+    until(lambda: pump._lanes[HOOKS].ready)
+    return shop, pump
+
+
+def test_where_calls_are_quick_a_commit_takes_rows_ahead_which_begin_as_slots_come_free(run):
+    shop, _ = taking_ahead(run)
+    shop.gate.set()
+    until(lambda: len(shop.sent) == 6)
+    assert len(set(shop.sent)) == 6
+    assert shop.most <= LIMIT
+    until(lambda: shop.slots[HOOKS[0]].used == 0)
+
+
+def test_what_was_taken_ahead_is_given_back_when_the_process_stops(run):
+    shop, pump = taking_ahead(run)
+    pump.stop(0.5)
+    given_back = {claim.subject for claim in shop.released}
+    assert given_back
+    assert set(shop.taken) <= given_back | set(shop.sent)
 
 
 def test_while_rows_are_claimed_a_commit_takes_no_slots_that_they_are_claimed_for(run):
@@ -257,8 +292,10 @@ def held(lanes, wanted=10):
         return {lane: one.count for lane, one in reserved.items()}
 
 
-def lane_of(slots, lane="ep", **state):
-    work: Work[str, str] = Work(Stage.DELIVER, list, lambda _: slots, lambda *_: [], claim_of, lambda _: None)
+def lane_of(slots, lane="ep", read_ahead=None, **state):
+    work: Work[str, str] = Work(
+        Stage.DELIVER, list, lambda _: slots, lambda *_: [], claim_of, lambda _: None, read_ahead=read_ahead
+    )
     return LaneState(work, lane, **state)
 
 
@@ -273,6 +310,15 @@ def test_only_free_slots_of_lanes_that_are_not_behind_and_not_throttled_are_rese
         lane_of(Slots(5), "waits", phase=Phase.FULL),
     ]
     assert held(lanes) == {"some": 2, "many": 10}
+
+
+def test_rows_ahead_are_reserved_only_where_calls_are_quick_and_as_many_as_there_are_slots():
+    quick = lane_of(Slots(4), "quick", read_ahead=QUICK, is_quick=True)
+    slow = lane_of(Slots(4), "slow", read_ahead=QUICK)
+    neither = lane_of(Slots(4), "neither", is_quick=True)
+    assert held([quick, slow, neither]) == {"quick": 2 + 4, "slow": 2, "neither": 2}
+    assert held([quick], wanted=3) == {"quick": 3}
+    assert held([lane_of(Slots(4, used=4), read_ahead=QUICK, is_quick=True)]) == {}
 
 
 def test_reserved_slots_are_in_use_until_they_are_given_back():

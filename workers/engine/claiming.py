@@ -110,10 +110,7 @@ class Claiming(Generic[Item, Outcome]):
                 await self._shared.give_back([work.claim_of(item) for item in items])
                 return True
             self._performing.begin(lane, slots, items[: held * work.batching.group])
-        lane.ready += items[held * work.batching.group :]
-        self._performing.begin_ready(lane, slots)
-        if lane.ready:
-            slots.waiting.add(lane)
+        self._performing.add_ready(lane, slots, items[held * work.batching.group :])
         if len(items) < allowed:
             await self._come_to_rest(lane, slots, items)
             return False

@@ -122,13 +122,19 @@ class LaneState(Generic[Item, Outcome]):
     def ahead(self, slots: Slots) -> int:
         """Rows that it may claim though no slot is free.
 
-        As many as there are slots, so that none waits longer than a round or two of calls. They are claimed once half
-        of the last ones have begun, so that they are there in time.
+        They are claimed once half of the last ones have begun, so that they are there in time.
         """
-        if self.work.read_ahead is None or self.backlog is not Backlog.MORE or not self.is_quick:
+        if self.backlog is not Backlog.MORE:
             return 0
-        count = min(self.work.batching.claim, slots.limit)
+        count = self.most_ahead(slots)
         return count if len(self.ready) <= count // 2 else 0
+
+    def most_ahead(self, slots: Slots) -> int:
+        """As many as there are slots, so that none waits longer than a round or two of calls. None while calls are
+        slow."""
+        if self.work.read_ahead is None or not self.is_quick:
+            return 0
+        return min(self.work.batching.claim, slots.limit)
 
     @property
     def takes_new_rows(self) -> bool:

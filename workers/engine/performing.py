@@ -53,6 +53,13 @@ class Performing(Generic[Item, Outcome]):
             under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
             task.add_done_callback(lambda done: under_way.pop(done, None))
 
+    def add_ready(self, lane: LaneState[Item, Outcome], slots: Slots, items: Sequence[Item]) -> None:
+        """Rows that were leased ahead: they begin as slots come free."""
+        lane.ready += items
+        self.begin_ready(lane, slots)
+        if lane.ready:
+            slots.waiting.add(lane)
+
     def begin_ready(self, lane: LaneState[Item, Outcome], slots: Slots) -> None:
         """Start what was claimed ahead, as far as slots have come free.
 

@@ -56,6 +56,7 @@ class Pipeline(Generic[Item, Outcome]):
         if self._shared.stopping:
             await self._shared.give_back([self.work.claim_of(item) for item in items])
         else:
-            self.performing.begin(lane, reservation.slots, items)
+            self.performing.begin(lane, reservation.slots, items[: reservation.held])
+            self.performing.add_ready(lane, reservation.slots, items[reservation.held :])
         if len(items) == reservation.count < wanted:  # there is more, and other processes may have room for it
             self._shared.ring_others(lane.lane)

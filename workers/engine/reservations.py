@@ -17,18 +17,25 @@ from workers.engine.slots import Slots
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Some slots of one lane. Used on the loop only."""
+    """Some slots of one lane, and how many rows more it may be given ahead (``ReadAhead``). Used on the loop only."""
 
     lane: AnyLane
     slots: Slots
-    count: int
+    held: int
+    ahead: int
+
+    @property
+    def count(self) -> int:
+        """The rows that may be leased for it."""
+        return self.held + self.ahead
 
 
 @contextmanager
 def reserve(lanes: Iterable[AnyLane], wanted: int) -> Iterator[Mapping[str, Reservation]]:
     """Hold up to ``wanted`` slots of each lane that may start new rows.
 
-    No more than half of its free slots (of one, that one): the commit may take long, and bring nothing.
+    No more than half of its free slots (of one, that one): the commit may take long, and bring nothing. Where calls are
+    quick, rows beyond those are leased too, as many as a claim would take ahead.
     """
     reserved: dict[str, Reservation] = {}
     with ExitStack() as held:
@@ -37,7 +44,7 @@ def reserve(lanes: Iterable[AnyLane], wanted: int) -> Iterator[Mapping[str, Rese
             count = min(wanted, (lane.free(slots) + 1) // 2)
             if count > 0 and lane.takes_new_rows and _passes(lane):
                 held.enter_context(slots.hold(lane.work.stage, count))
-                reserved[lane.name] = Reservation(lane, slots, count)
+                reserved[lane.name] = Reservation(lane, slots, count, min(wanted - count, lane.most_ahead(slots)))
         yield reserved
 
 

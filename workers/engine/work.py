@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be commit
 #: the same for one row as for twenty, and takes long where the machine or the database has much to do: the busier they
 #: are, the more rows share one (decision 52).
 REST_PER_SECOND = 3.0
-LONGEST_REST_SECONDS = 0.1
+LONGEST_REST_SECONDS = 0.25
 
 
 def rest_after(took_seconds: float, least_seconds: float) -> float:
