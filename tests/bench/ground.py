@@ -239,13 +239,19 @@ def add_orders(store: Store, count: int, prefix: str = "o", tracer: Tracer = OFF
 
 
 def start_program(argv: list[str], changes: Mapping[str, str], output: Any) -> subprocess.Popen[bytes]:
-    """A program that dies with this process."""
+    """A program that dies with this process, in a session of its own as under `invoices up` and systemd."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
     if sys.platform == "linux":
         argv = [sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid()), *argv]
     error = subprocess.STDOUT if output != subprocess.PIPE else None
     return subprocess.Popen(
-        argv, cwd=ROOT, env=environment | dict(changes), stdin=subprocess.DEVNULL, stdout=output, stderr=error
+        argv,
+        cwd=ROOT,
+        env=environment | dict(changes),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=error,
+        start_new_session=True,
     )
 
 

@@ -53,7 +53,7 @@ class Web(Process):
         super().__init__(world, name)
         sample = ForgedSample(lambda _: None)
         # Without the group commit, whose threads would wait for one another on this one stack.
-        keep = Arrivals(self.runtime.store.database, self.runtime.store.ring).write_callbacks
+        keep = Arrivals(self.runtime.store.database, self.runtime.store.ring).keep_callbacks
         self.desk = CallbackDesk(ACCOUNTS, self.providers, keep, world.shelf, StoreThreads(), METRICS, sample)
         self.context = Context()
         self.context.run(HOST.set, self)

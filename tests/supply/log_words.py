@@ -114,6 +114,7 @@ WORDS: Mapping[str, str] = {
     "process.ended": "a supervised process ended, and is started again",
     "process.heartbeat_failed": "writing down that this process runs met a bug of ours",
     "process.killed": "supervised processes did not end in time, and are killed",
+    "process.session_not_lowered": "its session's priority could not be lowered: it may go before the web process",
     "process.started": "a supervised process was started",
     "process.stuck": "loops of this process no longer turn: systemd gets no sign of life, and may restart it",
     "process.unseen": "that this process runs could not be written down",

@@ -1,4 +1,4 @@
-"""What comes in from outside: orders, messages that are rejected, callbacks. Several threads share transactions."""
+"""What comes in from outside: orders, messages that are rejected, callbacks."""
 
 from __future__ import annotations
 
@@ -25,15 +25,10 @@ class Arrivals:
         self._database = database
         self._ring = ring
         self._intake = GroupCommit(self._take_in)
-        self._callbacks = GroupCommit(self.write_callbacks)
 
     def take_in(self, items: Sequence[Item]) -> list[Added | None]:
         """What came of (order, provider name) pairs; None for each rejection among them."""
         return self._intake.add(items)
-
-    def keep_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
-        """Whether each is new."""
-        return self._callbacks.add(found)
 
     def _take_in(self, items: Sequence[Item]) -> list[Added | None]:
         with self._database.transaction() as connection:
@@ -41,8 +36,8 @@ class Arrivals:
         self._ring(lanes)
         return results
 
-    def write_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
-        """The same in a transaction of their own."""
+    def keep_callbacks(self, found: Sequence[NewCallback]) -> list[bool]:
+        """Whether each is new. One statement: the web process has gathered them."""
         with self._database.single() as connection:
             kept = callbacks.keep(connection, self._database, found)
         fresh = {one.account for one, is_new in zip(found, kept, strict=True) if is_new}

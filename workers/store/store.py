@@ -99,7 +99,7 @@ class Store:
     # ------------------------------------------------------------ callbacks in
 
     def keep_callbacks(self, callbacks_in: Sequence[NewCallback]) -> list[bool]:
-        """Keep providers' callbacks; False for one that is kept already. Several threads share a transaction."""
+        """Keep providers' callbacks; False for one that is kept already."""
         return self._arrivals.keep_callbacks(callbacks_in)
 
     def judge_callbacks(self, claims: Sequence[Claim], read: Read) -> CallbacksJudged:

@@ -34,6 +34,7 @@ from workers.bootstrap import metrics as declared
 from workers.coordination.asked import read_asked
 from workers.coordination.breaker import read_breakers, reset_breakers
 from workers.coordination.connections import ONE_TRY, open_redis
+from workers.engine.memory import keep_what_is_loaded
 from workers.http.address import AddressGuard
 from workers.http.open_files import webhook_connections
 from workers.intake.orders import Desk
@@ -139,6 +140,7 @@ def _started(process: Process, tell: Callable[[str], None], url: str) -> None:
     """Called on the loop that requests are served on, once they are."""
     for start in process.on_start:
         start()
+    keep_what_is_loaded()  # nobody's answer waits a quarter of a second for a look through all that is loaded
     liveness().watch("requests", partial(answers, asyncio.get_running_loop(), LOOP_ANSWERS_SECONDS))
     service_manager().ready("web")
     tell(url)
