@@ -18,6 +18,7 @@ from celery import Celery
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from config.celeryconfig import IN_HAND
 from tests.engines import new_postgres_database
 from tests.least_privilege import ASKED, SERVER, asked_for
 from workers.store.schema import upgrade
@@ -151,7 +152,8 @@ class Intake:
     def until_held(self, messages):
         """Until the worker has some of ``messages`` in hand, no more than it may, and all others wait."""
         if self.speaks_redis:
-            self.until(lambda: self.ready() + self.held() == messages and 0 < self.held() <= 2 * THREADS)
+            most = 2 * THREADS * IN_HAND
+            self.until(lambda: self.ready() + self.held() == messages and 0 < self.held() <= most)
         else:
             self.until(lambda: messages - 2 * THREADS <= self.ready() < messages)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.celeryconfig import IN_HAND
 from tests.acceptance.facts import RECEIVER
 from tests.acceptance.system import ALL_PATIENT, System, nebulox_order, running, zeroxhost_order
 
@@ -33,7 +34,7 @@ def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_los
         system.order(*(zeroxhost_order(f"during-{n}", "~pay:1~") for n in range(300)))
         system.wait_until(lambda: "store.unavailable" in system.log("intake"), "the intake has noticed")
         system.wait_until(lambda: "store.unavailable" in system.log("worker"), "the worker has noticed")
-        left = 300 - system.threads("intake")  # one in the hands of each thread, and not one more is fetched
+        left = 300 - system.threads("intake") * IN_HAND  # not one more than may be in hand is fetched
         system.holds(
             lambda: system.broker.waiting("invoices.intake") >= left,
             "messages wait in the broker, not in the worker",

@@ -134,6 +134,28 @@ def test_a_consumer_takes_no_more_bytes_in_hand_than_it_may(ours):
     reader.close()
 
 
+def test_beside_messages_with_a_task_of_their_own_fewer_are_taken_in_hand(ours):
+    reader = Reader(ours, prefetch=8)
+    reader.channel.room_alone = 4
+    ours.publish(*range(2))
+    reader.read(2)
+    for message in reader.messages:
+        reader.channel.count_alone(message.delivery_tag)
+    ours.publish(*range(2, 8))
+    for _ in range(5):
+        reader.look()
+    assert reader.bodies == [0, 1]
+    reader.messages[0].ack()
+    reader.read(6)
+    for _ in range(5):
+        reader.look()
+    assert reader.bodies == [0, 1, 2, 3, 4, 5]
+    reader.channel.count_alone(reader.messages[0].delivery_tag)  # it is not in hand any more
+    reader.messages[1].reject(requeue=True)
+    assert reader.read(9).bodies[6:] == [6, 7, 1]
+    reader.close()
+
+
 # --- what surrounds a body --------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from workers.intake.message import CREATE, CREATE_MANY, REJECT, Accepted
@@ -122,6 +125,17 @@ def test_while_little_is_under_way_nothing_waits(clock, bundles):
     bundles[0].ack()
     clock.go_on(CLAIM_SECONDS)
     assert names(bundles[2]) == [["c"]]
+
+
+def test_a_message_that_shares_no_bundle_is_counted_by_its_channel_where_that_can(gathering, bundles):
+    counted: list[str] = []
+    for channel in (None, SimpleNamespace(count_alone=counted.append)):
+        message: Any = Received("many")
+        message.channel = channel
+        gathering.hand_over_alone(message, Accepted(CREATE_MANY, "many", []))
+    add(gathering, "a")
+    assert counted == ["many"]
+    assert len(bundles) == 2
 
 
 def test_nobody_waits_for_ever_for_a_bundle_that_does_not_end(gathering, clock, bundles):

@@ -163,7 +163,11 @@ class Gathering:
             self._hand(parts, self._ended)
 
     def hand_over_alone(self, message: Message, call: Accepted) -> None:
-        """Hand over a message that shares no bundle."""
+        """Hand over a message that shares no bundle. Where the channel can count it for several, fewer are claimed
+        beside it: they would wait for a thread."""
+        count_alone = getattr(message.channel, "count_alone", None)
+        if count_alone is not None:
+            count_alone(message.delivery_tag)
         self._hand([(message, call)], lambda _: None)
 
     def _hand(self, parts: Sequence[Part], ended: Callable[[int], None]) -> None:

@@ -41,7 +41,7 @@ NOWHERE = "invoices.nowhere"
 #: The answer to a claim where the next message must not be claimed beside those in hand.
 LATER = 0
 #: Our own transport options.
-OPTIONS = ("isolates", "in_turns")
+OPTIONS = ("isolates", "in_turns", "room_alone")
 #: Messages per claim at most; fewer where Celery's prefetch limit allows fewer in hand.
 CLAIM_MESSAGES = 100
 
@@ -66,6 +66,8 @@ class Claiming(ChannelHooks):
     isolates = False
     #: A transport option: the queue whose messages are claimed in turns by account once they pile up (`turns.py`).
     in_turns: str | None = None
+    #: A transport option: a message that ``count_alone`` names counts for so many of those that may be in hand.
+    room_alone = 1
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         name = uuid.uuid4().hex
@@ -237,6 +239,10 @@ class Claiming(ChannelHooks):
     def acknowledge(self, tags: Sequence[str]) -> None:
         """``basic_ack`` of several messages in one step."""
         self.qos.forget(tags)
+
+    def count_alone(self, tag: str) -> None:
+        """This message shares no task with others: it takes up a thread by itself."""
+        self.qos.count_alone(tag)
 
     def _prefixed(self, keys: Sequence[str]) -> list[str]:
         return [f"{self.global_keyprefix}{key}" for key in keys]

@@ -45,6 +45,7 @@ class QoS(redis.QoS):
         self._due = 0.0
         self._bytes: dict[str, int] = {}  # tag -> the message's length
         self._lonely: set[str] = set()  # tags of messages that may kill this process
+        self._alone: set[str] = set()  # tags of messages with a task of their own
 
     # --- one message --------------------------------------------------------------------------------------------------
 
@@ -63,10 +64,21 @@ class QoS(redis.QoS):
         self._held.pop(tag, None)
         self._bytes.pop(tag, None)
         self._lonely.discard(tag)
+        self._alone.discard(tag)
+
+    def count_alone(self, tag: str) -> None:
+        """This message takes up the room of several, until it is acknowledged or given back."""
+        if tag in self._held:
+            self._alone.add(tag)
 
     def can_consume(self) -> bool:
         """Whether more may be taken in hand: messages, and bytes."""
-        return bool(super().can_consume()) and sum(list(self._bytes.values())) < MAX_BYTES_IN_HAND
+        return self.can_consume_max_estimate() != 0 and sum(list(self._bytes.values())) < MAX_BYTES_IN_HAND
+
+    def can_consume_max_estimate(self) -> int | None:
+        """How many more messages may be taken in hand; None: any number."""
+        room: int | None = super().can_consume_max_estimate()
+        return None if room is None else max(room - len(self._alone) * (self.channel.room_alone - 1), 0)
 
     def in_hand(self) -> bool:
         """Whether any message was claimed and not acknowledged or given back."""
