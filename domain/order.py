@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, TypeVar
@@ -98,11 +98,11 @@ def _object(value: dict[str, object]) -> dict[str, object]:
     return value
 
 
-def _nested_deeper(value: object, levels: int) -> bool:
-    if not isinstance(value, (dict, list)):
-        return False
+def _nested_deeper(value: Collection[object], levels: int) -> bool:
+    """Whether an object or a list has more levels than these."""
     parts = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_nested_deeper(part, levels - 1) for part in parts)
+    inner = [part for part in parts if isinstance(part, (dict, list))]
+    return levels == 0 or any(_nested_deeper(part, levels - 1) for part in inner)
 
 
 def _decimal_schema(description: str, **limits: object) -> WithJsonSchema:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from workers.web.bodies import BodyRefused
 from workers.web.health import Health
@@ -48,51 +45,41 @@ def build_application(
     page = MetricsPage(metrics, surroundings.metrics_allow)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         yield
         page.close()
         on_end()
 
-    pages = Starlette(
+    pages = _Pages(
         routes=[
             *routes,
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/metrics", page.answer),
         ],
+        redirect_slashes=False,  # a redirect would name a scheme and a host, and is no problem document
         lifespan=lifespan,
-        exception_handlers=_ANSWERS,
     )
-    pages.router.redirect_slashes = False  # a redirect would name a scheme and a host, and is no problem document
     application: ASGIApp = AllowedHosts(pages, surroundings.hosts())
-    return Forwarded(AccessLog(application, metrics.observe), surroundings.trusted_proxies)
+    return Forwarded(AccessLog(application, metrics.observe, answer_to), surroundings.trusted_proxies)
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
-    """No such page, or not by this method."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    return problem(error.status_code, headers=dict(error.headers or {}))
+class _Pages(Router):
+    """Starlette's router, without the application around it: ``AccessLog`` answers errors, in one layer instead of
+    three. A page that is not there, or not by this method, is an error too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the server's start and stop."""
+        scope["app"] = self  # otherwise it answers some errors itself, as plain text
+        await self.app(scope, receive, send)
 
 
-async def _answer_body(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BodyRefused)  # noqa: S101 - what it is registered for
-    return problem(error.status, error.detail, headers={"connection": "close"})  # part of it may be unread
-
-
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - what it is registered for
-    return error.answer()
-
-
-async def _answer_bug(request: Request, error: Exception) -> Response:
-    """Starlette raises it again after this; `AccessLog` logs it."""
-    return problem(500, "this is our fault, and it is in the log")
-
-
-#: What is answered to an exception.
-_ANSWERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-    HTTPException: _answer_http,
-    BodyRefused: _answer_body,
-    Problem: _answer_problem,
-    Exception: _answer_bug,
-}
+def answer_to(error: Exception) -> Response | None:
+    """What is answered instead of what was asked for; None: the error is a bug."""
+    if isinstance(error, Problem):
+        return error.answer()
+    if isinstance(error, HTTPException):  # no such page, or not by this method
+        return problem(error.status_code, headers=dict(error.headers or {}))
+    if isinstance(error, BodyRefused):
+        return problem(error.status, error.detail, headers={"connection": "close"})  # part of it may be unread
+    return None

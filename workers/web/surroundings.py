@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workers.http.networks import as_address, contains
@@ -84,11 +85,20 @@ class AllowedHosts:
 
 
 class AccessLog:
-    """One log line per request, without the query string. An uncaught error is logged and answered 500."""
+    """One log line per request, without the query string. An error becomes its answer; a bug is logged and answered
+    500."""
 
-    def __init__(self, application: ASGIApp, observe: Observe, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        observe: Observe,
+        answer_to: Callable[[Exception], Response | None] = lambda _: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """``answer_to(error)``: None for a bug."""
         self._application = application
         self._observe = observe
+        self._answer_to = answer_to
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,10 +115,13 @@ class AccessLog:
 
         try:
             await self._application(scope, receive, sending)
-        except Exception:
-            log.exception("web.bug", path=_shown(scope), traceback=True)
+        except Exception as error:
+            answer = None if statuses else self._answer_to(error)
+            if answer is None:
+                log.exception("web.bug", path=_shown(scope), traceback=True)
+                answer = problem(500, "this is our fault, and it is in the log")
             if not statuses:
-                await problem(500, "this is our fault, and it is in the log")(scope, receive, sending)
+                await answer(scope, receive, sending)
         finally:
             self._tell(scope, statuses[0] if statuses else 499, self._clock() - began)  # 499: the client has left
 
