@@ -1,8 +1,11 @@
 """`python -m tests.bench.layers`: where the CPU of an order's whole way goes, by layer and by stage.
 
-py-spy looks at threads that run, 200 times a second, while intake and a worker are saturated. A sample belongs to the
-layer of the innermost Python function: what a compiled part takes counts for who called it. Shares become milliseconds
-by what the kernel counted for the process meanwhile. Kept in `deploy/bench/layers.md`.
+py-spy looks 200 times a second, while intake and a worker are saturated, at the thread that holds the interpreter's
+lock: any other that seems to run may only wait for the lock or a core. A sample belongs to the layer of the innermost
+Python function: what a compiled part takes counts for who called it. A thread's samples share the milliseconds that the
+kernel counted for that thread meanwhile, so what it does without the lock (system calls, the database's protocol)
+counts for what it does with it. What the kernel counted for threads without a sample is a row of its own. Kept in
+`deploy/bench/layers.md`.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from rich.console import Console
@@ -24,6 +28,7 @@ from tests.bench.processes import creates, ours
 from tests.bench.profiles import may_be_watched, watched
 from tests.bench.results import FOLDER, commit
 from tests.bench.sizes import chosen
+from tests.bench.usage import thread_ms
 
 #: A layer by the beginnings of module paths; the first that fits counts.
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -44,15 +49,17 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ours, the rest", ("workers/", "config/")),
 )
 OTHER = "everything else"
+UNSEEN = "threads that were never seen with the lock"
+_THREAD = re.compile(r"thread \((\d+)\)")
 _STAGE = re.compile(r"workers/stages/(\w+)\.py$")
 
 
 class Watched(NamedTuple):
-    """One process's samples, and the CPU-milliseconds of an order that they stand for."""
+    """The CPU-milliseconds of an order in one kind of process, by layer and by stage."""
 
     name: str
-    layers: Counter[str]
-    stages: Counter[str]
+    layers: Mapping[str, float]
+    stages: Mapping[str, float]
     ms: float
 
 
@@ -70,11 +77,15 @@ def main() -> int:
         files = {name: ground.folder / f"layers-{name}.txt" for name in ("intake", "worker")}
         with contextlib.ExitStack() as watching:
             for name, path in files.items():
-                watching.enter_context(watched(processes.pids()[name], path))
+                watching.enter_context(watched(processes.pids()[name], path, "--gil"))
+            threads = {name: thread_ms(processes.pids()[name]) for name in files}
             before = processes.cpu_seconds()
             rate = whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count)
             used = {name: (now - before[name]) / count * 1000 for name, now in processes.cpu_seconds().items()}
-        found = [_read(name, path.read_text().splitlines(), used[name]) for name, path in files.items()]
+            for name, began in threads.items():
+                now = thread_ms(processes.pids()[name])
+                threads[name] = {thread: ms - began.get(thread, 0.0) for thread, ms in now.items()}
+        found = [_read(name, path.read_text().splitlines(), threads[name], used[name]) for name, path in files.items()]
     Console(width=120).print(_table(found))
     text = _document(found, count, rate)
     if sizes.name != "tiny":
@@ -82,15 +93,25 @@ def main() -> int:
     return 0
 
 
-def _read(name: str, lines: Iterable[str], ms: float) -> Watched:
-    layers: Counter[str] = Counter()
-    stages: Counter[str] = Counter()
+def _read(name: str, lines: Iterable[str], threads: Mapping[int, float], ms: float) -> Watched:
+    """``threads``: the milliseconds of each thread of the process that was watched; ``ms``: those that an order cost
+    all processes of its kind."""
+    samples: dict[int, list[tuple[str, str, int]]] = {}
     for line in lines:
         stack, _, number = line.rpartition(" ")
-        if stack:
+        thread = _THREAD.match(stack)
+        if thread:
             frames = [plain_name(frame) for frame in stack.split(";")]
-            layers[layer_of(frames)] += int(number)
-            stages[stage_of(frames)] += int(number)
+            samples.setdefault(int(thread[1]), []).append((layer_of(frames), stage_of(frames), int(number)))
+    layers: defaultdict[str, float] = defaultdict(float)
+    stages: defaultdict[str, float] = defaultdict(float)
+    scale = ms / sum(threads.values())
+    for thread_id, used in threads.items():
+        seen = samples.get(thread_id, [(UNSEEN, UNSEEN, 1)])
+        total = sum(count for _, _, count in seen)
+        for layer, stage, count in seen:
+            layers[layer] += used * scale * count / total
+            stages[stage] += used * scale * count / total
     return Watched(name, layers, stages, ms)
 
 
@@ -114,9 +135,8 @@ def stage_of(frames: Sequence[str]) -> str:
     return inner.rpartition(" ")[2].split("/")[1] if inner else OTHER
 
 
-def _shares(counted: Mapping[str, int], ms: float) -> list[tuple[str, float, float]]:
-    total = sum(counted.values()) or 1
-    return [(name, number / total, number / total * ms) for name, number in Counter(counted).most_common()]
+def _shares(counted: Mapping[str, float], whole: float) -> list[tuple[str, float, float]]:
+    return [(name, ms / whole, ms) for name, ms in sorted(counted.items(), key=itemgetter(1), reverse=True)]
 
 
 def _table(found: Sequence[Watched]) -> Table:
@@ -134,8 +154,9 @@ def _document(found: Sequence[Watched], count: int, rate: float) -> str:
         "# Where the CPU of an order goes",
         "",
         f"`python -m tests.bench.layers`, commit {commit()}: {count:,} orders by `create`, {rate:.0f} a second while",
-        "watched; intake, beat and two workers. A sample belongs to the innermost Python function that has a layer.",
-        "Milliseconds are of all processes of a kind.",
+        "watched; intake, beat and two workers. Seen is the thread that holds the interpreter's lock; its samples",
+        "share what the kernel counted for it, each for the innermost Python function that has a layer. Milliseconds",
+        "are of all processes of a kind.",
     ]
     for one in found:
         lines += ["", f"## {one.name}: {one.ms:.2f} CPU-ms an order", ""]

@@ -95,10 +95,10 @@ PATHS: dict[str, Callable[[Ground, Path], None]] = {
 
 
 @contextlib.contextmanager
-def watched(pid: int, stacks: Path) -> Iterator[None]:
-    """Samples of a process for the length of the block, as stacks in a file."""
+def watched(pid: int, stacks: Path, *options: str) -> Iterator[None]:
+    """Samples of a process for the length of the block, as stacks in a file. ``options``: more of py-spy's."""
     command = [str(BIN / "py-spy"), "record", "--pid", str(pid), "--rate", str(RATE_HZ), "--duration", "3600"]
-    command += ["--format", "raw", "--function", "--threads", "--output", str(stacks)]
+    command += ["--format", "raw", "--function", "--threads", "--output", str(stacks), *options]
     with (stacks.with_suffix(".log")).open("w+b") as log:
         spy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -22,6 +22,18 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(_cpu_of, family(pid)))
 
 
+def thread_ms(pid: int) -> dict[int, float]:
+    """Milliseconds of CPU of each living thread of a process, by its number: what the scheduler counts, to the
+    microsecond."""
+    found = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            found[int(folder.name)] = int((folder / "schedstat").read_text().split()[0]) / 1e6
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
 def memory_mib(pid: int, field: str = "VmRSS") -> float:
     """Resident memory of one process; ``RssAnon``: without what it shares with others."""
     try:
