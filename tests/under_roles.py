@@ -24,8 +24,9 @@ ALL = (
         for name in ("api_fuzzed", "api_process", "behind_proxies", "callback_samples")
     ),
     *(f"tests/contracts/test_{name}.py" for name in ("console_process", "log_process", "oidc_provider", "web_process")),
-    "tests/console/browser/test_real_system.py",
 )
+#: What is about the embedded database, or starts one process only, on SQLite.
+WITHOUT = tuple(f"tests/acceptance/test_{name}.py" for name in ("demo", "intake", "senders_rights", "unstored", "up"))
 #: Four at a time, each with as many sessions as its processes want.
 CONNECTIONS = {"max_connections": "600"}
 
@@ -33,11 +34,12 @@ CONNECTIONS = {"max_connections": "600"}
 def main(arguments: Sequence[str]) -> int:
     """Options of pytest's, and files instead of all; pytest's code."""
     names_some = any((ROOT / one.partition("::")[0]).exists() for one in arguments)
+    chosen = (*(f"--ignore={path}" for path in WITHOUT), *ALL)
     with run_postgres(CONNECTIONS) as url:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "engines or not engines", "--dist", "loadfile"]
         environment = os.environ | {ASKED: "1", SERVER: url}
         ran = subprocess.run(
-            [*command, *arguments, *(() if names_some else ALL)], cwd=ROOT, env=environment, check=False
+            [*command, *arguments, *(() if names_some else chosen)], cwd=ROOT, env=environment, check=False
         )
     return ran.returncode
 

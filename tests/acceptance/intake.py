@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import signal
@@ -19,9 +18,6 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from config.celeryconfig import IN_HAND
-from tests.engines import new_postgres_database
-from tests.least_privilege import ASKED, SERVER, asked_for
-from workers.store.schema import upgrade
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "invoices.intake"
@@ -35,21 +31,12 @@ TABLES = ("agenda", "evidence", "event", "rejected_message", "invoice")
 
 
 class Intake:
-    """An intake worker over a broker, and a database of its own; with rights of its own where they are asked for."""
+    """An intake worker over a broker, and a database of its own."""
 
     def __init__(self, folder, broker, database_url):
-        self._stack = contextlib.ExitStack()
-        if os.environ.get(ASKED) == "1" and SERVER in os.environ:
-            database_url = self._stack.enter_context(new_postgres_database(os.environ[SERVER]))
-            upgrade(database_url)
         self.folder, self.broker, self.database_url = folder, broker, database_url
         self.speaks_redis = broker.speaks_redis
         self.engine = create_engine(database_url)
-        self._stack.callback(self.engine.dispose)
-        if logins := asked_for(database_url):
-            logins.create()
-            self._stack.callback(logins.drop)
-            self.database_url = logins.url("intake")
         self.process: subprocess.Popen | None = None
         if not self.speaks_redis:  # RabbitMQ drops what is sent to a queue that is not there yet
             with kombu.Connection(broker.broker_url) as connection:
@@ -83,7 +70,7 @@ class Intake:
     def close(self):
         """Leave nothing behind."""
         self.stop(signal.SIGKILL)
-        self._stack.close()
+        self.engine.dispose()
 
     def forget(self):
         """As if nothing had ever come in."""
