@@ -51,7 +51,7 @@ KNOBS: Mapping[str, Knob] = {
     "log_format": Knob(kinds.one_of("console", "json")),
     "log_level": Knob(kinds.one_of(*LOG_LEVELS), "info"),
     "remote_control": Knob(kinds.one_of("read", "all", "off"), "read"),
-    "nice": Knob(kinds.whole(0, 19), 5),
+    "nice": Knob(kinds.whole(0, 19), 10),
     "sandbox_port": Knob(kinds.whole(1, 65535), 8410),
     "web_host": Knob(kinds.checked(read_listen_host), "127.0.0.1"),
     "web_port": Knob(kinds.whole(0, 65535), 8420),
