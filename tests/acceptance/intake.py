@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -18,6 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from config.celeryconfig import IN_HAND
+from tests.nursery import Forked, shared
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "invoices.intake"
@@ -37,7 +36,7 @@ class Intake:
         self.folder, self.broker, self.database_url = folder, broker, database_url
         self.speaks_redis = broker.speaks_redis
         self.engine = create_engine(database_url)
-        self.process: subprocess.Popen | None = None
+        self.process: Forked | None = None
         if not self.speaks_redis:  # RabbitMQ drops what is sent to a queue that is not there yet
             with kombu.Connection(broker.broker_url) as connection:
                 kombu.Queue(QUEUE, queue_arguments=broker.queue_arguments)(connection).declare()
@@ -53,12 +52,11 @@ class Intake:
 
     def start(self):
         """The Procfile's command, with fewer threads and a name of its own."""
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", QUEUE, "-P", "threads"]
+        command = ["celery", "-A", "workers.app", "worker", "-Q", QUEUE, "-P", "threads"]
         command += ["-c", str(THREADS), "-n", f"intake-{uuid.uuid4().hex[:8]}@%h"]
         command += ["--without-gossip", "--without-mingle"]
         self._log_start = len(self.log()) if (self.folder / "log").exists() else 0
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        self.process = shared().start(command, self.environment, self.folder / "log")
 
     def stop(self, how=signal.SIGTERM):
         """Wait for its end; nothing happens to one that does not run."""

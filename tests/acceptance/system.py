@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.acceptance.messages import Messages
 from tests.engines import new_postgres_database
 from tests.least_privilege import ASKED, MEMBERS, SERVER, Logins, asked_for
 from tests.migrated import new_sqlite_url
+from tests.nursery import PROGRAMS, shared
 from tests.redis_brokers import Broker, Embedded
 from workers.embedded import lifeline
 from workers.embedded.procfile import read_procfile
@@ -63,12 +64,25 @@ def spawn(_name: str, argv: list[str], environment: Mapping[str, str], log: Path
         return subprocess.Popen(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
+def fork(name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
+    """The same by fork from a process that has imported everything, if it is one of ours."""
+    if argv[0] not in PROGRAMS:
+        return spawn(name, argv, environment, log)
+    return shared().start(argv, environment, log)
+
+
+def _run(argv: Sequence[str], environment: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "workers.cli", *argv[1:]]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=seconds)
+
+
 class System(Messages, Awaited):
     """`with System(tmp_path) as system: system.start("intake", "worker") …`
 
     ``accounts`` adds to, or changes, the two sandbox accounts. ``database_url`` None is the embedded SQLite file;
     ``direct_database_url`` is the test's own way to the same database, past what stands in the processes' way.
     ``broker`` None is the embedded Valkey of ``home``; a broker that was given is not stopped here.
+    ``cold``: each process is started by an interpreter of its own, as in production, and not by fork (``fork``).
     With ``logins`` each kind of process, and the command, has a login of its own at the database, and at a broker that
     has ``settings_of`` one. With INVOICES_TEST_ROLES=1 in the environment every system on PostgreSQL has them, and one
     that names no database is on PostgreSQL if INVOICES_TEST_POSTGRES_URL names a server, unless it ``stays_embedded``.
@@ -85,8 +99,10 @@ class System(Messages, Awaited):
         broker: Broker | None = None,
         logins: Logins | None = None,
         stays_embedded: bool = False,
+        cold: bool = False,
     ) -> None:
         self.home = home
+        self._cold = cold
         self._given_broker = broker
         self._stack = contextlib.ExitStack()
         if not (database_url or stays_embedded) and os.environ.get(ASKED) == "1" and SERVER in os.environ:
@@ -98,7 +114,7 @@ class System(Messages, Awaited):
         self._lifetime_seconds = lifetime_seconds
         self._commands = {spec.name: spec.argv for spec in read_procfile(ROOT / "Procfile")}
         self.processes: dict[str, Running] = {}
-        self.spawn: Spawn = spawn  #: how a process is started; a campaign has ways of its own
+        self.spawn: Spawn = spawn if cold else fork  #: how a process is started; a campaign has ways of its own
         self._log_starts: dict[str, int] = {}
 
     def __enter__(self) -> System:
@@ -261,9 +277,8 @@ class System(Messages, Awaited):
 
     def command(self, *arguments: str) -> list[Any]:
         """`invoices …`; its JSON lines."""
-        command = [sys.executable, "-m", "workers.cli", *arguments]
         environment = self.environment if arguments[0] in OWNERS_COMMANDS else self.environment_of("people")
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=240)
+        done = (_run if self._cold else shared().run)(["invoices", *arguments], environment, 240)
         assert done.returncode == 0, f"invoices {' '.join(arguments)}: {done.stderr.decode()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -29,7 +29,9 @@ FORMER_API_KEY = "the-key-before"
 def system(tmp_path, new_postgres_url, brokers):
     logins = Logins(new_postgres_url)
     with brokers.open(next(iter(WITH_USERS))) as broker:
-        system = System(tmp_path, database_url=new_postgres_url, accounts=ALL_PATIENT, broker=broker, logins=logins)
+        system = System(
+            tmp_path, database_url=new_postgres_url, accounts=ALL_PATIENT, broker=broker, logins=logins, cold=True
+        )
         with running(system, *ALL) as system:
             yield system
 

@@ -53,7 +53,7 @@ def system(request, tmp_path, brokers):
     with brokers.open(name) as broker:
         logins = Logins(str(url)) if name in WITH_USERS else asked_for(straight, are_pooled=True)
         urls: dict[str, Any] = {"database_url": url, "direct_database_url": straight}
-        system = System(tmp_path, **urls, accounts=accounts, broker=broker, logins=logins)
+        system = System(tmp_path, **urls, accounts=accounts, broker=broker, logins=logins, cold=True)
         with running(system, "intake", "worker", "beat") as system:
             yield system
 

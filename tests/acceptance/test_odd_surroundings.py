@@ -60,7 +60,7 @@ def odd_sqlite(_: str, folder: Path) -> str:
 @pytest.mark.parametrize("prepare", [odd_postgres, odd_sqlite])
 def test_an_order_becomes_a_row_and_an_event_whatever_the_surroundings_say(prepare, new_postgres_url, tmp_path):
     url = prepare(new_postgres_url, tmp_path)
-    with System(tmp_path, database_url=url, accounts=ALL_PATIENT) as system:
+    with System(tmp_path, database_url=url, accounts=ALL_PATIENT, cold=True) as system:
         system.environment.update(ODD)
         system.start("intake", "worker")
         system.order(nebulox_order("odd", metadata={"note": NOTE}, lifetime_minutes=60))

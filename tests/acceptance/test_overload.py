@@ -26,7 +26,7 @@ MOST_GROWTH_MIB = 48.0  #: what a worker's first thousands of calls may leave be
 
 
 def test_ten_times_the_orders_wait_in_sql_and_hold_up_nobody_else(tmp_path, new_postgres_url, either_broker):
-    system = System(tmp_path, database_url=new_postgres_url, accounts=ACCOUNTS, broker=either_broker)
+    system = System(tmp_path, database_url=new_postgres_url, accounts=ACCOUNTS, broker=either_broker, cold=True)
     with running(system, "intake", "worker", "beat") as system:
         system.order(*(nebulox_order(f"warm-{n}", account=name) for name in ACCOUNTS for n in range(10)))
         system.wait_for_statuses("warm-", pending=20)

@@ -34,7 +34,7 @@ def order(name):
 
 
 def test_an_order_is_one_trace_from_its_request_or_message_to_its_webhook(tmp_path, collector):
-    system = System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}})
+    system = System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}}, cold=True)
     with running(system) as system, Shops({"shop": take}) as shops:
         system.environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         system.start("intake", "worker", "web")
@@ -88,7 +88,7 @@ def check_trace(collector, trace, kind, webhook):
 
 @pytest.mark.parametrize("is_on", [False, True], ids=["off", "its collector away"])
 def test_without_a_collector_orders_go_their_way_and_so_does_their_trace(tmp_path, is_on):
-    system = System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}})
+    system = System(tmp_path, accounts={"nebulox": {"poll_seconds": 3600}}, cold=True)
     with running(system) as system, Shops({"shop": take}) as shops:
         if is_on:
             system.environment |= {

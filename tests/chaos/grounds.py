@@ -17,10 +17,10 @@ from tests.acceptance.proxy import Door
 from tests.acceptance.system import System, spawn
 from tests.chaos.clock import MissingCompilerError, SettableClock, wrong_clock
 from tests.chaos.hosts import Hosts, several_hosts
-from tests.chaos.nursery import Nursery
 from tests.chaos.plan import DOORS, HOLD_ACCOUNT, HOSTS, Plan
 from tests.chaos.postgres import run_mortal_postgres
 from tests.chaos.receivers import DEAD_NAME, add_receivers
+from tests.nursery import Nursery
 from tests.servers import free_port
 
 #: What the providers say of an invoice that names no lifetime. An expired one is watched until a minute after that, and
@@ -50,7 +50,7 @@ class Grounds:
         host = next(host for host, names in HOSTS.items() if name in names)
 
         def start(name: str, argv: list[str], environment: Mapping[str, str], log: Path) -> Running:
-            if cold or name == "web":  # no Celery process: the nursery can't fork it
+            if cold:
                 return spawn(name, [*self.prefixes[host], *argv], environment, log)
             return self.nurseries[host].start(argv, environment, log)
 

@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from tests.chaos.nursery import Nursery
 from tests.contracts.broker_client import Broker, Reader, connect_redis
 from tests.contracts.crash_runs import Run, run_kills
+from tests.nursery import Nursery
 from workers.embedded.valkey import ensure_valkey, stop_valkey
 
 SEED = 4

@@ -23,7 +23,7 @@ def open_web(tmp_path):
     opened = []
 
     def open_one(**settings):
-        opened.append(Web(tmp_path, **settings))
+        opened.append(Web(tmp_path, cold=True, **settings))
         return opened[-1]
 
     yield open_one

@@ -6,8 +6,8 @@ import functools
 import json
 import os
 import re
+import signal
 import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -19,6 +19,7 @@ import pytest
 
 from tests.contracts.store_cases import created, judge, open_store
 from tests.least_privilege import asked_for
+from tests.nursery import shared
 from tests.servers import Server, wait_until
 from workers.embedded.valkey import stop_valkey
 from workers.store.acts import Actor
@@ -26,8 +27,7 @@ from workers.store.database import Database
 from workers.store.operate.tokens import NewToken, add
 
 ROOT = Path(__file__).resolve().parents[2]
-INVOICES = [sys.executable, "-m", "workers.cli"]
-COMMAND = [*INVOICES, "web"]
+COMMAND = [sys.executable, "-m", "workers.cli", "web"]
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 #: What is about a process rather than its database is shown on SQLite; on PostgreSQL too by the slower tests.
 SLOWLY_ON_BOTH = pytest.mark.parametrize(
@@ -36,17 +36,35 @@ SLOWLY_ON_BOTH = pytest.mark.parametrize(
 ORDER = {"account": "nebulox", "order_id": "1001", "price": "10.50", "currency": "EUR"}
 
 
-class Web:
-    """The process, and where it listens."""
+class ByFork:
+    """A server of the nursery's, as `Server` is."""
 
-    def __init__(self, home, **settings):
+    def __init__(self, command, log, environment):
+        self._process = shared().start(command, environment, log)
+
+    def runs(self):
+        return self._process.poll() is None
+
+    def send(self, what):
+        self._process.send_signal(what)
+
+    def end(self, how=signal.SIGKILL):
+        self._process.send_signal(how)
+        return self._process.wait(30)
+
+
+class Web:
+    """The process, and where it listens. ``cold``: started by an interpreter of its own, as in production."""
+
+    def __init__(self, home, *, cold=False, **settings):
         self.log = home / f"web-{len(list(home.glob('web-*.log')))}.log"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
         ours = {"INVOICES_HOME": str(home), "INVOICES_WEB_PORT": "0", "INVOICES_LOG_FORMAT": "json"}
         self.environment = inherited | ours | settings
         if login := _login(settings.get("INVOICES_DATABASE_URL")):
             self.environment["INVOICES_DATABASE_URL"] = login
-        self.process = Server(COMMAND, self.log, self.environment)
+        given = (self.log, self.environment)
+        self.process = Server(COMMAND, *given) if cold else ByFork(["invoices", "web"], *given)
         wait_until(lambda: not self.process.runs() or self._told(), "the web process listens")
         self.url = self._told()[0] if self._told() else ""
 
@@ -92,10 +110,7 @@ class Site:
 
     def invoices(self, *arguments):
         """The command; its output as JSON Lines."""
-        command = [*INVOICES, *arguments]
-        ran = subprocess.run(
-            command, cwd=ROOT, env=self.web.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        ran = shared().run(["invoices", *arguments], self.web.environment, 120)
         assert ran.returncode == 0, ran.stderr
         return [json.loads(line) for line in ran.stdout.splitlines()]
 

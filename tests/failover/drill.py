@@ -123,6 +123,7 @@ def stage(home: Path, plan: Plan) -> Iterator[Stage]:
             accounts=ALL_PATIENT,
             lifetime_seconds=3600,
             logins=asked_for(pair.primary.url, are_pooled=plan.is_pooled, stay=True),
+            cold=True,
         )
         stack.enter_context(running(system, *PROCESSES))
         yield Stage(pair, system, pooler)

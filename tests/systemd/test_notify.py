@@ -28,7 +28,7 @@ def door():
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory, door):
-    with running(System(tmp_path_factory.mktemp("s"))) as system:
+    with running(System(tmp_path_factory.mktemp("s"), cold=True)) as system:
         door.target = system.broker.broker_url.removeprefix("redis+socket://")
         system.environment["INVOICES_BROKER_URL"] = f"redis://127.0.0.1:{door.port}/0"
         yield system

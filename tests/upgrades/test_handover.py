@@ -48,7 +48,7 @@ def test_what_release_1_left_is_brought_to_its_end(request, tmp_path, kind):
     url = request.getfixturevalue("new_postgres_url") if kind == "postgresql" else None
     kept = RELEASES / "0001"
     accounts = {**ALL_PATIENT, "nebulox": {**PATIENT, "lifetime_minutes": "0.1"}}
-    with System(tmp_path, database_url=url, accounts=accounts, stays_embedded=url is None) as system:
+    with System(tmp_path, database_url=url, accounts=accounts, stays_embedded=url is None, cold=True) as system:
         take_over(system, url or f"sqlite:///{tmp_path}/invoices.db", kept, kind)
         messages = read_messages(kept / "messages.jsonl")
         for message in messages:

@@ -45,7 +45,7 @@ class Flow:
 
 def test_this_release_works_on_while_the_next_ones_migrate(new_postgres_url, tmp_path, planted):
     """Expand, index and contract under load, a worker killed on the way: it starts again on the newer schema."""
-    with running(System(tmp_path, database_url=new_postgres_url), "intake", "worker", "beat") as system:
+    with running(System(tmp_path, database_url=new_postgres_url, cold=True), "intake", "worker", "beat") as system:
         flow = Flow(system)
         for revision in schema.revisions(planted)[len(schema.revisions()) :]:
             flow.wait_for_more()

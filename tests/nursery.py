@@ -1,13 +1,15 @@
-"""Starts processes by fork from one that has imported everything: a kill costs 0.3 s of CPU then instead of 2.
+"""Starts processes by fork from one that has imported everything: a start costs 0.3 s of CPU then instead of 1 to 2.
 
-What runs in the fork is `celery …` as the Procfile names it, with settings of its own; nothing of ours has run before
-but imports. `python -m tests.chaos.nursery` reads requests, a JSON line each, and answers each by a line; with its
-standard input it ends, and its children with it.
+What runs in the fork is `celery …` or `invoices …` as the Procfile names it, with settings of its own; nothing of ours
+has run before but imports. `python -m tests.nursery` reads requests, a JSON line each, and answers each by a line; with
+its standard input it ends, and its children with it.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -15,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -22,10 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.system import ROOT
 from workers.embedded.lifeline import tie_to_parent
 
-#: Everything that a Celery process of ours imports and that does not read the settings.
+ROOT = Path(__file__).resolve().parents[1]
+
+#: What can be run.
+PROGRAMS = frozenset({"celery", "invoices"})
+
+#: Everything that a process of ours imports and that does not read the settings.
 MODULES = (
     "celery.__main__",
     "celery.apps.beat",
@@ -40,6 +47,8 @@ MODULES = (
     "workers.queue.consumer",
     "workers.transport",
     "workers.bootstrap",
+    "workers.cli.main",
+    "workers.web.process",
 )
 
 
@@ -52,8 +61,11 @@ class Nursery:
         self._asking = threading.Lock()
 
     def __enter__(self) -> Nursery:
-        command = [*self._prefix, sys.executable, "-m", "tests.chaos.nursery"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [*self._prefix, sys.executable, "-m", "tests.nursery"]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,10 +74,23 @@ class Nursery:
             pipe.close()
         self._process.wait()
 
-    def start(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
-        """A process that runs ``argv`` (it begins with `celery`) and writes to ``log``."""
+    def start(
+        self, argv: Sequence[str], environment: Mapping[str, str], log: Path, errors: Path | None = None
+    ) -> Forked:
+        """A process that runs ``argv``, of one of PROGRAMS; its standard error goes to ``errors``, else to ``log``."""
         asked = {"do": "start", "argv": list(argv), "environment": dict(environment), "log": str(log)}
+        asked["errors"] = str(errors or log)
+        log.open("ab").close()  # so that it can be read at once
         return Forked(self, self.ask(asked)["pid"])
+
+    def run(
+        self, argv: Sequence[str], environment: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end, as `subprocess.run` does. Raises subprocess.TimeoutExpired."""
+        with tempfile.TemporaryDirectory() as folder:
+            output, errors = Path(folder, "output"), Path(folder, "errors")
+            code = self.start(argv, environment, output, errors).wait(seconds)
+            return subprocess.CompletedProcess(argv, code, output.read_bytes(), errors.read_bytes())
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         """One request and its answer. Raises RuntimeError when the nursery has ended."""
@@ -114,6 +139,14 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+@functools.cache
+def shared() -> Nursery:
+    """One for all tests of this process; it ends with it."""
+    nursery = Nursery()
+    atexit.register(nursery.__enter__().__exit__)
+    return nursery
+
+
 # ---------------------------------------------------------------- inside the nursery
 
 
@@ -151,8 +184,7 @@ def _fork(request: Mapping[str, Any], private: Sequence[int]) -> int:
         tie_to_parent(parent)
         for descriptor in private:
             os.close(descriptor)
-        _run(request["argv"], request["environment"], request["log"])
-        code = 0
+        code = _run(request["argv"], request["environment"], request["log"], request["errors"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
         if isinstance(end.code, str):
@@ -166,18 +198,22 @@ def _fork(request: Mapping[str, Any], private: Sequence[int]) -> int:
         os._exit(code)
 
 
-def _run(argv: list[str], environment: Mapping[str, str], log: str) -> None:
-    """Be the program that was asked for."""
-    silent, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(silent, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+def _run(argv: list[str], environment: Mapping[str, str], log: str, errors: str) -> int:
+    """Be the program that was asked for; its exit code."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name, descriptor in ((log, 1), (errors, 2)):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), descriptor)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = argv
+    if argv[0] == "invoices":
+        from workers.cli.main import run
+
+        return run(argv[1:])
     from celery.__main__ import main as celery
 
     celery()
+    return 0
 
 
 if __name__ == "__main__":
