@@ -45,17 +45,18 @@ def open_store(url: str) -> Store:
 def load(store: Store, orders: int) -> None:
     """So many more, all of them ended, told and delivered."""
     for start in range(0, orders, BATCH):
-        ids = _take(store, min(BATCH, orders - start))
-        _judge(store, ids, _created)
-        _judge(store, ids, lambda n: _seen(Status.PENDING, n))
+        ids = take(store, min(BATCH, orders - start))
+        _judge(store, ids, created)
+        _judge(store, ids, lambda n: seen(Status.PENDING, n))
         paid = [one for place, one in enumerate(ids) if place % 10 < 7]
-        _judge(store, paid, lambda n: _seen(Status.CONFIRMING, n))
-        _judge(store, paid, lambda n: _seen(Status.PAID, n))
-        _judge(store, [one for one in ids if one not in set(paid)], lambda n: _seen(Status.EXPIRED, n))
+        _judge(store, paid, lambda n: seen(Status.CONFIRMING, n))
+        _judge(store, paid, lambda n: seen(Status.PAID, n))
+        _judge(store, [one for one in ids if one not in set(paid)], lambda n: seen(Status.EXPIRED, n))
         _tell(store)
 
 
-def _take(store: Store, count: int) -> list[str]:
+def take(store: Store, count: int) -> list[str]:
+    """New orders; their invoices' ids."""
     added = store.add_orders([(_order(), "zeroxhost") for _ in range(count)])
     return [one.invoice_id for one in added if one.invoice_id]
 
@@ -72,7 +73,8 @@ def _judge(store: Store, ids: Sequence[str], say: Callable[[int], Evidence]) -> 
     store.judge([Judgement(one, say(number)) for number, one in enumerate(ids)])
 
 
-def _created(_: int) -> Evidence:
+def created(_: int) -> Evidence:
+    """A provider's invoice, with a reference and an address of its own."""
     reference = new_id("ref")
     address = f"bc1q{reference[4:36]}abcdef"
     return Created(
@@ -88,7 +90,8 @@ def _created(_: int) -> Evidence:
     )
 
 
-def _seen(status: Status, number: int) -> Evidence:
+def seen(status: Status, number: int) -> Evidence:
+    """A look-up's answer; ``number`` is the transaction's."""
     word = status.value
     paid = Decimal("0.0003586192") if status in {Status.PAID, Status.CONFIRMING} else None
     hashed = f"{number:064x}" if paid else None
