@@ -42,6 +42,16 @@ print(json.dumps([traces.tracer.is_on, len(traces.observers), loaded, logs]))
 """
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    """One that goes on trying to send draws from ``random``, which Hypothesis then finds changed in another test."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive(), thread.name
+
+
 @pytest.fixture
 def collector(monkeypatch):
     with Collector() as collector:
@@ -208,6 +218,8 @@ def test_a_process_ends_though_its_collector_never_answers(monkeypatch):
         def do_POST(self):
             asked.set()
             over.wait(60)
+            self.send_response(200)
+            self.end_headers()
 
         def log_message(self, *_):
             """Nothing is printed."""
