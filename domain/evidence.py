@@ -262,3 +262,13 @@ class SearchFailed(Said):
 CreateAnswer = Created | OrderRefused | CredentialsRefused | ProviderRefused | Unreachable | InDoubt | RateLimited
 LookUpAnswer = Seen | CredentialsRefused | Unreachable | RateLimited | Unreadable
 SearchAnswer = Found | NotFound | SearchFailed | CredentialsRefused | RateLimited
+
+#: From a look-up these say nothing about the payment: while they are the last word, it would not be seen.
+_NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
+#: Who says something else leaves open whether look-ups are answered.
+_CALLED = frozenset({Source.CREATE, Source.LOOK_UP, Source.SEARCH})
+
+
+def leaves_unheard(evidence: Evidence, *, unheard: bool) -> bool:
+    """Whether the last look-up had no answer, after this evidence; ``unheard``: whether it had none before."""
+    return isinstance(evidence, _NO_ANSWER) or (unheard and evidence.source not in _CALLED)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from domain.decision import Decision, Policy, Stage, Verdict
-from domain.evidence import Evidence
+from domain.evidence import FAILED_LOOK_UP, Evidence, Seen, leaves_unheard, says_failed_look_up
 from domain.lifecycle import decide, dropped, tell_owed
 
 START = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -144,6 +144,7 @@ class World:
         for name, value in decision.changes.items():
             assert hasattr(self.invoice, name), f"{name} is no column"
             setattr(self.invoice, name, value)
+        self._note_answer(evidence, decision)
         self._plan(decision, held)
         if decision.event is not None:
             self.told.append((self.now, decision.event, self.invoice.sequence))
@@ -151,6 +152,12 @@ class World:
         if decision.verdict == "contradiction":
             self.against.append(decision.note or "")
         return decision, unheard
+
+    def _note_answer(self, evidence: Evidence, decision: Decision) -> None:
+        """What the store keeps of it: whether the last look-up had no answer."""
+        unheard = leaves_unheard(evidence, unheard=says_failed_look_up(self.invoice.evidence_digest))
+        if decision.verdict != "ignored" or isinstance(evidence, Seen):
+            self.invoice.evidence_digest = FAILED_LOOK_UP if unheard else None
 
     def _plan(self, decision: Decision, held: Stage | None) -> None:
         """A held row that is not named is done; a row that somebody else holds keeps its time, unless it is deleted."""

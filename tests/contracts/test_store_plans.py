@@ -48,7 +48,7 @@ from workers.store.reads.stream import read_unplaced
 from workers.store.reads.tries import read_doing, shown_tries
 from workers.store.reads.why.late import read_overview
 from workers.store.reads.why.order import Around, read_facts
-from workers.store.replay import choose, choose_of_invoice
+from workers.store.replay import Choice, choose, choose_of_invoice
 from workers.store.store import Store
 
 
@@ -171,7 +171,7 @@ def test_what_the_console_shows_of_endpoints_is_read_by_index(crowded):
         lambda: crowded.read(page_of_deliveries, Sought(endpoints=[endpoint_id], state="dead"), 20),
         lambda: crowded.read(page_of_deliveries, Sought(state="due"), 20),
         lambda: crowded.read(page_of_deliveries, Sought(invoice=ids[0]), 20),
-        lambda: crowded.read(choose, endpoint_id, missed_only=True, newest_only=True, limit=20),
+        lambda: crowded.read(choose, Choice(endpoint_id, missed_only=True, newest_only=True), limit=20),
     ):
         plan = explained(crowded, ask, r"(SELECT|WITH)")
         assert not re.findall(scanned, plan, re.MULTILINE), plan

@@ -16,14 +16,10 @@ from domain.decision import Decision, Stage
 from domain.evidence import (
     FAILED_LOOK_UP,
     ClockRanOut,
-    CredentialsRefused,
     Evidence,
-    ProviderRefused,
-    RateLimited,
     Seen,
     Source,
-    Unreachable,
-    Unreadable,
+    leaves_unheard,
     says_failed_look_up,
 )
 from domain.exact_json import write_json
@@ -34,8 +30,6 @@ from workers.store.tables import EVIDENCE
 
 RAW_CHARACTERS = 16_384
 MAX_NOTE = 1000  #: characters
-#: From a look-up these say nothing about the payment: while they are the last word, it would not be seen.
-_NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
 #: Fields of evidence that its detail leaves out, or writes differently.
 _NOT_TOLD = frozenset({"raw", "asked_at", "others", "instead", "told", "news"})
 
@@ -69,7 +63,7 @@ def keep_evidence(
     detail = write_json({**_said_by(judgement, invoice), **_told(evidence)})
     said = f"{type(evidence).__name__} {decision.verdict} {detail}{decision.note or ''}"
     digest = hashlib.sha256(said.encode()).hexdigest()
-    if isinstance(evidence, _NO_ANSWER):
+    if leaves_unheard(evidence, unheard=says_failed_look_up(invoice.evidence_digest)):
         digest = FAILED_LOOK_UP + digest[1:]
     if digest == invoice.evidence_digest and decision.verdict != "applied":
         _said_again(work, invoice.id)
