@@ -16,7 +16,19 @@ import functools
 from collections.abc import Collection, Sequence
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Executable, bindparam, case, delete, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
 
 from domain.event import FOR_ALL, ORDER_REJECTED
 from domain.exact_json import read_json
@@ -28,6 +40,7 @@ from workers.store.outbox import NO_SEQUENCE, position_of_event, unlocked_events
 from workers.store.quick import execute
 from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.tables import EVENT, LOG, POSITION
+from workers.store.tables.columns import RowNumber
 
 log = structlog.get_logger()
 
@@ -36,6 +49,7 @@ HEAD_BYTES = 256
 _BEFORE_ACCOUNT = b'"source":"/invoices/'
 ACCOUNT_LENGTH = 128  #: of the position's column
 MARKED = 2000  #: events at a time
+LOOKED_AT = 10_000  #: positions at a time
 #: Stands for an account that could not be read. No token is limited to it.
 NOBODYS = ""
 
@@ -162,14 +176,37 @@ def _remove(dialect: str) -> Executable:
 
 def remove_dangling(connection: Connection, until: int | None, limit: int) -> int:
     """Remove positions whose events are gone, left by workers of the release before. Looks only at events with numbers
-    below ``until``, so as not to read through what is kept."""
-    gone = select(POSITION.c.event_number).where(~exists().where(EVENT.c.number == POSITION.c.event_number))
+    below ``until``, so as not to read through what is kept.
+
+    Some at a time: of millions, PostgreSQL would read both tables whole, for longer than a statement may take.
+    """
+    first = 0
+    while (last := _look_until(connection, first, until)) is not None:
+        numbers = connection.execute(_dangling(), {"first": first, "last": last, "most": limit}).scalars().all()
+        if numbers:
+            remove_positions(connection, numbers)
+            return len(numbers)
+        first = last + 1
+    return 0
+
+
+def _look_until(connection: Connection, first: int, until: int | None) -> int | None:
+    """The number of the last event to look at together with ``first``; None: there is none from there on."""
+    some = select(POSITION.c.event_number).where(POSITION.c.event_number >= first)
     if until is not None:
-        gone = gone.where(POSITION.c.event_number < until)
-    numbers = connection.execute(gone.order_by(POSITION.c.event_number).limit(limit)).scalars().all()
-    if numbers:
-        remove_positions(connection, numbers)
-    return len(numbers)
+        some = some.where(POSITION.c.event_number < until)
+    numbers = some.order_by(POSITION.c.event_number).limit(LOOKED_AT).subquery()
+    last: int | None = connection.execute(select(func.max(numbers.c.event_number))).scalar_one()
+    return last
+
+
+@functools.cache
+def _dangling() -> Executable:
+    first, last = bindparam("first", type_=RowNumber), bindparam("last", type_=RowNumber)
+    # The bounds stand twice: PostgreSQL does not conclude that they hold for events as well.
+    event = exists().where(EVENT.c.number == POSITION.c.event_number, EVENT.c.number.between(first, last))
+    gone = select(POSITION.c.event_number).where(POSITION.c.event_number.between(first, last), ~event)
+    return gone.order_by(POSITION.c.event_number).limit(bindparam("most", type_=Integer))
 
 
 def _raise_removed(connection: Connection, positions: Sequence[int]) -> None:

@@ -29,11 +29,15 @@ BATCH = 500
 
 def remove_finished(connection: Connection, before: datetime, *, archived: bool = False) -> int:
     """Remove one batch of each kind from before ``before``. Returns how many rows that were, positions of removed
-    events not counted. ``archived``: not what belongs to an invoice."""
-    nobodys = _remove_dangling, _remove_kept, _remove_rejected, _remove_forged
+    events not counted. ``archived``: not what belongs to an invoice.
+
+    Positions that were left behind come last: looking for them is quick once old events are gone.
+    """
+    nobodys = _remove_kept, _remove_rejected, _remove_forged
     invoices = _remove_events, _remove_evidence, _remove_callbacks
     left_over = _remove_notices, _remove_left_callbacks
-    return sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
+    removed = sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
+    return removed or _remove_dangling(connection, before)
 
 
 def _remove_dangling(connection: Connection, before: datetime) -> int:
