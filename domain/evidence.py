@@ -265,10 +265,10 @@ SearchAnswer = Found | NotFound | SearchFailed | CredentialsRefused | RateLimite
 
 #: From a look-up these say nothing about the payment: while they are the last word, it would not be seen.
 _NO_ANSWER = (CredentialsRefused, ProviderRefused, RateLimited, Unreachable, Unreadable)
-#: Who says something else leaves open whether look-ups are answered.
-_CALLED = frozenset({Source.CREATE, Source.LOOK_UP, Source.SEARCH})
+#: An answer to a call. Evidence from anybody else says nothing of whether look-ups are answered.
+_ANSWERS = frozenset({Source.CREATE, Source.LOOK_UP, Source.SEARCH})
 
 
 def leaves_unheard(evidence: Evidence, *, unheard: bool) -> bool:
     """Whether the last look-up had no answer, after this evidence; ``unheard``: whether it had none before."""
-    return isinstance(evidence, _NO_ANSWER) or (unheard and evidence.source not in _CALLED)
+    return isinstance(evidence, _NO_ANSWER) or (unheard and evidence.source not in _ANSWERS)

@@ -15,6 +15,7 @@ import httpx
 from domain.account import Account
 from domain.order import parse_order
 from domain.ports import CreateRequest, ListReader
+from tests.over_httpx import OverHttpx
 from workers.http.client import LeanClient
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, Adapter
@@ -132,7 +133,7 @@ def create_recorded(case: Case, *answers: Any, account: Account | None = None, *
     recorded = Recorded(*answers)
 
     async def story():
-        async with LeanClient(httpx.MockTransport(recorded)) as client:
+        async with LeanClient(OverHttpx(httpx.MockTransport(recorded))) as client:
             adapter = case.adapter(Call(client, clock=lambda: NOW))
             return await adapter.create(case.request(**order), account or case.account())
 
@@ -146,7 +147,7 @@ def look_up_recorded(
     recorded = Recorded(*answers)
 
     async def story():
-        async with LeanClient(httpx.MockTransport(recorded)) as client:
+        async with LeanClient(OverHttpx(httpx.MockTransport(recorded))) as client:
             adapter = case.adapter(Call(client, clock=lambda: NOW))
             if calls is not None:
                 assert isinstance(adapter, ListReader)

@@ -17,6 +17,7 @@ from domain.decision import Stage
 from domain.looks import Look, lane_of
 from tests.callbacks import nebulox_callback
 from tests.contracts.store_cases import created, invoice_of, order, policy, rows, take
+from tests.over_httpx import OverHttpx
 from tests.servers import wait_until
 from workers.coordination.connections import open_async_redis
 from workers.coordination.look_up_budget import LookUpBudget
@@ -76,7 +77,7 @@ class Worker:
     async def _open(self, stack: Any) -> Any:
         client = open_async_redis(self._redis_url)
         stack.push_async_callback(client.aclose)
-        web = await stack.enter_async_context(LeanClient(httpx.MockTransport(self.gateway)))
+        web = await stack.enter_async_context(LeanClient(OverHttpx(httpx.MockTransport(self.gateway))))
         providers, accounts = build_providers(Call(web)), {SHOP: self.account}
         budget = LookUpBudget(client, {SHOP: RATE})
         stages = ProviderStages(self.store, accounts, providers, RateLimit(client, {}), budget)

@@ -15,6 +15,7 @@ from domain.evidence import CredentialsRefused, Found, NotFound, RateLimited, Se
 from domain.exact_json import read_json
 from tests.contracts.provider_cases import CASES, NOW, Recorded
 from tests.contracts.searchable_shop import SearchableShop
+from tests.over_httpx import OverHttpx
 from workers.http.client import LeanClient
 from workers.providers.call import Call
 from workers.providers.zeroxhost.adapter import ZeroxHost
@@ -66,7 +67,7 @@ def search(*answers: Any, end: bool = True, profile: str = "order", **order: Any
         asked.append(len(recorded.requests))
 
     async def story() -> Any:
-        async with LeanClient(httpx.MockTransport(recorded)) as client:
+        async with LeanClient(OverHttpx(httpx.MockTransport(recorded))) as client:
             adapter = ZeroxHost(Call(client, clock=lambda: NOW))
             request = CASE.request(**({"params": PARAMS} | order))
             return await adapter.find(request, CASE.account(profile=profile), SINCE, next_call)
@@ -206,7 +207,7 @@ def search_shop(*answers: Any) -> Any:
         raise AssertionError("one call is all it takes")
 
     async def story() -> Any:
-        async with LeanClient(httpx.MockTransport(recorded)) as client:
+        async with LeanClient(OverHttpx(httpx.MockTransport(recorded))) as client:
             request = CASES["nebulox"].request(order_id="o-1", price="10.50")
             account = CASES["nebulox"].account()
             return await SearchableShop(Call(client)).find(request, account, SINCE, next_call)

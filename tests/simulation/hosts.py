@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from domain.account import Account
+from tests.over_httpx import OverHttpx
 from tests.simulation.caller import KEY
 from tests.simulation.database import START, HostDatabase, unavailable
 from tests.simulation.loop import HOST, Died, Host
@@ -94,7 +95,7 @@ class Process(Host):
         self.steps = self.commits = 0
         self.until_taken = False
         self.database = HostDatabase(world.engine, self)
-        client = LeanClient(Wire(world, world.providers.serve))
+        client = LeanClient(OverHttpx(Wire(world, world.providers.serve)))
         self.providers = build_providers(Call(client, self.host_now))
         doorbell = QuickDoorbell(world.keys, lambda _, arguments: world.send_bell(*arguments), world.loop.time)
         doorbell.loop = world.loop
@@ -267,7 +268,7 @@ class Worker(Process):
     async def _open_works(self, stack: AsyncExitStack) -> list[Any]:
         world, store = self.world, self.runtime.store
         sender = WebhookSender(AddressGuard(), clock=lambda: self.host_now().timestamp())
-        sender._client = LeanClient(Wire(world, world.receiver.serve, HOOK_FAULTS))
+        sender._client = LeanClient(OverHttpx(Wire(world, world.receiver.serve, HOOK_FAULTS)))
         accounts = ProviderStages(store, ACCOUNTS, self.providers, RateLimit(world.scripts, {}))
         deliver = DeliverStage(store, sender, Breaker(world.scripts), lambda: BOX)
         store.add_standing()

@@ -1,38 +1,43 @@
 """The client of all outbound calls: no redirect is followed, no cookie kept, no environment read.
 
-httpx's own client costs more than the exchange itself, and so do its requests and responses. Here httpx reads URLs, and
-its transports can stand in for the wire.
+httpx's own client costs more than the exchange itself, and so do its requests and responses. Here httpx reads URLs.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, cast
+from typing import Protocol, Self
 
 import httpx
 
-from workers.http.messages import WRITTEN, Reply, Request
-from workers.http.wire import Wire
+from workers.http.messages import Reply, Request
+
+
+class Transport(Protocol):
+    """What requests go out by: the wire, or in tests a stand-in for it."""
+
+    async def exchange(self, request: Request) -> Reply:
+        """The answer's head. Raises WireError, ConnectionError, and what a look-up of the name raises."""
+
+    async def aclose(self) -> None:
+        """Close what is idle."""
 
 
 class LeanClient:
     """Hands requests to the wire as they are. There is no time-out: the caller bounds the whole exchange
     (``asyncio.timeout``)."""
 
-    def __init__(self, transport: Wire | httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._exchange: Callable[[Request], Awaitable[Reply]] = (
-            transport.exchange if isinstance(transport, Wire) else functools.partial(_exchange, transport)
-        )
         self.is_closed = False
 
     async def exchange(self, request: Request) -> Reply:
         """The answer's head; the reply is to be closed. Raises what the transport raises."""
         if self.is_closed:
             raise RuntimeError("the client is closed")
-        return await self._exchange(request)
+        return await self._transport.exchange(request)
 
     async def aclose(self) -> None:
         """Send nothing more."""
@@ -46,32 +51,6 @@ class LeanClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _exchange(transport: httpx.AsyncBaseTransport, request: Request) -> Reply:
-    """Over any other transport of httpx's: a stand-in of tests. How far the request gets, it does not tell."""
-    request.progress = WRITTEN
-    asked = httpx.Request(request.method, request.url, headers=request.headers, content=request.body)
-    return _Foreign(await transport.handle_async_request(asked))
-
-
-class _Foreign(Reply):
-    """A response of httpx's."""
-
-    __slots__ = ("_chunks", "_response")
-
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(response.status_code, response.headers.raw)
-        self._response = response
-        self._chunks: AsyncIterator[bytes] = aiter(cast("httpx.AsyncByteStream", response.stream))
-
-    async def read(self) -> bytes:
-        """More of the body; empty at its end."""
-        return await anext(self._chunks, b"")
-
-    async def aclose(self) -> None:
-        """Nobody reads on."""
-        await self._response.aclose()
 
 
 def make_request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Request:

@@ -115,13 +115,13 @@ class Call:
     async def _exchange(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
         reply = await self._client.exchange(request)
         try:
-            content = b""
+            content = bytearray()
             while chunk := await reply.read():
                 content += chunk
                 if len(content) > MAX_BODY_BYTES:
                     raise _TooLargeError
             answered = _plain_headers(reply.raw_headers)
-            return reply.status_code, answered, _unpack(content, answered.get("content-encoding", ""))
+            return reply.status_code, answered, _unpack(bytes(content), answered.get("content-encoding", ""))
         finally:
             await reply.aclose()
 

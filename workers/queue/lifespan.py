@@ -107,8 +107,8 @@ def step_back(nice: int) -> None:
 
     It counts for all threads that start afterwards. A process that already has a lower priority keeps it. Linux weighs
     sessions against each other first, and processes only within one: where this process leads its session, as under
-    `invoices up` and systemd, that one steps back, too. Nor does it interrupt, when it wakes up, whoever is computing:
-    a web process, or a database, that has a millisecond to do.
+    `invoices up` and systemd, the session's priority is lowered too. With ``SCHED_BATCH`` a thread that wakes up does
+    not interrupt a web process or a database that is at work.
     """
     os.nice(max(0, nice - os.nice(0)))
     if nice and hasattr(os, "SCHED_BATCH"):

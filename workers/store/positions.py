@@ -178,7 +178,8 @@ def remove_dangling(connection: Connection, until: int | None, limit: int) -> in
     """Remove positions whose events are gone, left by workers of the release before. Looks only at events with numbers
     below ``until``, so as not to read through what is kept.
 
-    Some at a time: of millions, PostgreSQL would read both tables whole, for longer than a statement may take.
+    It looks at some at a time: asked about millions at once, PostgreSQL reads both tables whole, which may take longer
+    than a statement may.
     """
     first = 0
     while (last := _look_until(connection, first, until)) is not None:
