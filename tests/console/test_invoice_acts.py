@@ -225,7 +225,7 @@ def test_a_mark_that_can_not_be_used_comes_back_with_its_words_and_the_reason(gr
         alert = re.search(r'role="alert">(.*?)</p>', answered.text, re.DOTALL)
         assert alert is not None
         assert why in alert[1]
-        assert '<details class="act" open>' in answered.text
+        assert '<details class="act" id="act-mark" open>' in answered.text
         assert f'value="{fields.get("amount", "")}"' in answered.text
         assert status_of(ground, PENDING) == Status.PENDING
 

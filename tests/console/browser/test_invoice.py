@@ -34,6 +34,32 @@ def test_the_page_goes_on_by_itself_and_leaves_what_is_typed_and_what_is_open(pe
     assert looking.errors == []
 
 
+def test_what_may_be_done_goes_on_with_the_page_so_a_form_opened_now_is_for_what_is_seen_now(person, scene):
+    looking = person()
+    page = looking.go(place(scene, "dpkg-48231"))
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    judge(scene.store, scene.ids["dpkg-48231"], seen("partially_paid", paid_amount=Decimal("0.01")))
+    expect(page.locator(".standing")).to_contain_text("partially paid")
+
+    page.locator("summary", has_text="Cancel").click()
+    page.locator("form[action$='/cancel'] input[name=reason]").fill("The customer called")
+    page.get_by_role("button", name="Cancel the invoice").click()
+
+    expect(page.get_by_role("status")).to_contain_text("The invoice is cancelled.")
+    assert looking.errors == []
+
+
+def test_an_act_that_has_become_impossible_says_so_by_itself(person, scene):
+    page = person().go(place(scene, "dpkg-48231"))
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    expect(page.locator("summary", has_text="Cancel")).to_be_visible()
+
+    judge(scene.store, scene.ids["dpkg-48231"], seen("paid"))
+
+    expect(page.locator("#off-cancel")).to_be_visible()
+    expect(page.locator("summary", has_text="Cancel")).to_have_count(0)
+
+
 def test_a_form_that_was_opened_before_the_invoice_changed_does_nothing_and_can_be_sent_again(person, scene):
     looking = person()
     page = looking.go(place(scene, "dpkg-48231"))

@@ -65,14 +65,15 @@ def test_an_operator_cancels_an_invoice_the_shop_is_told_and_the_audit_log_says_
     system.order(zeroxhost_order("given-up"))
     page.goto("/console/invoices")
     page.get_by_role("link", name="given-up").click()
-    expect(page.locator("main")).to_contain_text("pending")
+    expect(page.locator(".standing")).to_contain_text("pending")
 
     page.get_by_text("Cancel", exact=True).click()
     form = page.locator("form[action$='/cancel']")
     form.get_by_label(re.compile("Reason")).fill("The customer called")
     form.get_by_role("button", name="Cancel the invoice").click()
 
-    expect(page.locator("main")).to_contain_text("cancelled")
+    expect(page.get_by_role("status")).to_contain_text("The invoice is cancelled.")
+    expect(page.locator(".standing")).to_contain_text("cancelled")
     system.wait_until(lambda: system.received()["types"].get("invoice.cancelled") == 1, "the shop is told")
     (act,) = system.command("audit", "--json")[:1]
     assert (act["act"], act["by"], act["reason"]) == ("invoice.cancel", "operator", "The customer called")
@@ -93,7 +94,7 @@ def test_without_scripts_an_invoice_is_found_and_cancelled_all_the_same(system, 
     form.get_by_role("button").click()
 
     system.wait_for_statuses("plain-html", cancelled=1)
-    expect(page.locator("main")).to_contain_text("cancelled")
+    expect(page.locator(".standing")).to_contain_text("cancelled")
 
 
 def test_a_viewer_s_pages_hold_no_form_that_changes_anything(system, sign_in):
@@ -141,7 +142,7 @@ def test_an_endpoint_is_disabled_and_enabled_again_and_then_has_all_that_happene
     form = page.locator("form[action$='/disable']")
     form.get_by_label(re.compile("Reason")).fill("Moving house")
     form.get_by_role("button", name="Disable it").click()
-    expect(page.locator("main")).to_contain_text("disabled")
+    expect(page.get_by_role("status")).to_contain_text("disabled")
 
     # Workers look at endpoints once a second; when this order is paid, more than that has passed.
     system.order(zeroxhost_order("settling", "~pay:1.5~"))
