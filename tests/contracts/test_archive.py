@@ -21,6 +21,7 @@ from tests.contracts.doctor_cases import by_cause, settings
 from tests.contracts.store_cases import judge, pend, rows, seen, subscribe
 from tests.contracts.web_process import SLOWLY_ON_BOTH
 from workers.cli.doctor.archive import check_archive
+from workers.store import walk
 from workers.store.archiving import archive as archiving
 from workers.store.archiving.files import ArchiveRefused, Folder
 from workers.store.database import Database
@@ -216,6 +217,28 @@ def test_workers_leave_to_the_archive_what_is_an_invoices_and_remove_the_rest(da
     run(database, folder)
     assert left(database) == set()
     assert [line for _, line in find(folder, old)]
+
+
+def test_what_nobody_archives_is_found_behind_any_number_of_rows_that_stay(database, store, monkeypatch):
+    """Some rows a look: with millions that wait for the archive, no look reads them all."""
+    monkeypatch.setattr(walk, "LOOKED_AT", 1)
+    age(database, end(store, 3))
+    with database.transaction() as connection:
+        at = database.now(connection) - timedelta(days=91)
+        connection.execute(EVENT.update().values(created_at=at))
+        events = rows(database, EVENT)
+        notice = {name: value for name, value in events[0]._mapping.items() if name != "number"}
+        notice |= {"id": "evt_n", "invoice_id": "evt_n", "sequence": 0, "created_at": at}
+        connection.execute(EVENT.insert().values(notice))
+        callback = {"account": "zeroxhost", "at": at, "body": b"", "headers": "{}", "state": "matched"}
+        for one in events:
+            connection.execute(CALLBACK.insert().values(callback | {"digest": one.id, "invoice_id": one.invoice_id}))
+        connection.execute(CALLBACK.insert().values(callback | {"digest": "left", "invoice_id": "inv_archived"}))
+    looks = [store.remove_finished(OLD, archived=True) for _ in range(-(-len(events) // walk.PORTIONS) + 1)]
+    assert looks[0] == 0
+    assert sum(looks) == 2
+    assert [row.id for row in rows(database, EVENT)] == [one.id for one in events]
+    assert [row.digest for row in rows(database, CALLBACK)] == [one.id for one in events]
 
 
 def test_an_archived_invoice_is_found_by_its_names_and_by_no_part_of_one(database, store, folder):

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.contracts.position_cases import Stream, assert_whole, claim, make_old, place, read, run_publisher
 from tests.contracts.store_cases import change, now, open_store, pend, rows, subscribe
 from workers.stages import publish
-from workers.store import outbox, positions, retention
+from workers.store import outbox, retention, walk
 from workers.store.outbox import NewEvent
 from workers.store.positions import NOBODYS
 from workers.store.reads.log import read_page
@@ -95,7 +95,7 @@ def test_an_event_whose_account_can_t_be_read_is_nobody_s_and_holds_no_other_up(
 
 def test_positions_of_events_that_are_gone_are_found_behind_any_number_that_stay(database, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
-    monkeypatch.setattr(positions, "LOOKED_AT", 2)
+    monkeypatch.setattr(walk, "LOOKED_AT", 2)
     store = open_store(database)
     subscribe(database)  # waits for the events, and so keeps them
     pend(store, 8)

@@ -22,7 +22,7 @@ from tests.contracts.store_cases import (
 )
 from workers.store.judging import Judgement
 from workers.store.reads.payments import invoices_of_transaction, payments_of
-from workers.store.retention import remove_finished
+from workers.store.retention import Retention
 from workers.store.tables import PAYMENT
 
 TX = "0xCf2e" + "ab12" * 15
@@ -132,7 +132,7 @@ def test_retention_leaves_payments_as_long_as_their_invoice(store):
     judge(store, invoice_id, seen("paid", tx_hash=TX))
     with store.database.transaction() as connection:
         after = store.database.now(connection) + timedelta(days=4000)
-        while remove_finished(connection, after):
+        while Retention().remove_finished(connection, after):
             pass
     assert [one.tx_hash for one in shown(store, invoice_id)] == [TX]
 

@@ -24,7 +24,7 @@ from tests.contracts.store_cases import (
 from workers.providers.zeroxhost.statuses import STATUSES
 from workers.store.agenda import CLOCK_LANE
 from workers.store.reads.payments import payments_of
-from workers.store.retention import remove_finished
+from workers.store.retention import Retention
 from workers.store.store import Store
 from workers.store.tables import INVOICE
 
@@ -84,6 +84,6 @@ def test_retention_takes_the_events_of_an_invoice_that_is_watched_for_a_refund(d
     store.publishing.mark_published([event.number for event in store.publishing.unpublished(100)])
     with database.transaction() as connection:
         later = database.now(connection) + timedelta(days=20)
-        assert remove_finished(connection, later) > 0
+        assert Retention().remove_finished(connection, later) > 0
     assert invoice_of(database, invoice_id).status == Status.PAID
     assert set(agenda_of(database, invoice_id)) == {"clock"}

@@ -49,7 +49,6 @@ HEAD_BYTES = 256
 _BEFORE_ACCOUNT = b'"source":"/invoices/'
 ACCOUNT_LENGTH = 128  #: of the position's column
 MARKED = 2000  #: events at a time
-LOOKED_AT = 10_000  #: positions at a time
 #: Stands for an account that could not be read. No token is limited to it.
 NOBODYS = ""
 
@@ -174,31 +173,12 @@ def _remove(dialect: str) -> Executable:
     return delete(POSITION).where(numbered(dialect, POSITION.c.event_number)).returning(POSITION.c.position)
 
 
-def remove_dangling(connection: Connection, until: int | None, limit: int) -> int:
-    """Remove positions whose events are gone, left by workers of the release before. Looks only at events with numbers
-    below ``until``, so as not to read through what is kept.
-
-    It looks at some at a time: asked about millions at once, PostgreSQL reads both tables whole, which may take longer
-    than a statement may.
-    """
-    first = 0
-    while (last := _look_until(connection, first, until)) is not None:
-        numbers = connection.execute(_dangling(), {"first": first, "last": last, "most": limit}).scalars().all()
-        if numbers:
-            remove_positions(connection, numbers)
-            return len(numbers)
-        first = last + 1
-    return 0
-
-
-def _look_until(connection: Connection, first: int, until: int | None) -> int | None:
-    """The number of the last event to look at together with ``first``; None: there is none from there on."""
-    some = select(POSITION.c.event_number).where(POSITION.c.event_number >= first)
-    if until is not None:
-        some = some.where(POSITION.c.event_number < until)
-    numbers = some.order_by(POSITION.c.event_number).limit(LOOKED_AT).subquery()
-    last: int | None = connection.execute(select(func.max(numbers.c.event_number))).scalar_one()
-    return last
+def remove_dangling(connection: Connection, first: int, last: int, limit: int) -> int:
+    """Remove positions whose events are gone, left by workers of the release before: of events with these numbers."""
+    numbers = connection.execute(_dangling(), {"first": first, "last": last, "most": limit}).scalars().all()
+    if numbers:
+        remove_positions(connection, numbers)
+    return len(numbers)
 
 
 @functools.cache

@@ -21,45 +21,87 @@ from workers.store.outbox import NO_SEQUENCE
 from workers.store.positions import remove_dangling, remove_positions
 from workers.store.reads.contradictions import AGAINST, settled
 from workers.store.seek import first_number
-from workers.store.tables import ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, FORGED, INVOICE, KEPT, REJECTED
+from workers.store.tables import (
+    ATTEMPT,
+    CALLBACK,
+    DELIVERY,
+    ENDPOINT,
+    EVENT,
+    EVIDENCE,
+    FORGED,
+    INVOICE,
+    KEPT,
+    POSITION,
+    REJECTED,
+)
+from workers.store.walk import Walk
 
 #: Rows per transaction: short enough that nobody waits for it.
 BATCH = 500
 
 
-def remove_finished(connection: Connection, before: datetime, *, archived: bool = False) -> int:
-    """Remove one batch of each kind from before ``before``. Returns how many rows that were, positions of removed
-    events not counted. ``archived``: not what belongs to an invoice.
+class Retention:
+    """Removes it batch by batch. What few rows hide among many that stay is looked for walking."""
 
-    Positions that were left behind come last: looking for them is quick once old events are gone.
-    """
-    nobodys = _remove_kept, _remove_rejected, _remove_forged
-    invoices = _remove_events, _remove_evidence, _remove_callbacks
-    left_over = _remove_notices, _remove_left_callbacks
-    removed = sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
-    return removed or _remove_dangling(connection, before)
+    def __init__(self) -> None:
+        self._positions = Walk(POSITION.c.event_number)
+        self._events = Walk(EVENT.c.number)
+        self._callbacks = Walk(CALLBACK.c.id)
+
+    def remove_finished(self, connection: Connection, before: datetime, *, archived: bool = False) -> int:
+        """Remove one batch of each kind from before ``before``. Returns how many rows that were, positions of removed
+        events not counted. ``archived``: not what belongs to an invoice.
+
+        Positions that were left behind come last: looking for them is quick once old events are gone.
+        """
+        nobodys = _remove_kept, _remove_rejected, _remove_forged
+        invoices = _remove_events, _remove_evidence, _remove_callbacks
+        left_over = self._remove_notices, self._remove_left_callbacks
+        removed = sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
+        return removed or self._remove_dangling(connection, before)
+
+    def _remove_dangling(self, connection: Connection, before: datetime) -> int:
+        end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
+
+        def remove(first: int, last: int) -> int:
+            return remove_dangling(connection, first, last, BATCH)
+
+        return self._positions.go(connection, end or None, remove)  # 0: no event is left
+
+    def _remove_notices(self, connection: Connection, before: datetime) -> int:
+        """Events that tell of no invoice."""
+        end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
+
+        def remove(first: int, last: int) -> int:
+            notices = EVENT.c.number.between(first, last), EVENT.c.sequence == NO_SEQUENCE
+            return _remove_events_of(connection, before, *notices)
+
+        return self._events.go(connection, end, remove)
+
+    def _remove_left_callbacks(self, connection: Connection, before: datetime) -> int:
+        """Those of invoices that are archived by now, and of none."""
+        end = first_number(connection, CALLBACK.c.id, CALLBACK.c.at, before)
+        nobodys = ~exists().where(INVOICE.c.id == CALLBACK.c.invoice_id)
+
+        def remove(first: int, last: int) -> int:
+            return _remove_callbacks_of(connection, before, CALLBACK.c.id.between(first, last), nobodys)
+
+        return self._callbacks.go(connection, end, remove)
 
 
-def _remove_dangling(connection: Connection, before: datetime) -> int:
+def _remove_events(connection: Connection, before: datetime) -> int:
     end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
-    return remove_dangling(connection, end or None, BATCH)  # 0: no event is left
+    return _remove_events_of(connection, before, EVENT.c.number < end)
 
 
-def _remove_notices(connection: Connection, before: datetime) -> int:
-    """Events that tell of no invoice."""
-    return _remove_events(connection, before, EVENT.c.sequence == NO_SEQUENCE)
-
-
-def _remove_events(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
+def _remove_events_of(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
     # By way of the endpoints, which are few: the deliveries' unique index begins with them.
     awaited = exists().where(
         DELIVERY.c.endpoint_id == ENDPOINT.c.id, DELIVERY.c.event_number == EVENT.c.number, DELIVERY.c.state == "due"
     )
-    end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
     old = (
         select(EVENT.c.number)
-        .where(EVENT.c.number < end, EVENT.c.created_at < before, EVENT.c.published_at.is_not(None), ~awaited)
-        .where(*conditions)
+        .where(*conditions, EVENT.c.created_at < before, EVENT.c.published_at.is_not(None), ~awaited)
         .order_by(EVENT.c.number)
         .limit(BATCH)
         .with_for_update(skip_locked=True)  # a replay has those locked that it makes due
@@ -121,16 +163,15 @@ def _remove_kept(connection: Connection, before: datetime) -> int:
     return connection.execute(delete(KEPT).where(KEPT.c.kept_at < before, ~unmade)).rowcount
 
 
-def _remove_left_callbacks(connection: Connection, before: datetime) -> int:
-    """Those of invoices that are archived by now, and of none."""
-    return _remove_callbacks(connection, before, ~exists().where(INVOICE.c.id == CALLBACK.c.invoice_id))
-
-
-def _remove_callbacks(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
-    """Those that are judged or dismissed. Those yet to be judged, and those about no known invoice, stay."""
+def _remove_callbacks(connection: Connection, before: datetime) -> int:
     end = first_number(connection, CALLBACK.c.id, CALLBACK.c.at, before)
+    return _remove_callbacks_of(connection, before, CALLBACK.c.id < end)
+
+
+def _remove_callbacks_of(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
+    """Those that are judged or dismissed. Those yet to be judged, and those about no known invoice, stay."""
     finished = CALLBACK.c.state.in_([MATCHED, DISMISSED])
-    old = select(CALLBACK.c.id).where(CALLBACK.c.id < end, CALLBACK.c.at < before, finished, *conditions)
+    old = select(CALLBACK.c.id).where(*conditions, CALLBACK.c.at < before, finished)
     batch = old.order_by(CALLBACK.c.id).limit(BATCH)
     return connection.execute(delete(CALLBACK).where(CALLBACK.c.id.in_(batch))).rowcount
 

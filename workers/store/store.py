@@ -18,7 +18,6 @@ from workers.store import (
     kept,
     live_endpoints,
     look_ups,
-    retention,
 )
 from workers.store.agenda import Claim, Due, Lane, Room
 from workers.store.arrivals import Arrivals
@@ -36,6 +35,7 @@ from workers.store.live_endpoints import LiveEndpoint
 from workers.store.outbox import ClaimedDelivery
 from workers.store.patience import Patience
 from workers.store.publishing import Publishing
+from workers.store.retention import Retention
 from workers.store.rows import StoredRow
 from workers.store.timekeeper import Timekeeper
 
@@ -73,6 +73,7 @@ class Store:
         self._ring_lane = ring
         self._judge = Judge(database, self.policy_of, self._patience, Drifts(database, self.ring))
         self._arrivals = Arrivals(database, self.ring)
+        self._retention = Retention()
 
     def close(self) -> None:
         """Close the connections."""
@@ -205,7 +206,7 @@ class Store:
         invoice."""
         with self.database.transaction() as connection:
             before = self.database.now(connection) - older_than
-            return retention.remove_finished(connection, before, archived=archived)
+            return self._retention.remove_finished(connection, before, archived=archived)
 
     def remove_leftovers(self) -> int:
         """Remove deliveries that were written for an endpoint while it was being removed. Returns how many."""
