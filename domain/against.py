@@ -6,7 +6,7 @@
 - ``made``: the provider made an invoice that was given up meanwhile.
 - ``reference``, ``order``, ``price``, ``currency``, ``coin``, ``amount``: an answer is about something else
   (``domain/callbacks.py``).
-- ``late_payment``: a late payment waits for a person.
+- ``late_payment``: a late payment waits for a person, or a part of the amount was seen only after the expiry.
 """
 
 from __future__ import annotations

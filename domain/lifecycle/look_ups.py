@@ -82,6 +82,8 @@ def _bound(case: Case, evidence: Seen) -> Decision:
     if target not in TRANSITIONS[case.status]:
         if case.status in FINAL:
             return contradict(case, agrees={case.status, target} <= UNPAID)
+        if target is Status.PARTIALLY_PAID and case.status is Status.EXPIRED and is_monitored(case):
+            return _partly_late(case, evidence)
         return not_seen(case, evidence)
     if case.status is Status.EXPIRED and not is_monitored(case):
         return Decision("contradiction", agenda=nothing_due())
@@ -93,6 +95,22 @@ def _bound(case: Case, evidence: Seen) -> Decision:
         ends = provider_end(case, evidence)
         return expire(case, "expires_at has passed", Anomaly.UNDERPAID, paid, ends)
     return step(case, target, word, {"anomaly": _anomaly(case, target, evidence), "quiet_polls": 0, **paid})
+
+
+def _partly_late(case: Case, evidence: Seen) -> Decision:
+    """A part of the amount is seen only after the invoice expired: it came late, or nobody could be asked in time. It
+    stays expired, and watched for the rest. That money is there is told once, unless the shop knows it."""
+    called = case.invoice.called_status
+    if called is None or called == Status.PARTIALLY_PAID:  # what a callback said is confirmed
+        decision = _look_later(case, evidence, "noted")
+        decision = replace(decision, changes={**decision.changes, **NOT_CALLED})
+    else:
+        decision = _look_again(case, evidence, "noted")
+    if case.invoice.anomaly is not None:
+        return decision
+    told: Changes = {"anomaly": Anomaly.UNDERPAID, "updated_at": case.now}
+    why = f"late_payment: the provider says {evidence.word}, after it expired"
+    return replace(decision, verdict="contradiction", changes={**decision.changes, **told}, note=why)
 
 
 def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None:

@@ -24,6 +24,40 @@ def expired(**given):
     return world
 
 
+def test_a_part_that_is_seen_only_after_the_expiry_is_told_once_and_the_rest_is_waited_for():
+    world = expired()
+    part = verified("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal("0.0001"))
+
+    first = world.take(part, held=Stage.CHECK)
+
+    assert (first.verdict, first.note) == ("contradiction", "late_payment: the provider says PARTIAL, after it expired")
+    assert (world.invoice.status, world.invoice.anomaly) == ("expired", "underpaid")
+    assert world.invoice.paid_amount == Decimal("0.0001")
+    assert world.take(part, held=Stage.CHECK).verdict == "noted"
+    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"
+    assert world.invoice.anomaly == "late"
+
+
+def test_a_part_that_a_callback_told_in_time_may_be_confirmed_after_the_expiry_and_is_then_no_open_claim():
+    world = made()
+    world.take(called("PARTIAL", Status.PARTIALLY_PAID))
+    world.pass_time(3600)
+    world.take(ClockRanOut(), held=Stage.CLOCK)
+    world.pass_time(30)
+    world.take(ClockRanOut(), held=Stage.CLOCK)  # nobody answered
+    assert (world.invoice.status, world.invoice.anomaly) == ("expired", None)
+    part = verified("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal("0.0001"))
+
+    assert world.take(part, held=Stage.CHECK).verdict == "contradiction"
+    assert (world.invoice.anomaly, world.invoice.called_status) == ("underpaid", None)
+    verdicts = set()
+    while world.agenda:
+        world.pass_time(3600)
+        verdicts.add(world.take(part, held=Stage.CHECK).verdict)
+        verdicts.add(world.take(ClockRanOut(), held=Stage.CLOCK).verdict)
+    assert "contradiction" not in verdicts
+
+
 def test_an_invoice_that_expires_while_a_callback_waits_to_be_confirmed_is_looked_at_soon():
     world = made(policy={"poll_seconds": 3600.0})
     world.take(called())

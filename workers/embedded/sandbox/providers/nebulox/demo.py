@@ -20,7 +20,7 @@ DEMO = (
     _paid("rate_limited, then paid", "~fault:rate_limited=1~pay:1~", calls=2),
     _paid("paid, with a forged callback", "~pay:2~callback:forged,twice~"),
     Kind("refused", "failed", "~fault:refused~", 1, "0.1"),
-    Kind("expired, then paid late", "paid", "~pay:6~", minutes="0.05", anomaly="late"),
+    Kind("expired, then paid late", "paid", "~pay:9~", minutes="0.05", anomaly="late"),
     _paid("paid in two parts, the last callback lost", "~underpay:1~pay:3~callback:lost=2~"),
     Kind("forged only, then expired", "expired", "~expire:1~callback:forged_only~", minutes="0.06"),
     _unpaid("0.09", "status=502", 2),
