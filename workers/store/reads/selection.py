@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, FromClause, func, select, union_all
 
 from workers.store.queries import earliest_id
+from workers.store.reads.invoices import HIGHEST_ID, LOWEST_ID, walk_invoices
 from workers.store.reads.needy import needy_ids
 from workers.store.reads.search import Kind, meant_as, search
 from workers.store.rows import Query, StoredRow
@@ -24,8 +25,6 @@ from workers.store.tables import INVOICE
 DEPTHS = (1_100, 8_900)
 #: So many are counted; more are told as more.
 COUNTED = 1_000
-#: Below and above every invoice's id, in any order of letters.
-_LOWEST, _HIGHEST = "inv_", "inv_g"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +153,8 @@ def _walk(connection: Connection, selection: Selection, window: tuple[str, str],
 
 def _window(selection: Selection, before: str | None) -> tuple[str, str]:
     """``low`` ≤ id < ``high``: what can match at all, by the times in the ids."""
-    low = _LOWEST if selection.since is None else earliest_id(earlier(selection.since))
-    high = _HIGHEST if selection.until is None else earliest_id(later(selection.until))
+    low = LOWEST_ID if selection.since is None else earliest_id(earlier(selection.since))
+    high = HIGHEST_ID if selection.until is None else earliest_id(later(selection.until))
     return low, high if before is None else min(high, before)
 
 
@@ -172,17 +171,10 @@ def _lanes_of(selection: Selection) -> int:
 def _lanes(selection: Selection, low: str, high: str) -> Iterator[Query]:
     """What is walked, each an index scan from its end."""
     columns = [INVOICE.c[name] for name in ("id", "status", "anomaly", "account", "pay_currency", "created_at")]
-    invoice_id, within = INVOICE.c.id, (INVOICE.c.id >= low, INVOICE.c.id < high)
-    if selection.anomalies or not selection.statuses:
-        query = select(*columns).where(*within)
-        query = query.where(INVOICE.c.anomaly.is_not(None)) if selection.anomalies else query
-        yield query.order_by(invoice_id.desc())
-        return
-    # Compared as pairs: of "status = … ORDER BY id" a planner may think that walking all ids finds them soon.
-    pair = tuple_(INVOICE.c.status, invoice_id)
-    for status in selection.statuses:
-        query = select(*columns).where(pair >= tuple_(status, low), pair < tuple_(status, high))
-        yield query.order_by(INVOICE.c.status.desc(), invoice_id.desc())
+    if selection.anomalies:
+        yield walk_invoices(columns, low, high).where(INVOICE.c.anomaly.is_not(None))
+    else:
+        yield from (walk_invoices(columns, low, high, status) for status in selection.statuses or (None,))
 
 
 def _floor(connection: Connection, lanes: Sequence[FromClause], share: int) -> str | None:
