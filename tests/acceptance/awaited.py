@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from domain.event import NAMED_ONLY
 from tests.acceptance.checked import Checked
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 class Running(Protocol):

@@ -14,7 +14,7 @@ from tests.brokers import BROKERS
 from tests.redis_brokers import ESCAPED, PASSWORD
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(params=BROKERS)

@@ -12,7 +12,7 @@ from tests.chaos.clock import MissingCompilerError
 from tests.contracts.stepped_clock import stepped_postgres
 from tests.engines import MissingEngineError, new_postgres_database
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ACCOUNTS = {"nebulox": PATIENT, "zeroxhost": {**PATIENT, "poll_seconds": 1.0}}
 ORDERS = 20

@@ -16,7 +16,7 @@ from tests.acceptance.facts import RECEIVER
 from tests.acceptance.system import ROOT, System, nebulox_order, zeroxhost_order
 from workers.store.agenda import PUBLISH_LANE, RETAIN_LANE
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 KINDS = ("intake", "worker", "beat")
 

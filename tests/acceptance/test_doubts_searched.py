@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.system import ROOT, System, running
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 #: The sister site's profile: its list's rows echo our order id. In the seed's profile they carry nothing of ours.
 ACCOUNTS = {

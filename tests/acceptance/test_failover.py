@@ -18,7 +18,7 @@ import pytest
 from tests.acceptance.system import System, zeroxhost_order
 from tests.brokers import run_sentinels, skipping
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ORDERS = 400
 BEFORE = 150  #: published before the master dies

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.system import PATIENT, ROOT, System, running
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 NOBODY = "http://127.0.0.1:1"  #: nobody listens there
 ACCOUNTS = {

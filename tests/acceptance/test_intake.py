@@ -295,7 +295,7 @@ def test_a_sigkilled_worker_s_message_is_stored_once_by_the_next(stopped_intake)
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_an_order_that_ends_its_worker_again_and_again_is_listed_and_then_nobody_dies_of_it(stopped_intake):
     intake = stopped_intake
     intake.environment[VARIABLE] = "order.commit.before:1"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.system import PATIENT, System, running, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 RATE = 2.0
 ORDERS = 40

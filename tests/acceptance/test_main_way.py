@@ -20,7 +20,7 @@ from tests.engines import MissingEngineError, run_postgres
 from tests.least_privilege import Logins, asked_for
 from tests.pgbouncer import run_pgbouncer, set_role
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EXACT = "0.1000000000000000055"
 

@@ -27,7 +27,7 @@ from tests.engines import MissingEngineError, new_postgres_database
 from workers.store.agenda import MAX_CLAIMS
 from workers.telemetry.families import FAMILIES
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 #: Attempts after which a breaker opens, and some.
 ORDERS = 12

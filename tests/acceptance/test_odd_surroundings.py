@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from tests.acceptance.system import ALL_PATIENT, System, nebulox_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ODD = {
     "PGDATESTYLE": "German",

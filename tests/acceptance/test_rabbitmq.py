@@ -15,7 +15,7 @@ from celery import Celery
 from tests.acceptance.system import ALL_PATIENT, System, nebulox_order, running
 from tests.brokers import run_rabbitmq, skipping
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 QUEUE = "invoices.intake"
 #: A consumer that does not acknowledge for so long is cut off (30 minutes by default); looked at once a second.

@@ -76,7 +76,7 @@ REFUSALS = [follow_nobody, want_replicas, fill, fail_to_save, take_nobody, want_
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("refuse", REFUSALS)
 def test_no_process_ends_while_the_broker_refuses_nor_when_it_starts_then(tmp_path, server, refuse):
     with running(System(tmp_path, broker=server), *NAMES) as system:

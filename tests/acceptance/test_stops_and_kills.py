@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.proxy import Door
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.acceptance.system import System, nebulox_order, running
 from tests.acceptance.test_http_orders import new_token
 from tests.otlp import Collector
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 SHOPS_SPAN = "00f067aa0ba902b7"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.system import PATIENT, System, nebulox_order, running, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 HASTY = {**PATIENT, "provider": "nebulox", "hold_refused_minutes": 0.1}
 

@@ -57,7 +57,7 @@ def by_many(orders):
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("task", ["invoices.create", "invoices.create_many"])
 def test_an_order_behind_thousands_of_another_account_is_taken_after_a_bounded_number(system, task):
     orders = [order("big", f"big-{n}") for n in range(MANY)]

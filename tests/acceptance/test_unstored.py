@@ -15,7 +15,7 @@ from tests.acceptance.intake import ROOT, Intake, order
 from tests.migrated import new_sqlite_url
 from tests.redis_brokers import Embedded
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 KEPT = "invoices.unstored"
 MANY = 120  #: more than may be in hand at a time

@@ -85,7 +85,7 @@ class Reader:
     def bodies(self):
         return [json.loads(message.body) for message in self.messages]
 
-    def read(self, count, seconds=10.0):
+    def read(self, count, seconds=60.0):
         """Wait until so many messages came in all."""
         end = time.monotonic() + seconds
         while len(self.messages) + len(self.broken) < count:

@@ -65,7 +65,7 @@ def made_for(sandbox, order_id, provider):
     return answer["created"][provider].get(order_id, 0)
 
 
-def wait_until(check, seconds=10):
+def wait_until(check, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = check()

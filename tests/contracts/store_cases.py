@@ -31,7 +31,7 @@ OPERATOR = Actor("alice", "tests", "to see what happens")
 
 ACCOUNT = "zeroxhost"  #: its provider can be asked
 SILENT_ACCOUNT = "nebulox"  #: its provider can't
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 LONG_AGO = timedelta(days=1)
 
 

@@ -16,7 +16,7 @@ import pytest
 from domain.permissions import Scope
 from tests.contracts.web_process import ORDER, Site
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 COMMAND = [
     *(str(Path(executable).parent / "schemathesis"), "run", "--generation-deterministic"),

@@ -18,7 +18,7 @@ from tests.contracts.archive_cases import age, counts, end, held, left
 from workers.delivery.secretbox import new_key
 from workers.store.tables import INVOICE
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "workers.cli", "archive", "--older-than", "90", "--json"]

@@ -20,7 +20,7 @@ from tests.proxies import PROXIES
 from tests.servers import wait_until
 from workers.store.schema import upgrade
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 PUBLIC = "https://localhost"
 CLIENT = "127.0.0.9"  #: where the clients of this file come from; the proxies themselves come from 127.0.0.1

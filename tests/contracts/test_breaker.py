@@ -15,7 +15,7 @@ from redis.asyncio import Redis as AsyncRedis
 from workers.coordination.breaker import Breaker, BreakerLimits, key_of, read_breakers, reset_breakers
 from workers.coordination.connections import ONE_TRY_ASYNC, open_async_redis
 
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 120
 #: Long enough to be seen open on a busy machine, short enough to be waited for.
 LIMITS = BreakerLimits(open_seconds=1.0, probe_seconds=60, ask_seconds=0)
 FOREVER = BreakerLimits(open_seconds=600, ask_seconds=0)

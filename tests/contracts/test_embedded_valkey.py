@@ -99,7 +99,7 @@ def test_a_server_whose_starter_was_killed_is_used_again(home):
     assert starter.stdout is not None
     pid = int(starter.stdout.readline())
     starter.send_signal(signal.SIGKILL)
-    starter.communicate(timeout=10)
+    starter.communicate(timeout=60)
 
     ensure_valkey(home)
 

@@ -130,7 +130,7 @@ def test_messages_that_could_not_be_acknowledged_take_no_room_from_others(ours, 
     reader.close()
 
 
-def wait_until(condition, seconds=5.0):
+def wait_until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -194,7 +194,7 @@ def run_receiver():
         yield process.stdout.readline().removeprefix("receiving on ").strip(), printed
     finally:
         process.terminate()
-        printed += process.communicate(timeout=20)[0].splitlines()
+        printed += process.communicate(timeout=120)[0].splitlines()
 
 
 def receiver_check(home, url, *arguments, secret=SECRET):

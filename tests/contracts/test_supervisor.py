@@ -16,7 +16,7 @@ from workers.embedded.errors import EmbeddedError
 from workers.embedded.supervisor import ProcessSpec, Supervisor
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 QUIET_END = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0));"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 FOR_EVER = "import time\nprint('ready')\nwhile True: time.sleep(0.05)"

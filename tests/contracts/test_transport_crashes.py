@@ -24,7 +24,7 @@ def nursery():
         yield nursery
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_worker_killed_over_and_over_loses_nothing(valkey_broker_url):
     figures = run_kills(
         Run(valkey_broker_url, database=8, ours=True, options={"visibility_timeout": 2}),

@@ -18,7 +18,7 @@ from workers.embedded.errors import EmbeddedError
 from workers.embedded.valkey import find_server
 from workers.transport.transport import SentinelTransport
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 MASTER = "invoices"
 OPTIONS = {
@@ -126,7 +126,7 @@ def answers(client):
         return False
 
 
-def wait_until(condition, seconds=20.0):
+def wait_until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

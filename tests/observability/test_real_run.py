@@ -24,7 +24,7 @@ from tests.servers import free_port
 pytestmark = [
     pytest.mark.engines,
     pytest.mark.skipif(PROMETHEUS is None, reason=f"no Prometheus: {HOW}"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 INVOICES = (sys.executable, "-m", "workers.cli")
 READY_SECONDS, ANSWER_SECONDS = 90, 150
@@ -67,7 +67,7 @@ class Run:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
             check=False,
         )
         assert ran.returncode == code, ran.stdout + ran.stderr

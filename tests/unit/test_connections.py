@@ -9,7 +9,7 @@ import pytest
 
 from workers.http.connections import Connections
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def run(story):

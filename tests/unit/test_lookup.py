@@ -12,7 +12,7 @@ import pytest
 
 from workers.http.name_lookup import LookupFailed, LookupPutOff, SystemLookup, telling_waits
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Names:

@@ -15,7 +15,7 @@ from tests.upgrades.messages import read_messages, refused_at_intake
 from tests.upgrades.rows import ENDPOINT_ID, RECEIVER, WAYS, WEBHOOK_SECRET
 from workers.store.database import Database
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 #: What was left in each state ends so. The sandbox does not know what release 1 made there: its invoices run out,
 #: unless they had ended before.

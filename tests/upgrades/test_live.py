@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.system import System, running, zeroxhost_order
 from workers.store import schema
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 BATCH = 10
 PAUSE_SECONDS = 0.4

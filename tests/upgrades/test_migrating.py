@@ -20,7 +20,7 @@ from workers.store.database import Database
 from workers.store.release import SchemaTooOld, require_release
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 MIGRATE = """
 import sys
 from pathlib import Path

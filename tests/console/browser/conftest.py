@@ -18,7 +18,7 @@ from workers.web.server import listen, url_of
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 380, "height": 800}
 ZONE = "Europe/Berlin"
-PATIENCE_MS = 60_000  #: for what is waited for, however busy the machine
+PATIENCE_MS = 120_000  #: for what is waited for, however busy the machine
 expect.set_options(timeout=PATIENCE_MS)
 
 
