@@ -9,9 +9,12 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TextIO, cast
+from json.encoder import encode_basestring
+from math import isfinite
+from typing import Any, TextIO, cast
 
 import structlog
 from pydantic import SecretBytes, SecretStr
@@ -153,8 +156,14 @@ class ErrorRenderer:
 
 
 def _stamp(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    event["at"] = f"{datetime.now(UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"
+    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    event["at"] = f"{_second(seconds)}.{microseconds:06d}Z"
     return event
+
+
+@functools.lru_cache(16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[: -len("+00:00")]
 
 
 def redact(logger: object, method: str, event: structlog.typing.EventDict) -> Mapping[str, object]:
@@ -201,7 +210,7 @@ _REGISTER = _Register()
 def _is_harmless(event: structlog.typing.EventDict) -> bool:
     """Whether rebuilding would change nothing, as for nearly every line. One look at all texts together costs a fifth
     of a look at each."""
-    if not PLAIN.issuperset(map(type, event.values())) or any(map(_names_secret, event)):
+    if not PLAIN.issuperset(map(type, event.values())) or _name_secrets(tuple(event)):
         return False
     text = "\0".join([*event, *(value for value in event.values() if type(value) is str)])
     return not (may_need_redaction(text) or _REGISTER.finds(text))
@@ -228,6 +237,11 @@ def _entry(key: object, content: object, depth: int) -> object:
 
 
 @functools.lru_cache(1024)
+def _name_secrets(keys: tuple[str, ...]) -> bool:
+    return any(map(_names_secret, keys))
+
+
+@functools.lru_cache(1024)
 def _names_secret(key: str) -> bool:
     return re.sub(r"[-_. ]", "", key).lower().endswith(SECRET_KEYS)
 
@@ -237,6 +251,23 @@ def _names_secret(key: str) -> bool:
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  #: comes after ``redact``, so every value is plain
 
 
+def _number(value: float) -> str:
+    return repr(value) if isfinite(value) else _ENCODER.encode(value)
+
+
+#: How values of these types are written. The encoder, which makes its own encoder anew for each text, takes the others.
+_WRITERS: Mapping[type, Callable[[Any], str]] = {str: encode_basestring, int: int.__repr__, float: _number}
+
+
+def json_line(event: Mapping[str, object]) -> str:
+    """What the encoder would write of plain values, in half of the time."""
+    parts = [
+        f"{encode_basestring(name)}: {_WRITERS.get(type(value), _ENCODER.encode)(value)}"
+        for name, value in event.items()
+    ]
+    return f"{{{', '.join(parts)}}}"
+
+
 def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor:
     terminal = out.isatty()
     if log_format == "console" or (log_format is None and terminal):
@@ -244,7 +275,7 @@ def _renderer(log_format: str | None, out: TextIO) -> structlog.typing.Processor
         return lambda logger, method, event: draw(
             logger, method, {escape_all(k): _visible(v) for k, v in event.items()}
         )
-    return lambda _logger, _method, event: escape(_ENCODER.encode(event))
+    return lambda _logger, _method, event: escape(json_line(event))
 
 
 def _visible(value: object) -> object:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, cast
 
 import simplejson
 
@@ -83,23 +84,45 @@ _STRICT_READER = simplejson.JSONDecoder(
 
 def write_json(value: object, *, sort_keys: bool = False) -> str:
     """Serialise compactly; a Decimal becomes a JSON number with exactly its digits."""
-    return (_SORTING_WRITER if sort_keys else _WRITER).encode(value)
+    try:
+        return _written(value, sort_keys)
+    except (TypeError, RecursionError):  # names that are no texts, or too many levels for Python
+        return _writer(sort_keys).encode(value)
 
 
-def write_flat(fields: Mapping[str, str | int | simplejson.RawJSON | None]) -> str:
-    """Write a flat object exactly as ``write_json`` would, in a third of the time.
+def _written(value: object, sort_keys: bool) -> str:
+    """As simplejson writes it, in a third of the time: that makes an encoder anew for each document. It writes lists,
+    and whatever else there is, whole."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(cast("str", value))
+    if kind is dict:
+        pairs = cast("dict[str, object]", value).items()
+        parts = [f"{encode_basestring(name)}:{_written(one, sort_keys)}" for name, one in _in_order(pairs, sort_keys)]
+        return f"{{{','.join(parts)}}}"
+    write = _PLAIN.get(kind)
+    return _writer(sort_keys).encode(value) if write is None else write(value)
 
-    Its keys must need no escapes. (Unless it may escape all of Unicode, simplejson quotes each text in Python.)
-    """
-    return "{" + ",".join([f'"{name}":{_flat(value)}' for name, value in fields.items()]) + "}"
+
+def _in_order(pairs: Iterable[tuple[str, object]], sort_keys: bool) -> Iterable[tuple[str, object]]:
+    return sorted(pairs, key=itemgetter(0)) if sort_keys else pairs
 
 
-def _flat(value: str | int | simplejson.RawJSON | None) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, str):
-        return encode_basestring(value)
-    return str(value.encoded_json) if isinstance(value, simplejson.RawJSON) else int.__repr__(value)
+def _writer(sort_keys: bool) -> simplejson.JSONEncoder:
+    return _SORTING_WRITER if sort_keys else _WRITER
+
+
+def _decimal(value: Decimal) -> str:
+    return str(value) if value.is_finite() else _WRITER.encode(value)  # raises ValueError
+
+
+_PLAIN: Mapping[type, Callable[[Any], str]] = {
+    type(None): lambda _: "null",
+    bool: lambda value: "true" if value else "false",
+    int: int.__repr__,
+    Decimal: _decimal,
+    simplejson.RawJSON: attrgetter("encoded_json"),
+}
 
 
 def number(amount: Decimal) -> simplejson.RawJSON:

@@ -52,6 +52,8 @@ def one_line(text: str, longest: int) -> str:
 
 def why_meaningless(text: str) -> str | None:
     """What a text has in it that an id must not have, with the character; None: it can be an id."""
+    if text.isascii() and text.isprintable():
+        return None
     for pattern, what in _MEANINGLESS:
         found = pattern.search(text)
         if found:

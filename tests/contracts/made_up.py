@@ -27,7 +27,7 @@ from domain.evidence import (
     Unreachable,
     Unreadable,
 )
-from domain.exact_json import JsonError, number, read_strict_json, write_flat, write_json
+from domain.exact_json import JsonError, number, read_strict_json, write_json
 from domain.order import Order, OrderError
 from domain.ports import CallbackUnreadable, CreateRequest, SignedSample
 from domain.status import Status
@@ -93,7 +93,7 @@ class MadeUp(Unsearchable):
 
     async def create(self, request: CreateRequest, account: Account) -> CreateAnswer:
         try:
-            body = write_flat(_write_order(request)).encode()
+            body = write_json(_write_order(request)).encode()
         except OrderError as error:
             return OrderRefused(reason=str(error))
         outcome = await self._send("POST", "/invoices", account, body)

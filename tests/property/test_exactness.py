@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import string
+import sys
 from decimal import Decimal
 from typing import Any
 
 import jsonschema
+import simplejson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.exact_json import number, read_json, write_flat, write_json
+from domain.exact_json import number, read_json, write_json
 from domain.money import MAX_DECIMALS, MAX_INTEGER_DIGITS, AmountError, format_amount, parse_amount, plain_value
 from domain.order import Order, OrderError, parse_order
+from domain.status import Status
 
 digits = st.text(string.digits, max_size=MAX_DECIMALS)
 whole = st.integers(0, 10**MAX_INTEGER_DIGITS - 1).map(str)
@@ -28,12 +31,41 @@ def test_a_decimals_text_comes_back_digit_for_digit(text):
     assert write_json(read_json(f"[{text}]")) == f"[{text}]" or Decimal(text) == 0  # 0E-7: JSON's own way to say it
 
 
-flat = st.one_of(st.none(), st.text(), st.integers(), texts.map(lambda text: number(Decimal(text))))
+any_text = st.text(st.characters(exclude_categories=[]), max_size=20)  # halves of characters too
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    any_text,
+    st.sampled_from(Status),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    texts.map(lambda text: number(Decimal(text))),
+)
+names = any_text | st.integers() | st.booleans() | st.none()
+documents = st.recursive(
+    leaves, lambda inner: st.lists(inner) | st.dictionaries(any_text, inner) | st.dictionaries(names, inner)
+)
 
 
-@given(st.dictionaries(st.text(string.ascii_lowercase + "_", min_size=1), flat))
-def test_a_flat_object_is_written_fast_with_the_very_bytes_of_the_slow_way(fields):
-    assert write_flat(fields) == write_json(fields)
+def outcome(write):
+    try:
+        return write()
+    except (TypeError, ValueError) as error:  # such as names that can't be sorted
+        return type(error)
+
+
+@given(documents, st.booleans())
+def test_any_document_is_written_with_the_very_bytes_of_the_library(document, sort_keys):
+    library = simplejson.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
+    assert outcome(lambda: write_json(document, sort_keys=sort_keys)) == outcome(lambda: library.encode(document))
+
+
+def test_a_document_of_many_levels_is_written_too():
+    document: dict[str, Any] = {}
+    for _ in range(sys.getrecursionlimit() // 2 + 50):  # Python's own functions would need two frames for each
+        document = {"in": document}
+    assert write_json(document).count("{") == sys.getrecursionlimit() // 2 + 51
 
 
 @given(texts, st.integers(-20, 20))

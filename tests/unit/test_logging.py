@@ -172,3 +172,12 @@ def test_a_line_that_is_taken_as_it_is_would_have_been_rebuilt_the_same(event):
     logs.register_secrets(['s3cr3t"value', "é-geheim"])
     assert logs.redact(None, "info", dict(event)) == logs._clean(event, 0)
     assert all(type(value) is not Stage for value in logs.redact(None, "info", dict(event)).values())
+
+
+any_text = st.text(st.characters(exclude_categories=[]))
+plain_values = st.one_of(any_text, st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(Stage))
+
+
+@given(st.dictionaries(any_text, plain_values | st.lists(plain_values) | st.dictionaries(any_text, plain_values)))
+def test_a_line_is_written_with_the_very_bytes_of_the_library(event):
+    assert logs.json_line(event) == json.dumps(event, ensure_ascii=False)

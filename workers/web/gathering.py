@@ -28,12 +28,15 @@ class Gathering(Generic[Item, Result]):
         most: int,
         most_waiting: int,
         seconds: float,
+        turns: int = 0,
     ) -> None:
+        """``turns``: of the event loop before each call, so that requests whose bytes are here join it."""
         self._threads = threads
         self._function = function
         self._most = most  #: items of one call
         self._most_waiting = most_waiting
         self._seconds = seconds
+        self._turns = turns
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -49,6 +52,8 @@ class Gathering(Generic[Item, Result]):
 
     async def _work(self) -> None:
         while self._waiting:
+            for _ in range(self._turns):
+                await asyncio.sleep(0)
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             await self._call(batch)
         self._working = None

@@ -100,6 +100,7 @@ class AccessLog:
         self._observe = observe
         self._answer_to = answer_to
         self._clock = clock
+        self._log = log.bind()  # once: a line is written for each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -127,7 +128,7 @@ class AccessLog:
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         method, path = scope["method"][:16], _shown(scope)
-        tell = log.debug if path.startswith(QUIET_PATHS) else log.info
+        tell = self._log.debug if path.startswith(QUIET_PATHS) else self._log.info
         client = (scope.get("client") or ("", 0))[0]
         tell("web.request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), client=client)
         self._observe(route_of(scope), method, status, seconds)

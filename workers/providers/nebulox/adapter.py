@@ -15,7 +15,7 @@ from domain.account import Account
 from domain.drift import Documented, Told
 from domain.echo import echoes
 from domain.evidence import CalledBack, CreateAnswer, Created, LookUpAnswer, OrderRefused
-from domain.exact_json import number, write_flat
+from domain.exact_json import number, write_json
 from domain.order import Order, OrderError
 from domain.ports import CreateRequest, SignedSample
 from workers.providers.answer import Answer, doubt, read_message
@@ -71,7 +71,7 @@ class Nebulox(Unsearchable):
             "POST",
             f"{account.base_url}{CREATE_PATH}",
             headers={"content-type": "application/json"},
-            body=write_flat({"apiKey": key, **fields}).encode(),
+            body=write_json({"apiKey": key, **fields}).encode(),
             timeout_seconds=account.timeout_seconds,
             secrets=[key],
         )
