@@ -35,7 +35,10 @@ MIN_ENCODED = 6
 _BASE64_LINES = re.compile(
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+(?:[ \t]*+\r?\n[ \t]*+[A-Za-z0-9+/_-]++)++"
 )  # a mail's
-_HEX_RUN = re.compile(r"[0-9A-Fa-f]+")
+_HEX_RUN = re.compile(rf"[0-9A-Fa-f]{{{MIN_ENCODED * 2},}}")
+_STRETCH = re.compile(
+    rf"[^\N{{REPLACEMENT CHARACTER}}]{{{MIN_ENCODED * 4 // 3},}}"
+)  # none is encoded in fewer characters
 _URL_SAFE = str.maketrans("-_", "+/")
 _FOR_URLS = str.maketrans("+/", "-_")
 
@@ -149,8 +152,7 @@ class Mask:
         for content in _decoded_run(run):
             if any(secret in content for secret in self._bytes):
                 return True
-            text = content.decode("utf-8", "replace")
-            if text.count("\N{REPLACEMENT CHARACTER}") * 8 <= len(text) and self._spans(text, nested + 1):
+            if self._spans(_legible(content), nested + 1):
                 return True
         return False
 
@@ -223,9 +225,16 @@ def _decoded_run(run: str) -> Iterator[bytes]:
     joined = "".join(run.split())
     for skipped in range(4):
         yield _decode_base64(joined, skipped)
-    if _HEX_RUN.fullmatch(joined):
+    for digits in _HEX_RUN.findall(joined):
         for skipped in range(2):
-            yield bytes.fromhex(joined[skipped : len(joined) - (len(joined) - skipped) % 2])
+            yield bytes.fromhex(digits[skipped : len(digits) - (len(digits) - skipped) % 2])
+
+
+def _legible(content: bytes) -> str:
+    """What is text among these bytes. Of bytes that are mostly none, only stretches in which a secret has room."""
+    text = content.decode("utf-8", "replace")
+    is_text = text.count("\N{REPLACEMENT CHARACTER}") * 8 <= len(text)
+    return text if is_text else "\0".join(_STRETCH.findall(text))
 
 
 def _decode_base64(run: str, skipped: int) -> bytes:

@@ -86,6 +86,8 @@ def test_an_echoed_key_is_hidden_in_every_form(key, form):
         assert key not in hidden
 
 
+@example(key="00000000", forms=["Basic, as the user", "hex", "base64 in lines"], around=("", ""))
+@example(key="00000000", forms=["Basic, as the password", "hex", "base64 behind one byte"], around=("", ""))
 @example(key="0000000\xa0", forms=["JSON in JSON"] * 3, around=("", ""))
 @given(
     key=st.text(
