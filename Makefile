@@ -1,9 +1,10 @@
 # Everything needs python3 (3.11 or newer, with venv), make and git, and nothing else.
 PYTHON ?= python3
-# Tests wait more than they compute: twice as many at a time as a small machine has cores. Files with processes of their
-# own, which take longest, come first in the alphabet, so the order of the files is kept.
-WORKERS ?= 4
-PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
+# Quick tests wait as much as they compute: three times as many at a time as a small machine has cores. Others start whole
+# systems: twice as many. The order of the files is kept: tests/conftest.py has those first that take longest.
+test: AT_A_TIME = 6
+test-engines drills roles: AT_A_TIME = 4
+PYTEST = python -m pytest -n $(or $(WORKERS),$(AT_A_TIME)) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 BIN := .venv/bin
 PINS := deploy/requirements
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps
@@ -52,7 +53,7 @@ up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Pro
 # Where the environment sets it, every process of a test run would compile every file anew.
 test test-engines drills: export PYTHONDONTWRITEBYTECODE =
 
-test: dev ## the quick tests; WORKERS=4 at a time
+test: dev ## the quick tests; WORKERS=6 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
 
 # Playwright's event loop goes on in the process that once drove a browser: nothing else can run its own there.
@@ -110,7 +111,7 @@ scale: dev ## orders a second on 1, 2, … HOSTS=4 hosts (network namespaces; as
 	@$(BIN)/python -m tests.hosts --hosts $(or $(HOSTS),4) $(if $(ONLY),--only $(ONLY))
 
 roles: dev ## all tests that start processes, each process with its own login and rights; FILES=tests/acceptance/test_why.py some
-	@$(BIN)/python -m tests.under_roles -n $(or $(WORKERS),4) $(FILES)
+	@$(BIN)/python -m tests.under_roles -n $(or $(WORKERS),$(AT_A_TIME)) $(FILES)
 
 rights: dev ## acceptance stories under each process's own rights: which of them are needed, which are not
 	@$(BIN)/python -m tests.rights_used

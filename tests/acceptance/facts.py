@@ -79,7 +79,7 @@ class Facts:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.loads(answer.read() or b"null", parse_float=Decimal)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{url}: {error.code} {error.read().decode()}") from None

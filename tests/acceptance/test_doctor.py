@@ -78,7 +78,7 @@ def ask_nicely(system, command, **arguments):
     settings = load_settings({name: value for name, value in system.environment.items() if name.startswith("INVOICES")})
     app = Celery(config_source=celery_settings(settings), set_as_current=False)
     try:
-        return getattr(app.control, command)(**arguments, reply=True, timeout=2)
+        return getattr(app.control, command)(**arguments, reply=True, timeout=60, limit=1)
     finally:
         app.close()
 

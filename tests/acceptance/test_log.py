@@ -65,7 +65,7 @@ class Pages(Reader):
 class Stream(Reader):
     def read(self, client):
         headers = self.headers("text/event-stream") | {"last-event-id": str(self.position)}
-        with client.stream("GET", "/v1/events", headers=headers, timeout=20) as answered:
+        with client.stream("GET", "/v1/events", headers=headers, timeout=60) as answered:
             answered.raise_for_status()
             for position, event in read_stream(answered.iter_lines()):
                 if position == "end" or self.stopping.is_set():

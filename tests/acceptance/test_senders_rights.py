@@ -54,8 +54,8 @@ def intake(server, tmp_path):
 def test_commands_that_change_a_worker_are_refused_and_what_is_read_holds_no_password(intake):
     with Celery("somebody-else", broker=intake.broker.broker_url) as app:
         control = app.control
-        assert control.ping(timeout=5)
-        read = control.inspect(timeout=5, limit=1)
+        assert control.ping(timeout=60, limit=1)
+        read = control.inspect(timeout=60, limit=1)
         replies = [read.stats(), read.conf(), read.report(), read.active(), read.registered(), read.active_queues()]
         assert all(replies)
         told = json.dumps(replies)

@@ -21,7 +21,7 @@ def send(url, body=None, *, method=None, headers=None):
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers=headers or {}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
@@ -94,7 +94,7 @@ def raw_create(sandbox, provider, order_id):
     fields = {"apiKey": NEBULOX_KEY, "price": "1", "orderId": order_id, "user_id": order_id, "server_id": "s"}
     body = json.dumps(fields).encode()
     head = f"POST {CREATE_PATHS[provider]} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {ZEROXHOST_KEY}\r\n"
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         yield connection
 

@@ -25,7 +25,8 @@ from workers.store.reads.accounts import (
 from workers.store.reads.callbacks import read_calls
 from workers.store.tables import CALLBACK, EVIDENCE, INVOICE
 
-MANY = 40_000
+#: SQLite's plans don't depend on how many there are.
+MANY = {"postgresql": 40_000, "sqlite": 1_000}
 #: What differs from row to row: half of all are another account's, and the invoices are months old.
 ACCOUNTS = "CASE WHEN n % 2 = 0 THEN {} ELSE 'other' END"
 OWN = {
@@ -68,7 +69,8 @@ def multiply(database, table):
     """Every row of a table so many times."""
     own = OWN[table.name]
     names = [column.name for column in table.c]
-    numbers = f"WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {MANY})"
+    many = MANY[database.engine.dialect.name]
+    numbers = f"WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {many})"
     values = ", ".join(own.get(name, name) for name in names)
     with database.transaction() as connection:
         first = f"(SELECT * FROM {table.name} ORDER BY id LIMIT 1) AS first"
@@ -125,4 +127,4 @@ def test_what_waits_for_a_provider_and_what_no_look_up_answers(full):
         assert_by_index(explained(full, ask, r"SELECT"), "ix_invoice_held_up")
     assert [(one.stage, one.invoices) for one in full.read(read_waiting_creates)] == [("create", 1)]
     assert [(one.stage, one.invoices) for one in full.read(read_failing_look_ups)] == [("check", 1)]
-    assert len(rows(full, INVOICE)) > MANY
+    assert len(rows(full, INVOICE)) > MANY[full.engine.dialect.name]

@@ -37,7 +37,7 @@ def ask(url, body=None, *, method=None, headers=None):
     request = urllib.request.Request(url, data=data, headers=headers or {}, method=method)
     opener = urllib.request.build_opener(NoRedirect)
     try:
-        with opener.open(request, timeout=20) as answer:
+        with opener.open(request, timeout=60) as answer:
             text = answer.read()
             return answer.status, json.loads(text) if text else None, answer.headers
     except urllib.error.HTTPError as error:

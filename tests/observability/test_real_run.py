@@ -181,7 +181,7 @@ def test_promtool_finds_nothing_wrong_with_any_process_s_metrics(run):
     scraped = [target["scrapeUrl"] for target in run.ask("targets")["activeTargets"]]
     assert len(scraped) == 4  # web, worker, intake, beat
     for url in scraped:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             text = answer.read()
         ran = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)
         assert ran.returncode == 0, ran.stdout.decode() + ran.stderr.decode()
@@ -191,7 +191,7 @@ def fetch(url, body=None, *, may_fail=False):
     """One exchange of JSON; None where it may fail and does."""
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=60) as answer:
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         if may_fail:

@@ -12,7 +12,7 @@ from workers.engine import EngineLog, Slots, Work, commits
 from workers.store.agenda import Claim
 
 LANE = (Stage.CREATE, "account")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 TRIES = 7  #: the back-off's waits are over two seconds by then
 
 

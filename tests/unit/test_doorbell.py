@@ -25,7 +25,7 @@ class Post:
         self.error = None
 
     def send(self, task, arguments):
-        assert self.door.wait(20)
+        assert self.door.wait(60)
         self.sent.append((task, *arguments))
         if self.error:
             raise self.error
@@ -47,7 +47,7 @@ def post():
 
 
 def until(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -17,7 +17,7 @@ from workers.engine.observer import Observers
 from workers.store.agenda import Claim, Due
 
 LANE = (Stage.DELIVER, "ep")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Steps(Observer):

@@ -15,6 +15,7 @@ from workers.store.group import GroupCommit
 from workers.store.intake import Added
 
 THREADS = 8
+PATIENCE_SECONDS = 60
 
 
 class Writer:
@@ -29,7 +30,7 @@ class Writer:
     def __call__(self, orders):
         if not self.written:
             self.written.append([])  # whoever comes from now on waits for this one
-            self.let_go.wait(10)
+            self.let_go.wait(PATIENCE_SECONDS)
             self.written.pop()
         if self._fails_on in [order for order, _ in orders]:
             raise self._error("bad")
@@ -49,11 +50,12 @@ def add_all(writer):
 
     with ThreadPoolExecutor(THREADS) as threads:
         calls = [threads.submit(add, number) for number in range(THREADS)]
-        until = time.monotonic() + 10
-        while len(group._gathered) < THREADS - 1 and time.monotonic() < until:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while len(group._gathered) < THREADS - 1:
+            assert time.monotonic() < until
             time.sleep(0.001)
         writer.let_go.set()
-        return [call.result(10) for call in calls]
+        return [call.result(PATIENCE_SECONDS) for call in calls]
 
 
 def test_what_gathers_during_one_transaction_is_written_in_the_next():

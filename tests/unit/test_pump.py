@@ -16,7 +16,7 @@ from workers.store.agenda import Claim, Due
 
 LANE = (Stage.CREATE, "busy")
 WAIT_SECONDS = 0.5  #: until there is a token again
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Limited:

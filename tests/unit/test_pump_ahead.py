@@ -16,7 +16,7 @@ from workers.store.agenda import Claim, Due
 LANE = (Stage.DELIVER, "ep")
 LIMIT = 4
 ROWS = 200
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 QUICK = ReadAhead(quick_seconds=60.0)  #: calls are quick even where the host stands still for a moment
 
 

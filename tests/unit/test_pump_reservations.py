@@ -17,7 +17,7 @@ from workers.store.agenda import Claim, Due
 
 ORDERS = (Stage.CREATE, "shop")
 HOOKS = (Stage.DELIVER, "ep")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 LIMIT = 3  #: deliveries side by side
 QUICK = ReadAhead(quick_seconds=60.0)  #: calls are quick even where the host stands still for a moment
 

@@ -14,7 +14,7 @@ from tests.servers import wait_until
 from workers.engine import Batching, Feeding, Pace, Pump, Slots, SlotUse, Work
 from workers.store.agenda import Claim, Due
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 TURNS = 30
 
 

@@ -11,7 +11,7 @@ from workers.engine.lane import Backlog, LaneState, Phase
 from workers.engine.reservations import reserve
 from workers.store.agenda import Claim
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 QUICK = ReadAhead(quick_seconds=60.0)
 
 
