@@ -1,7 +1,9 @@
-"""Writes `workers/store/tables/plain.py` from the tables' classes: ``python -m tests.plain_tables``."""
+"""Writes `workers/store/tables/plain` from the tables' classes, a file for each of theirs."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sqlalchemy import Column, String, Table
@@ -11,43 +13,47 @@ from sqlmodel.sql.sqltypes import AutoString
 
 from workers.store.tables.classes import CLASSES
 
-PATH = Path(__file__).parents[1] / "workers" / "store" / "tables" / "plain.py"
+FOLDER = Path(__file__).parents[1] / "workers" / "store" / "tables" / "plain"
 HEAD = '''"""The plain tables that statements are made of: columns and primary keys, without indexes.
 
 Written from the classes by `python -m tests.plain_tables`; a test compares the two. Commands that only read import no
 SQLModel: that would take longer than all the rest of them.
 """
 
+'''
+PART = '''"""Of ``tables/{name}.py``, written by `python -m tests.plain_tables`."""
+
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import {kinds}
 
-from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
-
-__all__ = [
-    {names},
-]
-
-_PLAIN = MetaData()
-'''
+{own}_PLAIN = MetaData()
+{tables}'''
+OWN = ("ExactAmount", "RowNumber", "UtcTime")  #: kinds of columns of our own
 
 
-def written() -> str:
-    """The file's text."""
-    tables = ((name, model.metadata.tables[str(model.__tablename__)]) for name, model in CLASSES.items())
+def written() -> Mapping[str, str]:
+    """Name of a file -> its text."""
+    parts: dict[str, dict[str, str]] = {}
+    for name, model in CLASSES.items():
+        part = model.__module__.rpartition(".")[2]
+        table = model.metadata.tables[str(model.__tablename__)]
+        parts.setdefault(part, {})[name] = _table(name, table)
+    files = {f"{part}.py": _part(part, "".join(tables.values())) for part, tables in sorted(parts.items())}
+    imports = "".join(_import(f"workers.store.tables.plain.{part}", parts[part]) for part in sorted(parts))
     names = ",\n    ".join(f'"{name}"' for name in sorted(CLASSES))
-    return HEAD.format(names=names) + "".join(_table(name, table) for name, table in tables)
+    return {"__init__.py": f"{HEAD}{imports}\n__all__ = [\n    {names},\n]\n", **files}
+
+
+def _part(name: str, tables: str) -> str:
+    used = set(re.findall(r"\b[A-Z][a-z]\w+", tables)) - {"Final", "True", "False"}
+    kinds = ", ".join(sorted(used - set(OWN) | {"MetaData"}))
+    own = _import("workers.store.tables.columns", used & set(OWN)) + "\n" if used & set(OWN) else ""
+    return PART.format(name=name, kinds=kinds, own=own, tables=tables)
+
+
+def _import(module: str, names: Iterable[str]) -> str:
+    return f"from {module} import {', '.join(sorted(names))}\n"
 
 
 def _table(name: str, table: Table) -> str:
@@ -77,4 +83,8 @@ def _type(kind: TypeEngine[object]) -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(written(), encoding="utf-8")
+    FOLDER.mkdir(exist_ok=True)
+    for file in FOLDER.glob("*.py"):
+        file.unlink()
+    for name, content in written().items():
+        (FOLDER / name).write_text(content, encoding="utf-8")

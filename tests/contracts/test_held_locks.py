@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 
@@ -75,6 +76,19 @@ def pass_leases(count=PLENTY):
     wait_until(lambda: time.monotonic() > until, "the leases are over")
 
 
+@contextlib.contextmanager
+def working_while_locked(url, outsider, held):
+    """The calls are answered while an outsider holds a lock, for longer than the leases."""
+    with working(url) as workers:
+        workers.start()
+        workers.wait_until_called()
+        with outsider.transaction() as connection:
+            connection.execute(text((ROWS | TABLES)[held]))
+            workers.provider.gate.set()
+            pass_leases()
+        yield workers
+
+
 def assert_each_was_made_once(workers, database):
     wait_until(lambda: {invoice_of(database, one).status for one in workers.ids} == {"pending"}, "all are pending")
     assert set(workers.provider.calls.values()) == {1}
@@ -88,13 +102,7 @@ def assert_each_was_made_once(workers, database):
 @pytest.mark.parametrize("held", LOCKS)
 def test_orders_whose_commits_wait_for_an_outsider_s_lock_are_created_once(url, outsider, held):
     subscribe(outsider)
-    with working(url) as workers:
-        workers.start()
-        workers.wait_until_called()
-        with outsider.transaction() as connection:
-            connection.execute(text((ROWS | TABLES)[held]))
-            workers.provider.gate.set()
-            pass_leases()
+    with working_while_locked(url, outsider, held) as workers:
         assert_each_was_made_once(workers, outsider)
         wait_until(lambda: not rows(outsider, KEPT), "what was kept is judged and gone")
 
@@ -105,13 +113,7 @@ def test_answers_in_hand_are_judged_by_whoever_takes_the_rows_over(url, outsider
     """Leases are not renewed here: every row is claimed again, perhaps by another worker, while its answer waits."""
     monkeypatch.setattr("workers.store.store.Store.renew", lambda *_: None)
     subscribe(outsider)
-    with working(url) as workers:
-        workers.start()
-        workers.wait_until_called()
-        with outsider.transaction() as connection:
-            connection.execute(text((ROWS | TABLES)[held]))
-            workers.provider.gate.set()
-            pass_leases()
+    with working_while_locked(url, outsider, held) as workers:
         assert_each_was_made_once(workers, outsider)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -30,24 +28,6 @@ def test_a_new_database_has_no_revision_and_a_migrated_one_the_newest(empty_data
     assert database.read(require_release) == Standing(after, after, "current")
     assert schema.upgrade(empty_database_url) == (after, after)
     database.close()
-
-
-def test_two_migrations_at_once_both_end_well(empty_database_url):
-    ended: list[str | Exception] = []
-
-    def migrate():
-        try:
-            ended.append(schema.upgrade(empty_database_url)[1])
-        except Exception as error:
-            ended.append(error)
-
-    threads = [threading.Thread(target=migrate) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(set(map(str, ended))) == 1, ended
-    assert len(ended) == 4
 
 
 def test_a_database_that_was_never_migrated_says_so(empty_database_url):

@@ -10,7 +10,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 import workers.store.tables
-from tests.plain_tables import PATH, written
+from tests.plain_tables import FOLDER, written
 from workers.store.tables import INVOICE
 from workers.store.tables.classes import CLASSES
 from workers.store.tables.invoices import Invoice
@@ -46,7 +46,8 @@ def test_every_table_has_one_constant():
 
 
 def test_the_constants_are_what_the_classes_declare():
-    assert PATH.read_text() == written(), "run `.venv/bin/python -m tests.plain_tables`"
+    there = {path.name: path.read_text() for path in FOLDER.glob("*.py")}
+    assert there == written(), "run `.venv/bin/python -m tests.plain_tables`"
     assert [column.name for column in INVOICE.columns] == list(Invoice.model_fields)
 
 

@@ -1,0 +1,21 @@
+"""Of ``tables/processes.py``, written by `python -m tests.plain_tables`."""
+
+from typing import Final
+
+from sqlalchemy import Column, MetaData, String, Table, Text
+
+from workers.store.tables.columns import UtcTime
+
+_PLAIN = MetaData()
+
+PROCESS: Final = Table(
+    "process_seen",
+    _PLAIN,
+    Column("role", String(12), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("moved_at", UtcTime),
+    Column("accounts", Text),
+    Column("work", Text),
+)
