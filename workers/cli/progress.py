@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress_bar(what: str, total: int | None, *, counts: bool = False) -> Iterator[Callable[[int], None]]:
-    """Takes how much more is done. ``total`` None: nobody knows; ``counts``: in numbers, otherwise in percent."""
+    """Yields a function that is told how much more is done. ``total`` None: unknown. ``counts``: shown as numbers,
+    otherwise in percent."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -28,7 +28,7 @@ class Forged:
     client: str | None  #: the address that it came from
     size: int  #: of the whole body, in bytes
     body: bytes  #: its beginning
-    headers: str  #: JSON text: values of the harmless ones, names of all
+    headers: str  #: JSON text: the names of all, the values of the harmless ones
 
 
 def keep_forged(database: Database, batch: Sequence[Forged]) -> None:

@@ -128,7 +128,7 @@ def _named(dialect: str, name: Column[object]) -> Executable:
 
 
 def settle_owner(invoice: SimpleNamespace, evidence: Evidence, owners: Owners) -> Evidence:
-    """The evidence as it is. About another order's invoice: a doubt instead, or with the owner named."""
+    """The evidence as it is; where it is about another order's invoice, a doubt, or the owner is named in it."""
     if isinstance(evidence, Seen):
         return _settle_seen(invoice, evidence, owners)
     if not isinstance(evidence, Created) or not evidence.provider_ref:

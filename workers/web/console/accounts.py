@@ -32,7 +32,7 @@ PLACE = "/console/accounts"
 LIVE_SECONDS = 10.0
 ANSWERS_SHOWN, DRIFTS_SHOWN = 20, 20
 NOTHING = "\N{EN DASH}"
-#: A callback with a wrong signature is told of for so long.
+#: For how long a callback with a wrong signature is shown.
 RECENT = timedelta(days=1)
 #: What holds an account up, most urgent first.
 TROUBLES = (Cause.KEY_REFUSED, Cause.PROVIDER_REFUSES, Cause.PROVIDER_UNREACHABLE, Cause.WAITS_FOR_ACCOUNT)

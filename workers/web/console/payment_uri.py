@@ -55,14 +55,14 @@ _CALLED = re.compile(r"[ -](?:network|chain)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What the code says. ``has_amount``: the wallet needs not be told how much."""
+    """What the code says. ``has_amount``: nobody has to type how much."""
 
     text: str
     has_amount: bool
 
 
 def payload(network: str | None, currency: str | None, address: str, amount: Decimal | None) -> Payload:
-    """For this much of a coin, on the chain that the provider names."""
+    """What the code says for this much of a coin, on the chain that the provider names."""
     link = _link(network, (currency or "").strip().upper(), address.strip(), amount)
     return Payload(address, has_amount=False) if link is None else Payload(link, has_amount=True)
 

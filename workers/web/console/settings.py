@@ -25,7 +25,7 @@ from workers.web.console.refusals import Refused
 
 PLACE = "/console/settings"
 LIVE_SECONDS = 5.0
-#: So many processes are shown, those seen last.
+#: How many processes are shown: those seen last.
 SHOWN = 50
 #: Documents of ours, by what they are about.
 DOCUMENTS = (

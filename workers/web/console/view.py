@@ -112,7 +112,7 @@ def fill(sentence: str, **values: object) -> Markup:
 
 
 def _answer(request: Request, text: str, status: int) -> Response:
-    content = text.encode("utf-8", "replace")  # a lone surrogate of somebody's JSON is no reason for a failed page
+    content = text.encode("utf-8", "replace")  # somebody's JSON may hold a lone surrogate
     headers = {"content-type": HTML, "cache-control": "no-store", "vary": "accept-encoding, accept-language, cookie"}
     if len(content) >= PACKED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
         content, headers["content-encoding"] = (

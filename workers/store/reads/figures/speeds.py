@@ -27,7 +27,7 @@ from workers.store.tables import AGENDA, CALLBACK, DELIVERY, ENDPOINT, EVENT, EV
 from workers.store.tables.columns import UtcTime
 
 SPAN = timedelta(hours=1)
-#: So many events, webhooks and callbacks are looked at, a sample of the hour's; and so many things not done yet.
+#: How many events, webhooks and callbacks of the hour are looked at, as a sample; and how many things not done yet.
 CHANGES, WEBHOOKS, CALLBACKS, WAITING = 2000, 1000, 300, 300
 #: An order that has none of these yet can't be paid.
 PAYABLE = tuple(
@@ -51,13 +51,13 @@ class Speeds:
     delivered: Speed
 
     def within(self, accounts: Collection[str], endpoints: Collection[str]) -> Speeds:
-        """Of these accounts, and of webhooks to these endpoints, only."""
+        """Only those of these accounts, and of webhooks those to these endpoints."""
         all_of_them = (self.payable, self.lateness, self.called, self.delivered)
         return Speeds(*(one.within(accounts, endpoints) for one in all_of_them))
 
 
 def read_speeds(connection: Connection, now: datetime) -> Speeds:
-    """What is done in its time counts once it is done, what is not counts from then on."""
+    """What is done within its goal counts once it is done; what is not, from when it is late."""
     since = now - SPAN
     changes = sampled(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
     webhooks = sampled(connection, DELIVERY.c.id, DELIVERY.c.created_at, since, WEBHOOKS)
@@ -73,8 +73,8 @@ def read_speeds(connection: Connection, now: datetime) -> Speeds:
 
 
 def _changed(connection: Connection, changes: Sampled, since: datetime) -> tuple[list[Sample], list[Sample]]:
-    """Orders whose first event says that they can be paid; invoices that expired, but for what a provider expired
-    before its time."""
+    """Orders whose first event says that they can be paid; invoices that expired, except those that a provider expired
+    early."""
     made, expired = [], []
     for row in execute_numbered(connection, _first_or_expired, changes.numbers, since=since):
         if row.type != EXPIRED:
@@ -121,7 +121,7 @@ def _overdue(connection: Connection, now: datetime) -> Iterator[Sample]:
 
 
 def _delivered(connection: Connection, webhooks: Sampled, now: datetime, since: datetime) -> Iterator[Sample]:
-    """Webhooks to endpoints that are enabled: a disabled one's wait as somebody wants it."""
+    """Webhooks to endpoints that are enabled: those to a disabled one wait because somebody wants them to."""
     late = now - timedelta(seconds=DELIVERED_GOAL)
     for row in execute_numbered(connection, _webhooks, webhooks.numbers, since=since):
         if row.state == "delivered" and row.finished_at is not None:
@@ -143,8 +143,8 @@ def _webhooks(dialect: str) -> Executable:
 
 
 def _called(connection: Connection, sample: Sampled, since: datetime) -> Iterator[Sample]:
-    """From a callback to the change that it spoke of: it may have brought no news, and the change after it may have
-    come in its own time."""
+    """From a callback to the change that it spoke of. The next change is not always that one: a callback may bring no
+    news."""
     callbacks = execute_numbered(connection, _matched, sample.numbers, since=since).all()
     keys = [(one,) for one in sorted({row.invoice_id for row in callbacks})]
     if not keys:
@@ -160,7 +160,7 @@ def _called(connection: Connection, sample: Sampled, since: datetime) -> Iterato
 
 
 def _brought(called_at: datetime, changes: Sequence[StoredRow], words: Sequence[StoredRow]) -> StoredRow | None:
-    """The first change after a callback that says what one had said by then."""
+    """The first change after a callback to a status that some callback had named by then."""
     for change in changes:
         said = (one.detail for one in words if called_at <= one.at <= change.created_at)
         if change.created_at >= called_at and any(_says(detail, change.type) for detail in said):

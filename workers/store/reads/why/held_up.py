@@ -89,7 +89,7 @@ def read_held_up(connection: Connection) -> Iterator[Held]:
 
 
 def read_said(connection: Connection, invoice_id: str) -> Said | None:
-    """The last evidence that was kept. Of failing calls since the first of the run, as far as rows tell."""
+    """The last evidence that was kept; of a run of failing calls, since its first, as far as rows tell."""
     told = EVIDENCE.c.kind, EVIDENCE.c.verdict, EVIDENCE.c.source, EVIDENCE.c.detail
     times = EVIDENCE.c.at, EVIDENCE.c.last_at, EVIDENCE.c.repeats
     query = select(*told, *times).where(EVIDENCE.c.invoice_id == invoice_id).order_by(EVIDENCE.c.id.desc())
