@@ -45,8 +45,8 @@ def rival_rows(ground: Ground, rival: Rival) -> list[Row]:
         names = ("intake", "worker", "worker2", "beat")
         processes = stack.enter_context(ours(ground, our_url, *names, max_in_flight=CALLS_AT_A_TIME))
         theirs = stack.enter_context(running(ground, rival))
-        our_side = Side(ground, processes, lambda kind, count: _our_rate(ground, kind, count))
-        their_side = Side(ground, theirs.processes, theirs.rate)
+        our_side = Side(ground, lambda kind, count: _our_rate(ground, kind, count), processes.cpu_seconds)
+        their_side = Side(ground, theirs.rate, theirs.processes.cpu_seconds)
         for kind, goal in RATE_GOALS.items():
             rows += _pair(ground, rival, kind, goal, our_side, their_side)
     return rows
@@ -70,10 +70,12 @@ def _pair(ground: Ground, rival: Rival, kind: str, goal: float, ours: Side, thei
 
 
 class Side:
-    """One of the two, with what it uses."""
+    """One of the two, with what it uses. ``counted``: CPU seconds of its processes so far, by their kinds."""
 
-    def __init__(self, ground: Ground, processes: Processes, rate: Callable[[str, int], float]) -> None:
-        self._ground, self._processes, self._rate = ground, processes, rate
+    def __init__(
+        self, ground: Ground, rate: Callable[[str, int], float], counted: Callable[[], dict[str, float]] = dict
+    ) -> None:
+        self._ground, self._rate, self.counted = ground, rate, counted
         self.used: dict[str, list[float]] = {}  #: CPU-milliseconds an invoice, by process and server, of each go
 
     def go(self, kind: str, count: int, cpu: list[float] | None = None) -> float:
@@ -92,7 +94,7 @@ class Side:
         return {name: round(statistics.median(values), 2) for name, values in self.used.items()}
 
     def _counted(self) -> dict[str, float]:
-        return self._processes.cpu_seconds() | self._ground.engine_cpu()
+        return self.counted() | self._ground.engine_cpu()
 
 
 def _our_rate(ground: Ground, kind: str, count: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tests.engines import new_postgres_database, run_postgres
 from tests.sizing.load import load, open_store
 from tests.sizing.moving import tell_move
-from tests.sizing.tables import Weight, add_day, dead_rows, keep_day, run_alone, weigh
+from tests.sizing.tables import ADVISED, Weight, add_day, dead_rows, keep_day, run_alone, statements, weigh
 from workers.store.acts import Actor
 from workers.store.operate.archiving import archive
 from workers.store.schema import upgrade
@@ -31,8 +31,6 @@ SERVER = {
 }
 A_DAY, DAYS = 100_000, 365
 KEPT, TURNS = 15, 15  #: days in the table of the run that removes one and adds one
-#: As deploy/SIZE.md advises.
-ADVISED = Path(__file__).parents[2] / "deploy" / "autovacuum.sql"
 QUIET_SECONDS = 60.0  #: the longest that autovacuum is waited for
 
 
@@ -165,12 +163,6 @@ def vacuums(store: Store) -> list[tuple[str, int]]:
     query = "SELECT relname, autovacuum_count FROM pg_stat_user_tables WHERE autovacuum_count > 0 ORDER BY 1"
     with store.database.reading() as connection:
         return [(row[0], row[1]) for row in connection.execute(text(query))]
-
-
-def statements(path: Path) -> Iterator[str]:
-    """Of a file of SQL."""
-    lines = (line for line in path.read_text().splitlines() if not line.startswith("--"))
-    return (one for each in "\n".join(lines).split(";") if (one := each.strip()))
 
 
 def told(seconds: float, orders: int) -> str:

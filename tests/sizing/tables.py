@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection, text
 
@@ -49,6 +51,8 @@ SELECT {_NEW.format("invoice_id")}, kind, key, source, status, total, amount, am
   first_seen_at, last_seen_at, folded, settled_status, settled_sequence, settled_event, settled_by, settled_at
 FROM day_payment ORDER BY id
 """
+#: As deploy/SIZE.md advises.
+ADVISED = Path(__file__).parents[2] / "deploy" / "autovacuum.sql"
 COPIED = ("invoice", "event", "evidence", "payment")
 DAY_MS = 86_400_000
 
@@ -105,3 +109,9 @@ def add_day(store: Store, day: int, days_ago: int) -> None:
 
 def _run(connection: Connection, statement: str, values: dict[str, object]) -> None:
     connection.execute(text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+
+
+def statements(path: Path) -> Iterator[str]:
+    """Of a file of SQL."""
+    lines = (line for line in path.read_text().splitlines() if not line.startswith("--"))
+    return (one for each in "\n".join(lines).split(";") if (one := each.strip()))

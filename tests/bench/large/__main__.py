@@ -13,14 +13,15 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.bench.large.filling import fill
+from tests.bench.large.report import COUNTED, Measured, grown, page, tables
 from tests.bench.large.works import Round
-from tests.bench.large.writes import Counting, Written, show
+from tests.bench.large.writes import Counting
 from tests.bench.results import percentile
 from tests.engines import run_postgres
 from tests.sizing.load import load, open_store
@@ -37,40 +38,37 @@ SERVER = {
     "max_wal_senders": "0",
     "autovacuum": "off",
 }
-GOAL = 1.3
-COUNTED = 2000  #: orders whose writes are counted
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """At one size. ``medians``: milliseconds, by what was done."""
-
-    rows: int
-    gigabytes: float
-    medians: Mapping[str, float]
-    written: Sequence[Written]
 
 
 def main() -> int:
     """1 if something grew by more than the goal."""
+    options = _arguments()
+    with contextlib.ExitStack() as stack:
+        server = options.server or stack.enter_context(run_postgres(SERVER))
+        share = round(100 * options.history)
+        urls = {size: _database(server, f"large_{size}_{share}") for size in sorted(options.rows)}
+        done = all(fill(url, size, options.history, options.fill) for size, url in urls.items())
+        if options.fill is not None:
+            return 0 if done else 2
+        stores = {size: stack.enter_context(contextlib.closing(open_store(url))) for size, url in urls.items()}
+        found = measure(stores, options.rounds)
+    print("\n".join(tables(found)))
+    if options.keep:
+        options.keep.write_text(page(found, options.history, options.rounds))
+    return 1 if grown(found) else 0
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.large", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument(
         "--history", type=float, default=0.25, help="share of orders whose events and evidence are kept"
     )
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--keep", type=Path, help="write the tables into this file")
     parser.add_argument("--server", help="a PostgreSQL whose databases stay; otherwise one of its own")
     parser.add_argument("--fill", type=float, metavar="MINUTES", help="only fill, for so long")
-    options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        server = options.server or stack.enter_context(run_postgres(SERVER))
-        urls = {size: _database(server, f"large_{size}_{options.history:.0%}"[:-1]) for size in sorted(options.rows)}
-        done = all(fill(url, size, options.history, options.fill) for size, url in urls.items())
-        if options.fill is not None:
-            return 0 if done else 2
-        stores = {size: stack.enter_context(contextlib.closing(open_store(url))) for size, url in urls.items()}
-        found = measure(stores, options.rounds)
-    return tell(found)
+    return parser.parse_args()
 
 
 def _database(server: str, name: str) -> str:
@@ -78,7 +76,7 @@ def _database(server: str, name: str) -> str:
     url = make_url(server)
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
     named = url.set(database=name).render_as_string(hide_password=False)
     upgrade(named)
@@ -106,24 +104,6 @@ def _measured(stores: Mapping[int, Store], times: Mapping[int, Mapping[str, Sequ
         load(store, COUNTED)
         medians = {name: percentile(taken, 0.5) for name, taken in times[size].items()}
         yield Measured(size, sum(one.total for one in weigh(store)) / 1e9, medians, counting.written(COUNTED))
-
-
-def tell(found: Sequence[Measured]) -> int:
-    """Tables in Markdown; 1 if anything takes longer than the goal times what it took at the first size."""
-    first, grown = found[0], []
-    print("\n| ms, the median |" + "".join(f" {one.rows:,} orders, {one.gigabytes:.1f} GB |" for one in found))
-    print("|---|" + "--:|" * len(found))
-    for name, before in first.medians.items():
-        factors = [one.medians[name] / before for one in found]
-        shown = (f" {one.medians[name]:.2f} ({times:.2f}) |" for one, times in zip(found, factors, strict=True))
-        print(f"| {name} |" + "".join(shown))
-        grown += [name] if max(factors) > GOAL else []
-    print(f"\nabove {GOAL} times: {', '.join(grown) or 'nothing'}")
-    for one in found:
-        print(
-            f"\nWith {one.rows:,} orders in the tables, {COUNTED:,} in a row after a checkpoint:\n\n{show(one.written)}"
-        )
-    return 1 if grown else 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A database of very many orders, quickly: one day by the store's own functions, and copies of it made by the server.
 
-Copies lie evenly over a year; the newest have their history, the others what retention leaves: invoice and payments.
-Order ids, references, addresses and transactions are random, so that no index is written only at its end. Indexes are
-made last, and none of it is written to the WAL where ``wal_level`` is minimal. It is done in steps that are kept in the
-database: a filling that was broken off goes on where it was.
+Copies lie evenly over a year, or so many days; the newest have their history, the others what retention leaves: invoice
+and payments. Order ids, references, addresses and transactions are random, so that no index is written only at its end.
+
+Indexes are made last, and none of it is written to the WAL where ``wal_level`` is minimal. It is done in steps that are
+kept in the database: a filling that was broken off goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.sizing.tables import run_alone
 from workers.store.tables import ATTEMPT, DELIVERY, EVENT, EVIDENCE, INVOICE, PAYMENT, POSITION
 
 DAY = 2_000  #: orders
-YEAR_MS = 365 * 86_400_000
+YEAR, DAY_MS = 365, 86_400_000
 #: What is earlier in a copy than in the day, in milliseconds, and ids, which begin with a time.
 _AGO = "({ms} - copy * {ms} / {copies})"
 _ID = (
@@ -67,7 +68,7 @@ _LOG = "UPDATE event_log SET removed = 0, newest = (SELECT max(position) FROM ev
 _FASTER = "SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 1; SET synchronous_commit = off"
 
 
-def fill(url: str, size: int, history: float, minutes: float | None = None) -> bool:
+def fill(url: str, size: int, history: float, minutes: float | None = None, days: int = YEAR) -> bool:
     """Fill the database as far as ``minutes`` reach; whether it is done. ``history``: the share of orders that have
     theirs."""
     began = time.monotonic()
@@ -78,13 +79,13 @@ def fill(url: str, size: int, history: float, minutes: float | None = None) -> b
             _write_day(url, min(DAY, size))
             with connection.transaction():
                 connection.execute("CREATE TABLE step (place serial PRIMARY KEY, statement text NOT NULL)")
-                for statement in _steps(connection, max(1, size // DAY), history):
+                for statement in _steps(connection, max(1, size // DAY), history, days):
                     connection.execute("INSERT INTO step (statement) VALUES (%s)", [statement])
         while step := connection.execute("SELECT place, statement FROM step ORDER BY place LIMIT 1").fetchone():
-            if minutes is not None and time.monotonic() - began > 60 * minutes:
-                return False
             _take(connection, *step)
-    return True
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                break
+        return connection.execute("SELECT count(*) FROM step").fetchone() == (0,)
 
 
 def _write_day(url: str, orders: int) -> None:
@@ -101,15 +102,16 @@ def _write_day(url: str, orders: int) -> None:
         store.close()
 
 
-def _steps(connection: psycopg.Connection, copies: int, history: float) -> Iterator[str]:
+def _steps(connection: psycopg.Connection, copies: int, history: float, days: int) -> Iterator[str]:
     """Statements, each a transaction of its own."""
+    ago = _AGO.format(ms=days * DAY_MS, copies=copies)
     for table in _ONLY:
         first = 0 if table in _STAY else copies - max(1, round(copies * history))
         keys = connection.execute(_KEYS.format(table.name)).fetchall()
         indexes = connection.execute(_INDEXES.format(table.name)).fetchall()
         gone = [f"ALTER TABLE {table.name} DROP CONSTRAINT {name}" for name, _ in keys]
         gone += [f"DROP INDEX {name}" for name, _ in indexes]
-        yield ";\n".join([f"TRUNCATE {table.name}", *gone, _copy(table, copies, first)])
+        yield ";\n".join([f"TRUNCATE {table.name}", *gone, _copy(table, copies, first, ago)])
         yield from (made for _, made in (*keys, *indexes))
         if table not in {INVOICE, POSITION}:
             yield _COUNT_ON.format(table.name, *table.primary_key.columns.keys())
@@ -119,11 +121,10 @@ def _steps(connection: psycopg.Connection, copies: int, history: float) -> Itera
     yield "CHECKPOINT"
 
 
-def _copy(table: Table, copies: int, first: int) -> str:
+def _copy(table: Table, copies: int, first: int, ago: str) -> str:
     """All rows of a table, the oldest first, in one statement."""
     day = _DAYS.get(table, table.name)
     own = {**_OWN, **_ONLY[table]}
-    ago = _AGO.format(ms=YEAR_MS, copies=copies)
     names = [column.name for column in table.columns]
     values = [own.get(name, "{name}").format(name=name, ago=ago, first=first, day=day) for name in names]
     source = f"generate_series({first}, {copies - 1}) copy, LATERAL (SELECT * FROM day_{day} OFFSET copy * 0) one"

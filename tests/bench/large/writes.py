@@ -14,7 +14,7 @@ from sqlalchemy import text
 from tests.sizing.tables import run_alone
 from workers.store.store import Store
 
-ELSE = "(commits and the like)"
+ELSE = "(all else)"
 _NOW = "SELECT pg_current_wal_insert_lsn()::text"
 #: Each record's bytes are shared out among the blocks that it is about; full pages are counted with their block.
 _WAL = text("""
@@ -24,13 +24,13 @@ WITH block AS (
   FROM pg_get_wal_block_info(CAST(:since AS pg_lsn), CAST(:until AS pg_lsn))
   WHERE reldatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), named AS (
-  SELECT class.oid, coalesce(owner.relname, class.relname) AS name, index.indexrelid IS NOT NULL AS is_index,
-         pg_relation_filenode(class.oid) AS file
+  SELECT coalesce(owner.relname, class.relname) AS name, index.indexrelid IS NOT NULL AS is_index,
+         pg_relation_filenode(class.oid) AS file, class.relkind
   FROM pg_class class LEFT JOIN pg_index index ON index.indexrelid = class.oid
   LEFT JOIN pg_class toast ON toast.reltoastrelid = coalesce(index.indrelid, class.oid) AND toast.relkind = 'r'
   LEFT JOIN pg_class owner ON owner.oid = coalesce(toast.oid, index.indrelid)
 )
-SELECT coalesce(name, 'other') AS name,
+SELECT CASE WHEN relkind IN ('r', 't', 'i') AND name NOT LIKE 'pg\\_%' THEN name ELSE :other END AS name,
        sum((record_length - pages)::float / blocks) FILTER (WHERE is_index IS NOT TRUE) AS rows,
        sum((record_length - pages)::float / blocks) FILTER (WHERE is_index) AS indexes,
        sum(page) AS pages
@@ -84,8 +84,9 @@ class Counting:
         counts = self._row_counts()
         with self._store.database.reading() as connection:
             window = {"since": self._since, "until": self._place()}
-            wal = {row.name: (row.rows or 0, row.indexes or 0, row.pages) for row in connection.execute(_WAL, window)}
-            wal[ELSE] = connection.execute(_REST, window).scalar_one(), 0, 0
+            told = connection.execute(_WAL, window | {"other": ELSE})
+            wal = {row.name: [row.rows or 0, row.indexes or 0, row.pages] for row in told}
+            wal.setdefault(ELSE, [0, 0, 0])[0] += connection.execute(_REST, window).scalar_one()
         found = []
         for name in wal.keys() | counts.keys():
             rows = [

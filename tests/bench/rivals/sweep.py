@@ -49,7 +49,7 @@ def main() -> None:
 
 def _tried(ground: Ground, rival: Rival, count: int) -> tuple[str, ...]:
     with running(ground, rival) as theirs:
-        side = Side(ground, theirs.processes, theirs.rate)
+        side = Side(ground, theirs.rate, theirs.processes.cpu_seconds)
         side.go("create", max(50, count // 10))
         cpu: list[float] = []
         rates = {kind: [side.go(kind, count, cpu) for _ in range(ROUNDS)] for kind in ("create", "create_many")}
