@@ -30,6 +30,7 @@ class Pooler:
     url: str  #: of the database, through it
     console: str  #: where it takes commands, as psql has it
     ini: Path  #: its settings, read again at its `RELOAD`
+    pid: int
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def run_pooler(
             url = through.render_as_string(hide_password=False)
             wait_until(lambda: _answers(url, process, folder / "log"), "PgBouncer answers")
             console = f"host={host} port={port} user=postgres dbname=pgbouncer"
-            yield Pooler(url, console, folder / "pgbouncer.ini")
+            yield Pooler(url, console, folder / "pgbouncer.ini", process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
