@@ -20,6 +20,9 @@ ATOMIC_CLAIMS = True
 #: own transport does not renew it, so there it must be far longer than any task.
 VISIBILITY_SECONDS = 30 if ATOMIC_CLAIMS else 300
 
+#: Between two of beat's sweeps. Each worker asks SQL once a second by itself: a sweep is for one whose own count fails.
+SWEEP_SECONDS = 5.0
+
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """The configuration of the Celery app."""
@@ -35,9 +38,9 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "beat_schedule": {
             # No `expires`: it is compared with the worker's clock, and one that is fast would drop every sweep.
             # Any number of beats may run: sweeps are idempotent.
-            "sweep": {"task": "invoices.sweep", "schedule": 1.0, "options": {"queue": WORK_QUEUE}},
+            "sweep": {"task": "invoices.sweep", "schedule": SWEEP_SECONDS, "options": {"queue": WORK_QUEUE}},
         },
-        "beat_max_loop_interval": 1,  # seconds: it never sleeps for longer than the sweep's interval
+        "beat_max_loop_interval": SWEEP_SECONDS,  # it never sleeps for longer
     }
 
 

@@ -17,13 +17,14 @@ from tests.bench.ground import ROOT, SECRET, Ground, order_fields
 from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, lists, ours, wait_until
 from tests.bench.results import Row
+from tests.bench.rivals.kept import best_settings
 from tests.engines import new_postgres_database
 
 PYTHON = ROOT / ".venv" / "rivals" / "bin" / "python"
 
 
 class Rival(NamedTuple):
-    """A queue, and the settings that suit it best; figures in tests/bench/rivals/README.md."""
+    """A queue, and the settings that suit it best, by the sweep that is kept."""
 
     name: str
     settings: Mapping[str, str] = {}
@@ -31,7 +32,8 @@ class Rival(NamedTuple):
     part: int = 1  #: it gets one in so many orders: a slow one is not to take minutes
 
 
-RIVALS = (Rival("pgqueuer"), Rival("arq"), Rival("procrastinate"), Rival("dbos", part=4))
+PARTS = {"pgqueuer": 1, "arq": 1, "procrastinate": 1, "dbos": 4}
+RIVALS = tuple(Rival(name, *best_settings(name), part) for name, part in PARTS.items())
 #: How many times its rate and how much of its CPU, by the kind of message. Bounds are for the best of them.
 RATE_GOALS, CPU_GOAL = {"create": 2.0, "create_many": 3.0}, 0.5
 

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "web": ("workers.cli.web", "Serve callbacks, the HTTP interface, the console, health and metrics."),
     "intake": ("workers.cli.roles", "Take orders from the queue: the Procfile's process, alone."),
     "worker": ("workers.cli.roles", "Call providers, watch invoices, deliver webhooks: the Procfile's process, alone."),
-    "beat": ("workers.cli.roles", "Wake the workers once a second: the Procfile's process, alone."),
+    "beat": ("workers.cli.roles", "Wake the workers every 5 s: the Procfile's process, alone."),
     "alive": ("workers.cli.alive", "Say whether the process here is alive: for a container's health check."),
     "enqueue": ("workers.cli.enqueue", "Queue one order by flags, or many from a file or standard input."),
     "list": ("workers.cli.invoices", "List invoices, newest first."),

@@ -36,4 +36,4 @@ def become(role: str, more: tuple[str, ...]) -> None:
 MORE = "Further options are Celery's, such as `-c 4`, and come after those of the Procfile."
 intake_command = _command("intake", f"Take orders from the queue, until SIGTERM. {MORE}")
 worker_command = _command("worker", f"Call providers, watch invoices, deliver webhooks, until SIGTERM. {MORE}")
-beat_command = _command("beat", f"Wake the workers once a second, until SIGTERM. {MORE}")
+beat_command = _command("beat", f"Wake the workers every 5 s, until SIGTERM. {MORE}")

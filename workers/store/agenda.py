@@ -29,7 +29,7 @@ from domain.schedule import STANDING_WAITS
 from workers.store import claim_sql
 from workers.store.bulk import execute_keyed, insert_into, key_rows, keyed
 from workers.store.clock import ClockInDoubt, is_trusted
-from workers.store.database import Database
+from workers.store.database import Database, with_now
 from workers.store.quick import execute
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, INVOICE
@@ -293,7 +293,7 @@ def next_due(connection: Connection, database: Database, lanes: Sequence[Lane]) 
         return []
     rows = execute_keyed(connection, _earliest, ("stage", "lane"), keys).all()
     found = [(Stage(row.stage), row.lane, row.due_at) for row in rows if row.due_at is not None]
-    now = database.now(connection)
+    now = database.now_of(connection, rows)
     return [Due(stage, lane, _wait(stage, due_at - now)) for stage, lane, due_at in found]
 
 
@@ -319,7 +319,7 @@ def _ends(dialect: str, end: Callable[..., ColumnElement[datetime]]) -> Executab
         .where(AGENDA.c.stage == asked.c.stage, AGENDA.c.lane == asked.c.lane)
         .scalar_subquery()
     )
-    return select(asked.c.stage, asked.c.lane, due_at.label("due_at"))
+    return with_now(dialect, select(asked.c.stage, asked.c.lane, due_at.label("due_at")))
 
 
 def far_lanes(connection: Connection, database: Database, waits: Mapping[Lane, timedelta]) -> list[Due]:
@@ -328,7 +328,7 @@ def far_lanes(connection: Connection, database: Database, waits: Mapping[Lane, t
     if not waits:
         return []
     rows = execute_keyed(connection, _latest, ("stage", "lane"), [(stage.value, lane) for stage, lane in waits]).all()
-    now = database.now(connection)
+    now = database.now_of(connection, rows)
     ends = [(Stage(row.stage), row.lane, row.due_at - now) for row in rows if row.due_at is not None]
     return [Due(stage, lane, far.total_seconds()) for stage, lane, far in ends if far > waits[stage, lane]]
 

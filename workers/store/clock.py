@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Executable, select, update
 
 from domain.timekeeping import TRUSTED_SECONDS
 from workers.store.bulk import insert_into
+from workers.store.database import Database, with_now
+from workers.store.quick import execute
 from workers.store.rows import StoredRow
 from workers.store.tables import CLOCK
 
@@ -37,6 +40,17 @@ class ClockState:
 def read_clock(connection: Connection) -> ClockState | None:
     """The row; None before anybody has looked at the clock."""
     return _state(connection.execute(_ROW).one_or_none())
+
+
+def look_at_clock(connection: Connection, database: Database) -> tuple[ClockState | None, datetime]:
+    """The row, and the database's time, in one round trip."""
+    rows = execute(connection, _row_and_now(connection.dialect.name), {}).all()
+    return _state(rows[0] if rows else None), database.now_of(connection, rows)
+
+
+@functools.cache
+def _row_and_now(dialect: str) -> Executable:
+    return with_now(dialect, _ROW)
 
 
 def lock_clock(connection: Connection, now: datetime) -> ClockState | None:

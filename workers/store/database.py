@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Select, create_engine, event, func, select
 from sqlalchemy.engine import make_url
@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from workers.store.adding import teach_to_add
 from workers.store.private_files import make_private
 from workers.store.quick import execute
-from workers.store.rows import Query
+from workers.store.rows import Query, StoredRow
 
 if TYPE_CHECKING:
     from domain.ports import Clock
@@ -38,6 +38,15 @@ Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 _NOW = select(func.clock_timestamp())  #: made once: building it costs as much as running it
+
+
+#: The column of ``with_now``.
+_TOLD_NOW = "told_now"
+
+
+def with_now(dialect: str, found: Select[Any]) -> Select[Any]:
+    """The statement, and on PostgreSQL the time beside each row, for ``Database.now_of``: that saves a round trip."""
+    return found.add_columns(func.clock_timestamp().label(_TOLD_NOW)) if dialect == "postgresql" else found
 
 
 @functools.cache
@@ -149,6 +158,13 @@ class Database:
             time: datetime = execute(connection, _NOW, {}).one()[0]
             return time.astimezone(UTC)
         return self._clock.now()
+
+    def now_of(self, connection: Connection, rows: Sequence[StoredRow]) -> datetime:
+        """The time that came with the first of the rows of a statement ``with_now``; without one, it is asked for."""
+        if not rows or not self.is_postgresql:
+            return self.now(connection)
+        time: datetime = getattr(rows[0], _TOLD_NOW)
+        return time.astimezone(UTC)
 
     def now_and(self, connection: Connection, found: Select[Found]) -> tuple[datetime, Found]:
         """The same, and the one value that a statement finds; on PostgreSQL in one round trip."""

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Executable, select
 from domain.decision import Stage
 from workers.store.agenda import lanes_of
 from workers.store.bulk import execute_keyed, keyed
-from workers.store.database import Database
+from workers.store.database import Database, with_now
+from workers.store.quick import execute
 from workers.store.rows import StoredRow
 from workers.store.tables import ENDPOINT
 
 FEW_ENDPOINTS = 200  #: up to this many, all are looked at each second
 _ENABLED = select(ENDPOINT).where(ENDPOINT.c.disabled_at.is_(None))
-_FIRST = select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_ENDPOINTS + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,17 @@ def live_endpoints(connection: Connection, database: Database) -> list[LiveEndpo
 
 def live_endpoints_in_use(connection: Connection, database: Database, used: Collection[str]) -> list[LiveEndpoint]:
     """The same if there are few; of many, those with something to send and those in ``used``."""
-    rows = connection.execute(_FIRST).all()
+    rows = execute(connection, _first(connection.dialect.name), {}).all()
+    now = database.now_of(connection, rows)
     if len(rows) > FEW_ENDPOINTS:
         lanes = sorted({*used, *lanes_of(connection, Stage.DELIVER.value)})
         rows = execute_keyed(connection, _chosen, ("id",), [(lane,) for lane in lanes]).all()
-    return _live([row for row in rows if row.disabled_at is None], database.now(connection))
+    return _live([row for row in rows if row.disabled_at is None], now)
+
+
+@functools.cache
+def _first(dialect: str) -> Executable:
+    return with_now(dialect, select(ENDPOINT).order_by(ENDPOINT.c.id).limit(FEW_ENDPOINTS + 1))
 
 
 @functools.cache

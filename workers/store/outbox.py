@@ -291,7 +291,7 @@ def _unpublished(dialect: str) -> Executable:
 
 def any_untold(connection: Connection) -> bool:
     """Whether the publisher has an event to tell, or to give a position."""
-    return bool(connection.execute(_ANY_UNTOLD).scalar())
+    return bool(execute(connection, _ANY_UNTOLD, {}).one()[0])
 
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from domain.ports import Clock
 from domain.timekeeping import TOLERANCE_SECONDS, Reading, Verdict, assess_clock, deviation
 from workers.store.agenda import lease_clock
-from workers.store.clock import ClockState, lock_clock, read_clock, write_clock
+from workers.store.clock import ClockState, lock_clock, look_at_clock, read_clock, write_clock
 from workers.store.database import Database, SystemClock
 from workers.store.step_repair import move_page, prolong_leases
 
@@ -48,8 +48,9 @@ class Timekeeper:
     def look(self) -> None:
         """Note that the clock is right, or repair what was planned by it. Raises what ``UNAVAILABLE`` names."""
         with self._database.glancing() as connection:
-            state = read_clock(connection)
-            reading = self._read(connection)
+            asked_at = lease_clock()
+            state, time = look_at_clock(connection, self._database)
+            reading = Reading(time, asked_at, lease_clock())
             here = self._clock.now()
         self._tell_skew(here, reading)
         if state is not None and state.moving_by is None and self._is_fresh(state.seen_at, reading):

@@ -8,15 +8,15 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, Executable, func, select, update
+from sqlalchemy import Connection, Executable, select, update
 
 from domain.exact_json import read_json
 from domain.permissions import Scope
 from workers.store.bulk import execute_keyed, keyed
-from workers.store.database import Database
+from workers.store.database import Database, with_now
 from workers.store.rows import StoredRow
 from workers.store.tables import TOKEN
 
@@ -57,15 +57,12 @@ def find_tokens(database: Database, ids: Sequence[str]) -> tuple[datetime, dict[
     """The database's time, and the tokens with these ids."""
     with database.glancing() as connection:
         rows = execute_keyed(connection, _by_id, ("id",), [(one,) for one in sorted(set(ids))]).all()
-        is_told = database.is_postgresql and rows
-        now = rows[0].now.astimezone(UTC) if is_told else database.now(connection)
-        return now, {row.id: _token(row) for row in rows}
+        return database.now_of(connection, rows), {row.id: _token(row) for row in rows}
 
 
 @functools.cache
 def _by_id(dialect: str) -> Executable:
-    found = select(TOKEN).where(keyed(dialect, TOKEN.c.id))
-    return found.add_columns(func.clock_timestamp().label("now")) if dialect == "postgresql" else found
+    return with_now(dialect, select(TOKEN).where(keyed(dialect, TOKEN.c.id)))
 
 
 def list_tokens(connection: Connection) -> list[Token]:

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 #: The server waits on one list only. A message in another one is found after at most this long; until one was found in
 #: a second list, after at most the longer time: hardly anybody uses priorities, and a look costs 0.4 CPU-ms.
 WAIT_SECONDS = 0.1
-FIRST_WAIT_SECONDS = 0.5
+FIRST_WAIT_SECONDS = 1.0
 #: A server that refused to wait is asked again after this long.
 PAUSING_SECONDS = 30.0
 #: A list that is always empty: waiting on it is just a pause.

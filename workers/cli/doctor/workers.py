@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 ANSWER_SECONDS = 2.0
-#: Beat sends a sweep each second, as long as the one before it is taken.
-BEAT_SECONDS = 4.0
+#: Beat sends a sweep every 5 s, as long as the one before it is taken.
+BEAT_SECONDS = 8.0
 SWEEP = "invoices.sweep"
 START = "invoices up"
 
