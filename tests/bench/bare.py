@@ -47,19 +47,23 @@ async def in_flight(count: int, width: int, call: Callable[[], Awaitable[Any]]) 
 
 def creates(ground: Ground, count: int, width: int, delay_ms: int) -> float:
     """POSTs of a create over the providers' client."""
+    return on_the_workers_loop(lambda: create_calls(ground, count, width, delay_ms))
 
-    async def run() -> float:
-        url = f"{ground.provider_url(delay_ms)}/api/invoice/create"
-        body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
-        headers = {"content-type": "application/json"}
-        async with open_client(width + 100) as client:
 
-            async def call() -> None:
-                assert await _status(client, make_request("POST", url, headers, body)) == 201
+async def create_calls(
+    ground: Ground, count: int, width: int, delay_ms: int, answered: Callable[[], object] = lambda: None
+) -> float:
+    """The same on a loop that runs; ``answered`` is called after each."""
+    url = f"{ground.provider_url(delay_ms)}/api/invoice/create"
+    body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
+    headers = {"content-type": "application/json"}
+    async with open_client(width + 100) as client:
 
-            return await in_flight(count, width, call)
+        async def call() -> None:
+            assert await _status(client, make_request("POST", url, headers, body)) == 201
+            answered()
 
-    return on_the_workers_loop(run)
+        return await in_flight(count, width, call)
 
 
 def hooks(ground: Ground, count: int, width: int) -> float:

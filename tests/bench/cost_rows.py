@@ -13,12 +13,12 @@ from typing import Any
 
 from domain.decision import Stage
 from tests.bench.expiry_rows import clock_work
-from tests.bench.ground import Filling, Ground, add_orders, open_store
+from tests.bench.ground import Filling, Ground, add_orders, open_store, plain
 from tests.bench.http_rows import Opener, deliver_work, make_events, provider_work, run_stage
 from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, drain_rate, lists, ours
 from tests.bench.results import Row
-from tests.bench.sql_rows import due_ones, fill, plain, publish_work
+from tests.bench.sql_rows import due_ones, fill, publish_work
 from workers.store.store import Store
 
 #: The oldest of the pages that the stand-in lists end here: 10 pages, a hundred a page.

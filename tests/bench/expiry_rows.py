@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.bench.ground import ROOT, Ground
+from tests.bench import limits
+from tests.bench.ground import ROOT, Ground, plain
 from tests.bench.http_rows import Opener, run_stage, with_cpu
 from tests.bench.processes import wait_until
 from tests.bench.results import Row
-from tests.bench.sql_rows import due_ones, plain
+from tests.bench.sql_rows import due_ones
 from tests.bench.usage import cpu_seconds
 from workers.engine import Work
 from workers.stages import clock
@@ -59,7 +60,13 @@ def one_clock_row(ground: Ground) -> Row:
             return run_stage(store, clock_work(store), due, cpu)
 
     row = Row("expiry-one", f"the same {due:,}, one worker's clock", f"{AGAINST}, connections: 1", "invoices/s")
-    return with_cpu(row.run(ground.sizes.rounds, ours, lambda: _bare(ground, 1)), cpu)
+    row.run(ground.sizes.rounds, ours, lambda: _bare(ground, 1))
+    return with_cpu(limits.tell(row, [_limit(ground) for _ in range(ground.sizes.rounds)]), cpu)
+
+
+def _limit(ground: Ground) -> float:
+    with ground.store(due_ones(ground.sizes.due, ground.sizes.open_many)) as store:
+        return limits.expiries(store)
 
 
 @contextlib.contextmanager

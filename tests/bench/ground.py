@@ -199,6 +199,14 @@ def open_store(url: str, can_be_asked: bool = False) -> Store:
     return Store(Database(url, pool_size=12), {ACCOUNT: policy(can_be_asked)}, lambda _: None)
 
 
+def plain(store: Store) -> psycopg.Connection[Any]:
+    """A bare connection to the same database; the block it is used in is one transaction."""
+    url = store.database.engine.url.set(drivername="postgresql")
+    connection: psycopg.Connection[Any] = psycopg.connect(url.render_as_string(hide_password=False))
+    connection.execute("SET timezone = 'UTC'")
+    return connection
+
+
 def policy(can_be_asked: bool = False) -> Policy:
     """The default account's."""
     return Policy(

@@ -15,7 +15,7 @@ from domain.account import Account
 from domain.decision import Stage
 from domain.evidence import Created
 from domain.tracing import OFF, Tracer
-from tests.bench import bare
+from tests.bench import bare, limits
 from tests.bench.ground import ACCOUNT, Ground, add_orders
 from tests.bench.results import Row
 from workers.coordination.breaker import Breaker
@@ -120,6 +120,8 @@ def create_row(ground: Ground, delay_ms: int, key: str, note: str, width: int = 
 
     row = Row(key, f"CREATE alone, {width} in flight, {note}", "the same client in a bare loop", "calls/s", 0.6)
     row.run(ground.sizes.rounds, ours, lambda: bare.creates(ground, count, width, delay_ms))
+    if delay_ms == 0:
+        limits.tell(row, [limits.creates(ground, count, width) for _ in range(ground.sizes.rounds)])
     return with_cpu(row, cpu)
 
 

@@ -22,7 +22,7 @@ from psycopg.errors import DeadlockDetected
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.ground import Ground, open_store, order_fields, settle_down
+from tests.bench.ground import Ground, open_store, order_fields, plain, settle_down
 from tests.bench.latency_rows import timed_order
 from tests.bench.process_rows import INTAKE, subscribe
 from tests.bench.processes import message, ours, push, wait_until
@@ -32,7 +32,6 @@ from tests.bench.sizes import chosen
 from tests.bench.soak_plot import plot
 from tests.bench.soak_samples import LATENCIES, PROCESSES, Sampler, sampler, series_of_minutes, series_of_samples
 from tests.bench.soak_verdict import Verdict, judge_all
-from tests.bench.sql_rows import plain
 
 SAMPLE_SECONDS = 5.0
 TICK_SECONDS = 0.02

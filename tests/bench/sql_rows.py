@@ -13,7 +13,7 @@ import psycopg
 import redis.asyncio
 
 from domain.decision import Stage
-from tests.bench.ground import Filling, Ground, add_orders, new_order, settle_down, timed
+from tests.bench.ground import Filling, Ground, add_orders, new_order, plain, settle_down, timed
 from tests.bench.http_rows import Opener, make_events, run_stage, with_cpu
 from tests.bench.results import Row, percentile
 from workers.delivery.stream import EventStream
@@ -69,14 +69,6 @@ def make_due(store: Store, count: int, among: int) -> None:
         for statement in MAKE_DUE:
             connection.execute(statement, (among // count,))
     settle_down(store)
-
-
-def plain(store: Store) -> psycopg.Connection[Any]:
-    """A bare connection to the same database; the block it is used in is one transaction."""
-    url = store.database.engine.url.set(drivername="postgresql")
-    connection: psycopg.Connection[Any] = psycopg.connect(url.render_as_string(hide_password=False))
-    connection.execute("SET timezone = 'UTC'")
-    return connection
 
 
 # ---------------------------------------------------------------- PUBLISH

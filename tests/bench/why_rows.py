@@ -10,9 +10,9 @@ from domain.account import Account
 from domain.evidence import FAILED_LOOK_UP
 from domain.why import first_cause
 from domain.why.patience import Pace
-from tests.bench.ground import Filling, Ground, settle_down, timed
+from tests.bench.ground import Filling, Ground, plain, settle_down, timed
 from tests.bench.results import Row
-from tests.bench.sql_rows import open_ones, plain
+from tests.bench.sql_rows import open_ones
 from workers.store.database import Database
 from workers.store.reads.search import search
 from workers.store.reads.why.late import read_overview

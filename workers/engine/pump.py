@@ -177,17 +177,18 @@ class Pump:
 
     async def _sweep(self) -> None:
         """Look for new lanes, then for lanes with work."""
-        lanes = await self._shared.calls.run(self._all_lanes)
+        lanes, due = await self._shared.calls.run(self._look)  # one call: each wakes a thread and the loop
         for lane in lanes:
             if lane not in self._lanes:
                 pipeline = self._pipelines[lane[0]]
                 self._lanes[lane] = found = LaneState(pipeline.work, lane[1])
                 pipeline.performing.note_use(found)
-        await self._timers.set(lanes)
+        self._timers.wake_for(due)
 
-    def _all_lanes(self) -> list[Lane]:
+    def _look(self) -> tuple[list[Lane], Sequence[Due]]:
         works = [one.work for one in self._pipelines.values()]
-        return [(work.stage, name) for work in works for name in work.lanes()]
+        lanes = [(work.stage, name) for work in works for name in work.lanes()]
+        return lanes, self._timers.next_due(lanes)
 
     def _wake(self, lane: Lane) -> None:
         found = self._lanes.get(lane)

@@ -18,14 +18,18 @@ class Timers:
     def __init__(
         self, calls: StoreCalls, next_due: Callable[[Sequence[Lane]], Sequence[Due]], wake: Callable[[Lane], None]
     ) -> None:
+        self.next_due = next_due
         self._calls = calls
-        self._next_due = next_due
         self._wake = wake
 
     async def set(self, lanes: Sequence[Lane]) -> None:
+        """Ask what is due in these lanes, and wake them for it."""
+        self.wake_for(await self._calls.run(self.next_due, lanes))
+
+    def wake_for(self, found: Sequence[Due]) -> None:
         """Wake the lanes that have something due, now or at the very moment when it will be."""
         loop = asyncio.get_running_loop()
-        for due in await self._calls.run(self._next_due, lanes):
+        for due in found:
             if due.in_seconds <= 0:
                 self._wake((due.stage, due.lane))
             elif due.in_seconds <= LOOK_AHEAD_SECONDS:
