@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from config.database_url import check_database_url
 from tests.acceptance.awaited import Awaited, Running
 from tests.acceptance.facts import RECEIVER
 from tests.acceptance.messages import Messages
@@ -182,7 +183,7 @@ class System(Messages, Awaited):
         found = dict(self.environment)
         if self.logins is not None and who in MEMBERS and self._database_url:
             login = make_url(self.logins.url(who)).username
-            through = make_url(self._database_url).set(username=login)
+            through = make_url(check_database_url(self._database_url)).set(username=login)
             found["INVOICES_DATABASE_URL"] = through.render_as_string(hide_password=False)
         return found | dict(self.broker.settings_of(who))
 

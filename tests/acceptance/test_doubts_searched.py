@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.system import ROOT, System, running
+from tests.acceptance.system import ROOT, START_SECONDS, System, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
@@ -46,7 +46,7 @@ def made(system: System) -> dict[str, list[str]]:
 def show(system: System, name: str) -> str:
     command = [sys.executable, "-m", "workers.cli", "show", name]
     environment = {**system.environment, "COLUMNS": "400"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=START_SECONDS)
     return done.stdout.decode()
 
 

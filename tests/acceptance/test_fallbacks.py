@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.acceptance.system import PATIENT, ROOT, System, running
+from tests.acceptance.system import PATIENT, ROOT, START_SECONDS, System, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
@@ -36,7 +36,7 @@ def show(system, name):
     """What `invoices show` prints, on one line for each that it has."""
     command = [sys.executable, "-m", "workers.cli", "show", name]
     environment = {**system.environment, "COLUMNS": "400"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=START_SECONDS)
     return done.stdout.decode()
 
 

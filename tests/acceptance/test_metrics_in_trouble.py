@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from tests.acceptance.proxy import Door
-from tests.acceptance.system import ROOT, System, nebulox_order, zeroxhost_order
+from tests.acceptance.system import PATIENT, ROOT, START_SECONDS, System, nebulox_order, zeroxhost_order
 from tests.acceptance.test_callbacks import call_back, pay
 from tests.acceptance.test_http_orders import new_token
 from tests.acceptance.test_metrics import MOVED, metrics_of, values_of
@@ -67,7 +67,7 @@ def system(tmp_path):
     """The stream's name is taken by something else; an endpoint refuses everything."""
     accounts: dict[str, dict[str, Any]] = {
         "nebulox": {"poll_seconds": 3600, "on_doubt": "hold"},
-        "refused": {"provider": "nebulox", "poll_seconds": 3600},
+        "refused": {"provider": "nebulox", "poll_seconds": 3600, **PATIENT},
         "slow": {"provider": "nebulox", "poll_seconds": 3600, "timeout_seconds": 120},
         "zeroxhost": {"timeout_seconds": 5},
     }
@@ -85,7 +85,7 @@ def shown(system, name, role):
     return values_of(metrics_of(system, role), name.replace("{", r"\{").replace("}", r"\}"))
 
 
-def wait_for(system, name, role="web", seconds=90):
+def wait_for(system, name, role="web", seconds=START_SECONDS):
     what = f"{name} of the {role} has moved"
     return system.wait_until(lambda: any(value > 0 for value in shown(system, name, role)), what, seconds)
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.acceptance.system import ROOT, System, nebulox_order, running
+from tests.acceptance.system import ROOT, START_SECONDS, System, nebulox_order, running
+from tests.nursery import shared
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +19,9 @@ def system(tmp_path_factory):
         yield system
 
 
-def enqueue(system, *flags, lines=""):
-    command = [sys.executable, "-m", "workers.cli", "enqueue", *flags]
-    return subprocess.run(command, cwd=ROOT, env=system.environment, input=lines, capture_output=True, text=True,
-                          check=False, timeout=60)  # fmt: skip
+def enqueue(system, *flags):
+    ran = shared().run(["invoices", "enqueue", *flags], system.environment, START_SECONDS)
+    return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
 def listed(system):
@@ -46,6 +46,7 @@ def test_the_shop_gets_one_signed_event_for_each_order_that_was_refused(system):
     events = system.wait_until(lambda: len(found := told()) >= 4 and found, "each of two messages of two bad orders")
     system.wait_until(lambda: len(listed(system)) == former + 8, "all that was refused is listed")
     system.holds(lambda: len(told()) == 4, "nothing more is told", 1)
+    system.wait_until_told()
 
     assert {event["type"] for event in events} == {"order.rejected"}
     assert sorted((event["subject"], event["data"]["kind"], event["data"]["existing_invoice"]) for event in events) == [
@@ -77,10 +78,14 @@ def test_enqueue_says_what_the_intake_made_of_it(system):
     assert (unseen.returncode, unseen.stdout) == (0, "queued nebulox/E-1 (invoices show E-1)\n")
 
 
-def test_of_a_file_the_refused_orders_are_named(system):
+def test_of_standard_input_the_refused_orders_are_named(system):
     orders = [nebulox_order("F-1"), nebulox_order("F-2"), nebulox_order("F-1", price="1.00")]
 
-    ran = enqueue(system, "--file", "-", lines="".join(f"{json.dumps(one)}\n" for one in orders))
+    command = [sys.executable, "-m", "workers.cli", "enqueue", "--file", "-"]
+    lines = "".join(f"{json.dumps(one)}\n" for one in orders)
+
+    ran = subprocess.run(command, cwd=ROOT, env=system.environment, input=lines, capture_output=True, text=True,
+                         check=False, timeout=START_SECONDS)  # fmt: skip
 
     assert ran.returncode == 1
     assert ran.stdout == "queued 3 orders; stored: 1\n"

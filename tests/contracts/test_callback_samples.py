@@ -6,16 +6,15 @@ import http.server
 import json
 import sqlite3
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.contracts.web_process import Web
+from tests.nursery import shared
 from workers.embedded.valkey import stop_valkey
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCOUNTS = {
     name: {"provider": provider, "base_url": "http://127.0.0.1:9", "api_key": "the-key"}
     for name, provider in (("shop", "nebulox"), ("silent", "zeroxhost"))
@@ -34,8 +33,8 @@ def web(tmp_path_factory):
 def post_sample(web, account, public_url, *arguments, **settings):
     """The command as somebody runs it on another host."""
     environment = web.environment | ({} if public_url is None else {"INVOICES_PUBLIC_URL": public_url}) | settings
-    command = [sys.executable, "-m", "workers.cli", "callbacks", "test", account, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ran = shared().run(["invoices", "callbacks", "test", account, *arguments], environment, 120)
+    return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
 def test_one_that_arrives_is_answered_200_and_nothing_is_kept_of_it(web):

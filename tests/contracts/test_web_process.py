@@ -22,8 +22,8 @@ from workers.web import server
 def open_web(tmp_path):
     opened = []
 
-    def open_one(**settings):
-        opened.append(Web(tmp_path, cold=True, **settings))
+    def open_one(*, cold=False, **settings):
+        opened.append(Web(tmp_path, cold=cold, **settings))
         return opened[-1]
 
     yield open_one
@@ -43,7 +43,7 @@ def web(tmp_path_factory):
 
 
 def test_it_says_where_it_listens_and_that_it_is_ready_and_ends_with_0(open_web):
-    web = open_web()
+    web = open_web(cold=True)
 
     assert [line["url"] for line in web.lines("web.listening")] == [web.url]
     assert ask(f"{web.url}/health/live") == (200, {"status": "ok"})

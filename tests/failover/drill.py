@@ -212,6 +212,8 @@ def drain(system: System, traffic: Traffic, figures: Figures, unknown: Collectio
     system.order(*(zeroxhost_order(order_id, MARKER) for order_id in lost))
     system.wait_for_statuses(paid=len(taken), seconds=SECONDS)
     system.wait_until(lambda: untold(system) == set(), "the receiver has every event", SECONDS)
+    unpublished = "SELECT count(*) AS n FROM event WHERE published_at IS NULL"
+    system.wait_until(lambda: system.rows(unpublished)[0]["n"] == 0, "the stream has every event", SECONDS)
     invoices, creates = system.invoices(), system.creates()
     figures.orders, figures.lost_orders = len(taken), len(lost)
     figures.doubts = sum(row["doubts"] for row in invoices.values())
