@@ -6,10 +6,6 @@ import asyncio
 
 from starlette.requests import Request
 
-#: In a request's scope, where the server has all of its body already: no time-out is needed then. Setting one takes
-#: longer than reading a small body.
-IS_HERE = "invoices.body_is_here"
-
 
 class BodyRefused(Exception):  # noqa: N818 - reads as what happened
     """The body can't be used. ``status`` is what to answer, ``detail`` one sentence."""
@@ -31,23 +27,17 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyRefused(413, f"the body is larger than {limit} bytes")
-    if IS_HERE in request.scope:
-        return await _read(request, limit)
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(seconds):
-            return await _read(request, limit)
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise BodyRefused(400, "the client left before its body was there")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > limit:
+                    raise BodyRefused(413, f"the body is larger than {limit} bytes")
     except TimeoutError:
         raise BodyRefused(408, f"the body did not arrive within {seconds:g} s") from None
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    body, more = bytearray(), True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise BodyRefused(400, "the client left before its body was there")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit:
-            raise BodyRefused(413, f"the body is larger than {limit} bytes")
     return bytes(body)

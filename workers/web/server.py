@@ -19,7 +19,6 @@ from uvicorn.server import ServerState
 
 from workers.http.open_files import raise_limit
 from workers.web.answers import Together
-from workers.web.bodies import IS_HERE
 from workers.web.problems import problem
 
 log = structlog.get_logger()
@@ -93,10 +92,8 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the request only if every proxy on its way understands it alike."""
         self._is_behind_head = self._is_fruitful = True
-        hosts, size = 0, len(self.url)
-        for name, value in self.headers:
-            hosts += name == b"host"
-            size += len(name) + len(value)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("one Host header, please")
         if size > HEADER_BYTES:
@@ -111,7 +108,6 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._is_fruitful = True
-        self.scope[IS_HERE] = True  # type: ignore[literal-required]  # an ASGI scope may have more
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -17,7 +17,6 @@ from domain.permissions import Action
 from domain.schemas import Schema
 from domain.visible import why_meaningless
 from workers.web.api.api import JSON
-from workers.web.named_headers import NamedRequest
 
 PROBLEM = "application/problem+json"
 
@@ -114,7 +113,7 @@ def _answering(endpoint: Endpoint) -> ASGIApp:
     """As Starlette's, without its search for handlers of exceptions: one layer outside has them all."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await endpoint(NamedRequest(scope, receive, send))
+        response = await endpoint(Request(scope, receive, send))
         await response(scope, receive, send)
 
     return application
