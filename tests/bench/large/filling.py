@@ -65,6 +65,8 @@ WHERE indrelid = '{0}'::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE
 """
 _COUNT_ON = "SELECT setval(pg_get_serial_sequence('{0}', '{1}'), max({1})) FROM {0}"
 _LOG = "UPDATE event_log SET removed = 0, newest = (SELECT max(position) FROM event_position)"
+#: A day's copies leave the same hole in each page, and a new invoice just fits. In life others have long taken it.
+_HOLES = "ALTER TABLE invoice SET (fillfactor = 90)"
 _FASTER = "SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 1; SET synchronous_commit = off"
 
 
@@ -116,6 +118,7 @@ def _steps(connection: psycopg.Connection, copies: int, history: float, days: in
         if table not in {INVOICE, POSITION}:
             yield _COUNT_ON.format(table.name, *table.primary_key.columns.keys())
         yield f"VACUUM (ANALYZE) {table.name}"
+    yield _HOLES
     yield _LOG
     yield "VACUUM (ANALYZE)"
     yield "CHECKPOINT"
