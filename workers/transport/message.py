@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import sys
 from typing import Any, TypeAlias
@@ -32,6 +33,11 @@ UNREADABLE = "invoices-unreadable"
 
 _SHORTENED = re.compile(rb"%s (\d{1,18}) ([0-9a-f]{40}) (.*)" % OVERSIZED.encode(), re.DOTALL)
 _BEGINNING = re.compile(rb'\[?\{"%s": (\d{1,9})[,}]' % DEATHS.encode())
+
+
+#: kombu's reader, which makes a decoder for each message, is asked only where objects of its own may stand.
+TYPE_MARK = "__type__"
+_DECODER = json.JSONDecoder()
 
 
 class UnreadableError(ValueError):
@@ -121,11 +127,12 @@ def _read(item: bytes) -> Payload:
     """The message in an item. Within bounds, because this runs on the consumer's loop."""
     if holds_more_values(item, MAX_ENVELOPE_VALUES):
         raise UnreadableError(f"holds more than {MAX_ENVELOPE_VALUES} values besides its body")
-    message = _checked(loads(bytes_to_str(item)))
+    text = bytes_to_str(item)
+    message = _checked(loads(text) if TYPE_MARK in text else _DECODER.decode(text))
     about = {**message, "body": None} if isinstance(message.get("body"), str) else message
     if len(item) > MAX_ENVELOPE_BYTES and (size := len(dumps(about))) > MAX_ENVELOPE_BYTES:
         raise UnreadableError(f"holds {size} bytes besides its body, at most {MAX_ENVELOPE_BYTES} are taken")
-    if _depth(about) > MAX_DEPTH:
+    if item.count(b"{") + item.count(b"[") > MAX_DEPTH and _depth(about) > MAX_DEPTH:
         raise UnreadableError(f"is nested more than {MAX_DEPTH} deep")
     return message
 
