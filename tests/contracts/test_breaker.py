@@ -292,3 +292,34 @@ def test_nothing_passes_on_knowledge_that_is_too_old(play):
         assert not breaker.passes(world.endpoint)
 
     play(story)
+
+
+def test_a_look_tells_that_deliveries_pass_and_takes_no_probe(play):
+    async def story(world):
+        looking, other = world.worker(BreakerLimits(ask_seconds=60)), world.worker(LIMITS)
+        await looking.look(world.endpoint)
+        assert looking.passes(world.endpoint)
+        await world.note(other, failures=20)
+        late = world.worker(BreakerLimits(ask_seconds=60))
+        await late.look(world.endpoint)
+        assert not late.passes(world.endpoint)
+        while world.sync.hget(key_of(world.endpoint), "open_until"):  # until the probe of somebody who asks succeeds
+            await late.look(world.endpoint)
+            assert not late.passes(world.endpoint)
+            if (await other.admit(world.endpoint, 50))[0]:
+                await world.note(other, failures=0, successes=1)
+        await late.look(world.endpoint)
+        assert late.passes(world.endpoint)
+
+    play(story)
+
+
+def test_while_redis_is_away_a_look_lets_all_pass():
+    async def story():
+        server = fakeredis.FakeServer()
+        breaker = Breaker(fakeredis.FakeAsyncRedis(server=server), BreakerLimits(ask_seconds=0))
+        server.connected = False
+        await breaker.look("ep_1")
+        assert breaker.passes("ep_1")
+
+    asyncio.run(story())

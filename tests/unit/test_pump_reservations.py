@@ -43,6 +43,7 @@ class Shop:
         self.reserved, self.taken, self.claimed, self.sent, self.released = [], [], [], [], []
         self.cleared, self.most, self.open_calls, self.open_orders, self.looks = [], 0, 0, 0, 0
         self.passes, self.read_ahead = passes, read_ahead
+        self.is_open = False  #: what a look at the limit finds
         self.gate = threading.Event()  #: webhooks wait until it is open
         self.gate.set()
         self.orders_gate = threading.Event()  #: and orders until this one is
@@ -98,6 +99,9 @@ class Shop:
         self.sent += hooks
         return hooks
 
+    async def look(self, _lane):
+        self.passes = self.passes or self.is_open
+
     async def open_works(self, _):
         orders = Work(
             stage=ORDERS[0],
@@ -118,7 +122,7 @@ class Shop:
             claim_of=claim_of,
             commit=lambda _: None,
             perform=self.send,
-            admission=Admission(admit_all, refund_none, lambda _: self.passes),
+            admission=Admission(admit_all, refund_none, lambda _: self.passes, self.look),
             read_ahead=self.read_ahead,
         )
         return [orders, hooks]
@@ -311,3 +315,11 @@ def test_the_doorbell_of_a_lane_that_flows_is_left_pending_and_cleared_at_its_en
     until(lambda: shop.looks > looks)  # for what came before it was cleared
     time.sleep(0.1)
     assert shop.cleared == [ORDERS]
+
+
+def test_a_limit_that_nobody_has_asked_lately_is_looked_at_before_a_commit(run):
+    shop = Shop(["1"], passes=False)
+    shop.is_open = True
+    run(shop)
+    until(lambda: shop.sent)
+    assert (shop.taken, shop.claimed) == (["hook of 1"], [])

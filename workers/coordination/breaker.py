@@ -153,6 +153,20 @@ class Breaker:
         known = endpoint not in self._open and now - self._asked_at.get(endpoint, -60.0) < self._limits.ask_seconds
         return known or now < self._away_until
 
+    async def look(self, endpoint: str) -> None:
+        """See whether it is closed, where that is no longer known. Takes no probe, and asks about no open one."""
+        if self.passes(endpoint) or endpoint in self._open:
+            return
+        now = time.monotonic()
+        try:
+            found = await self._client.hget(key_of(endpoint), "open_until")
+        except (RedisError, OSError) as error:
+            self._forget()
+            log.debug("breaker.alone", endpoint=endpoint, error=type(error).__name__)
+        else:
+            if found is None:
+                self._asked_at[endpoint] = now
+
     def stops(self, endpoint: str) -> bool:
         """Whether a delivery that was let through earlier should not be sent, because the breaker has opened since.
 

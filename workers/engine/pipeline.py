@@ -10,7 +10,7 @@ from domain.decision import Stage
 from workers.engine.claiming import Claiming
 from workers.engine.commits import Commits
 from workers.engine.performing import Performing
-from workers.engine.reservations import Reservation, reserve
+from workers.engine.reservations import Reservation, look_at_limits, reserve
 from workers.engine.shared import Shared
 from workers.engine.slots import Slots
 from workers.engine.timers import Timers
@@ -41,7 +41,9 @@ class Pipeline(Generic[Item, Outcome]):
         fed = self._pipelines.get(feeding.stage) if feeding else None
         if feeding is None or fed is None or fed.commits.is_late or self._shared.stopping:
             return await self._shared.calls.run(self.work.commit, batch)
-        with reserve(fed.performing.recent, len(batch)) as reserved:
+        lanes = fed.performing.recent
+        await look_at_limits(lanes)
+        with reserve(lanes, len(batch)) as reserved:
             if not reserved:
                 return await self._shared.calls.run(self.work.commit, batch)
             counts = {lane: one.count for lane, one in reserved.items()}

@@ -7,12 +7,15 @@ out, as after a claim.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from workers.engine.lane import AnyLane
 from workers.engine.slots import Slots
+
+LOOKED_AT = 8  #: lanes whose limits are looked at before a commit; of many, most get nothing of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,23 @@ class Reservation:
     def count(self) -> int:
         """The rows that may be leased for it."""
         return self.held + self.ahead
+
+
+async def look_at_limits(lanes: Sequence[AnyLane]) -> None:
+    """Have limits looked at of which this process knows nothing new: of the few lanes that were used last.
+
+    Otherwise each commit after a pause would leave its rows to a doorbell and a claim, of which the claim asks.
+    """
+    looks = [
+        admission.look(lane.name)
+        for lane in lanes[-LOOKED_AT:]
+        if lane.takes_new_rows
+        and (admission := lane.work.admission) is not None
+        and admission.look is not None
+        and not _passes(lane)
+    ]
+    if looks:
+        await asyncio.gather(*looks)
 
 
 @contextmanager

@@ -63,6 +63,8 @@ class Admission:
     refund: Callable[[str, int], Awaitable[None]]  #: gives back what was admitted and found no row
     #: Whether ``admit`` would let all through, as far as this process knows.
     passes: Callable[[str], bool] | None = None
+    #: Looks again, where ``passes`` is false only because nobody has asked lately. Takes nothing.
+    look: Callable[[str], Awaitable[None]] | None = None
     #: All processes share the limit, so while it lets nothing through none of them needs a doorbell. A provider's 429
     #: is learnt by each process for itself, and meant for all of them.
     is_shared: bool = False

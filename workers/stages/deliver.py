@@ -97,7 +97,7 @@ class DeliverStage:
             commit=self._store.settle_free,
             name_of=lambda one: {"endpoint": one.delivery.claim.lane, "event_id": one.delivery.event_id},
             batching=Batching(gather_seconds=SETTLE_SECONDS),
-            admission=Admission(self._admit, self._breaker.give_back, self._passes),
+            admission=Admission(self._admit, self._breaker.give_back, self._passes, self._breaker.look),
             keeping=Keeping(self._renew),
             read_ahead=ReadAhead(),
         )
