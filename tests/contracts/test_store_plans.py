@@ -152,6 +152,19 @@ def test_what_is_finished_and_old_is_removed_by_index(crowded):
     assert_by_index(explained(crowded, lambda: store.remove_finished(timedelta(0)), statements))
 
 
+def test_events_of_no_invoice_are_found_among_all_that_wait_for_the_archive(crowded):
+    store, _, ids = work(crowded)
+    store.judge([Judgement(one, seen("confirming")) for one in ids])
+    store.publishing.mark_published([event.number for event in store.publishing.unpublished(200)])
+    with crowded.transaction() as connection:
+        for statement in MORE if crowded.is_postgresql else ():
+            connection.execute(text(statement))
+    statement = r"SELECT event\.number\s+FROM event\s+WHERE event\.invoice_id"
+    plan = explained(crowded, lambda: store.remove_finished(timedelta(0), archived=True), statement)
+    assert re.search("uq_event_sequence|autoindex_event", plan), plan
+    assert "Sort" not in plan, plan
+
+
 def test_what_the_console_shows_of_endpoints_is_read_by_index(crowded):
     store, endpoint_id, ids = work(crowded)
     store.judge([Judgement(one, seen("confirming")) for one in ids])

@@ -292,10 +292,11 @@ def parked_rows(connection: Connection, limit: int) -> Sequence[StoredRow]:
     return connection.execute(query).all()
 
 
-def earliest_id(time: datetime) -> str:
-    """The smallest id of an invoice made at ``time``: a UUID of version 7 begins with its milliseconds, by the clock of
-    the host that made it. A caller that needs every invoice asks for a time that is ``SLACK`` earlier or later."""
-    return f"inv_{max(0, int(time.timestamp() * 1000)):012x}"
+def earliest_id(time: datetime, prefix: str = "inv") -> str:
+    """The smallest id of an invoice, or of what has another prefix, made at ``time``: a UUID of version 7 begins with
+    its milliseconds, by the clock of the host that made it. A caller that needs all of them asks for a time that is
+    ``SLACK`` earlier or later."""
+    return f"{prefix}_{max(0, int(time.timestamp() * 1000)):012x}"
 
 
 def newest_first(database: Database, query: Query, key: str, limit: int) -> Iterator[StoredRow]:

@@ -19,8 +19,9 @@ from workers.store.bulk import execute_numbered, numbered
 from workers.store.callbacks import DISMISSED, MATCHED
 from workers.store.outbox import NO_SEQUENCE
 from workers.store.positions import remove_dangling, remove_positions
+from workers.store.queries import earliest_id
 from workers.store.reads.contradictions import AGAINST, settled
-from workers.store.seek import first_number
+from workers.store.seek import first_number, later
 from workers.store.tables import (
     ATTEMPT,
     CALLBACK,
@@ -45,7 +46,6 @@ class Retention:
 
     def __init__(self) -> None:
         self._positions = Walk(POSITION.c.event_number)
-        self._events = Walk(EVENT.c.number)
         self._callbacks = Walk(CALLBACK.c.id)
 
     def remove_finished(self, connection: Connection, before: datetime, *, archived: bool = False) -> int:
@@ -56,7 +56,7 @@ class Retention:
         """
         nobodys = _remove_kept, _remove_rejected, _remove_forged
         invoices = _remove_events, _remove_evidence, _remove_callbacks
-        left_over = self._remove_notices, self._remove_left_callbacks
+        left_over = _remove_notices, self._remove_left_callbacks
         removed = sum(remove(connection, before) for remove in nobodys + (left_over if archived else invoices))
         return removed or self._remove_dangling(connection, before)
 
@@ -67,16 +67,6 @@ class Retention:
             return remove_dangling(connection, first, last, BATCH)
 
         return self._positions.go(connection, end or None, remove)  # 0: no event is left
-
-    def _remove_notices(self, connection: Connection, before: datetime) -> int:
-        """Events that tell of no invoice."""
-        end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
-
-        def remove(first: int, last: int) -> int:
-            notices = EVENT.c.number.between(first, last), EVENT.c.sequence == NO_SEQUENCE
-            return _remove_events_of(connection, before, *notices)
-
-        return self._events.go(connection, end, remove)
 
     def _remove_left_callbacks(self, connection: Connection, before: datetime) -> int:
         """Those of invoices that are archived by now, and of none."""
@@ -91,10 +81,19 @@ class Retention:
 
 def _remove_events(connection: Connection, before: datetime) -> int:
     end = first_number(connection, EVENT.c.number, EVENT.c.created_at, before)
-    return _remove_events_of(connection, before, EVENT.c.number < end)
+    return _remove_events_by(connection, before, EVENT.c.number, EVENT.c.number < end)
 
 
-def _remove_events_of(connection: Connection, before: datetime, *conditions: ColumnElement[bool]) -> int:
+def _remove_notices(connection: Connection, before: datetime) -> int:
+    """Events that tell of no invoice. Their own ids stand in the invoice's place: one range of the index on it."""
+    theirs = EVENT.c.invoice_id >= "evt_", EVENT.c.invoice_id < earliest_id(later(before), "evt")
+    return _remove_events_by(connection, before, EVENT.c.invoice_id, *theirs, EVENT.c.sequence == NO_SEQUENCE)
+
+
+def _remove_events_by(
+    connection: Connection, before: datetime, key: ColumnElement[object], *conditions: ColumnElement[bool]
+) -> int:
+    """In the order of ``key``, whose index has them."""
     # By way of the endpoints, which are few: the deliveries' unique index begins with them.
     awaited = exists().where(
         DELIVERY.c.endpoint_id == ENDPOINT.c.id, DELIVERY.c.event_number == EVENT.c.number, DELIVERY.c.state == "due"
@@ -102,7 +101,7 @@ def _remove_events_of(connection: Connection, before: datetime, *conditions: Col
     old = (
         select(EVENT.c.number)
         .where(*conditions, EVENT.c.created_at < before, EVENT.c.published_at.is_not(None), ~awaited)
-        .order_by(EVENT.c.number)
+        .order_by(key)
         .limit(BATCH)
         .with_for_update(skip_locked=True)  # a replay has those locked that it makes due
     )
