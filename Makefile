@@ -1,8 +1,8 @@
 # Everything needs python3 (3.11 or newer, with venv), make and git, and nothing else.
 PYTHON ?= python3
-# Quick tests wait as much as they compute: three times as many at a time as a small machine has cores. Others start whole
-# systems: twice as many. The order of the files is kept: tests/conftest.py has those first that take longest.
-test: AT_A_TIME = 6
+# Quick tests wait as much as they compute: five at a time keep two cores busy. Others start whole systems: four. The order
+# of the files is kept: tests/conftest.py has those first that take longest.
+test: AT_A_TIME = 5
 test-engines drills roles: AT_A_TIME = 4
 PYTEST = python -m pytest -n $(or $(WORKERS),$(AT_A_TIME)) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 BIN := .venv/bin
@@ -53,7 +53,7 @@ up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Pro
 # Where the environment sets it, every process of a test run would compile every file anew.
 test test-engines drills: export PYTHONDONTWRITEBYTECODE =
 
-test: dev ## the quick tests; WORKERS=6 at a time
+test: dev ## the quick tests; WORKERS=5 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
 
 # Playwright's event loop goes on in the process that once drove a browser: nothing else can run its own there.
