@@ -265,13 +265,13 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
         )
         return [internal_error(desk, good[0].message, error)] if alone else _add_each(desk, good, rejections)
     _tell(rejections)
-    refused, told = [], log.bind()  # once: a logger is made anew for each line otherwise
+    refused, logger = [], log.bind()  # once: a logger is made anew for each line otherwise
     for one, result in zip(good, added, strict=True):
         if result.outcome == "refused":
             refused.append(_rejection(one.message, result.reason or "refused", desk.told(_conflict(one, result))))
         else:
             order = {"order_id": one.order.order_id, "account": one.order.account}
-            told.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.message.task_id)
+            logger.info(EVENTS[result.outcome], **order, invoice_id=result.invoice_id, task_id=one.message.task_id)
     return refused
 
 
