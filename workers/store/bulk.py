@@ -136,7 +136,12 @@ def execute_numbered(
 
 def insert_into(connection: Connection, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT, for the database at hand."""
-    if connection.dialect.name != "postgresql":
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> Insert:
+    """The same, by the database's name: for a statement that is made once."""
+    if dialect != "postgresql":
         return sqlite_insert(table)
     from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 

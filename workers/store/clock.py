@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Executable, select, update
+from sqlalchemy import Connection, Executable, bindparam, select, update
 
 from domain.timekeeping import TRUSTED_SECONDS
 from workers.store.bulk import insert_into
@@ -18,6 +18,7 @@ from workers.store.tables import CLOCK
 NAME = "database"
 
 _ROW = select(CLOCK).where(CLOCK.c.name == NAME)
+_LOCKED = _ROW.with_for_update(skip_locked=True)
 _SEEN_AT = select(CLOCK.c.seen_at).where(CLOCK.c.name == NAME)
 _TRUSTED = timedelta(seconds=TRUSTED_SECONDS)
 
@@ -55,17 +56,22 @@ def _row_and_now(dialect: str) -> Executable:
 
 def lock_clock(connection: Connection, now: datetime) -> ClockState | None:
     """The row, locked; made where there is none. None while somebody else has it locked: they do what is to be done."""
-    row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
+    row = connection.execute(_LOCKED).one_or_none()
     if row is None and connection.execute(_SEEN_AT).one_or_none() is None:
         connection.execute(insert_into(connection, CLOCK).values(name=NAME, seen_at=now).on_conflict_do_nothing())
-        row = connection.execute(_ROW.with_for_update(skip_locked=True)).one_or_none()
+        row = connection.execute(_LOCKED).one_or_none()
     return _state(row)
 
 
 def write_clock(connection: Connection, **values: object) -> None:
     """Change the row; time spans are kept as microseconds."""
     kept = {name: _microseconds(value) if isinstance(value, timedelta) else value for name, value in values.items()}
-    connection.execute(update(CLOCK).where(CLOCK.c.name == NAME).values(**kept))
+    execute(connection, _write(tuple(kept)), kept)
+
+
+@functools.cache
+def _write(names: tuple[str, ...]) -> Executable:
+    return update(CLOCK).where(CLOCK.c.name == NAME).values({name: bindparam(name) for name in names})
 
 
 def is_trusted(connection: Connection, at: datetime) -> bool:

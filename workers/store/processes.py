@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, select
 
 from domain.exact_json import write_json
 from domain.why.processes import WORKER
 from domain.work_report import Report, write_report
-from workers.store.bulk import insert_into
+from workers.store.bulk import insert_for
 from workers.store.database import UNAVAILABLE, Database
+from workers.store.quick import execute
 from workers.store.tables import PROCESS
 from workers.store.tables.columns import LONGEST_PROCESS
 
@@ -30,6 +31,7 @@ WRITE_SECONDS = 4.0
 #: How long rows of ended processes are kept; each role's newest is kept for good, since it tells when the role went. A
 #: process that is restarted again and again leaves a row each time.
 FORGET = timedelta(hours=1)
+FORGET_SECONDS = 60.0  #: between two looks for them
 
 
 class Heartbeat:
@@ -44,7 +46,7 @@ class Heartbeat:
         self._accounts = write_json(sorted(accounts))
         self._name = f"{socket.gethostname()}:{os.getpid()}:{life()}"[-LONGEST_PROCESS:]
         self._started_at: datetime | None = None
-        self._moved = self._swept = float("-inf")  #: by this process's own clock
+        self._moved = self._swept = self._forgets_at = float("-inf")  #: by this process's own clock
 
     def moved(self) -> None:
         """Work was committed just now."""
@@ -81,7 +83,9 @@ class Heartbeat:
                 self._put(connection, role, now, moved, done)
             if self._swept > float("-inf"):
                 self._put(connection, "beat", now - _since(self._swept), float("-inf"))
-            _forget(connection, now)
+            if time.monotonic() >= self._forgets_at:
+                self._forgets_at = time.monotonic() + FORGET_SECONDS
+                _forget(connection, now)
 
     def _work(self) -> str | None:
         if self.report is None:
@@ -93,8 +97,16 @@ class Heartbeat:
         seen = {"seen_at": seen_at, "accounts": self._accounts, "started_at": self._started_at, "work": work}
         if moved > float("-inf"):
             seen["moved_at"] = seen_at - _since(moved)
-        insert = insert_into(connection, PROCESS).values(role=role, name=self._name, **seen)
-        connection.execute(insert.on_conflict_do_update(index_elements=["role", "name"], set_=seen))
+        put = _put_statement(connection.dialect.name, tuple(seen))
+        execute(connection, put, {"role": role, "name": self._name, **seen})
+
+
+@functools.cache
+def _put_statement(dialect: str, names: tuple[str, ...]) -> Executable:
+    insert = insert_for(dialect, PROCESS).values({name: bindparam(name) for name in ("role", "name", *names)})
+    return insert.on_conflict_do_update(
+        index_elements=["role", "name"], set_={name: insert.excluded[name] for name in names}
+    )
 
 
 @functools.cache
