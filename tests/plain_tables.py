@@ -27,9 +27,9 @@ from typing import Final
 
 from sqlalchemy import {kinds}
 
-{own}_PLAIN = MetaData()
-{tables}'''
+{own}{tables}'''
 OWN = ("ExactAmount", "RowNumber", "UtcTime")  #: kinds of columns of our own
+CATALOGUE = "PLAIN"  #: one of all tables: `invoices move` asks it for them
 
 
 def written() -> Mapping[str, str]:
@@ -47,18 +47,18 @@ def written() -> Mapping[str, str]:
 
 def _part(name: str, tables: str) -> str:
     used = set(re.findall(r"\b[A-Z][a-z]\w+", tables)) - {"Final", "True", "False"}
-    kinds = ", ".join(sorted(used - set(OWN) | {"MetaData"}))
-    own = _import("workers.store.tables.columns", used & set(OWN)) + "\n" if used & set(OWN) else ""
+    kinds = ", ".join(sorted(used - set(OWN)))
+    own = _import("workers.store.tables.columns", {CATALOGUE} | used & set(OWN))
     return PART.format(name=name, kinds=kinds, own=own, tables=tables)
 
 
 def _import(module: str, names: Iterable[str]) -> str:
-    return f"from {module} import {', '.join(sorted(names))}\n"
+    return f"from {module} import {', '.join(sorted(names, key=lambda name: (not name.isupper(), name)))}\n"
 
 
 def _table(name: str, table: Table) -> str:
     columns = "".join(f"    {_column(column)},\n" for column in table.columns)
-    return f'\n{name}: Final = Table(\n    "{table.name}",\n    _PLAIN,\n{columns})\n'
+    return f'\n{name}: Final = Table(\n    "{table.name}",\n    {CATALOGUE},\n{columns})\n'
 
 
 def _column(column: Column[object]) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from domain.money import format_amount
+
+#: The catalogue of all plain tables: `invoices move` asks it for them.
+PLAIN = MetaData()
 
 #: Characters of a process's name, of an actor's, and of an act's origin.
 LONGEST_PROCESS, LONGEST_NAME, LONGEST_ORIGIN = 200, 100, 200

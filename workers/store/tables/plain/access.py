@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
 
-from workers.store.tables.columns import ExactAmount, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, ExactAmount, UtcTime
 
 TOKEN: Final = Table(
     "access_token",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("scopes", String(100), nullable=False),
@@ -25,7 +23,7 @@ TOKEN: Final = Table(
 
 JOB: Final = Table(
     "replay_job",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("endpoint_id", String(40), nullable=False),
     Column("event_id", String(40)),
@@ -46,7 +44,7 @@ JOB: Final = Table(
 
 BULK: Final = Table(
     "bulk_job",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("kind", String(20), nullable=False),
     Column("selection", Text, nullable=False),
@@ -74,7 +72,7 @@ BULK: Final = Table(
 
 BULK_FAILURE: Final = Table(
     "bulk_failure",
-    _PLAIN,
+    PLAIN,
     Column("job_id", String(40), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("invoice_id", String(40), nullable=False),

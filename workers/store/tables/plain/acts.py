@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Column, MetaData, String, Table, Text
+from sqlalchemy import Column, String, Table, Text
 
-from workers.store.tables.columns import RowNumber, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, RowNumber, UtcTime
 
 ACT: Final = Table(
     "operator_act",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("at", UtcTime, nullable=False),
     Column("by", String(100), nullable=False),

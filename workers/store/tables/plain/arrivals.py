@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, String, Table, Text
 
-from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, ExactAmount, RowNumber, UtcTime
 
 CALLBACK: Final = Table(
     "callback",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("account", String(64), nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -28,7 +26,7 @@ CALLBACK: Final = Table(
 
 FORGED: Final = Table(
     "forged_callback",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("at", UtcTime, nullable=False),
     Column("account", String(64)),
@@ -41,7 +39,7 @@ FORGED: Final = Table(
 
 REJECTED: Final = Table(
     "rejected_message",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("message_key", String(64), nullable=False),
     Column("at", UtcTime, nullable=False),

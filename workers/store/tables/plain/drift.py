@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Column, MetaData, String, Table
+from sqlalchemy import Column, String, Table
 
-from workers.store.tables.columns import RowNumber, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, RowNumber, UtcTime
 
 DRIFT: Final = Table(
     "provider_drift",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("account", String(128), nullable=False),
     Column("provider", String(64), nullable=False),
@@ -25,7 +23,7 @@ DRIFT: Final = Table(
 
 DRIFT_INVOICE: Final = Table(
     "drift_invoice",
-    _PLAIN,
+    PLAIN,
     Column("drift_id", RowNumber, primary_key=True, autoincrement=False),
     Column("invoice_id", String(40), primary_key=True),
     Column("at", UtcTime, nullable=False),

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, SmallInteger, String, Table, Text
 
-from workers.store.tables.columns import RowNumber, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, RowNumber, UtcTime
 
 EVENT: Final = Table(
     "event",
-    _PLAIN,
+    PLAIN,
     Column("number", RowNumber, primary_key=True),
     Column("id", String(40), nullable=False),
     Column("invoice_id", String(40), nullable=False),
@@ -24,7 +22,7 @@ EVENT: Final = Table(
 
 LOG: Final = Table(
     "event_log",
-    _PLAIN,
+    PLAIN,
     Column("name", String(20), primary_key=True),
     Column("newest", BigInteger, nullable=False),
     Column("removed", BigInteger, nullable=False),
@@ -32,7 +30,7 @@ LOG: Final = Table(
 
 POSITION: Final = Table(
     "event_position",
-    _PLAIN,
+    PLAIN,
     Column("position", RowNumber, primary_key=True, autoincrement=False),
     Column("event_number", RowNumber, nullable=False),
     Column("account", String(128)),
@@ -40,7 +38,7 @@ POSITION: Final = Table(
 
 ENDPOINT: Final = Table(
     "endpoint",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("url", Text, nullable=False),
     Column("secrets", Text, nullable=False),
@@ -57,7 +55,7 @@ ENDPOINT: Final = Table(
 
 DELIVERY: Final = Table(
     "delivery",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("endpoint_id", String(40), nullable=False),
     Column("event_number", RowNumber, nullable=False),
@@ -72,7 +70,7 @@ DELIVERY: Final = Table(
 
 ATTEMPT: Final = Table(
     "delivery_attempt",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("delivery_id", RowNumber, nullable=False),
     Column("at", UtcTime, nullable=False),

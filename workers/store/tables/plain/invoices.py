@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Integer, String, Table, Text
 
-from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, ExactAmount, RowNumber, UtcTime
 
 INVOICE: Final = Table(
     "invoice",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("account", String(64), nullable=False),
     Column("provider_account", String(64), nullable=False),
@@ -68,7 +66,7 @@ INVOICE: Final = Table(
 
 EVIDENCE: Final = Table(
     "evidence",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("invoice_id", String(40), nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -84,7 +82,7 @@ EVIDENCE: Final = Table(
 
 PAYMENT: Final = Table(
     "payment",
-    _PLAIN,
+    PLAIN,
     Column("id", RowNumber, primary_key=True),
     Column("invoice_id", String(40), nullable=False),
     Column("kind", String(10), nullable=False),

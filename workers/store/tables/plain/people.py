@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Column, MetaData, String, Table, Text
+from sqlalchemy import Column, String, Table, Text
 
-from workers.store.tables.columns import UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, UtcTime
 
 PERSON: Final = Table(
     "console_person",
-    _PLAIN,
+    PLAIN,
     Column("id", String(40), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("key", String(200), nullable=False),
@@ -23,7 +21,7 @@ PERSON: Final = Table(
 
 SESSION: Final = Table(
     "console_session",
-    _PLAIN,
+    PLAIN,
     Column("hash", String(64), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("key", String(200), nullable=False),
@@ -38,7 +36,7 @@ SESSION: Final = Table(
 
 LINK: Final = Table(
     "console_link",
-    _PLAIN,
+    PLAIN,
     Column("hash", String(64), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("created_at", UtcTime, nullable=False),
@@ -47,7 +45,7 @@ LINK: Final = Table(
 
 ATTEMPTED: Final = Table(
     "console_attempt",
-    _PLAIN,
+    PLAIN,
     Column("key", String(64), primary_key=True),
     Column("until", UtcTime, nullable=False),
 )

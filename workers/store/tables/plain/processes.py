@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Column, MetaData, String, Table, Text
+from sqlalchemy import Column, String, Table, Text
 
-from workers.store.tables.columns import UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, UtcTime
 
 PROCESS: Final = Table(
     "process_seen",
-    _PLAIN,
+    PLAIN,
     Column("role", String(12), primary_key=True),
     Column("name", String(200), primary_key=True),
     Column("started_at", UtcTime, nullable=False),

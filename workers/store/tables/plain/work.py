@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
 
-from workers.store.tables.columns import UtcTime
-
-_PLAIN = MetaData()
+from workers.store.tables.columns import PLAIN, UtcTime
 
 AGENDA: Final = Table(
     "agenda",
-    _PLAIN,
+    PLAIN,
     Column("stage", String(10), primary_key=True),
     Column("subject", String(90), primary_key=True),
     Column("lane", String(64), nullable=False),
@@ -23,7 +21,7 @@ AGENDA: Final = Table(
 
 CLOCK: Final = Table(
     "clock",
-    _PLAIN,
+    PLAIN,
     Column("name", String(20), primary_key=True),
     Column("seen_at", UtcTime, nullable=False),
     Column("stepped_at", UtcTime),
@@ -34,7 +32,7 @@ CLOCK: Final = Table(
 
 KEPT: Final = Table(
     "kept_answer",
-    _PLAIN,
+    PLAIN,
     Column("invoice_id", String(40), primary_key=True),
     Column("token", String(32), primary_key=True),
     Column("kind", String(24), nullable=False),
@@ -45,7 +43,7 @@ KEPT: Final = Table(
 
 RESTORATION: Final = Table(
     "restoration",
-    _PLAIN,
+    PLAIN,
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     Column("at", UtcTime, nullable=False),
 )
