@@ -32,8 +32,6 @@ SELECT tx_hash FROM payment TABLESAMPLE SYSTEM (:percent) WHERE tx_hash IS NOT N
 """
 SEARCHED = "id", "order_id", "provider_ref", "address"
 SAMPLED_PAGES = 400
-
-
 #: A server that works has its indexes in memory.
 _WARM = """
 SELECT sum(pg_prewarm(indexrelid, 'read')) FROM pg_index JOIN pg_class ON oid = indrelid
