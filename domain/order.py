@@ -168,14 +168,6 @@ class Fallback(BaseModel):
             return {"account": data}
         return _upper(data, "currency")
 
-    def content(self) -> dict[str, object]:
-        """What it asks for, price by value."""
-        return self.model_dump() | {"price": _plain(self.price)}
-
-
-def _plain(amount: Decimal | None) -> str | None:
-    return None if amount is None else plain_value(amount)
-
 
 def _upper(data: object, *names: str) -> object:
     """The fields without nulls, which mean "not given", and with these texts in upper case."""
@@ -269,18 +261,13 @@ class Order(BaseModel):
 
     def digest(self) -> str:
         """Two orders have the same content if this is equal: canonical fields, price by value, no ``create_before``."""
-        content = {
-            "account": self.account,
-            "order_id": self.order_id,
-            "price": _plain(self.price),
-            "currency": self.currency,
-            "pay_currency": self.pay_currency,
-            "network": self.network,
-            "lifetime_minutes": _plain(self.lifetime_minutes),
-            "fallback_accounts": self.fallback_accounts and [other.content() for other in self.fallback_accounts],
-            "params": self.params,
-            "metadata": self.metadata,
-        }
+        content = self.model_dump(exclude={"create_before", "idempotency_key"})
+        for name in ("price", "lifetime_minutes"):
+            if content[name] is not None:
+                content[name] = plain_value(content[name])
+        for other in content["fallback_accounts"] or ():
+            if other["price"] is not None:
+                other["price"] = plain_value(other["price"])
         return hashlib.sha256(write_json(content, sort_keys=True).encode()).hexdigest()
 
 

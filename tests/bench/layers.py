@@ -4,8 +4,9 @@ py-spy looks 200 times a second, while intake and a worker are saturated, at the
 lock: any other that seems to run may only wait for the lock or a core. A sample belongs to the layer of the innermost
 Python function: what a compiled part takes counts for who called it. A thread's samples share the milliseconds that the
 kernel counted for that thread meanwhile, so what it does without the lock (system calls, the database's protocol)
-counts for what it does with it. What the kernel counted for threads without a sample is a row of its own. Kept in
-`deploy/bench/layers.md`.
+counts for what it does with it. What the kernel counted for threads without a sample is a row of its own. py-spy does
+not stop the process for a look: to be stopped and go on cost each of its threads 8 microseconds a look, a fifth of what
+an order costs a worker. Kept in `deploy/bench/layers.md`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def main() -> int:
         files = {name: ground.folder / f"layers-{name}.txt" for name in ("intake", "worker")}
         with contextlib.ExitStack() as watching:
             for name, path in files.items():
-                watching.enter_context(watched(processes.pids()[name], path, "--gil"))
+                watching.enter_context(watched(processes.pids()[name], path, "--gil", "--nonblocking"))
             threads = {name: thread_ms(processes.pids()[name]) for name in files}
             before = processes.cpu_seconds()
             rate = whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count)
