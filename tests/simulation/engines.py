@@ -158,6 +158,15 @@ class Scripts:
 
         return call
 
+    async def hget(self, key: str, field: str) -> None:
+        """No endpoint's breaker is open, though that may not be learnt."""
+        del key, field
+        world, fault = self.world, self.world.draw(SCRIPT_FAULTS)
+        world.perhaps_freeze(HOST.get())
+        await asyncio.sleep(world.latency())
+        if fault is not None:
+            raise RedisAway("away")
+
     def refuses(self, fence: int) -> bool:
         """Somebody with a newer lease was here."""
         return self.fence > fence
