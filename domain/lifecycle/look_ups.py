@@ -100,12 +100,11 @@ def _bound(case: Case, evidence: Seen) -> Decision:
 def _partly_late(case: Case, evidence: Seen) -> Decision:
     """A part of the amount is seen only after the invoice expired: it came late, or nobody could be asked in time. It
     stays expired, and watched for the rest. That money is there is told once, unless the shop knows it."""
-    called = case.invoice.called_status
-    if called is None or called == Status.PARTIALLY_PAID:  # what a callback said is confirmed
+    if case.invoice.called_status == Status.PARTIALLY_PAID:  # what a callback said is confirmed
         decision = _look_later(case, evidence, "noted")
         decision = replace(decision, changes={**decision.changes, **NOT_CALLED})
     else:
-        decision = _look_again(case, evidence, "noted")
+        decision = not_seen(case, evidence)
     if case.invoice.anomaly is not None:
         return decision
     told: Changes = {"anomaly": Anomaly.UNDERPAID, "updated_at": case.now}

@@ -42,7 +42,7 @@ BATCH = 500
 
 
 class Retention:
-    """Removes it batch by batch. What few rows hide among many that stay is looked for walking."""
+    """Removes old rows batch by batch. Where few of them stand among many that stay, a ``Walk`` looks for them."""
 
     def __init__(self) -> None:
         self._positions = Walk(POSITION.c.event_number)
