@@ -3,7 +3,7 @@ PYTHON ?= python3
 # Quick tests wait as much as they compute: five at a time keep two cores busy. Others start whole systems: four. The order
 # of the files is kept: tests/conftest.py has those first that take longest.
 test: AT_A_TIME = 5
-test-engines drills roles: AT_A_TIME = 4
+explore test-engines drills roles: AT_A_TIME = 4
 PYTEST = python -m pytest -n $(or $(WORKERS),$(AT_A_TIME)) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 BIN := .venv/bin
 PINS := deploy/requirements
@@ -16,7 +16,7 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv dev demo up test test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals rights roles scale
+.PHONY: help .venv dev demo up test explore test-engines drills check dist image licences format pictures bench bench-check soak profile chaos failover mutants pins rivals rights roles scale
 
 help: ## this list
 	@echo "make demo    installs and shows everything at work; make test    runs the tests. All targets:"
@@ -51,10 +51,13 @@ up: .venv ## starts and supervises all processes (Ctrl-C stops); OBSERVE=1 a Pro
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/invoices up $(if $(OBSERVE),--observe)
 
 # Where the environment sets it, every process of a test run would compile every file anew.
-test test-engines drills: export PYTHONDONTWRITEBYTECODE =
+test explore test-engines drills: export PYTHONDONTWRITEBYTECODE =
 
 test: dev ## the quick tests; WORKERS=5 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
+
+explore: dev ## rules that must hold for all inputs, with TIMES=20 as many examples, others in each run
+	@EXAMPLES_TIMES=$(or $(TIMES),20) $(BIN)/$(PYTEST) -m "hypothesis and not engines" -o timeout=0
 
 # Playwright's event loop goes on in the process that once drove a browser: nothing else can run its own there.
 test-engines: dev ## slower tests, more engines, load

@@ -16,7 +16,7 @@ import redis
 import structlog
 
 from config.logging import QUIET
-from tests import compiled  # noqa: F401 - from then on every engine shares its statements
+from tests import compiled, examples  # noqa: F401 - every engine shares its statements; a profile for Hypothesis
 from tests.engines import MissingEngineError, new_postgres_database, run_postgres, run_valkey
 from workers.embedded.errors import EmbeddedError
 from workers.engine.loop import new_loop
@@ -36,9 +36,7 @@ LIGHT = functools.cache(functools.partial(argon2.PasswordHasher, time_cost=1, me
 # What is loaded and collected stays: until all of it is there, looking for garbage is in vain.
 gc.disable()
 
-# Time is never asserted on: the machine may be busy.
-hypothesis.settings.register_profile("invoices", deadline=None)
-hypothesis.settings.load_profile("invoices")
+hypothesis.settings.load_profile("invoices")  # registered in tests.examples
 
 #: These take longest, so they begin first: at the end nobody waits for the last of them while other cores are idle.
 LONG = (

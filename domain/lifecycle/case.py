@@ -139,8 +139,9 @@ def provider_end(case: Case, evidence: Evidence) -> datetime | None:
 
 def next_refund_look(case: Case, paid_at: datetime) -> datetime | None:
     """When the clock orders the next look for a refund of what was paid then; None: the watch is over, or off."""
-    end = paid_at + timedelta(days=float(case.policy.refund_watch_days))
-    if case.now >= end:
+    days = case.policy.refund_watch_days
+    end = paid_at + timedelta(days=float(days))
+    if days <= 0 or case.now >= end:  # SQLite's time is the host's, and may be before ``paid_at``
         return None
     return min(case.now + schedule.refund_wait((case.now - paid_at).total_seconds(), case.jitter), end)
 

@@ -28,11 +28,12 @@ from tests.contracts.store_cases import (
     take,
     utc,
 )
+from tests.examples import examples
 from workers.store.database import Database
 from workers.store.tables import AGENDA
 
 #: One database for all examples of a test: each takes rows of its own.
-TOGETHER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+TOGETHER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(25))
 
 AMOUNTS = st.builds(
     lambda whole, decimals: Decimal(f"{whole}.{decimals}" if decimals else f"{whole}"),

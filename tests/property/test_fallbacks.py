@@ -14,6 +14,7 @@ from domain.fallbacks import write_fallbacks
 from domain.order import parse_order
 from domain.schedule import TRIES_BEFORE_FALLBACK
 from domain.status import Status
+from tests.examples import examples
 from tests.invoice_world import World, new_invoice, new_policy
 
 NAMES = ("one", "two", "three", "four", "five", "six")
@@ -33,7 +34,7 @@ def at_first(others: list[str], configured: set[str]) -> World:
     return World(invoice, new_policy(providers={"zero": "p"} | dict.fromkeys(configured, "p")))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     st.lists(st.sampled_from(NAMES), max_size=5, unique=True),
     st.sets(st.sampled_from(NAMES)),

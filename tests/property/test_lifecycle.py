@@ -23,6 +23,7 @@ from domain.marks import MARKS
 from domain.money import MAX_DECIMALS, format_amount
 from domain.schedule import monitor_poll_seconds, slowest_poll
 from domain.status import FINAL, OPEN, SILENT, TRANSITIONS, WATCHED, Anomaly, Status
+from tests.examples import examples
 from tests.invoice_world import START, Row, World, new_invoice, new_policy
 
 AMOUNTS = ("price", "pay_amount", "paid_amount")
@@ -46,6 +47,7 @@ policies = st.builds(
     can_be_asked=st.booleans(),
     searchable=st.booleans(),
     late_payment=st.sampled_from(["settle", "hold"]),
+    refund_watch_days=st.sampled_from([Decimal(0), Decimal("0.125"), Decimal(30)]),
 )
 waits = st.none() | st.sampled_from([-1.0, 0.0, 2.5, 1e9, float("inf"), float("nan")])
 
@@ -110,7 +112,7 @@ def steps(draw: st.DrawFn) -> tuple[float, Stage | None, Evidence, float]:
     return moved, held, draw(BROUGHT[held]), draw(jitters)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(policies, st.none() | spans, st.lists(st.tuples(steps(), st.none() | spans), max_size=15))
 def test_no_history_breaks_the_rules(policy, create_before, history):
     limit = None if create_before is None else START + timedelta(seconds=create_before)
@@ -197,8 +199,13 @@ def check_something_is_left_to_do(world: World, latest: datetime) -> None:
         assert Stage.CREATE not in agenda
     if status is Status.EXPIRED and Stage.CLOCK in agenda:
         assert agenda[Stage.CLOCK].due_at <= invoice.monitor_until
-    if status in FINAL or status is Status.IN_DOUBT:
-        assert set(agenda) <= ({Stage.CREATE} if status is Status.IN_DOUBT else set())
+    if status is Status.IN_DOUBT:
+        assert set(agenda) <= {Stage.CREATE}
+    if status in FINAL:
+        watch = timedelta(days=float(world.policy.refund_watch_days))
+        assert not agenda or (status is Status.PAID and world.policy.can_be_asked and watch)
+        patience = timedelta(days=1)  # a provider may ask for it
+        assert all(row.due_at <= max(invoice.updated_at + watch, latest) + patience for row in agenda.values())
 
 
 # ---------------------------------------------------------------- nothing is stuck
@@ -257,7 +264,7 @@ class Simulation:
         self.world.take(evidence, stage if row is not None and row.leased else None, self.draw())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     policies,
     st.sampled_from([0.0, 5.0, 3600.0]),
@@ -282,7 +289,6 @@ def test_every_invoice_comes_to_its_end_in_bounded_time(policy, create_before, c
     assert world.now <= max(lapse, last_made, news) + monitoring + 3 * call + timedelta(seconds=2)
 
 
-@settings(deadline=None)
 @given(
     policies,
     st.sampled_from([1.0, 60.0, 5400.0]),

@@ -84,6 +84,13 @@ def test_a_look_without_an_answer_is_repeated_an_hour_later_and_not_for_ever():
     assert max(looks(world, lambda _: AWAY)) <= 1.1
 
 
+def test_no_watch_is_none_on_a_clock_that_is_set_back_either():
+    world = paid(0)
+    world.pass_time(-2)
+    world.take(AWAY)
+    assert world.agenda == {}
+
+
 def test_what_contradicts_the_payment_does_not_end_the_watch():
     world = paid()
     world.take(CancelRequested(reason="too late"))
