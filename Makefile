@@ -13,6 +13,9 @@ INSTALL = { $(PIP) $(1) 2>&1; echo "pip's code $$?"; } | tee .venv/.pip.log | aw
   '/^(Collecting|Requirement already)/ { n++; if (n % 10 == 0) { print "  " n " of at most " all " packages"; fflush() } } \
   /^Installing/ { print "  installing"; fflush() }'; \
   grep -q "^pip's code 0$$" .venv/.pip.log || { cat .venv/.pip.log >&2; exit 1; }
+# What of pyproject.toml makes the package. Only if it changed is the package installed anew: meanwhile the command
+# `invoices` is missing, also to tests and processes that run.
+PACKAGING = sed '/^\[tool\.pytest/,$$d' pyproject.toml
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -36,7 +39,8 @@ dev: .venv/.stamp-dev ## the same with everything that tests and checks need
 .venv/.stamp-run: $(PINS)/run.txt pyproject.toml | .venv/bin/python
 	@echo "installing into .venv ..."
 	@$(call INSTALL,-r $(PINS)/run.txt,$(PINS)/run.txt)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@$(PACKAGING) | cmp -s - .venv/.packaged || { $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-index --no-deps --no-build-isolation --editable . && $(PACKAGING) >.venv/.packaged; }
 	@touch $@
 
 .venv/.stamp-dev: $(PINS)/dev.txt .venv/.stamp-run

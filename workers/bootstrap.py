@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
-from importlib.metadata import version
 
 import redis.asyncio
 import structlog
@@ -37,6 +36,7 @@ from workers.http.open_files import webhook_connections
 from workers.intake.unstored import Unstored
 from workers.providers.call import Call, open_client
 from workers.providers.registry import PROVIDERS, build_providers
+from workers.shipped import VERSION
 from workers.stages import DeliverStage, DriftWatch, ProviderStages, callbacks, clock, publish, retain, watching
 from workers.store.agenda import Lane
 from workers.store.database import Database
@@ -133,7 +133,7 @@ def unstored() -> Unstored:
 @functools.cache
 def metrics() -> Metrics:
     """The process's metrics, declared at the first call."""
-    return Metrics(version("invoices"))
+    return Metrics(VERSION)
 
 
 @functools.cache
@@ -185,7 +185,7 @@ def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> R
 
     providers = build_providers(Call(open_providers_client(settings.accounts)))
     register_secrets(secrets_of(os.environ))
-    traces = open_traces(os.environ, version("invoices"))
+    traces = open_traces(os.environ, VERSION)
     observer = Observers(EngineLog(), MetricsListener(metrics()), *traces.observers)
     runtime = Runtime(settings, open_store(settings, ring, connections), providers, doorbell, observer, traces=traces)
     return runtime

@@ -12,6 +12,7 @@ import pytest
 
 from tests.images.composition import ROLES
 from tests.servers import wait_until
+from workers.shipped import VERSION
 
 pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 
@@ -32,7 +33,7 @@ def test_the_image_is_small_needs_no_shell_and_runs_as_a_number(image):
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["/opt/invoices/bin/invoices"]
     assert config["Healthcheck"]["Test"] == ["CMD", "/opt/invoices/bin/invoices", "alive"]
-    assert config["Labels"]["org.opencontainers.image.version"] == "0.1.0"
+    assert config["Labels"]["org.opencontainers.image.version"] == VERSION
     (bill,) = (image.root / "usr" / "share" / "doc" / "invoices").glob("*.cdx.json")
     assert json.loads(bill.read_text())["bomFormat"] == "CycloneDX"
     home = (image.root / "var" / "lib" / "invoices").stat()

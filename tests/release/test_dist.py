@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 
 import pytest
@@ -18,10 +17,10 @@ from tests.contracts.sandbox_client import wait_until
 from tests.release.tree import ROOT
 from tests.servers import free_port
 from tests.supply.pins import read_pins
+from workers.shipped import VERSION
 
 pytestmark = [pytest.mark.engines, pytest.mark.drills, pytest.mark.timeout(1500)]
 EPOCH = "1700000000"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 WHEEL = f"invoices-{VERSION}-py3-none-any.whl"
 READY_SECONDS = 180
 #: A folder of somebody else's project, with modules of our names: none of them may be imported.

@@ -11,6 +11,7 @@ import click
 
 from workers.cli.errors import CommandFailed, explain
 from workers.cli.streams import safe_streams
+from workers.shipped import VERSION
 
 #: Name: (module, help). The help is here so that `invoices --help` imports none of the modules.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -76,7 +77,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="invoices", prog_name="invoices")
+@click.version_option(VERSION, prog_name="invoices")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Crypto invoices: makes them at payment providers, watches each to its end, tells the shop.

@@ -1,4 +1,4 @@
-"""Where the files of a release are that are no modules of it: Procfile, migrations, alerts' rules, examples, documents.
+"""A release: its version, and where its files are that are no modules: Procfile, migrations, alerts' rules, documents.
 
 An installed wheel has copies of them in this folder (``deploy/packaging/build_py.py``); a clone has the real ones.
 """
@@ -6,6 +6,9 @@ An installed wheel has copies of them in this folder (``deploy/packaging/build_p
 from __future__ import annotations
 
 from pathlib import Path
+
+#: Not asked of the installed package: an installation that is made anew under a running process has none for a moment.
+VERSION = "0.1.0"
 
 _COPIES = Path(__file__).with_name("files")
 

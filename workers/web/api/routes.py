@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from starlette.routing import BaseRoute
 
 from workers.intake.orders import Desk
+from workers.shipped import VERSION
 from workers.store.database import Database
 from workers.store.reads.log import Page, read_page
 from workers.store.reads.why.order import Around
@@ -75,7 +75,7 @@ def build_api(
         reads.waiting.end()
         following.end()
 
-    routes += Documents(list(routes), version("invoices")).routes()
+    routes += Documents(list(routes), VERSION).routes()
     know_each_other(routes)
     return Served(routes, reads, replaying, following, on_stop)
 

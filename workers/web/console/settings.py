@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from starlette.routing import BaseRoute
 from domain.permissions import Action
 from domain.told_setting import ToldSetting
 from domain.why.processes import GONE, Crew
+from workers.shipped import VERSION
 from workers.store.reads.processes import read_crew
 from workers.store.reads.stream import Untold, read_untold
 from workers.store.release import Standing, read_standing
@@ -76,7 +76,7 @@ class SettingsPage:
             seen=sorted(seen, key=lambda one: (one.role, one.name))[:SHOWN],
             gone=others[: SHOWN // 5],
             database="PostgreSQL" if self._console.store.database.is_postgresql else "SQLite",
-            version=version("invoices"),
+            version=VERSION,
             python=platform.python_version(),
             documents=DOCUMENTS,
         )
