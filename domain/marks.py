@@ -7,9 +7,7 @@ changes a known amount either: one with another amount is a contradiction, too.
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from domain.status import FINAL, OPEN, Anomaly, Status
+from domain.status import FINAL, OPEN, Status
 
 #: What may be marked at all.
 MARKS = (Status.PAID, Status.FAILED, Status.REFUNDED, Status.CANCELLED)
@@ -28,10 +26,3 @@ def may_mark(status: Status, target: Status) -> bool:
 def is_contradiction(status: Status, target: Status) -> bool:
     """Whether the mark disagrees with a final status."""
     return status in FINAL and target is not status
-
-
-def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:
-    """The anomaly of an amount that an operator tells."""
-    if paid is None or asked is None or paid == asked:
-        return None
-    return Anomaly.UNDERPAID if paid < asked else Anomaly.OVERPAID

@@ -14,7 +14,7 @@ from domain.callbacks import CLAIMS
 from domain.decision import Changes, InvoiceView, Policy
 from domain.evidence import FAILED_LOOK_UP, Evidence, RateLimited, Seen, says_failed_look_up
 from domain.looks import least_wait
-from domain.status import WATCHED, Status
+from domain.status import WATCHED, Anomaly, Status
 
 #: For how many time-outs the clock waits for the last look-up; 1 for a status that is not here. More for a confirming
 #: invoice: the answer ends its watch.
@@ -164,6 +164,13 @@ def learnt(case: Case, evidence: Evidence) -> Changes:
 
 
 @functools.lru_cache(1024)  # nearly always one of the policies' few values
+def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:
+    """What is unusual about an amount that was paid. One that nobody told is taken for what was asked."""
+    if paid is None or asked is None or paid == asked:
+        return None
+    return Anomaly.UNDERPAID if paid < asked else Anomaly.OVERPAID
+
+
 def span(minutes: Decimal) -> timedelta:
     return timedelta(seconds=float(minutes * 60))
 

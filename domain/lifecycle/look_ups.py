@@ -13,6 +13,7 @@ from domain.lifecycle.callbacks import alone
 from domain.lifecycle.case import (
     AFTER_PROVIDER_END,
     Case,
+    anomaly_of,
     asked_wait,
     end_of,
     grace_since,
@@ -119,12 +120,9 @@ def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None
         return evidence.anomaly or case.invoice.anomaly
     if _is_late(case):
         return Anomaly.LATE
-    asked = evidence.pay_amount or case.invoice.pay_amount
-    if evidence.anomaly is not None or target is not Status.PAID or asked is None or evidence.paid_amount is None:
+    if evidence.anomaly is not None or target is not Status.PAID:
         return evidence.anomaly
-    if evidence.paid_amount == asked:
-        return None
-    return Anomaly.UNDERPAID if evidence.paid_amount < asked else Anomaly.OVERPAID
+    return anomaly_of(evidence.paid_amount, evidence.pay_amount or case.invoice.pay_amount)
 
 
 def _is_late(case: Case) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from domain.asking import waits_for_callback
 from domain.decision import Changes, Decision, Stage, Verdict
 from domain.evidence import CancelRequested, Marked, RecheckRequested
-from domain.lifecycle.case import Case, is_askable
+from domain.lifecycle.case import Case, anomaly_of, is_askable
 from domain.lifecycle.moves import close, contradict
-from domain.marks import CONFIRMED, anomaly_of, is_contradiction, may_mark
+from domain.marks import CONFIRMED, is_contradiction, may_mark
 from domain.money import format_amount
 from domain.status import OPEN, Anomaly, Status
 

@@ -99,8 +99,8 @@ def test_invoices_are_listed_newest_first_and_filtered(database):
     third = add_invoice(database, account="zeroxhost", created_at=NOW + timedelta(hours=1))
     fourth = add_invoice(database, status="paid", anomaly="late", pay_currency="ETH")
 
-    def listed(**given):
-        return [row.id for row in queries.list_invoices(database, **given)]
+    def listed(limit=50, **wanted):
+        return [row.id for row in queries.list_invoices(database, queries.Wanted(**wanted), limit=limit)]
 
     assert listed() == [fourth, third, second, first]
     assert listed(limit=2) == [fourth, third]
@@ -117,8 +117,8 @@ def test_a_listing_without_limit_goes_through_all_pages(database, monkeypatch):
     monkeypatch.setattr(queries, "PAGE_ROWS", 3)
     made = [add_invoice(database) for _ in range(8)]
 
-    assert [row.id for row in queries.list_invoices(database, limit=0)] == made[::-1]
-    assert [row.id for row in queries.list_invoices(database, limit=7)] == made[:0:-1]
+    assert [row.id for row in queries.list_invoices(database, queries.Wanted(), limit=0)] == made[::-1]
+    assert [row.id for row in queries.list_invoices(database, queries.Wanted(), limit=7)] == made[:0:-1]
 
 
 def test_an_invoice_is_found_by_its_id_or_its_newest_order(database):

@@ -82,17 +82,17 @@ COLUMNS = (
 @json_option
 def list_command(limit: int, only_count: bool, as_json: bool, **chosen: Unpack[Chosen]) -> None:
     """List invoices, newest first."""
-    from workers.store.queries import count_invoices, list_invoices
+    from workers.store.queries import Wanted, count_invoices, list_invoices
 
     check_span(chosen["since"], chosen["until"])
-    config = settings_to_read()
+    wanted, config = Wanted(**chosen), settings_to_read()
     with open_database(config) as database:
         for account in chosen["accounts"]:
             require_account(database, config, account)
         if only_count:
-            _print_count(*database.read(count_invoices, **chosen), as_json=as_json)
+            _print_count(*database.read(count_invoices, wanted), as_json=as_json)
             return
-        rows = list_invoices(database, **chosen, limit=limit)
+        rows = list_invoices(database, wanted, limit=limit)
         if as_json:
             from domain.event import invoice_fields
 

@@ -1,6 +1,8 @@
 """Beat's scheduler: it sends no second sweep while the first still waits in the queue.
 
-Otherwise beat would queue one a second for as long as all workers are down, each saying the same as the first.
+Otherwise beat would queue one every few seconds for as long as all workers are down, each saying the same as the first.
+A sweep has a worker look at every lane at once. That is a second net: each does so once a second by itself
+(``workers/engine/pump.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Endpoints, and the deliveries planned for them. What operators do with them: ``operate/endpoints.py``.
+"""Endpoints, and the deliveries planned for them. What operators do with them: ``operate/endpoints.py``. Which are
+disabled without an operator, because they took nothing for days: ``deliveries.py``.
 
 Secrets and headers come and go sealed: the caller has the key, the store never does.
 """

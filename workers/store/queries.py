@@ -8,10 +8,11 @@ versions alive nor holds a connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, select, update
 
 from workers.store.database import Database
 from workers.store.rows import Query, StoredRow
@@ -34,57 +35,58 @@ _deliveries = (
 )
 
 
-def list_invoices(
-    database: Database,
-    *,
-    statuses: Collection[str] = (),
-    accounts: Collection[str] = (),
-    anomalies: Collection[str] = (),
-    assets: Collection[str] = (),
-    order_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int = 50,
-) -> Iterator[StoredRow]:
-    """Invoices with ``since`` ≤ ``created_at`` < ``until``, newest first. ``limit`` 0: all of them; no ``statuses``
-    (accounts, anomalies, assets): any."""
-    kinds = {"status": statuses, "account": accounts, "anomaly": anomalies, "pay_currency": assets}
-    query = select(INVOICE).where(*_chosen(kinds, order_id, since, until))
-    return newest_first(database, query, "id", limit)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which invoices: ``since`` ≤ ``created_at`` < ``until``. Of what is empty or None: any."""
+
+    statuses: Collection[str] = ()
+    accounts: Collection[str] = ()
+    anomalies: Collection[str] = ()
+    assets: Collection[str] = ()
+    order_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
-def count_invoices(
-    connection: Connection,
-    *,
-    statuses: Collection[str] = (),
-    accounts: Collection[str] = (),
-    anomalies: Collection[str] = (),
-    assets: Collection[str] = (),
-    order_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> tuple[int, datetime | None]:
+def list_invoices(database: Database, wanted: Wanted, *, limit: int = 50) -> Iterator[StoredRow]:
+    """Newest first. ``limit`` 0: all of them."""
+    return newest_first(database, select(INVOICE).where(*_conditions(wanted)), "id", limit)
+
+
+def count_invoices(connection: Connection, wanted: Wanted) -> tuple[int, datetime | None]:
     """How many ``list_invoices`` would find, and when the oldest of them was made."""
     counted = select(func.count(), func.min(INVOICE.c.created_at))
-    kinds = {"status": statuses, "account": accounts, "anomaly": anomalies, "pay_currency": assets}
-    number, oldest = connection.execute(counted.where(*_chosen(kinds, order_id, since, until))).one()
+    number, oldest = connection.execute(counted.where(*_conditions(wanted))).one()
     return number, oldest
 
 
-def _chosen(
-    kinds: Mapping[str, Collection[str]], order_id: str | None, since: datetime | None, until: datetime | None
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    kinds = {
+        "status": wanted.statuses or None,
+        "account": wanted.accounts or None,
+        "anomaly": wanted.anomalies or None,
+        "pay_currency": wanted.assets or None,
+    }
+    yield from of_kinds(INVOICE, kinds, wanted.since, wanted.until)
+    if wanted.order_id is not None:
+        yield INVOICE.c.order_id == wanted.order_id
+    if wanted.since is not None:
+        yield INVOICE.c.id >= earliest_id(earlier(wanted.since))
+    if wanted.until is not None:
+        yield INVOICE.c.id < earliest_id(later(wanted.until))
+
+
+def of_kinds(
+    table: FromClause, kinds: Mapping[str, Collection[str] | None], since: datetime | None, until: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
-    for column, wanted in kinds.items():
-        if wanted:
-            yield INVOICE.c[column].in_(sorted(wanted))
-    if order_id is not None:
-        yield INVOICE.c.order_id == order_id
+    """Invoices that have one of the words in each of these columns (None: any), and were made in that time."""
+    for column, words in kinds.items():
+        if words is not None:
+            yield table.c[column].in_(sorted(words))
     if since is not None:
-        yield INVOICE.c.created_at >= since
-        yield INVOICE.c.id >= earliest_id(earlier(since))
+        yield table.c.created_at >= since
     if until is not None:
-        yield INVOICE.c.created_at < until
-        yield INVOICE.c.id < earliest_id(later(until))
+        yield table.c.created_at < until
 
 
 def find_invoice(connection: Connection, name: str, account: str | None = None) -> StoredRow | None:

@@ -14,7 +14,7 @@ from domain.money import format_amount
 from domain.status import Status
 from workers.store.acts import Act, Actor, Deed, Values, record
 from workers.store.judging import Judgement, Outcome
-from workers.store.queries import list_invoices
+from workers.store.queries import Wanted, list_invoices
 from workers.store.store import Store
 from workers.store.tables import INVOICE, PAYMENT
 
@@ -122,7 +122,8 @@ def evidence_of(act: Act, actor: Actor, request: Mark | None = None) -> Evidence
 def create_all_again(store: Store, actor: Actor, invoice_ids: Iterable[str] | None = None) -> Iterator[Done]:
     """The same for each of these, or for all that are in doubt, one after the other."""
     if invoice_ids is None:
-        invoice_ids = [row.id for row in list_invoices(store.database, statuses=[Status.IN_DOUBT], limit=0)]
+        in_doubt = Wanted(statuses=[Status.IN_DOUBT])
+        invoice_ids = [row.id for row in list_invoices(store.database, in_doubt, limit=0)]
     for invoice_id in invoice_ids:
         if (done := create_again(store, actor, invoice_id)) is not None:
             yield done

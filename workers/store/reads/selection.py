@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, FromClause, func, select, union_all
 
-from workers.store.queries import earliest_id
+from workers.store.queries import earliest_id, of_kinds
 from workers.store.reads.invoices import HIGHEST_ID, LOWEST_ID, walk_invoices
 from workers.store.reads.needy import needy_ids
 from workers.store.reads.search import Kind, meant_as, search
@@ -195,13 +195,10 @@ def _among(
 
 
 def _conditions(selection: Selection, table: FromClause) -> Iterator[ColumnElement[bool]]:
-    kinds = {"status": selection.statuses, "anomaly": selection.anomalies, "pay_currency": selection.assets}
-    for name, wanted in kinds.items():
-        if wanted:
-            yield table.c[name].in_(sorted(wanted))
-    if selection.accounts is not None:
-        yield table.c.account.in_(sorted(selection.accounts))
-    if selection.since is not None:
-        yield table.c.created_at >= selection.since
-    if selection.until is not None:
-        yield table.c.created_at < selection.until
+    kinds = {
+        "status": selection.statuses or None,
+        "anomaly": selection.anomalies or None,
+        "pay_currency": selection.assets or None,
+        "account": selection.accounts,
+    }
+    return of_kinds(table, kinds, selection.since, selection.until)

@@ -96,18 +96,21 @@ class Console:
                 return await self.draw_refusal(request, Forbidden(person.role.value), person)
             if live_seconds is not None:
                 request.state.live_url = f"{LIVE}?of={quote(_with_query(request), safe='')}"
-            try:
-                if any(why_meaningless(str(part)) for part in request.path_params.values()):
-                    raise NotFound  # PostgreSQL takes no NUL: no row is named so
-                return await page(request, person)
-            except Refused as refused:
-                request.state.live_url = None
-                return await self.draw_refusal(request, refused, person)
+            return await self._show(page, request, person)
 
         route = self.open_route(path, for_people, methods)
         if live_seconds is not None:
             self.watched.append(Watched(route, page, action, live_seconds))
         return route
+
+    async def _show(self, page: Page, request: Request, person: Person) -> Response:
+        try:
+            if any(why_meaningless(str(part)) for part in request.path_params.values()):
+                raise NotFound  # PostgreSQL takes no NUL: no row is named so
+            return await page(request, person)
+        except Refused as refused:
+            request.state.live_url = None
+            return await self.draw_refusal(request, refused, person)
 
     def open_route(
         self, path: str, answer: Callable[[Request], Awaitable[Response]], methods: Collection[str] = ("GET",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from workers.web.console.person import Person
 from workers.web.console.reach import Reach
 from workers.web.console.reasons import why_no_reason
 from workers.web.console.refusals import NotFound, Refused
+from workers.web.console.times import read_field
 
 PLACE = "/console/deliveries"
 FILTERS = ("endpoint", "state", "type", "event", "invoice", "since", "until", "before")
@@ -36,7 +37,6 @@ LIVE_SECONDS = 10.0
 LONGEST_NUMBER = 18
 #: Of an event's bytes; it is never so long.
 SHOWN_BODY = 64 * 1024
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)Z?)?", re.ASCII)
 _BEFORE = re.compile(r"(\d{1,18})\.([\w-]{0,40})", re.ASCII)
 
 
@@ -155,16 +155,10 @@ def _wanted(given: Mapping[str, str], seen: Sequence[str] | None) -> Wanted:
 
 
 def _time(name: str, given: Mapping[str, str]) -> datetime | None:
-    """In UTC: a day, or a time as a browser's field gives it."""
-    if name not in given:
-        return None
-    found = _TIME.fullmatch(given[name])
     try:
-        if found is None:
-            raise ValueError
-        return datetime.fromisoformat(f"{found[1]}T{found[2] or '00:00'}").replace(tzinfo=UTC)
-    except ValueError:
-        raise _unusable(f"{name}: must be a time such as 2026-11-29T20:16, in UTC") from None
+        return read_field(name, given[name]) if name in given else None
+    except ValueError as error:
+        raise _unusable(str(error)) from None
 
 
 def _before(given: Mapping[str, str]) -> tuple[int, str] | None:

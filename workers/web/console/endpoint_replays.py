@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -25,6 +24,7 @@ from workers.web.console.person import Person
 from workers.web.console.reach import Reach
 from workers.web.console.reasons import why_no_reason
 from workers.web.console.refusals import NotFound
+from workers.web.console.times import read_field
 
 WHATS = ("missed", "newest", "dead", "all")
 TYPE = "type:"
@@ -32,7 +32,6 @@ FIELDS = ("what", "since", "until", *(f"{TYPE}{one}" for one in sorted(EVENT_TYP
 SAMPLE = 3
 #: So many events more than were seen are sent without another look.
 MORE = 20
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)Z?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +148,9 @@ def _choice(endpoint_id: str, given: Mapping[str, str]) -> Choice:
 
 
 def _time(name: str, given: Mapping[str, str]) -> datetime | None:
-    """In UTC, as a browser's field for times gives it. Raises ValueError."""
+    """Raises ValueError."""
     text = given.get(name, "").strip()
-    if not text:
-        return None
-    found = _TIME.fullmatch(text)
-    try:
-        if found is None:
-            raise ValueError
-        return datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC)
-    except ValueError:
-        raise ValueError(f"{name}: must be a time such as 2026-11-29T20:16, in UTC") from None
+    return read_field(name, text) if text else None
 
 
 def _command(choice: Choice) -> str:

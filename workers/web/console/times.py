@@ -1,13 +1,26 @@
-"""Times for the eye. A page says UTC; a script of it adds the browser's own zone."""
+"""Times for the eye, and those of a browser's field. A page says UTC; a script of it adds the browser's own zone."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
 from domain.event import format_time
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _SHORT_GERMAN = {"d": "Tg.", "h": "Std.", "min": "Min.", "s": "s"}
+_OF_A_FIELD = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)Z?)?", re.ASCII)
+
+
+def read_field(name: str, text: str) -> datetime:
+    """A day, or a time as a browser's field gives it, in UTC. Raises ValueError, which says what is allowed."""
+    found = _OF_A_FIELD.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        return datetime.fromisoformat(f"{found[1]}T{found[2] or '00:00'}").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError(f"{name}: must be a time such as 2026-11-29T20:16, in UTC") from None
 
 
 def format_instant(time: datetime | str, form: str = "time") -> str:
