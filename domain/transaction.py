@@ -5,28 +5,31 @@ from __future__ import annotations
 import re
 from typing import TypeGuard
 
-#: Bitcoin, Litecoin, Tron, Monero, XRP, TON: 32 bytes in hex. Ethereum and its relatives write 0x before it; some of
-#: those (Starknet, Aptos) leave out leading zeros.
-_HEX = re.compile(r"[0-9a-f]{64}|0x[0-9a-f]{60,64}", re.IGNORECASE)
-#: Solana and NEAR (base58), TON (base64 of both kinds), Algorand (base32), Cosmos: 32 to 64 bytes in other alphabets.
-#: NEAR's is the shortest. UUIDs (36), addresses of Ethereum (42, with 0x) and Tron (34) don't match.
-_OTHER = re.compile(r"(?!0x)(?=[^0-9]*[0-9])(?=[^G-Z]*[G-Z])[0-9A-Za-z_+/-]{42,128}={0,2}", re.IGNORECASE)
+_PREFIX = re.compile(r"0x", re.IGNORECASE)
+_HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+#: Without 0x before it, fewer digits are rather a flag or a counter.
+_FEWEST_DIGITS = 3
+#: Solana and NEAR (base58), TON (base64 of both kinds), Algorand (base32), and whatever else a provider calls by: one
+#: word with a digit in it. "pending" and "N/A" have none.
+_OTHER = re.compile(r"(?=[^0-9]*[0-9])[0-9A-Z_+/-]+={0,2}", re.IGNORECASE)
 #: Many of these are between words: a random text of 64 characters has about two of them.
 _JOINTS = re.compile(r"[_/+-]")
-#: A random hash of 64 hex digits has 12 to 16 different digits; "0x000…1" and "deadbeef…" have few.
-_FEWEST_DIFFERENT = 8
+_MOST_JOINTS = 2  #: of a short text
 
 
 def looks_like_transaction(value: object) -> TypeGuard[str]:
-    """Whether a provider's field holds a transaction's hash.
+    """Whether a provider's field names a transaction.
 
-    Only a text can. Numbers, booleans, lists, and words such as "null", "pending" or "0x0" mean "none yet".
+    No length and no alphabet is asked for: no document says which chains a provider takes. Only a text can name one.
+    Numbers, booleans, lists, zeros, and words such as "null" or "pending" mean "none yet".
     """
     if not isinstance(value, str):
         return False
     text = value.strip()
-    if len(set(text.lower().removeprefix("0x"))) < _FEWEST_DIFFERENT:
+    prefix = _PREFIX.match(text)
+    digits = text[prefix.end() :] if prefix else text
+    if not digits.strip("0-_"):
         return False
-    if _HEX.fullmatch(text):
-        return True
-    return bool(_OTHER.fullmatch(text)) and len(_JOINTS.findall(text)) <= len(text) // 8
+    if _HEX.fullmatch(digits):
+        return prefix is not None or len(digits) >= _FEWEST_DIGITS
+    return bool(_OTHER.fullmatch(text)) and len(_JOINTS.findall(text)) <= max(_MOST_JOINTS, len(text) // 8)

@@ -67,10 +67,16 @@ def test_the_providers_words_are_mapped_without_regard_to_case(word, tx_hash, st
 
 @pytest.mark.parametrize(
     "tx_hash",
-    ["null", "0", 0, False, [], " ", "-", "none", "pending", "0x", "0x" + "0" * 64, "N/A", "undefined", TX_HASH[:20]],
+    ["null", "0", 0, False, [], " ", "-", "none", "pending", "0x", "0x" + "0" * 64, "N/A", "undefined"],
 )
 def test_a_placeholder_is_no_proof_of_a_payment(tx_hash):
     assert seen("Paying", tx_hash=tx_hash).status is Status.PENDING
+
+
+@pytest.mark.parametrize("tx_hash", [TX_HASH, TX_HASH[:20], "0xabc", "0x" + "ab" * 32, "deadbeef" * 8, "tx1"])
+def test_a_transaction_is_proof_of_a_payment_however_it_is_named(tx_hash):
+    answer = seen("Paying", tx_hash=tx_hash)
+    assert (answer.status, answer.tx_hash) == (Status.CONFIRMING, tx_hash)
 
 
 def test_a_word_nobody_documented_changes_nothing_and_is_logged_once():
