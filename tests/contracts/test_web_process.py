@@ -156,6 +156,25 @@ def test_what_is_no_http_is_answered_with_a_problem_and_closed(web):
     }
 
 
+@pytest.mark.parametrize("megabytes", [5, 10])
+def test_a_client_that_sends_all_of_a_body_that_is_too_large_reads_its_answer(web, megabytes):
+    """Most clients read nothing before they have sent everything: they must not find the connection reset."""
+    size = megabytes << 20
+    with web.connect() as one:
+        one.sendall(f"POST /callbacks/shop HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(megabytes):
+            one.sendall(b"x" * (1 << 20))
+        assert b"".join(iter(lambda: one.recv(65536), b"")).startswith(b"HTTP/1.1 413 ")
+
+
+def test_one_that_sends_without_end_is_cut_off(web):
+    with web.connect() as one, contextlib.suppress(ConnectionError):
+        one.sendall(b"POST /callbacks/shop HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\n\r\n")
+        for _ in range(server.LINGER_BYTES // 65536 + 1000):
+            one.sendall(b"x" * 65536)
+        pytest.fail("all of it was read")
+
+
 def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,11 +14,15 @@ class Wire:
 
     def __init__(self):
         self.written: list[bytes] = []
-        self.closed = False
+        self.closed = self.ended = False
 
     def write(self, data):
         assert not self.closed
+        assert not self.ended
         self.written.append(data)
+
+    def write_eof(self):
+        self.ended = True
 
     def close(self):
         self.closed = True
@@ -32,11 +36,11 @@ def wire():
     return Wire()
 
 
-def in_a_turn(wire, do):
+def in_a_turn(wire, do, lingers=False):
     """The writes that had gone out at the end of it, and those after the next one."""
 
     async def run():
-        do(Together(wire, asyncio.get_running_loop()))
+        do(Together(wire, asyncio.get_running_loop(), lambda: lingers))
         before = list(wire.written)
         await asyncio.sleep(0)
         return before, wire.written
@@ -78,3 +82,14 @@ def test_a_connection_that_is_gone_is_not_written_to(wire):
         wire.closed = True
 
     assert in_a_turn(wire, leave) == ([], [])
+
+
+def test_one_that_lingers_only_stops_writing_until_it_is_closed_again(wire):
+    def refuse(together):
+        together.write(b"answer")
+        together.close()
+        assert (wire.written, wire.ended, wire.closed, together.is_closing()) == ([b"answer"], True, False, True)
+        together.close()
+
+    in_a_turn(wire, refuse, lingers=True)
+    assert (wire.written, wire.closed) == ([b"answer"], True)

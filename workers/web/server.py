@@ -25,6 +25,10 @@ log = structlog.get_logger()
 
 HEADER_SECONDS = 10.0  #: within which a request's line and headers must have come
 IDLE_SECONDS = 15  #: after which a connection without a request is closed
+#: For so long, and for so many bytes, what a client still sends of a request is read after its answer. If we closed
+#: the connection at once, it would be reset, and the client might never see the answer.
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 16 * 1024 * 1024
 STOP_SECONDS = 20  #: that requests under way have after SIGTERM
 MOST_CONNECTIONS = 3500  #: with more, requests are answered 503; requests that wait for an invoice count too
 SPARE_FILES = 200  #: open files that are not connections of clients: databases, the broker, logs
@@ -53,16 +57,22 @@ class PatientProtocol(HttpToolsProtocol):
         self._is_behind_head = False  #: of the request that is being read
         self._is_fruitful = False  #: the last read brought some of a body, or the end of a head or a message
         self._fruitless_bytes = 0  #: read since then
+        self._is_refused = False  #: what came is no HTTP, and there may be more of it
+        self._linger_timer: TimerHandle | None = None
+        self._lingered_bytes = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection: wait for its first request's headers."""
         super().connection_made(transport)
-        self.transport = Together(transport, self.loop)  # type: ignore[assignment]  # it has what uvicorn uses
+        self.transport = Together(transport, self.loop, self._linger)  # type: ignore[assignment]  # it has what uvicorn uses
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of the next one on a kept connection."""
         if self.transport.is_closing():
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > LINGER_BYTES:
+                self.transport.close()
             return
         self._is_fruitful = False
         super().data_received(data)
@@ -77,6 +87,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._forget_timer()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -115,10 +127,20 @@ class PatientProtocol(HttpToolsProtocol):
         if not self._is_between_requests() and (self.cycle.response_started or not self.cycle.more_body):
             self.transport.close()  # the client waits for another request's answer
             return
+        self._is_refused = True
         answer = problem(400, msg, {"connection": "close"})
         head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
         self.transport.write(STATUS_LINE[400] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
+
+    def _linger(self) -> bool:
+        """Whether the client may still be sending when the connection is to be closed: read on, and drop it."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if not self._is_refused and (cycle is None or not cycle.more_body):
+            return False
+        self.flow.resume_reading()
+        self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        return True
 
     def _is_between_requests(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, though not by its annotation
