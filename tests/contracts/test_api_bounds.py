@@ -112,6 +112,7 @@ def test_another_method_is_405_with_all_that_the_path_has(service):
 
     async def ask(path):
         answered = await service.ask("TRACE", path.replace("{id}", "none"))
+        assert answered.json()["detail"]
         return answered.status_code, set(answered.headers["allow"].split(", "))
 
     async def ask_all():
@@ -128,4 +129,5 @@ def test_a_slash_too_many_is_no_page_and_leads_nowhere(service):
 
     for answered in asyncio.run(ask_all()):
         assert (answered.status_code, answered.headers["content-type"]) == (404, "application/problem+json")
+        assert answered.json()["detail"]
         assert "location" not in answered.headers

@@ -46,7 +46,7 @@ def test_it_says_where_it_listens_and_that_it_is_ready_and_ends_with_0(open_web)
     web = open_web(cold=True)
 
     assert [line["url"] for line in web.lines("web.listening")] == [web.url]
-    assert ask(f"{web.url}/health/live") == (200, {"status": "ok"})
+    assert ask(f"{web.url}/health/live") == (200, {"status": "ok", "parts": {"web": "ok"}})
     # No worker runs, and the web process is ready all the same.
     parts = {"database": "ok", "redis": "ok", "business": "STALLED"}
     assert ask(f"{web.url}/health/ready") == (200, {"status": "ok", "parts": parts})

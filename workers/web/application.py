@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from workers.web.bodies import BodyRefused
 from workers.web.health import Health
 from workers.web.metrics import Metrics, MetricsPage
-from workers.web.problems import Problem, problem
+from workers.web.problems import NO_PAGE, Problem, problem
 from workers.web.surroundings import AccessLog, AllowedHosts, Forwarded, host_of
 
 
@@ -74,12 +74,17 @@ class _Pages(Router):
         await self.app(scope, receive, send)
 
 
+#: What is said of a page that is not there, or not by this method.
+_UNSERVED = {404: NO_PAGE, 405: "this method is not served here; the header Allow names those that are"}
+
+
 def answer_to(error: Exception) -> Response | None:
     """What is answered instead of what was asked for; None: the error is a bug."""
     if isinstance(error, Problem):
         return error.answer()
     if isinstance(error, HTTPException):  # no such page, or not by this method
-        return problem(error.status_code, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        return problem(error.status_code, _UNSERVED.get(error.status_code, ""), headers=headers)
     if isinstance(error, BodyRefused):
         return problem(error.status, error.detail, headers={"connection": "close"})  # part of it may be unread
     return None

@@ -49,7 +49,7 @@ class Health:
 
     async def live(self, request: Request) -> Response:
         """This process answers."""
-        return _answer(200, {"status": "ok"})
+        return _answer(200, {"status": "ok", "parts": {"web": "ok"}})
 
     async def ready(self, request: Request) -> Response:
         """200 when the database answers and is migrated. Redis and business health are told, and decide nothing."""

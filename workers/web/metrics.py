@@ -12,7 +12,7 @@ from workers.http.networks import contains
 from workers.telemetry.metrics import Children
 from workers.telemetry.metrics import Metrics as Declared
 from workers.telemetry.rows import RowReader
-from workers.web.problems import problem
+from workers.web.problems import NO_PAGE, problem
 from workers.web.threads import STORE_THREADS, Overloaded, StoreThreads
 
 #: How long a scrape waits for metrics from the database's rows; it is answered without them then.
@@ -55,7 +55,7 @@ class MetricsPage:
         """The metrics as text."""
         client = request.client.host if request.client else ""
         if not contains(self._allowed, client):
-            return problem(404)
+            return problem(404, NO_PAGE)
         await self._read_rows()
         text = await asyncio.to_thread(generate_latest, self._metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 #: Of a problem's ``type``, before the name of its kind.
 TYPE_PREFIX = "urn:invoices:problem:"
+NO_PAGE = "nothing is served here"
 
 
 class Problem(Exception):  # noqa: N818 - reads as what is answered
