@@ -10,6 +10,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring as quoted
 from operator import attrgetter
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import uuid_utils
 
@@ -238,7 +239,7 @@ def notice(
     account: str | None = None,
 ) -> bytes:
     """The bytes of an event without an invoice. It has no ``sequence``: receivers handle it once, by its ``id``."""
-    source = "/invoices" if account is None else f"/invoices/{account}"
+    source = "/invoices" if account is None else f"/invoices/{quote(account, safe='')}"
     head = _head(event_id, source, event_type, time, subject, None)
     return escape(f'{{{head},"data":{write_json(dict(data))}}}').encode()
 

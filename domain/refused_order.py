@@ -40,7 +40,8 @@ class RefusedOrder:
             "reason": reason,
             "existing_invoice": self.existing_invoice,
         }
-        return notice(event_id, ORDER_REJECTED, time, data, subject=f"{self.account}/{self.idempotency_key or ''}")
+        subject = f"{self.account}/{self.idempotency_key or ''}"
+        return notice(event_id, ORDER_REJECTED, time, data, subject=subject, account=self.account)
 
 
 def read_refused(fields: object) -> RefusedOrder | None:

@@ -43,15 +43,16 @@ def test_the_shop_gets_one_signed_event_for_each_order_that_was_refused(system):
     def told():
         return system.ask(url)
 
-    events = system.wait_until(lambda: len(found := told()) >= 4 and found, "each of two messages of two bad orders")
+    events = system.wait_until(lambda: len(found := told()) >= 6 and found, "two messages of each of three bad orders")
     system.wait_until(lambda: len(listed(system)) == former + 8, "all that was refused is listed")
-    system.holds(lambda: len(told()) == 4, "nothing more is told", 1)
+    system.holds(lambda: len(told()) == 6, "nothing more is told", 1)
     system.wait_until_told()
 
     assert {event["type"] for event in events} == {"order.rejected"}
     assert sorted((event["subject"], event["data"]["kind"], event["data"]["existing_invoice"]) for event in events) == [
         *[("nebulox/T-1", "conflict", invoice["id"])] * 2,
         *[("nebulox/T-2", "invalid", None)] * 2,
+        *[("nobody's/T-1", "invalid", None)] * 2,
     ]
     counts = system.ask(url.removesuffix("/events"))
     assert (counts["invalid"], counts["gaps"]) == (0, 0), counts

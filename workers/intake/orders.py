@@ -30,6 +30,7 @@ from domain.order import (
 from domain.refused_order import RefusedOrder, read_refused
 from domain.tracing import OFF, Tracer
 from workers.intake.message import CREATE, turn_away
+from workers.intake.telling import NO_ACCOUNT
 from workers.intake.tracing import add_traced
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added, Rejection
@@ -81,10 +82,11 @@ class Desk:
     tracer: Tracer = OFF
 
     def told(self, order: RefusedOrder | None) -> RefusedOrder | None:
-        """The order, if its shop is to be told of the refusal: only of configured accounts, at a bounded rate."""
-        if order is None or order.account not in self.accounts or not self.may_tell(order.account):
+        """The order, if its shop is to be told of the refusal: at a bounded rate. All accounts that there are not have
+        one bound together."""
+        if order is None:
             return None
-        return order
+        return order if self.may_tell(order.account if order.account in self.accounts else NO_ACCOUNT) else None
 
     @property
     def bug_level(self) -> int:

@@ -14,6 +14,8 @@ log = structlog.get_logger()
 #: For each account and intake process: this many at once, and then this many a second.
 BURST = 1000
 PER_SECOND = 10.0
+#: Stands for every account that is not configured. No account can have this name.
+NO_ACCOUNT = "(none)"
 #: While some are left out, the log says so this often.
 REMIND_SECONDS = 60.0
 
@@ -27,7 +29,7 @@ class _Allowance:
 
 
 class Telling:
-    """A bucket of events for each configured account. Used from any thread."""
+    """A bucket of events for each account. Used from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

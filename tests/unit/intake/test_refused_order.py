@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from domain.refused_order import RefusedOrder, read_refused
 from tests.unit.intake.intake_cases import message, order
 from workers.intake.message import CREATE, TurnedAway, inspect
 from workers.intake.orders import take_order, take_orders
-from workers.intake.telling import BURST, REMIND_SECONDS, Telling
+from workers.intake.telling import BURST, NO_ACCOUNT, REMIND_SECONDS, Telling
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -43,13 +44,26 @@ def test_each_bad_order_of_a_list_is_told_by_itself(desk, store):
     assert [one.order_id for one in told(store)] == ["A", "B"]
 
 
-@pytest.mark.parametrize(
-    "fields", [order(account="nobody's"), {"order_id": "A-1"}, order(account=["shop"]), order(order_id="bug")]
-)
-def test_no_shop_is_told_of_an_account_that_is_not_configured_or_of_a_bug_of_ours(desk, store, fields):
+@pytest.mark.parametrize("fields", [{"order_id": "A-1"}, order(account=["shop"]), order(order_id="bug")])
+def test_no_shop_is_told_of_what_names_no_account_or_of_a_bug_of_ours(desk, store, fields):
     take_order(desk, message(**fields))
 
     assert told(store) == [None]
+
+
+def test_an_order_for_an_account_that_there_is_not_is_told_too_and_all_such_have_one_bound(desk, store):
+    asked = []
+
+    def may_tell(account):
+        asked.append(account)
+        return True
+
+    desk = replace(desk, may_tell=may_tell)
+    take_order(desk, message(**order(account="nobody's")))
+    take_order(desk, message(key="key-2", **order(account="nobody else's")))
+
+    assert told(store) == [RefusedOrder(name, "A-1", "A-1", "invalid") for name in ("nobody's", "nobody else's")]
+    assert asked == [NO_ACCOUNT, NO_ACCOUNT]
 
 
 @pytest.mark.parametrize("order_id", [None, 7, "", "x" * 129, "a\nb", "\x9b31m", ["A"]])
@@ -89,7 +103,15 @@ def test_the_event_holds_the_ids_and_the_reason_and_nothing_else_of_the_message(
         "existing_invoice": "inv_9",
     }
     assert (event["id"], event["type"], event["subject"]) == ("evt_1", "order.rejected", "shop/K-1")
+    assert event["source"] == "/invoices/shop"
     assert "sequence" not in event
+
+
+def test_the_source_of_an_event_is_a_uri_whatever_the_account_is_called():
+    event = json.loads(RefusedOrder("no body's/é", "A-1", "A-1").told("evt_1", "account: there is none", NOW))
+
+    assert event["source"] == "/invoices/no%20body%27s%2F%C3%A9"
+    assert (event["subject"], event["data"]["account"]) == ("no body's/é/A-1", "no body's/é")
 
 
 def test_a_flood_is_told_up_to_a_bound_each_account_by_itself_and_the_log_says_how_many_were_not():
