@@ -7,6 +7,9 @@ from decimal import Decimal, InvalidOperation
 #: Room enough: ETH has 18 decimals, the most of any coin that the providers name.
 MAX_DECIMALS = 30
 MAX_INTEGER_DIGITS = 30
+#: The ``maximum`` of an amount in JSON Schemas: the double that thirty nines are to a validator that reads numbers as
+#: doubles. It is a little above 10**30, and nothing is taken in between: the schema forbids less than ``parse_amount``.
+SCHEMA_MAXIMUM = int(float(10**MAX_INTEGER_DIGITS))
 
 
 class AmountError(ValueError):

@@ -30,7 +30,7 @@ from domain.currency import too_fine
 from domain.exact_json import write_json
 from domain.findings import Finding, explain, find, kind_of, read_line
 from domain.lengths import MAX_ACCOUNT, MAX_KEY, MAX_ORDER_ID
-from domain.money import parse_amount, plain_value
+from domain.money import SCHEMA_MAXIMUM, parse_amount, plain_value
 from domain.visible import MEANINGFUL, why_meaningless
 
 MAX_ORDERS = 500
@@ -131,7 +131,7 @@ Price = Annotated[
     Decimal,
     BeforeValidator(_price),
     Field(gt=0),
-    _decimal_schema("exact decimal, > 0", exclusiveMinimum=0, exclusiveMaximum=10**30),
+    _decimal_schema("exact decimal, > 0", exclusiveMinimum=0, maximum=SCHEMA_MAXIMUM),
 ]
 Minutes = Annotated[
     Decimal,

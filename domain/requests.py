@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from domain.event import FOR_ALL, INVOICE_TYPES, NAMED_ONLY
 from domain.findings import Finding, find, kind_of
-from domain.money import parse_amount
+from domain.money import SCHEMA_MAXIMUM, parse_amount
 from domain.order import Text, Time
 
 LONGEST_REASON = 500
@@ -43,7 +43,7 @@ Amount = Annotated[
     Field(ge=0),
     WithJsonSchema(
         {
-            "anyOf": [_AMOUNT_TEXT, {"type": "number", "minimum": 0, "exclusiveMaximum": 10**30}],
+            "anyOf": [_AMOUNT_TEXT, {"type": "number", "minimum": 0, "maximum": SCHEMA_MAXIMUM}],
             "description": "exact decimal",
         }
     ),

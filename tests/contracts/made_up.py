@@ -118,7 +118,7 @@ class MadeUp(Unsearchable):
             raise CallbackUnreadable(f"body: {error}") from None
         word = fields.get("state") if isinstance(fields, dict) else None
         order_id = read_text(fields.get("order"), 255) if isinstance(fields, dict) else None
-        if not isinstance(word, str) or order_id is None:
+        if not isinstance(word, str) or not word.strip() or order_id is None:
             raise CallbackUnreadable("state, order: must be texts")
         reference, shown = read_text(fields.get("id"), MAX_REF), one_line(word, MAX_WORD)
         return CalledBack(status=STATUSES.get(shown), word=shown, order_id=order_id, reference=reference)
@@ -185,7 +185,7 @@ def _read_state(answer: Answer, ref: str) -> LookUpAnswer:
     payload = answer.json() if answer.succeeded else None
     data = read_single(payload.get("data")) if isinstance(payload, dict) else None
     word = data.get("state") if data is not None else None
-    if data is None or data.get("id") != ref or not isinstance(word, str):
+    if data is None or data.get("id") != ref or not isinstance(word, str) or not word.strip():
         said = answer.reason("the answer does not tell this invoice's state")
         return Unreadable(reason=said, asked_at=answer.asked_at, raw=answer.raw())
     shown = one_line(word, MAX_WORD)
