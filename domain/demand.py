@@ -1,6 +1,7 @@
 """How much work there is, from the rows that are due at each look and from the workers' reports.
 
-Nobody counts what arrives: it is the work that was done, plus what more is due than at the look before.
+Arrivals are not counted. They follow from two things: the work that was done, and how many more rows are due than at
+the look before.
 """
 
 from __future__ import annotations

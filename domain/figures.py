@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-#: Of so many things, one may be slower than what is told.
+#: The share of things that are no slower than what is told.
 SHARE = 0.99
 
 
@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Samples from ``since`` on; of ``step`` things that went on one is looked at."""
+    """Samples from ``since`` on: one of every ``step`` things that went on."""
 
     goal_seconds: float
     since: datetime
@@ -40,11 +40,11 @@ class Speed:
         return replace(self, samples=samples)
 
     def overall(self) -> float | None:
-        """Seconds that all but one in a hundred took at most; None without any."""
+        """The seconds that all but one in a hundred stay within; None without any."""
         return at_most([one.seconds for one in self.samples])
 
     def over_time(self, until: datetime, slots: int) -> list[float | None]:
-        """The same for each of so many equal spans of time up to ``until``."""
+        """The same for each of ``slots`` equal spans of time up to ``until``."""
         span = max(until - self.since, timedelta(microseconds=1))
         found: list[list[float]] = [[] for _ in range(slots)]
         for one in self.samples:
@@ -54,7 +54,7 @@ class Speed:
 
 
 def at_most(values: Collection[float]) -> float | None:
-    """What all but one in a hundred are not above; None without any."""
+    """The value that all but one in a hundred stay within; None without any."""
     if not values:
         return None
     return sorted(values)[math.ceil(SHARE * len(values)) - 1]

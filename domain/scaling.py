@@ -17,10 +17,11 @@ TARGET_SECONDS = 20.0  #: rows that are due are to be done within this, besides 
 #: ... but with at most this share more than what arrives: a backlog of a minute needs no tenfold workers ...
 CATCH_UP = 0.2
 LONGEST_SECONDS = 300.0  #: ... and within this in any case, however little arrives
-#: At most this many times the workers that run are wanted: whether the database bears more is seen then.
+#: At most this many times the running workers are wanted at once: only then does it show whether the database can take
+#: more.
 GROWTH = 1.5
 #: A commit that takes longer waits in the database. Then at most PROBE times the finished work is planned for; if the
-#: database bears more after all, each look plans for more.
+#: database can take more after all, each look plans for more.
 SLOW_COMMIT_SECONDS = 0.1
 PROBE = 1.1
 

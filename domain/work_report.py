@@ -1,5 +1,5 @@
-"""A worker's report of its recent work and of the accounts that rest, stored with when it was last seen.
-`invoices_workers_wanted` and the verdict on the whole read it."""
+"""A worker's report of its recent work and of the accounts that rest. It is stored where the worker writes when it was
+last seen. `invoices_workers_wanted` and the verdict on the whole read it."""
 
 from __future__ import annotations
 

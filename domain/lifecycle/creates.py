@@ -103,7 +103,7 @@ def again_later(case: Case, evidence: Unreachable | RateLimited) -> Decision:
     queued = case.status is Status.QUEUED
     if past_create_before(case):
         return close(case, Status.FAILED, "too_late") if queued else Decision("noted", agenda={Stage.CREATE: None})
-    put_off = isinstance(evidence, RateLimited)  # counted below 0, so that either kind of failure ends the other's row
+    put_off = isinstance(evidence, RateLimited)  # counted below 0: a failure of one kind ends the other's streak
     known = case.invoice.create_tries
     tries = max(-known if put_off else known, 0) + 1
     if not put_off and tries >= schedule.TRIES_BEFORE_FALLBACK:

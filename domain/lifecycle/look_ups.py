@@ -100,7 +100,7 @@ def _bound(case: Case, evidence: Seen) -> Decision:
 
 def _partly_late(case: Case, evidence: Seen) -> Decision:
     """A part of the amount is seen only after the invoice expired: it came late, or nobody could be asked in time. It
-    stays expired, and watched for the rest. That money is there is told once, unless the shop knows it."""
+    stays expired, and is watched for the rest. The shop is told once that money has come, unless it knows."""
     if case.invoice.called_status == Status.PARTIALLY_PAID:  # what a callback said is confirmed
         decision = _look_later(case, evidence, "noted")
         decision = replace(decision, changes={**decision.changes, **NOT_CALLED})

@@ -71,11 +71,15 @@ class PostgresServer:
 
     def take_base(self) -> None:
         """As BACKUP.md says."""
-        base = self._folder / "base"
-        self._run("rm", "-rf", str(base))
-        program = str(self._programs / "pg_basebackup")
-        self._run(program, "-h", str(self._folder), "-U", "postgres", "-D", str(base), "-c", "fast")
-        self._run("cp", str(self._folder / "data" / "postmaster.opts"), str(base))  # what it is started with
+        where = {
+            "BASE": f"{self._folder}/base",
+            "ARCHIVE": f"{self._folder}/archive",
+            "PGHOST": str(self._folder),
+            "PGUSER": "postgres",
+            "PATH": f"{self._programs}:/usr/bin:/bin",
+        }
+        paste("../BACKUP", "every night", where, cwd="/", **AS_SOMEBODY)
+        self._run("cp", f"{self._folder}/data/postmaster.opts", f"{self._folder}/base")  # what it is started with
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, check=True, timeout=120, **AS_SOMEBODY)

@@ -64,10 +64,10 @@ def events_command(
     With --json each line is the envelope that endpoints and the stream get, and its position in the log that /v1/events
     follows (null while it has none).
     """
-    if follow and (name is not None or since is not None or until is not None):
-        raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
     from workers.store.reads.events import Wanted, placed_events_of
 
+    if follow and any(one is not None for one in (name, since, until)):
+        raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
     check_span(since, until)
     _check_types(types)
     wanted = Wanted(types=types, account=account, since=since, until=until)

@@ -52,22 +52,27 @@ def replay(
     In each invoice's order, and with the same webhook-id, so that a receiver can tell. Events from before an endpoint
     was added are sent to it too. At most 10,000 events a job. Events for a disabled endpoint wait until it is enabled.
     """
-    if event_id is None and endpoint_id is None:
-        raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
-    if event_id is not None and (types or since or until or missed_only or newest_only):
-        choosing = "--type, --since, --until, --missed-only and --newest-only"
-        raise click.UsageError(f"{choosing} choose among events: leave them out with one event's id")
+    _check(event_id, endpoint_id, chooses=bool(types or since or until or missed_only or newest_only))
     check_span(since, until)
     from workers.store.operate.replay import run
     from workers.store.replay import Choice
 
     who = actor(by, reason)
+    choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
     with open_store(settings()) as store:
-        choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
         for job in _plan(store, event_id, endpoint_id, choice):
             with progress_bar("replaying", len(job.events), counts=True) as advance:
                 count = run(store, who, job, advance)
             _tell(job, count, as_json)
+
+
+def _check(event_id: str | None, endpoint_id: str | None, *, chooses: bool) -> None:
+    """Raise UsageError unless one event is named, or an endpoint, whose events the other options may choose among."""
+    if event_id is None and endpoint_id is None:
+        raise click.UsageError("name an event, or --endpoint with --type, --since, --until or --dead-only")
+    if event_id is not None and chooses:
+        choosing = "--type, --since, --until, --missed-only and --newest-only"
+        raise click.UsageError(f"{choosing} choose among events: leave them out with one event's id")
 
 
 def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: Choice) -> list[Job]:

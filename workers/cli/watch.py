@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from workers.store.rows import StoredRow
 
 REFRESH_SECONDS = 0.5
-#: The rest after a look is this many times as long: counting takes a tenth of the time, however many invoices.
+#: After a look it rests for this many times as long as the look took: so counting takes a tenth of the time, however
+#: many invoices there are.
 REST_FACTOR = 9
 RATE_WINDOW_SECONDS = 10.0
 NEWEST = 12

@@ -247,7 +247,7 @@ _STEPS = tuple(name for name in vars(Observer) if not name.startswith("_"))
 
 
 def _listening(step: str, listeners: Sequence[Observer]) -> list[Callable[..., None]]:
-    """That method of those that have one of their own: most steps come with every row, and few listeners want them."""
+    """This method of the listeners that override it: most steps come with every row, and few listeners want them."""
     return [getattr(one, step) for one in listeners if getattr(type(one), step) is not getattr(Observer, step)]
 
 

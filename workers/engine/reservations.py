@@ -34,9 +34,10 @@ class Reservation:
 
 
 async def look_at_limits(lanes: Sequence[AnyLane]) -> None:
-    """Have limits looked at of which this process knows nothing new: of the few lanes that were used last.
+    """Look at the limits that this process has had no news of lately, for the few lanes that were used last.
 
-    Otherwise each commit after a pause would leave its rows to a doorbell and a claim, of which the claim asks.
+    Otherwise the first commit after a pause would leave its rows to a doorbell and a claim, since a claim asks the
+    limit.
     """
     looks = [
         admission.look(lane.name)

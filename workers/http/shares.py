@@ -11,7 +11,7 @@ from collections import Counter
 from enum import Enum
 
 SLOW_SECONDS = 1.0  #: a user that lately held something for longer is slow
-KNOWN_USERS = 20_000  #: the times of so many users are kept; that of the one whose pace is unchanged longest goes first
+KNOWN_USERS = 20_000  #: how many users' times are kept; the one that has changed least lately is forgotten first
 
 
 class Pace(Enum):

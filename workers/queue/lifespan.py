@@ -46,7 +46,7 @@ log = structlog.get_logger()
 #: For how long work under way may go on after SIGTERM; below worker_soft_shutdown_timeout (30 s).
 DRAIN_SECONDS = 25.0
 
-#: How often the session's priority is tried, and how long after the last try: several processes start at once.
+#: How often setting the session's priority is tried, and the wait between two tries: several processes start at once.
 GROUP_TRIES, GROUP_WAIT_SECONDS = 10, 0.11
 
 #: A process has a role for each of these queues that it reads.
@@ -120,7 +120,7 @@ def step_back(nice: int) -> None:
 
 
 def _lower_session(group: Path, nice: int) -> None:
-    """The kernel takes one change in a tenth of a second, of whomever it is."""
+    """The kernel takes one change in a tenth of a second, whoever makes it."""
     for _ in range(GROUP_TRIES):
         try:
             before = group.read_text().split()[-1:]  # "/autogroup-12 nice 0"; empty where sessions are not weighed

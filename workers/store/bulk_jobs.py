@@ -26,7 +26,7 @@ from workers.store.tables.columns import LONGEST_NAME, LONGEST_ORIGIN
 
 CANCEL, RECHECK, CREATE_AGAIN, MARK, REPLAY = "cancel", "recheck", "create_again", "mark", "replay"
 KINDS = (CANCEL, RECHECK, CREATE_AGAIN, MARK, REPLAY)
-#: What failed first stands in the job's own row, so many; all of it in rows of their own.
+#: The first failures stand in the job's own row, at most this many; all of them in rows of their own.
 MOST_FAILURES = 50
 
 
@@ -36,7 +36,7 @@ class Lost(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """What is to be done: of a mark as what, of a replay to whom."""
+    """What is to be done; for a mark: as what, for a replay: to whom."""
 
     kind: str
     mark: Mark | None = None
@@ -46,7 +46,7 @@ class Deal:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How far it is. ``failures``: the first of them: invoice, order, why."""
+    """How far a job is. ``failures``: the first ones, each with its invoice, order and reason."""
 
     done: int = 0
     skipped: int = 0
@@ -129,7 +129,7 @@ def find_job(connection: Connection, job_id: str) -> BulkJob | None:
 
 
 def take_job(database: Database) -> BulkJob | None:
-    """The one that waits for longest of those that nobody works on, for a while ours."""
+    """The job that has waited longest among those that nobody works on. It is ours for a while."""
     token = new_id("job")[4:]
     row = take(database, BULK, "worked_at", lease_token=token)
     return None if row is None else replace(job_of(row), lease_token=token)
@@ -150,8 +150,8 @@ def note_batch(
     is_over: bool,
     failures: Sequence[tuple[str, str, str]] = (),
 ) -> None:
-    """In the transaction of what was done: so far it is, and ours for a while longer. ``failures``: the batch's own.
-    Raises Lost."""
+    """Write how far the job is, and keep it for a while longer, in the transaction of what was done. ``failures``: this
+    batch's. Raises Lost."""
     values = _tally_fields(tally) | {"worked_at": now, "leased_until": lease_end(now)}
     if is_over:
         values |= {"state": DONE, "finished_at": now, "leased_until": None}
@@ -166,33 +166,33 @@ def note_batch(
 
 
 def failures_of(connection: Connection, job_id: str, after: int, limit: int) -> Sequence[StoredRow]:
-    """What failed of a job behind this number, in its order."""
+    """A job's failures after this number, in their order."""
     behind = select(BULK_FAILURE).where(BULK_FAILURE.c.job_id == job_id, BULK_FAILURE.c.number > after)
     return connection.execute(behind.order_by(BULK_FAILURE.c.number).limit(limit)).all()
 
 
 def fail_job(connection: Connection, now: datetime, job: BulkJob, why: str) -> None:
-    """It can't go on. Raises Lost."""
+    """End a job that can't go on. Raises Lost."""
     _change_ours(connection, job, {"state": FAILED, "why": why, "finished_at": now, "leased_until": None})
 
 
 def let_go(connection: Connection, job: BulkJob) -> None:
-    """Whoever comes next goes on with it. Raises Lost."""
+    """Leave a job to whoever comes next. Raises Lost."""
     _change_ours(connection, job, {"leased_until": None, "lease_token": None})
 
 
 def stop_job(connection: Connection, now: datetime, job_id: str) -> bool:
-    """It does no more; False: it is over already. A batch under way is taken back."""
+    """End a job for good; False: it is over already. A batch under way is taken back."""
     return _change_state(connection, job_id, (RUNNING, PAUSED), state=STOPPED, finished_at=now, leased_until=None)
 
 
 def pause_job(connection: Connection, job_id: str) -> bool:
-    """It waits until it is resumed; False: it does not run. A batch under way is taken back."""
+    """Have a job wait until it is resumed; False: it does not run. A batch under way is taken back."""
     return _change_state(connection, job_id, (RUNNING,), state=PAUSED, leased_until=None, lease_token=None)
 
 
 def resume_job(connection: Connection, job_id: str) -> bool:
-    """It goes on where it was; False: it is not paused."""
+    """Have a job go on where it was; False: it is not paused."""
     return _change_state(connection, job_id, (PAUSED,), state=RUNNING)
 
 

@@ -1,4 +1,4 @@
-"""Who works on a job: whoever has its lease, and after each batch for a while longer.
+"""Who works on a job: whoever has its lease, which each batch renews.
 
 A job is done in batches. Each is a transaction that also writes how far the job is: whoever works on it may die at any
 moment, and another goes on from there.
@@ -14,14 +14,15 @@ from workers.store.database import Database
 from workers.store.rows import StoredRow
 
 RUNNING, PAUSED, DONE, FAILED, STOPPED = "running", "paused", "done", "failed", "stopped"
-#: Whoever works on a job keeps it for so long after each batch.
+#: How long a job stays with whoever works on it after each batch.
 LEASE_SECONDS = 30.0
 #: How long a finished one is kept.
 KEPT = timedelta(days=30)
 
 
 def take(database: Database, jobs: Table, order: str = "id", **ours: object) -> StoredRow | None:
-    """The first job that nobody works on, by ``order``, for a while ours; ``ours`` is written down with it."""
+    """The first job that nobody works on, by ``order``. It is ours for a while; the values of ``ours`` are written with
+    it."""
     if not database.read(_any_running, jobs):
         return None
     with database.transaction() as connection:
@@ -36,10 +37,10 @@ def take(database: Database, jobs: Table, order: str = "id", **ours: object) -> 
 
 
 def lease_end(now: datetime) -> datetime:
-    """Until when a job is whose it is now."""
+    """When the lease of a job that is taken or renewed now ends."""
     return now + timedelta(seconds=LEASE_SECONDS)
 
 
 def _any_running(connection: Connection, jobs: Table) -> bool:
-    """Asked for all the time: without a lock."""
+    """Without a lock, because this is asked all the time."""
     return bool(connection.execute(select(exists().where(jobs.c.state == RUNNING))).scalar())

@@ -20,7 +20,7 @@ from workers.store.tables import PERSON, SESSION
 from workers.store.tables.columns import LONGEST_NAME
 from workers.store.tokens import hash_of
 
-#: A session ends when nothing was asked for so long, and so long after its sign-in whatever was asked.
+#: A session ends after this long without a request, and this long after its sign-in in any case.
 IDLE, LONGEST = timedelta(hours=2), timedelta(hours=12)
 #: When a session was last used is written this often at most.
 NOTE_EVERY = timedelta(minutes=1)

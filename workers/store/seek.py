@@ -14,12 +14,12 @@ _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UT
 
 
 def earlier(time: datetime) -> datetime:
-    """By ``SLACK``; the first time that there is where it would be before that."""
+    """Earlier by ``SLACK``, or the earliest time that there is."""
     return time - SLACK if time - _FIRST > SLACK else _FIRST
 
 
 def later(time: datetime) -> datetime:
-    """By ``SLACK``; the last time that there is where it would be after that."""
+    """Later by ``SLACK``, or the latest time that there is."""
     return time + SLACK if _LAST - time > SLACK else _LAST
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workers.store.database import Database
     from workers.store.reads.agenda import Lane
 
-#: The sweep takes up each second what is due: something is wrong with what is overdue for longer than this.
+#: Workers take up what is due within a second: something is wrong with what is overdue for longer than this.
 OVERDUE = timedelta(seconds=60)
 #: Old rows are removed every ten minutes, and nothing waits for that.
 REMOVAL_OVERDUE = timedelta(hours=1)

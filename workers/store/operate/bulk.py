@@ -62,8 +62,8 @@ class NothingMatches(ValueError):  # noqa: N818 - reads as what happened
 
 
 class _Left(Exception):  # noqa: N818 - reads as what happened
-    """Some of a batch are left out, and what was done is taken back: ``gone`` match no longer, to ``against`` a mark
-    would be a contradiction, which is told to everybody."""
+    """Some of a batch have to be left out, so what was done is taken back. ``gone`` no longer match. For ``against``
+    the mark would be a contradiction, and everybody would be told of it."""
 
     def __init__(self, gone: set[str], against: Sequence[Done]) -> None:
         super().__init__(f"{len(gone) + len(against)} invoices")
@@ -106,13 +106,13 @@ def stop(store: Store, actor: Actor, job_id: str) -> bool:
 
 
 def pause(store: Store, actor: Actor, job_id: str) -> bool:
-    """It waits until it is resumed; False: it does not run."""
+    """Have a job wait until it is resumed; False: it does not run."""
     with store.database.transaction() as connection:
         return pause_job(connection, job_id) and _told(store, connection, actor, Act.PAUSE_JOB, job_id)
 
 
 def resume(store: Store, actor: Actor, job_id: str) -> bool:
-    """It goes on where it was, with whoever has the time; False: it is not paused."""
+    """Have a job go on where it was, with whoever has the time; False: it is not paused."""
     with store.database.transaction() as connection:
         return resume_job(connection, job_id) and _told(store, connection, actor, Act.RESUME_JOB, job_id)
 
@@ -125,8 +125,8 @@ def _told(store: Store, connection: Connection, actor: Actor, act: Act, job_id: 
 
 
 def work_on(store: Store, is_stopping: Callable[[], bool] = lambda: False) -> bool:
-    """Do the job that waits for longest, for a turn; False: there is none. Raises ``UNAVAILABLE``: it is taken up again
-    once its lease is over, where it was left."""
+    """Work for a turn on the job that has waited longest; False: there is none. Raises ``UNAVAILABLE``: the job is then
+    taken up again where it was left, once its lease is over."""
     job = take_job(store.database)
     if job is None:
         return False
@@ -144,7 +144,7 @@ def work_on(store: Store, is_stopping: Callable[[], bool] = lambda: False) -> bo
 
 
 def do_batch(store: Store, job: BulkJob) -> BulkJob | None:
-    """The next invoices that match now; the job as it is then, None: it is over. Raises Lost."""
+    """Deal with the next invoices that match now. Returns the job as it is then; None: it is over. Raises Lost."""
     read = store.database.read
     chosen = read(choose, job.selection, before=job.tally.cursor, limit=BATCH)
     cursor = chosen.ids[-1] if len(chosen.ids) >= BATCH else chosen.looked_to
@@ -159,7 +159,7 @@ def do_batch(store: Store, job: BulkJob) -> BulkJob | None:
 
 
 class _Batch:
-    """Some invoices of a job; ``cursor``: after them it goes on from there, None: it is over."""
+    """Some invoices of a job. ``cursor``: where the job goes on after them; None: it is over then."""
 
     def __init__(self, store: Store, job: BulkJob, cursor: str | None) -> None:
         self._store = store
@@ -254,7 +254,7 @@ class _Batch:
             return self._note(connection, Tally(failed=1, failures=[failure]), cursor)
 
     def _note(self, connection: Connection, batch: Tally, cursor: str | None) -> BulkJob | None:
-        """Within the transaction; the job as it is then, None: it is over."""
+        """Write how far the job is, in the transaction. Returns it as it is then; None: it is over."""
         job, is_over = self._job, cursor is None
         tally = replace(job.tally.plus(batch), cursor=cursor)
         if is_over and not job.more:  # those that were foreseen and never came up

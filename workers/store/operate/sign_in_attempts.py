@@ -1,8 +1,8 @@
 """How many failed sign-ins there may be: for each name, and for each address that they come from; by the database, for
 all web processes together.
 
-A row says until when all that was tried is forgotten; each attempt moves that further, and where it would be too far
-there may be none. Of names and addresses only a hash is kept: what was typed as a name may be a password.
+A row says when all that was tried is forgotten. Each attempt puts that moment off; one that would put it off too far is
+refused. Of names and addresses only a hash is kept: what was typed as a name may be a password.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from workers.store.tables import ATTEMPTED
 
 #: Failed ones at once, and how long it takes until there may be one more.
 OF_NAME, OF_ADDRESS = (5, timedelta(seconds=12)), (20, timedelta(seconds=3))
-#: Whoever signs in from somewhere has a counter of their own there for so long.
+#: After a sign-in from somewhere, its name has a counter of its own there for this long.
 WELCOME = timedelta(days=30)
-#: Rows that count no more, removed beside each attempt.
+#: How many rows that no longer count are removed with each attempt.
 MOST_REMOVED = 100
 _Limit = tuple[int, timedelta]
 
 
 class Attempts:
-    """A sign-in is counted before the password is looked at, and given back when it was right: so many at the same time
-    find no gap. ``now``: the time by a connection; None: the database's."""
+    """A sign-in is counted before the password is looked at, and given back if it was right: so there is no gap for
+    many at the same time. ``now``: the time by a connection; None: the database's."""
 
     def __init__(self, database: Database, now: Callable[[Connection], datetime] | None = None) -> None:
         self._database = database
@@ -95,7 +95,7 @@ def network_of(address: str) -> str:
 
 
 def _read(connection: Connection, limits: Mapping[str, _Limit], *, locked: bool = False) -> dict[str, datetime]:
-    """Until when, by key; in the order of keys, so that nobody waits in a circle."""
+    """When each key's attempts are forgotten. Locked in the order of keys, so that transactions can't deadlock."""
     query = select(ATTEMPTED.c.key, ATTEMPTED.c.until).where(ATTEMPTED.c.key.in_(sorted(limits)))
     ordered = query.order_by(ATTEMPTED.c.key)
     rows = connection.execute(ordered.with_for_update() if locked else ordered)

@@ -22,9 +22,9 @@ from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: So many of the newest answers and callbacks are looked at, of all accounts together.
+#: How many of the newest answers and callbacks are looked at, of all accounts together.
 ANSWERS, CALLBACKS = 2000, 1000
-#: Orders that wait, and invoices in doubt, are counted so far.
+#: How far orders that wait, and invoices in doubt, are counted.
 COUNTED = 1000
 #: What a provider says, asked or by itself.
 ANSWERING = (Source.CREATE, Source.SEARCH, Source.LOOK_UP, Source.CALLBACK)

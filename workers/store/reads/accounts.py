@@ -19,10 +19,10 @@ from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
 from workers.store.tables.conditions import HELD_UP
 
-#: Among so many of an account's newest invoices, the last one that was made is looked for: they may be made in another
+#: How many of an account's newest invoices are searched for the one that was made last: they may be made in another
 #: order than they came.
 NEWEST = 20
-#: In words that the index of what is held up is found by.
+#: Word for word the condition of an index, so that planners use it.
 _HELD_UP = text(f"({HELD_UP})")
 
 

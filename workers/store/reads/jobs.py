@@ -13,7 +13,7 @@ from workers.store.replay_jobs import ReplayJob, find_job
 from workers.store.replay_jobs import job_of as replay_of
 from workers.store.tables import BULK, JOB
 
-#: So many of others' are passed over for a page.
+#: How many jobs of others are passed over for a page.
 LOOKED_AT = 500
 _PREFIXES = "job_", "rpl_"
 

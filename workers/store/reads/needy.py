@@ -25,7 +25,7 @@ WHERE (SELECT count(*) FROM (SELECT 1 FROM agenda WHERE stage = :stage AND agend
                              LIMIT 1) AS parked) > 0
 """)
 
-#: So many of a kind, the newest; and so many are looked at for them.
+#: How many of a kind are told, the newest, and how many are looked at to find them.
 MOST, LOOKED_AT = 1_000, 10_000
 
 
@@ -37,7 +37,7 @@ def needy_ids(connection: Connection) -> list[str]:
 
 def is_held(invoice_id: ColumnElement[str]) -> ColumnElement[bool]:
     """No create of an invoice in doubt is planned."""
-    # Counted: a planner may make reading all creates of NOT EXISTS.
+    # Counted: for a NOT EXISTS a planner may read all creates.
     planned = AGENDA.c.stage == Stage.CREATE.value, AGENDA.c.subject == invoice_id
     return select(func.count()).select_from(AGENDA).where(*planned).scalar_subquery() == 0
 

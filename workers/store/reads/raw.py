@@ -17,8 +17,8 @@ Accounts = Collection[str] | None
 
 
 def read_raw(database: Database, invoice: StoredRow, kind: str, number: int, accounts: Accounts) -> str | None:
-    """The words of a piece of evidence, a callback, an event or a receiver's answer; None: there is no such of this
-    invoice, or it is not for those who see only these accounts."""
+    """The words of a piece of evidence, a callback, an event or a receiver's answer; None: the invoice has none of this
+    name, or it is not for those who see only these accounts."""
     read = _KINDS.get(kind)
     if read is None:
         return None

@@ -38,7 +38,8 @@ def search(
 ) -> Found | None:
     """What the name means first, in the order of ``Kind``; of this account only, where one is given (an id is its own).
 
-    ``accounts``: those of whoever asks, who learns nothing of others' invoices, by their ids neither; None: all.
+    ``accounts``: those that the caller sees (None: all). Nothing is told of other accounts' invoices, not even to who
+    knows their ids.
     """
     for kind, find in _WAYS.items():
         condition = find(connection, name)

@@ -1,8 +1,8 @@
 """Invoices that a filter chooses, newest first, a page at a time, at a cost that has a bound.
 
-What an index is in the order of (their ids; each status's ids; the ids of those with an anomaly) is walked from the
-newest on. What no index knows of the rest of the filter is compared row by row, no further than ``DEPTHS`` at a time:
-a page of what is rare may be short, and says how far it was looked.
+Three indexes are in the order of a page: all ids, each status's ids, the ids of those with an anomaly. One of them is
+walked from the newest on. The rest of the filter is compared row by row, no further than ``DEPTHS`` at a time: a page
+of what is rare may be short, and says how far the look went.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from workers.store.rows import Query, StoredRow
 from workers.store.seek import earlier, later
 from workers.store.tables import INVOICE
 
-#: So many rows are compared at first (more than are counted), and so many more where they were not enough.
+#: How many rows are compared at first (more than are counted), and how many more if those were not enough.
 DEPTHS = (1_100, 8_900)
-#: So many are counted; more are told as more.
+#: How many are counted; beyond that only "more" is told.
 COUNTED = 1_000
 
 
@@ -51,8 +51,8 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Ids, newest first. ``looked_to``: it was looked no further than down to this id, and there may be more below;
-    None: as many as were asked for are here, or all."""
+    """Ids, newest first. ``looked_to``: the look ended at this id, and there may be more below it; None: these are as
+    many as were asked for, or all."""
 
     ids: Sequence[str]
     looked_to: str | None = None
@@ -60,7 +60,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Invoices, newest first. ``found``: so many match from here on, COUNTED + 1 stands for more. ``older``: the page
+    """Invoices, newest first. ``found``: how many match from here on; COUNTED + 1 stands for more. ``older``: the page
     after this one begins before this id; None: it is the last."""
 
     rows: Sequence[StoredRow]
@@ -94,7 +94,8 @@ def read_piece(
 
 
 def matching(connection: Connection, selection: Selection, ids: Collection[str]) -> set[str]:
-    """Those of these invoices that match as they are now, its name and who is needed left aside."""
+    """Those of these invoices that match as they are now. The filter's name, and whether a person is needed, are left
+    aside."""
     query = select(INVOICE.c.id).where(INVOICE.c.id.in_(sorted(ids)), *_conditions(selection, INVOICE))
     return set(connection.execute(query).scalars())
 
@@ -178,7 +179,7 @@ def _lanes(selection: Selection, low: str, high: str) -> Iterator[Query]:
 
 
 def _floor(connection: Connection, lanes: Sequence[FromClause], share: int) -> str | None:
-    """Down to which id all of them have been walked; None: to the end."""
+    """The id down to which all of them have been walked; None: to the end."""
     ends = [select(func.count(), func.min(lane.c.id)) for lane in lanes]
     found = connection.execute(union_all(*ends) if len(ends) > 1 else ends[0]).all()
     return max((lowest for count, lowest in found if count >= share), default=None)

@@ -14,7 +14,7 @@ from workers.store.reads.contradictions import settled, unsettled
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, CALLBACK, EVIDENCE, INVOICE, REJECTED
 
-#: Of the newest, so many are looked at for a page; where it is not full then, the next one goes on from there.
+#: How many of the newest are looked at for a page. If it is not full then, the next one goes on from there.
 LOOK = 1000
 Rows = Sequence[StoredRow]
 

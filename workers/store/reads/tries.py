@@ -19,7 +19,7 @@ from workers.store.rows import StoredRow
 from workers.store.tables import ATTEMPT, DELIVERY, EVENT, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: So many are counted; more are told as "more than".
+#: How many are counted; beyond that "more than" is told.
 COUNTED = 1000
 QUARTER, DAY = timedelta(minutes=15), timedelta(hours=24)
 DELIVERED = "delivered"

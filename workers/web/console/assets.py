@@ -17,8 +17,8 @@ FOLDER = Path(__file__).parent / "static"
 PLACE = "/console/static"
 #: What is served under one name: all style sheets together, in the order of their names.
 SHEET = "console.css"
-#: And one script that makes pages go on by themselves: htmx begins a moment after it was read. By then its extensions,
-#: and whoever listens to them, must be there, however slowly files arrive.
+#: And one script for live pages. htmx begins a moment after it was read, and its extensions and whoever listens to them
+#: must be there by then, however slowly files arrive.
 BUNDLE, BUNDLED = "watch.js", ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "live.js")
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 FOR_GOOD = "public, max-age=31536000, immutable"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 LENGTH, STEP = timedelta(hours=4), timedelta(minutes=5)
 LEFT, TOP, WIDTH, HEIGHT = 32, 8, 568, 124
 GAP = 2.0
-LINE_HEIGHT = 14  #: two numbers that are nearer would lie on each other: zero's stays
+LINE_HEIGHT = 14  #: numbers that are nearer would cover each other: zero's stays
 #: A scale ends at one of these, times a power of ten.
 _ROUND = (1, 2, 3, 4, 6, 8)
 

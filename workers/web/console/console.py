@@ -54,7 +54,7 @@ HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A page with parts that go on by themselves."""
+    """A live page: one with parts that are sent anew."""
 
     route: Route
     page: Page
@@ -74,8 +74,8 @@ class Console:
     view: View
     pulse: PulseReader
     around: Around
-    patience_seconds: float = PATIENCE_SECONDS  #: so long a page waits for what is read beside it
-    watched: list[Watched] = field(default_factory=list)  #: pages with parts that go on by themselves
+    patience_seconds: float = PATIENCE_SECONDS  #: how long a page waits for what is read beside it
+    watched: list[Watched] = field(default_factory=list)  #: live pages
 
     def route(
         self,
@@ -86,7 +86,7 @@ class Console:
         live_seconds: float | None = None,
     ) -> Route:
         """A page for people whose role allows ``action``. ``live_seconds``: its template has ``live`` parts, which are
-        drawn anew when something has been added, and after so long in any case."""
+        drawn anew when something has been added, and after this time in any case."""
 
         async def for_people(request: Request) -> Response:
             person = await self.gate.find(request)
@@ -144,7 +144,8 @@ class Console:
         return await answer(request)
 
     def patience(self, request: Request) -> float:
-        """So long this page waits for what is read beside it: what goes on by itself is sent once it is there."""
+        """How long this page waits for what is read beside it. One that is drawn for live viewers takes its time:
+        nobody waits for the answer."""
         return STORE_SECONDS if getattr(request.state, "goes_on", False) else self.patience_seconds
 
     async def ask(self, function: Callable[..., Result], *arguments: object) -> Result:

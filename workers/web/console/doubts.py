@@ -20,7 +20,7 @@ from workers.web.console.refusals import NotFound
 
 PLACE = "/console/doubts"
 PAGE = 50
-#: It is drawn anew after so many seconds though nothing has changed: an invoice may have left it by a mere update.
+#: It is drawn anew after this time even if nothing was added: an invoice may have left it by a mere update.
 LIVE_SECONDS = 10.0
 
 

@@ -30,7 +30,7 @@ WHATS = ("missed", "newest", "dead", "all")
 TYPE = "type:"
 FIELDS = ("what", "since", "until", *(f"{TYPE}{one}" for one in sorted(EVENT_TYPES)))
 SAMPLE = 3
-#: So many events more than were seen are sent without another look.
+#: How many more events than were seen are sent without another look.
 MORE = 20
 
 

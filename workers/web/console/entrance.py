@@ -18,7 +18,7 @@ from workers.web.console.link import LinkPages
 from workers.web.console.sign_in import SignInPages
 from workers.web.threads import StoreThreads
 
-#: Passwords are looked at by so many threads at a time, each with 64 MiB; and so many sign-ins may be under way.
+#: How many threads check passwords, each with 64 MiB, and how many sign-ins may be under way.
 CHECKING_THREADS, MOST_UNDER_WAY = 2, 16
 
 

@@ -16,9 +16,9 @@ from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
 
-#: Figures that are older are read anew when somebody looks; so old ones are not shown.
+#: Figures older than the first are read anew when somebody looks; those older than the second are not shown.
 FRESH_SECONDS, OLD_SECONDS = 5.0, 60.0
-#: While nobody looks they are read so often, so that whoever comes finds some.
+#: How often they are read while nobody looks, so that whoever comes finds some.
 REST_SECONDS = 25.0
 READ_SECONDS = 15.0
 
@@ -39,7 +39,7 @@ class FiguresReader:
         return figures if accounts is None or figures is None else figures.within(accounts, endpoints)
 
     def start(self) -> None:
-        """Read them now and then though nobody looks: whoever comes finds some."""
+        """Read them now and then even if nobody looks: whoever comes finds some."""
         self._resting = asyncio.create_task(self._go_on())
 
     def stop(self) -> None:

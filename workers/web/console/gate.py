@@ -28,10 +28,10 @@ log = structlog.get_logger()
 #: Sessions read in one statement, and requests that may wait to be read.
 MOST_SESSIONS, MOST_WAITING = 100, 1000
 READ_SECONDS = 5.0
-#: When a session was used is noted this often at most, by this process.
+#: How often, at most, this process notes that a session was used.
 NOTE_SECONDS = 60.0
 MOST_NOTED = 10_000
-#: Whether there are people is looked at this often.
+#: How often it is read whether anybody can sign in: while the console is closed, and while it is open.
 CLOSED_SECONDS, OPEN_SECONDS = 2.0, 30.0
 
 CLOSED = (
@@ -86,7 +86,7 @@ class SessionGate:
         return person
 
     async def look(self, request: Request) -> Person | None:
-        """The same without using the session: a page that goes on by itself keeps nobody signed in."""
+        """The same without using the session: a live page keeps nobody signed in."""
         secret = session_of(request)
         if secret is None:
             return None
@@ -97,8 +97,8 @@ class SessionGate:
 
     @contextmanager
     def watching(self, request: Request, person: Person) -> Iterator[Callable[[], Awaitable[Person | None]]]:
-        """While it lasts, this person's page goes on by itself; what it gives tells who they are meanwhile. Raises
-        Overloaded, ``UNAVAILABLE`` when asked."""
+        """This person's page is live inside; the function says who they are by now. That raises Overloaded,
+        ``UNAVAILABLE``."""
         secret = session_of(request) or ""
         with self._open.page(secret, person):
             yield partial(self._open.look, secret)

@@ -21,7 +21,7 @@ from workers.web.console.client import Client
 
 CALL_SECONDS = 10.0
 MOST_BYTES = 256 * 1024
-#: How long its addresses and its keys are taken to be what they were; and how often a key that is missing is sought.
+#: How long its addresses, and its keys, are kept; and how often a missing key is looked for, at most.
 METADATA_SECONDS, KEYS_SECONDS, SEEK_SECONDS = 3600.0, 600.0, 30.0
 DISCOVERY = "/.well-known/openid-configuration"
 #: Signatures by a key pair only: with a shared secret whoever knows ours could sign.
@@ -62,8 +62,8 @@ class Issuer:
         self._places_at = self._keys_at = float("-inf")
 
     async def places(self) -> Addresses:
-        """Where it is asked what. Raises IssuerAway: all who wait while one asks are told what that one was told, or
-        they would hold their connections for ten seconds each, one after the other."""
+        """Its addresses. Raises IssuerAway. Whoever waits while another asks gets that one's failure too: asking one
+        after the other, they would hold their connections for ten seconds each."""
         failures = self._failures
         async with self._lock:
             if self._places is None or self._clock() - self._places_at > METADATA_SECONDS:

@@ -30,7 +30,7 @@ from workers.web.console.refusals import Forbidden, NotFound, Refused
 
 PLACE = "/console/jobs"
 PAGE = 50
-#: While it runs a job's page is drawn anew this often.
+#: How often a running job's page is drawn anew.
 LIVE_SECONDS = 2.0
 WIDTH = 1000  #: of the bar
 
@@ -99,7 +99,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Of a job's state. ``do``: the store's use case, False where it is not possible; ``why_not``: says so then."""
+    """A change of a job's state. ``do``: the store's use case, which returns False if it is not possible; then
+    ``why_not`` is shown."""
 
     do: Callable[[Store, Actor, str], bool]
     why_not: str

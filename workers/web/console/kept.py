@@ -1,4 +1,5 @@
-"""What many pages show and reading takes time: kept, and read anew beside the pages, once however many people look."""
+"""A value that many pages show and that takes time to read. It is kept, and read anew beside the pages: once, however
+many people look."""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-#: A page waits so long for what is being read.
+#: How long a page waits for what is being read.
 PATIENCE_SECONDS = 0.05
 
 
 class Kept(Generic[Value]):
-    """The newest value that was read. A page waits a moment for a fresh one at most, then it gets the one before.
+    """The newest value that was read. A page waits at most a moment for a fresh one, then it gets the one before.
 
     Used on one event loop.
     """
@@ -27,8 +28,8 @@ class Kept(Generic[Value]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
-        self._fresh_seconds = fresh_seconds  #: so old it is read anew when somebody asks
-        self._old_seconds = old_seconds  #: so old it is told to nobody
+        self._fresh_seconds = fresh_seconds  #: an older one is read anew when somebody asks
+        self._old_seconds = old_seconds  #: an older one is told to nobody
         self._clock = clock
         self._value: Value | None = None
         self._read_at = float("-inf")
@@ -36,9 +37,9 @@ class Kept(Generic[Value]):
         self._began_at = 0.0
 
     async def take(self, patience_seconds: float) -> Value | None:
-        """At most ``old_seconds`` old; None: it is still being read. Raises what the reading raises.
+        """The value, at most ``old_seconds`` old; None: it is still being read. Raises what the reading raises.
 
-        ``patience_seconds``: since the reading began, so that of all who come meanwhile nobody waits longer.
+        ``patience_seconds`` count from when the reading began: whoever comes later waits no longer than the first.
         """
         if self._age(self._read_at) >= self._fresh_seconds:
             reading = self._begin()

@@ -15,7 +15,7 @@ from domain.why.whose import Part
 from workers.store.reads.gauges import COUNTED
 from workers.store.reads.why.late import Overview
 
-#: Of accounts and endpoints that a cause is about, so many are named.
+#: How many of the accounts or endpoints that a cause is about are named.
 NAMED = 3
 
 
@@ -27,7 +27,7 @@ class Words:
     next: str
     place: str | None = None
     go: str = ""
-    #: What is counted waits; of others it is listed.
+    #: Whether what is counted waits; otherwise it is only listed.
     waits: bool = True
 
 
@@ -77,7 +77,7 @@ WORDS: Mapping[Cause, Words] = {
         "Orders wait for their turn at the account", "taken up as soon as there is room", "accounts", "Open accounts"
     ),
 }
-#: Where something happens by itself only for a part of what waits.
+#: What happens next where only a part of what waits goes on by itself.
 HELD = "nothing until someone decides about those that are held"
 DISABLED = "nothing until someone enables the endpoint"
 

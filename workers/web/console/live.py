@@ -1,4 +1,4 @@
-"""Pages that go on by themselves: ``/console/live`` sends the parts of a page that have changed, as events.
+"""Live pages: ``/console/live`` sends the parts of a page that have changed, as events.
 
 A part is what a template wraps in ``live``. Nobody describes a part twice: the page itself is drawn once more, by the
 very function that answers a request for it, and its parts are cut out of it. All who look at the same page as people
@@ -26,7 +26,7 @@ from workers.web.threads import Overloaded
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0  #: between two looks at whether anything has happened
-REST_SHARE = 1.0  #: after a drawing it rests for so many times as long as that took
+REST_SHARE = 1.0  #: after a drawing: a rest of this many times as long as that took
 BEAT_SECONDS = 15.0  #: without news a comment goes out: proxies close a connection on which nothing comes
 MOST_CHANNELS = 500
 #: The page's `hx-sse:close` names it, and its script says in words what has happened.
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Watcher:
-    """One open page. What it has not been sent yet waits here, each part once: a slow reader gets the newest."""
+    """One open page. The parts that it has not been sent yet wait here, each once: a slow reader gets the newest."""
 
     waiting: dict[str, str] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +72,7 @@ class Watcher:
         self.end()
 
     async def take(self, seconds: float) -> dict[str, str]:
-        """What has changed since; nothing after ``seconds`` without, or when it is over."""
+        """The parts that have changed since; none after ``seconds`` without a change, or when it is over."""
         if not self.waiting and not self.is_over:
             self.changed.clear()
             try:
@@ -91,7 +91,7 @@ class Channel:
     draw: Draw
     request: Request
     person: Person
-    every_seconds: float  #: it is drawn anew after so long although nothing has been added: times go by
+    every_seconds: float  #: drawn anew after this time even if nothing was added: ages grow
     parts: Mapping[str, str] = field(default_factory=dict)
     drawn_at: float = float("-inf")
     newest: object = None  #: what ``read_newest`` said before it was drawn
@@ -113,7 +113,8 @@ class Channels:
         return sum(len(channel.watchers) for channel in self._channels.values())
 
     def join(self, key: Key, draw: Draw, path_params: Mapping[str, object], every_seconds: float) -> Watcher:
-        """Watch a page; it is sent whole at first. To be left again. Where too many pages are watched it is over."""
+        """Watch a page, which is sent whole at first. The caller must ``leave``. With too many pages watched, it is
+        over at once."""
         watcher = Watcher()
         if self.is_over or (key not in self._channels and len(self._channels) >= MOST_CHANNELS):
             watcher.end()
@@ -178,7 +179,7 @@ class Channels:
         except (Overloaded, *UNAVAILABLE) as error:
             log.info("console.live_waits", error=type(error).__name__)
             return
-        except Refused:  # what it shows is gone: who looks at it sees so when it is loaded again
+        except Refused:  # what it shows is gone: people see that when they load it again
             self._end(channel)
             return
         except Exception:
@@ -221,7 +222,7 @@ async def send_on(
 
 
 def _request_for(key: Key, path_params: Mapping[str, object]) -> Request:
-    """As one for the page itself, without what is its sender's alone."""
+    """A request for the page itself, without anything that only its sender has."""
     scope = {
         "type": "http",
         "method": "GET",

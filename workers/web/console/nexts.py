@@ -18,7 +18,7 @@ _CREATES = "create", "search"
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """``text`` in English, ``{}`` in it for ``number``; ``at`` stands behind it, ``said`` in others' words."""
+    """``text``: in English, with ``{}`` for ``number``. ``at`` and ``said`` (others' words) stand after it."""
 
     text: str
     at: datetime | None = None

@@ -1,4 +1,4 @@
-"""How many pages of one person go on by themselves at a time: nobody takes them from the others."""
+"""How many live pages one person may have, so that nobody takes them from the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from workers.web.console.live import Watcher
 
-#: Hidden tabs don't count: they close their stream. For one page more the oldest is let go, which says so.
+#: Hidden tabs don't count: they close their stream. With one more, the oldest page is let go, and says so.
 MOST_OF_ONE = 20
 
 
@@ -19,7 +19,7 @@ class OpenPages:
 
     @contextmanager
     def page(self, name: str, watcher: Watcher) -> Iterator[None]:
-        """While it lasts, somebody of this name looks at a page."""
+        """Somebody of this name looks at a page inside."""
         theirs = self._of.setdefault(name, {})
         theirs[watcher] = None
         while len(theirs) > MOST_OF_ONE:

@@ -1,5 +1,5 @@
-"""The sessions behind pages that go on by themselves: whether they still count is read for all of them together, so a
-thousand open pages ask the database no oftener than one."""
+"""The sessions behind live pages. Whether they still count is read for all of them together: a thousand open pages ask
+the database no more often than one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from workers.web.console.person import Person
 
-#: An answer is so old at most when something is sent because of it.
+#: How old an answer may be when something is sent because of it.
 CHECK_SECONDS = 5.0
 
 
@@ -22,7 +22,7 @@ class _Known(NamedTuple):
 
 
 class OpenSessions:
-    """Used on one event loop. ``read``: of many secrets, whose they are where their sessions count."""
+    """Used on one event loop. ``read``: for those of the secrets whose sessions count, whose they are."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class OpenSessions:
 
     @contextmanager
     def page(self, secret: str, person: Person) -> Iterator[None]:
-        """While it lasts, a page of this session is open. ``person``: whose it is, as was read just now."""
+        """A page of this session is open inside. ``person``: whose it is, as was read just now."""
         self._pages[secret] += 1
         self._known.setdefault(secret, _Known(person, self._clock()))
         try:
@@ -48,7 +48,7 @@ class OpenSessions:
                 del self._pages[secret], self._known[secret]
 
     async def look(self, secret: str) -> Person | None:
-        """Whose session an open page's is, as it was CHECK_SECONDS ago at most. Raises what the reading raises."""
+        """Who an open page's session belongs to, read at most CHECK_SECONDS ago. Raises what the reading raises."""
         came = self._clock()
         while self._known[secret].at <= came - CHECK_SECONDS:
             await self._read_all()

@@ -27,7 +27,7 @@ from workers.web.console.person import Person
 from workers.web.console.pulse import Pulse, is_held
 from workers.web.console.sparkline import Sparkline, sparkline
 
-#: It is drawn anew after so many seconds though nothing has changed: ages grow.
+#: It is drawn anew after this time even if nothing has changed: ages grow.
 LIVE_SECONDS = 10.0
 SLOTS = 30
 #: Rows of the short tables; there are pages for all.

@@ -47,12 +47,12 @@ class Gate(Protocol):
         ...
 
     def look(self, request: Request) -> Awaitable[Person | None]:
-        """The same without using the session: for a page that goes on by itself, and keeps nobody signed in."""
+        """The same without using the session: a live page keeps nobody signed in."""
         ...
 
     def watching(
         self, request: Request, person: Person
     ) -> AbstractContextManager[Callable[[], Awaitable[Person | None]]]:
-        """While it lasts, this person's page goes on by itself; what it gives tells who they are meanwhile, as was read
-        a few seconds ago at most, for all open pages together."""
+        """This person's page is live inside; the function says who they are by now, read at most a few seconds ago for
+        all open pages together."""
         ...

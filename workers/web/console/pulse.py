@@ -22,7 +22,7 @@ from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
 
-#: A verdict that is older is read anew when a page is drawn; so old a one is not shown.
+#: A verdict older than the first is read anew when a page is drawn; one older than the second is not shown.
 FRESH_SECONDS, OLD_SECONDS = 2.0, 15.0
 READ_SECONDS = 10.0
 #: Causes that are settled by a person, by the rail's entry that counts them.
@@ -77,8 +77,8 @@ class PulseReader:
         self._kept = Kept(self._fresh, FRESH_SECONDS, OLD_SECONDS)
 
     async def take(self, accounts: Collection[str] | None = None) -> Pulse | None:
-        """For who sees these accounts (None: all); None while the database is away. Somebody waits for one that is
-        read anew only while there is none of before."""
+        """For somebody who sees these accounts (None: all); None while the database is away. A page waits for the
+        reading only while there is no earlier one."""
         known = await self._kept.take(self._patience_seconds if self._kept.has_some() else READ_SECONDS)
         return None if known is None else _pulse(known, accounts)
 

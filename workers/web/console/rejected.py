@@ -24,7 +24,7 @@ from workers.web.console.refusals import NotFound
 
 PLACE = "/console/rejected"
 PAGE = 50
-#: It is drawn anew after so many seconds though nothing was added: a message may have been sent again.
+#: It is drawn anew after this time even if nothing was added: a message may have been sent again.
 LIVE_SECONDS = 10.0
 AWAY = "The broker can't be reached: nothing is lost, what was not sent waits here. `invoices doctor` says more."
 

@@ -53,9 +53,9 @@ from workers.web.console.watching import Watching
 from workers.web.server import most_connections
 from workers.web.threads import StoreThreads
 
-#: Of all connections, for pages that go on by themselves; the others are for orders, callbacks and streams of events.
+#: The share of all connections that live pages may have; the others are for orders, callbacks and streams of events.
 SHARE_OF_CONNECTIONS = 2 / 7
-#: Of one person: for their pages, those that are just being let go, and a few downloads.
+#: Connections of one person: for their live pages, those that are just being let go, and a few downloads.
 MOST_PLACES_OF_ONE = 2 * MOST_OF_ONE
 
 
@@ -69,8 +69,8 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The routes; the pages that go on by themselves, to be ended when the process is told to stop; the figures, to be
-    read from its start on."""
+    """The routes; the live pages, to be ended when the process is told to stop; the figures, to be read from its start
+    on."""
 
     routes: Sequence[BaseRoute]
     watching: Watching
@@ -92,7 +92,7 @@ def build_console(
 ) -> Served:
     """All of it. ``installation``: a name that people know this one by. ``around``: where callbacks go, and how the
     endpoints' breakers are. ``reach``: what acts need beside the store. ``entrance``: the pages by which people come
-    in. ``settings``: as they may be shown. ``patience_seconds``: so long a page waits for what is read beside it."""
+    in. ``settings``: as they may be shown. ``patience_seconds``: how long a page waits for what is read beside it."""
     assets = read_assets()
     pulse = PulseReader(threads, store.database, read_overview, around.breakers, patience_seconds)
     console = Console(store, threads, accounts, gate, View(assets, installation), pulse, around, patience_seconds)

@@ -21,8 +21,8 @@ class Sparkline:
 
 
 def sparkline(values: Sequence[float | None], goal: float | None = None) -> Sparkline:
-    """Values at equal distances from left to right; None: there is none, and the line is broken. All from 0 up to the
-    highest value, or to the goal where that is higher."""
+    """Values at equal distances from left to right; at a None the line is broken. The scale goes from 0 to the highest
+    value, or to the goal if that is higher."""
     told = [value for value in values if value is not None]
     most = max([*told, goal or 0.0, 1e-9])
     runs = list(_runs(values, most))

@@ -18,7 +18,7 @@ from workers.web.console.told_lines import attempt_lines, event_lines
 
 #: In one instant, oldest first: an order, what was said, what came of it, who was told.
 _RANK = {name: rank for rank, name in enumerate(("order", "operators", "evidence", "decisions", "events", "attempts"))}
-#: So many look-ups in a row that changed nothing are one line.
+#: From this many on, look-ups in a row that changed nothing are one line.
 FOLDED_FROM = 3
 
 

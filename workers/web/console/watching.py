@@ -58,7 +58,7 @@ class Watching:
         return Pieces(pieces(), {}, "text/event-stream", self._places.of(person.name))
 
     def find(self, path: str) -> tuple[Watched, dict[str, object]]:
-        """The page at this address that goes on by itself, and the parameters in it. Raises NotFound."""
+        """The live page at this address, and the parameters in it. Raises NotFound."""
         scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
         for watched in self._console.watched:
             match, child = watched.route.matches(scope)

@@ -14,7 +14,7 @@ from workers.store.tables import INVOICE
 
 SPAN = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-#: So many of the newest orders are counted.
+#: How many of the newest orders are counted.
 ORDERS = 10_000
 #: The first eight digits of an id's time, which is in milliseconds and hexadecimal: spans of a good minute.
 DIGITS, DIGIT_MILLISECONDS = 8, 16**4

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """Rows with numbers above ``after``, which tell of what was since ``since``. ``is_cut``: they begin later than was
-    asked, since there are more than are looked at."""
+    """The rows with numbers above ``after``, which tell what happened from ``since`` on. ``is_cut``: that is later than
+    was asked for, because there are more rows than are looked at."""
 
     after: int
     since: datetime
@@ -21,7 +21,8 @@ class Newest:
 def newest(
     connection: Connection, number: ColumnElement[int], at: ColumnElement[datetime], since: datetime, most: int
 ) -> Newest:
-    """The rows of a table since a time, at most so many; ``number`` is its key, which grows with the time ``at``."""
+    """A table's rows since a time, at most ``most`` of them. ``number`` is its key, which grows with the time
+    ``at``."""
     last = connection.execute(select(func.coalesce(func.max(number), 0))).scalar_one()
     after = max(0, last - most)
     first = connection.execute(select(at).where(number > after).order_by(number).limit(1)).scalar_one_or_none()

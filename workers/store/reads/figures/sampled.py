@@ -9,13 +9,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-#: The hour's begin is found to within so small a part of its rows.
+#: The time's beginning is found to within this part of the rows after it: a sixteenth.
 NEAR = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The numbers of rows to look at; of ``step`` rows one is. What some looks have chosen, the next choose again."""
+    """The numbers of the rows to look at: one of every ``step``. Later looks choose the same rows again."""
 
     numbers: Sequence[int]
     step: int
@@ -24,8 +24,8 @@ class Sampled:
 def sampled(
     connection: Connection, number: ColumnElement[int], at: ColumnElement[datetime], since: datetime, most: int
 ) -> Sampled:
-    """``number`` is the table's key, which grows with the time ``at``. Some rows from before ``since`` are among them:
-    who looks at them leaves these out."""
+    """``number`` is the table's key, which grows with the time ``at``. Some rows are from before ``since``: the caller
+    leaves these out."""
     last = connection.execute(select(func.coalesce(func.max(number), 0))).scalar_one()
     first = _about_first(connection, number, at, since, last)
     step = max(1, math.ceil((last - first + 1) / most))
@@ -35,7 +35,7 @@ def sampled(
 def _about_first(
     connection: Connection, number: ColumnElement[int], at: ColumnElement[datetime], since: datetime, last: int
 ) -> int:
-    """A number at which the time begins, or a little below it: found by halves, as nearly as a sample needs."""
+    """The number at which the time begins, or one a little below it: found by halving, as nearly as a sample needs."""
     low, high = 1, last + 1
     while high - low > 1:
         middle = (low + high) // 2

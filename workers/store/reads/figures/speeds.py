@@ -27,7 +27,8 @@ from workers.store.tables import AGENDA, CALLBACK, DELIVERY, ENDPOINT, EVENT, EV
 from workers.store.tables.columns import UtcTime
 
 SPAN = timedelta(hours=1)
-#: How many events, webhooks and callbacks of the hour are looked at, as a sample; and how many things not done yet.
+#: How many of the hour's events, webhooks and callbacks are looked at, as a sample; and how many things that are not
+#: done yet.
 CHANGES, WEBHOOKS, CALLBACKS, WAITING = 2000, 1000, 300, 300
 #: An order that has none of these yet can't be paid.
 PAYABLE = tuple(
@@ -42,8 +43,8 @@ PAYABLE_GOAL, LATENESS_GOAL, CALLED_GOAL, DELIVERED_GOAL = 5.0, 1.0, 2.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Each with its goal: an order to be payable, an expiry after its time, a callback to its change, a change to the
-    delivery of its webhook."""
+    """How long it takes, each with its goal: until an order can be paid; from an invoice's time to its expiry; from a
+    callback to its change; from a change to the delivery of its webhook."""
 
     payable: Speed
     lateness: Speed
@@ -57,7 +58,7 @@ class Speeds:
 
 
 def read_speeds(connection: Connection, now: datetime) -> Speeds:
-    """What is done within its goal counts once it is done; what is not, from when it is late."""
+    """What is not done yet counts from when it is late on; all else, once it is done."""
     since = now - SPAN
     changes = sampled(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
     webhooks = sampled(connection, DELIVERY.c.id, DELIVERY.c.created_at, since, WEBHOOKS)

@@ -17,8 +17,8 @@ from workers.store.exact_sum import exact_sum
 from workers.store.tables import AGENDA, INVOICE
 from workers.store.tables.columns import UtcTime
 
-#: So many invoices of a status are counted; of so many of them, the newest, it is told whose they are and what they
-#: wait for.
+#: How many invoices of a status are counted; and of how many of them, the newest, it is told whose they are and what
+#: they wait for.
 COUNTED, KNOWN = 10_000, 5000
 #: Due times that are looked at for what expires next.
 DUE = 1000
@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Invoices of a status: COUNTED and no more are counted. ``oldest_at``: None without any."""
+    """How many invoices a status has, at most COUNTED. ``oldest_at``: None without any."""
 
     status: Status
     invoices: int
@@ -69,7 +69,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """All of it. ``groups`` tell of KNOWN invoices of a status at most."""
+    """What is open now. ``groups`` tell of at most KNOWN invoices of a status."""
 
     counts: Sequence[Count]
     groups: Sequence[Group]
@@ -85,7 +85,7 @@ class Standing:
 
     @property
     def is_cut(self) -> bool:
-        """Of some status there are more invoices than it is known of what they wait for."""
+        """Some status has more invoices than ``groups`` tell of."""
         return any(
             sum(one.invoices for one in self.groups if one.status is status) >= KNOWN for status in sorted(WATCHED)
         )

@@ -14,9 +14,9 @@ from workers.store.rows import StoredRow
 from workers.store.tables import EVENT, INVOICE
 
 SPAN = timedelta(hours=24)
-#: So many of the newest changes are looked at, and of failed and refunded invoices so many of the newest.
+#: How many of the newest changes are looked at, and how many of the newest failed and of the newest refunded invoices.
 CHANGES, NEWEST = 3000, 100
-#: So many are told.
+#: How many are told.
 MOST = 500
 _ENDS = (Status.FAILED, Status.REFUNDED)
 
