@@ -1,4 +1,5 @@
-"""Claims as transactions. Where the database's clock may have been set, a second one takes only what nobody holds."""
+"""Claims as transactions. Where the database's clock may have been set, a second one takes only what nobody holds. How
+long a lease lasts, each stage says (``workers/stages``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Signing in to the console and out of it, and links that sign in once."""
+"""Signing in to the console and out of it, and links that sign in once. How long a session lasts:
+``workers/store/people.py``."""
 
 from __future__ import annotations
 

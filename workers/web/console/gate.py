@@ -1,4 +1,5 @@
-"""Who uses the console: the session that a browser's cookie names, read with every request."""
+"""Who uses the console: the session that a browser's cookie names, read with every request. How long one lasts:
+``workers/store/people.py``."""
 
 from __future__ import annotations
 
