@@ -19,12 +19,12 @@ _AT_LAST = frozenset({Cause.PROVIDER_UNREACHABLE, Cause.WEBHOOK_WAITS, Cause.STR
 
 
 def needs_person(why: Why, now: datetime) -> bool:
-    """Whether somebody has to do something.
+    """Whether a person has to do something.
 
-    An invoice in doubt does once nothing happens by itself any more: one that is searched for, or created again, does
-    not. A webhook does at once where it is tried no more (given up, or its endpoint is disabled); like a provider or a
-    stream that does not answer it does when it has waited for PATIENCE. What waits for a payer, for confirmations or
-    for its turn does not.
+    For an invoice in doubt: once nothing happens by itself any more, so not while it is searched for or created again.
+    For a webhook: at once if it is tried no more (given up, or its endpoint is disabled), otherwise after PATIENCE,
+    like a provider or a stream that does not answer. Never for what waits for a payer, for confirmations or for its
+    turn.
     """
     if why.cause in _ALWAYS:
         return True

@@ -98,8 +98,8 @@ class Drifts:
 def _learn(
     connection: Connection, database: Database, news: Sequence[News]
 ) -> tuple[dict[Novelty, StoredRow], list[Novelty], set[str]]:
-    """Known ones with their rows, those that were new and are told, and the endpoints that are sent them. What is too
-    many for its account stays unknown."""
+    """What is known now, with its rows; what was new and is told; the endpoints that are sent it. What is beyond an
+    account's bound stays unknown."""
     if database.is_postgresql:
         connection.execute(SHORT_WAIT)  # somebody else may be learning the same
     now = database.now(connection)

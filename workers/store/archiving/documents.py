@@ -33,7 +33,7 @@ from workers.store.tables import (
     POSITION,
 )
 
-#: What has nothing before it but a refund or a late payment that somebody watches for; then it is on the agenda.
+#: After these only a refund or a late payment may come. An invoice that is still watched for one is on the agenda.
 ENDED = sorted(status.value for status in FINAL | {Status.EXPIRED})
 _STAGES = [stage.value for stage in Stage]
 
@@ -46,7 +46,7 @@ Grouped = dict[object, list[Row]]  #: by invoice
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An invoice's line, and what of it waits: then it is not archived yet."""
+    """An invoice's line. ``waits``: some of it does, so it is not archived yet."""
 
     line: bytes
     waits: bool
@@ -56,8 +56,8 @@ class Document:
 
 
 def ended(after: str, before: datetime, until: str) -> Query:
-    """Ids of invoices in their order, from ``after`` on and before ``until``, that changed last before ``before``, that
-    nothing is planned for, and that no contradiction is open of."""
+    """Ids of invoices in their order, from ``after`` on and below ``until``: those that last changed before ``before``,
+    that nothing is planned for, and that have no open contradiction."""
     within = INVOICE.c.id >= after, INVOICE.c.id < until, INVOICE.c.updated_at < before
     return select(INVOICE.c.id).where(*within, is_ended()).order_by(INVOICE.c.id)
 

@@ -93,8 +93,8 @@ def do_to_many(
     request: Mark | None = None,
     said: Values | None = None,
 ) -> list[Done]:
-    """One of these acts on several invoices in one transaction, each judged and written down by itself, with ``said``.
-    ``beside`` is told what comes of them within it: what it raises takes all of it back."""
+    """Do one of these acts on several invoices in one transaction. Each is judged and recorded by itself, with
+    ``said``. Before the commit ``beside`` is given what came of them; if it raises, nothing is done."""
     evidence = evidence_of(act, actor, request)
 
     def write(connection: Connection, outcomes: list[Outcome]) -> None:

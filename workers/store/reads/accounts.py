@@ -53,7 +53,7 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What of an account waits because its provider did not answer as it should, by the ``kind`` of its last evidence:
+    """What waits at an account because its provider did not answer as it should, by the ``kind`` of the last evidence:
     ``Unreachable``, ``RateLimited``, … ``stage``: create (orders) or check (look-ups of open invoices)."""
 
     account: str

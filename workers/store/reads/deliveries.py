@@ -49,7 +49,7 @@ class Page:
 
 
 def page_of_deliveries(connection: Connection, wanted: Wanted, limit: int) -> Page:
-    """What stands first of it. Each kind of list by an index of its own."""
+    """The first deliveries of such a list. Each kind of list is read by an index of its own."""
     if wanted.event is not None or wanted.invoice is not None:
         found, ends = _of_events(connection, wanted, limit), None
     elif wanted.state in {"due", "parked", "dead"}:

@@ -45,14 +45,15 @@ def endpoint_within(
 def page_of_endpoints(
     database: Database, accounts: Collection[str] | None, after: str | None, limit: int, look: int
 ) -> tuple[list[Doing], str | None]:
-    """How those that are seen do, oldest first, behind the id ``after``; and behind which the next page begins."""
+    """How the endpoints that the caller sees do, oldest first, after the id ``after``; and the id to ask for the next
+    page with."""
     seen = [one for one in database.read(list_endpoints) if is_within(one, accounts) and (after or "") < one.id]
     page = [database.read(read_doing, database, one, look) for one in seen[:limit]]
     return page, seen[limit - 1].id if len(seen) > limit else None
 
 
 def doing_within(database: Database, endpoint_id: str, accounts: Collection[str] | None, look: int) -> Doing | None:
-    """How one of them does; None: there is none of this id that is seen."""
+    """How one of them does; None: there is none with this id, or the caller does not see it."""
     found = database.read(find_endpoint, endpoint_id)
     if found is None or not is_within(found, accounts):
         return None

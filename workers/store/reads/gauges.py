@@ -31,7 +31,7 @@ from workers.store.tables import CALLBACK, ENDPOINT, EVENT, INVOICE, PROCESS, RE
 from workers.store.tables.columns import UtcTime
 
 COUNTED = 10_000
-#: Among this many deliveries of an endpoint, those of its oldest invoices, the oldest is looked for.
+#: How many deliveries of an endpoint are searched for the oldest: those of its oldest invoices.
 OLDEST = 1000
 MOST_WORKERS = 1000
 

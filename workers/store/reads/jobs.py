@@ -23,8 +23,8 @@ Job = BulkJob | ReplayJob
 def page_of_jobs(
     connection: Connection, accounts: Collection[str] | None, *, before: str | None, limit: int
 ) -> Sequence[Job]:
-    """Those that whoever sees only these accounts (None: all) sees, from the one before the id ``before`` on; what is
-    behind the prefix of an id grows with time."""
+    """Jobs that somebody with these accounts (None: all) sees, newest first, from the one before ``before`` on. Ids
+    grow with time behind their prefix."""
     endpoints = None if accounts is None else _endpoints(connection, accounts)
     bulk, replays = select(BULK).order_by(BULK.c.id.desc()), select(JOB).order_by(JOB.c.id.desc())
     if before is not None:
@@ -41,7 +41,7 @@ def page_of_jobs(
 
 
 def job_within(connection: Connection, job_id: str, accounts: Collection[str] | None) -> Job | None:
-    """One of them; None: there is none of this id that is seen."""
+    """One of them; None: there is none with this id, or it is not to be seen."""
     if job_id[:4] not in _PREFIXES:
         return None
     if job_id.startswith("rpl_"):

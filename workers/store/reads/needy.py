@@ -30,7 +30,8 @@ MOST, LOOKED_AT = 1_000, 10_000
 
 
 def needy_ids(connection: Connection) -> list[str]:
-    """In doubt and held; contradicted; parked. Not what an endpoint or an account waits for: those have pages."""
+    """Invoices in doubt that are held, contradicted ones, parked ones. Not those that wait for an endpoint or an
+    account: these have pages of their own."""
     found = {*_held(connection), *_contradicted(connection), *_parked(connection)}
     return sorted(found)[-MOST:]
 

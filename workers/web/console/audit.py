@@ -195,12 +195,12 @@ def line_of(row: StoredRow, person: Person) -> Line:
 
 
 def _origin(row: StoredRow, person: Person) -> str | None:
-    """From where others acted is not for those who see some accounts only."""
+    """Where others acted from is not shown to those who see some accounts only."""
     return str(row.origin) if person.accounts is None else None
 
 
 def changes_of(before: str | None, after: str | None) -> list[Change]:
-    """What is not the same, value by value. Of what became something else only that is told; of what is gone, all."""
+    """The values that differ: those of ``after``, or of ``before`` where the thing is gone."""
     was, became = _values(before), _values(after)
     names = became if after is not None else was
     return [Change(name, was.get(name), became.get(name)) for name in names if was.get(name) != became.get(name)]

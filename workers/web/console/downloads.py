@@ -27,7 +27,7 @@ Read = Callable[[Place | None], Awaitable[tuple[bytes, Place | None]]]
 
 
 class Downloads:
-    """How many there may be at a time: each keeps a connection for as long as its reader takes."""
+    """Sends files, a bounded number at a time: each keeps a connection for as long as its reader takes."""
 
     def __init__(self, console: Console, places: Places) -> None:
         self._console = console
@@ -51,7 +51,8 @@ class Downloads:
     async def _next(
         self, request: Request, person: Person, read: Read[Place], place: Place
     ) -> tuple[bytes, Place | None]:
-        """Broken off rather than ended where it can't go on: nobody takes a part for the whole."""
+        """The next page. A file that can't go on is broken off, not ended, so that nobody takes a part for the
+        whole."""
         try:
             now = await self._console.gate.look(request)
             if now is None or (now.role, now.accounts) != (person.role, person.accounts):

@@ -37,8 +37,8 @@ LONG = 11  #: decimals that a column of amounts has room for
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A figure, its way over the last hour, and whether it is what it should be. ``seconds`` or ``orders`` None: there
-    was nothing to measure."""
+    """A figure, its course over the last hour, and whether it is what it should be. ``seconds`` or ``orders`` None:
+    there was nothing to measure."""
 
     name: str
     about: str  #: what the chart shows

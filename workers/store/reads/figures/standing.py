@@ -128,8 +128,8 @@ def _groups(connection: Connection, status: Status) -> Iterator[Group]:
 
 
 def _awaited(connection: Connection, status: Status, found: Subquery) -> Iterator[Group]:
-    """With the money they wait for. Where a provider does not tell what has come of a payment that it saw, all has;
-    where it does not tell what is to be paid, the price is."""
+    """With the money they wait for. If the provider does not say how much of a payment that it saw has come, all of it
+    counts; if it does not say how much is to be paid, the price counts."""
     due, paid = func.coalesce(found.c.pay_amount, found.c.price), found.c.paid_amount
     asset = case((found.c.pay_amount.is_(None), found.c.currency), else_=found.c.pay_currency).label("asset")
     seen = func.coalesce(paid, due) if status is Status.CONFIRMING else paid
@@ -142,7 +142,7 @@ def _awaited(connection: Connection, status: Status, found: Subquery) -> Iterato
 
 
 def less(asked: Decimal | None, came: Decimal | None) -> Decimal | None:
-    """What of an amount is still to come; nothing is less than nothing."""
+    """How much of an amount is still to come, never below zero."""
     if asked is None or came is None:
         return asked
     return max(EXACT.subtract(asked, came), Decimal(0))
