@@ -108,7 +108,7 @@ WORDS: Mapping[str, str] = {
     "order.accepted": "an order is stored; its invoice is queued",
     "order.cancelled": "a cancellation was applied, or changed nothing (`verdict`)",
     "order.next_account": "an account refused the order or was out of reach; the next one is tried",
-    "order.refusals_not_told": "the account's shop was not told of so many refused orders: they come too fast; `(none)`: all accounts that there are not",
+    "order.refusals_not_told": "they come too fast: as many refused orders are not told; `(none)`: unknown accounts",
     "order.repeated": "the same order came again; it is there already",
     "pace.unread": "Redis is away: for which accounts workers have to wait is not known, and none counts as waiting",
     "process.ended": "a supervised process ended, and is started again",
