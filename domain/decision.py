@@ -63,7 +63,7 @@ class InvoiceView(Protocol):
     called_answered_at: datetime | None  #: when a look-up was last answered after that
     called_looks: int | None
     evidence_digest: str | None  #: of the last evidence kept; begins with ``FAILED_LOOK_UP`` if a look-up had no answer
-    contradicted: str | None  #: the kinds of contradictions that were told, separated by spaces
+    contradicted: str | None  #: what was told of contradictions: see ``domain/contradicted.py``
     provider_account: str
     fallbacks: str | None  #: JSON list of the accounts that are still to be tried
 

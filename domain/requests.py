@@ -55,7 +55,7 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 #: In JSON Schema: an amount goes only with a status that means that money was paid.
 _AMOUNT_OF_MONEY: JsonDict = {
-    "if": {"properties": {"status": {"enum": ["failed", "cancelled"]}}},
+    "if": {"properties": {"status": {"enum": ["failed", "cancelled", "expired"]}}},
     "then": {"properties": {"amount": {"type": "null"}}},
 }
 
@@ -73,7 +73,7 @@ class MarkRequest(Reason):
 
     model_config = _CONFIG | ConfigDict(json_schema_extra=_AMOUNT_OF_MONEY)
 
-    status: Literal["paid", "failed", "refunded", "cancelled"]
+    status: Literal["paid", "failed", "refunded", "cancelled", "expired"]
     amount: Amount | None = Field(default=None, description="what was paid, in the currency of the payment")
 
     @model_validator(mode="after")

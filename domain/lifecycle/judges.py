@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.against import CONTRADICTION, against
+from domain.contradicted import Contradicted, digest_of
 from domain.decision import Changes, Decision, InvoiceView, Policy
 from domain.evidence import (
     CalledBack,
@@ -47,10 +48,7 @@ from domain.lifecycle.look_ups import not_seen, seen
 from domain.lifecycle.people import cancel_requested, marked, recheck_requested
 from domain.lifecycle.searches import found, not_found, search_failed
 from domain.sequence import next_sequence
-from domain.status import SILENT, Status
-
-#: Before the name of a contradiction's kind: it is still to be told.
-OWED = "~"
+from domain.status import FINAL, SILENT, Status
 
 
 def decide(
@@ -66,33 +64,35 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
     """The decision with the contradiction's event, which is in the invoice's sequence, once for each kind.
 
     Nobody outside knows of an invoice that is still silent: its contradictions are told once that has changed
-    (``tell_owed``).
+    (``tell_owed``). What a look-up says again after a mark has settled it is no contradiction.
     """
     note = decision.note or f"{against(evidence)}, and it is {invoice.status}"
-    kinds, kind = (invoice.contradicted or "").split(), note.partition(":")[0]
-    if kind in kinds or OWED + kind in kinds:
-        return replace(decision, note=note)
-    if invoice.status in SILENT:
-        changes: Changes = {**decision.changes, "contradicted": " ".join([*kinds, OWED + kind])}
+    known, kind = Contradicted.read(invoice.contradicted), note.partition(":")[0]
+    said = digest_of(evidence, note) if isinstance(evidence, Seen) and invoice.status not in FINAL else None
+    if said is not None and said == known.settled:
+        return replace(decision, verdict="noted", note=f"a mark has settled it: {note}")
+    heard = known if said == known.said else known.hearing(said)
+    if known.knows(kind):
+        changes = decision.changes if heard == known else {**decision.changes, "contradicted": heard.text}
         return replace(decision, note=note, changes=changes)
-    changes = {**decision.changes, **_told(invoice, [*kinds, kind], epoch)}
-    return replace(decision, note=note, changes=changes, event=CONTRADICTION)
+    if invoice.status in SILENT:
+        return replace(decision, note=note, changes={**decision.changes, "contradicted": heard.owing(kind).text})
+    told = _told(invoice, heard.telling(kind), epoch)
+    return replace(decision, note=note, changes={**decision.changes, **told}, event=CONTRADICTION)
 
 
 def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
     """Tell a contradiction from when the invoice was silent, if it no longer is. None: nothing (more) to tell."""
-    kinds = (invoice.contradicted or "").split()
-    owed = next((kind for kind in kinds if kind.startswith(OWED)), None)
-    if owed is None or invoice.status in SILENT:
+    known = Contradicted.read(invoice.contradicted)
+    if not known.owed or invoice.status in SILENT:
         return None
-    kind = owed.removeprefix(OWED)
-    changes = _told(invoice, [kind if one == owed else one for one in kinds], epoch)
+    kind = known.owed[0]
     note = f"{kind}: it was found before the order was made; invoices show tells who said what"
-    return Decision("contradiction", changes, CONTRADICTION, note=note)
+    return Decision("contradiction", _told(invoice, known.telling(kind), epoch), CONTRADICTION, note=note)
 
 
-def _told(invoice: InvoiceView, kinds: list[str], epoch: int) -> Changes:
-    return {"sequence": next_sequence(invoice.sequence, epoch), "contradicted": " ".join(kinds)}
+def _told(invoice: InvoiceView, known: Contradicted, epoch: int) -> Changes:
+    return {"sequence": next_sequence(invoice.sequence, epoch), "contradicted": known.text}
 
 
 _JUDGES: dict[type[Evidence], Callable[[Case, Any], Decision]] = {

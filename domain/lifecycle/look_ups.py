@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from domain.against import against
 from domain.callbacks import LOOK_AGAIN_SECONDS, mismatch, own_answer
+from domain.contradicted import Contradicted
 from domain.decision import Agenda, Changes, Decision, Stage, Verdict
 from domain.evidence import Evidence, Seen
 from domain.lifecycle.callbacks import alone
@@ -100,17 +101,25 @@ def _bound(case: Case, evidence: Seen) -> Decision:
 
 def _partly_late(case: Case, evidence: Seen) -> Decision:
     """A part of the amount is seen only after the invoice expired: it came late, or nobody could be asked in time. It
-    stays expired, and is watched for the rest. The shop is told once that money has come, unless it knows."""
+    stays expired, and is watched for the rest. The shop is told once that money has come, unless it knows, and anew if
+    more comes after a mark."""
     if case.invoice.called_status == Status.PARTIALLY_PAID:  # what a callback said is confirmed
         decision = _look_later(case, evidence, "noted")
         decision = replace(decision, changes={**decision.changes, **NOT_CALLED})
     else:
         decision = not_seen(case, evidence)
-    if case.invoice.anomaly is not None:
+    if case.invoice.anomaly is not None and not _is_more_than_settled(case, evidence):
         return decision
-    told: Changes = {"anomaly": Anomaly.UNDERPAID, "updated_at": case.now}
+    told: Changes = {} if case.invoice.anomaly else {"anomaly": Anomaly.UNDERPAID, "updated_at": case.now}
     why = f"late_payment: the provider says {evidence.word}, after it expired"
     return replace(decision, verdict="contradiction", changes={**decision.changes, **told}, note=why)
+
+
+def _is_more_than_settled(case: Case, evidence: Seen) -> bool:
+    """Whether money came after a mark said that it stays expired."""
+    if Contradicted.read(case.invoice.contradicted).settled is None or evidence.paid_amount is None:
+        return False
+    return evidence.paid_amount > (case.invoice.paid_amount or 0)
 
 
 def _anomaly(case: Case, target: Status, evidence: Seen) -> Anomaly | str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from domain.asking import waits_for_callback
-from domain.decision import Changes, Decision, Stage, Verdict
+from domain.contradicted import Contradicted
+from domain.decision import Agenda, Changes, Decision, Stage, Verdict
 from domain.evidence import CancelRequested, Marked, RecheckRequested
-from domain.lifecycle.case import Case, anomaly_of, is_askable
-from domain.lifecycle.moves import close, contradict
+from domain.lifecycle.case import Case, anomaly_of, is_askable, is_claimed, is_nobodys
+from domain.lifecycle.moves import NOT_CALLED, close, contradict, give_back
 from domain.marks import CONFIRMED, is_contradiction, may_mark
 from domain.money import format_amount
 from domain.status import OPEN, Anomaly, Status
@@ -38,11 +41,25 @@ def _marked_again(case: Case, evidence: Marked) -> Decision:
     """The mark says what the invoice is already. No mark changes an amount: another amount is a contradiction."""
     told, known = evidence.paid_amount, case.invoice.paid_amount
     if told is None or (case.status is Status.PAID and told == known):
-        return Decision("noted", note=f"{CONFIRMED}: it is {case.status}, says {evidence.by}")
+        note = f"{CONFIRMED}: it is {case.status}, says {evidence.by}"
+        return _stays_expired(case, note) if case.status is Status.EXPIRED else Decision("noted", note=note)
     note = f"mark: marked as {case.status} with {format_amount(told)} by {evidence.by}, and it is {case.status}"
     if case.status is Status.PAID and known is not None:
         return Decision("contradiction", note=f"{note} with {format_amount(known)}")
     return Decision("noted", note=note)
+
+
+def _stays_expired(case: Case, note: str) -> Decision:
+    """All that was said against it is settled, a callback that no look-up has confirmed too: look once more, in case it
+    came only now. The watch goes on: a payment that is seen after this counts, or is told anew."""
+    changes: Changes = {"contradicted": Contradicted.read(case.invoice.contradicted).settling().text}
+    if case.invoice.called_status is None:
+        return Decision("noted", changes, note=note)
+    agenda: Agenda = {Stage.CHECK: case.now} if is_askable(case) and is_claimed(case) else {}
+    if is_claimed(case) and is_nobodys(case):
+        given = give_back(agenda)
+        return replace(given, changes={**given.changes, **changes}, note=note)
+    return Decision("noted", {**changes, **NOT_CALLED}, agenda=agenda, note=note)
 
 
 def recheck_requested(case: Case, evidence: RecheckRequested) -> Decision:

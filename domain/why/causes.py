@@ -14,7 +14,7 @@ from domain.why.facts import LATE, WORK, AskedInvoice, Facts, Planned
 from domain.why.sentence import Sentence, say
 from domain.why.words import PROVIDER, at, named, quoted, times
 
-#: The status by which a mark settles a contradiction, where it is not the invoice's own: a late payment counts.
+#: The status by which a mark settles a contradiction, where that is not the invoice's own alone: a late payment counts.
 _MARK = {Status.EXPIRED: Status.PAID}
 
 
@@ -71,14 +71,17 @@ def _contradiction(facts: Facts, invoice: AskedInvoice) -> Why | None:
     known = say("what is known is that it is {status}", status=named(invoice.status))
     what = say("a payment came late and is held") if is_late else known
     marked = _MARK.get(Status(invoice.status), Status(invoice.status))
+    text = say(
+        "the {source} contradicts it{note}: {what}, and a person decides",
+        source=named(against.source or PROVIDER),
+        note=quoted(against.note),
+        what=what,
+    )
+    if is_late:
+        text = say("{text}: marked as paid it counts, marked as expired it stays expired", text=text)
     return Why(
         cause=Cause.CONTRADICTION,
-        text=say(
-            "the {source} contradicts it{note}: {what}, and a person decides",
-            source=named(against.source or PROVIDER),
-            note=quoted(against.note),
-            what=what,
-        ),
+        text=text,
         since=against.at,
         command=f"invoices mark {invoice.id} {marked} --reason REASON",
     )

@@ -66,7 +66,7 @@ def test_a_callback_about_one_order_with_the_reference_of_another_pays_neither_a
 
     told = "SELECT contradicted FROM invoice WHERE order_id = 'mine'"
     system.wait_until(lambda: system.rows(told)[0]["contradicted"], "it is told as a contradiction")
-    assert system.rows(told)[0]["contradicted"] in {"reference", "order"}
+    assert system.rows(told)[0]["contradicted"].split()[0] in {"reference", "order"}
     assert system.statuses() == {"pending": 2}
 
 

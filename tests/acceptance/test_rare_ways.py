@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 ACCOUNTS = {
     "nebulox": {**PATIENT, "poll_seconds": 3600},
     "zeroxhost": {**PATIENT, "poll_seconds": 0.3},
+    "late": {**PATIENT, "provider": "nebulox", "late_payment": "hold"},
     "held": {**PATIENT, "provider": "nebulox", "timeout_seconds": 1, "on_doubt": "hold"},
 }
 WHY = ("--reason", "a test")
@@ -101,6 +102,20 @@ def test_cancelled_marked_and_rechecked_by_command(system):
     system.wait_for_statuses("act-", pending=1, cancelled=2, failed=1)
     system.order(nebulox_order("act-3"), nebulox_order("act-3", price="99"))  # a repeat, and another order of the id
     system.wait_until(lambda: system.command("rejected", "--json"), "the other is rejected")
+
+
+def test_one_that_stays_expired_is_settled_by_command(system):
+    system.order(nebulox_order("stays", account="late", lifetime_minutes="0.03"))
+    system.wait_for_statuses("stays", expired=1)
+    pay(system, "stays")
+    (made,) = system.control("invoices?order_id=stays")["invoices"]
+    told = nebulox_callback("stays", "COMPLETED", trackingCode=made["number"], amount=made["pay_amount"])
+    assert post(f"{system.web_url()}/callbacks/late", told)[0] == 200
+    system.wait_until(lambda: system.command("contradictions", "--account", "late", "--json"), "it is held")
+    for _ in range(2):
+        system.command("mark", "stays", "expired", *WHY, "--json")
+        assert system.command("contradictions", "--account", "late", "--json") == []
+    assert system.statuses("stays") == {"expired": 1}
 
 
 def test_callbacks_unmatched_linked_dismissed_forged_and_given_back(system):

@@ -10,6 +10,7 @@ import pytest
 from domain.status import Status
 from tests.console.receivers import FAILING, HEALTHY, SWITCHED_OFF
 from tests.contracts.store_cases import agenda_of, deliveries_of, invoice_of, judge, rows, seen
+from workers.store.reads.contradictions import list_contradictions
 from workers.store.tables import ACT
 
 MAY = {
@@ -19,7 +20,7 @@ MAY = {
     "create-again": {"operator", "admin"},
     "replay": {"operator", "admin"},
 }
-PENDING, DOUBTFUL, PAID, FAILED = "dpkg-48231", "dpkg-48229", "dpkg-48225", "dpkg-48215"
+PENDING, DOUBTFUL, PAID, FAILED, EXPIRED = "dpkg-48231", "dpkg-48229", "dpkg-48225", "dpkg-48215", "dpkg-48190"
 
 
 def send(ground, order_id, act, fields=None, **options):
@@ -128,6 +129,30 @@ def test_a_mark_that_says_what_is_known_settles_what_was_said_against_it(ground)
 
     assert answered.headers["location"].endswith("?done=confirmed")
     assert "what was said against it is settled" in ground.get(answered.headers["location"]).text
+
+
+def test_one_that_stays_expired_is_settled_in_the_words_of_the_command_line(ground):
+    database, invoice_id = ground.scene.database, ground.scene.ids[EXPIRED]
+    judge(ground.scene.store, invoice_id, seen("partially_paid"))
+    page = ground.get(f"/console/invoices/{invoice_id}").text
+    assert "Mark as expired" in page
+    assert f"invoices mark {invoice_id} expired --reason REASON" in page
+
+    answered = send(ground, EXPIRED, "mark", {"status": "expired", "reason": "Paid back"})
+
+    assert answered.headers["location"].endswith("?done=confirmed")
+    assert "what was said against it is settled" in ground.get(answered.headers["location"]).text
+    assert [row.settled for row in list_contradictions(database) if row.invoice_id == invoice_id] == [True]
+    assert invoice_of(database, invoice_id).status == "expired"
+    german = ground.get(f"/console/invoices/{invoice_id}", headers={"accept-language": "de"}).text
+    assert "Als abgelaufen markieren" in german
+
+
+@pytest.mark.parametrize(("order_id", "status"), [(PENDING, 409), (PAID, 409)])
+def test_no_other_becomes_expired_by_hand(ground, order_id, status):
+    before = status_of(ground, order_id)
+    assert send(ground, order_id, "mark", {"status": "expired", "reason": "x"}).status_code == status
+    assert status_of(ground, order_id) == before
 
 
 def test_an_invoice_in_doubt_is_created_again(ground):

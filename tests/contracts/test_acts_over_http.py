@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 
 from domain.permissions import Scope
 from tests.contracts.operator_cases import told
-from tests.contracts.store_cases import agenda_of, events_of, evidence_of, invoice_of, queue
+from tests.contracts.store_cases import agenda_of, events_of, evidence_of, invoice_of, judge, queue, seen
 from workers.store.reads.contradictions import list_contradictions
 
 WHY = {"reason": "the shop asked for it"}
@@ -92,6 +93,46 @@ def test_an_amount_that_nobody_told_is_added_by_no_second_mark(service, post):
     assert list(list_contradictions(service.store.database)) == []
 
 
+def test_an_expired_one_stays_so_where_nothing_has_moved_since(service, post):
+    invoice_id, database = queue(service.store), service.store.database
+    service.pend(invoice_id)
+    body = WHY | {"status": "expired"}
+    refused = post(invoice_id, "mark", body)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "it is pending")
+    judge(service.store, invoice_id, seen("expired"))
+    tag = post(invoice_id, "mark", body).headers["etag"]  # nothing is against it: it is confirmed
+    judge(service.store, invoice_id, seen("partially_paid", paid_amount=Decimal(1)))
+    assert post(invoice_id, "mark", body, headers={"if-match": tag}).status_code == 412
+    assert [row.settled for row in list_contradictions(database)] == [False]
+
+    for _ in range(2):
+        answered = post(invoice_id, "mark", body)
+        assert (answered.status_code, answered.json()["status"], answered.json()["reason"]) == (
+            200,
+            "expired",
+            invoice_of(database, invoice_id).reason,
+        )
+    assert [row.settled for row in list_contradictions(database)] == [True]
+    for status in ("failed", "cancelled", "refunded"):
+        refused = post(invoice_id, "mark", WHY | {"status": status})
+        assert (refused.status_code, refused.json()["detail"]) == (409, "it is expired")
+
+
+def test_one_that_a_look_up_pays_meanwhile_is_not_called_expired(service, post):
+    invoice_id = queue(service.store)
+    service.pend(invoice_id)
+    judge(service.store, invoice_id, seen("expired"))
+    tag = f'"{invoice_of(service.store.database, invoice_id).sequence}"'
+    judge(service.store, invoice_id, seen("paid"))
+
+    body = WHY | {"status": "expired"}
+    assert post(invoice_id, "mark", body, headers={"if-match": tag}).status_code == 412
+    refused = post(invoice_id, "mark", body)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "it is paid")
+    (found,) = list_contradictions(service.store.database)
+    assert (found.note, found.settled) == ("mark: marked as expired by a service, and it is paid", False)
+
+
 def test_a_recheck_is_queued(service, post):
     invoice_id = queue(service.store)
     assert post(invoice_id, "recheck").status_code == 409  # not made yet: nobody to ask
@@ -146,6 +187,7 @@ def test_of_two_that_saw_the_same_one_does_it(service):
         ("mark", WHY | {"status": "pending"}, "#/status"),
         ("mark", WHY | {"status": "paid", "amount": -1}, "#/amount"),
         ("mark", WHY | {"status": "failed", "amount": 1}, "#/amount"),
+        ("mark", WHY | {"status": "expired", "amount": 1}, "#/amount"),
     ],
 )
 def test_what_can_not_be_used_is_422_with_a_pointer(service, post, act, body, pointer):

@@ -43,6 +43,7 @@ from workers.store.operate import bulk
 from workers.store.operate import invoices as operated
 from workers.store.operate.bulk import GONE, NothingMatches, begin, do_batch, pause, resume, stop
 from workers.store.operate.invoices import Mark
+from workers.store.reads.contradictions import list_contradictions
 from workers.store.reads.jobs import job_within, page_of_jobs
 from workers.store.reads.selection import Selection
 from workers.store.tables import BULK
@@ -215,6 +216,21 @@ def test_a_mark_that_would_be_a_contradiction_is_not_made(store, database):
     tally = job_of(store, job).tally
     assert (tally.done, tally.failed) == (1, 1)
     assert tally.failures[0][2] == "it is paid"
+
+
+def test_those_that_stay_expired_are_settled_together(store, database):
+    expired, open_one, paid = pend(store, 3)
+    judge(store, expired, seen("expired"))
+    judge(store, expired, seen("partially_paid"))
+    judge(store, paid, seen("paid"))
+    job = begin(store, OPERATOR, Deal(MARK, Mark(Status.EXPIRED)), Selection(), "")
+
+    run(store)
+
+    assert [row.settled for row in list_contradictions(database)] == [True]
+    tally = job_of(store, job).tally
+    assert (tally.done, tally.failed) == (1, 2)
+    assert {one[0]: one[2] for one in tally.failures} == {open_one: "it is pending", paid: "it is paid"}
 
 
 def test_an_invoice_that_breaks_its_batch_is_left_alone_with_its_fault(store, database, monkeypatch):

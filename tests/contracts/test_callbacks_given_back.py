@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.decision import Stage
-from domain.evidence import CalledBack, Seen, Unreadable
+from domain.evidence import CalledBack, Marked, Seen, Unreadable
 from domain.status import Status
 from tests.contracts.store_cases import (
     OPERATOR,
@@ -85,6 +85,13 @@ def test_linked_by_hand_it_pays_the_invoice_that_the_person_named_and_only_that(
 
     assert [invoice_of(database, one).status for one in both] == ["expired", "paid"]
     assert states(database) == [("matched", both[1])]
+
+
+def test_a_mark_that_one_stays_expired_gives_it_back_as_long_as_it_may_be_the_other_one_s(database, store, both):
+    judge(store, both[0], Marked(status=Status.EXPIRED, reason="nothing came", by="bob"))
+
+    assert states(database) == [("unmatched", None)]
+    assert [invoice_of(database, one).called_status for one in both] == [None, "paid"]
 
 
 def test_one_that_has_paid_an_invoice_meanwhile_is_not_given_back_by_the_other(database, store, both):

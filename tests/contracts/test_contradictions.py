@@ -23,6 +23,7 @@ from tests.contracts.store_cases import (
     invoice_of,
     judge,
     pend,
+    policy,
     queue,
     rows,
     seen,
@@ -31,6 +32,8 @@ from tests.contracts.store_cases import (
 from workers.cli.doctor.messages import check_messages
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.reads.contradictions import list_contradictions
+from workers.store.reads.gauges import count_contradictions
+from workers.store.store import Store
 from workers.store.tables import EVIDENCE, INVOICE, PAYMENT
 
 OLD = timedelta(days=90)
@@ -97,6 +100,27 @@ def test_an_old_one_stays_until_somebody_has_marked_the_invoice(database, store)
     while store.remove_finished(OLD):
         pass
     assert rows(database, EVIDENCE) == []
+
+
+def test_one_that_stays_expired_is_settled_and_what_comes_after_the_mark_is_open_and_told_again(database):
+    store = Store(database, {ACCOUNT: policy(late_payment="hold")}, lambda _: None)
+    (invoice,) = pend(store)
+    judge(store, invoice, seen("expired"))
+    judge(store, invoice, seen("paid", paid_amount=Decimal("0.3")))
+    assert database.read(count_contradictions) == 1
+    before = events_of(database, invoice)
+
+    stays = Marked(status=Status.EXPIRED, reason="paid back", by="bob")
+    assert judge(store, invoice, stays).event_type is None
+    assert judge(store, invoice, seen("paid", paid_amount=Decimal("0.300"))).verdict == "noted"
+    assert database.read(count_contradictions) == 0
+    assert [row.settled for row in list_contradictions(database)] == [True]
+    assert (events_of(database, invoice), invoice_of(database, invoice).status) == (before, "expired")
+
+    assert judge(store, invoice, seen("paid", paid_amount=Decimal("0.6"))).event_type == "invoice.contradiction"
+    assert database.read(count_contradictions) == 1
+    assert [row.settled for row in list_contradictions(database)] == [False, True]
+    assert len(events_of(database, invoice)) == len(before) + 1
 
 
 CALLED = CalledBack(status=Status.PAID, word="COMPLETED")

@@ -116,6 +116,18 @@ def test_a_mark_settles_a_contradiction(ground, database, why):
     assert why(invoice).cause is Cause.FINAL
 
 
+def test_of_an_expired_one_both_marks_are_named_and_either_settles(ground, why):
+    (invoice,) = pend(ground.store)
+    judge(ground.store, invoice, seen("expired"))
+    judge(ground.store, invoice, seen("partially_paid"))
+    ground.tell_stream()
+    found = why(invoice)
+    assert found.text.endswith("a person decides: marked as paid it counts, marked as expired it stays expired.")
+    assert found.command == f"invoices mark {invoice} paid --reason REASON"
+    mark(ground.store, OPERATOR, invoice_id=invoice, request=Mark(Status.EXPIRED))
+    assert why(invoice).cause is not Cause.CONTRADICTION
+
+
 def test_a_refused_key_tells_when_the_order_fails_and_when_it_is_tried_again(ground, why):
     found = why(why_cases.key_refused(ground))
     assert "HTTP 401: unknown API key" in found.text

@@ -133,6 +133,31 @@ def test_no_history_breaks_the_rules(policy, create_before, history):
         check_something_is_left_to_do(world, latest)
 
 
+@settings(max_examples=examples(300))
+@given(policies, st.lists(seen | st.just(ClockRanOut()), max_size=8), st.data())
+def test_what_a_mark_has_settled_of_an_expired_one_is_told_anew_only_if_something_else_is_said(policy, history, data):
+    """Whoever says it again is not heard, whatever was said before; more money is."""
+    world = World(new_invoice(price=Decimal(10), currency="EUR"), policy)
+    world.take(Created(provider_ref="77"), held=Stage.CREATE)
+    world.take(Seen(status=Status.EXPIRED, word="Expired"), held=Stage.CHECK if policy.can_be_asked else None)
+    said = [one for one in history if world.take(one).verdict == "contradiction"]
+    if world.invoice.status != Status.EXPIRED:
+        return
+    before, told = {**vars(world.invoice)}, len(world.told)
+    mark = said_by_bob(Status.EXPIRED)
+    assert world.take(mark).verdict == "noted"
+    assert {name for name, value in vars(world.invoice).items() if value != before[name]} <= {"contradicted"}
+    if said and said[-1] == next((one for one in history[::-1] if isinstance(one, Seen)), None):
+        assert world.take(said[-1]).verdict != "contradiction"
+        assert len(world.told) == told
+    more = Seen(status=Status.PAID, word="Word", paid_amount=Decimal(10) ** 19 + data.draw(st.integers(0, 9)))
+    assert world.take(more).event in {CONTRADICTION, "invoice.paid"}
+
+
+def said_by_bob(status: Status) -> said.Marked:
+    return said.Marked(status=status, reason="known", by="bob")
+
+
 def asked_at(evidence: Evidence, world: World, asked: float | None) -> Evidence:
     return dataclasses.replace(evidence, asked_at=None if asked is None else world.now - timedelta(seconds=asked))
 

@@ -78,7 +78,7 @@ def stories():
         st.just(Unreadable(reason="404")),
         st.just(ClockRanOut()),
         st.just(CancelRequested(reason="no")),
-        st.builds(mark, st.sampled_from([Status.PAID, Status.REFUNDED, Status.FAILED])),
+        st.builds(mark, st.sampled_from([Status.PAID, Status.REFUNDED, Status.FAILED, Status.EXPIRED])),
         st.builds(lambda total: mark(Status.PAID, paid_amount=total), TOTALS),
         st.integers(1, 7200).map(lambda seconds: timedelta(seconds=seconds)),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from domain.marks import MARKS
 from domain.status import Status
 from tests.simulation.caller import FALSE, LOOK_UPS, TRUTHFUL, LookUps, Story
 from tests.simulation.engines import Message
@@ -109,7 +110,7 @@ def _add_stories(plan: Plan, dice: Random) -> None:
             plan.stories[order_id] = Story(kind, look_ups, wait, dice.uniform(0.5, 12))
             plan.fates[order_id] = _told_fate(kind, dice)
         if dice.random() < 0.15:
-            status = dice.choice((Status.PAID, Status.PAID, Status.FAILED, Status.CANCELLED, Status.REFUNDED))
+            status = dice.choice((*MARKS, Status.PAID))
             plan.marks[f"operator{number + 1}"] = Mark(dice.uniform(0.5, 40), account, order_id, status)
 
 

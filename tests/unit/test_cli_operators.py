@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
-from domain.evidence import CancelRequested, Created
+from domain.evidence import CancelRequested, Created, Seen
+from domain.status import Status
 from workers.store.judging import Judgement
 from workers.store.tables import AGENDA, EVIDENCE
 
@@ -81,13 +83,36 @@ def test_a_second_mark_with_another_amount_fails_and_says_why(invoices, pending)
     assert invoices("contradictions", "--json").lines[0]["kind"] == "mark"
 
 
+def test_one_that_expired_stays_so_and_what_was_said_against_it_is_settled(invoices, pending, store):
+    invoice = pending()
+    refused = invoices("mark", invoice, "expired", "--reason", "nothing came", "--json")
+    assert (refused.code, refused.lines[0]["marked"], refused.lines[0]["why"]) == (1, False, "it is pending")
+    store.judge([Judgement(invoice, Seen(status=Status.EXPIRED, word="Expired"))])
+    store.judge([Judgement(invoice, Seen(status=Status.PARTIALLY_PAID, word="Part", paid_amount=Decimal(1)))])
+    told = invoices("events", invoice, "--json").lines
+    (against,) = invoices("contradictions", "--json").lines
+    assert (against["invoice"], against["kind"]) == (invoice, "late_payment")
+
+    ran = invoices("mark", invoice, "expired", "--reason", "paid back: tx 77", "--by", "bob")
+    words = f"{invoice} (order order-1) is expired, as you say; what was said against it is settled"
+    assert (ran.code, ran.out.strip()) == (0, words)
+    assert invoices("contradictions", "--json").lines == []
+    assert [one["settled"] for one in invoices("contradictions", "--all", "--json").lines] == [True]
+    assert invoices("events", invoice, "--json").lines == told
+    (act, *_) = invoices("audit", "--json").lines
+    assert (act["by"], act["reason"], act["after"]["marked_as"]) == ("bob", "paid back: tx 77", "expired")
+    (kept, *_) = evidence(store, "Marked")[::-1]
+    assert (kept.verdict, kept.note) == ("noted", "confirmed: it is expired, says bob")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("order-1", "paid"),
         ("order-1", "paid", "--reason", "  "),
         ("order-1", "paid", "--reason", "x" * 501),
-        ("order-1", "expired", "--reason", "x"),
+        ("order-1", "pending", "--reason", "x"),
+        ("order-1", "expired", "--reason", "x", "--amount", "1"),
         ("order-1", "failed", "--reason", "x", "--amount", "1"),
         ("order-1", "paid", "--reason", "x", "--amount", "-1"),
         ("order-1", "paid", "--reason", "x", "--amount", "NaN"),

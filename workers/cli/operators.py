@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.store.rows import StoredRow
     from workers.store.store import Store
 
-MARKS = ("paid", "failed", "refunded", "cancelled")
+MARKS = ("paid", "failed", "refunded", "cancelled", "expired")
 OF_MONEY = ("paid", "refunded")
 
 account_option = click.option("--account", help="Whose order, where several accounts have one of this id.")
@@ -55,7 +55,9 @@ def mark_command(
 ) -> int:
     """Say by hand what became of an invoice: an open or expired one was paid, a paid one was refunded, …
 
-    An expired one can be marked as paid at any time; one that is cancelled or failed can't be (exit code 1).
+    An expired one can be marked as paid at any time; one that is cancelled or failed can't be (exit code 1). A mark as
+    what an invoice is already settles what was said against it: one that stays expired, since the money went back or
+    none came, is marked as expired.
     """
     from domain.status import Status
     from workers.store.operate.invoices import Mark, mark

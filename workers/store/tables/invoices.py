@@ -115,7 +115,7 @@ class Invoice(SQLModel, table=True):
     called_at: datetime | None = Field(default=None, sa_type=UtcTime)
     called_answered_at: datetime | None = Field(default=None, sa_type=UtcTime)  #: when a look-up last answered since
     called_looks: int | None = Field(default=None)  #: look-ups since then
-    contradicted: str | None = Field(default=None, sa_type=String(255))  #: kinds of contradictions that were told
+    contradicted: str | None = Field(default=None, sa_type=String(255))  #: see ``domain/contradicted.py``
     fallbacks: str | None = Field(default=None, sa_type=Text)  #: JSON list: the other accounts left to try
     trace: str | None = Field(default=None, sa_type=Text)  #: the order's; see ``domain/trace.py``
 

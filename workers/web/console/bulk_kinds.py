@@ -98,6 +98,7 @@ KINDS: Mapping[str, Kind] = {
             "Mark {n} invoices",
             (
                 "Each becomes what you say, and its event is sent; amounts stay as they are known.",
+                "One that is so already stays it, and what was said against it is settled.",
                 "It can't be taken back.",
             ),
             None,

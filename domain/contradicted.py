@@ -1,0 +1,81 @@
+"""What an invoice remembers of contradictions, a few words in its ``contradicted``. Pure; the lifecycle decides.
+
+- ``kind``: it was told. ``~kind``: it is still to be told.
+- ``#digest``: what a look-up said last against the invoice, unless that was final already.
+- ``=digest``: the same, and it is settled: a mark said that the invoice stays expired. Look-ups go on and say it again,
+  which is no news. ``=`` alone: what was settled was said by others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from domain.evidence import Seen
+from domain.money import plain_value
+
+_OWED, _SAID, _SETTLED = "~", "#", "="
+_DIGITS = 12  #: of a digest
+#: Kinds that are about the payment itself: of these the same answer has other words as time goes by.
+_OF_PAYMENTS = frozenset({"status", "late_payment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """An invoice's ``contradicted``, read."""
+
+    told: tuple[str, ...] = ()  #: kinds
+    owed: tuple[str, ...] = ()  #: kinds
+    said: str | None = None  #: digest
+    settled: str | None = None  #: digest, or empty
+
+    @classmethod
+    def read(cls, text: str | None) -> Contradicted:
+        """As it is stored."""
+        words = (text or "").split()
+        said = [word.removeprefix(_SAID) for word in words if word.startswith(_SAID)]
+        settled = [word.removeprefix(_SETTLED) for word in words if word.startswith(_SETTLED)]
+        return cls(
+            told=tuple(word for word in words if word[0] not in {_OWED, _SAID, _SETTLED}),
+            owed=tuple(word.removeprefix(_OWED) for word in words if word.startswith(_OWED)),
+            said=said[-1] if said else None,
+            settled=settled[-1] if settled else None,
+        )
+
+    @property
+    def text(self) -> str | None:
+        """As it is to be stored."""
+        words = [*self.told, *(_OWED + kind for kind in self.owed)]
+        words += [] if self.said is None else [_SAID + self.said]
+        words += [] if self.settled is None else [_SETTLED + self.settled]
+        return " ".join(words) or None
+
+    def knows(self, kind: str) -> bool:
+        """Whether it was told, or is going to be."""
+        return kind in self.told or kind in self.owed
+
+    def telling(self, kind: str) -> Contradicted:
+        """It is told."""
+        return replace(self, told=(*self.told, kind), owed=tuple(one for one in self.owed if one != kind))
+
+    def owing(self, kind: str) -> Contradicted:
+        """It is to be told later."""
+        return replace(self, owed=(*self.owed, kind))
+
+    def hearing(self, digest: str | None) -> Contradicted:
+        """A look-up said something else. What was settled before is news again."""
+        return self if digest is None else replace(self, said=digest, settled=None)
+
+    def settling(self) -> Contradicted:
+        """All of it is settled. What comes after this is told anew."""
+        return Contradicted(owed=self.owed, settled=self.said or self.settled or "")
+
+
+def digest_of(evidence: Seen, note: str) -> str:
+    """What a look-up says against an invoice, so that it is known again. ``note``: ``kind: words``."""
+    said = [
+        f"{one.status} {one.word} {one.reference} {None if one.paid_amount is None else plain_value(one.paid_amount)}"
+        for one in (evidence, *evidence.others)
+    ]
+    said += [] if note.partition(":")[0] in _OF_PAYMENTS else [note]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:_DIGITS]
