@@ -61,7 +61,7 @@ test: dev ## the quick tests; WORKERS=5 at a time
 	@$(BIN)/$(PYTEST) -m "not engines"
 
 explore: dev ## rules that must hold for all inputs, with TIMES=20 as many examples, others in each run
-	@EXAMPLES_TIMES=$(or $(TIMES),20) $(BIN)/$(PYTEST) -m "hypothesis and not engines" -o timeout=0
+	@EXAMPLES_TIMES=$(or $(TIMES),20) $(BIN)/$(PYTEST) -m "hypothesis and not engines" -o timeout=0 -o faulthandler_timeout=7200
 
 # Playwright's event loop goes on in the process that once drove a browser: nothing else can run its own there.
 test-engines: dev ## slower tests, more engines, load

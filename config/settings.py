@@ -20,7 +20,7 @@ from config.home import default_home
 from config.knobs import FILE_SUFFIX, KNOBS, NAMES, PASSWORDS, PLAIN, PREFIX
 from config.secret_files import MAX_SETTING_BYTES, find_file, read_regular, read_secret
 from config.secret_key import keep_key
-from config.urls import embedded_socket, passwords_of, redact_url, redis_url_of, with_password
+from config.urls import embedded_socket, hide_address, passwords_of, redis_url_of, with_password
 from config.web import MetricsPort, is_loopback, is_loopback_url
 from domain.account import Account
 
@@ -265,8 +265,8 @@ def _secret_files(given: Mapping[str, Given], environ: Mapping[str, str]) -> tup
 
 
 def _shown(name: str) -> str:
-    """A name or path as an error quotes it: put in the wrong place, it may be an address with its password."""
-    return redact_url(name[:MAX_NAME])
+    """A name or path as an error quotes it."""
+    return hide_address(name)[:MAX_NAME]
 
 
 def _did_you_mean(name: str, names: tuple[str, ...] = ()) -> str:

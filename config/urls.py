@@ -43,6 +43,18 @@ def redact_url(text: str) -> str:
     return _SECRET_PARAMETER.sub(r"\1***", text) if "=" in text else text
 
 
+def hide_address(text: str) -> str:
+    """The text as an error quotes a name or a path. In the wrong place it may be an address with its password, in
+    whatever characters: nothing behind ``://`` is shown."""
+    scheme, found, _ = text.partition("://")
+    return f"{scheme[:40]}://***" if found else text
+
+
+def quoted(text: str) -> str:
+    """The same, in quotes and short, for what is part of a value: an address that was cut may have lost its ``://``."""
+    return repr("***" if "@" in text and "://" not in text else hide_address(text)[:80])
+
+
 def passwords_of(*urls: str) -> tuple[str, ...]:
     """The passwords in addresses, as written there and decoded."""
     parts = [urlsplit(part) for url in urls for part in url.split(";")]
@@ -198,7 +210,7 @@ def read_sentinel(url: str) -> Sentinels:
             raise ValueError("must name sentinels only: sentinel://host:26379;sentinel://host:26379?master_name=NAME")
     for name in given:
         if name not in SENTINEL_PARAMETERS:
-            raise ValueError(f"{name[:40]!r} is not taken; a sentinel:// address has {', '.join(SENTINEL_PARAMETERS)}")
+            raise ValueError(f"{quoted(name)} is not taken; a sentinel:// address has {', '.join(SENTINEL_PARAMETERS)}")
     if not given.get("master_name"):
         raise ValueError("must name the master: sentinel://host:26379?master_name=NAME")
     logins = {(part.username, part.password) for part in parts if part.username or part.password}
@@ -253,7 +265,7 @@ def _check_tls(parts: SplitResult) -> None:
                 raise ValueError(f"{name}: can't read {value}")
         elif name not in TLS_OTHERS:
             raise ValueError(
-                f"{name[:40]!r} is not taken; TLS has {', '.join((*TLS_CHOICES, *TLS_FILES, *TLS_OTHERS))}"
+                f"{quoted(name)} is not taken; TLS has {', '.join((*TLS_CHOICES, *TLS_FILES, *TLS_OTHERS))}"
             )
 
 

@@ -7,6 +7,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from config.urls import quoted
+
 SERVICES = ("callbacks", "api", "console")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -113,7 +115,7 @@ def _network(item: str) -> Network:
     try:
         return ipaddress.ip_network(item)
     except ValueError:
-        raise ValueError(f"{item[:80]!r} must be an address or a CIDR, without bits beyond its prefix") from None
+        raise ValueError(f"{quoted(item)} must be an address or a CIDR, without bits beyond its prefix") from None
 
 
 def _host(item: str) -> str:
@@ -121,5 +123,5 @@ def _host(item: str) -> str:
         return str(ipaddress.ip_address(item))
     except ValueError:
         if not _HOST.fullmatch(item):
-            raise ValueError(f"{item[:80]!r} must be a host's name or address, without a port") from None
+            raise ValueError(f"{quoted(item)} must be a host's name or address, without a port") from None
     return item

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from config.urls import redact_url
+from config.urls import quoted
 from config.web import read_items
 
 #: Names as the address guard takes them (a test compares the two). The last label is no number: some resolvers take
@@ -24,7 +24,7 @@ def _check_item(item: str) -> str:
     host, _, port = item.rpartition(":") if _PORT_PART.search(item) else (item, "", "443")
     usable = re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536 and "/" not in (host if host != item else "")
     if not usable or not (_is_network(host) or _HOST.fullmatch(host)):
-        raise ValueError(f"{redact_url(item)[:80]!r} must be a host, host:port or CIDR")
+        raise ValueError(f"{quoted(item)} must be a host, host:port or CIDR")
     return item
 
 

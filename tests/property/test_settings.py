@@ -94,6 +94,8 @@ PIECES = [
     "é",
 ]
 HIDDEN = [f"redis://:{SECRET}@h:bad", f"postgresql://u:{SECRET}@h:bad/d", f"https://u:{SECRET}@h"]
+#: The same with characters that end a part of an address or of a list.
+HIDDEN += [f"{scheme}://u:a{end}{SECRET}@h" for scheme in ("redis", "sentinel", "postgresql") for end in ",/?#;& "]
 texts = st.sampled_from([*PIECES, *HIDDEN, KEY, f"{KEY},{KEY}", "9" * 5000, "-" * 300, "\udcff", "[" * 2000]) | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30
 )
@@ -148,6 +150,13 @@ def load(environ):
 @example(given=[("webhook_allow", HIDDEN[1])])
 def test_the_environment_is_settings_or_one_line_without_secrets(given):
     load({f"INVOICES_{name.upper()}": text for name, text in given} | {"X": "x"})
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_an_address_in_the_wrong_place_does_not_show_its_password(name):
+    for hidden in HIDDEN:
+        load({f"INVOICES_{name.upper()}": hidden})
+        load({f"INVOICES_{name.upper()}": f"h, {hidden}"})
 
 
 @given(
