@@ -21,8 +21,8 @@ from tests.nursery import Forked, shared
 ROOT = Path(__file__).parents[2]
 QUEUE = "invoices.intake"
 THREADS = 4
-DEADLINE_SECONDS = 120
-START_SECONDS = 90  #: of a worker on a machine that has much else to do
+DEADLINE_SECONDS = 180
+START_SECONDS = 180  #: of a worker on a machine that has much else to do
 HOLDERS = 5  #: workers, one after the other, that may be told to stop with messages in hand
 GIVEN_BACK_SECONDS = 1.0
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from domain.exact_json import read_json
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @dataclass(slots=True)

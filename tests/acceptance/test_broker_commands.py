@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.acceptance.system import ROOT, System
+from tests.acceptance.system import ROOT, START_SECONDS, System
 from tests.brokers import BROKERS
 from tests.redis_brokers import ESCAPED, PASSWORD
 from tests.servers import free_port
@@ -34,7 +34,7 @@ def invoices(system, *arguments, given=""):
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=START_SECONDS,
     )
     for secret in (PASSWORD, ESCAPED, "watch-word", "guest:guest"):
         assert secret not in done.stdout + done.stderr

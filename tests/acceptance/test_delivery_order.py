@@ -15,6 +15,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
+from tests.acceptance.awaited import DEADLINE_SECONDS
 from tests.acceptance.shop import Shops, take
 from tests.acceptance.system import ALL_PATIENT, System, zeroxhost_order
 
@@ -83,7 +84,7 @@ def check(system, shops, endpoints):
     assert system.errors() == []
 
 
-def wait_until_taken(system, shops, name, but=0, seconds=60):
+def wait_until_taken(system, shops, name, but=0, seconds=DEADLINE_SECONDS):
     """Until an endpoint has every event there is, except ``but`` of them."""
     wanted = system.rows("SELECT count(*) AS n FROM event")[0]["n"] - but
     system.wait_until(lambda: len(shops.taken(name)) >= wanted, f"{name} has all {wanted} events", seconds)
@@ -142,9 +143,9 @@ def test_500_invoices_at_a_healthy_a_slow_and_a_failing_shop_with_three_workers_
         endpoints = start(system, shops, "intake", *workers, slow=("--max-in-flight", str(SLOW_CAP)))
         names = (STUCK, *(f"order-{n}" for n in range(499)))
         system.order(*(zeroxhost_order(name, "~confirm:1~pay:2~") for name in names))
-        system.wait_for_statuses(seconds=180, paid=500)
+        system.wait_for_statuses(paid=500)
 
-        wait_until_taken(system, shops, "healthy", seconds=180)
+        wait_until_taken(system, shops, "healthy")
         late = {name: len(shops.taken("healthy") - shops.taken(name)) for name in ("slow", "failing")}
         assert min(late.values()) > 0, late
         assert shops.most_at_once["slow"] <= SLOW_CAP * len(workers)

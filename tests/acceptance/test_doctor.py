@@ -13,7 +13,7 @@ from sqlalchemy import text
 from config.celeryconfig import INTAKE_QUEUE, celery_settings
 from config.settings import load_settings
 from tests.acceptance.facts import RECEIVER
-from tests.acceptance.system import ROOT, System, nebulox_order, zeroxhost_order
+from tests.acceptance.system import ROOT, START_SECONDS, System, nebulox_order, zeroxhost_order
 from workers.store.agenda import PUBLISH_LANE, RETAIN_LANE
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
@@ -40,7 +40,7 @@ def findings(system):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=START_SECONDS,
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert found, done.stderr
@@ -58,7 +58,7 @@ def finds(system, cause, state="wrong"):
         assert code == 1 or state == "note", found
         return found[cause]
 
-    return system.wait_until(asked, f"the doctor finds {cause}", 180)
+    return system.wait_until(asked, f"the doctor finds {cause}")
 
 
 def age(system, subject):

@@ -91,7 +91,7 @@ def test_a_failover_while_orders_flow_is_survived_and_publishing_again_brings_ba
         assert lost
 
         system.order(*orders)
-        system.wait_for_statuses(paid=ORDERS, seconds=120)
+        system.wait_for_statuses(paid=ORDERS)
         system.wait_until_told()
         doubts = {order_id: row["doubts"] for order_id, row in system.invoices().items()}
         assert not {order: made for order, made in system.creates().items() if made > 1 + doubts[order]}

@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from tests.acceptance.system import PATIENT, ROOT, System, nebulox_order, running
+from tests.acceptance.system import PATIENT, ROOT, START_SECONDS, System, nebulox_order, running
 from tests.acceptance.test_callbacks import call_back, pay
 
 ORDERS, KILLS, SENDERS = 300, 4, 4
@@ -28,7 +28,7 @@ def new_token(system, *scopes):
     command = [sys.executable, "-m", "workers.cli", "tokens", "add", "shop", "--json"]
     command += [part for scope in scopes for part in ("--scope", scope)]
     ran = subprocess.run(
-        command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=120, check=True
+        command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=START_SECONDS, check=True
     )
     return json.loads(ran.stdout)["token"]
 

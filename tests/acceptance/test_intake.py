@@ -150,7 +150,7 @@ def test_a_message_that_never_finished_is_listed_once_and_can_be_sent_again(inta
     assert (row["task"], bool(row["complete"])) == ("invoices.create", True)
 
     command = [sys.executable, "-m", "workers.cli", "redrive", "rejected", "--all"]
-    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=90)
+    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=START_SECONDS)
     intake.until(lambda: set(intake.invoices()) == {"alive", "died"})
 
 
@@ -317,7 +317,7 @@ def test_an_order_that_ends_its_worker_again_and_again_is_listed_and_then_nobody
     del intake.environment[VARIABLE]
     intake.start()
     command = [sys.executable, "-m", "workers.cli", "redrive", "rejected", "--all"]
-    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=90)
+    subprocess.run(command, cwd=ROOT, env=intake.environment, check=True, timeout=START_SECONDS)
     intake.until(lambda: "killer" in intake.invoices())
 
 

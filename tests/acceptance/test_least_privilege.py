@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.acceptance.system import PATIENT, ROOT, System, nebulox_order, running, zeroxhost_order
+from tests.acceptance.system import PATIENT, ROOT, START_SECONDS, System, nebulox_order, running, zeroxhost_order
 from tests.acceptance.test_callbacks import call_back, pay
 from tests.acceptance.test_http_orders import connect
 from tests.brokers import WITH_USERS
@@ -137,7 +137,9 @@ def doctor(system):
     """What it finds, with the rights of people."""
     command = [sys.executable, "-m", "workers.cli", "doctor", "--json"]
     environment = system.environment_of("people")
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 

@@ -28,7 +28,7 @@ def system(request, tmp_path):
 def test_all_payments_are_seen_with_fewer_calls_than_invoices_where_the_provider_has_lists(system):
     begun = time.time()
     system.order(*(zeroxhost_order(f"order-{number}", "~pay:3~") for number in range(ORDERS)))
-    system.wait_for_statuses(seconds=120, paid=ORDERS)
+    system.wait_for_statuses(paid=ORDERS)
     calls = system.control("calls?limit=0")["calls"]
     asked = [call for call in calls if call["provider"] == "zeroxhost" and call["operation"] != "create"]
     assert {call["operation"] for call in asked} >= {"list"}

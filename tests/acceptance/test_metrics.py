@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.acceptance.system import System, nebulox_order, zeroxhost_order
+from tests.acceptance.system import START_SECONDS, System, nebulox_order, zeroxhost_order
 from tests.callbacks import nebulox_callback, post
 from workers.telemetry.families import FAMILIES
 
@@ -133,7 +133,7 @@ def check_with_promtool(texts):
         pytest.skip("promtool is not here: it comes with Debian's package prometheus. All else has been checked")
     for text in texts.values():
         command = [promtool, "check", "metrics"]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=START_SECONDS, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

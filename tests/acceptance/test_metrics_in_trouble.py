@@ -111,7 +111,7 @@ def be_in_trouble(system):
 
 def disable(system, endpoint):
     command = [sys.executable, "-m", "workers.cli", "endpoints", "disable", endpoint, "--reason", "a test"]
-    subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, timeout=120, check=True)
+    subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, timeout=START_SECONDS, check=True)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_los
         door.open()
 
         system.wait_for_statuses("before-", pending=20)
-        system.wait_for_statuses("during-", paid=300, seconds=180)
+        system.wait_for_statuses("during-", paid=300)
         assert {name: process.pid for name, process in system.processes.items()} == pids
         assert {row["doubts"] for row in system.invoices().values()} == {0}  # their answers were kept
         assert system.creates() == dict.fromkeys(system.invoices(), 1)
@@ -71,7 +71,7 @@ def test_workers_killed_amid_calls_and_webhooks_leave_no_order_and_no_event_behi
             system.kill(name)
             system.start(name)
 
-        system.wait_for_statuses(expired=45, paid=45, seconds=150)
+        system.wait_for_statuses(expired=45, paid=45)
         system.wait_until_told(150)
 
         doubts = {order_id: row["doubts"] for order_id, row in system.invoices().items()}

@@ -34,7 +34,7 @@ def test_ten_times_the_orders_wait_in_sql_and_hold_up_nobody_else(tmp_path, new_
         samples: list[int] = []
         with watching(system, samples):
             sent = overload(system, SHORT_SECONDS if either_broker else SECONDS)
-            system.wait_until(lambda: len(system.invoices("busy-")) == sent, "the intake has taken them all", 120)
+            system.wait_until(lambda: len(system.invoices("busy-")) == sent, "the intake has taken them all")
             system.wait_until(lambda: system.broker.waiting(INTAKE_QUEUE) == 0, "the calm account's last are taken too")
             system.wait_for_statuses("calm-", pending=CALM)
             waiting = system.statuses("busy-")["queued"]
@@ -45,7 +45,7 @@ def test_ten_times_the_orders_wait_in_sql_and_hold_up_nobody_else(tmp_path, new_
         assert max(memory_mib(system)[name] - before[name] for name in before) < MOST_GROWTH_MIB
         assert set(system.creates("busy-").values()) | set(system.creates("calm-").values()) == {1}
         system.wait_until(lambda: system.broker.waiting(WORK_QUEUE) == 0, "no bell is left")
-        system.wait_until_told(120)
+        system.wait_until_told()
 
 
 def overload(system, seconds):

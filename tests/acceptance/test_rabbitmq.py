@@ -89,7 +89,7 @@ def test_nonsense_is_listed_and_acknowledged(system):
     # What was not acknowledged would come back now, or a moment later. Asked to stop, since one that is killed between
     # its commit and its acknowledgement leaves a message behind as it should.
     system.kill("intake", signal.SIGTERM)
-    system.wait_until(lambda: system.broker.waiting(QUEUE) == 0, "nothing is left over", 10)
+    system.wait_until(lambda: system.broker.waiting(QUEUE) == 0, "nothing is left over")
     system.holds(lambda: system.broker.waiting(QUEUE) == 0, "nothing comes back", 2)
     system.start("intake")
     assert system.errors() == []

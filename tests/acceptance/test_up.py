@@ -16,7 +16,7 @@ from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOICES = (sys.executable, "-m", "workers.cli")
-PAID_SECONDS = 90
+PAID_SECONDS = 180
 
 
 @pytest.fixture(params=[pytest.param("a fixed port", marks=pytest.mark.engines), "a free port"])
@@ -39,7 +39,7 @@ def test_a_nebulox_order_is_paid_once_the_sandbox_has_called_back(environment, t
     def status():
         """The order's; None as long as there is none."""
         asked = subprocess.run([*INVOICES, "show", order, "--json"], cwd=ROOT, env=environment, capture_output=True,
-                               timeout=60, check=False)  # fmt: skip
+                               timeout=PAID_SECONDS, check=False)  # fmt: skip
         return json.loads(asked.stdout)["status"] if asked.returncode == 0 else None
 
     try:
@@ -48,7 +48,9 @@ def test_a_nebulox_order_is_paid_once_the_sandbox_has_called_back(environment, t
         wait_until(lambda: "/console/link?key=" in log.read_text(), PAID_SECONDS)
         order = "up-1~pay:1~"
         send = ["enqueue", "--account", "nebulox", "--order-id", order, "--price", "12.50", "--currency", "EUR"]
-        subprocess.run([*INVOICES, *send], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
+        subprocess.run(
+            [*INVOICES, *send], cwd=ROOT, env=environment, capture_output=True, timeout=PAID_SECONDS, check=True
+        )
         wait_until(lambda: status() == "paid", PAID_SECONDS)
         posted = ask(control)[1]
         assert (posted["sent"], posted["answered"]) == (1, 1)
