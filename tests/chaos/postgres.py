@@ -20,7 +20,7 @@ from tests.engines import AS_SOMEBODY, run_postgres
 
 #: A commit that was answered must outlive the server's end; against a power cut (fsync) nothing is tested here.
 DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 ENVIRONMENT = "environment.json"  #: of the server, beside ours
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from workers.embedded.sandbox.application import Options, build_application, serve
 from workers.embedded.sandbox.stand_in import StandIn
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
