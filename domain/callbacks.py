@@ -7,6 +7,7 @@ The rules:
    look-ups may lag, so the next one is soon (``LOOK_AGAIN_SECONDS``).
 3. If there was no bound answer for ``callback_grace_minutes`` (or at once, if there is nothing to ask by), the callback
    decides alone, provided that it fits one invoice only and nothing that can be compared objects (``objection``).
+   *Failed*, which is final, needs a look-up all the same.
 4. A bound answer with another price, coin or amount is a contradiction, never *paid*.
 5. A word that says less than the status is no news (``is_news``). *Paid* changes only to *refunded*.
 6. Polling goes on although callbacks exist.
@@ -84,7 +85,7 @@ def is_news(status: Status, told: Status | None) -> bool:
     """Whether a callback's status (``told``) says more than the invoice's."""
     if told is None:
         return False
-    if told in {Status.EXPIRED, Status.FAILED}:  # a reason to look: clock and look-ups decide about these
+    if told in {Status.EXPIRED, Status.FAILED}:
         return status in {Status.PENDING, Status.PARTIALLY_PAID, Status.CONFIRMING}
     return _RANK.get(told, 0) > _RANK.get(status, 0)
 

@@ -12,10 +12,12 @@ from domain.decision import Agenda, Changes, Decision, InvoiceView, Stage
 from domain.evidence import CalledBack
 from domain.exact_json import write_json
 from domain.lifecycle.case import LAST_LOOK_OF_GRACE, Case, is_askable, is_monitored, span
-from domain.lifecycle.moves import NOT_CALLED, move, step
+from domain.lifecycle.moves import NOT_CALLED, expire, move, step
 from domain.status import FINAL, TRANSITIONS, UNMADE, Anomaly, Status
 
 MAX_REFERENCES = 20  #: of one invoice; further ones are ignored
+#: What a callback's own word may expire: no whole payment was seen.
+UNPAID_YET = frozenset({Status.PENDING, Status.PARTIALLY_PAID})
 
 
 def called_back(case: Case, evidence: CalledBack) -> Decision:
@@ -84,6 +86,9 @@ def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at:
     if not told.called_only or told.called_status is None:
         return _unmade_or_noted(case, changes, expires_at)
     target = Status(told.called_status)
+    word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
+    if target is Status.EXPIRED and case.status in UNPAID_YET:
+        return expire(case, word, paid={**changes, **NOT_CALLED}, unheard=is_askable(case))
     if target not in CLAIMS:
         return _unmade_or_noted(case, changes, expires_at)
     why = objection(_due(case, changes), told, case.policy.underpaid_tolerance_percent)
@@ -93,7 +98,6 @@ def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at:
         return Decision("contradiction", {**changes, **NOT_CALLED}, note=why)
     if target not in TRANSITIONS[case.status]:
         return _unmade_or_noted(case, changes, expires_at)
-    word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
     paid: Changes = {} if told.called_amount is None else {"paid_amount": told.called_amount}
     anomaly = None if case.invoice.first_open else Anomaly.LATE
     if case.status in UNMADE and expires_at is None:
