@@ -41,7 +41,9 @@ PAGES: Mapping[str, str] = {
     "/console/search": "/console/search?q=twice",
 }
 #: Routes that answer GET and are no pages.
-NO_PAGES = frozenset({"/console", "/console/static/{name}", "/console/live", "/console/{rest:path}"}) | {
+NO_PAGES = frozenset(
+    {"/console", "/console/static/{name}", "/console/live", "/console/language", "/console/{rest:path}"}
+) | {
     "/console/audit.csv",
     "/console/jobs/{id}/failures.jsonl",
     "/console/invoices.csv",

@@ -289,7 +289,7 @@ def test_viewers_find_no_form_that_changes_anything(ground):
     page = ground.get(PLACE, role="viewer").text
 
     places = set(re.findall(r'<form method="post"[^>]*action="([^"]*)"', page))
-    assert places == {"/console/sign-out", "/console/language"}
+    assert places == {"/console/sign-out"}
 
 
 def test_a_page_of_fifty_is_small(ground, scene):

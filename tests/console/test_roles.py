@@ -24,7 +24,7 @@ TABLE = {
     "open": """
         GET /console
         GET /console/static/{name}
-        POST /console/language
+        GET /console/language
     """,
     "viewer operator finance admin": """
         GET /console/
@@ -103,8 +103,8 @@ TABLE = {
     """,
 }
 WHO = {line.strip(): who for who, lines in TABLE.items() for line in lines.strip().splitlines()}
-#: What a viewer may send: no more than to leave, and to read in another language.
-HARMLESS = {"/console/sign-out", "/console/language"}
+#: What a viewer may send: no more than to leave.
+HARMLESS = {"/console/sign-out"}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from workers.web.console.console import Console, read_form
+from workers.web.console.console import Console
 from workers.web.console.cookies import is_plain
 from workers.web.console.places import local_place
 from workers.web.console.refusals import Refused
@@ -16,18 +16,19 @@ YEAR = 365 * 24 * 3600
 
 
 class LanguageChoice:
-    """The form at the foot of every page."""
+    """The form at the foot of every page. It is a GET, since nothing changes but what this browser is shown: a viewer's
+    pages hold no form that changes anything."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it; nobody has to sign in for it."""
-        return [self._console.open_route("/console/language", self.choose, ("POST",))]
+        return [self._console.open_route("/console/language", self.choose)]
 
     async def choose(self, request: Request) -> Response:
         """Back to the page, in that language from now on."""
-        given = await read_form(request, ("language", "next"))
+        given = request.query_params
         language = given.get("language")
         if language not in LANGUAGES:
             raise Refused(400, "The form can't be used", "There is no such language here.")
