@@ -139,9 +139,17 @@ def test_without_a_date_the_lifetime_is_left_to_be_counted_from_now():
 
 
 @pytest.mark.parametrize("lifetime", [..., 0, -5, "x", 10**9, None])
-def test_an_absurd_lifetime_is_left_out(lifetime):
+def test_without_a_usable_lifetime_it_is_what_date_and_expiry_tell(lifetime):
     evidence = created(edited(CASE.made, "data", lifetime=lifetime))
-    assert (evidence.expires_at, evidence.lifetime_minutes) == (EXPIRES_AT, None)
+    assert (evidence.expires_at, evidence.lifetime_minutes) == (EXPIRES_AT, Decimal(90))
+
+
+@pytest.mark.parametrize(
+    ("date", "minutes"), [(..., None), (1764105348, None), (1764105248, Decimal("1.667")), (1, None)]
+)
+def test_a_lifetime_that_the_times_do_not_tell_is_left_out(date, minutes):
+    evidence = created(edited(CASE.made, "data", lifetime=..., date=date))
+    assert (evidence.expires_at, evidence.lifetime_minutes) == (EXPIRES_AT, minutes)
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(60, False), (-60, False), (61, True), (-61, True)])

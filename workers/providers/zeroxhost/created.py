@@ -112,4 +112,13 @@ def _read_expiry(
             expired_at=expired_at.isoformat(),
             lifetime_minutes=str(lifetime),
         )
-    return expired_at, lifetime
+    return expired_at, lifetime or _minutes_between(made_at, expired_at)
+
+
+def _minutes_between(made_at: datetime | None, expired_at: datetime | None) -> Decimal | None:
+    """The lifetime that the two times tell: the account's own, shown in its place, would be wrong for this invoice."""
+    if made_at is None or expired_at is None:
+        return None
+    seconds = int((expired_at - made_at).total_seconds())
+    minutes = Decimal(seconds // 60) if seconds % 60 == 0 else round(Decimal(seconds) / 60, 3)
+    return minutes if 0 < minutes <= MAX_LIFETIME_MINUTES else None
