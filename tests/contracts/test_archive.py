@@ -268,7 +268,7 @@ def test_the_doctor_says_that_nobody_archives(database, store, tmp_path, folder)
 
 def test_the_advice_about_vacuuming_is_for_every_table_that_rows_are_removed_from(new_postgres_url):
     upgrade(new_postgres_url)
-    advice = (ROOT / "deploy" / "autovacuum.sql").read_text()
+    advice = (ROOT / "deploy" / "sql" / "autovacuum.sql").read_text()
     with contextlib.closing(Database(new_postgres_url)) as database, database.transaction() as connection:
         connection.exec_driver_sql(advice)
         query = "SELECT relname FROM pg_class WHERE 'autovacuum_vacuum_scale_factor=0.01' = ANY (reloptions)"

@@ -55,7 +55,7 @@ def main() -> None:
     """With the defaults, or with the advice; a line for each table."""
     parser = argparse.ArgumentParser(prog="python -m tests.sizing.day", description=__doc__)
     parser.add_argument("--hours", type=int, default=48)
-    parser.add_argument("--defaults", action="store_true", help="without deploy/autovacuum.sql")
+    parser.add_argument("--defaults", action="store_true", help="without deploy/sql/autovacuum.sql")
     options = parser.parse_args()
     with run_postgres(SERVER) as server, new_postgres_database(server) as url:
         upgrade(url)

@@ -52,7 +52,7 @@ SELECT {_NEW.format("invoice_id")}, kind, key, source, status, total, amount, am
 FROM day_payment ORDER BY id
 """
 #: As deploy/SIZE.md advises.
-ADVISED = Path(__file__).parents[2] / "deploy" / "autovacuum.sql"
+ADVISED = Path(__file__).parents[2] / "deploy" / "sql" / "autovacuum.sql"
 COPIED = ("invoice", "event", "evidence", "payment")
 DAY_MS = 86_400_000
 
