@@ -14,6 +14,7 @@ from domain.evidence import FAILED_LOOK_UP, Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
+from workers.store.reads.made import newest_made
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime
@@ -208,8 +209,7 @@ def read_clocks_off(connection: Connection, accounts: Collection[str]) -> list[t
 
 def _newest_made(connection: Connection, account: str) -> StoredRow | None:
     """What its provider last said when it made an invoice."""
-    ours = INVOICE.c.provider_account == account, INVOICE.c.provider_ref.is_not(None)
-    newest = connection.execute(select(INVOICE.c.id).where(*ours).order_by(INVOICE.c.id.desc()).limit(NEWEST)).scalars()
+    newest = newest_made(connection, account, NEWEST)
     told = select(EVIDENCE.c.id, EVIDENCE.c.detail, EVIDENCE.c.at).where(EVIDENCE.c.kind == Created.__name__)
-    rows = connection.execute(told.where(EVIDENCE.c.invoice_id.in_(newest.all()))).all()
+    rows = connection.execute(told.where(EVIDENCE.c.invoice_id.in_(newest))).all()
     return max(rows, key=lambda row: row.id, default=None)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from domain.status import Status
 from workers.store.callbacks import UNMATCHED, newest_at
 from workers.store.queries import earliest_id
+from workers.store.reads.made import first_made
 from workers.store.tables import CALLBACK, FORGED, INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -41,17 +42,10 @@ class Calls:
 
 
 def read_calls(connection: Connection, account: str, now: datetime) -> Calls:
-    """What is known of an account's callbacks. An index has each account's invoices in the order of their making."""
+    """What is known of an account's callbacks."""
     last_at = newest_at(connection, account)
     since = max(last_at or now - LOOK_BACK, now - LOOK_BACK)
-    made = (
-        select(INVOICE.c.created_at)
-        .where(INVOICE.c.id >= earliest_id(since - CLOCKS), INVOICE.c.created_at > since)
-        .where(INVOICE.c.provider_account == account, INVOICE.c.provider_ref.is_not(None))
-        .order_by(INVOICE.c.id)
-        .limit(1)
-    )
-    return Calls(account, last_at, connection.execute(made).scalar_one_or_none())
+    return Calls(account, last_at, first_made(connection, account, since, earliest_id(since - CLOCKS)))
 
 
 def paid_elsewhere(connection: Connection, account: str, since: datetime, most: int = COUNTED) -> int:

@@ -48,7 +48,6 @@ class Invoice(SQLModel, table=True):
             postgresql_using="hash",
         ),
         Index("ix_invoice_status", "status", "id"),
-        Index("ix_invoice_made", "provider_account", "id", sqlite_where=_MADE, postgresql_where=_MADE),
         Index(
             "ix_invoice_held_up",
             "status",
