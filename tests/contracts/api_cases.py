@@ -13,7 +13,7 @@ from tests.contracts.api_answers import Answers
 from tests.contracts.store_cases import created, judge, open_store
 from workers.delivery.secretbox import SecretBox
 from workers.http.address import AddressGuard
-from workers.intake.orders import Desk
+from workers.intake.desk import Desk
 from workers.providers.call import Call, open_client
 from workers.providers.registry import build_providers
 from workers.store.acts import Actor

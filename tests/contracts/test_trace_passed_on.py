@@ -12,8 +12,9 @@ from standardwebhooks import Webhook
 from tests.contracts.api_cases import ACCOUNTS, Service, order
 from tests.contracts.store_cases import events_of, invoice_of, rows
 from tests.contracts.webhook_cases import SECRET, answer, post
+from workers.intake.desk import Desk, IntakeMessage
 from workers.intake.message import Accepted, inspect
-from workers.intake.orders import Desk, IntakeMessage, take_orders
+from workers.intake.orders import take_orders
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.queue import tasks

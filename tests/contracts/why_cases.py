@@ -39,7 +39,8 @@ from tests.contracts.store_cases import (
     subscribe,
     take,
 )
-from workers.intake.orders import Desk, IntakeMessage, take_order
+from workers.intake.desk import Desk, IntakeMessage
+from workers.intake.orders import take_order
 from workers.store.agenda import MAX_CLAIMS
 from workers.store.database import Database
 from workers.store.deliveries import DeliveryAttempt

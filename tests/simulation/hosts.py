@@ -27,8 +27,10 @@ from workers.delivery.webhook import WebhookSender
 from workers.engine import Pump
 from workers.http.address import AddressGuard
 from workers.http.client import LeanClient
+from workers.intake.cancellations import cancel_order
+from workers.intake.desk import Desk, IntakeMessage
 from workers.intake.message import Accepted, inspect
-from workers.intake.orders import Desk, IntakeMessage, cancel_order, take_order, take_orders
+from workers.intake.orders import take_order, take_orders
 from workers.providers.call import Call
 from workers.providers.registry import build_providers
 from workers.queue import tasks

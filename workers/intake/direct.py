@@ -10,7 +10,8 @@ import structlog
 
 from domain.event import Told
 from domain.order import Order
-from workers.intake.orders import EVENTS, Desk
+from workers.intake.desk import Desk
+from workers.intake.orders import EVENTS
 from workers.intake.tracing import add_traced
 from workers.store.database import UNAVAILABLE, may_be_its_own
 from workers.store.intake import Added

@@ -24,18 +24,11 @@ from domain.order import OrderError
 from domain.refused_order import RefusedOrder
 from workers import bootstrap
 from workers.app import app
+from workers.intake.cancellations import Interrupted, cancel_order
+from workers.intake.desk import Desk, IntakeMessage
 from workers.intake.message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
-from workers.intake.orders import (
-    Desk,
-    IntakeMessage,
-    Interrupted,
-    cancel_order,
-    internal_error,
-    refuse,
-    split,
-    take_order,
-    take_orders,
-)
+from workers.intake.orders import split, take_order, take_orders
+from workers.intake.rejecting import internal_error, refuse
 from workers.intake.telling import Telling
 from workers.intake.unstored import RAW, NotReady, describe, unwrap
 from workers.store.database import UNAVAILABLE, first_line, may_be_its_own

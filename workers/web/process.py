@@ -37,7 +37,7 @@ from workers.coordination.connections import ONE_TRY, open_redis
 from workers.engine.memory import keep_what_is_loaded
 from workers.http.address import AddressGuard
 from workers.http.open_files import webhook_connections
-from workers.intake.orders import Desk
+from workers.intake.desk import Desk
 from workers.store.database import UNAVAILABLE
 from workers.store.forged import keep_forged
 from workers.store.people import has_users

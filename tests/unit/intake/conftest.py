@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.intake.intake_cases import SHOP, Checker, MemoryStore
-from workers.intake.orders import Desk
+from workers.intake.desk import Desk
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from decimal import Decimal
 from domain.account import Account
 from domain.exact_json import write_json
 from domain.order import OrderError
-from workers.intake.orders import IntakeMessage
+from workers.intake.desk import IntakeMessage
 from workers.store.intake import Added
 from workers.store.judging import Outcome
 

@@ -11,7 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from domain.evidence import CancelRequested
 from tests.unit.intake.intake_cases import SHOP, Checker, message, order
-from workers.intake.orders import Desk, Interrupted, cancel_order, take_order, take_orders
+from workers.intake.cancellations import Interrupted, cancel_order
+from workers.intake.desk import Desk
+from workers.intake.orders import take_order, take_orders
 from workers.store.intake import Rejection
 
 AWAY = OperationalError("INSERT", {}, Exception("away"))

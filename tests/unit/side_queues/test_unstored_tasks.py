@@ -13,8 +13,9 @@ from domain.exact_json import write_json
 from tests.unit.intake.intake_cases import Checker, MemoryStore, order
 from tests.unit.side_queues.side_queue_cases import BAD, DAMAGED, LIMIT, SLOW
 from workers import bootstrap
+from workers.intake.desk import Desk
 from workers.intake.message import CANCEL, CREATE
-from workers.intake.orders import Desk, refuse
+from workers.intake.rejecting import refuse
 from workers.intake.unstored import RAW, unwrap, wrap
 from workers.queue import tasks
 from workers.queue.consumer import GuardedConsumer

@@ -12,8 +12,8 @@ from domain.event import invoice_text
 from domain.exact_json import raw, write_json
 from domain.order import MAX_ORDERS, Order
 from domain.visible import escape
+from workers.intake.desk import Desk
 from workers.intake.direct import Stored
-from workers.intake.orders import Desk
 from workers.store.database import UNAVAILABLE
 from workers.web.api.access import Caller
 from workers.web.api.api import BODY_BYTES, away, parse_document, read_bytes

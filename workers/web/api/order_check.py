@@ -7,7 +7,8 @@ from typing import Any
 
 from domain.findings import Finding
 from domain.order import Order, OrderError
-from workers.intake.orders import Desk, check_order
+from workers.intake.desk import Desk
+from workers.intake.orders import check_order
 from workers.store.intake import Added
 from workers.web.api.access import Caller
 from workers.web.problems import Problem

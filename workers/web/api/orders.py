@@ -14,8 +14,8 @@ from domain.event import Told
 from domain.order import Order
 from domain.permissions import Action
 from domain.status import OPEN, UNMADE
+from workers.intake.desk import Desk
 from workers.intake.direct import Stored, store_orders
-from workers.intake.orders import Desk
 from workers.store.database import UNAVAILABLE
 from workers.store.reads.invoices import invoices_by_id
 from workers.web.api.access import revoked

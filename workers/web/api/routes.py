@@ -8,7 +8,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from workers.intake.orders import Desk
+from workers.intake.desk import Desk
 from workers.shipped import VERSION
 from workers.store.database import Database
 from workers.store.reads.log import Page, read_page
