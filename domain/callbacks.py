@@ -69,6 +69,7 @@ class Due(Protocol):
 class Claim(Protocol):
     """What a callback claims was paid."""
 
+    called_status: str | None
     called_amount: Decimal | None
     called_currency: str | None
 
@@ -76,7 +77,6 @@ class Claim(Protocol):
 class Called(Claim, Protocol):
     """A callback as an invoice remembers it."""
 
-    called_status: str | None
     called_word: str | None
     called_only: int | None
 
@@ -130,7 +130,8 @@ def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0))
         return f"coin: the callback's is {claim.called_currency}"
     if claim.called_amount is not None and claim.called_amount <= 0:
         return f"amount: the callback's is {claim.called_amount}"
-    comparable = asked.pay_currency is None or claim.called_currency is not None
+    whole = claim.called_status != Status.PARTIALLY_PAID  # a part is less than what was asked for
+    comparable = whole and (asked.pay_currency is None or claim.called_currency is not None)
     if comparable and _short(claim.called_amount, asked.pay_amount, tolerance_percent):
         return f"amount: the callback's is {claim.called_amount}"
     return None

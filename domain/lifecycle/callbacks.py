@@ -27,7 +27,7 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
         return _called_back_late(case, evidence)
     changes = _add_reference(case, evidence.reference)
     remembered = case.invoice.called_status
-    news = is_news(Status(remembered) if remembered else case.status, evidence.status)
+    news = is_news(Status(remembered) if remembered else case.status, evidence.status) or _has_grown(case, evidence)
     if news:
         changes |= reading(evidence) | {"called_at": evidence.asked_at or case.now, "called_looks": 0}
     elif not changes:
@@ -42,6 +42,16 @@ def called_back(case: Case, evidence: CalledBack) -> Decision:
         why = _objection(case, evidence) if news else None
         return Decision("noted" if why is None else "contradiction", changes, note=why, agenda=agenda)
     return alone(case, evidence, changes) if news else Decision("noted", changes)
+
+
+def _has_grown(case: Case, evidence: CalledBack) -> bool:
+    """Whether more of the amount is said to be paid than was known: the callbacks of each part have the same word."""
+    invoice, told = case.invoice, evidence.paid_amount
+    before = Status(invoice.called_status) if invoice.called_status else case.status
+    if evidence.status is not Status.PARTIALLY_PAID or before is not Status.PARTIALLY_PAID or told is None:
+        return False
+    known = invoice.called_amount if invoice.called_status else invoice.paid_amount
+    return told > (known or 0)
 
 
 def _objection(case: Case, evidence: CalledBack) -> str | None:

@@ -51,7 +51,7 @@ def move(case: Case, target: Status, reason: str | None, changes: Changes, agend
         fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
     if target not in OPEN:
         fields["first_open"] = 0
-    called = case.invoice.called_status
+    called = changes.get("called_status", case.invoice.called_status)  # the one that is being judged, or the one before
     if called and (target in _GIVEN_UP or not is_news(target, Status(called))):
         fields |= NOT_CALLED
     elif called:
