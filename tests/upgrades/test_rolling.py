@@ -32,7 +32,7 @@ class Before(System):
     """A system whose database and first processes are those of an older tree."""
 
     def __init__(self, home, folder, **options):
-        super().__init__(home, **options)
+        super().__init__(home, cold=True, **options)
         self.folder = folder
         self.spawn = spawn_from(folder)
 
