@@ -97,11 +97,11 @@ def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at:
         return _unmade_or_noted(case, changes, expires_at)
     target = Status(told.called_status)
     word = f"the callback says {told.called_word}; it stood alone, no look-up was to be had"
-    if target is Status.EXPIRED and case.status in UNPAID_YET:
+    why = objection(_due(case, changes), told, case.policy.underpaid_tolerance_percent)
+    if target is Status.EXPIRED and case.status in UNPAID_YET and why is None:
         return expire(case, word, paid={**changes, **NOT_CALLED}, unheard=is_askable(case))
     if target not in CLAIMS:
         return _unmade_or_noted(case, changes, expires_at)
-    why = objection(_due(case, changes), told, case.policy.underpaid_tolerance_percent)
     if why is not None and expires_at is not None:  # made all the same; the callback is judged again (``dropped``)
         return _unmade_or_noted(case, {**changes, **NOT_CALLED}, expires_at)
     if why is not None:

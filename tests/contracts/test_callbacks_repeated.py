@@ -171,16 +171,16 @@ def test_the_only_invoice_of_an_order_is_paid_by_a_callback_alone_as_ever(databa
 
 
 @pytest.mark.parametrize(
-    ("minutes", "code", "state", "alone"),
+    ("minutes", "code", "state", "alone", "status"),
     [
-        (59, "900", "matched", 1),
-        (59, None, "matched", 1),
-        (61, "900", "matched", 0),
-        (61, None, "unmatched", None),
+        (59, "900", "matched", 1, "pending"),
+        (59, None, "matched", None, "paid"),
+        (61, "900", "matched", 0, "pending"),
+        (61, None, "unmatched", None, "pending"),
     ],
 )
 def test_what_came_long_before_its_order_pays_it_only_if_a_look_up_says_so(
-    database, store, minutes, code, state, alone
+    database, store, minutes, code, state, alone, status
 ):
     """A message that is taken again after a failover has its callback shortly before; an older one may be about
     an earlier order with the same id."""
@@ -192,7 +192,8 @@ def test_what_came_long_before_its_order_pays_it_only_if_a_look_up_says_so(
     store.judge_callbacks(store.claim(Stage.CALLBACK, CODES, 10, 60), lambda *_: said)
 
     (kept,) = rows(database, CALLBACK)
-    assert (kept.state, invoice_of(database, invoice).called_only) == (state, alone)
+    found = invoice_of(database, invoice)
+    assert (kept.state, found.called_only, found.status) == (state, alone, status)
 
 
 @pytest.mark.parametrize(("code", "state", "alone"), [("900", "matched", 0), (None, "unmatched", None)])

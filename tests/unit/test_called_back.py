@@ -132,6 +132,12 @@ def test_of_an_order_with_several_invoices_none_is_expired_by_a_callback_alone()
     assert made().take(expired_callback(reference=None, only=False)).event is None
 
 
+def test_an_expiry_in_another_coin_decides_nothing_and_contradicts_nothing():
+    world = made(pay_currency="BTC")
+    decision = world.take(expired_callback(reference=None, pay_currency="LTC"))
+    assert (decision.verdict, decision.event, world.invoice.status) == ("noted", None, "pending")
+
+
 def test_a_payment_that_a_callback_claims_is_not_outweighed_by_one_that_says_expired():
     world = made()
     world.take(called())
