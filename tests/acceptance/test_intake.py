@@ -63,10 +63,12 @@ def intake(running_intake):
 
 @pytest.fixture
 def stopped_intake(engine, running_intake, tmp_path):
-    """Everything but the worker, which is the test's to start: nobody else listens meanwhile."""
+    """Everything but the worker, which is the test's to start: nobody else listens meanwhile. What it leaves in the
+    broker would be the next test's."""
     running_intake.stop()
     with contextlib.closing(new_intake(tmp_path, engine)) as intake:
         yield intake
+        intake.until_acknowledged()
 
 
 HEADERS = {"lang": "py", "task": "invoices.create", "id": "id-1"}
@@ -254,7 +256,6 @@ def test_while_the_database_is_away_messages_wait_in_the_broker_and_are_then_all
 
     intake.until(lambda: len(intake.invoices()) == 40)
     intake.until(lambda: len(intake.rejected()) == 1)
-    intake.until_acknowledged()
 
 
 def test_a_worker_stopped_while_the_database_is_away_gives_everything_back(stopped_intake):
