@@ -20,8 +20,8 @@ ATOMIC_CLAIMS = True
 #: own transport does not renew it, so there it must be far longer than any task.
 VISIBILITY_SECONDS = 30 if ATOMIC_CLAIMS else 300
 
-#: Between two of beat's sweeps. Each worker asks SQL once a second by itself: a sweep is for one that has stopped doing
-#: so.
+#: Between two of beat's sweeps. Each worker asks SQL once a second by itself: a sweep is for one that has
+#: stopped doing so.
 SWEEP_SECONDS = 5.0
 
 

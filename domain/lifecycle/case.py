@@ -163,7 +163,6 @@ def learnt(case: Case, evidence: Evidence) -> Changes:
     return found
 
 
-@functools.lru_cache(1024)  # nearly always one of the policies' few values
 def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:
     """What is unusual about an amount that was paid. One that nobody told is taken for what was asked."""
     if paid is None or asked is None or paid == asked:
@@ -171,6 +170,7 @@ def anomaly_of(paid: Decimal | None, asked: Decimal | None) -> Anomaly | None:
     return Anomaly.UNDERPAID if paid < asked else Anomaly.OVERPAID
 
 
+@functools.lru_cache(1024)  # nearly always one of the policies' few values
 def span(minutes: Decimal) -> timedelta:
     return timedelta(seconds=float(minutes * 60))
 

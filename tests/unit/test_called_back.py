@@ -84,72 +84,6 @@ def test_where_there_is_nothing_to_ask_by_it_decides_at_once():
     assert world.take(called(reference=None)).event == "invoice.paid"  # an old payload, without a tracking code
 
 
-def expired_callback(**fields):
-    return called("EXPIRED", Status.EXPIRED, **fields)
-
-
-def test_an_expiry_that_a_callback_tells_of_needs_a_look_up_where_one_is_to_be_had():
-    world = made()
-    assert world.take(expired_callback()).event is None
-    world.pass_time(600)
-    assert world.take(verified("PENDING", Status.PENDING), held=Stage.CHECK).event is None
-    assert world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK).event is None  # answered a moment ago
-    assert world.take(verified("EXPIRED", Status.EXPIRED), held=Stage.CHECK).event == "invoice.expired"
-    assert world.invoice.called_status is None
-
-
-def test_where_no_look_up_is_to_be_had_a_callback_expires_an_invoice_before_our_own_time_is_over():
-    world = made()
-    world.take(expired_callback())
-    assert world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK).event is None
-    world.pass_time(5 * 60)
-
-    assert world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK).event == "invoice.expired"
-    assert "stood alone" in world.invoice.reason
-    assert world.invoice.called_status is None
-    assert world.take(verified(), held=Stage.CHECK).event == "invoice.paid"  # it is still watched
-    assert world.invoice.anomaly == "late"
-
-
-def test_an_old_payload_that_tells_of_the_expiry_decides_at_once():
-    world = made()
-    assert world.take(expired_callback(reference=None)).event == "invoice.expired"
-    assert world.agenda == {}
-
-    assert world.take(expired_callback(reference=None)).event is None
-    assert world.take(called(reference=None)).event == "invoice.paid"
-    assert world.invoice.anomaly == "late"
-
-
-def test_of_a_part_that_was_paid_the_expiry_says_underpaid():
-    world = made()
-    world.take(called("PARTIAL", Status.PARTIALLY_PAID, reference=None, paid_amount=Decimal("0.1")))
-    assert world.take(expired_callback(reference=None)).event == "invoice.expired"
-    assert (world.invoice.anomaly, world.invoice.paid_amount) == ("underpaid", Decimal("0.1"))
-
-
-def test_of_an_order_with_several_invoices_none_is_expired_by_a_callback_alone():
-    assert made().take(expired_callback(reference=None, only=False)).event is None
-
-
-def test_an_expiry_in_another_coin_decides_nothing_and_contradicts_nothing():
-    world = made(pay_currency="BTC")
-    decision = world.take(expired_callback(reference=None, pay_currency="LTC"))
-    assert (decision.verdict, decision.event, world.invoice.status) == ("noted", None, "pending")
-
-
-def test_a_payment_that_a_callback_claims_is_not_outweighed_by_one_that_says_expired():
-    world = made()
-    world.take(called())
-    assert world.take(expired_callback()).event is None
-    world.pass_time(5 * 60)
-    assert world.take(Unreadable(reason="HTTP 404"), held=Stage.CHECK).event == "invoice.paid"
-
-
-def test_a_failure_that_a_callback_tells_of_waits_for_a_look_up():
-    assert made().take(called("FAILED", Status.FAILED, reference=None)).event is None
-
-
 def test_an_unanswered_look_up_is_asked_again_no_later_than_the_grace_ends():
     world = made(policy={"poll_seconds": 3600.0, "callback_grace_minutes": Decimal("0.5")})
     world.take(called())
@@ -175,56 +109,6 @@ def test_a_callback_that_is_contradicted_by_what_is_known_never_pays(claim, kind
     assert decision.note.startswith(kind)
     assert world.invoice.status == "pending"
     assert world.take(called(reference=None, paid_amount=Decimal("9.5"), pay_currency="BTC")).event == "invoice.paid"
-
-
-def partial(amount, **fields):
-    return called("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal(amount), pay_currency="BTC", **fields)
-
-
-def test_a_part_is_less_than_what_was_asked_for_and_nothing_objects_to_that():
-    world = made(pay_amount=Decimal(10), pay_currency="BTC")
-
-    assert world.take(partial(4)).verdict == "noted"
-    assert world.due(Stage.CHECK) == 0
-    alone = made(pay_amount=Decimal(10), pay_currency="BTC")
-    assert alone.take(partial(4, reference=None)).event == "invoice.partially_paid"
-    assert alone.invoice.paid_amount == Decimal(4)
-
-
-def test_a_part_in_another_coin_or_of_nothing_is_objected_to_all_the_same():
-    for odd in (replace(partial(4), pay_currency="LTC"), partial(0)):
-        assert made(pay_amount=Decimal(10), pay_currency="BTC").take(odd).verdict == "contradiction"
-
-
-def test_each_further_part_is_news():
-    world = made()
-    world.take(partial(4))
-    assert world.take(verified("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal(4)), held=Stage.CHECK).event
-
-    assert world.take(partial(6)).verdict == "noted"
-    assert world.due(Stage.CHECK) == 0
-    grown = verified("PARTIAL", Status.PARTIALLY_PAID, paid_amount=Decimal(6))
-    assert world.take(grown, held=Stage.CHECK).event == "invoice.partially_paid"
-    for older in (partial(6), partial(4), replace(partial(9), paid_amount=None)):
-        assert world.take(older).verdict == "ignored"
-
-
-def test_each_further_part_is_told_where_no_look_up_is_to_be_had():
-    world = made()
-    told = [world.take(partial(amount, reference=None)).event for amount in (4, 6, 6, 5, 9)]
-
-    assert told == ["invoice.partially_paid", "invoice.partially_paid", None, None, "invoice.partially_paid"]
-    assert (world.invoice.paid_amount, world.invoice.sequence) == (Decimal(9), 4)
-
-
-def test_a_part_that_stood_alone_is_not_called_unconfirmed_once_the_watch_ends():
-    world = made(policy={"monitor_minutes": Decimal(10)})
-    world.take(partial(4, reference=None))
-    assert world.invoice.called_status is None
-    world.pass_time(3600)
-    assert world.take(ClockRanOut(), held=Stage.CLOCK).event == "invoice.expired"
-    assert world.invoice.anomaly == "underpaid"
-    assert world.agenda == {}
 
 
 @pytest.mark.parametrize(
