@@ -48,6 +48,10 @@ class Broker:
         """Messages that nobody has in hand; in Redis those in the lists of the queue's priorities too."""
         return sum(int(self.redis.llen(key)) for key in self.redis.keys(f"{queue}*"))
 
+    def held(self) -> int:
+        """Messages handed out and not acknowledged."""
+        return int(self.redis.hlen("invoices.unacked"))
+
     def empty(self, queue: str) -> None:
         """Throw away what waits there."""
         with kombu.Connection(self.broker_url, **self.connection_options) as connection:

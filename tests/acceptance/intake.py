@@ -23,8 +23,6 @@ QUEUE = "invoices.intake"
 THREADS = 4
 DEADLINE_SECONDS = 180
 START_SECONDS = 180  #: of a worker on a machine that has much else to do
-HOLDERS = 5  #: workers, one after the other, that may be told to stop with messages in hand
-GIVEN_BACK_SECONDS = 1.0
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 TABLES = ("agenda", "evidence", "event", "rejected_message", "invoice")
 
@@ -116,31 +114,23 @@ class Intake:
         return self.broker.waiting(QUEUE)
 
     def held(self):
-        """Messages handed out and not acknowledged, where the broker tells: Redis."""
-        return self.broker.redis.hlen("invoices.unacked")
+        """Messages handed out and not acknowledged."""
+        return self.broker.held()
 
     def until_acknowledged(self):
-        """Until nothing is left, nor in anybody's hands. RabbitMQ shows what is held when its holder has ended;
-        what that one had not begun comes back, and is the next one's."""
-        if self.speaks_redis:
-            self.until(lambda: (self.ready(), self.held()) == (0, 0))
-            return
-        for _ in range(HOLDERS):
-            self.until(lambda: self.ready() == 0)
-            self.stop()
-            time.sleep(GIVEN_BACK_SECONDS)
-            if self.ready() == 0:
-                return
-            self.start()
-        raise AssertionError(f"{HOLDERS} workers, one after the other, have not acknowledged all")
+        """Until nothing is left, nor in anybody's hands."""
+        self.until(lambda: self.ready() == 0)  # RabbitMQ takes a second to say what is held
+        self.until(lambda: (self.held(), self.ready()) == (0, 0))
 
     def until_held(self, messages):
         """Until the worker has some of ``messages`` in hand, no more than it may, and all others wait."""
-        if self.speaks_redis:
-            most = 2 * THREADS * IN_HAND
-            self.until(lambda: self.ready() + self.held() == messages and 0 < self.held() <= most)
-        else:
-            self.until(lambda: messages - 2 * THREADS <= self.ready() < messages)
+        most = 2 * THREADS * (IN_HAND if self.speaks_redis else 1)
+
+        def is_held():
+            held = self.held()
+            return 0 < held <= most and self.ready() + held == messages
+
+        self.until(is_held)
 
     def let_leases_end(self):
         """What a dead worker held comes back: on Redis after the visibility time-out; here, at once."""
