@@ -26,7 +26,7 @@ from domain.exact_json import read_json
 from domain.status import Status
 
 #: Waits between look-ups while a callback says more than they do; after the last one the account's polling goes on.
-LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+LOOK_AGAIN_SECONDS: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 #: How far a payment has come: a callback with a lower rank than the invoice's is out of date.
 _RANK = {

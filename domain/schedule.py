@@ -60,7 +60,7 @@ def delivery_wait(tries_made: int, jitter: float, retry_after_seconds: float | N
 
 
 #: Waits before a create is repeated that was certainly not processed (unreachable, rate-limited); the last one repeats.
-CREATE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+CREATE_RETRY_SECONDS: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 #: How often an unreachable account is tried before the order's next account. The tries are a second apart: enough for a
 #: restart behind a proxy, and no more, because the shop is waiting.
@@ -68,26 +68,26 @@ TRIES_BEFORE_FALLBACK = 2
 
 #: Waits before a create whose answer was lost is repeated (``on_doubt = retry``). After the last one the order is held
 #: for an operator: a provider that loses every answer must not make invoices of the same order for ever.
-DOUBT_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0)
+DOUBT_RETRY_SECONDS: tuple[float, ...] = (5.0, 30.0, 120.0, 600.0, 1800.0)
 
 #: Waits before each search for an order in doubt, at a provider that can be searched; the last one repeats.
-SEARCH_SECONDS = (5.0, 15.0, 40.0, 120.0, 600.0)
+SEARCH_SECONDS: tuple[float, ...] = (5.0, 15.0, 40.0, 120.0, 600.0)
 
 #: For this long after the last create a search that finds nothing proves nothing: a provider's list may lag.
 SEARCH_GRACE_SECONDS = 60.0
 
 #: Waits after a failed search. After the last one ``on_doubt`` decides as if there were no search.
-SEARCH_RETRY_SECONDS = (5.0, 10.0, 30.0, 60.0, 120.0)
+SEARCH_RETRY_SECONDS: tuple[float, ...] = (5.0, 10.0, 30.0, 60.0, 120.0)
 
 #: Waits between the probes of an account whose credentials were refused; the last one repeats.
-PROBE_SECONDS = (5.0, 10.0, 20.0, 30.0, 60.0)
+PROBE_SECONDS: tuple[float, ...] = (5.0, 10.0, 20.0, 30.0, 60.0)
 
 #: Each look-up that brings nothing new makes the next wait this much longer, up to SLOWEST_POLL times ``poll_seconds``.
 POLL_GROWTH = 1.3
 SLOWEST_POLL = 10
 
 #: A paid invoice is looked up for a refund after as long as it has been paid, but within these bounds.
-REFUND_SECONDS = (6 * 3600.0, 7 * 86_400.0)
+REFUND_SECONDS: tuple[float, ...] = (6 * 3600.0, 7 * 86_400.0)
 #: A look-up for a refund that had no answer is repeated after this.
 REFUND_RETRY_SECONDS = 3600.0
 

@@ -38,7 +38,7 @@ NOT_CALLED: Changes = {
 _GIVEN_UP = frozenset({Status.CANCELLED, Status.FAILED})
 
 
-class IllegalMoveError(AssertionError):
+class IllegalMoveError(Exception):
     """A bug in this package: a move that is not in TRANSITIONS. Nothing is written."""
 
 

@@ -52,7 +52,7 @@ class Pump:
         self._lanes: dict[Lane, AnyLane] = {}
         self._sweep_now = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
         self._ready = threading.Event()
         self._deadline_seconds = 25.0
 
@@ -60,8 +60,8 @@ class Pump:
 
     def start(self) -> None:
         """Start the thread; returns when its loop runs."""
-        self._thread = threading.Thread(target=self._run_loop, name="pump", daemon=True)
-        self._thread.start()
+        self._runner = threading.Thread(target=self._run_loop, name="pump", daemon=True)
+        self._runner.start()
         self._ready.wait()
 
     def wake(self, lane: Lane) -> None:
@@ -102,8 +102,8 @@ class Pump:
         self._deadline_seconds = deadline_seconds
         self._shared.stopping = True
         self._call(self._sweep_now.set)
-        if self._thread is not None:
-            self._thread.join(deadline_seconds + 5)
+        if self._runner is not None:
+            self._runner.join(deadline_seconds + 5)
 
     def _call(self, action: Callable[[], Any]) -> None:
         loop = self._loop

@@ -10,7 +10,7 @@ from workers.engine.slots import Slots
 from workers.engine.work import Outcome
 
 #: Between tries of what was set aside: our own transactions are over in a moment, an outsider's may take minutes.
-ASIDE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+ASIDE_SECONDS: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 ASIDE_LIMIT = 2000  #: results in memory; of more, the oldest are left to their leases or to the table that keeps them
 BARRED_LIMIT = 20  #: with more results locked out than this, nothing of the stage seems to be writable
 

@@ -11,7 +11,7 @@ from workers.engine.observer import Failure, Observer, Trouble
 
 Answer = TypeVar("Answer")
 
-BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
+BACK_OFF_SECONDS: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0)  #: while the database is away; the last repeats
 
 
 class StoreCalls:
