@@ -64,7 +64,7 @@ def run_postgres(
             folder / "log",
             "-w",
             "-t",
-            "60",
+            "180",
             "-o",
             options,
             "start",

@@ -17,7 +17,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.engines import AS_SOMEBODY, MissingEngineError
-from tests.servers import free_port, wait_until
+from tests.servers import START_SECONDS, free_port, wait_until
 
 KNOWN = "SELECT usename, passwd FROM pg_shadow WHERE usename = $1"
 DOCUMENTED = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer"
@@ -70,7 +70,7 @@ def run_pooler(
             yield Pooler(url, console, folder / "pgbouncer.ini", process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(START_SECONDS)
 
 
 def settings(database_url: str, folder: Path, listen: tuple[str, int], pool_size: int, name: str | None = None) -> str:

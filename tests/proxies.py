@@ -59,7 +59,7 @@ class Proxy:
 
     def reload(self) -> None:
         """Read the configuration anew, as after a change; until that is over."""
-        done = subprocess.run(self._reload(self._program), capture_output=True, check=False, timeout=60)
+        done = subprocess.run(self._reload(self._program), capture_output=True, check=False, timeout=180)
         assert done.returncode == 0, done.stderr
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class Embedded(Broker):
         """Ended by its id, found again by everybody."""
         pid = int(self.redis.info("server")["process_id"])
         os.kill(pid, how)
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the broker has ended", 10)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the broker has ended")
         ensure_valkey(self._home)
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ class Node:
     def begin(self) -> None:
         """Start it for the first time."""
         (self.folder / ENVIRONMENT).write_text(json.dumps(self.environment))
-        command = ("-D", self.data, "-l", self.folder / "log", "-w", "-t", "60", "start")
+        command = ("-D", self.data, "-l", self.folder / "log", "-w", "-t", "180", "start")
         run_program(self.programs / "pg_ctl", *command, more=self.environment)
 
     def kill(self) -> None:
@@ -81,7 +81,7 @@ class Node:
 
     def promote(self) -> None:
         """Make a standby a primary, and wait until it is one."""
-        self.run("pg_ctl", "-D", self.data, "-w", "-t", "60", "promote")
+        self.run("pg_ctl", "-D", self.data, "-w", "-t", "180", "promote")
 
     def reload(self) -> None:
         """Have it read its settings again."""
@@ -171,7 +171,7 @@ def require_cuts() -> None:
 
 
 def _iptables(*arguments: str) -> None:
-    ran = subprocess.run(["iptables", "-w", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(["iptables", "-w", *arguments], capture_output=True, text=True, check=False, timeout=180)
     if ran.returncode:
         raise MissingEngineError(f"no server can be cut off here: {ran.stderr.strip()}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 from workers.embedded import lifeline
 
 START_SECONDS = 180  #: a busy machine starts processes slowly
+FIRST_PORT = 20_000  #: below are those that a machine's own servers have
 
 
 class Server:
@@ -41,7 +44,7 @@ class Server:
         """Send a signal to it and all that it started, and wait for the end; the exit code."""
         if self.runs():
             self.send(how)
-        return self._process.wait(30)
+        return self._process.wait(START_SECONDS)
 
 
 @contextlib.contextmanager
@@ -54,10 +57,23 @@ def closed_if_it_fails(stack: contextlib.ExitStack) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port that nobody listens on. Not one of those that the system hands out by itself: until the server that it is
+    meant for listens, and while that is started again, nobody gets it by chance."""
+    lowest, highest = FIRST_PORT, _first_of_the_system()
+    while True:
+        port = secrets.choice(range(lowest, highest)) if lowest < highest else 0
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return int(one.getsockname()[1])
+
+
+@functools.cache
+def _first_of_the_system() -> int:
+    """The first of the ports that it gives to whoever asks for none in particular; 0: not known."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 0
 
 
 def wait_until(happened: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> None:

@@ -66,10 +66,6 @@ class Facts:
         """How many creates the sandbox has seen for each order."""
         return Counter(_bare(call["order_id"]) for call in self.calls(prefix))
 
-    def open_calls(self, prefix: str) -> int:
-        """How many creates are under way."""
-        return sum(call["ended"] == "open" for call in self.calls(prefix))
-
     def control(self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> Any:
         """The sandbox's control address."""
         return self.ask(f"{self.sandbox.control_url}/{path}", body, method)

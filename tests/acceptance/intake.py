@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from config.celeryconfig import IN_HAND
+from tests.acceptance.system import STOP_SECONDS
 from tests.nursery import Forked, shared
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ class Intake:
         """Wait for its end; nothing happens to one that does not run."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=STOP_SECONDS)
             self.process = None
 
     def close(self):

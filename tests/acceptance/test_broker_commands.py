@@ -16,6 +16,8 @@ from tests.servers import free_port
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
+LONG_SECONDS = 360  #: for several doctors, one after the other, each of which imports everything anew
+
 
 @pytest.fixture(params=BROKERS)
 def system(request, tmp_path, brokers):
@@ -77,12 +79,14 @@ def test_commands_reach_the_broker_and_tell_the_truth_about_it(system):
     assert invoices(system, "enqueue", "--json", given=many)[0] == 0
     assert system.broker.waiting("invoices.intake") == 2
 
-    found = system.wait_until(lambda: tells_of_the_queue(system), "servers that answer the doctor within its seconds")
+    answered = "servers that answer the doctor within its seconds"
+    found = system.wait_until(lambda: tells_of_the_queue(system), answered, LONG_SECONDS)
     assert "2 messages wait in invoices.intake and nobody takes them" in found["queue"][1]
 
     system.start("intake", "worker")
     system.wait_for_statuses(pending=4)
-    found = system.wait_until(lambda: names_the_intake(system), "the intake answers the doctor, who waits for a second")
+    answered = "the intake answers the doctor, who waits for two seconds"
+    found = system.wait_until(lambda: names_the_intake(system), answered, LONG_SECONDS)
     assert found["workers"][0] == "ok", found
     assert [event["type"] for event in system.command("events", "A-1", "--json")] == ["invoice.pending"]
 

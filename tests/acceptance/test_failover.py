@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from tests.acceptance.awaited import DEADLINE_SECONDS
 from tests.acceptance.system import System, zeroxhost_order
 from tests.brokers import run_sentinels, skipping
 
@@ -33,11 +34,16 @@ class Senders:
         self._system = system
         self._waiting = list(reversed(orders))
         self._taking = threading.Lock()
+        self._goes_on = threading.Event()
         self.confirmed: list[str] = []
         self.failures = 0
-        self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(SENDERS)]
         for thread in self._threads:
             thread.start()
+
+    def go_on(self):
+        """Beyond the first ``BEFORE``."""
+        self._goes_on.set()
 
     def _send(self):
         while order := self._next():
@@ -52,11 +58,13 @@ class Senders:
 
     def _next(self):
         with self._taking:
+            if len(self._waiting) == ORDERS - BEFORE:
+                self._goes_on.wait()
             return self._waiting.pop() if self._waiting else None
 
     def join(self):
         for thread in self._threads:
-            thread.join(120)
+            thread.join(DEADLINE_SECONDS)
             assert not thread.is_alive(), f"{len(self.confirmed)} of {ORDERS} were published"
 
 
@@ -72,20 +80,20 @@ def test_a_failover_while_orders_flow_is_survived_and_publishing_again_brings_ba
         system.start_program("up", [sys.executable, "-m", "workers.cli", "up", "--no-sandbox"])
         system.wait_until(lambda: "pump.started" in system.log("up"), "the worker runs")
         senders = Senders(system, orders)
-        system.wait_until(lambda: len(senders.confirmed) >= BEFORE, "orders flow")
+        system.wait_until(lambda: len(senders.confirmed) == BEFORE, "orders flow")
         told_before = len(system.stream())
 
         intake = int(re.findall(r'"process": "intake", "pid": (\d+)', system.log("up"))[-1])
         os.kill(intake, signal.SIGSTOP)  # or it would have taken what is to be lost
         broker.cut_off_replicas()
-        unsafe = len(senders.confirmed)
-        system.wait_until(lambda: len(senders.confirmed) >= unsafe + UNSAFE, "orders only the master knows")
+        senders.go_on()
+        system.wait_until(lambda: len(senders.confirmed) >= BEFORE + UNSAFE, "orders only the master knows")
         began = time.monotonic()
         broker.restart()
         away = time.monotonic() - began
         os.kill(intake, signal.SIGCONT)
         senders.join()
-        system.wait_until(lambda: at_rest(system), "the queue is worked off", 120)
+        system.wait_until(lambda: at_rest(system), "the queue is worked off")
         assert {order["order_id"] for order in orders} == set(senders.confirmed)
         lost = set(senders.confirmed) - set(system.invoices("flow-"))
         assert lost

@@ -10,6 +10,7 @@ import threading
 import httpx
 import pytest
 
+from tests.acceptance.awaited import DEADLINE_SECONDS
 from tests.acceptance.system import PATIENT, ROOT, START_SECONDS, System, nebulox_order, running
 from tests.acceptance.test_callbacks import call_back, pay
 
@@ -84,7 +85,7 @@ def test_what_was_answered_202_is_there_though_the_web_process_is_killed_and_not
             system.wait_until(lambda kill=kill: len(answered) >= kill * ORDERS // (KILLS + 1), "some are answered")
             system.restart("web")
         for thread in threads:
-            thread.join(120)
+            thread.join(DEADLINE_SECONDS)
     finally:
         halt.set()
     assert len(answered) == ORDERS

@@ -271,8 +271,8 @@ def test_a_worker_stopped_while_the_database_is_away_gives_everything_back(stopp
 
     intake.stop()
 
-    intake.until(lambda: intake.ready() == 7, 10)  # RabbitMQ gives back what was held a moment later
-    assert intake.held() == 0
+    assert not intake.speaks_redis or intake.held() == 0  # no lease has to end
+    intake.until(lambda: intake.ready() == 7)  # RabbitMQ gives back what was held a moment later
     intake.folder.joinpath("invoices.db").rmdir()
     intake.folder.joinpath("away.db").rename(intake.folder / "invoices.db")
     intake.start()

@@ -32,7 +32,7 @@ class Reader(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             try:
-                with httpx.Client(base_url=self.system.web_url(), timeout=10, trust_env=False) as client:
+                with httpx.Client(base_url=self.system.web_url(), timeout=60, trust_env=False) as client:
                     self.read(client)
             except (httpx.HTTPError, OSError, KeyError, IndexError, json.JSONDecodeError):  # it is down, or begins
                 self.failures += 1
@@ -83,10 +83,11 @@ def test_readers_see_each_event_once_and_in_order_though_everything_is_killed(re
         for reader in readers:
             reader.start()
         for kill in range(KILLS):
+            seen = readers[0].position
             first, last = kill * ORDERS // KILLS, (kill + 1) * ORDERS // KILLS
             system.order(*(nebulox_order(f"n-{n}", lifetime_minutes="0.02") for n in range(first, last)))
             system.order(*(zeroxhost_order(f"z-{n}", "~pay:1~") for n in range(first, last)))
-            system.wait_until(partial(readers[0].is_beyond, readers[0].position), "a reader sees more")
+            system.wait_until(partial(readers[0].is_beyond, seen), "a reader sees more")
             system.restart("worker" if kill % 2 else "worker2")
             how = signal.SIGTERM if kill == KILLS - 1 else signal.SIGKILL
             system.kill("web", how)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.acceptance.system import START_SECONDS, System, nebulox_order, zeroxhost_order
 from tests.callbacks import nebulox_callback, post
+from tests.servers import free_port
 from workers.telemetry.families import FAMILIES
 
 pytestmark = pytest.mark.engines
@@ -75,7 +76,7 @@ def url_of(system, name):
 
 def metrics_of(system, name):
     """What a process shows of itself, at the address that it has logged."""
-    with urllib.request.urlopen(url_of(system, name), timeout=30) as answer:
+    with urllib.request.urlopen(url_of(system, name), timeout=60) as answer:
         return answer.read().decode()
 
 
@@ -138,13 +139,13 @@ def check_with_promtool(texts):
 
 
 def test_a_port_that_is_taken_stops_the_start_and_a_stop_frees_it(system):
-    system.environment["INVOICES_METRICS_PORT"] = "19390"
+    port = free_port()
+    system.environment["INVOICES_METRICS_PORT"] = str(port)
     system.start("worker")
     system.launch("intake")
     system.wait_until(lambda: system.processes["intake"].poll() is not None, "the second process ends")
-    assert "invoices: INVOICES_METRICS_PORT: port 19390 of 127.0.0.1 is taken by another process" in system.log(
-        "intake"
-    )
+    said = f"invoices: INVOICES_METRICS_PORT: port {port} of 127.0.0.1 is taken by another process"
+    assert said in system.log("intake")
     system.kill("worker", signal.SIGTERM)
     system.processes.pop("intake", None)
     system.start("intake")

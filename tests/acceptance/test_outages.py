@@ -64,10 +64,11 @@ def test_workers_killed_amid_calls_and_webhooks_leave_no_order_and_no_event_behi
         receiver = system.sandbox.receiver_url(RECEIVER)
         system.ask(f"{receiver}/faults", {"delay_seconds": 0.5, "keep": True, "status": 204, "times": 60})
         for turn, name in enumerate(("worker", "worker2", "worker")):
+            told = system.received()["received"]
             orders = [nebulox_order(f"{turn}-n-{n}", lifetime_minutes="0.05") for n in range(15)]
             system.order(*orders, *(zeroxhost_order(f"{turn}-z-{n}", "~pay:1~") for n in range(15)))
             system.wait_for_calls(f"{turn}-", 5)
-            wait_for_webhooks(system)
+            wait_for_webhooks(system, told)
             system.kill(name)
             system.start(name)
 
@@ -81,9 +82,8 @@ def test_workers_killed_amid_calls_and_webhooks_leave_no_order_and_no_event_behi
         system.check_told()
 
 
-def wait_for_webhooks(system):
-    """Until one more has come in: the receiver takes half a second to answer it."""
-    told = system.received()["received"]
+def wait_for_webhooks(system, told):
+    """Until more have come in than ``told``: the receiver takes half a second to answer one."""
     system.wait_until(lambda: system.received()["received"] > told, "webhooks are in flight")
 
 

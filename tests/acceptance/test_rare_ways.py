@@ -22,7 +22,7 @@ ACCOUNTS = {
     "nebulox": {**PATIENT, "poll_seconds": 3600},
     "zeroxhost": {**PATIENT, "poll_seconds": 0.3},
     "late": {**PATIENT, "provider": "nebulox", "late_payment": "hold"},
-    "held": {**PATIENT, "provider": "nebulox", "timeout_seconds": 1, "on_doubt": "hold"},
+    "held": {**PATIENT, "provider": "nebulox", "on_doubt": "hold"},
 }
 WHY = ("--reason", "a test")
 SITE = {"sec-fetch-site": "same-origin"}
@@ -122,7 +122,8 @@ def test_callbacks_unmatched_linked_dismissed_forged_and_given_back(system):
     url = f"{system.web_url()}/callbacks/nebulox"
     for code in ("NBX-LINK", "NBX-DISMISS"):
         assert post(url, nebulox_callback("nobody", "PENDING", trackingCode=code))[0] == 200
-    forged = httpx.post(url, content=nebulox_callback("act-3"), headers={"x-signature": "00" * 64}, trust_env=False)
+    headers = {"x-signature": "00" * 64}
+    forged = httpx.post(url, content=nebulox_callback("act-3"), headers=headers, timeout=60, trust_env=False)
     assert 400 <= forged.status_code < 500
     system.wait_until(lambda: system.rows("SELECT 1 FROM forged_callback"), "the forged one is kept")
     system.wait_until(lambda: len(system.command("unmatched", "list", "--json")) == 2, "both are unmatched")
@@ -132,7 +133,7 @@ def test_callbacks_unmatched_linked_dismissed_forged_and_given_back(system):
 
 
 def test_an_answer_that_is_lost_is_held_and_created_again_by_hand(system):
-    system.control("faults", {"provider": "nebulox", "fault": "delay", "argument": 4, "match": "lost"})
+    system.control("faults", {"provider": "nebulox", "fault": "reset", "match": "lost"})
     system.order(nebulox_order("lost-1", account="held"), nebulox_order("lost-2", account="held"))
     system.wait_for_statuses("lost-", in_doubt=2)
     system.control("faults", method="DELETE")
@@ -205,7 +206,7 @@ def test_tokens_of_the_http_interface_are_used_and_revoked(system):
     with connect(system, token["token"]) as shop:
         for _ in range(2):
             sent = shop.post("/v1/orders", json=nebulox_order("by-http"), headers={"prefer": "wait=30"})
-            assert sent.status_code in {200, 201}, sent.text
+            assert sent.status_code in {200, 201, 202}, sent.text
         assert shop.post("/v1/orders/cancel", json={}).status_code >= 400
         assert shop.get("/v1/events", params={"limit": 2}).status_code == 200
         assert shop.get("/v1/invoices", params={"order_id": "by-http"}).status_code == 200
@@ -231,5 +232,5 @@ def test_what_is_paid_twice_or_called_back_late_is_kept_as_evidence(system):
 def test_what_is_old_is_removed(system):
     system.wait_until_told()
     change(system, AGED)
-    system.wait_until(lambda: not system.rows("SELECT 1 FROM event LIMIT 1"), "events are removed", 120)
-    system.wait_until(lambda: not system.rows("SELECT 1 FROM rejected_message LIMIT 1"), "messages are removed", 120)
+    system.wait_until(lambda: not system.rows("SELECT 1 FROM event LIMIT 1"), "events are removed")
+    system.wait_until(lambda: not system.rows("SELECT 1 FROM rejected_message LIMIT 1"), "messages are removed")

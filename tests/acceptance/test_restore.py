@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from domain.sequence import EPOCH_STEP
 from tests.acceptance.checked import follows
-from tests.acceptance.system import ALL_PATIENT, ROOT, System, running, spawn, zeroxhost_order
+from tests.acceptance.system import ALL_PATIENT, PATIENT, ROOT, System, running, spawn, zeroxhost_order
 from tests.acceptance.test_http_orders import new_token
 from tests.chaos.postgres import kill, start
 from tests.engines import AS_SOMEBODY, MissingEngineError, run_postgres
@@ -91,7 +91,7 @@ class PostgresServer:
         """What the runbook says, in the places of this server. It is killed first: something has happened to it."""
         kill(self._folder)
         start(self._folder)
-        control = f"pg_ctl -D {self._folder}/data -l {self._folder}/log -w -t 60"
+        control = f"pg_ctl -D {self._folder}/data -l {self._folder}/log -w -t 180"
         where = {
             "DATA": f"{self._folder}/data",
             "BASE": f"{self._folder}/base",
@@ -159,8 +159,8 @@ class DocumentedReceiver:
 
 
 def test_what_happens_after_a_restore_is_told_to_a_receiver_that_was_told_more_than_the_database_knows(tmp_path, store):
-    held = {"held": {"provider": "zeroxhost", "on_doubt": "hold"}}
-    system = System(tmp_path, database_url=store.url, accounts=held, stays_embedded=store.url is None)
+    accounts = {**ALL_PATIENT, "held": {"provider": "zeroxhost", "on_doubt": "hold", **PATIENT}}
+    system = System(tmp_path, database_url=store.url, accounts=accounts, stays_embedded=store.url is None)
     with system, contextlib.ExitStack() as stack:
         shop = stack.enter_context(DocumentedReceiver(system))
         system.start("intake", "worker", "beat")

@@ -23,6 +23,7 @@ from workers.transport.remote_control import REFUSED
 
 SENDERS = ROOT / "deploy/senders"
 SHOP_PASSWORD = "shop-pass-word"
+HELLO = {"from_node": "x", "revoked": {"order-1": 1}}
 
 
 @pytest.fixture
@@ -62,13 +63,13 @@ def test_commands_that_change_a_worker_are_refused_and_what_is_read_holds_no_pas
         assert PASSWORD not in told
         assert ESCAPED not in told
         for change in (
-            lambda: control.cancel_consumer(QUEUE, reply=True, timeout=5, limit=1),
-            lambda: control.add_consumer("other", reply=True, timeout=5, limit=1),
-            lambda: control.broadcast("shutdown", reply=True, timeout=5, limit=1),
-            lambda: control.pool_shrink(4, reply=True, timeout=5, limit=1),
-            lambda: control.rate_limit("invoices.create", "1/h", reply=True, timeout=5, limit=1),
-            lambda: control.revoke("order-1", terminate=True, reply=True, timeout=5, limit=1),
-            lambda: control.broadcast("hello", {"from_node": "x", "revoked": {"order-1": 1}}, reply=True, limit=1),
+            lambda: control.cancel_consumer(QUEUE, reply=True, timeout=60, limit=1),
+            lambda: control.add_consumer("other", reply=True, timeout=60, limit=1),
+            lambda: control.broadcast("shutdown", reply=True, timeout=60, limit=1),
+            lambda: control.pool_shrink(4, reply=True, timeout=60, limit=1),
+            lambda: control.rate_limit("invoices.create", "1/h", reply=True, timeout=60, limit=1),
+            lambda: control.revoke("order-1", terminate=True, reply=True, timeout=60, limit=1),
+            lambda: control.broadcast("hello", HELLO, reply=True, timeout=60, limit=1),
         ):
             (reply,) = change()
             (answer,) = reply.values()
@@ -91,7 +92,7 @@ def shop(server):
 
 def test_a_sender_with_the_readme_s_rights_sends_orders_from_python_and_by_hand(server, shop, intake):
     environ = os.environ | {"BROKER": server.shop_url}
-    subprocess.run([sys.executable, SENDERS / "send_order.py"], cwd=intake.folder, env=environ, check=True, timeout=60)
+    subprocess.run([sys.executable, SENDERS / "send_order.py"], cwd=intake.folder, env=environ, check=True, timeout=180)
     with Celery("urgent", broker=server.shop_url) as app:
         app.send_task("invoices.create", kwargs=order("urgent"), queue=QUEUE, priority=9, ignore_result=True)
     message = {  # what deploy/senders/send-order.mjs pushes

@@ -45,7 +45,7 @@ def system(request, tmp_path_factory, brokers, door):
 
 def kill_amid_calls(system):
     for provider in ("nebulox", "zeroxhost"):
-        delay(system, provider, 2.0, "kill-")
+        delay(system, provider, 4.0, "kill-")  # longer than the time-out: none of them is answered
     orders = [nebulox_order(f"kill-n-{n}", lifetime_minutes="0.05") for n in range(10)]
     system.order(*orders, *(zeroxhost_order(f"kill-z-{n}", "~pay:1~") for n in range(10)))
     system.wait_for_calls("kill-", 5)
@@ -117,9 +117,11 @@ def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
     assert system.kill("intake", signal.SIGTERM) == 0
 
     taken = system.statuses("burst-").total()
-    # RabbitMQ gives back what was held a moment later. In Redis a lease of 30 s would bring it back: waited for less.
+    # RabbitMQ gives back what was held a moment later. In Redis nothing is held any more: no lease has to end.
+    if system.broker.speaks_redis:
+        assert not [one for one in system.redis.hvals("invoices.unacked") if b"invoices.intake" in one]
     there = functools.partial(system.broker.waiting, "invoices.intake")
-    system.wait_until(lambda: taken + there() == 300, "all others are given back", 10)
+    system.wait_until(lambda: taken + there() == 300, "all others are given back")
     system.start("intake")
     system.wait_for_statuses("burst-", pending=300)
     check_creates(system, "burst-", 300)
@@ -127,16 +129,19 @@ def test_an_intake_that_is_told_to_stop_amid_a_burst_loses_nothing(system):
 
 def test_a_provider_that_hangs_holds_up_its_own_expiries_by_one_time_out_and_nobody_else_s(system, door):
     near = [zeroxhost_order(f"hang-near-{n}", "~lifetime:12~") for n in range(3)]
-    far = [zeroxhost_order(f"hang-far-{n}", "~lifetime:12~", account="far") for n in range(3)]
+    far = [zeroxhost_order(f"hang-far-{n}", "~lifetime:25~", account="far") for n in range(3)]
     system.order(*far, *near)
-    system.wait_for_statuses("hang-", pending=6)
+    system.wait_for_statuses("hang-far-", pending=3)
     door.stall()
 
-    system.wait_for_statuses("hang-near-", expired=3)
-    assert system.statuses("hang-far-") == {"pending": 3}  # asked once more, and waited for
     system.wait_for_statuses("hang-", expired=6)
     door.open()
 
+    ended = [told["envelope"]["data"]["order_id"] for told in system.events() if told["type"] == "invoice.expired"]
+    ended = [order_id for order_id in ended if order_id.startswith("hang-")]
+    assert all(
+        order_id.startswith("hang-near-") for order_id in ended[:3]
+    )  # the others were asked once more, and waited for
     assert {row["reason"] for row in system.invoices("hang-far-").values()} == {"expires_at has passed"}
 
 

@@ -41,7 +41,8 @@ def test_an_order_is_one_trace_from_its_request_or_message_to_its_webhook(tmp_pa
         system.command("endpoints", "add", shops.url("shop"), "--json")
         parent = f"00-{BY_HTTP}-{SHOPS_SPAN}-01"
         headers = {"authorization": f"Bearer {new_token(system, 'orders')}", "traceparent": parent, "tracestate": "a=1"}
-        sent = httpx.post(f"{system.web_url()}/v1/orders", json=order("http"), headers=headers, trust_env=False)
+        url = f"{system.web_url()}/v1/orders"
+        sent = httpx.post(url, json=order("http"), headers=headers, timeout=60, trust_env=False)
         assert sent.status_code == 202, sent.text
         for name, trace, flags in (("message", BY_MESSAGE, "01"), ("unrecorded", UNRECORDED, "00")):
             system.publish("invoices.create", order(name), traceparent=f"00-{trace}-{SHOPS_SPAN}-{flags}")

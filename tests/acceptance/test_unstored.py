@@ -110,8 +110,8 @@ def test_a_hundred_of_them_stop_nobody_and_are_stored_by_themselves_once_the_cau
     push(intake, {"colour": BAD})
     push(intake, order("last"))
 
-    intake.until(lambda: len(intake.invoices()) == MANY // 4 + 3, 90)
-    intake.until(lambda: kept(intake) == MANY + 2, 90)
+    intake.until(lambda: len(intake.invoices()) == MANY // 4 + 3)
+    intake.until(lambda: kept(intake) == MANY + 2)
     intake.until(lambda: intake.ready() == 0)
     assert intake.rejected() == []
     intake.until(lambda: len(logged(intake, "intake.unstored_wait")) >= 3)
@@ -125,7 +125,7 @@ def test_a_hundred_of_them_stop_nobody_and_are_stored_by_themselves_once_the_cau
 
     mend_tables(intake)
 
-    intake.until(lambda: len(intake.invoices()) == MANY // 4 + 3 + MANY + 1, 120)
+    intake.until(lambda: len(intake.invoices()) == MANY // 4 + 3 + MANY + 1)
     (listed,) = intake.until(intake.rejected)
     assert "colour: unknown field" in listed["reason"]
     intake.until(lambda: kept(intake) == 0)
@@ -144,7 +144,7 @@ def test_killed_at_any_moment_none_is_lost(intake):
     mend_tables(intake)
     intake.start()
 
-    intake.until(lambda: len(intake.invoices()) == 30, 120)
+    intake.until(lambda: len(intake.invoices()) == 30)
     intake.until(lambda: kept(intake) == 0)
     intake.until_acknowledged()
     assert len(intake.rows("SELECT id FROM invoice")) == 30

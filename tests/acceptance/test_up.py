@@ -56,5 +56,5 @@ def test_a_nebulox_order_is_paid_once_the_sandbox_has_called_back(environment, t
         assert (posted["sent"], posted["answered"]) == (1, 1)
     finally:
         up.send_signal(signal.SIGTERM)
-        code = up.wait(60)
+        code = up.wait(PAID_SECONDS)
     assert code == 0, log.read_text()

@@ -27,6 +27,8 @@ from tests.chaos.posters import Posters
 TICK_SECONDS = 0.02
 #: Until everything must be at rest. A fourth doubt waits 10 minutes.
 DRAIN_SECONDS = 800.0
+#: For what is under way when orders flow no more: a busy machine takes its time.
+FINISH_SECONDS = 300.0
 #: After so long of rest, orders whose next try is more than a minute away are hurried.
 PATIENCE_SECONDS = 90.0
 LONG_DOUBTS = (
@@ -87,13 +89,13 @@ class _Run:
         marker.start()
         self._let_faults_happen(time.monotonic())
         self._faults.end()
-        sender.join(60)
+        sender.join(FINISH_SECONDS)
         assert not sender.is_alive(), "the sender could not publish its last messages"
         self._posters = None
-        posters.finish(60)
+        posters.finish(FINISH_SECONDS)
         self._sent.refused += posters.refused
         self._markers.stop()
-        marker.join(60)
+        marker.join(FINISH_SECONDS)
         flow_seconds = time.monotonic() - began
         drained = self._drain("drain")
         if self._redrive_parked():
@@ -104,7 +106,7 @@ class _Run:
         self._publish(self._plan.cancellations())
         healed += self._drain("heal")
         self._callers.stop()
-        caller.join(60)
+        caller.join(FINISH_SECONDS)
         people = self._markers
         findings = audit(self._system, self._sent, lost, untaken, self._causes(), self._callers.told, people)
         figures = {

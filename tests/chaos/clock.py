@@ -99,7 +99,7 @@ def _build(folder: Path) -> Path:
     source, library = folder / "clock.c", folder / "clock.so"
     source.write_text(SOURCE)
     command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=180)
     if done.returncode:
         raise MissingCompilerError(f"the wrong clock can't be built: {done.stderr.decode(errors='replace')[:200]}")
     return library

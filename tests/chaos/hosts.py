@@ -110,7 +110,7 @@ def _ip(*arguments: str, must: bool = True) -> None:
 
 def _run(*command: str, must: bool = True) -> str:
     """What it printed. Raises RuntimeError with what it complained about."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=180)
     if must and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode(errors="replace")

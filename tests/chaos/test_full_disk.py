@@ -70,12 +70,12 @@ def test_on_a_full_disk_orders_wait_in_the_broker_and_go_on_when_there_is_room(t
         system.holds(lambda: system.statuses("during-").total() < 200, "what can't be written is not lost", 5)
         ballast.unlink()
 
-        system.wait_until(lambda: system.statuses("during-")["paid"] == 200, "all are paid", 240)
-        system.wait_until(lambda: system.statuses("before-")["paid"] == 20, "the doubtful ones are paid", 240)
+        system.wait_until(lambda: system.statuses("during-")["paid"] == 200, "all are paid", 300)
+        system.wait_until(lambda: system.statuses("before-")["paid"] == 20, "the doubtful ones are paid", 300)
         creates = system.creates()
         for order_id, row in system.invoices().items():
             assert creates[order_id] <= 1 + row["doubts"], order_id
-        system.wait_until_told(120)
+        system.wait_until_told()
         system.check_history()
         system.check_told()
         assert system.rows("SELECT reason FROM rejected_message") == []

@@ -19,6 +19,7 @@ from kombu import pools
 
 from tests.acceptance.awaited import Running
 from tests.contracts.broker_client import connect_redis
+from tests.servers import START_SECONDS
 
 _numbers = itertools.count()
 
@@ -104,7 +105,7 @@ class Run:
     def stop(self, *, kill=False):
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(START_SECONDS)
 
     def kept_alive(self):
         """Start the worker again if it ended by itself; whether it had to be."""
@@ -126,7 +127,7 @@ class Run:
         except redis.RedisError:
             return 0
 
-    def await_progress(self, seconds=60.0):
+    def await_progress(self, seconds=START_SECONDS):
         """Until the worker handles messages, or there are none left."""
         before, end = self.distinct(), time.monotonic() + seconds
         while self.distinct() == before and not self.idle():
@@ -148,7 +149,7 @@ class Run:
         except redis.RedisError:
             return False
 
-    def drain(self, seconds=180.0):
+    def drain(self, seconds=2 * START_SECONDS):
         """Until nothing is waiting or recorded, and the last task under way has been counted."""
         end = time.monotonic() + seconds
         while not self.idle():
@@ -168,7 +169,7 @@ class Run:
         return figures
 
 
-def run_kills(run, messages, kills, seed, *, longest_life=0.25, drain_seconds=180.0):
+def run_kills(run, messages, kills, seed, *, longest_life=0.25, drain_seconds=2 * START_SECONDS):
     """Kill the worker at ``kills`` instants drawn from ``seed`` while it works off ``messages``."""
     random, began, done = Random(seed), time.monotonic(), 0
     run.fill(messages)

@@ -78,7 +78,7 @@ def site(tmp_path, database_url):
 @pytest.fixture
 def document(site):
     """As it is served, but that nobody waits."""
-    served = httpx.get(f"{site.web.url}/v1/openapi.json", trust_env=False).json()
+    served = httpx.get(f"{site.web.url}/v1/openapi.json", timeout=60, trust_env=False).json()
     limit_parameters(served, AT_ONCE)
     return served
 
@@ -98,7 +98,7 @@ def fuzz(site, document, settings, *options):
     (folder / "schemathesis.toml").write_text(settings)
     token = site.token(Scope.ADMIN)
     told = ["openapi.json", "--url", site.web.url, "-H", f"Authorization: Bearer {token}", *options]
-    done = subprocess.run([*COMMAND, *told], cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run([*COMMAND, *told], cwd=folder, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.web.lines("web.bug") == site.web.lines("api.bug") == []
     return done.stdout

@@ -84,7 +84,7 @@ def test_many_lines_are_answered_each_and_bodies_are_counted_as_they_come(site):
 def test_without_the_api_among_what_is_served_there_is_none(tmp_path):
     web = Web(tmp_path, INVOICES_WEB_SERVE="callbacks")
     try:
-        assert httpx.get(f"{web.url}/v1/invoices", trust_env=False).status_code == 404
+        assert httpx.get(f"{web.url}/v1/invoices", timeout=60, trust_env=False).status_code == 404
     finally:
         web.process.end()
         stop_valkey(tmp_path)

@@ -138,7 +138,10 @@ BAD_RECEIVERS = [  # what it does, status seen, start of the error
 
 @pytest.mark.parametrize(("behaviour", "status", "error"), BAD_RECEIVERS, ids=lambda v: getattr(v, "__name__", None))
 def test_a_bad_receiver_is_bounded_and_named(behaviour, status, error) -> None:
-    tried, receiver = post(behaviour, **(SHORT if error.startswith("timeout") else {}))
+    limits = SHORT if error.startswith("timeout") else {}
+    tried, receiver = post(behaviour, **limits)
+    while (tried.error or "").startswith("connect: no connection within"):  # a busy machine, to itself
+        tried, receiver = post(behaviour, **limits)
     assert tried.outcome == "failed"
     assert tried.status in {None, status}  # an error in the same packet as the status hides it
     assert tried.error is not None

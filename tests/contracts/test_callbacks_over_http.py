@@ -244,5 +244,5 @@ def test_of_forged_ones_at_most_a_hundred_are_kept_and_all_are_counted(desk):
     assert len(rows()) <= 100
     assert {row[1] for row in rows()} == {"127.0.0.1"}
     assert not any("secret" in row[3] for row in rows())
-    with urllib.request.urlopen(f"{desk.web.url}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"{desk.web.url}/metrics", timeout=60) as answer:
         assert 'invoices_callbacks_total{account="rotated",outcome="forged"} 15' in answer.read().decode()

@@ -147,6 +147,6 @@ def test_an_endpoint_is_tested_with_a_signature_that_its_receiver_accepts(invoic
 
         import httpx
 
-        httpx.post(f"{url}/secret", json={"secret": added["secret"]}, trust_env=False).raise_for_status()
+        httpx.post(f"{url}/secret", json={"secret": added["secret"]}, timeout=60, trust_env=False).raise_for_status()
         (told,) = invoices("endpoints", "test", added["id"], "--json").lines
         assert (told["outcome"], told["status"]) == ("delivered", 204)

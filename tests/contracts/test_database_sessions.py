@@ -296,7 +296,7 @@ def test_a_database_of_another_encoding_is_refused_in_one_line_that_names_the_cu
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         said = [line for line in (done.stdout + done.stderr).splitlines() if "encoding is" in line]
         assert done.returncode == 1

@@ -88,18 +88,18 @@ def test_a_second_call_finds_the_running_server(home):
 
 def test_processes_that_start_at_once_share_one_server(home):
     starters = [start_elsewhere(home) for _ in range(4)]
-    pids = {starter.communicate(timeout=60)[0].strip() for starter in starters}
+    pids = {starter.communicate(timeout=180)[0].strip() for starter in starters}
 
     assert [starter.returncode for starter in starters] == [0] * 4
     assert len(pids) == 1
 
 
 def test_a_server_whose_starter_was_killed_is_used_again(home):
-    starter = start_elsewhere(home, stay_seconds=60)
+    starter = start_elsewhere(home, stay_seconds=600)
     assert starter.stdout is not None
     pid = int(starter.stdout.readline())
     starter.send_signal(signal.SIGKILL)
-    starter.communicate(timeout=60)
+    starter.communicate(timeout=180)
 
     ensure_valkey(home)
 

@@ -34,7 +34,7 @@ from workers.store.tables import AGENDA, CALLBACK, INVOICE
 
 SHOP, RATE, WAITING = "nebulox", 5.0, 5000
 PAID_CODE = "777"
-DEADLINE_SECONDS = 90  #: in turn the last of them would be looked at after a thousand seconds
+DEADLINE_SECONDS = 180  #: in turn the last of them would be looked at after a thousand seconds
 
 
 class Gateway:
@@ -58,6 +58,7 @@ class Worker:
     def __init__(self, database: Any, redis_url: str) -> None:
         self.gateway = Gateway()
         self.claimed = 0
+        self.begun = 0.0
         self.given_back = 0
         limits = policy(asked_by_reference=True, look_ups_per_second=RATE)
         self.store = Store(database, {SHOP: limits}, self._ring)
@@ -112,13 +113,13 @@ def worker(database, empty_valkey_url):
         )
         check = {"stage": Stage.CHECK.value, "lane": SHOP, "due_at": due_at, "claims": 0, "pokes": 0}
         connection.execute(insert(AGENDA), [check | {"subject": key} for key in keys])
+    worker.begun = time.monotonic()
     worker.pump.start()
     yield worker
     worker.pump.stop(5)
 
 
 def test_the_look_up_after_a_callback_is_made_at_once_while_five_thousand_are_due(database, worker):
-    begun = time.monotonic()
     wait_until(lambda: len(worker.gateway.asked) > RATE, "look-ups in turn", DEADLINE_SECONDS)
     (mine,) = rows(database, INVOICE, INVOICE.c.order_id == "mine")
     assert worker.call_back("mine") == [True]
@@ -127,7 +128,7 @@ def test_the_look_up_after_a_callback_is_made_at_once_while_five_thousand_are_du
     asked = list(worker.gateway.asked)
     assert asked.count(PAID_CODE) == 1
     assert len(set(asked)) == len(asked)  # nobody was asked about twice while others wait
-    assert len(asked) <= RATE * (time.monotonic() - begun) + RATE
+    assert len(asked) <= RATE * (time.monotonic() - worker.begun) + RATE
     assert worker.given_back == 0
 
     assert worker.call_back("mine") == [False]  # the same bytes once more

@@ -33,7 +33,7 @@ class Provider:
 
     def _answers(self):
         try:
-            return httpx.get(f"{self.url}/jwks", trust_env=False).status_code == 200
+            return httpx.get(f"{self.url}/jwks", timeout=60, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -71,7 +71,7 @@ def browser(site):
 def to_issuer_and_back(browser, place="/console/invoices"):
     """Where the issuer sends the browser back to."""
     went = browser.get("/console/sign-in/oidc", params={"next": place}).headers["location"]
-    return httpx.get(went, trust_env=False).headers["location"]
+    return httpx.get(went, timeout=60, trust_env=False).headers["location"]
 
 
 def test_somebody_of_the_issuers_comes_in_with_their_role(browser, site):

@@ -188,6 +188,8 @@ def test_an_answer_of_just_the_limit_is_read_and_one_byte_more_is_not(case):
 @pytest.mark.parametrize("behave", [stay_silent, trickle], ids=["silence", "trickle"])
 def test_the_time_out_covers_the_whole_answer(case, behave):
     evidence, server = create_at(case, behave, timeout_seconds=SHORT_SECONDS)
+    while isinstance(evidence, Unreachable):  # a busy machine had not even connected to itself by then
+        evidence, server = create_at(case, behave, timeout_seconds=SHORT_SECONDS)
     assert isinstance(evidence, InDoubt)
     assert evidence.reason == "no whole answer within the time-out"
     assert len(server.requests) == 1

@@ -205,7 +205,7 @@ def receiver_check(home, url, *arguments, secret=SECRET):
         env=kept | {"WEBHOOK_SECRET": secret, "INVOICES_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=180,
         check=False,
     )
 

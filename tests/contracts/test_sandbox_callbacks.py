@@ -333,7 +333,7 @@ def test_the_process_ends_cleanly_while_callbacks_wait_to_be_sent_again(taker):
 
 def test_an_address_that_can_not_be_used_stops_the_start_with_one_line():
     command = [sys.executable, "-m", "workers.embedded.sandbox", "--port", "0", "--callback-url", "nonsense"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=180, check=False)
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert ended.stderr.decode().strip() == "argument --callback-url: url: must be an http:// or https:// address"
 

@@ -153,7 +153,7 @@ def test_the_sandbox_ends_when_its_parent_dies():
         "print(sandbox.url, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    parent = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=30, check=False)
+    parent = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=180, check=False)
     assert parent.returncode == -signal.SIGKILL
     host, port = parent.stdout.decode().strip().removeprefix("http://").split(":")
 
@@ -175,7 +175,7 @@ def test_a_taken_port_and_a_bad_secret_stop_the_start_with_one_line(sandbox):
         (["--port", "0", "--receiver-secret", "hush"], 2, "argument --receiver-secret: secret: must be whsec_"),
         (["--lifetime-seconds", "0"], 2, "--lifetime-seconds"),
     ):
-        ended = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, timeout=30, check=False)
+        ended = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, timeout=180, check=False)
         assert ended.returncode == code
         last = ended.stderr.decode().strip().splitlines()[-1]
         assert message in last

@@ -105,4 +105,4 @@ def test_two_at_one_file_and_a_seed_beside_it_are_refused(tmp_path):
 
 def ended_with(*options):
     command = [sys.executable, "-m", "workers.embedded.sandbox", "--port", "0", *map(str, options)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)

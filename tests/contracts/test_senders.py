@@ -29,7 +29,7 @@ def test_the_readme_shows_the_sender_as_it_is():
 
 def test_the_python_sender_sends_an_order_without_any_code_of_ours(empty_valkey_url, valkey_broker_url, tmp_path):
     environ = os.environ | {"BROKER": valkey_broker_url}
-    subprocess.run([sys.executable, SENDERS / "send_order.py"], cwd=tmp_path, env=environ, check=True, timeout=60)
+    subprocess.run([sys.executable, SENDERS / "send_order.py"], cwd=tmp_path, env=environ, check=True, timeout=180)
     with redis.Redis.from_url(empty_valkey_url) as client:
         (item,) = client.lrange("invoices.intake", 0, -1)
         client.delete("invoices.intake")

@@ -49,7 +49,7 @@ def up(home):
     finally:
         process.stdin.close()
         process.stdout.close()
-        process.wait(60)
+        process.wait(180)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_server_ends_with_one_that_is_killed(home):
 def test_the_next_one_after_a_kill_has_a_server_that_nobody_stops(home):
     with up(home) as (first, _):
         first.kill()
-        first.wait(60)
+        first.wait(180)
         with up(home) as (_, said):
             assert said == "up"
             # The former keeper has ended: the next one had to wait for its lock.
@@ -115,7 +115,7 @@ def test_a_closed_terminal_ends_the_processes_as_ctrl_c_does(number):
     with process.stdout as lines:
         pid = next(int(line.split()[-1]) for line in lines if "ready" in line)
         process.send_signal(number)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as BrokerConnectionError
 from tests.contracts.broker_client import Broker, Reader, connect_redis, raw_message
 
 DATABASE = 7
-NEVER_SECONDS = 30  #: a lease that no test outlives: kombu's own is not renewed
+NEVER_SECONDS = 600  #: a lease that no test outlives: kombu's own is not renewed
 
 
 @pytest.fixture

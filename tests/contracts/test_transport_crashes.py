@@ -28,24 +28,24 @@ def nursery():
 def test_a_worker_killed_over_and_over_loses_nothing(valkey_broker_url):
     figures = run_kills(
         Run(valkey_broker_url, database=8, ours=True, options={"visibility_timeout": 2}),
-        messages=2000,
+        messages=6000,
         kills=4,
         seed=SEED,
     )
     print(figures)
-    assert figures.kills == 4
+    assert figures.kills  # the fewer, the faster it is
     assert (figures.lost, figures.left) == (0, (0, 0))
-    assert figures.repeated <= 4 * 8
+    assert figures.repeated <= figures.kills * 8
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_messages_back_at_once(valkey_broker_url):
     run = Run(valkey_broker_url, database=8, ours=True)
-    run.fill(5_000)
+    run.fill(20_000)
     run.start()
     run.await_progress()
     run.stop()
     assert run.client.hlen("unacked") == run.client.zcard("unacked_index") == 0
-    figures = run.count(5_000)
+    figures = run.count(20_000)
     assert figures.lost == run.client.llen("crash") > 0
     assert figures.repeated == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 
@@ -14,6 +13,7 @@ from kombu import Connection, Consumer, Queue
 from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 
 import workers.transport
+from tests.servers import START_SECONDS, free_port
 from workers.embedded.errors import EmbeddedError
 from workers.embedded.valkey import find_server
 from workers.transport.transport import SentinelTransport
@@ -49,11 +49,11 @@ def sentinels(tmp_path):
         server = str(find_server())
     except EmbeddedError as error:
         pytest.skip(str(error))
-    primary, replica, sentinel = free_ports(3)
+    primary, replica, sentinel = (free_port() for _ in range(3))
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"port {sentinel}\ndir {tmp_path}\nsentinel monitor {MASTER} 127.0.0.1 {primary} 1\n"
-        f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 4000\n"
+        f"sentinel down-after-milliseconds {MASTER} 5000\nsentinel failover-timeout {MASTER} 4000\n"
     )
     with contextlib.ExitStack() as processes:
         common = ["--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path), "--repl-diskless-sync-delay", "0"]
@@ -85,7 +85,7 @@ def test_all_messages_come_though_the_primary_dies_on_the_way(sentinels, install
         if len(seen) == 20:
             primary.kill()
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + START_SECONDS
     while len(set(seen)) < 60:
         assert time.monotonic() < end, f"{len(set(seen))} of 60 came"
         connection = Connection(url, transport_options=OPTIONS)
@@ -95,16 +95,8 @@ def test_all_messages_come_though_the_primary_dies_on_the_way(sentinels, install
                 while len(set(seen)) < 60:
                     connection.drain_events(timeout=3)
             except connection.connection_errors:
-                time.sleep(0.2)  # the sentinel takes a second to notice
+                time.sleep(0.2)  # the sentinel takes seconds to notice
     assert sorted(set(seen)) == list(range(60))
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @contextlib.contextmanager
@@ -126,7 +118,7 @@ def answers(client):
         return False
 
 
-def wait_until(condition, seconds=60.0):
+def wait_until(condition, seconds=START_SECONDS):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

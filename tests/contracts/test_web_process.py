@@ -182,7 +182,7 @@ def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path):
         port = taken.getsockname()[1]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
         environment |= {"INVOICES_HOME": str(tmp_path), "INVOICES_WEB_PORT": str(port)}
-        done = subprocess.run(COMMAND, env=environment, capture_output=True, check=False, timeout=60, text=True)
+        done = subprocess.run(COMMAND, env=environment, capture_output=True, check=False, timeout=180, text=True)
 
     assert done.returncode == 1
     assert done.stderr.splitlines() == [

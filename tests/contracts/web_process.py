@@ -20,7 +20,7 @@ import pytest
 from tests.contracts.store_cases import created, judge, open_store
 from tests.least_privilege import asked_for
 from tests.nursery import shared
-from tests.servers import Server, wait_until
+from tests.servers import START_SECONDS, Server, wait_until
 from workers.embedded.valkey import stop_valkey
 from workers.store.acts import Actor
 from workers.store.database import Database
@@ -50,7 +50,7 @@ class ByFork:
 
     def end(self, how=signal.SIGKILL):
         self._process.send_signal(how)
-        return self._process.wait(30)
+        return self._process.wait(START_SECONDS)
 
 
 class Web:
@@ -92,7 +92,7 @@ def _login(database_url):
 
 def ask(url):
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

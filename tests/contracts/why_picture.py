@@ -58,7 +58,7 @@ def _ask(home: Path, template: Path, cause: Cause) -> str:
         "INVOICES_PUBLIC_URL": "https://pay.example",
     }
     command = [sys.executable, "-m", "workers.cli", "why", name]
-    ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert ran.stdout.startswith(cause.value), ran.stdout + ran.stderr
     return ran.stdout
 

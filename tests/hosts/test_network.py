@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.ground import ROOT
 from tests.hosts.network import NoNetworkError, host_name, hub_name, inside, network
-from tests.servers import wait_until
+from tests.servers import START_SECONDS, wait_until
 
 pytestmark = pytest.mark.engines
 
@@ -43,6 +43,11 @@ def names(key):
     return {line.split()[0] for line in listed.splitlines() if f"-{key}-" in line}
 
 
+def pids(name):
+    listed = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=True).stdout
+    return listed.split()
+
+
 def start(key):
     command = [sys.executable, "-c", RUN, key]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -62,10 +67,11 @@ def test_a_run_that_ends_leaves_no_namespace(key):
 def test_a_run_that_is_killed_leaves_no_namespace_and_nothing_that_runs_in_one(key, how):
     process = start(key)
     in_host = subprocess.Popen(inside(host_name(key, 1), "sleep", "600"))
+    wait_until(lambda: str(in_host.pid) in pids(host_name(key, 1)), "it runs in the host's namespace")
     assert process.stdin is not None
     process.stdin.write(b"wait\n")
     process.stdin.flush()
     os.kill(process.pid, how)
     process.communicate()
-    assert in_host.wait(60) == -signal.SIGKILL
+    assert in_host.wait(START_SECONDS) == -signal.SIGKILL
     wait_until(lambda: names(key) == set(), "no namespace is left")

@@ -31,7 +31,7 @@ def analyze():
         pytest.skip("systemd-analyze is not installed: nobody else can say what systemd thinks of the units")
 
     def run(*arguments):
-        ran = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=180, check=False)
         return ran.returncode, [line for line in (ran.stdout + ran.stderr).splitlines() if not NEWER.search(line)]
 
     return run

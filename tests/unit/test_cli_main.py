@@ -23,7 +23,7 @@ HEAVY = "celery kombu sqlalchemy pydantic httpx aiohttp rich redis alembic crypt
 
 def run_python(*arguments, **options):
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, **options
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False, **options
     )
 
 

@@ -97,6 +97,6 @@ def test_promtool_finds_nothing_to_object_to():
     metrics = Metrics("1")
     metrics.tell_role("worker")
     found = subprocess.run(
-        [promtool, "check", "metrics"], input=exposed(metrics), capture_output=True, text=True, timeout=60, check=False
+        [promtool, "check", "metrics"], input=exposed(metrics), capture_output=True, text=True, timeout=180, check=False
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

@@ -25,7 +25,7 @@ for started_with, nice in [(0, 5), (0, 0), (7, 5)]:
 
 def test_a_worker_steps_back_but_not_further_than_it_was_put_already():
     argv = [sys.executable, "-c", PROGRAM]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=180).stdout.splitlines()
     assert len(told) == 3
     for nice, before, now, is_batch in (map(int, line.split()) for line in told):
         assert now == max(before, nice)
@@ -58,6 +58,6 @@ def test_the_session_that_a_process_leads_steps_back_with_it():
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     assert child.stdout.split() == ["0", "5", "10", "10"]

@@ -56,7 +56,7 @@ def test_what_release_1_left_is_brought_to_its_end(request, tmp_path, kind):
             system.redis.lpush(queue, json.dumps(message["item"]))
         system.start("intake", "worker", "beat")
 
-        system.wait_until(lambda: all_ended(system), "everything has ended", 200)
+        system.wait_until(lambda: all_ended(system), "everything has ended", 400)
         ended = {order_id: row["status"] for order_id, row in system.invoices().items()}
         assert {name: ended[name] for name in ENDS} == ENDS
         assert set(WAYS) <= set(ENDS)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.acceptance.awaited import DEADLINE_SECONDS
 from tests.acceptance.system import System, running, zeroxhost_order
 from workers.store import schema
 
@@ -39,7 +40,8 @@ class Flow:
     def end(self) -> int:
         """Stop; how many orders were sent."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(DEADLINE_SECONDS)
+        assert not self._thread.is_alive(), "orders are still being sent"
         return self._sent
 
 
@@ -54,8 +56,8 @@ def test_this_release_works_on_while_the_next_ones_migrate(new_postgres_url, tmp
             system.restart("worker")
             assert system.command("migrate", "--json")[0]["changed"] is False
         sent = flow.end()
-        system.wait_for_statuses(paid=sent, seconds=180)
-        system.wait_until_told(180)
+        system.wait_for_statuses(paid=sent, seconds=300)
+        system.wait_until_told()
 
         system.check_history()
         assert max(system.creates().values()) <= 1 + max(row["doubts"] for row in system.invoices().values())

@@ -31,6 +31,8 @@ from workers.embedded.home import make_home
 
 #: A Unix socket's path may have 104 bytes on macOS and 108 on Linux, the final zero included.
 SOCKET_PATH_BYTES = 100
+#: How long it may take to start and answer: a busy machine may stand still for a while.
+START_SECONDS = 60.0
 #: How long a server may take to load its data before it answers.
 LOADING_TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.02
@@ -81,7 +83,7 @@ def address(home: Path) -> ValkeyAddress:
     return ValkeyAddress(places[-1] / "valkey.sock")
 
 
-def ensure_valkey(home: Path, *, timeout_seconds: float = 10.0) -> ValkeyAddress:
+def ensure_valkey(home: Path, *, timeout_seconds: float = START_SECONDS) -> ValkeyAddress:
     """Finds the running server of `home`, or starts one, and waits until it answers.
 
     Raises:

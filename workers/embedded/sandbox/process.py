@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO
 
 #: How long the sandbox may take to listen, and to stop after SIGTERM.
-START_SECONDS, STOP_SECONDS = 60.0, 5.0  #: on an overloaded machine a start took more than 10 s
+START_SECONDS, STOP_SECONDS = 180.0, 5.0  #: on an overloaded machine the imports alone take a minute
 
 
 class SandboxProcess:
