@@ -23,7 +23,7 @@ class RabbitMq(Broker):
     def __init__(self, program: str, folder: Path, settings: str = "") -> None:
         """``settings`` is what rabbitmq's advanced.config holds: Erlang terms."""
         self.queue_arguments = {"x-queue-type": "quorum"}
-        self.connection_options = {"transport_options": {"confirm_publish": True}}
+        self.connection_options = {"connect_timeout": 60, "transport_options": {"confirm_publish": True}}
         self._stack = contextlib.ExitStack()
         self._program, self.folder, self.port = program, folder, free_port()
         self._beside = Embedded(folder / "beside")
@@ -77,7 +77,7 @@ class RabbitMq(Broker):
 
     def _takes_connections(self) -> bool:
         assert self._process.runs(), f"RabbitMQ ended: {(self.folder / 'server.log').read_text()[-2000:]}"
-        with kombu.Connection(self.broker_url, connect_timeout=2) as connection:
+        with kombu.Connection(self.broker_url, connect_timeout=20) as connection:
             try:
                 connection.connect()
             except connection.connection_errors:
@@ -86,7 +86,7 @@ class RabbitMq(Broker):
 
     def waiting(self, queue: str) -> int:
         """Messages that are ready."""
-        with kombu.Connection(self.broker_url) as connection:
+        with kombu.Connection(self.broker_url, **self.connection_options) as connection:
             try:
                 found = connection.default_channel.queue_declare(queue, passive=True)
             except connection.channel_errors:  # nobody has declared it yet
@@ -114,7 +114,7 @@ class RabbitMq(Broker):
         """As if nobody had used it: without the queues of ours, and with an empty Valkey beside it."""
         if not self._process.runs():
             self._start()
-        with kombu.Connection(self.broker_url) as connection:
+        with kombu.Connection(self.broker_url, **self.connection_options) as connection:
             for queue in ("invoices.intake", "invoices.work"):
                 connection.default_channel.queue_delete(queue)
         self.redis.flushall()

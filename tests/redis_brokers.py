@@ -268,6 +268,7 @@ class Sentinels(Broker):
         for port in self.servers.keys() - {former}:
             self.servers[port].send(signal.SIGCONT)
         wait_until(lambda: self.new_master(former), "another one is the master")
+        wait_until(lambda: self._all_name(self.master_port()), "all sentinels say so")  # whichever is asked
         self.start_server(former, self.master_port())
 
     def new_master(self, former: int) -> bool:
@@ -276,6 +277,11 @@ class Sentinels(Broker):
             return self.master_port() != former and bool(self.redis.set("written", "1"))
         except redis.RedisError:
             return False
+
+    def _all_name(self, port: int) -> bool:
+        """Whether each sentinel says that this one is the master."""
+        said: list[Any] = [client.sentinel_master(MASTER) for client in self._sentinel.sentinels]
+        return all(found["port"] == port for found in said)
 
     def close(self) -> None:
         """Stop all of them."""

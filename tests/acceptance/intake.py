@@ -37,7 +37,7 @@ class Intake:
         self.engine = create_engine(database_url)
         self.process: Forked | None = None
         if not self.speaks_redis:  # RabbitMQ drops what is sent to a queue that is not there yet
-            with kombu.Connection(broker.broker_url) as connection:
+            with kombu.Connection(broker.broker_url, **broker.connection_options) as connection:
                 kombu.Queue(QUEUE, queue_arguments=broker.queue_arguments)(connection).declare()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("INVOICES_")}
         self.environment = environment | {

@@ -15,14 +15,18 @@ import pytest
 
 from workers.cli.demo.orders import ROUND
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+TIMEOUT_SECONDS = 300  #: for orders to end, on a busy machine
+END_SECONDS = 540  #: for all of it
+
+
 def start_demo(home, *options):
     return subprocess.Popen(
-        [sys.executable, "-m", "workers.cli", "demo", *options],
+        [sys.executable, "-m", "workers.cli", "demo", "--timeout", str(TIMEOUT_SECONDS), *options],
         cwd=ROOT,
         env=os.environ | {"INVOICES_HOME": str(home)},
         stdout=subprocess.PIPE,
@@ -46,7 +50,7 @@ def processes_of(home):
 
 def test_a_demo_with_one_order_of_each_kind_holds(tmp_path):
     process = start_demo(tmp_path, "--orders", str(len(ROUND)), "--json", "--svg", str(tmp_path / "demo.svg"))
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, (out, err)
     report = json.loads(out)
     assert report["holds"]
@@ -69,7 +73,7 @@ def test_ctrl_c_ends_a_demo_and_all_it_started(tmp_path):
         if "queued" in line or "pending" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert processes_of(tmp_path) == []
@@ -88,7 +92,7 @@ def test_a_demo_that_stays_has_its_console_open_until_ctrl_c(tmp_path):
         assert browser.post(place, data={"key": key}).status_code == 303
         page = browser.get(place.removesuffix("link") + "invoices")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=END_SECONDS)
 
     assert (page.status_code, process.returncode) == (200, 0), (out, err)
     assert 'type="search"' in page.text

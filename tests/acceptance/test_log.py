@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.system import System, nebulox_order, zeroxhost_order
 from tests.contracts.log_cases import read_stream
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 ORDERS = 60  #: at each provider
 KILLS = 4

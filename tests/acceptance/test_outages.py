@@ -13,7 +13,7 @@ from config.celeryconfig import IN_HAND
 from tests.acceptance.facts import RECEIVER
 from tests.acceptance.system import ALL_PATIENT, System, nebulox_order, running, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 
 def test_while_the_database_is_away_orders_wait_in_the_broker_and_nothing_is_lost(

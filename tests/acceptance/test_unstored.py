@@ -42,7 +42,7 @@ def clear(intake):
     if not intake.speaks_redis:
         import kombu
 
-        with kombu.Connection(intake.broker.broker_url) as connection:
+        with kombu.Connection(intake.broker.broker_url, **intake.broker.connection_options) as connection:
             queue = kombu.Queue(KEPT, queue_arguments=intake.broker.queue_arguments)(connection)
             queue.declare()
             queue.purge()

@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.facts import RECEIVER
 from tests.acceptance.system import ROOT, START_SECONDS, System, nebulox_order, zeroxhost_order
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 #: As orders meet them at their provider, by a marker in their ids, each long enough to be asked about. What concerns an
 #: account as a whole comes last there: its other orders wait for the same then.

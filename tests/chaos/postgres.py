@@ -20,7 +20,7 @@ from tests.engines import AS_SOMEBODY, run_postgres
 
 #: A commit that was answered must outlive the server's end; against a power cut (fsync) nothing is tested here.
 DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 ENVIRONMENT = "environment.json"  #: of the server, beside ours
 
 
@@ -73,7 +73,7 @@ def start(folder: Path) -> None:
     data = folder / "data"
     program = Path(shlex.split((data / "postmaster.opts").read_text())[0])
     pg_ctl = str(program.with_name("pg_ctl"))
-    command = [pg_ctl, "-D", str(data), "-l", str(folder / "log"), "-w", "-t", "30", "restart"]
+    command = [pg_ctl, "-D", str(data), "-l", str(folder / "log"), "-w", "-t", "120", "restart"]
     deadline = time.monotonic() + START_SECONDS
     # Until the last backend has noticed its postmaster's end, the shared memory is still in use.
     while subprocess.run(

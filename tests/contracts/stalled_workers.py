@@ -20,7 +20,7 @@ from workers.stages import ProviderStages
 from workers.store.database import Database
 
 TIMEOUT_SECONDS = 1.5
-LEASE_SECONDS = 8  #: with the margins below; a busy machine must reach the open gate within it
+LEASE_SECONDS = 12  #: with the margins below; a busy machine must reach the open gate within it
 ORDERS = 12
 
 

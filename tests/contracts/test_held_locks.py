@@ -25,7 +25,7 @@ from tests.engines import new_postgres_database
 from workers.store.database import Database
 from workers.store.tables import KEPT
 
-PLENTY = 1.5  #: leases that the lock is held for
+PLENTY = 1.25  #: leases that the lock is held for
 
 ROWS = {
     "the endpoint": "SELECT 1 FROM endpoint FOR UPDATE",

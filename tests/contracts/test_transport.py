@@ -187,10 +187,13 @@ def test_a_slow_consumer_keeps_its_messages(server, open_reader):
     ours.publish(1)
     slow = open_reader(ours).read(1)
     other = open_reader(ours)
-    end = time.monotonic() + 2.5 * lease_seconds
-    while time.monotonic() < end:
+    began = seen = time.monotonic()
+    while seen < began + 2.5 * lease_seconds:
         slow.look()
         other.look()
+        before, seen = seen, time.monotonic()
+        if seen > before + lease_seconds / 2:
+            pytest.skip("this machine stood still for half a lease: nobody could have renewed it")
     assert (slow.bodies, other.bodies) == ([1], [])
     slow.messages[0].ack()
     assert ours.unacked() == (0, 0)

@@ -219,7 +219,7 @@ def test_whatever_happens_in_whatever_order_every_message_is_acknowledged_or_sti
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_many_storms(ours):
     for seed in range(100, 112):
         ours.redis.flushdb()

@@ -61,6 +61,14 @@ class Manager:
         """Until it has come so often."""
         wait_until(lambda: len(self.told(line)) >= times, f"{line}, {times} times", PATIENCE)
 
+    def mark(self) -> float:
+        """When all that was told until now has come."""
+        line = f"MARK={len(self.told('MARK='))}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(line.encode(), self.address)
+        self.await_line(line)
+        return self.told(line)[-1]
+
     def close(self) -> None:
         """Listen no more."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:

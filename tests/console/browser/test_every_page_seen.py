@@ -54,7 +54,7 @@ def test_a_page_is_right_to_see_wide_and_narrow_light_and_dark(person, lasting_s
     assert looking.errors == []
 
 
-@pytest.mark.timeout(600)  # every page
+@pytest.mark.timeout(900)  # every page
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 def test_on_a_screen_no_table_is_cut_in_any_language(person, lasting_scene, language):
     looking = person(language=language)

@@ -11,7 +11,7 @@ from tests.console.pictures import FOLDER, PICTURES, WORDS, demo, take
 STALE = "the page has changed since its picture was taken: `make pictures`, and look at it"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_picture_can_be_taken_of_a_real_demo_and_shows_what_the_kept_one_shows(chromium, tmp_path):
     with demo(48) as link:
         said = take(chromium, link, tmp_path)

@@ -34,9 +34,9 @@ WORKERS = 2
 #: The receiver refuses this many deliveries first, so that the demo shows retries.
 REFUSED_DELIVERIES = 5
 STOP_SECONDS = 10.0
-START_SECONDS = 60.0
+START_SECONDS = 180.0  #: on a busy machine the imports alone take a minute
 #: How long the last callbacks may take.
-CALLBACK_SECONDS = 15.0
+CALLBACK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def raise_stand(home: Path, log: TextIO) -> Iterator[Stand]:
         ensure_broker(config)
         upgrade(config.database_url)
         store = parts.enter_context(open_store(config))
-        http = parts.enter_context(httpx.Client(trust_env=False, timeout=10))
+        http = parts.enter_context(httpx.Client(trust_env=False, timeout=60))
         _add_receiver(config, store, sandbox, http)
         stand = Stand(config, store.database, sandbox, http, [], threading.Event(), [])
         parts.enter_context(_supervised(lambda line: _take_line(stand, log, line), stand.failed))
