@@ -113,7 +113,8 @@ def mismatch(asked: Asked, seen: Seen, tolerance_percent: Decimal = Decimal(0)) 
         return f"currency: the answer's is {seen.currency}"
     if _other_coin(asked.pay_currency, seen.pay_currency):
         return f"coin: the answer's is {seen.pay_currency}"
-    if seen.status is Status.PAID and _short(seen.paid_amount, seen.pay_amount or asked.pay_amount, tolerance_percent):
+    due = seen.pay_amount or asked.pay_amount
+    if seen.status is Status.PAID and (seen.paid_amount == 0 or _short(seen.paid_amount, due, tolerance_percent)):
         return f"amount: {seen.paid_amount} was paid"
     return None
 
@@ -129,7 +130,7 @@ def objection(asked: Due, claim: Claim, tolerance_percent: Decimal = Decimal(0))
     if _other_coin(asked.pay_currency, claim.called_currency):
         return f"coin: the callback's is {claim.called_currency}"
     if claim.called_amount is not None and claim.called_amount <= 0:
-        return f"amount: the callback's is {claim.called_amount}"
+        return "amount: the callback's is no number above 0"
     whole = claim.called_status != Status.PARTIALLY_PAID  # a part is less than what was asked for
     comparable = whole and (asked.pay_currency is None or claim.called_currency is not None)
     if comparable and _short(claim.called_amount, asked.pay_amount, tolerance_percent):

@@ -196,10 +196,20 @@ def test_an_account_may_name_its_path_and_fields():
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [('"6.9"', "6.9"), ('"0"', "0"), ("-5", "0"), ('"-0.1"', "0"), ("null", None), ('"much"', None)],
+    [
+        *[('"6.9"', "6.9"), ("6.90", "6.90"), ("1e-8", "0.00000001"), ('" 6.9 "', "6.9")],
+        *[(written, "0") for written in ('"0"', "-5", '"-0.1"', "1e400", '"1e400"', '"NaN"', '"-Infinity"')],
+        *[(written, "0") for written in ("true", "false", "[]", '["6.9"]', "{}", f"6.{'9' * 40}")],
+        *[(written, None) for written in ("null", '""', '"much"', '"6,9"')],
+    ],
 )
 def test_an_amount_that_no_payment_has_speaks_against_the_payment(written, read):
     said = read_callback(f'{{"orderId":"A","status":"COMPLETED","amount":{written}}}'.encode())
 
     assert said is not None
     assert said.paid_amount == (None if read is None else Decimal(read))
+
+    verified = f'{{"result": {{"id": "A", "status": "COMPLETED", "paidAmount": {written}}}}}'
+    answers, _ = look_up_recorded(CASE, ["1"], (200, verified))
+
+    assert answers["1"].paid_amount == said.paid_amount

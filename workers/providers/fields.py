@@ -66,6 +66,20 @@ def read_amount(value: object) -> Decimal | None:
     return amount if amount > 0 else None
 
 
+def read_paid(value: object) -> Decimal | None:
+    """What is said to be paid; 0 for what is told and can't be paid, such as 0.00, -5, NaN, 1e400, true or a list, so
+    that it counts against the payment. None: no amount is told, or words that are no number."""
+    amount = read_amount(value)
+    if amount is not None or value is None:
+        return amount
+    if isinstance(value, str):
+        try:
+            Decimal(value)
+        except ArithmeticError:
+            return None
+    return Decimal(0)
+
+
 def read_epoch(value: object) -> datetime | None:
     """Epoch seconds as a UTC time. None for anything but a number, and outside of 1970 to 9000."""
     seconds = read_amount(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from domain.account import Account
 from domain.drift import Told
@@ -14,7 +13,7 @@ from domain.exact_json import JsonError, read_strict_json, write_json
 from domain.ports import CallbackUnreadable, SignedSample
 from domain.status import Status
 from domain.visible import one_line
-from workers.providers.fields import MAX_ORDER_ID, MAX_REF, MAX_URL, MAX_WORD, read_amount, read_currency, read_text
+from workers.providers.fields import MAX_ORDER_ID, MAX_REF, MAX_URL, MAX_WORD, read_currency, read_paid, read_text
 from workers.providers.nebulox.statuses import STATUSES
 
 SIGNATURE_HEADER = "x-hash"
@@ -61,7 +60,7 @@ def read_callback(body: bytes) -> CalledBack | None:
         word=shown,
         order_id=order_id,
         reference=read_text(fields.get("trackingCode"), MAX_REF),
-        paid_amount=_read_paid(paid) if status in {Status.PARTIALLY_PAID, Status.PAID} else None,
+        paid_amount=read_paid(paid) if status in {Status.PARTIALLY_PAID, Status.PAID} else None,
         pay_currency=read_currency(coin, MAX_WORD),
         network=read_text(fields.get("network"), MAX_WORD),
         tx_hash=read_text(fields.get("txId"), MAX_URL),
@@ -83,15 +82,3 @@ def _read_object(body: bytes) -> dict[str, object]:
 def _is_about_an_invoice(fields: Mapping[str, object]) -> bool:
     kind = fields.get("type")
     return not (isinstance(kind, str) and kind.upper() != "INVOICE") and fields.get("isWallet") is not True
-
-
-def _read_paid(value: object) -> Decimal | None:
-    """The amount that is said to be paid; 0 for a number that can't be one, so that it counts against the callback.
-    None: no amount is told."""
-    amount = read_amount(value)
-    if amount is not None or not isinstance(value, (str, int, Decimal)):
-        return amount
-    try:
-        return Decimal(0) if Decimal(value) <= 0 else None
-    except ArithmeticError:
-        return None

@@ -12,6 +12,7 @@ from domain.account import Account
 from domain.drift import Told
 from domain.evidence import LookUpAnswer, RateLimited, Seen, Unreachable
 from domain.exact_json import raw, write_json
+from domain.status import Status
 from domain.visible import one_line
 from workers.http.retry_after import read_retry_after
 from workers.providers.answer import Answer, Failure, read_message, unreadable
@@ -23,6 +24,7 @@ from workers.providers.fields import (
     read_amount,
     read_currency,
     read_instant,
+    read_paid,
     read_single,
     read_text,
 )
@@ -65,13 +67,14 @@ def _read_verified(answer: Answer) -> LookUpAnswer:
     if ref is None and (order_id is None or price is None):
         return unreadable(answer, "the answer does not say which invoice it is about", told)
     shown = one_line(word, MAX_WORD)
+    status, paid = STATUSES.get(shown.casefold()), result.get("paidAmount")
     return Seen(
         asked_at=answer.asked_at,
         raw=answer.raw(),
         told=told,
-        status=STATUSES.get(shown.casefold()),
+        status=status,
         word=shown,
-        paid_amount=read_amount(result.get("paidAmount")),
+        paid_amount=read_paid(paid) if status is Status.PAID else read_amount(paid),
         provider_ref=ref,
         order_id=order_id,
         price=price,
