@@ -17,7 +17,7 @@ from tests.contracts.store_cases import pend
 from workers.store.operate.tokens import revoke
 from workers.store.reads import snapshot
 from workers.store.reads.log import Bounds, Entry, Page, PositionGone
-from workers.store.tokens import find_tokens
+from workers.store.tokens import Token, find_tokens
 from workers.web.api import events as events_module
 from workers.web.api import following
 from workers.web.api.absence import Absence
@@ -84,11 +84,16 @@ class Log:
         self.error = None
         self.reads = 0
         self.looked = asyncio.Event()
-        self.following = following.Following(cast("Any", self), self.read, lambda _: (datetime.now(UTC), {}), 0.001)
+        self.following = following.Following(cast("Any", self), self.read, self.live_tokens, 0.001)
 
     async def run(self, function, *arguments, seconds):
         """As threads do."""
         return function(*arguments)
+
+    def live_tokens(self, ids):
+        """Each may read."""
+        now = datetime.now(UTC)
+        return now, {one: Token(one, one, (Scope.READ,), None, "", None, now, None, None, None) for one in ids}
 
     def add(self, count):
         for position in range(len(self.entries) + 1, len(self.entries) + 1 + count):

@@ -151,6 +151,7 @@ def test_what_retention_removed_is_told_by_the_row_or_by_what_came_next(service,
     assert follow(get, position, known) == as_they_are(get, database)
     assert get(f"/v1/snapshot?as_of={oldest - 1}").status_code == 410
     assert get("/v1/snapshot?as_of=1000000").status_code == 410
+    assert get(f"/v1/snapshot?as_of={10**30}").status_code == 410
 
 
 def test_after_a_restore_a_snapshot_goes_on_too(service, get, database):

@@ -56,7 +56,7 @@ class Events:
         if kind == SSE:
             given = request.headers.get("last-event-id", "") or given
         if given is not None:
-            return await self._answer(caller, whole("after", given, 0, MAX_POSITION), limit, kind)
+            return await self._answer(caller, read_position("after", given), limit, kind)
         try:
             return await self._answer(caller, await self._oldest(), limit, kind)
         except Problem as problem:
@@ -157,6 +157,12 @@ def _end(why: str, position: int) -> bytes:
 def one_line(body: bytes) -> bytes:
     """JSON on one line: a raw line break in it can only stand between tokens."""
     return body.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def read_position(name: str, text: str) -> int:
+    """A position from the query. One that is larger than any can be was never given either: that is 410, not 400."""
+    is_whole = re.fullmatch(r"[0-9]{1,1000}", text, re.ASCII)
+    return min(int(text), MAX_POSITION) if is_whole else whole(name, text, 0, MAX_POSITION)
 
 
 def position_gone(gone: PositionGone) -> Problem:

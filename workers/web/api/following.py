@@ -28,7 +28,7 @@ LOOK_EVENTS = 500  #: read by one look; if there are more, the next look follows
 ANSWER_SECONDS = 10.0
 KEPT_EVENTS = 2000  #: the newest ones, for followers that come back
 QUEUE_EVENTS = 1000  #: how far a follower may fall behind, besides what it joined with
-TOKEN_SECONDS = 30.0  #: between two checks of the followers' tokens
+TOKEN_SECONDS = 5.0  #: between two checks of the followers' tokens
 
 #: The events after a position, at most this many. Raises PositionGone.
 Read = Callable[[int, int], Page]

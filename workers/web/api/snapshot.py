@@ -15,10 +15,10 @@ from domain.visible import escape
 from workers.store.reads.log import PositionGone
 from workers.store.reads.snapshot import Moment, States, read_moment, read_states
 from workers.web.api.access import Caller
-from workers.web.api.api import NDJSON, Api, read_query, whole
-from workers.web.api.events import position_gone
+from workers.web.api.api import NDJSON, Api, read_query
+from workers.web.api.events import position_gone, read_position
 from workers.web.api.places import Places
-from workers.web.api.schema.events import MAX_POSITION, POSITION_HEADER, SHOW_SNAPSHOT
+from workers.web.api.schema.events import POSITION_HEADER, SHOW_SNAPSHOT
 from workers.web.api.schema.operation import route
 from workers.web.api.streaming import Pieces
 
@@ -38,7 +38,7 @@ class Snapshots:
         """One invoice per line; the position is in a header and in each line."""
         caller = await self._api.access.require(request, Action.READ)
         query = read_query(request, ("as_of",))
-        as_of = whole("as_of", query["as_of"], 0, MAX_POSITION) if "as_of" in query else None
+        as_of = read_position("as_of", query["as_of"]) if "as_of" in query else None
         with ExitStack() as place:
             place.enter_context(self._places.of(caller.token.id))
             moment = await self._moment(as_of)
