@@ -9,6 +9,8 @@ from pathlib import Path
 
 #: Where this code lies. A clone has its Procfile there, an installed wheel has not.
 _ROOT = Path(__file__).resolve().parents[1]
+#: What helps where it can't be made or written.
+ANOTHER_HOME = "set INVOICES_HOME to a folder that you may write to"
 _NO_HOME = "/"  #: of a user whom the machine does not know, as container runtimes set it
 
 

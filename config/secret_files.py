@@ -57,10 +57,13 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether other users of this machine may read it: its mode lets them, and so does every folder on its way."""
+    """Whether other users of this machine may read it: its mode lets them, and so does every folder on its way. Not so
+    a container's secret, which is a file mounted alone: who may read it is up to the folder that it comes from."""
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH) and all(
-            folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents
+        return (
+            bool(path.stat().st_mode & stat.S_IROTH)
+            and not os.path.ismount(path)
+            and all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
         )
     except OSError:  # a folder that even we can't look into
         return False

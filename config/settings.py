@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config import kinds
 from config.accounts import find_key_files, sandbox_accounts
-from config.home import default_home
+from config.home import ANOTHER_HOME, default_home
 from config.knobs import FILE_SUFFIX, KNOBS, NAMES, PASSWORDS, PLAIN, PREFIX
 from config.secret_files import MAX_SETTING_BYTES, find_file, read_regular, read_secret
 from config.secret_key import keep_key
@@ -95,7 +95,8 @@ class Settings(BaseModel):
         try:
             return tuple(SecretStr(key) for key in keep_key(self.home))
         except OSError as error:
-            raise SettingsError(f"INVOICES_SECRET_KEY: can't keep a key in {self.home}: {error.strerror}") from None
+            line = f"INVOICES_SECRET_KEY: can't keep a key in {self.home}: {error.strerror}"
+            raise SettingsError(f"{line}: {ANOTHER_HOME}") from None
         except ValueError as error:
             raise SettingsError(f"INVOICES_SECRET_KEY: {self.home}/secret.key: {error}") from None
 

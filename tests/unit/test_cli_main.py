@@ -190,3 +190,17 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(invoices, add_order):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("home", ["{file}", "{file}/below", "/proc/none"])
+@pytest.mark.parametrize("command", ["migrate", "up", "demo --orders 2", "doctor", "enqueue --file -"])
+def test_a_home_that_can_not_be_made_is_told_with_the_setting_that_names_another(
+    fresh_invoices, monkeypatch, command, home, tmp_path
+):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("INVOICES_HOME", home.format(file=file))
+    ran = fresh_invoices(*command.split())
+    assert ran.code == 1
+    (told,) = [line for line in (ran.out + ran.err).splitlines() if "set INVOICES_HOME to a folder" in line]
+    assert str(file) in told or "/proc/none" in told

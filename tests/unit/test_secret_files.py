@@ -217,6 +217,17 @@ def test_the_doctor_names_files_that_others_may_read(invoices, secret, tmp_path,
     assert told() == [f"chmod o-r {' '.join(files)}"]
 
 
+def test_a_secret_that_a_container_got_is_not_called_open_to_others(secret, monkeypatch):
+    """It is mounted alone, and often has to be readable by all: the container's user is none that its host knows."""
+    path = Path(secret(KEY))
+    monkeypatch.setattr("os.path.ismount", lambda place: place == path)
+    path.chmod(0o644)
+    for folder in path.parents:
+        folder.chmod(folder.stat().st_mode | 0o001)
+    assert not is_open_to_others(path)
+    assert is_open_to_others(path.rename(path.with_name("elsewhere")))
+
+
 def test_a_file_in_a_folder_that_others_can_not_enter_is_not_open_to_them(secret, tmp_path):
     path = tmp_path / "private" / "key"
     path.parent.mkdir()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
+
+from config.home import ANOTHER_HOME
 
 #: Errors whose message is already one line for an operator. By name, so that nothing has to be imported.
 _OURS = {
@@ -15,6 +19,10 @@ _OURS = {
     "SecretUnreadable",
     "SettingsError",
 }
+
+
+#: What a home that can't be made or written is told by.
+_UNFIT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
 
 
 class CommandFailed(Exception):  # noqa: N818 - reads as what happened
@@ -34,7 +42,8 @@ def explain(error: BaseException) -> str:
     """One line for an error that was not handled where it happened."""
     module = type(error).__module__.partition(".")[0]
     if type(error).__name__ in _OURS:
-        return _one_line(str(error))
+        line = _one_line(str(error))
+        return f"{line}: {ANOTHER_HOME}" if _is_of_home(error.__cause__) else line
     if module in {"sqlalchemy", "psycopg", "sqlite3"}:
         return explain_database(error)
     if module in {"kombu", "redis", "amqp"}:
@@ -42,8 +51,28 @@ def explain(error: BaseException) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "an argument is not UTF-8 text"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return explain_file(error) if error.filename else error.strerror
     return f"unexpected {type(error).__name__}: {_one_line(str(error))} (--debug shows where)"
+
+
+def explain_file(error: OSError) -> str:
+    """One line for an error of a file or folder; of the home, how another one is named."""
+    line = f"{error.filename}: {error.strerror}"
+    return f"{line}: {ANOTHER_HOME}" if _is_of_home(error) else line
+
+
+def _is_of_home(error: BaseException | None) -> bool:
+    """Whether the home, what leads to it or what is in it, can't be made or used."""
+    from config.settings import SettingsError, load_settings
+
+    if not isinstance(error, OSError) or error.errno not in _UNFIT or not error.filename:
+        return False
+    try:
+        home = load_settings(need_keys=False).home
+    except SettingsError:
+        return False
+    path = Path(str(error.filename)).absolute()
+    return path.is_relative_to(home) or home.is_relative_to(path)
 
 
 def explain_database(error: BaseException) -> str:
