@@ -325,6 +325,6 @@ def _open_engine(url: str) -> Engine:
 
         @event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA busy_timeout=10000")
+            connection.execute("PRAGMA busy_timeout=60000")
 
     return engine

@@ -112,6 +112,7 @@ def test_orders_of_both_providers_reach_every_end_and_the_shop_is_told_each_step
     assert system.received()["duplicates"] == 0
     assert system.errors() == []
     publisher = "SELECT due_at, lease_token FROM agenda WHERE stage = 'publish'"
+    system.wait_until(lambda: [row["lease_token"] for row in system.rows(publisher)] == [None], "nobody publishes")
     before = system.rows(publisher)
     system.holds(lambda: system.rows(publisher) == before, "with nothing to tell the publisher rests", 1.5)
 

@@ -26,6 +26,7 @@ FOLDER = ROOT / "deploy" / "console"
 WORDS = "pictures.json"
 ZONE = "Europe/Berlin"
 LONGEST_SECONDS = 300
+LONGEST_MS = LONGEST_SECONDS * 1000
 #: What of a page is the page itself, and not what happened in the demo: its headings, columns and the rail.
 SAID = """() => [...document.querySelectorAll('main h1, main h2, main th, nav.rail a')]
   .map((one) => one.firstChild ? one.firstChild.textContent.trim() : '')"""
@@ -91,6 +92,7 @@ def take(browser: Browser, link: str, folder: Path) -> Mapping[str, list[str]]:
     """All pictures; what stands on each, by name."""
     place = link.partition("/console/")[0]
     signed_in = browser.new_context()
+    signed_in.set_default_timeout(LONGEST_MS)
     page = signed_in.new_page()
     page.goto(link)
     page.get_by_role("button").first.click()
@@ -105,6 +107,7 @@ def take(browser: Browser, link: str, folder: Path) -> Mapping[str, list[str]]:
             timezone_id=ZONE,
             locale=picture.language,
         )
+        context.set_default_timeout(LONGEST_MS)
         shown = context.new_page()
         said[picture.name] = _take(shown, place, picture, folder / f"{picture.name}.png")
         context.close()
@@ -135,7 +138,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with demo(200) as link, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=LONGEST_MS)
         said = take(browser, link, folder)
         browser.close()
     (folder / WORDS).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -285,7 +285,7 @@ def test_what_was_taken_when_the_process_stops_is_given_back(run):
     shop.before_taking = lambda: until(lambda: pump._shared.stopping)
     pump = run(shop)
     until(lambda: shop.under_way)
-    pump.stop(5)
+    pump.stop(PATIENCE_SECONDS)
     assert [claim.subject for claim in shop.released] == shop.taken == ["hook of 1"]
     assert shop.sent == []
 

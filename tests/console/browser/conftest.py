@@ -37,7 +37,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("no chromium on the PATH: `.ci/engines` installs it on a Debian")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # its sandbox does not take root
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=arguments, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
