@@ -34,7 +34,7 @@ FOR_ALL = frozenset({RESTORED})
 NAMED_ONLY = frozenset({ORDER_REJECTED, PROVIDER_DRIFT})
 #: How the types begin that an endpoint gets if it has chosen none: every change of an invoice.
 INVOICE_EVENTS = "invoice."
-#: Those types. ``invoice.contradiction`` tells of evidence against a closed invoice.
+#: Those types. ``invoice.contradiction`` tells of evidence that contradicts an invoice.
 INVOICE_TYPES = frozenset(
     {f"{INVOICE_EVENTS}{status}" for status in Status if status not in SILENT} | {f"{INVOICE_EVENTS}contradiction"}
 )

@@ -245,7 +245,7 @@ class NotFound(Evidence):
 
     source = Source.SEARCH
 
-    after_lost: bool = False  #: an earlier search's worker was lost: one of an older release would have created
+    after_lost: bool = False  #: an earlier search's worker died; one of a release that can't search may have created
     lapsed: str | None = None  #: JSON list: references of the order's invoices that are over, unpaid
 
 

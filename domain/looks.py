@@ -85,7 +85,7 @@ def doorbell_of(lane: str) -> str:
 
 
 def least_wait(policy: Policy) -> timedelta:
-    """How soon at the earliest a quiet pending invoice is due again under the account's budget.
+    """The shortest wait between two look-ups of a quiet pending invoice under the account's budget.
 
     With a shorter wait than its turn takes, invoices that are polled quickly would overtake the others. With the same
     wait for all they take turns, each every ``look_gap_seconds``. Never longer than the slowest poll: when many

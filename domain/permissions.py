@@ -63,5 +63,5 @@ def may(holds: Iterable[Scope | Role], action: Action) -> bool:
 
 
 def sees(accounts: Collection[str] | None, account: str) -> bool:
-    """Whether somebody who is limited to ``accounts`` (None: to none) may see what belongs to ``account``."""
+    """Whether somebody may see what belongs to ``account``. ``accounts``: the only ones they may see; None: all."""
     return accounts is None or account in accounts

@@ -1,12 +1,15 @@
 """When to look or try again: tables and pure functions. The clock and the dice are arguments.
 
-After a 429 the call that met it waits at least as long as the Retry-After says (``bounded_wait``), and at least
+After a 429 the call that met it is repeated, at the earliest after the Retry-After (``bounded_wait``) and after
 
 - a create: CREATE_RETRY_SECONDS
-- a search: SEARCH_RETRY_SECONDS; after the last one ``on_doubt`` decides, without a wait
-- a look-up: as for a poll; for a refund REFUND_RETRY_SECONDS; after a callback ``domain.callbacks.LOOK_AGAIN_SECONDS``,
-  but no longer than the callback's grace
+- a search: SEARCH_RETRY_SECONDS
+- a look-up: the wait for a poll; for a refund REFUND_RETRY_SECONDS; after a callback
+  ``domain.callbacks.LOOK_AGAIN_SECONDS``
 - a webhook: DELIVERY_DELAYS
+
+Where the 429 ends something, the Retry-After does not hold that up: an expiry after its last look-up, a callback whose
+grace is over, ``on_doubt`` after the last search (a repeated create waits for the end of the search's grace).
 
 ``domain/lifecycle`` and the stage DELIVER apply this. All other calls to the account pause too, in each worker that met
 the 429: ``workers/stages/last_answers.py`` says how long, ``workers/stages/provider.py`` waits.

@@ -106,7 +106,7 @@ def event_schemas() -> dict[str, Schema]:
         "ContradictionEvent": _event(
             [CONTRADICTION],
             record(changed | against, optional=against),
-            "Something was said against a closed invoice; it changes nothing.",
+            "Something contradicts what is known of an invoice; its status stays.",
             sequenced=True,
         ),
         "OrderRejectedEvent": _event([ORDER_REJECTED], _rejected(), "An order that came by message was refused."),

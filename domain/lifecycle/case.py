@@ -84,7 +84,7 @@ def unanswered(case: Case) -> Changes:
 
 
 def is_in_time(invoice: InvoiceView, came: datetime) -> bool:
-    """Whether that was before the invoice's time was over."""
+    """Whether ``came`` is no later than the invoice's expiry; true if it has none."""
     return invoice.expires_at is None or came <= invoice.expires_at
 
 

@@ -82,7 +82,8 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
 
 
 def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
-    """Tell a contradiction from when the invoice was silent, if it no longer is. None: nothing (more) to tell."""
+    """Tell the next contradiction that was found before the shop knew of the invoice. None: there is none, or the shop
+    still doesn't know of it."""
     known = Contradicted.read(invoice.contradicted)
     if not known.owed or invoice.status in SILENT:
         return None

@@ -161,7 +161,7 @@ def give_back(agenda: Agenda) -> Decision:
 
 
 def contradict(case: Case, *, agrees: bool = False) -> Decision:
-    """Evidence that an invoice is past: kept as a contradiction, or ignored if it agrees. It changes nothing."""
+    """Evidence that comes too late to change the invoice: kept as a contradiction, or ignored if it agrees."""
     agenda = at_rest(case) if case.status in FINAL else {}
     return Decision("ignored" if agrees else "contradiction", agenda=agenda)
 

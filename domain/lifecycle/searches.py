@@ -107,8 +107,8 @@ def _may_repeat(case: Case) -> bool:
 
 
 def _grace(case: Case) -> timedelta:
-    """How long after the last create a search that finds nothing proves nothing. At least as long as ``on_doubt`` waits
-    anyway; longer if a person decides in the end, because then it costs nothing."""
+    """Until this long after the last create, a search that finds nothing proves nothing: lists lag. At least as long as
+    ``on_doubt`` waits anyway; longer if a person decides in the end, because then it costs nothing."""
     doubts, waits = case.invoice.doubts, schedule.DOUBT_RETRY_SECONDS
     if not _may_repeat(case):
         return timedelta(seconds=waits[-1])

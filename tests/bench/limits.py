@@ -1,4 +1,4 @@
-"""What a bare loop reaches that does by hand the least that a row's own work can't do without: it shows a goal's limit.
+"""The rate of a hand-written loop that does only what its benchmark row can't do without: the upper limit of a goal.
 
 Nothing is decided, leased or counted here, and nothing survives a crash half-way: it is no goal, but no faster way is
 known that keeps the same rows and tells the same events.

@@ -32,7 +32,7 @@ class Phase(Enum):
 
     IDLE = auto()  #: waits to be woken
     CLAIMING = auto()  #: asks its limit, then the database
-    FULL = auto()  #: no slot is free; what it was woken for may be older than what a commit brings now
+    FULL = auto()  #: no slot is free; rows that a commit brings may not start here, since older ones are due
     LATE = auto()  #: too many results wait for their commit
     THROTTLED = auto()  #: its limit lets nothing through until a timer runs out, however often it is woken
     DRAINING = auto()  #: the engine stops: claims nothing more

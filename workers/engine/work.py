@@ -14,16 +14,16 @@ Item = TypeVar("Item")  #: what a claim brings for each row
 Outcome = TypeVar("Outcome")  #: what the I/O brings for each item, to be committed
 
 
-#: After a transaction a stage rests for so many times as long as it took, up to the limit. A transaction costs nearly
-#: the same for one row as for twenty, and takes long where the machine or the database has much to do: the busier they
-#: are, the more rows share one (decision 52).
-REST_PER_SECOND = 3.0
+#: After a transaction a stage rests for three times its duration, at most for LONGEST_REST_SECONDS. A transaction costs
+#: nearly the same for one row as for twenty, and takes long where the machine or the database has much to do: the
+#: busier they are, the more rows share one (decision 52).
+REST_FACTOR = 3.0
 LONGEST_REST_SECONDS = 0.25
 
 
 def rest_after(took_seconds: float, least_seconds: float) -> float:
     """Seconds to rest after a transaction that took so long."""
-    return max(least_seconds, min(REST_PER_SECOND * took_seconds, LONGEST_REST_SECONDS))
+    return max(least_seconds, min(REST_FACTOR * took_seconds, LONGEST_REST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,8 @@ class Desk:
     tracer: Tracer = OFF
 
     def told(self, order: RefusedOrder | None) -> RefusedOrder | None:
-        """The order, if its shop is to be told of the refusal: at a bounded rate. All accounts that there are not have
-        one bound together."""
+        """The order, if its shop is to be told of the refusal: at a bounded rate. All unknown accounts share one
+        limit."""
         if order is None:
             return None
         return order if self.may_tell(order.account if order.account in self.accounts else NO_ACCOUNT) else None

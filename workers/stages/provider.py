@@ -182,7 +182,7 @@ class ProviderStages:
             return [Judgement(claim.subject, kept.evidence, claim, kept.token, _trace_of(invoice))]
         evidence = self._drift.look(lane, await self._evidence_of_create(claim, invoice, account))
         if not isinstance(evidence, NotFound):
-            # Undated: what a late create says of an invoice that another call made is no look at its payment.
+            # Without ``asked_at``: what a late create says of another call's invoice is no look-up of its payment.
             evidence = dataclasses.replace(evidence, asked_at=None)
         return [Judgement(claim.subject, evidence, claim, trace=_trace_of(invoice))]
 

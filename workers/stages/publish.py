@@ -153,7 +153,7 @@ def _mark_and_read(
 
 def _place_and_read(store: Store, claim: Claim, limit: int, telling: Sequence[int] = ()) -> list[Unpublished]:
     """The next events, up to one that was committed between the two steps: those after it may be later ones of the same
-    invoice. None where the oldest can't be placed, which is logged."""
+    invoice. Empty if nothing waits, or if the oldest can't be placed, which is logged."""
     is_unmarked = False
     while True:
         given = store.publishing.place_events(claim, limit, telling)

@@ -78,7 +78,7 @@ def is_trusted(connection: Connection, at: datetime) -> bool:
     """Whether somebody found the clock right shortly before ``at``, a moment of this transaction. Where nobody keeps
     the time at all (there is no row), it is trusted.
 
-    Not if that was after ``at``: leases may have been put right in between, before this transaction saw its rows.
+    To find it right after ``at`` does not count: leases may have been repaired since this transaction read its rows.
     """
     seen_at: datetime | None = connection.execute(_SEEN_AT).scalar_one_or_none()
     return seen_at is None or timedelta(0) <= at - seen_at <= _TRUSTED

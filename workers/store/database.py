@@ -23,7 +23,9 @@ from workers.store.rows import Query, StoredRow
 if TYPE_CHECKING:
     from domain.ports import Clock
 
-#: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data.
+#: The database is away, overloaded or not migrated: wait and try again, nothing is wrong with the data. Orders stay in
+#: the broker (``queue/tasks.py``), stages back off (``engine/claiming.py``), results of calls are kept until they can
+#: be committed (``engine/commits.py``), callbacks go to the broker (``web/callbacks.py``), and HTTP answers 503.
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 #: Any error of a database.

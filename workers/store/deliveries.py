@@ -227,9 +227,8 @@ def _locked_deliveries(dialect: str, **how: Unpack[How]) -> Executable:
 
 
 def _counts(attempt: DeliveryAttempt, state: str, tries: int) -> bool:
-    """Whether an attempt changes its delivery. A success does, even that of an event which was given up
-    meanwhile, by a holder whose lease was lost. A failure only under the count it began with: a replay, or enabling the
-    endpoint, gives all tries again."""
+    """Whether an attempt changes its delivery. A success always does, even of a dead letter or under a lost lease. A
+    failure does only under the count it began with: a replay, or enabling the endpoint, gives all attempts again."""
     if state == "due" and tries == attempt.delivery.tries:
         return True
     return attempt.outcome == "delivered" and state != "delivered"

@@ -65,7 +65,10 @@ class Lanes:
         return max((policy.timeout_seconds for policy in self._policies.values()), default=0.0)
 
     def next_due(self, lanes: Sequence[Lane]) -> list[Due]:
-        """When each lane has work; the stream's lane counts only while there is something to tell."""
+        """When each lane has work; the stream's lane counts only while there is something to tell.
+
+        From time to time this also brings in rows that are planned too far ahead, and gathers look-ups into turns.
+        """
         lanes = [one for lane in lanes for one in self._parts(lane)]
         self._search(lanes)
         if lease_clock() - self._gathered_at >= GATHER_SECONDS:

@@ -1,4 +1,5 @@
-"""The store: every write of the system as one short transaction. Synchronous and safe to share between threads."""
+"""The store: what workers, intake and callbacks ask of the database, each as one short transaction. What people do is
+in ``operate/``. Synchronous and safe to share between threads."""
 
 from __future__ import annotations
 

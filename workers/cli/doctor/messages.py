@@ -1,4 +1,4 @@
-"""Messages that were rejected, and what contradicts closed invoices."""
+"""Messages that were rejected, and invoices that are contradicted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_messages(database: Database) -> Iterator[Finding]:
         yield Finding("messages", "note", detail, "rejected", since, count, "invoices rejected --waiting")
     if against.last_at:
         detail = (
-            f"{counted(against.invoices, 'closed invoice is', 'closed invoices are')} contradicted, the last "
+            f"{counted(against.invoices, 'invoice is', 'invoices are')} contradicted, the last "
             f"{ago(against.last_at, now)} ago: see who says what, and mark what is true"
         )
         command = f"invoices show {against.last_invoice}"

@@ -55,7 +55,7 @@ def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision 
 
 
 def _overtaken(work: Work, judgement: Judgement, evidence: Evidence) -> bool:
-    """Whether a call that made nothing is judged elsewhere: its lease is over, or this repeats a commit whose
+    """Whether the answer of a call that made nothing must be skipped: its lease is over, or this repeats a commit whose
     confirmation was lost. Whoever took the row over judges that call, or has judged it. Judged here too, it would count
     as one more doubt, plan a call for an invoice that is held in doubt, or send the order to another account during a
     call."""

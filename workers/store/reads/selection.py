@@ -29,8 +29,7 @@ COUNTED = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A filter; parts that are not given choose all. Each value once. ``accounts``: None is not given, and none of them
-    chooses nothing."""
+    """A filter; parts that are not given choose all. Each value once. ``accounts`` None: any; an empty set: nothing."""
 
     statuses: tuple[str, ...] = ()
     anomalies: tuple[str, ...] = ()

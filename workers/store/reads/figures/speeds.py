@@ -58,7 +58,7 @@ class Speeds:
 
 
 def read_speeds(connection: Connection, now: datetime) -> Speeds:
-    """What is not done yet counts from when it is late on; all else, once it is done."""
+    """What is finished counts from then on; what is not, as soon as it misses its goal."""
     since = now - SPAN
     changes = sampled(connection, EVENT.c.number, EVENT.c.created_at, since, CHANGES)
     webhooks = sampled(connection, DELIVERY.c.id, DELIVERY.c.created_at, since, WEBHOOKS)
