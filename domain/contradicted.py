@@ -79,3 +79,11 @@ def digest_of(evidence: Seen, note: str) -> str:
     ]
     said += [] if note.partition(":")[0] in _OF_PAYMENTS else [note]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:_DIGITS]
+
+
+def kind_and_words(note: str | None, detail: str | None) -> tuple[str, str]:
+    """What a contradiction that is kept as evidence is about, and what was said. Earlier releases noted neither."""
+    if note is None:
+        return "status", str(detail)[:200]
+    kind, _, words = note.partition(": ")
+    return kind, words

@@ -38,7 +38,12 @@ def network_id(network: str | None) -> str | None:
 
 def is_network(word: str) -> bool:
     """Whether the word is a network's name."""
-    return _CALLED.sub("", word.strip().lower()) in NAMES
+    return bare_name(word) in NAMES
+
+
+def bare_name(word: str) -> str:
+    """A network's name in lower case, without "network" or "chain" behind it."""
+    return _CALLED.sub("", word.strip().lower())
 
 
 def payment_uri(network: str | None, currency: str | None, address: str | None, amount: Decimal | None) -> str | None:
@@ -50,15 +55,15 @@ def payment_uri(network: str | None, currency: str | None, address: str | None, 
     if not address or not currency or amount is None or amount <= 0:
         return None
     if chain == NETWORK_IDS["bitcoin"] and currency.upper() == "BTC":
-        satoshi = _base_units(amount, BITCOIN_DECIMALS)
+        satoshi = base_units(amount, BITCOIN_DECIMALS)
         return f"bitcoin:{quote(address)}?amount={plain_value(amount)}" if satoshi else None
     if chain == NETWORK_IDS["ethereum"] and currency.upper() == "ETH":
-        wei = _base_units(amount, ETHER_DECIMALS)
+        wei = base_units(amount, ETHER_DECIMALS)
         return f"ethereum:{quote(address)}@1?value={wei}" if wei else None
     return None
 
 
-def _base_units(amount: Decimal, decimals: int) -> str | None:
+def base_units(amount: Decimal, decimals: int) -> str | None:
     """The amount in the coin's smallest units; None if it is finer than those."""
     with localcontext(prec=100):  # the default, 28 digits, would round
         units = amount.scaleb(decimals)

@@ -87,7 +87,7 @@ def _called_back_late(case: Case, evidence: CalledBack) -> Decision:
 
 
 def alone(case: Case, called: CalledBack | Called, changes: Changes, expires_at: datetime | None = None) -> Decision:
-    """No look-up can confirm it, or none was answered in time: the callback's own word counts, unless something objects.
+    """No look-up can confirm it, or none was answered in time: its own word counts, unless something objects.
 
     ``expires_at``: the invoice has just been made, with this expiry.
     """

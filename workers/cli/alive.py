@@ -11,13 +11,13 @@ import click
 
 from workers.cli.context import settings_to_read
 from workers.cli.errors import CommandFailed
+from workers.embedded.listening import EVERYWHERE
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 #: A pump is given five seconds to answer in, and a busy machine some more.
 ANSWER_SECONDS = 15.0
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 
 
 @click.command("alive")
@@ -49,7 +49,7 @@ def _places(config: Settings) -> Iterator[tuple[str, int]]:
         yield "127.0.0.1", config.metrics_port.number
     if config.web_port:
         host = config.web_host.strip("[]")
-        yield EVERYWHERE.get(host, host), config.web_port
+        yield EVERYWHERE.get(host, host).strip("[]"), config.web_port
 
 
 def _ask(host: str, port: int) -> tuple[int, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from domain.contradicted import kind_and_words
 from workers.cli.accounts import require_account
 from workers.cli.context import open_database, settings_to_read
 from workers.cli.output import json_option, limit_option, plain, print_json, print_table
@@ -54,21 +55,13 @@ def contradictions_command(settled_too: bool, account: str | None, limit: int, a
 
 
 def _line(row: StoredRow) -> tuple[object, ...]:
-    kind, words = _parts(row)
+    kind, words = kind_and_words(row.note, row.detail)
     settled = "marked" if row.settled else ""
     return row.id, row.at, row.invoice_id, row.order_id, row.account, row.status, kind, words, row.source, settled
 
 
 def _fields(row: StoredRow) -> dict[str, object]:
-    kind, words = _parts(row)
+    kind, words = kind_and_words(row.note, row.detail)
     about = {"id": row.id, "invoice": row.invoice_id, "order_id": row.order_id, "account": row.account}
     said = {"kind": kind, "words": words, "source": row.source}
     return {**about, "at": plain(row.at), **said, "status": row.status, "settled": bool(row.settled)}
-
-
-def _parts(row: StoredRow) -> tuple[str, str]:
-    """Kind and words. Evidence of earlier releases has neither."""
-    if row.note is None:
-        return "status", str(row.detail)[:200]
-    kind, _, words = row.note.partition(": ")
-    return kind, words

@@ -11,7 +11,6 @@ from workers.engine.observer import (
     ProviderCall,
     Step,
     Trouble,
-    first_line,
 )
 from workers.engine.pump import Pump
 from workers.engine.slots import Slots
@@ -37,5 +36,4 @@ __all__ = [
     "Step",
     "Trouble",
     "Work",
-    "first_line",
 ]

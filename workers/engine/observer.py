@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import structlog
 
 from domain.decision import Stage
+from workers.store.database import first_line
 from workers.store.judging import Outcome
 
 log = structlog.get_logger()
@@ -249,8 +250,3 @@ _STEPS = tuple(name for name in vars(Observer) if not name.startswith("_"))
 def _listening(step: str, listeners: Sequence[Observer]) -> list[Callable[..., None]]:
     """This method of the listeners that override it: most steps come with every row, and few listeners want them."""
     return [getattr(one, step) for one in listeners if getattr(type(one), step) is not getattr(Observer, step)]
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one bounded line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

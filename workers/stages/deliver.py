@@ -18,11 +18,12 @@ from workers.coordination.breaker import Breaker
 from workers.delivery.attempt import Attempt, Outgoing
 from workers.delivery.secretbox import SecretBox, SecretUnreadable
 from workers.delivery.webhook import WebhookSender
-from workers.engine import Admission, Attempted, Batching, Keeping, Observer, ReadAhead, Slots, Work, first_line
+from workers.engine import Admission, Attempted, Batching, Keeping, Observer, ReadAhead, Slots, Work
 from workers.http.connections import Connections
 from workers.http.open_files import WEBHOOKS
 from workers.stages.told import EndpointHealth
 from workers.store.agenda import lease_clock
+from workers.store.database import first_line
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.live_endpoints import LiveEndpoint
 from workers.store.outbox import ClaimedDelivery

@@ -19,9 +19,8 @@ from domain.ports import ListReader, Provider
 from domain.status import Status
 from workers.coordination.look_up_budget import LookUpBudget
 from workers.coordination.rate_limit import RateLimit
-from workers.engine import first_line
 from workers.store.agenda import Claim
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, first_line
 from workers.store.store import Store
 
 log = structlog.get_logger()

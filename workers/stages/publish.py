@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from domain.decision import Stage
 from workers.delivery.stream import EventStream, StaleFence
-from workers.engine import Batching, Pace, Slots, SlotUse, Work, first_line
+from workers.engine import Batching, Pace, Slots, SlotUse, Work
 from workers.store.agenda import PUBLISH_LANE, Claim
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, first_line
 from workers.store.outbox import Unpublished
 from workers.store.positions import LeaseLost
 from workers.store.store import Store

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from workers.engine import first_line
-from workers.store.database import UNAVAILABLE
+from workers.store.database import UNAVAILABLE, first_line
 
 log = structlog.get_logger()
 

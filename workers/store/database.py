@@ -68,9 +68,9 @@ def may_be_its_own(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The driver's own words, on one line of 300 characters at most. SQLAlchemy adds the statement and its parameters,
-    and those hold the order."""
-    return (str(getattr(error, "orig", None) or error).splitlines() or [""])[0][:300]
+    """Any error in one bounded line; a database's in its driver's own words. SQLAlchemy would add the statement and its
+    parameters, and those hold the order."""
+    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def is_locked_out(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, 
 from workers.store.database import Database
 from workers.store.rows import Query, StoredRow
 from workers.store.seek import earlier, later
-from workers.store.tables import AGENDA, ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
+from workers.store.tables import ATTEMPT, CALLBACK, DELIVERY, ENDPOINT, EVENT, EVIDENCE, INVOICE, REJECTED
 
 Item = TypeVar("Item")
 
@@ -98,12 +98,6 @@ def find_invoice(connection: Connection, name: str, account: str | None = None) 
     if account is not None:
         orders = orders.where(INVOICE.c.account == account)
     return connection.execute(orders.order_by(INVOICE.c.id.desc()).limit(1)).one_or_none()
-
-
-def accounts_of_order(connection: Connection, order_id: str) -> list[str]:
-    """The accounts that have an invoice of this order id: more than one makes the id ambiguous."""
-    query = select(INVOICE.c.account).where(INVOICE.c.order_id == order_id).distinct().order_by(INVOICE.c.account)
-    return list(connection.execute(query).scalars())
 
 
 def events_of(connection: Connection, invoice_id: str) -> Sequence[StoredRow]:
@@ -286,12 +280,6 @@ def count_rejected(connection: Connection, *, waiting: bool = False) -> int:
     if waiting:
         query = query.where(REJECTED.c.redriven_at.is_(None))
     return int(connection.execute(query).scalar_one())
-
-
-def parked_rows(connection: Connection, limit: int) -> Sequence[StoredRow]:
-    """Agenda rows that wait for a person, in the order of their keys."""
-    query = select(AGENDA).where(AGENDA.c.due_at.is_(None)).order_by(AGENDA.c.stage, AGENDA.c.subject).limit(limit)
-    return connection.execute(query).all()
 
 
 def earliest_id(time: datetime, prefix: str = "inv") -> str:

@@ -17,9 +17,8 @@ from domain.looks import account_of
 from domain.scaling import Bound
 from domain.why.patience import Pace
 from domain.work_report import ROWS, WEBHOOKS, Part
-from workers.engine import first_line
 from workers.store.agenda import Lane
-from workers.store.database import ANY_FAILURE, Database
+from workers.store.database import ANY_FAILURE, Database, first_line
 from workers.store.reads.gauges import LaneLoad, Watched, read_watched
 from workers.telemetry.metrics import Rows, Values
 

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from domain.contradicted import kind_and_words
 from workers.store.reads.settling import page_of_contradictions
-from workers.store.rows import StoredRow
 from workers.web.console.console import Console, read_filter
 from workers.web.console.numbers import number_of
 from workers.web.console.person import Person
@@ -35,15 +35,7 @@ class Contradictions:
         find = partial(page_of_contradictions, accounts=person.accounts, before=before, limit=PAGE, settled_too=all_too)
         rows, following = await self._console.ask(self._console.store.database.read, find)
         older = None if following is None else f"{PLACE}?before={following}{'&all=1' if all_too else ''}"
-        shown = [(row, *_parts(row)) for row in rows]
+        shown = [(row, *kind_and_words(row.note, row.detail)) for row in rows]
         return await self._console.draw(
             request, person, "contradictions.html", rows=shown, older=older, all_too=all_too
         )
-
-
-def _parts(row: StoredRow) -> tuple[str, str]:
-    """Kind and words; evidence of earlier releases had none."""
-    if row.note is None:
-        return "status", str(row.detail)[:200]
-    kind, _, words = row.note.partition(": ")
-    return kind, words

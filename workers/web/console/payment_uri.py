@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
-from domain.money import format_amount, plain_value
-from domain.network import NETWORK_IDS, network_id, payment_uri
+from domain.money import plain_value
+from domain.network import NETWORK_IDS, bare_name, base_units, network_id, payment_uri
 
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _BECH32 = "[02-9ac-hj-np-z]"
@@ -50,7 +50,6 @@ TOKENS: Mapping[str, tuple[str, int]] = {
     "USDC": ("0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", 6),
     "USDT": ("0xdAC17F958D2ee523a2206206994597C13D831ec7", 6),
 }
-_CALLED = re.compile(r"[ -](?:network|chain)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +74,9 @@ def _link(network: str | None, currency: str, address: str, amount: Decimal | No
     if network_id(network) is not None:  # Bitcoin
         return payment_uri(network, currency, address, amount) if _BITCOIN_ADDRESS.fullmatch(address) else None
     coin = COINS.get(currency)
-    if coin is None or _CALLED.sub("", network.strip().lower()) not in coin.networks:
+    if coin is None or bare_name(network) not in coin.networks:
         return None
-    if not coin.address.fullmatch(address) or _units(amount, coin.decimals) is None:
+    if not coin.address.fullmatch(address) or base_units(amount, coin.decimals) is None:
         return None
     return f"{coin.scheme}:{address.removeprefix(f'{coin.scheme}:')}?amount={plain_value(amount)}"
 
@@ -87,13 +86,5 @@ def _on_ethereum(network: str, currency: str, address: str, amount: Decimal) -> 
     if currency not in TOKENS:
         return payment_uri(network, currency, address, amount)
     contract, decimals = TOKENS[currency]
-    units = _units(amount, decimals)
+    units = base_units(amount, decimals)
     return None if units is None else f"ethereum:{contract}@1/transfer?address={address}&uint256={units}"
-
-
-def _units(amount: Decimal, decimals: int) -> str | None:
-    """The whole number of the smallest units; None where the amount is finer than those."""
-    with localcontext(prec=100):  # the default of 28 digits would round
-        units = amount.scaleb(decimals)
-        whole = units.to_integral_value()
-        return format_amount(whole) if units == whole else None
