@@ -12,7 +12,7 @@ from tests.bench.ground import Ground, timed
 from tests.bench.results import Row
 from tests.bench.why_rows import with_history
 from tests.console.ground import Ground as ConsoleGround
-from workers.web.console.kept import PATIENCE_SECONDS
+from workers.web.console.cache import PATIENCE_SECONDS
 
 MOST_MS, MOST_BYTES = 150.0, 100_000
 STALE_SECONDS = 6.0  #: after that the overview's figures are read anew

@@ -6,7 +6,7 @@ import pytest
 
 from domain.permissions import Role
 from tests.console.doorstep import PUBLIC, SITE
-from workers.web.console.places import HOME, local_place
+from workers.web.console.redirects import HOME, local_place
 
 FOREIGN = [
     {"sec-fetch-site": "cross-site"},

@@ -16,7 +16,7 @@ from workers.store.endpoints import list_endpoints
 from workers.store.operate.bulk import begin, work_on
 from workers.store.reads.selection import Selection
 from workers.store.tables import ACT, BULK
-from workers.web.api.replaying import Replaying
+from workers.web.api.jobs import JobRunner
 from workers.web.console import job_failures as failures_page
 from workers.web.console import jobs as jobs_page
 
@@ -166,7 +166,7 @@ def test_the_process_carries_it_out_and_its_page_says_what_came_of_it(ground, sc
     judge(scene.store, take(scene.store, order("made"))[0], created())
     place = ground.post(PLACE, fields_of("cancel", scene, filter="status=queued,paid")).headers["location"]
 
-    Replaying(scene.store).work()
+    JobRunner(scene.store).work()
 
     page = ground.get(place).text
     assert "5 of 5" in page
@@ -220,7 +220,7 @@ def test_all_that_failed_is_there_page_by_page_and_as_a_file(ground, scene, monk
     monkeypatch.setattr(failures_page, "EXPORTED", 2)
     finish_the_scenes_own(scene)
     place = ground.post(PLACE, fields_of("cancel", scene, filter="status=paid,failed")).headers["location"]
-    Replaying(scene.store).work()
+    JobRunner(scene.store).work()
     (job,) = jobs(scene)
     first = ground.get(f"{place}/failures")
     (more,) = re.findall(r'href="(\?after=\d+)"', first.text)
@@ -297,7 +297,7 @@ def test_one_job_waits_for_nobody_that_is_stopped(ground, scene):
     job = begin(scene.store, OPERATOR, Deal(CANCEL), Selection(statuses=("queued",)), "")
     ground.post(f"{PLACE}/{job.id}/stop", {"reason": "no"})
 
-    Replaying(scene.store).work()
+    JobRunner(scene.store).work()
 
     assert invoice_of(scene.database, scene.ids["dpkg-48230"]).status == "queued"
 

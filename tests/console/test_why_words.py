@@ -14,7 +14,7 @@ from domain.why.sentence import words_in
 from tests.console.test_words import OTHERS
 from tests.contracts.store_cases import judge
 from workers.store.reads import next_steps
-from workers.web.console import nexts
+from workers.web.console import next_words
 from workers.web.console.words import words_of
 
 TELLING = (at_account, beside, causes, facts, words, next_steps)
@@ -73,7 +73,7 @@ def test_what_somebody_wrote_within_a_german_sentence_stays_as_it_is_and_is_text
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_what_a_row_of_the_list_says_comes_next_is_there_in_every_language(language):
-    tree = ast.parse(Path(nexts.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(next_words.__file__).read_text(encoding="utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.Assign)]
     texts = {one.value for node in functions for one in ast.walk(node) if isinstance(one, ast.Constant)}
     shown = {text for text in texts if isinstance(text, str) and " " in text.strip() and not text.endswith(".")}

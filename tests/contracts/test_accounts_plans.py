@@ -16,7 +16,7 @@ from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, judge, open_sto
 from tests.engines import new_postgres_database
 from workers.store.callbacks import NewCallback, newest_at
 from workers.store.database import Database
-from workers.store.reads import made
+from workers.store.reads import made_at_provider
 from workers.store.reads.accounts import (
     read_clocks_off,
     read_failing_look_ups,
@@ -118,11 +118,11 @@ def test_accounts_whose_provider_s_clock_is_off(full):
 
 
 def test_one_that_makes_few_among_very_many_is_found_by_its_references(full, monkeypatch):
-    monkeypatch.setattr(made, "WALKED", 10)
+    monkeypatch.setattr(made_at_provider, "WALKED", 10)
     (rare,) = pend(open_store(full), account=SILENT_ACCOUNT)
     pend(open_store(full), 20)
     found = []
-    plan = explained(full, lambda: found.extend(full.read(made.newest_made, SILENT_ACCOUNT, 20)), r"SELECT")
+    plan = explained(full, lambda: found.extend(full.read(made_at_provider.newest_made, SILENT_ACCOUNT, 20)), r"SELECT")
     assert_by_index(plan, KEY[full.engine.dialect.name], "uq_invoice_provider_ref")
     assert found == [rare]
 

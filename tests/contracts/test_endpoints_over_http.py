@@ -175,7 +175,7 @@ def test_a_replay_is_a_job_that_ends(service, ask):
 
     assert begun.headers["location"] == f"/v1/replays/{begun.json()['id']}"
     assert (begun.json()["state"], begun.json()["events"], begun.json()["sent"]) == ("running", 3, 0)
-    service.served.replaying.work()
+    service.served.jobs.work()
     shown = ask("GET", begun.headers["location"]).json()
     assert (shown["state"], shown["sent"]) == ("done", 3)
     assert shown["finished_at"] is not None
@@ -189,7 +189,7 @@ def test_one_event_is_sent_by_its_id(service, ask):
     endpoint = subscribe(service.store.database)
     event = rows(service.store.database, EVENT)[0]
     begin(ask, endpoint, event=event.id)
-    service.served.replaying.work()
+    service.served.jobs.work()
 
     assert [row.event_number for row in rows(service.store.database, DELIVERY)] == [event.number]
 
@@ -200,7 +200,7 @@ def test_only_the_newest_event_of_each_invoice_is_sent_where_that_is_asked(servi
         judge(store, invoice_id, seen("paid"))
     endpoint = subscribe(store.database)
     begun = begin(ask, endpoint, newest_only=True)
-    service.served.replaying.work()
+    service.served.jobs.work()
 
     assert begun.json()["events"] == 2
     paid = [row.number for row in rows(store.database, EVENT) if row.type == "invoice.paid"]
@@ -239,14 +239,14 @@ def test_a_job_that_a_dead_process_left_is_gone_on_with_where_it_was(service, as
         return replays.send(connection, database, choice, events)
 
     monkeypatch.setattr(replay_jobs, "send", die)
-    service.served.replaying.work()
+    service.served.jobs.work()
     assert ask("GET", f"/v1/replays/{job}").json()["sent"] == 2
-    service.served.replaying.work()  # somebody's lease is on it
+    service.served.jobs.work()  # somebody's lease is on it
     assert len(batches) == 2
     with service.store.database.transaction() as connection:
         long_ago = service.store.database.now(connection) - timedelta(minutes=5)
         connection.execute(update(JOB).values(leased_until=long_ago))
-    service.served.replaying.work()
+    service.served.jobs.work()
 
     shown = ask("GET", f"/v1/replays/{job}").json()
     assert (shown["state"], shown["sent"]) == ("done", 5)
@@ -258,7 +258,7 @@ def test_one_whose_endpoint_is_removed_fails_and_says_so(service, ask):
     endpoint = add(ask)["id"]
     job = begin(ask, endpoint).json()["id"]
     ask("DELETE", f"/v1/endpoints/{endpoint}")
-    service.served.replaying.work()
+    service.served.jobs.work()
 
     shown = ask("GET", f"/v1/replays/{job}").json()
     assert (shown["state"], shown["why"]) == ("failed", "the endpoint is gone")

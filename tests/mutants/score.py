@@ -17,8 +17,9 @@ HEAD = """\
 
 What `make mutants` found last: mutmut changes the code in one place at a time (a comparison, a constant, a call), and
 the tests that reach the place have to fail. A module's score is the share of the tried mutants that were found. The
-unit tests of the domain and the judge's contract tests on SQLite were run; what only the property tests, the simulation
-or PostgreSQL would find counts as missed here. Not every survivor is a hole: some change a message's words, or nothing.
+unit tests of the domain and the judge's contract tests on SQLite were run; what only other property tests, the
+simulation or PostgreSQL would find counts as missed here. Not every survivor is a hole: some change a message's words,
+or nothing.
 
 """
 

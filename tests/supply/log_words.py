@@ -83,7 +83,7 @@ WORDS: Mapping[str, str] = {
     "intake.unstored_wait": "so many messages are kept and could not be stored yet",
     "invoice.cancelled": "cancelled by its shop or an operator",
     "invoice.confirming": "a payment was seen and is not final yet",
-    "invoice.contradicted": "something contradicts what is known of an invoice; its status stays: `invoices contradictions`",
+    "invoice.contradicted": "what is known of it was contradicted; its status stays: `invoices contradictions`",
     "invoice.expired": "its time ran out unpaid",
     "invoice.failed": "it could not be made",
     "invoice.in_doubt": "a create's answer was lost; the account's `on_doubt` decides what comes next",

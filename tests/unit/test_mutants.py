@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from fnmatch import fnmatch
+from pathlib import Path
 
 from tests.mutants.changes import patterns, read_changes
 from tests.mutants.score import is_tried, read_verdicts, render, score
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = """\
 def one():
     return 1
@@ -77,3 +81,16 @@ def test_what_was_not_tried_counts_for_nothing_and_what_has_no_test_against_it()
 def test_survivors_are_listed_in_the_order_of_their_places():
     text = render(read_verdicts(PRINTED))
     assert text.index("x_parse__mutmut_9`") < text.index("x_parse__mutmut_10`")
+
+
+def test_a_unit_test_of_the_domain_alone_is_among_those_that_have_to_find_mutants():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    listed = {ROOT / name for name in options["pytest_add_cli_args_test_selection"]}
+    texts = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/unit/test_*.py")}
+    of_domain = {path for path, text in texts.items() if re.search(r"^(from|import) domain\b", text, re.MULTILINE)}
+    alone = {
+        path for path in of_domain if not re.search(r"^(from|import) (workers|config)\b", texts[path], re.MULTILINE)
+    }
+    assert len(alone) > 30
+    assert alone - listed == set()
+    assert all(path.exists() for path in listed)

@@ -69,7 +69,7 @@ class NotReady(Exception):  # noqa: N818 - reads as what is the matter
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UnstoredMessage:
     """A message in the queue. ``since``: epoch seconds; ``tries``: how often it could not be stored."""
 
     call: Accepted
@@ -93,7 +93,7 @@ class Round:
     taken: int = 0
     failed: int = 0
     left: int = 0
-    oldest: Kept | None = None
+    oldest: UnstoredMessage | None = None
     away: bool = False  #: the database is away, which is no fault of any message
 
 
@@ -113,7 +113,7 @@ class Unstored:
     def keep(self, calls: Sequence[Accepted], why: str) -> None:
         """Put messages into the queue; when this returns the broker has them. Raises the broker's errors."""
         for call in calls:
-            kept = Kept(call, time.time(), 1, why)
+            kept = UnstoredMessage(call, time.time(), 1, why)
             self._queue.put(kept.fields())
             log.error("intake.unstored", task=call.task, id=call.id, error=why, consequence="kept, and tried again")
             self._note(kept, only_first=True)
@@ -186,7 +186,7 @@ class Unstored:
         self._note(done.oldest) if done.left else self._forget()
         return done
 
-    def _take_again(self, message: Message, take: Callable[[Accepted], None]) -> tuple[Kept, bool] | None:
+    def _take_again(self, message: Message, take: Callable[[Accepted], None]) -> tuple[UnstoredMessage, bool] | None:
         """Hand a message over. None: it was taken; otherwise it as put back, and whether the database is away."""
         kept = _read(message)
         try:
@@ -225,7 +225,7 @@ class Unstored:
 
     # --- the note for the doctor --------------------------------------------------------------------------------------
 
-    def _note(self, kept: Kept | None, *, only_first: bool = False) -> None:
+    def _note(self, kept: UnstoredMessage | None, *, only_first: bool = False) -> None:
         if kept is not None:
             note = json.dumps({"since": kept.since, "why": kept.why})
             self._write(lambda client: client.set(NOTE, note, nx=only_first))
@@ -245,19 +245,19 @@ class Unstored:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def _read(message: Message) -> Kept:
+def _read(message: Message) -> UnstoredMessage:
     """The message that ``fields`` wrote. Anything else that somebody put into the queue is listed as rejected."""
     try:
         found = message.decode()
         arguments = json.loads(_unpack(base64.b64decode(found["packed"])))
         call = Accepted(str(found["task"]), str(found["id"]), list(arguments))
-        return Kept(call, float(found["since"]), int(found["tries"]), str(found["why"]))
+        return UnstoredMessage(call, float(found["since"]), int(found["tries"]), str(found["why"]))
     except Exception:  # noqa: BLE001 - it may be anybody's text
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode(errors="replace")
         why = (message.headers or {}).get(UNREADABLE, "it is no message that was kept")
         reason = f"body: this was found in the queue {QUEUE}: {why}"
         refused = turn_away(body, reason, hashlib.sha256(body).hexdigest())
-        return Kept(Accepted(REJECT, str(uuid.uuid4()), refused.arguments), time.time(), 0, refused.reason)
+        return UnstoredMessage(Accepted(REJECT, str(uuid.uuid4()), refused.arguments), time.time(), 0, refused.reason)
 
 
 def _unpack(packed: bytes) -> bytes:

@@ -57,7 +57,7 @@ from workers.stages.search import as_search, search
 from workers.stages.told import TIMED_OUT, outcome_of, outcome_of_all
 from workers.store.agenda import Claim, lease_clock
 from workers.store.judging import Judgement
-from workers.store.kept import Kept
+from workers.store.kept import KeptAnswer
 from workers.store.rows import StoredRow
 from workers.store.store import Store
 
@@ -71,7 +71,7 @@ RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner, so that one cla
 
 Take = Callable[[str, int], Awaitable[tuple[int, float]]]  #: how many of n now, and the seconds until there is one more
 #: A claimed create with its invoice, and the answer that was kept of an earlier call.
-ToCreate = tuple[Claim, StoredRow | None, Kept | None]
+ToCreate = tuple[Claim, StoredRow | None, KeptAnswer | None]
 Row = TypeVar("Row", bound=tuple[Claim, InvoiceView | None, object])
 
 

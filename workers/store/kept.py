@@ -38,7 +38,7 @@ _KEY = ("invoice_id", "token")
 _NOT_KEPT = frozenset({"raw", "instead", "told", "news"})
 
 
-class Kept(NamedTuple):
+class KeptAnswer(NamedTuple):
     """An answer, and the token of the lease that its call was made under."""
 
     token: str
@@ -61,21 +61,21 @@ def forget(connection: Connection, keys: Sequence[tuple[str, str]]) -> None:
         execute_keyed(connection, _removal, _KEY, sorted(keys))
 
 
-def find_kept(connection: Connection, lost_tokens: Mapping[str, str | None]) -> dict[str, Kept]:
+def find_kept(connection: Connection, lost_tokens: Mapping[str, str | None]) -> dict[str, KeptAnswer]:
     """What is kept for these invoices, given each with the token of its lost lease. Returned by id.
 
     A made invoice counts whichever lease it was made under; any other answer only for the call of the lost lease.
     """
     if not lost_tokens:
         return {}
-    found: dict[str, Kept] = {}
+    found: dict[str, KeptAnswer] = {}
     for row in execute_keyed(connection, _answers, ("invoice_id",), [(key,) for key in sorted(lost_tokens)]).all():
         evidence = _read(row)
         made = isinstance(evidence, Created)
         if evidence is not None and (
             made or (row.token == lost_tokens[row.invoice_id] and row.invoice_id not in found)
         ):
-            found[row.invoice_id] = Kept(row.token, evidence)
+            found[row.invoice_id] = KeptAnswer(row.token, evidence)
     return found
 
 
@@ -174,7 +174,7 @@ def _typed(allowed: tuple[object, ...], value: Any) -> Any:
 
 def claim_creates(
     connection: Connection, database: Database, lanes: Sequence[str], limit: int, lease_seconds: float, lost: Lost
-) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
+) -> list[tuple[Claim, StoredRow | None, KeptAnswer | None]]:
     """Lease due creates of an account, each with its invoice and the answer of an earlier call that could not be
     committed. Stops after a row whose holder was lost: that one may have to be claimed alone."""
     claimed: list[tuple[Claim, StoredRow | None]] = []

@@ -29,7 +29,7 @@ from workers.store.drifts import Drifts
 from workers.store.intake import Added, Rejection
 from workers.store.judge import Beside, Judge
 from workers.store.judging import Judged, Judgement, Outcome
-from workers.store.kept import Kept
+from workers.store.kept import KeptAnswer
 from workers.store.lanes import Lanes, doorbell
 from workers.store.leases import Leases
 from workers.store.live_endpoints import LiveEndpoint
@@ -108,22 +108,22 @@ class Store:
         """Match claimed callbacks with their invoices and judge what they say, all in one transaction."""
         judged, matches = self._judge.judge_callbacks(claims, read)
         done = {one.claim for one in matches}
-        return CallbacksJudged(self._told(judged), matches, [claim for claim in claims if claim not in done])
+        return CallbacksJudged(self._ring_for(judged), matches, [claim for claim in claims if claim not in done])
 
     # ------------------------------------------------------------ evidence
 
     def judge(self, judgements: Sequence[Judgement], beside: Beside | None = None) -> list[Outcome]:
         """Judge evidence against the invoices as they are now, all in one transaction. Locked rows are waited for.
         ``beside`` writes in the same transaction, who asked for it for example."""
-        return self._told(self._judge.judge(judgements, beside))
+        return self._ring_for(self._judge.judge(judgements, beside))
 
     def judge_and_take(self, judgements: Sequence[Judgement], room: Room | None) -> Taken:
         """The same, and lease the webhooks it brings as far as there is room: the caller sends them."""
         judged = self._judge.judge_and_take(judgements, room)
         left = [judgement for judgement in judgements if judgement.invoice_id in judged.left]
-        return Taken(self._told(judged), judged.deliveries, left)
+        return Taken(self._ring_for(judged), judged.deliveries, left)
 
-    def _told(self, judged: Judged) -> list[Outcome]:
+    def _ring_for(self, judged: Judged) -> list[Outcome]:
         """Ring for the work it brings. Returns its outcomes."""
         self.ring(judged.lanes)
         return judged.outcomes
@@ -165,7 +165,7 @@ class Store:
 
     def claim_creates(
         self, lane: str, limit: int, lease_seconds: float
-    ) -> list[tuple[Claim, StoredRow | None, Kept | None]]:
+    ) -> list[tuple[Claim, StoredRow | None, KeptAnswer | None]]:
         """Lease due creates, each with its invoice and, where a call was made before, its kept answer."""
         lanes = self._lanes.next_create_lanes(lane)
         return self._leases.take(

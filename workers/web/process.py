@@ -48,7 +48,7 @@ from workers.store.release import require_release
 from workers.telemetry.rows import RowReader
 from workers.transport import install
 from workers.web.api.endpoints import Webhooks
-from workers.web.api.replaying import Replaying
+from workers.web.api.jobs import JobRunner
 from workers.web.api.routes import build_api
 from workers.web.application import Surroundings, build_application
 from workers.web.callback_address import callback_place, callback_url
@@ -85,7 +85,7 @@ class Process:
     on_stop: list[Callable[[], object]] = field(default_factory=list)  #: called when the stop begins
     on_end: list[Callable[[], object]] = field(default_factory=list)  #: in reverse, when the last request is over
     stopping: threading.Event = field(default_factory=threading.Event)
-    replaying: Replaying | None = None  #: once its thread has begun
+    jobs: JobRunner | None = None  #: once its thread has begun
 
     def __post_init__(self) -> None:
         connections = self.runtime.store.database.connections
@@ -185,7 +185,7 @@ def _add_api(process: Process) -> None:
     served = build_api(runtime.store, desk, process.threads, process.metrics, webhooks, _around(process))
     process.routes += served.routes
     process.on_stop.append(served.on_stop)
-    _start_replaying(process, served.replaying)
+    _start_jobs(process, served.jobs)
 
 
 def _webhooks(process: Process) -> Webhooks:
@@ -198,20 +198,20 @@ def _webhooks(process: Process) -> Webhooks:
     return Webhooks(AddressGuard(settings.webhook_allow), cache(partial(secret_box, settings)), reset)
 
 
-def _start_replaying(process: Process, replaying: Replaying) -> Replaying:
+def _start_jobs(process: Process, jobs: JobRunner) -> JobRunner:
     """Jobs that were asked for here are carried out here, and those that another process left."""
-    process.start("replays", replaying.run)
-    process.on_end.append(replaying.wake)
-    process.replaying = replaying
-    return replaying
+    process.start("replays", jobs.run)
+    process.on_end.append(jobs.wake)
+    process.jobs = jobs
+    return jobs
 
 
 def _reach(process: Process) -> Reach:
     from workers.app import app  # not at the top: importing it reads the settings
 
-    replaying = process.replaying or _start_replaying(process, Replaying(process.runtime.store))
+    jobs = process.jobs or _start_jobs(process, JobRunner(process.runtime.store))
     broker = Broker(app, app.amqp.queues[INTAKE_QUEUE])
-    return Reach(_webhooks(process), replaying.wake, broker.open)
+    return Reach(_webhooks(process), jobs.wake, broker.open)
 
 
 def _add_console(process: Process) -> None:

@@ -11,7 +11,7 @@ from tests.console.browser.conftest import NARROW, WIDE
 from tests.console.scene import LONG_ORDER
 from tests.contracts.store_cases import change, invoice_of, rows
 from workers.store.tables import BULK, INVOICE
-from workers.web.api.replaying import Replaying
+from workers.web.api.jobs import JobRunner
 
 LIST = "/console/invoices"
 
@@ -94,7 +94,7 @@ def test_what_is_asked_of_all_that_match_is_carried_out_while_one_looks(person, 
 
     expect(page.locator(".stat")).to_contain_text("0 of 2")
     expect(page.get_by_role("button", name="Live")).to_be_visible()
-    Replaying(scene.store).work()
+    JobRunner(scene.store).work()
 
     expect(page.locator(".stat")).to_contain_text("2 of 2")
     expect(page.locator(".stat")).to_contain_text("done")

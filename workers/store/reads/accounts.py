@@ -14,7 +14,7 @@ from domain.evidence import FAILED_LOOK_UP, Created, CredentialsRefused
 from domain.exact_json import read_json
 from domain.lifecycle import REFUSED_REASONS
 from domain.status import OPEN, UNMADE, Status
-from workers.store.reads.made import newest_made
+from workers.store.reads.made_at_provider import newest_made
 from workers.store.rows import StoredRow
 from workers.store.tables import AGENDA, EVIDENCE, INVOICE
 from workers.store.tables.columns import UtcTime

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from domain.status import Status
 from workers.store.callbacks import UNMATCHED, newest_at
 from workers.store.queries import earliest_id
-from workers.store.reads.made import first_made
+from workers.store.reads.made_at_provider import first_made
 from workers.store.tables import CALLBACK, FORGED, INVOICE
 from workers.store.tables.columns import UtcTime
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, func, select, unio
 
 from workers.store.queries import earliest_id, of_kinds
 from workers.store.reads.invoices import HIGHEST_ID, LOWEST_ID, walk_invoices
-from workers.store.reads.needy import needy_ids
+from workers.store.reads.needs_person import needy_ids
 from workers.store.reads.search import Kind, meant_as, search
 from workers.store.rows import Query, StoredRow
 from workers.store.seek import earlier, later

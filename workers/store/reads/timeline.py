@@ -15,8 +15,8 @@ from domain.exact_json import read_json
 from domain.money import format_amount
 from workers.store.callbacks import MATCHED, UNMATCHED
 from workers.store.reads.acts import act_fields
+from workers.store.reads.evidence_words import in_words
 from workers.store.reads.record import Record
-from workers.store.reads.said import in_words
 from workers.store.rows import StoredRow
 
 

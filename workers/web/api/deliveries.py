@@ -18,7 +18,7 @@ from workers.store.replay import Choice
 from workers.store.replay_jobs import ReplayJob, find_job, job_fields
 from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, next_page, read_query, read_request, unusable, whole
-from workers.web.api.replaying import Replaying
+from workers.web.api.jobs import JobRunner
 from workers.web.api.schema.deliveries import BEGIN_REPLAY, LIST_DELIVERIES, SHOW_REPLAY, STATES
 from workers.web.api.schema.invoices import DEFAULT_LIMIT, MAX_LIMIT
 from workers.web.api.schema.operation import route
@@ -31,9 +31,9 @@ MAX_NUMBER = 2**62
 class Deliveries:
     """Webhooks to the endpoints that the caller sees."""
 
-    def __init__(self, api: Api, replaying: Replaying) -> None:
+    def __init__(self, api: Api, jobs: JobRunner) -> None:
         self._api = api
-        self._replaying = replaying
+        self._jobs = jobs
 
     def routes(self) -> list[BaseRoute]:
         """What the application serves of it."""
@@ -82,7 +82,7 @@ class Deliveries:
             raise unusable("event: there is no such event for this endpoint") from None
         except ValueError as error:  # unknown types, or too many events
             raise unusable(str(error)) from None
-        self._replaying.wake()
+        self._jobs.wake()
         return answer(job_fields(job), 202, {"location": f"/v1/replays/{job.id}"})
 
     async def show(self, request: Request) -> Response:

@@ -26,9 +26,9 @@ from workers.web.api.events import Events
 from workers.web.api.following import Following
 from workers.web.api.invoice_reads import InvoiceReads
 from workers.web.api.invoices import Invoices
+from workers.web.api.jobs import JobRunner
 from workers.web.api.orders import Orders
 from workers.web.api.places import SHARE_OF_CONNECTIONS, Places
-from workers.web.api.replaying import Replaying
 from workers.web.api.schema.operation import know_each_other
 from workers.web.api.snapshot import Snapshots
 from workers.web.api.why import Whys
@@ -43,7 +43,7 @@ class Served:
 
     routes: Sequence[BaseRoute]
     reads: InvoiceReads
-    replaying: Replaying
+    jobs: JobRunner
     following: Following
     on_stop: Callable[[], None]
 
@@ -56,7 +56,7 @@ def build_api(
     api = Api(store, threads, Access(threads, partial(find_tokens, database), partial(note_use, database)))
     reads = InvoiceReads(api)
     metrics.waiting.set_function(lambda: len(reads.waiting))
-    replaying, following = Replaying(store), _following(database, threads, metrics)
+    jobs, following = JobRunner(store), _following(database, threads, metrics)
     places = Places(int(most_connections() * SHARE_OF_CONNECTIONS))
     parts = (
         Orders(api, desk, reads),
@@ -64,7 +64,7 @@ def build_api(
         Whys(api, reads, around),
         Acts(api, reads),
         Endpoints(api, webhooks, frozenset(desk.accounts)),
-        Deliveries(api, replaying),
+        Deliveries(api, jobs),
         Drifts(api),
         Events(api, following, places),
         Snapshots(api, places),
@@ -77,7 +77,7 @@ def build_api(
 
     routes += Documents(list(routes), VERSION).routes()
     know_each_other(routes)
-    return Served(routes, reads, replaying, following, on_stop)
+    return Served(routes, reads, jobs, following, on_stop)
 
 
 def _following(database: Database, threads: StoreThreads, metrics: Metrics) -> Following:

@@ -20,7 +20,7 @@ from workers.store.database import UNAVAILABLE
 from workers.store.reads.why.order import Around
 from workers.store.store import Store
 from workers.web.bodies import BodyRefused, read_body
-from workers.web.console.kept import PATIENCE_SECONDS
+from workers.web.console.cache import PATIENCE_SECONDS
 from workers.web.console.origin import why_foreign
 from workers.web.console.person import Gate, Person
 from workers.web.console.pulse import PulseReader

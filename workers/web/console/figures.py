@@ -11,7 +11,7 @@ import structlog
 
 from workers.store.database import UNAVAILABLE
 from workers.store.reads.figures.figures import Figures
-from workers.web.console.kept import Kept
+from workers.web.console.cache import CachedValue
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ class FiguresReader:
     """Keeps the newest. Used on one event loop."""
 
     def __init__(self, threads: StoreThreads, read: Callable[[], Figures]) -> None:
-        self._kept = Kept(partial(threads.run, read, seconds=READ_SECONDS), FRESH_SECONDS, OLD_SECONDS)
+        self._kept = CachedValue(partial(threads.run, read, seconds=READ_SECONDS), FRESH_SECONDS, OLD_SECONDS)
         self._resting: asyncio.Task[None] | None = None
 
     async def take(

@@ -16,7 +16,7 @@ from domain.requests import LONGEST_REASON, MarkRequest, RequestError, parse_req
 from domain.status import Status
 from workers.store.operate.invoices import Done, Mark, Moved, cancel, create_again, mark, recheck
 from workers.store.operate.replay import NoSuchEndpoint, NoSuchEvent, TooManyEvents, replay_of_invoice
-from workers.store.reads.raw import read_raw
+from workers.store.reads.original_words import read_raw
 from workers.web.api.invoice_reads import is_id
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.invoice_page import InvoicePage, endpoint_ids, read_page

@@ -23,7 +23,7 @@ from workers.web.console.console import Console
 from workers.web.console.downloads import Downloads
 from workers.web.console.filters import BEFORE, LISTS, find_filter, query_of
 from workers.web.console.invoices_csv import KIND, reader_of
-from workers.web.console.nexts import Next, next_of
+from workers.web.console.next_words import Next, next_of
 from workers.web.console.person import Person
 
 PLACE = "/console/invoices"

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from workers.web.console.console import Console
 from workers.web.console.cookies import is_plain
-from workers.web.console.places import local_place
+from workers.web.console.redirects import local_place
 from workers.web.console.refusals import Refused
 from workers.web.console.words import COOKIE, LANGUAGES
 

@@ -13,7 +13,7 @@ from workers.store.operate.sessions import use_link
 from workers.web.console.console import Console, read_filter, read_form
 from workers.web.console.cookies import session_of, why_unusable
 from workers.web.console.gate import Doors, address_of
-from workers.web.console.places import HOME
+from workers.web.console.redirects import HOME
 from workers.web.console.refusals import Refused
 from workers.web.console.sign_in import welcome
 

@@ -25,7 +25,7 @@ from workers.web.console.cookies import ATTEMPT, drop_cookie, read_cookie, sessi
 from workers.web.console.gate import address_of
 from workers.web.console.id_token import Known, TokenRefused, read_person
 from workers.web.console.issuer import Issuer, IssuerAway
-from workers.web.console.places import HOME, local_place
+from workers.web.console.redirects import HOME, local_place
 from workers.web.console.refusals import Refused
 from workers.web.console.sign_in import welcome
 

@@ -17,7 +17,7 @@ from workers.store.reads.gauges import COUNTED
 from workers.store.reads.settling import count_unmatched
 from workers.store.reads.why.late import Overview
 from workers.store.reads.why.webhooks import Breakers
-from workers.web.console.kept import PATIENCE_SECONDS, Kept
+from workers.web.console.cache import PATIENCE_SECONDS, CachedValue
 from workers.web.threads import Overloaded, StoreThreads
 
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class PulseReader:
         self._read_overview = read_overview
         self._breakers = breakers
         self._patience_seconds = patience_seconds
-        self._kept = Kept(self._fresh, FRESH_SECONDS, OLD_SECONDS)
+        self._kept = CachedValue(self._fresh, FRESH_SECONDS, OLD_SECONDS)
 
     async def take(self, accounts: Collection[str] | None = None) -> Pulse | None:
         """For somebody who sees these accounts (None: all); None while the database is away. A page waits for the

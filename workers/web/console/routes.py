@@ -20,6 +20,7 @@ from workers.web.console.accounts import Accounts
 from workers.web.console.acting import Acting
 from workers.web.console.assets import read_assets
 from workers.web.console.audit import Audit
+from workers.web.console.cache import PATIENCE_SECONDS
 from workers.web.console.console import Console
 from workers.web.console.contradictions import Contradictions
 from workers.web.console.deliveries import Deliveries
@@ -34,7 +35,6 @@ from workers.web.console.invoice import Invoice
 from workers.web.console.invoices import Invoices
 from workers.web.console.job_failures import JobFailures
 from workers.web.console.jobs import Jobs
-from workers.web.console.kept import PATIENCE_SECONDS
 from workers.web.console.language import LanguageChoice
 from workers.web.console.open_pages import MOST_OF_ONE
 from workers.web.console.overview import OverviewPage

@@ -22,7 +22,7 @@ from workers.web.console.console import SIGN_IN, Console, read_filter, read_form
 from workers.web.console.cookies import SESSION, drop_cookie, session_of, set_cookie, why_unusable
 from workers.web.console.gate import Doors, address_of
 from workers.web.console.person import Person
-from workers.web.console.places import local_place
+from workers.web.console.redirects import local_place
 from workers.web.console.refusals import Refused
 from workers.web.threads import Overloaded, StoreThreads
 

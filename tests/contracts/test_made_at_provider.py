@@ -8,7 +8,7 @@ import pytest
 
 from tests.contracts.store_cases import ACCOUNT, SILENT_ACCOUNT, invoice_of, now, pend, queue
 from workers.store.queries import earliest_id
-from workers.store.reads import made
+from workers.store.reads import made_at_provider
 
 #: How many are walked, and how many references are looked through: all that there are, too few, and too few of both.
 WAYS = [(1000, 1000), (4, 1000), (4, 2)]
@@ -17,12 +17,12 @@ WAYS = [(1000, 1000), (4, 1000), (4, 2)]
 @pytest.fixture(params=WAYS, ids=["walked", "by references", "from end to end"], autouse=True)
 def way(request, monkeypatch):
     walked, named = request.param
-    monkeypatch.setattr(made, "WALKED", walked)
-    monkeypatch.setattr(made, "NAMED", named)
+    monkeypatch.setattr(made_at_provider, "WALKED", walked)
+    monkeypatch.setattr(made_at_provider, "NAMED", named)
 
 
 def first(database, account, since):
-    return database.read(made.first_made, account, since, earliest_id(since - timedelta(minutes=10)))
+    return database.read(made_at_provider.first_made, account, since, earliest_id(since - timedelta(minutes=10)))
 
 
 @pytest.mark.parametrize("after", [0, 6])
@@ -45,6 +45,6 @@ def test_the_newest_come_first_and_no_more_than_asked_for(database, store, after
     queue(store, SILENT_ACCOUNT)  # not made
     pend(store, 1 + after)
 
-    assert database.read(made.newest_made, SILENT_ACCOUNT, 2) == sorted(ours)[:0:-1]
-    assert database.read(made.newest_made, "nobody", 2) == []
-    assert len(database.read(made.newest_made, ACCOUNT, 20)) == 1 + after
+    assert database.read(made_at_provider.newest_made, SILENT_ACCOUNT, 2) == sorted(ours)[:0:-1]
+    assert database.read(made_at_provider.newest_made, "nobody", 2) == []
+    assert len(database.read(made_at_provider.newest_made, ACCOUNT, 20)) == 1 + after

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from workers.web.console.kept import Kept
+from workers.web.console.cache import CachedValue
 
 
 class Slow:
@@ -25,8 +25,8 @@ class Slow:
             raise TimeoutError
         return number
 
-    def kept(self) -> Kept[int]:
-        return Kept(self.read, 5.0, 60.0, clock=lambda: self.time)
+    def kept(self) -> CachedValue[int]:
+        return CachedValue(self.read, 5.0, 60.0, clock=lambda: self.time)
 
 
 def test_who_comes_first_waits_no_longer_than_they_have_patience():

@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 PATIENCE_SECONDS = 0.05
 
 
-class Kept(Generic[Value]):
+class CachedValue(Generic[Value]):
     """The newest value that was read. A page waits at most a moment for a fresh one, then it gets the one before.
 
     Used on one event loop.

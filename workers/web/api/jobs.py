@@ -18,7 +18,7 @@ log = structlog.get_logger()
 LOOK_SECONDS = 5.0
 
 
-class Replaying:
+class JobRunner:
     """Runs one job after the other; long ones take turns."""
 
     def __init__(self, store: Store) -> None:
