@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ class Row:
     judged: Literal["ratio", "ours"] = "ratio"  #: "ours": by itself; ``theirs`` stands beside it for comparison only
     commit: str = ""  #: of the code that was measured
     measured_at: str = ""  #: UTC
+    python: str = ""  #: version and where from: how it was built makes a third of what Python code costs
     stolen: float = 0.0  #: share of the machine that its host gave to others meanwhile
 
     @property
@@ -90,7 +92,7 @@ def results_path(sizes_name: str) -> Path:
 def stamp(row: Row, stolen: float) -> Row:
     """Say which code was measured, when, and how much of the machine there was."""
     row.commit, row.measured_at = commit(), datetime.now(UTC).isoformat(timespec="seconds")
-    row.stolen = round(stolen, 3)
+    row.python, row.stolen = interpreter(), round(stolen, 3)
     return row
 
 
@@ -125,7 +127,12 @@ def save(rows: Sequence[Row], sizes_name: str, path: Path) -> None:
 
 def machine() -> dict[str, Any]:
     """What it was measured on."""
-    return {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    return {"cpus": os.cpu_count(), "system": platform.platform(), "python": interpreter()}
+
+
+def interpreter() -> str:
+    """Which Python runs this."""
+    return f"{platform.python_version()} of {sys.base_prefix}"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
