@@ -11,6 +11,17 @@ The rules:
 4. A bound answer with another price, coin or amount is a contradiction, never *paid*.
 5. A word that says less than the status is no news (``is_news``). *Paid* changes only to *refunded*.
 6. Polling goes on although callbacks exist.
+
+An invoice remembers one callback's word, in its ``called_…`` fields, and the word waits until one of these happens:
+
+- A bound answer says as much, or more: the word is confirmed, and forgotten (``lifecycle/moves.py: move``).
+- A bound answer says less: another look-up soon, and the grace begins anew (``look_ups.py: _heard``, ``_look_again``).
+- No look-up is answered until the grace is over, or there is nothing to ask by: the word decides alone, and is
+  forgotten (``lifecycle/callbacks.py: alone``). If it may be another invoice's (``called_only`` 0), it is kept as one
+  that matches none (``give_back``), and polling goes on.
+- The answer is about something else: the word is forgotten (``_unbound``), or no longer decides alone (``_beside``).
+- A callback with more news comes: its word takes the place, and the grace begins anew (``called_back``).
+- The invoice ends by something else: the word is judged once more, so that somebody hears of it (``dropped``).
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def is_claimed(case: Case) -> bool:
     return bool(called and Status(called) in CLAIMS)
 
 
-def is_nobodys(case: Case) -> bool:
+def may_be_anothers(case: Case) -> bool:
     """Whether a callback's claim may be about another invoice, and no look-up that could tell was answered since."""
     invoice = case.invoice
     came, answered = invoice.called_at, invoice.called_answered_at

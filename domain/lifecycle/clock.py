@@ -15,8 +15,8 @@ from domain.lifecycle.case import (
     end_of,
     is_askable,
     is_claimed,
-    is_nobodys,
     is_unheard,
+    may_be_anothers,
     next_refund_look,
     past_create_before,
     settled_by,
@@ -60,12 +60,12 @@ def clock_ran_out(case: Case, evidence: ClockRanOut) -> Decision:
 def _settle_claim(case: Case, end: datetime) -> Decision:
     """The watch of an expired invoice is over, and no look-up has confirmed the payment that a callback claims."""
     until, changes = settled_by(case), Changes()
-    if is_nobodys(case) and case.now - end > STOOD_STILL:  # nobody was at work, so no look-up was made that could tell
+    if may_be_anothers(case) and case.now - end > STOOD_STILL:  # nobody was at work to look it up
         until, changes = max(until, case.now + max(LAST_LOOK_OF_GRACE, _patience(case))), unanswered(case)
     if until > case.now and is_askable(case):  # look-ups have not had the time yet to confirm it
         looked: Changes = {**changes, "monitor_until": until}
         return Decision("noted", looked, agenda={Stage.CHECK: case.now, Stage.CLOCK: until})
-    if is_nobodys(case):
+    if may_be_anothers(case):
         ended = _end_watch(case, end)
         given = give_back(ended.agenda)
         return replace(given, changes={**ended.changes, **given.changes})

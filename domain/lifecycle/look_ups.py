@@ -22,8 +22,8 @@ from domain.lifecycle.case import (
     is_claimed,
     is_last_call,
     is_monitored,
-    is_nobodys,
     learnt,
+    may_be_anothers,
     next_poll,
     next_refund_look,
     provider_end,
@@ -194,7 +194,7 @@ def _look_again(case: Case, evidence: Evidence, verdict: Verdict) -> Decision:
     """A callback's word is not confirmed yet: look again soon. If no look-up is answered in time, it decides alone."""
     ends = grace_since(case) + span(case.policy.callback_grace_minutes)
     answered = isinstance(evidence, Seen) and evidence.status is not None
-    if not answered and ends <= case.now and is_claimed(case) and is_nobodys(case):
+    if not answered and ends <= case.now and is_claimed(case) and may_be_anothers(case):
         return give_back({Stage.CHECK: next_poll(case, case.invoice.quiet_polls, end_of(case))})
     if not answered and ends <= case.now:
         decision = alone(case, case.invoice, {})

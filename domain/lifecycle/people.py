@@ -8,7 +8,7 @@ from domain.asking import waits_for_callback
 from domain.contradicted import Contradicted
 from domain.decision import Agenda, Changes, Decision, Stage, Verdict
 from domain.evidence import CancelRequested, Marked, RecheckRequested
-from domain.lifecycle.case import Case, anomaly_of, is_askable, is_claimed, is_nobodys
+from domain.lifecycle.case import Case, anomaly_of, is_askable, is_claimed, may_be_anothers
 from domain.lifecycle.moves import NOT_CALLED, close, contradict, give_back
 from domain.marks import CONFIRMED, is_contradiction, may_mark
 from domain.money import format_amount
@@ -56,7 +56,7 @@ def _stays_expired(case: Case, note: str) -> Decision:
     if case.invoice.called_status is None:
         return Decision("noted", changes, note=note)
     agenda: Agenda = {Stage.CHECK: case.now} if is_askable(case) and is_claimed(case) else {}
-    if is_claimed(case) and is_nobodys(case):
+    if is_claimed(case) and may_be_anothers(case):
         given = give_back(agenda)
         return replace(given, changes={**given.changes, **changes}, note=note)
     return Decision("noted", {**changes, **NOT_CALLED}, agenda=agenda, note=note)
