@@ -99,8 +99,9 @@ def test_a_receiver_that_fails_is_told_and_health_is_well_again_once_it_takes_al
     (late,) = becomes(system, "DEGRADED")["causes"]
     assert (late["cause"], late["count"]) == ("webhook_waits", 1)
     system.ask(f"{system.sandbox.receiver_url(RECEIVER)}/faults", method="DELETE")
-    system.command("endpoints", "disable", endpoint, "--reason", "a test", "--json")
-    system.command("endpoints", "enable", endpoint, "--json")  # and what waits is due at once
+    for words in (("disable", endpoint, "--reason", "a test"), ("enable", endpoint)):  # then what waits is due at once
+        command = [sys.executable, "-m", "workers.cli", "endpoints", *words]
+        subprocess.run(command, cwd=ROOT, env=system.environment, timeout=START_SECONDS, check=True)
     system.wait_until_told()
     assert becomes(system, "OK")["causes"] == []
 
