@@ -1,7 +1,7 @@
 """Run by the Python of .venv/chart: renders the chart with Helm for each case, and validates what comes out.
 
-Reads JSON from standard input, [{"values": …, "versions": ["1.31"]}], and writes a list of
-{"error": …} or {"documents": [[file, document]], "faults": ["…"]}.
+Reads JSON from standard input, [{"values": …, "versions": ["1.31"], "name": "shop", "namespace": "pay"}], and
+writes a list of {"error": …} or {"documents": [[file, document]], "faults": ["…"]}.
 """
 
 from __future__ import annotations
@@ -19,6 +19,16 @@ import yaml
 
 #: Their schemas come with the operators, not with Kubernetes.
 FOREIGN = ("monitoring.coreos.com/", "keda.sh/")
+
+
+class Strict(yaml.SafeLoader):
+    """Refuses a key that comes twice, as a cluster does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"twice: {twice}", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def main(chart: str) -> None:
@@ -39,11 +49,11 @@ def _only_ours() -> Iterator[Any]:
 
 def _render(chart: Any, case: dict[str, Any]) -> dict[str, Any]:
     try:
-        rendered = chart.render(case["values"], name="shop", namespace="pay")
+        rendered = chart.render(case["values"], name=case["name"], namespace=case["namespace"])
     except helm_python.HelmError as error:
         return {"error": str(error)}
     files = {name: text for name, text in rendered.items() if name.endswith(".yaml")}
-    documents = [(name, one) for name, text in files.items() for one in yaml.safe_load_all(text) if one]
+    documents = [(name, one) for name, text in files.items() for one in yaml.load_all(text, Strict) if one]
     return {"documents": documents, "faults": list(_faults(documents, case["versions"])), "notes": _notes(rendered)}
 
 

@@ -47,9 +47,10 @@ def python_with_helm() -> Path:
     return place / "bin" / "python"
 
 
-def render(cases: Sequence[Mapping[str, Any]]) -> list[Any]:
+def render(cases: Sequence[Mapping[str, Any]], name: str = "shop", namespace: str = "pay") -> list[Any]:
     """Of each case's values: {"documents", "faults", "notes"} or {"error"}."""
-    asked = json.dumps([{"values": values, "versions": VERSIONS} for values in cases])
+    release = {"name": name, "namespace": namespace, "versions": VERSIONS}
+    asked = json.dumps([{"values": values, **release} for values in cases])
     command = [str(python_with_helm()), str(Path(__file__).with_name("render.py")), str(CHART)]
     ran = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]

@@ -43,7 +43,12 @@ MATRIX: dict[str, dict[str, Any]] = {
         "broker.url": "amqps://invoices@rabbit:5671/shop?ssl_ca_certs=/etc/ssl/certs/ca-certificates.crt",
         "redis.url": "rediss://valkey:6379/0",
         "secrets.redisPassword": "redis_password",
+        "networkPolicy.broker": {"port": 5671},
         "networkPolicy.redis": {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]},
+    },
+    "Sentinel": {
+        "broker.url": "sentinel://one:26379/0;sentinel://two:26379/0?master_name=pay",
+        "networkPolicy.broker": {"port": 26379},
     },
     "a site of its own mind": {
         "settings": {"INVOICES_RETENTION_DAYS": "30", "INVOICES_NICE": "0"},
@@ -122,6 +127,34 @@ def test_the_processes_take_the_settings_that_it_sets(rendered, case):
         load_settings(readable | key, need_keys=False)
 
 
+def test_names_that_look_like_numbers_stay_text():
+    """A cluster takes `2024` and `1e3` as names, and refuses them as numbers."""
+    looks = {
+        "secrets.existingSecret": "007",
+        "ingress.className": "0",
+        "ingress.tlsSecret": "123",
+        "priorityClassName": "1e3",
+        "serviceAccount.name": "42",
+        "topologySpread.topologyKey": "12",
+        "podLabels": {"year": "2024"},
+        "podAnnotations": {"on": "true"},
+        "nodeSelector": {"pool": "1"},
+        "imagePullSecrets": [{"name": "99"}],
+        "settings": {"INVOICES_NICE": "3"},
+    }
+    answers = [
+        answer
+        for name, namespace in (("2024", "1e3"), ("invoices", "0"))
+        for answer in render(
+            [example(ALL_ON | looks), example(ALL_ON | looks | {"serviceAccount.create": False})], name, namespace
+        )
+    ]
+    assert [(answer.get("error"), answer.get("faults")) for answer in answers] == [(None, [])] * 4
+    assert {document["metadata"]["namespace"] for document in answers[0]["documents"]} == {"1e3"}
+    job = of_kind(answers[1]["documents"], "Job").popitem()[1]
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "42"
+
+
 def test_a_role_may_have_settings_of_its_own_and_no_name_comes_twice(rendered):
     found = pods(rendered["a site of its own mind"])
     for pod in found.values():
@@ -197,6 +230,13 @@ def test_only_what_is_named_gets_in_and_out(rendered):
     assert policies["worker"]["spec"]["ingress"][0]["ports"][0]["port"] == "metrics"
 
 
+def test_what_sentinels_name_is_reached_too(rendered):
+    policies = of_kind(rendered["Sentinel"]["documents"], "NetworkPolicy")
+    for role in ROLES:
+        ports = {port["port"] for rule in policies[role]["spec"]["egress"] for port in rule["ports"]}
+        assert {26379, 6379} <= ports, role
+
+
 def test_workers_follow_the_figure_and_have_no_fixed_number_then(rendered):
     documents = rendered["everything on"]["documents"]
     (scaled,) = of_kind(documents, "ScaledObject").values()
@@ -257,13 +297,61 @@ REFUSED = {
     "networkPolicy.database": {"port": 5432, "to": [{}]},
     "podDisruptionBudget.maxUnavailable": 0,
     "metrics.allow": ["everybody"],
+    "podLabels": {"app.kubernetes.io/name": "other"},
+    "metrics.podMonitor.labels": {"release": "not a label"},
+    "serviceAccount.name": "Not A Name",
+    "ingress.tlsSecret": "a: b",
     "unheard": 1,
 }
+
+
+#: Values that fit one by one and not together: changes, and what the refusal says.
+APART = {
+    "a key that no pod gets": (
+        {"accounts.shop.previous_api_key": "file:/run/secrets/invoices/old"},
+        "accounts.shop.previous_api_key: old is not among secrets.providerKeys",
+    ),
+    "a variable that no pod gets": (
+        {"accounts.shop.api_key": "env:SHOP_KEY"},
+        "accounts.shop.api_key: SHOP_KEY is in no",
+    ),
+    "fewer at most than at least": (
+        ALL_ON | {"autoscaling.minReplicas": 5, "autoscaling.maxReplicas": 4},
+        "autoscaling.minReplicas: is above",
+    ),
+    "a fallback above all": (ALL_ON | {"autoscaling.maxReplicas": 3}, "autoscaling.fallbackReplicas: is above"),
+    "a host that web does not know": ({"ingress.host": "other.example"}, "ingress.host: web would answer 421 to other"),
+    "a pooler's port": (
+        {"database.url": "postgresql+psycopg://invoices@[fd00:1::2]:6432/invoices"},
+        "networkPolicy.database.port: is 5432, and database.url leads to :6432",
+    ),
+    "RabbitMQ's port": (
+        {"broker.url": "amqp://rabbit/", "redis.url": "redis://valkey"},
+        "networkPolicy.broker.port: is 6379, and broker.url leads to :5672",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def apart():
+    return dict(zip(APART, render([example(changes) for changes, _ in APART.values()]), strict=True))
+
+
+@pytest.mark.parametrize("case", APART)
+def test_values_that_do_not_fit_together_are_refused(apart, case):
+    assert APART[case][1] in apart[case].get("error", "")
+
+
+def test_a_variable_of_one_role_is_one_for_its_keys(rendered):
+    key = {"name": "SHOP_KEY", "valueFrom": {"secretKeyRef": {"name": "other", "key": "key"}}}
+    (answer,) = render([example({"accounts.shop.api_key": "env:SHOP_KEY", "worker": {"extraEnv": [key]}})])
+    assert answer.get("error") is None
 
 
 NAMED_INSTEAD = {
     "autoscaling.enabled": "autoscaling.prometheusAddress",
     "settings": "INVOICES_SECRET_KEY",
+    "podLabels": "app.kubernetes.io/name",
     "networkPolicy.database": "networkPolicy",
 }
 

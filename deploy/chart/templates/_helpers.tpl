@@ -6,7 +6,7 @@
 
 {{- define "invoices.selector" -}}
 app.kubernetes.io/name: invoices
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "invoices.labels" -}}
@@ -102,7 +102,7 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 terminationGracePeriodSeconds: {{ .root.Values.terminationGracePeriodSeconds }}
 {{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.nodeSelector }}
 nodeSelector:
@@ -115,7 +115,7 @@ tolerations:
 volumes:
   - name: secrets
     secret:
-      secretName: {{ .root.Values.secrets.existingSecret }}
+      secretName: {{ .root.Values.secrets.existingSecret | quote }}
       defaultMode: 0440
       items:
         {{- $secrets := .root.Values.secrets }}
@@ -129,4 +129,41 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{- /* What the schema can't say: values that fit one by one, and not together. */ -}}
+{{- define "invoices.checks" -}}
+{{- $values := .Values -}}
+{{- $variables := list -}}
+{{- range concat $values.extraEnv $values.intake.extraEnv $values.worker.extraEnv $values.web.extraEnv $values.beat.extraEnv }}
+{{- $variables = append $variables .name }}{{ end -}}
+{{- range $name, $account := $values.accounts }}{{ range $field, $value := $account }}{{ if kindIs "string" $value -}}
+{{- $key := trimPrefix "file:/run/secrets/invoices/" $value -}}
+{{- if and (ne $key $value) (not (has $key $values.secrets.providerKeys)) -}}
+{{- fail (printf "accounts.%s.%s: %s is not among secrets.providerKeys, so no pod gets that file" $name $field $key) -}}
+{{- end -}}
+{{- $key = trimPrefix "env:" $value -}}
+{{- if and (ne $key $value) (not (has $key $variables)) -}}
+{{- fail (printf "accounts.%s.%s: %s is in no extraEnv, so no pod gets that variable" $name $field $key) -}}
+{{- end -}}
+{{- end }}{{ end }}{{ end -}}
+{{- with $values.autoscaling }}{{ if .enabled -}}
+{{- range $field := list "minReplicas" "fallbackReplicas" }}{{ if gt (int (index $values.autoscaling $field)) (int $values.autoscaling.maxReplicas) -}}
+{{- fail (printf "autoscaling.%s: is above autoscaling.maxReplicas" $field) -}}
+{{- end }}{{ end }}
+{{- end }}{{ end -}}
+{{- with $values.ingress }}{{ if and .enabled (not (hasKey $values.settings "INVOICES_WEB_ALLOWED_HOSTS")) -}}
+{{- if ne .host (get (urlParse $values.publicUrl) "hostname") -}}
+{{- fail (printf "ingress.host: web would answer 421 to %s: publicUrl must name it, or settings.INVOICES_WEB_ALLOWED_HOSTS" .host) -}}
+{{- end }}{{ end }}{{ end -}}
+{{- $usual := dict "amqp" 5672 "amqps" 5671 "sentinel" 26379 "redis" 6379 "rediss" 6379 "postgresql+psycopg" 5432 -}}
+{{- if $values.networkPolicy.enabled }}{{ range $server := list "database" "broker" "redis" -}}
+{{- with index $values $server "url" -}}
+{{- $hosts := regexReplaceAll "^://(.*@)?|\\[[^]]*]" (regexFind "://[^/?#]*" .) "" -}}
+{{- $named := regexFindAll ":[0-9]+" $hosts -1 | default (list (printf ":%d" (get $usual (splitList "://" . | first) | int))) -}}
+{{- $port := int (index $values.networkPolicy $server "port") -}}
+{{- range $named }}{{ if ne (trimPrefix ":" . | int) $port -}}
+{{- fail (printf "networkPolicy.%s.port: is %d, and %s.url leads to %s" $server $port $server .) -}}
+{{- end }}{{ end -}}
+{{- end }}{{ end }}{{ end -}}
 {{- end }}
