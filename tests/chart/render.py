@@ -21,14 +21,15 @@ import yaml
 FOREIGN = ("monitoring.coreos.com/", "keda.sh/")
 
 
-class Strict(yaml.SafeLoader):
+def _mapping(loader: Any, node: Any) -> Any:
     """Refuses a key that comes twice, as a cluster does."""
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    if twice := {key for key in keys if keys.count(key) > 1}:
+        raise yaml.constructor.ConstructorError(None, None, f"twice: {twice}", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise yaml.constructor.ConstructorError(None, None, f"twice: {twice}", node.start_mark)
-        return super().construct_mapping(node, deep)
+
+yaml.SafeLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def main(chart: str) -> None:
@@ -53,7 +54,7 @@ def _render(chart: Any, case: dict[str, Any]) -> dict[str, Any]:
     except helm_python.HelmError as error:
         return {"error": str(error)}
     files = {name: text for name, text in rendered.items() if name.endswith(".yaml")}
-    documents = [(name, one) for name, text in files.items() for one in yaml.load_all(text, Strict) if one]
+    documents = [(name, one) for name, text in files.items() for one in yaml.safe_load_all(text) if one]
     return {"documents": documents, "faults": list(_faults(documents, case["versions"])), "notes": _notes(rendered)}
 
 

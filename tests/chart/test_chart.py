@@ -306,7 +306,7 @@ REFUSED = {
 
 
 #: Values that fit one by one and not together: changes, and what the refusal says.
-APART = {
+APART: dict[str, tuple[dict[str, Any], str]] = {
     "a key that no pod gets": (
         {"accounts.shop.previous_api_key": "file:/run/secrets/invoices/old"},
         "accounts.shop.previous_api_key: old is not among secrets.providerKeys",
