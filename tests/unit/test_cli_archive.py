@@ -97,3 +97,17 @@ def test_no_secret_of_an_endpoint_is_in_an_archive(invoices, add_order, store, f
     for secret in (endpoint["secret"], "very-private", "sandbox-nebulox-key"):
         assert secret not in found
     assert json.loads(found.splitlines()[0])["deliveries"] == []
+
+
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_folder_that_can_not_be_made_is_told_by_its_setting(invoices, old, monkeypatch, tmp_path, below):
+    (tmp_path / "file").touch()
+    place = f"{tmp_path / 'file'}{below}"
+    monkeypatch.setenv("INVOICES_ARCHIVE_DIR", place)
+    done = invoices("archive")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("invoices: INVOICES_ARCHIVE_DIR can't be written: ")
+    assert invoices("show", "long-ago").code == 0
+    found = invoices("archive", "find", "long-ago")
+    assert (found.code, found.out) == (1, "")
+    assert f"there is no folder {place}" in found.err

@@ -93,3 +93,26 @@ def test_a_database_that_was_never_migrated_has_nothing_to_move(fresh_invoices, 
     (fresh_invoices.home / "invoices.db").touch()
     refused = fresh_invoices("move", target)
     assert "never migrated: there is nothing to move" in refused.err
+
+
+def test_a_target_of_sqlite_gets_its_folder(invoices, add_order, tmp_path):
+    add_order("waits")
+    moved = invoices("move", f"sqlite:///{tmp_path / 'new folder' / 'deeper' / 'target.db'}")
+    assert (moved.code, moved.err) == (0, "")
+    assert (tmp_path / "new folder" / "deeper").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (f"postgresql+psycopg://shop:{PASSWORD}@127.0.0.1:1/invoices", "the target can't be used: "),
+        ("sqlite:////proc/none/target.db", "the target can't be made: /proc/none: "),
+    ],
+)
+def test_a_target_that_is_out_of_reach_is_told_as_the_target(invoices, add_order, address, why):
+    add_order("waits")
+    moved = invoices("move", address)
+    assert (moved.code, moved.out) == (1, "")
+    assert moved.err.startswith(f"invoices: {why}")
+    assert len(moved.err.splitlines()) == 1
+    assert PASSWORD not in moved.err

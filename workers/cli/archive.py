@@ -68,7 +68,7 @@ def find_command(name: str, as_json: bool) -> None:
 
     found = False
     try:
-        for file, line in find(_folder(settings_to_read()), name):
+        for file, line in find(_folder_that_exists(settings_to_read()), name):
             found = True
             if as_json:
                 print_bytes(line.rstrip(b"\n"))
@@ -84,6 +84,13 @@ def _folder(config: Settings) -> Path:
     if config.archive_dir is None:
         raise CommandFailed(NOT_SET)
     return config.archive_dir
+
+
+def _folder_that_exists(config: Settings) -> Path:
+    path = _folder(config)
+    if not path.is_dir():
+        raise CommandFailed(f"there is no folder {path}, which INVOICES_ARCHIVE_DIR names: nothing was archived there")
+    return path
 
 
 def _days(config: Settings, days: int | None) -> int:

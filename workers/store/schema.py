@@ -68,7 +68,7 @@ def upgrade(
     to do; each revision is a transaction of its own. A database of a newer release is left as it is. Raises
     MigrationsMissing, MigrationRefused and what ``UNAVAILABLE`` names.
     """
-    _make_folder(database_url)
+    make_folder(database_url)
     until = time.monotonic() + patience_seconds
     database = Database(database_url, pool_size=2)
     try:
@@ -225,8 +225,8 @@ def _config(folder: Path) -> Config:
     return config
 
 
-def _make_folder(database_url: str) -> None:
-    """SQLite makes its file, but not the folder around it."""
+def make_folder(database_url: str) -> None:
+    """SQLite makes its file, but not the folder around it. Raises OSError."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         folder = Path(url.database).parent

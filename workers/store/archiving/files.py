@@ -33,8 +33,7 @@ class Folder:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Make the folder, keep other runs out, and remove what killed ones left behind. Raises ArchiveRefused."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        with self._open_lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -42,6 +41,14 @@ class Folder:
             for draft in self.path.glob(f"*{_DRAFT}"):
                 draft.unlink()
             yield
+
+    def _open_lock(self) -> IO[str]:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return (self.path / ".lock").open("w")
+        except OSError as error:
+            place = error.filename or self.path
+            raise ArchiveRefused(f"INVOICES_ARCHIVE_DIR can't be written: {place}: {error.strerror}") from error
 
     def finished(self, day: datetime | None = None) -> list[Path]:
         """The files, of one day or all, oldest first."""

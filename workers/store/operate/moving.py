@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, inspect, select
+from sqlalchemy.exc import DBAPIError
 
 from domain.why.processes import Crew, Process
 from workers.store.acts import Actor
@@ -14,7 +15,7 @@ from workers.store.moving.loading import MoveRefused
 from workers.store.moving.move import Moved, Told, move, require_empty, tables, which
 from workers.store.moving.reading import count
 from workers.store.release import read_standing
-from workers.store.schema import upgrade
+from workers.store.schema import make_folder, upgrade
 from workers.store.tables import AGENDA, PROCESS
 
 __all__ = ["MoveRefused", "Moved", "Source", "move_into", "processes_seen", "survey"]
@@ -65,7 +66,14 @@ def move_into(source: Database, target_url: str, actor: Actor, told: Told) -> li
 
 def _require_unused(source: Database, target: Database) -> None:
     """Before anything is migrated there: it may be somebody's."""
-    if target.read(which) == source.read(which):
+    try:
+        make_folder(target.engine.url.render_as_string(hide_password=False))
+        found = target.read(which)
+    except OSError as error:
+        raise MoveRefused(f"the target can't be made: {error.filename}: {error.strerror}") from error
+    except DBAPIError as error:
+        raise MoveRefused(f"the target can't be used: {' '.join(str(error.orig).split())}") from error
+    if found == source.read(which):
         raise MoveRefused("the target is the database that is to be moved")
     standing = target.read(read_standing)
     if standing.relation == "newer":
