@@ -10,6 +10,7 @@ from pathlib import Path
 #: systemd names the folder of a unit's credentials here (``LoadCredential=``); it differs from unit to unit.
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 CREDENTIALS_PREFIX = f"${CREDENTIALS}/"
+_IN_BRACES = f"${{{CREDENTIALS}}}/"  #: as shells and systemd know it too
 MAX_KEY_BYTES = 4096
 MAX_SETTING_BYTES = 1_000_000  #: accounts are a setting too
 
@@ -19,6 +20,8 @@ def find_file(place: str, environ: Mapping[str, str]) -> Path:
 
     Raises ValueError, which does not quote what is no path: it may be the secret itself.
     """
+    if place.startswith(_IN_BRACES):
+        place = CREDENTIALS_PREFIX + place.removeprefix(_IN_BRACES)
     if place.startswith(CREDENTIALS_PREFIX):
         if not environ.get(CREDENTIALS):
             raise ValueError(f"{CREDENTIALS} is not set: systemd sets it for units that have LoadCredential=")

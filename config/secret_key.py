@@ -38,7 +38,7 @@ def keep_key(home: Path) -> tuple[str, ...]:
     if not path.exists():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
-    return check_keys(path.read_text(encoding="ascii", errors="replace"))
+    return check_keys(path.read_text(encoding="utf-8-sig", errors="replace"))
 
 
 def _make(path: Path) -> None:

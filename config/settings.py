@@ -222,7 +222,7 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Given]:
         text = read_regular(Path(name), MAX_SETTING_BYTES)
         if len(text) > MAX_SETTING_BYTES:
             raise SettingsError(f"INVOICES_CONFIG: {shown} holds more than {MAX_SETTING_BYTES:,} bytes")
-        content = tomllib.loads(text.decode("utf-8"), parse_float=Decimal)
+        content = tomllib.loads(text.decode("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         raise SettingsError(f"INVOICES_CONFIG: can't read {shown}: {error.strerror}") from None
     except UnicodeError:

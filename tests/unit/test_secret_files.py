@@ -136,10 +136,11 @@ def test_there_is_no_file_for_what_is_no_secret():
     assert "did you mean INVOICES_SECRET_KEY_FILE?" in refused({"INVOICES_SECRET_KEYFILE": "/x"})
 
 
-def test_credentials_of_systemd_are_found_where_it_put_them(secret, tmp_path):
+@pytest.mark.parametrize("folder", ["$CREDENTIALS_DIRECTORY", "${CREDENTIALS_DIRECTORY}"])
+def test_credentials_of_systemd_are_found_where_it_put_them(secret, tmp_path, folder):
     secret(KEY, "secret_key"), secret("provider-pw\n", "nebulox")
-    accounts = account(api_key="file:$CREDENTIALS_DIRECTORY/nebulox")
-    environ = {"INVOICES_SECRET_KEY_FILE": "$CREDENTIALS_DIRECTORY/secret_key", "INVOICES_ACCOUNTS": accounts}
+    accounts = account(api_key=f"file:{folder}/nebulox")
+    environ = {"INVOICES_SECRET_KEY_FILE": f"{folder}/secret_key", "INVOICES_ACCOUNTS": accounts}
 
     found = load_settings(environ | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert [key.get_secret_value() for key in found.secret_keys()] == [KEY]
@@ -235,3 +236,15 @@ def test_a_file_in_a_folder_that_others_can_not_enter_is_not_open_to_them(secret
     path.chmod(0o644)
     path.parent.chmod(0o700)
     assert not is_open_to_others(path)
+
+
+@pytest.mark.parametrize("written", [b"\xef\xbb\xbf%s\r\n", b"%s\r\n", b"\n %s \n"])
+def test_what_an_editor_of_windows_leaves_around_a_text_is_no_part_of_it(secret, tmp_path, monkeypatch, written):
+    """A byte order mark and CRLF: in a secret's file, in the settings' file, in the kept key."""
+    path = secret(written % KEY.encode())
+    file = secret(written % f'secret_key_file = "{path}"\r\nretention_days = 9'.encode(), "invoices.toml")
+    found = load_settings({"INVOICES_CONFIG": file})
+    assert (found.secret_keys()[0].get_secret_value(), found.retention_days) == (KEY, 9)
+    Path(path).rename(tmp_path / "secret.key")
+    embedded = load_settings({"INVOICES_HOME": str(tmp_path)})
+    assert [key.get_secret_value() for key in embedded.secret_keys()] == [KEY]
