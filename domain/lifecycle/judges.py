@@ -69,9 +69,9 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
     note = decision.note or f"{against(evidence)}, and it is {invoice.status}"
     known, kind = Contradicted.read(invoice.contradicted), note.partition(":")[0]
     said = digest_of(evidence, note) if isinstance(evidence, Seen) and invoice.status not in FINAL else None
-    if said is not None and said == known.settled:
+    if known.has_settled(said):
         return replace(decision, verdict="noted", note=f"a mark has settled it: {note}")
-    heard = known if said == known.said else known.hearing(said)
+    heard = known.hearing(said)
     if known.knows(kind):
         changes = decision.changes if heard == known else {**decision.changes, "contradicted": heard.text}
         return replace(decision, note=note, changes=changes)

@@ -117,7 +117,7 @@ def _partly_late(case: Case, evidence: Seen) -> Decision:
 
 def _is_more_than_settled(case: Case, evidence: Seen) -> bool:
     """Whether money came after a mark said that it stays expired."""
-    if Contradicted.read(case.invoice.contradicted).settled is None or evidence.paid_amount is None:
+    if evidence.paid_amount is None or not Contradicted.read(case.invoice.contradicted).is_settled:
         return False
     return evidence.paid_amount > (case.invoice.paid_amount or 0)
 

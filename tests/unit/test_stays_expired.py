@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import String
 
 from domain.against import CONTRADICTION
 from domain.contradicted import Contradicted
@@ -13,6 +14,7 @@ from domain.decision import Stage
 from domain.evidence import CalledBack, ClockRanOut, Created, Marked, RecheckRequested, Seen, Unreadable
 from domain.status import Status
 from tests.invoice_world import World, new_invoice, new_policy
+from workers.store.tables import INVOICE
 
 STAYS = Marked(status=Status.EXPIRED, reason="paid back: tx 77", by="bob")
 CONFIRMED = "confirmed: it is expired, says bob"
@@ -114,6 +116,41 @@ def test_another_late_payment_is_told_anew(again):
     world.take(STAYS)
     assert look(world, "paid", **again).verdict == "noted"
     assert contradictions(world) == 2
+
+
+def test_answers_that_alternate_are_each_told_once_however_often_somebody_marks():
+    world = expired()
+    turns = [{"paid_amount": Decimal("0.30")}, {}, {"paid_amount": Decimal("0.60")}]
+    for said in turns:
+        assert look(world, "paid", **said).event == CONTRADICTION
+        world.take(STAYS)
+
+    for said in turns * 2:
+        assert look(world, "paid", **said).verdict == "noted"
+        world.take(STAYS)
+    assert contradictions(world) == 3
+
+
+def test_answers_that_alternate_between_two_marks_are_settled_together():
+    world = expired()
+    turns = [{"paid_amount": Decimal("0.30")}, {}]
+    assert [look(world, "paid", **said).event for said in turns * 2] == [CONTRADICTION, None, None, None]
+    world.take(STAYS)
+
+    assert {look(world, "paid", **said).verdict for said in turns * 2} == {"noted"}
+
+
+def test_what_is_remembered_of_many_answers_fits_into_its_column():
+    known = Contradicted(told=("late_payment", "status", "mark"), owed=("currency", "reference"))
+    for number in range(10):
+        known = known.hearing(f"{number:012}")
+        known = replace(known.settling(), told=known.told).hearing(f"{number + 100:012}")
+
+    kept = INVOICE.c.contradicted.type
+    assert isinstance(kept, String)
+    assert len(known.text or "") <= (kept.length or 0)
+    assert known.has_settled("000000000009")
+    assert not known.has_settled("000000000001"), "the newest few are kept"
 
 
 def test_one_that_only_confirmed_is_told_anew_once_it_is_certain():
@@ -228,7 +265,18 @@ def test_a_callback_after_the_mark_is_told():
 
 
 @pytest.mark.parametrize(
-    "text", [None, "status", "status made", "status ~price", "~a ~b", "late_payment #0123456789ab", "=", "a =ab"]
+    "text",
+    [
+        None,
+        "status",
+        "status made",
+        "status ~price",
+        "~a ~b",
+        "late_payment #0123456789ab",
+        "=",
+        "a =ab",
+        "a #ab #cd =ef =01",
+    ],
 )
 def test_what_is_remembered_is_read_as_it_was_written(text):
     assert Contradicted.read(text).text == text
