@@ -96,6 +96,31 @@ class EndpointRequest(BaseModel):
     reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
 
 
+_CHANGEABLE = ("url", "events", "headers", "max_in_flight", "accounts")
+#: In JSON Schema: something is to change.
+_ANY_CHANGE: JsonDict = {"anyOf": [{"required": [name]} for name in _CHANGEABLE]}
+
+
+class EndpointChange(BaseModel):
+    """What is to be different at a receiver of webhooks; what is left out stays. Events, headers and accounts that are
+    null are as for a new one."""
+
+    model_config = _CONFIG | ConfigDict(json_schema_extra=_ANY_CHANGE)
+
+    url: Text | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
+    events: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_TYPES)
+    headers: dict[str, Text] | None = Field(default=None, max_length=MAX_HEADERS, description="instead of all it had")
+    max_in_flight: int = Field(default=100, strict=True, ge=1, le=MAX_IN_FLIGHT)
+    accounts: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_ACCOUNTS)
+    reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
+
+    @model_validator(mode="after")
+    def _any(self) -> EndpointChange:
+        if self.model_fields_set.isdisjoint(_CHANGEABLE):
+            raise ValueError(f"url: give it, or another of {', '.join(_CHANGEABLE)}")
+        return self
+
+
 _AMONG_EVENTS = ("types", "since", "until", "missed_only", "newest_only")
 
 

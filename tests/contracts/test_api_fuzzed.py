@@ -114,7 +114,8 @@ def test_what_is_right_is_taken_and_leads_on_by_its_links(site, document):
     schemas["Order"]["properties"] |= OF_ACCOUNT
     schemas["Order"]["required"] += ["price", "currency"]
     schemas["MarkRequest"]["properties"]["amount"] = OF_ACCOUNT["price"]
-    schemas["EndpointRequest"]["properties"] |= OF_ENDPOINT
+    for name in ("EndpointRequest", "EndpointChange"):
+        schemas[name]["properties"] |= OF_ENDPOINT
     schemas["ReplayRequest"]["properties"] |= OF_REPLAY
     told = fuzz(site, document, NARROWED, "--phases=fuzzing,stateful", "--mode=positive")
     assert "API Links:    0 covered" not in told

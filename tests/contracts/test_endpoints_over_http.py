@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -74,6 +75,69 @@ def test_one_that_can_not_be_is_422_with_a_pointer(ask, fields, pointer):
     assert (answered.status_code, [one["pointer"] for one in answered.json()["errors"]]) == (422, [pointer])
 
 
+def test_each_of_its_settings_can_be_changed_and_the_others_stay(service, ask):
+    made = add(ask, events=["invoice.paid"], headers={"X-Shop": "pa55"}, max_in_flight=5, accounts=[ACCOUNT])
+    path, secret = f"/v1/endpoints/{made['id']}", made.pop("secret")
+    steps: list[dict[str, Any]] = [
+        {"url": "http://127.0.0.1:9/moved"},
+        {"events": ["invoice.expired", "invoice.paid"]},
+        {"events": None},
+        {"headers": {"X-Other": "w0rd"}},
+        {"headers": None},
+        {"max_in_flight": 7},
+        {"accounts": [SILENT_ACCOUNT]},
+        {"accounts": None},
+    ]
+    for fields in steps:
+        ((name, value),) = fields.items()
+        made[name] = sorted(value or {}) if name == "headers" else value
+        changed = ask("PATCH", path, json=fields | {"reason": "a new receiver"})
+        assert (changed.status_code, changed.json()) == (200, made), fields
+    box, endpoint = SecretBox([KEY]), service.store.database.read(find_endpoint, made["id"])
+    assert [box.open(one) for one in endpoint.sealed_secrets] == [secret]
+    acts = [one for one in told(service.store) if one["act"] == "endpoint.change"]
+    assert len(acts) == len(steps)
+    assert {one["reason"] for one in acts} == {"a new receiver"}
+    assert "pa55" not in str(acts)
+    assert "w0rd" not in str(acts)
+
+
+def test_what_is_planned_goes_by_the_settings_of_the_moment(service, ask):
+    endpoint = add(ask, events=["invoice.paid"])["id"]
+    pend(service.store)
+    assert rows(service.store.database, DELIVERY) == []
+
+    ask("PATCH", f"/v1/endpoints/{endpoint}", json={"events": ["invoice.*"], "accounts": [SILENT_ACCOUNT]})
+    pend(service.store)
+    (invoice,) = pend(service.store, account=SILENT_ACCOUNT)
+
+    assert [row.invoice_id for row in rows(service.store.database, DELIVERY)] == [invoice]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({}, "#/url"),
+        ({"reason": "none"}, "#/url"),
+        ({"url": "https://10.0.0.1/"}, "#/url"),
+        ({"events": ["invoice.nothing"]}, "#/events"),
+        ({"events": []}, "#/events"),
+        ({"headers": {"webhook-id": "x"}}, "#/headers"),
+        ({"max_in_flight": None}, "#/max_in_flight"),
+        ({"accounts": ["nobody"]}, "#/accounts"),
+        ({"secret": "x"}, "#/secret"),
+    ],
+)
+def test_a_change_that_can_not_be_is_422_with_a_pointer_and_changes_nothing(ask, fields, pointer):
+    made = add(ask)
+    path, _ = f"/v1/endpoints/{made['id']}", made.pop("secret")
+
+    answered = ask("PATCH", path, json=fields)
+
+    assert (answered.status_code, [one["pointer"] for one in answered.json()["errors"]]) == (422, [pointer])
+    assert ask("GET", path).json() == made
+
+
 def test_one_is_switched_off_and_on_and_removed(service, ask):
     endpoint = add(ask)["id"]
     pend(service.store)
@@ -99,11 +163,15 @@ def test_a_limited_token_sees_and_makes_only_endpoints_of_its_accounts(service, 
     for hidden in (for_all, theirs, both):
         assert ask("GET", f"/v1/endpoints/{hidden}", token=token).status_code == 404
         assert ask("DELETE", f"/v1/endpoints/{hidden}", token=token).status_code == 404
+        assert ask("PATCH", f"/v1/endpoints/{hidden}", json={"max_in_flight": 1}, token=token).status_code == 404
         body = {"endpoint": hidden}
         assert ask("POST", "/v1/replays", json=body, token=token).status_code == 404
         assert ask("GET", f"/v1/deliveries?endpoint={hidden}", token=token).status_code == 404
     other = {"url": URL, "accounts": [SILENT_ACCOUNT]}
     assert ask("POST", "/v1/endpoints", json=other, token=token).status_code == 403
+    assert ask("PATCH", f"/v1/endpoints/{ours}", json=other, token=token).status_code == 403
+    widened = ask("PATCH", f"/v1/endpoints/{ours}", json={"accounts": None}, token=token)
+    assert widened.json()["accounts"] == [ACCOUNT], "as for a new one of this token"
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------

@@ -136,6 +136,41 @@ def test_a_second_endpoint_at_one_address_is_said_to_be_one(invoices, monkeypatc
     assert len(third["same_url"]) == 2
 
 
+def test_an_endpoint_s_settings_are_changed_and_the_others_stay(invoices, monkeypatch):
+    monkeypatch.setenv("INVOICES_WEBHOOK_ALLOW", "127.0.0.1")
+    (added,) = invoices("endpoints", "add", "http://127.0.0.1:9/hook", "--header", "X-Shop: pa55", "--json").lines
+    (before,) = invoices("endpoints", "list", "--json").lines
+
+    def change(*arguments):
+        (changed,) = invoices("endpoints", "change", added["id"], *arguments, "--json").lines
+        return {name: value for name, value in changed.items() if value != before[name]}
+
+    kept: dict[str, object] = {}
+    for arguments, changed in (
+        (("--max-in-flight", "3"), {"max_in_flight": 3}),
+        (("--url", "http://127.0.0.1:9/moved"), {"url": "http://127.0.0.1:9/moved"}),
+        (("--events", "invoice.paid"), {"events": ["invoice.paid"]}),
+        (("--account", "nebulox"), {"accounts": ["nebulox"]}),
+        (("--header", "X-Other: w0rd"), {"headers": ["X-Other"]}),
+    ):
+        kept |= changed
+        assert change(*arguments) == kept, arguments
+    assert "accounts" not in change("--all-accounts")
+    (last,) = invoices("endpoints", "change", added["id"], "--no-headers", "--json").lines
+    assert (last["headers"], last["max_in_flight"]) == ([], 3)
+    for wrong in (
+        (),
+        ("--events", ""),
+        ("--account", "nobody"),
+        ("--url", "http://shop.example"),
+        ("--max-in-flight", "0"),
+    ):
+        assert invoices("endpoints", "change", added["id"], *wrong).code == 2, wrong
+    assert invoices("endpoints", "change", added["id"], "--account", "nebulox", "--all-accounts").code == 2
+    assert invoices("endpoints", "change", "ep_none", "--max-in-flight", "3").code == 1
+    assert invoices("endpoints", "list", "--json").lines[0]["max_in_flight"] == 3
+
+
 def test_an_unknown_endpoint_is_one_line(invoices):
     for action in ("remove", "disable", "enable", "test"):
         ran = invoices("endpoints", action, "ep_none")

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from workers.delivery.attempt import Attempt
     from workers.store.acts import Actor
     from workers.store.database import Database
-    from workers.store.endpoints import Endpoint, NewEndpoint
+    from workers.store.endpoints import Endpoint, EndpointChanges, NewEndpoint
     from workers.store.health import Health
     from workers.store.store import Store
 
 
 @click.group("endpoints")
 def endpoints_command() -> None:
-    """Add, list, test and remove endpoints: where webhooks are sent."""
+    """Add, list, change, test and remove endpoints: where webhooks are sent."""
 
 
 endpoints_command.add_command(rotate)
@@ -92,6 +92,77 @@ def _add(store: Store, who: Actor, request: NewEndpoint) -> str:
         return endpoints.add(store, who, request)
     except ValueError as error:
         raise CommandFailed(str(error), exit_code=2) from None
+
+
+@endpoints_command.command("change")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--url", help="Where webhooks go from now on; the secret stays.")
+@click.option("--events", help="Only these types, comma-separated; invoice.*: every change of an invoice.")
+@click.option("--account", "accounts", multiple=True, help="Only this account's events; repeatable.")
+@click.option("--all-accounts", is_flag=True, help="The events of every account.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Instead of all headers it had; repeatable."
+)
+@click.option("--no-headers", is_flag=True, help="No header of its own.")
+@click.option("--max-in-flight", type=click.IntRange(1, 1000), help="Webhooks side by side, from each worker process.")
+@acting
+@json_option
+def change(
+    endpoint_id: str,
+    url: str | None,
+    events: str | None,
+    accounts: tuple[str, ...],
+    all_accounts: bool,
+    headers: tuple[str, ...],
+    no_headers: bool,
+    max_in_flight: int | None,
+    reason: str | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Change an endpoint's settings. What waits for it is sent by the new ones."""
+    from workers.store.endpoints import EndpointChanges, find_endpoint
+    from workers.store.operate import endpoints
+
+    config, who, changes = settings(), actor(by, reason), EndpointChanges()
+    for one, other, said in ((accounts, all_accounts, "--account"), (headers, no_headers, "--header")):
+        if one and other:
+            raise click.UsageError(f"give {said} or none of it, not both")
+    if url is not None:
+        _check_address(url, config)
+        changes["url"] = url
+    if events is not None:
+        changes["events"] = _read_types(events)
+    if accounts or all_accounts:
+        check_accounts(config, accounts)
+        changes["accounts"] = accounts
+    if headers or no_headers:
+        changes["sealed_headers"] = open_box(config).seal_headers(_read_headers(headers))
+    if max_in_flight is not None:
+        changes["max_in_flight"] = max_in_flight
+    if not changes:
+        raise click.UsageError("say what is to be different")
+    with open_store(config) as store:
+        _change(store, who, endpoint_id, changes)
+        is_known = endpoints.wait_until_known(store)
+        changed = store.database.read(find_endpoint, endpoint_id)
+    if as_json and changed is not None:
+        print_json(_fields(changed))
+    elif not as_json:
+        click.echo(f"changed {endpoint_id}")
+    if not is_known:
+        click.echo("a worker is still writing changes that it began before this; it goes by the old settings", err=True)
+
+
+def _change(store: Store, who: Actor, endpoint_id: str, changes: EndpointChanges) -> None:
+    from workers.store.operate import endpoints
+
+    try:
+        known = endpoints.change(store, who, endpoint_id, changes)
+    except ValueError as error:
+        raise CommandFailed(str(error), exit_code=2) from None
+    if not known:
+        raise missing_endpoint(endpoint_id)
 
 
 def _read_types(events: str | None) -> list[str] | None:

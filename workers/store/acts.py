@@ -39,6 +39,7 @@ class Act(StrEnum):
     RECHECK = "invoice.recheck"
     CREATE_AGAIN = "invoice.create_again"
     ADD_ENDPOINT = "endpoint.add"
+    CHANGE_ENDPOINT = "endpoint.change"
     ROTATE_SECRET = "endpoint.rotate"  # noqa: S105 - the name of an act
     RESEAL_SECRETS = "endpoint.reseal"
     DISABLE_ENDPOINT = "endpoint.disable"

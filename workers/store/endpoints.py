@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypedDict
 
 from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
@@ -89,26 +90,55 @@ class NewEndpoint:
     accounts: Collection[str] = ()
 
 
+class EndpointChanges(TypedDict, total=False):
+    """What is to be different at an endpoint; the rest stays. As in ``NewEndpoint``."""
+
+    url: str
+    events: Sequence[str] | None
+    sealed_headers: str | None
+    max_in_flight: int
+    accounts: Collection[str]
+
+
 def add_endpoint(connection: Connection, endpoint_id: str, new: NewEndpoint, now: datetime) -> None:
     """Add an endpoint. Raises ValueError for an unknown event type.
 
     It gets every event that is written after the caller has committed this and ``writers.wait_for_writers`` has
     returned.
     """
-    named = _known(set(new.events or ()))
     connection.execute(
         insert(ENDPOINT).values(
             id=endpoint_id,
             url=new.url,
             secrets=new.sealed_secret,
-            events=",".join(sorted(named)) if named else None,
-            accounts=write_json(sorted(set(new.accounts))) if new.accounts else None,
+            events=_kept_events(new.events),
+            accounts=_kept_accounts(new.accounts),
             headers="{}",  # values in the clear are still read, no longer written
             sealed_headers=new.sealed_headers,
             max_in_flight=new.max_in_flight,
             created_at=now,
         )
     )
+
+
+def change_endpoint(connection: Connection, endpoint_id: str, changes: EndpointChanges) -> None:
+    """Change an endpoint. Raises ValueError for an unknown event type. It gets other events as a new one does."""
+    values: dict[str, object] = {**changes}
+    if "events" in changes:
+        values["events"] = _kept_events(changes["events"])
+    if "accounts" in changes:
+        values["accounts"] = _kept_accounts(changes["accounts"])
+    if "sealed_headers" in changes:
+        values["headers"] = "{}"
+    connection.execute(update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(values))
+
+
+def _kept_events(types: Sequence[str] | None) -> str | None:
+    return ",".join(sorted(_known(set(types)))) if types else None
+
+
+def _kept_accounts(accounts: Collection[str]) -> str | None:
+    return write_json(sorted(set(accounts))) if accounts else None
 
 
 def _known(types: set[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Endpoints: added, disabled, enabled, removed."""
+"""Endpoints: added, changed, disabled, enabled, removed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from workers.store.deliveries import lock_pairs, point_at_next
 from workers.store.endpoints import (
     DELIVER,
     Endpoint,
+    EndpointChanges,
     NewEndpoint,
     add_endpoint,
+    change_endpoint,
     disable_endpoint,
     find_endpoint,
     make_deliveries_due,
@@ -43,8 +45,27 @@ def add(store: Store, actor: Actor, request: NewEndpoint) -> str:
     return endpoint_id
 
 
+def change(store: Store, actor: Actor, endpoint_id: str, changes: EndpointChanges) -> bool:
+    """Change an endpoint's settings; what waits for it is sent by the new ones. False: there is no such endpoint.
+
+    Raises ValueError for an unknown event type. It gets other events as ``add`` says.
+    """
+    with store.database.transaction() as connection:
+        before = _locked(connection, endpoint_id)
+        if before is None:
+            return False
+        if not changes:
+            return True
+        change_endpoint(connection, endpoint_id, changes)
+        shown = _values(before), _values(find_endpoint(connection, endpoint_id))
+        deed = Deed(act=Act.CHANGE_ENDPOINT, endpoint_id=endpoint_id, before=shown[0], after=shown[1])
+        record(connection, store.database, actor, [deed])
+    return True
+
+
 def wait_until_known(store: Store) -> bool:
-    """Wait until every transaction that may have missed the newest endpoint has ended; False if one takes too long."""
+    """Wait until every transaction that may have missed the newest endpoint, or its newest settings, has ended; False
+    if one takes too long."""
     return wait_for_writers(store.database)
 
 

@@ -1,4 +1,4 @@
-"""``/v1/endpoints``: add, list, disable, enable and remove endpoints."""
+"""``/v1/endpoints``: add, list, change, disable, enable and remove endpoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from domain.permissions import Action
-from domain.requests import EndpointRequest, Reason
+from domain.requests import EndpointChange, EndpointRequest, Reason
 from workers.delivery.secretbox import SecretBox
 from workers.delivery.signature import new_secret
 from workers.delivery.webhook import check_headers
 from workers.http.address import AddressGuard, AddressRefused
 from workers.store.database import UNAVAILABLE
-from workers.store.endpoints import Endpoint, NewEndpoint
+from workers.store.endpoints import Endpoint, EndpointChanges, NewEndpoint
 from workers.store.health import Health
 from workers.store.operate import endpoints
 from workers.store.reads.endpoints import endpoint_fields, endpoint_within, endpoints_within
@@ -26,6 +26,7 @@ from workers.web.api.access import Caller
 from workers.web.api.api import Api, answer, read_query, read_request, unusable
 from workers.web.api.schema.endpoints import (
     ADD_ENDPOINT,
+    CHANGE_ENDPOINT,
     DISABLE_ENDPOINT,
     ENABLE_ENDPOINT,
     LIST_ENDPOINTS,
@@ -50,12 +51,13 @@ class Webhooks:
     reset_breaker: Callable[[str], None]  #: never raises
 
 
-async def why_unusable(guard: AddressGuard, body: EndpointRequest) -> str | None:
+async def why_unusable(guard: AddressGuard, body: EndpointRequest | EndpointChange) -> str | None:
     """Why webhooks can't go to such an endpoint, as ``field: what is wrong``; None: they can."""
     try:
-        check_headers(body.headers)
-        async with asyncio.timeout(ADDRESS_SECONDS):
-            await guard.resolve_and_check(body.url)
+        check_headers(body.headers or {})
+        if body.url is not None:
+            async with asyncio.timeout(ADDRESS_SECONDS):
+                await guard.resolve_and_check(body.url)
     except ValueError as error:
         return str(error)
     except AddressRefused as error:
@@ -69,6 +71,22 @@ def sealed_endpoint(box: SecretBox, body: EndpointRequest, accounts: Collection[
     """As it is kept: its secret and its headers' values sealed."""
     sealed = box.seal(secret), body.events, box.seal_headers(body.headers)
     return NewEndpoint(body.url, *sealed, body.max_in_flight, accounts)
+
+
+def sealed_changes(box: SecretBox, body: EndpointChange, accounts: Collection[str]) -> EndpointChanges:
+    """As they are kept: only what the body names; headers' values sealed."""
+    changes, named = EndpointChanges(), body.model_fields_set
+    if body.url is not None:
+        changes["url"] = body.url
+    if "events" in named:
+        changes["events"] = body.events
+    if "headers" in named:
+        changes["sealed_headers"] = box.seal_headers(body.headers or {})
+    if "max_in_flight" in named:
+        changes["max_in_flight"] = body.max_in_flight
+    if "accounts" in named:
+        changes["accounts"] = accounts
+    return changes
 
 
 class Endpoints:
@@ -85,6 +103,7 @@ class Endpoints:
             route(LIST_ENDPOINTS, self.list),
             route(ADD_ENDPOINT, self.add),
             route(SHOW_ENDPOINT, self.show),
+            route(CHANGE_ENDPOINT, self.change),
             route(REMOVE_ENDPOINT, self.remove),
             route(ENABLE_ENDPOINT, self.enable),
             route(DISABLE_ENDPOINT, self.disable),
@@ -114,6 +133,17 @@ class Endpoints:
         await self._wait_until_known(found[0].id)
         headers = {"location": f"/v1/endpoints/{found[0].id}"}
         return answer(endpoint_fields(*found) | {"secret": secret}, 201, headers)
+
+    async def change(self, request: Request) -> Response:
+        """Change some of its settings."""
+        caller = await self._api.access.require(request, Action.ENDPOINTS)
+        body = await read_request(request, EndpointChange)
+        endpoint, _ = await self._find(caller, request)
+        accounts = self._limit_to(caller, body)
+        await self._check(body)
+        await self._api.ask(self._change, caller, endpoint.id, body, accounts)
+        await self._wait_until_known(endpoint.id)
+        return answer(endpoint_fields(*await self._find(caller, request)))
 
     async def remove(self, request: Request) -> Response:
         """Remove one with all its deliveries."""
@@ -146,7 +176,7 @@ class Endpoints:
             raise Problem(404, "there is no such endpoint")
         return found
 
-    def _limit_to(self, caller: Caller, body: EndpointRequest) -> tuple[str, ...]:
+    def _limit_to(self, caller: Caller, body: EndpointRequest | EndpointChange) -> tuple[str, ...]:
         """The accounts that it is limited to; by default the caller's own. Raises Problem: 403, 422."""
         for account in body.accounts or ():
             caller.require_account(account)
@@ -154,7 +184,7 @@ class Endpoints:
                 raise unusable(f"accounts: there is no account {account!r}")
         return body.accounts or tuple(sorted(caller.accounts or ()))
 
-    async def _check(self, body: EndpointRequest) -> None:
+    async def _check(self, body: EndpointRequest | EndpointChange) -> None:
         why = await why_unusable(self._webhooks.guard, body)
         if why is not None:
             raise unusable(why)
@@ -172,8 +202,17 @@ class Endpoints:
             raise Problem(404, "the endpoint was removed at once")
         return found
 
+    def _change(self, caller: Caller, endpoint_id: str, body: EndpointChange, accounts: tuple[str, ...]) -> None:
+        changes = sealed_changes(self._webhooks.box(), body, accounts)
+        try:
+            known = endpoints.change(self._api.store, caller.acting(body.reason), endpoint_id, changes)
+        except ValueError as error:
+            raise unusable(str(error)) from None
+        if not known:
+            raise Problem(404, "there is no such endpoint")
+
     async def _wait_until_known(self, endpoint_id: str) -> None:
-        """Wait until every writer of events knows it. Fails silently: the client must get the secret."""
+        """Wait until every writer of events knows it as it is now. Fails silently: the client must get the secret."""
         try:
             known = self._api.threads.run(endpoints.wait_until_known, self._api.store, seconds=ADDRESS_SECONDS)
             is_known = await known

@@ -39,6 +39,7 @@ WORDS: Mapping[str, str] = {
     Act.RECHECK: "had an invoice looked up",
     Act.CREATE_AGAIN: "had an invoice created again",
     Act.ADD_ENDPOINT: "added an endpoint",
+    Act.CHANGE_ENDPOINT: "changed an endpoint",
     Act.ROTATE_SECRET: "rotated an endpoint's secret",
     Act.RESEAL_SECRETS: "encrypted secrets anew",
     Act.DISABLE_ENDPOINT: "disabled an endpoint",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.permissions import Action
-from domain.requests import EndpointRequest
+from domain.requests import EndpointChange, EndpointRequest
 from domain.schemas import TEXT, TIME, WHOLE, Schema, model_schemas, or_null, record, ref
 from workers.web.api.api import JSON
 from workers.web.api.schema.operation import Answer, Link, Operation, Parameter, json_answer
@@ -25,7 +25,7 @@ _FIELDS: dict[str, Schema] = {
     "last_success_at": or_null(TIME),
 }
 #: By name; what only these operations have.
-SCHEMAS: dict[str, Schema] = model_schemas(EndpointRequest) | {
+SCHEMAS: dict[str, Schema] = model_schemas(EndpointRequest, EndpointChange) | {
     "Endpoint": record(_FIELDS, "A receiver of webhooks, and how it does."),
     "NewEndpoint": record(_FIELDS | {"secret": TEXT}, "The same with its secret, which is told this once."),
     "Endpoints": record({"endpoints": {"type": "array", "items": ref("Endpoint")}}, "Oldest first."),
@@ -62,6 +62,18 @@ SHOW_ENDPOINT = Operation(
     action=Action.READ,
     parameters=(ENDPOINT_ID,),
     problems=(400, 404),
+)
+CHANGE_ENDPOINT = Operation(
+    "PATCH",
+    "/v1/endpoints/{id}",
+    "changeEndpoint",
+    "Change a receiver of webhooks",
+    {200: json_answer("The endpoint after it.", ref("Endpoint"))},
+    action=Action.ENDPOINTS,
+    about="What is left out stays as it is. What waits is sent by the new settings; the secret is the same.",
+    parameters=(ENDPOINT_ID,),
+    body={JSON: ref("EndpointChange")},
+    problems=(404, 422),
 )
 REMOVE_ENDPOINT = Operation(
     "DELETE",
