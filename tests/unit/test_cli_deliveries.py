@@ -123,6 +123,25 @@ def test_one_event_is_sent_once_more_to_all_that_had_it_or_to_one_that_had_not(i
     assert settle(late).event_id == first
 
 
+def test_a_delivery_is_sent_once_more_by_its_number_to_its_own_endpoint(invoices, endpoint, tell, settle):
+    had, other = endpoint()["id"], endpoint()["id"]
+    first, _ = tell("order-1")
+    for one in (had, other):
+        settle(one)
+    listed = invoices("deliveries", "list", "--endpoint", had, "--json").lines
+    (delivery,) = (line for line in listed if line["event_id"] == first)
+    number = str(delivery["id"])
+
+    sent = [{"endpoint_id": had, "events": 1, "waits": False}]
+    assert invoices("deliveries", "replay", number, "--json").lines == sent
+    assert settle(had).event_id == first
+    assert invoices("deliveries", "replay", number, "--endpoint", had, "--json").lines == sent
+    wrong = invoices("deliveries", "replay", number, "--endpoint", other)
+    assert (wrong.code, f"delivery {number} is to {had}" in wrong.err) == (2, True)
+    unknown = invoices("deliveries", "replay", "99999")
+    assert (unknown.code, "there is no event or delivery '99999'" in unknown.err) == (1, True)
+
+
 def test_an_endpoint_s_events_are_sent_once_more_by_type_and_time(invoices, endpoint, tell, settle, store):
     endpoint_id = endpoint()["id"]
     old, _ = tell("order-1")
@@ -175,7 +194,7 @@ def test_more_than_a_job_s_worth_is_refused_and_nothing_sent(invoices, endpoint,
     ("arguments", "code", "said"),
     [
         ([], 2, "name an event, or --endpoint"),
-        (["evt_none"], 1, "there is no event 'evt_none'"),
+        (["evt_none"], 1, "there is no event or delivery 'evt_none'"),
         (["evt_none", "--type", "invoice.paid"], 2, "choose among events"),
         (["evt_none", "--newest-only"], 2, "choose among events"),
         (["--endpoint", "ep_none"], 1, "there is no endpoint 'ep_none'"),

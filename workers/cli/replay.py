@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("replay")
-@click.argument("event_id", metavar="[EVENT_ID]", required=False)
+@click.argument("name", metavar="[ID]", required=False)
 @click.option(
     "--endpoint", "endpoint_id", metavar="ID", help="To this endpoint; without it: to all that had the event."
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @acting
 @json_option
 def replay(
-    event_id: str | None,
+    name: str | None,
     endpoint_id: str | None,
     types: tuple[str, ...],
     since: datetime | None,
@@ -47,12 +47,13 @@ def replay(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Send one event once more, or an endpoint's events by type and time; each has all its tries again.
+    """Send one event once more, or an endpoint's events by type and time; each has all its tries again. ID: an event's,
+    or the number of one delivery of it.
 
     In each invoice's order, and with the same webhook-id, so that a receiver can tell. Events from before an endpoint
     was added are sent to it too. At most 10,000 events a job. Events for a disabled endpoint wait until it is enabled.
     """
-    _check(event_id, endpoint_id, chooses=bool(types or since or until or missed_only or newest_only))
+    _check(name, endpoint_id, chooses=bool(types or since or until or missed_only or newest_only))
     check_span(since, until)
     from workers.store.operate.replay import run
     from workers.store.replay import Choice
@@ -60,10 +61,24 @@ def replay(
     who = actor(by, reason)
     choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
     with open_store(settings()) as store:
-        for job in _plan(store, event_id, endpoint_id, choice):
+        event_id, to = (name, endpoint_id) if name is None else _event_of(store, name, endpoint_id)
+        for job in _plan(store, event_id, to, choice):
             with progress_bar("replaying", len(job.events), counts=True) as advance:
                 count = run(store, who, job, advance)
             _tell(job, count, as_json)
+
+
+def _event_of(store: Store, name: str, endpoint_id: str | None) -> tuple[str, str | None]:
+    """The event's id, and the endpoint that is to have it: a delivery's own."""
+    from workers.store.queries import find_deliveries
+
+    found = store.database.read(find_deliveries, name) if name.isascii() and name.isdecimal() else ()
+    if not found:
+        return name, endpoint_id
+    ((row, _),) = found
+    if endpoint_id not in {None, row.endpoint_id}:
+        raise click.UsageError(f"delivery {name} is to {row.endpoint_id}: leave --endpoint out")
+    return row.event_id, row.endpoint_id
 
 
 def _check(event_id: str | None, endpoint_id: str | None, *, chooses: bool) -> None:
@@ -84,7 +99,9 @@ def _plan(store: Store, event_id: str | None, endpoint_id: str | None, choice: C
             [_many(store, choice)] if event_id is None else _one_event(store, event_id, endpoint_id, choice.dead_only)
         )
     except NoSuchEvent:
-        raise CommandFailed(f"there is no event {event_id!r} (see: invoices events)") from None
+        raise CommandFailed(
+            f"there is no event or delivery {event_id!r} (see: invoices events, invoices deliveries list)"
+        ) from None
     except NotForEndpoint as error:
         raise CommandFailed(str(error), exit_code=2) from None
     except NoSuchEndpoint as error:
