@@ -18,6 +18,7 @@ LONGEST_REASON = 500
 LONGEST_URL = 2000
 MAX_ACCOUNTS, MAX_TYPES, MAX_HEADERS = 100, 50, 20
 MAX_IN_FLIGHT = 1000
+MAX_WHOLE = 10**15
 
 EVENT_TYPES = FOR_ALL | INVOICE_TYPES | NAMED_ONLY
 
@@ -83,6 +84,16 @@ class MarkRequest(Reason):
         return self
 
 
+def _whole(value: object) -> object:
+    """147.0 is a whole number in JSON."""
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) < MAX_WHOLE and value == int(value):
+        return int(value)
+    return value
+
+
+InFlight = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=MAX_IN_FLIGHT)]
+
+
 class EndpointRequest(BaseModel):
     """A receiver of webhooks to be added."""
 
@@ -91,7 +102,7 @@ class EndpointRequest(BaseModel):
     url: Text = Field(min_length=1, max_length=LONGEST_URL)
     events: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_TYPES)
     headers: dict[str, Text] = Field(default_factory=dict, max_length=MAX_HEADERS)
-    max_in_flight: int = Field(default=100, strict=True, ge=1, le=MAX_IN_FLIGHT)
+    max_in_flight: InFlight = 100
     accounts: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_ACCOUNTS)
     reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
 
@@ -110,7 +121,7 @@ class EndpointChange(BaseModel):
     url: Text | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
     events: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_TYPES)
     headers: dict[str, Text] | None = Field(default=None, max_length=MAX_HEADERS, description="instead of all it had")
-    max_in_flight: int = Field(default=100, strict=True, ge=1, le=MAX_IN_FLIGHT)
+    max_in_flight: InFlight = 100
     accounts: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_ACCOUNTS)
     reason: Text | None = Field(default=None, min_length=1, max_length=LONGEST_REASON)
 

@@ -102,6 +102,17 @@ def test_each_of_its_settings_can_be_changed_and_the_others_stay(service, ask):
     assert "w0rd" not in str(acts)
 
 
+def test_a_whole_number_may_be_written_with_a_point(ask):
+    body = f'{{"url": "{URL}", "max_in_flight": 147.0}}'
+    made = ask("POST", "/v1/endpoints", content=body, headers={"content-type": "application/json"})
+    assert (made.status_code, made.json()["max_in_flight"]) == (201, 147)
+
+    for written in ("147.5", "1e400", "-1.0"):
+        body = f'{{"url": "{URL}", "max_in_flight": {written}}}'
+        refused = ask("POST", "/v1/endpoints", content=body, headers={"content-type": "application/json"})
+        assert refused.json()["errors"][0]["pointer"] == "#/max_in_flight"
+
+
 def test_what_is_planned_goes_by_the_settings_of_the_moment(service, ask):
     endpoint = add(ask, events=["invoice.paid"])["id"]
     pend(service.store)

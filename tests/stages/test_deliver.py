@@ -150,6 +150,31 @@ def deliver(database, count, waited_seconds=0.0, answer_seconds=0.4, total_secon
     return [deliveries_of(database, invoice_id)[0] for invoice_id in ids], slow
 
 
+def test_an_endpoint_that_wants_no_more_is_sent_nothing_more_from_that_answer_on(database):
+    endpoint, store, box = subscribe(database), open_store(database), SecretBox([new_key()])
+    pend(store, 2)
+
+    async def want_no_more(_receiver, writer):
+        writer.write(b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    async def story():
+        async with Receiver(want_no_more) as receiver, WebhookSender(AddressGuard("127.0.0.1")) as sender:
+            change(database, ENDPOINT, url=receiver.url, secrets=box.seal(new_secret()))
+            work = DeliverStage(store, sender, Breaker(fakeredis.FakeAsyncRedis()), lambda: box).work()
+            work.lanes()
+            assert work.perform is not None
+            first, second = work.claim(endpoint, 10)
+            tried = await work.perform(endpoint, [first])
+            assert work.claim(endpoint, 10) == []
+            tried = [*tried, *await work.perform(endpoint, [second])]
+            work.commit(tried)
+            assert (list(work.lanes()), work.claim(endpoint, 10)) == ([], [])
+            return len(receiver.requests)
+
+    assert asyncio.run(story()) == 1
+
+
 def test_waiting_for_a_connection_costs_no_time_of_a_try(database):
     deliveries, slow = deliver(database, count=4)
     assert [(delivery.state, delivery.tries) for delivery in deliveries] == [("delivered", 1)] * 4

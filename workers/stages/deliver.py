@@ -200,6 +200,8 @@ class DeliverStage:
             self._resting[endpoint.id] = time.monotonic() + REST_SECONDS
             return await self._leave_due(delivery, attempt.error)
         self._resting.pop(endpoint.id, None)
+        if attempt.outcome == "gone":  # it is disabled by the commit: nothing more is sent meanwhile
+            self._endpoints.pop(endpoint.id, None)
         self._connections.note(endpoint.id, attempt.latency_ms / 1000)
         self._breaker.note(endpoint.id, succeeded=attempt.outcome == "delivered")
         self._observer.attempted(self._health.attempted(delivery, attempt.outcome, began, DELIVER_LEASE_SECONDS))

@@ -102,6 +102,10 @@ def _oldest(dialect: str, *columns: Column[object]) -> Query:
     return select(*columns).select_from(pair.join(DELIVERY, of_pair & first))
 
 
+#: After an answer that disables its endpoint: until then every worker knows that, and sends nothing more to it.
+UNTIL_KNOWN = timedelta(seconds=10)
+
+
 def settle(
     connection: Connection, database: Database, attempts: Sequence[DeliveryAttempt], locks: Locks = "wait"
 ) -> set[str]:
@@ -179,8 +183,8 @@ def _write_attempts(
             row = row._replace(state=_state(attempt, next_try_at), tries=row.tries + 1)
             found[number] = row
             finished_at = None if row.state == "due" else now
-            changed[number] = {"id": number, "state": row.state, "tries": row.tries}
-            changed[number] |= {"next_try_at": next_try_at, "finished_at": finished_at}
+            changed[number] = {"id": number, "state": row.state, "tries": row.tries, "finished_at": finished_at}
+            changed[number]["next_try_at"] = now + UNTIL_KNOWN if attempt.outcome == "gone" else next_try_at
     insert_rows(connection, ATTEMPT, rows)
     update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 

@@ -115,14 +115,14 @@ async def read_bytes(request: Request, limit: int) -> bytes:
         raise Problem(refused.status, refused.detail, headers={"connection": "close"}) from None
 
 
-def parse_document(body: bytes) -> Any:
-    """JSON from its bytes; numbers keep every digit. Raises Problem 400."""
+def parse_document(body: bytes, what: str = "the body") -> Any:
+    """JSON from its bytes; numbers keep every digit. Raises Problem 400 about ``what``."""
     if holds_more_values(body, MOST_VALUES):
-        raise Problem(400, f"the body holds more than {MOST_VALUES} values")
+        raise Problem(400, f"{what} holds more than {MOST_VALUES} values")
     try:
         return read_strict_json(body)
     except JsonError as error:
-        raise Problem(400, f"the body {error}") from None
+        raise Problem(400, f"{what} {error}") from None
 
 
 def read_query(request: Request, allowed: Collection[str]) -> dict[str, str]:

@@ -59,7 +59,7 @@ def _check(desk: Desk, caller: Caller, line: bytes, trace: str | None) -> tuple[
     if len(line) > BODY_BYTES:
         return Problem(413, f"the line is larger than {BODY_BYTES} bytes")
     try:
-        return check(desk, caller, parse_document(line), trace)
+        return check(desk, caller, parse_document(line, "the line"), trace)
     except Problem as problem:
         return problem
     except Exception as error:  # noqa: BLE001 - a bug that one order meets must not stop the others

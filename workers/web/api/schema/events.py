@@ -16,6 +16,7 @@ NEXT_HEADER = "Next-Position"
 #: Positions stay at or below this, though they begin far above the last ones after each restore of the database.
 MAX_POSITION = 2**53 - 1
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}
+_ANY_POSITION: Schema = {"type": "integer", "minimum": 0}  #: one that was never given is 410, however large
 
 #: By name; what only these operations have.
 SCHEMAS: dict[str, Schema] = {
@@ -54,7 +55,7 @@ LIST_EVENTS = Operation(
         "last id (`Last-Event-ID`)."
     ),
     parameters=(
-        query("after", POSITION, "the last position that was seen; default: all that is kept"),
+        query("after", _ANY_POSITION, "the last position that was seen; default: all that is kept"),
         limit(DEFAULT_LIMIT, MAX_LIMIT),
         header("Last-Event-ID", TEXT, "streams only: a position, which goes before `after`"),
     ),
@@ -75,6 +76,6 @@ SHOW_SNAPSHOT = Operation(
     },
     action=Action.READ,
     about="For whoever lost what it knew: the snapshot, then the events after its position, without a gap or a repeat.",
-    parameters=(query("as_of", POSITION, "default: now"),),
+    parameters=(query("as_of", _ANY_POSITION, "default: now"),),
     problems=(410,),
 )
