@@ -111,6 +111,14 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         ),
         ("HOME", "/srv/a?b", "must be a folder without ? in its path"),
         ("ACCOUNTS", "[]", 'must be an object of accounts by name, such as {"shop": {"provider": "nebulox", …}}'),
+        *(
+            ("ACCOUNTS", given, f'{why}: must be an object such as {{"shop": {{"provider": "nebulox", …}}}}')
+            for given, why in (
+                ('{"a": {}, "a": {}}', "a name stands twice in an object"),
+                ('{"a": {"api_key": "x", "api_key": "y"}}', "a name stands twice in an object"),
+                ("\udcff", "is not JSON"),
+            )
+        ),
         ("ACCOUNTS", "{", 'is not JSON: must be an object such as {"shop": {"provider": "nebulox", …}}'),
         ("ACCOUNTS", '{"shop": 1}', "shop: must be an object with provider, base_url and api_key"),
         ("ACCOUNTS", account(provider="paypal"), "shop.provider: must be nebulox or zeroxhost"),
