@@ -91,7 +91,7 @@ def _whole(value: object) -> object:
     return value
 
 
-InFlight = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=MAX_IN_FLIGHT)]
+InFlight = Annotated[int, Field(strict=True, ge=1, le=MAX_IN_FLIGHT), BeforeValidator(_whole)]
 
 
 class EndpointRequest(BaseModel):

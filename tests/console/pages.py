@@ -42,7 +42,7 @@ PAGES: Mapping[str, str] = {
 }
 #: Routes that answer GET and are no pages.
 NO_PAGES = frozenset(
-    {"/console", "/console/static/{name}", "/console/live", "/console/language", "/console/{rest:path}"}
+    {"/", "/console", "/console/static/{name}", "/console/live", "/console/language", "/console/{rest:path}"}
 ) | {
     "/console/audit.csv",
     "/console/jobs/{id}/failures.jsonl",

@@ -31,6 +31,12 @@ def test_the_console_is_closed_and_says_why(doorstep, path):
     assert "invoices users add" in answered.text
 
 
+def test_the_bare_host_leads_to_the_console(doorstep):
+    answered = doorstep.browser(PUBLIC).get("/")
+
+    assert (answered.status_code, answered.headers["location"]) == (307, "/console/")
+
+
 def test_forms_do_nothing_then(doorstep):
     assert doorstep.browser(PUBLIC).sign_in("j.brandt", "x").status_code == 503
     assert doorstep.browser(PUBLIC).get("/console/language", params={"language": "de"}).status_code == 503

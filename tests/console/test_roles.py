@@ -22,6 +22,7 @@ ROLES = [role.value for role in Role]
 #: and admins; admins.
 TABLE = {
     "open": """
+        GET /
         GET /console
         GET /console/static/{name}
         GET /console/language

@@ -100,7 +100,7 @@ def build_console(
     watching, downloads = Watching(console, places), Downloads(console, places)
     overview = OverviewPage(console)
     parts: list[Part] = [overview, *_parts(console, downloads, reach, settings), watching]
-    routes = [Route("/console", _to_overview), *assets.routes(), *entrance(console)]
+    routes = [Route("/", _from_root), Route("/console", _to_overview), *assets.routes(), *entrance(console)]
     routes += [route for part in parts for route in part.routes()]
     routes.append(console.route("/console/{rest:path}", console.nowhere))
     return Served(routes, watching, overview.figures)
@@ -133,6 +133,11 @@ def _parts(console: Console, downloads: Downloads, reach: Reach, settings: Seque
         JobFailures(console, downloads, jobs),
         jobs,
     )
+
+
+async def _from_root(request: Request) -> Response:
+    """For who types the host alone. Not for good: another process may serve something else there."""
+    return RedirectResponse("/console/", 307)
 
 
 async def _to_overview(request: Request) -> Response:
