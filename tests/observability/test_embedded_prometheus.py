@@ -70,8 +70,12 @@ def test_where_none_is_installed_it_is_said_and_all_goes_on(monkeypatch, capsys,
 
 def test_processes_serve_metrics_where_the_settings_say_or_on_the_next_free_port(tmp_path):
     home = {"INVOICES_HOME": str(tmp_path)}
-    assert metrics_ports(load_settings(home)) == {"INVOICES_METRICS_PORT": "9400+"}
-    assert metrics_ports(load_settings(home | {"INVOICES_METRICS_PORT": "9500+"})) == {}
+    assert metrics_ports(load_settings(home), asked_for=True) == {"INVOICES_METRICS_PORT": "9400+"}
+    assert metrics_ports(load_settings(home), asked_for=False) == {}
+    for asked_for in (True, False):
+        assert metrics_ports(load_settings(home | {"INVOICES_METRICS_PORT": "9500+"}), asked_for=asked_for) == {}
+        one = load_settings(home | {"INVOICES_METRICS_PORT": "9500"})  # as the container image has it
+        assert metrics_ports(one, asked_for=asked_for) == {"INVOICES_METRICS_PORT": "9500+"}
 
 
 def test_the_rules_it_is_given_are_those_of_the_folder():

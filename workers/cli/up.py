@@ -68,7 +68,8 @@ def _run(config: Settings, workers: int, *, has_sandbox: bool, prometheus: Embed
     from workers.store.schema import upgrade
 
     upgrade(config.database_url)
-    processes = read_processes(workers, log_format_for_children(config) | (metrics_ports(config) if prometheus else {}))
+    ports = metrics_ports(config, asked_for=prometheus is not None)
+    processes = read_processes(workers, log_format_for_children(config) | ports)
     if has_sandbox:
         processes.insert(0, sandbox_process(config))
     text, pass_on = what_to_try(config, at_sandbox=has_sandbox), (has_sandbox and take_lines(config)) or print_line
@@ -97,9 +98,13 @@ def embedded_prometheus(config: Settings) -> EmbeddedPrometheus | None:
     return EmbeddedPrometheus(config.home, sorted(RULES.glob("*.rules.yaml")), free_port())
 
 
-def metrics_ports(config: Settings) -> dict[str, str]:
-    """Settings that let each process take a free port for its metrics, unless one is set."""
-    return {} if config.metrics_port.number else {"INVOICES_METRICS_PORT": FREE_METRICS_PORT}
+def metrics_ports(config: Settings, *, asked_for: bool) -> dict[str, str]:
+    """Settings that let each process take a free port for its metrics, from the one on that is set: they are several on
+    this machine, and a port is one's."""
+    port = config.metrics_port
+    if port.number:
+        return {} if port.or_next else {"INVOICES_METRICS_PORT": f"{port.number}+"}
+    return {"INVOICES_METRICS_PORT": FREE_METRICS_PORT} if asked_for else {}
 
 
 def print_line(line: str) -> None:
