@@ -135,6 +135,18 @@ def test_everything_stands_in_one_line_of_time(invoices, add_order, judge, store
     assert shown["deliveries"][0]["attempts"][0]["status"] == 503
 
 
+def test_amounts_in_evidence_are_texts_with_every_digit_as_everywhere(invoices, add_order, judge):
+    invoice = add_order("order-1")
+    judge(invoice, Created(provider_ref="77", price=Decimal(5), pay_amount=Decimal("1E-8"), pay_currency="BTC"))
+    other = Seen(status=Status.PENDING, word="PENDING", paid_amount=Decimal("0.10"))
+    judge(invoice, Seen(status=Status.CONFIRMING, word="Paying", pay_amount=Decimal("2E+1"), others=(other,)))
+
+    (shown,) = invoices("show", invoice, "--json").lines
+    created, seen = (one["detail"] for one in shown["evidence"])
+    assert (created["price"], created["pay_amount"]) == ("5", "0.00000001")
+    assert (seen["pay_amount"], seen["others"][0]["paid_amount"]) == ("20", "0.10")
+
+
 def test_what_was_tried_again_and_again_is_folded_and_counted(invoices, add_order, judge):
     invoice = add_order("order-1")
     judge(invoice, *[InDoubt(reason="no answer within 10 s")] * 3, *[Unreachable(reason="refused")] * 4)

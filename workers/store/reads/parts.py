@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from domain.event import format_time
 from domain.exact_json import read_json
+from domain.money import format_amount
 from workers.store.judging.records import RAW_CHARACTERS
 from workers.store.reads.record import Record
 from workers.store.rows import StoredRow
@@ -16,6 +18,7 @@ _CALLS = frozenset(
     {"Created", "OrderRefused", "CredentialsRefused", "ProviderRefused", "Unreachable", "InDoubt", "RateLimited"}
 )
 _CREATE = "create"
+_AMOUNTS = frozenset({"price", "pay_amount", "paid_amount"})  #: fields of evidence
 
 
 def tries(record: Record) -> dict[str, int]:
@@ -73,9 +76,23 @@ def evidence_fields(row: StoredRow) -> dict[str, object]:
         "note": row.note,
         "repeats": repeats_of(row),
         "last_at": _time(row.last_at),
-        "detail": read_json(row.detail),
+        "detail": _with_texts(read_json(row.detail)),
         "raw": row.raw,
         "raw_is_cut": row.raw is not None and len(row.raw) >= RAW_CHARACTERS,
+    }
+
+
+def _with_texts(detail: object) -> object:
+    """What was kept has amounts as JSON numbers; what is told has them as texts, as everywhere."""
+    if isinstance(detail, list):
+        return [_with_texts(one) for one in detail]
+    if not isinstance(detail, dict):
+        return detail
+    return {
+        name: format_amount(Decimal(value))
+        if name in _AMOUNTS and isinstance(value, (int, Decimal))
+        else _with_texts(value)
+        for name, value in detail.items()
     }
 
 
