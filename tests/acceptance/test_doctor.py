@@ -16,9 +16,10 @@ from tests.acceptance.facts import RECEIVER
 from tests.acceptance.system import ROOT, START_SECONDS, System, nebulox_order, zeroxhost_order
 from workers.store.agenda import PUBLISH_LANE, RETAIN_LANE
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
 
 KINDS = ("intake", "worker", "beat")
+LONG_SECONDS = 360  #: for several doctors: each imports everything anew, and gives up what does not answer in time
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -58,7 +59,7 @@ def finds(system, cause, state="wrong"):
         assert code == 1 or state == "note", found
         return found[cause]
 
-    return system.wait_until(asked, f"the doctor finds {cause}")
+    return system.wait_until(asked, f"the doctor finds {cause}", LONG_SECONDS)
 
 
 def age(system, subject):
