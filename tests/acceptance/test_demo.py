@@ -66,6 +66,14 @@ def test_a_demo_with_one_order_of_each_kind_holds(tmp_path):
     assert processes_of(tmp_path) == []
 
 
+def test_a_demo_of_two_orders_holds_too(tmp_path):
+    """With so few events the refusals in a row would all have met the same one, which then waits for minutes."""
+    process = start_demo(tmp_path, "--orders", "2", "--json")
+    out, err = process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 0, (out, err)
+    assert json.loads(out)["counts"] == {"paid": 1, "expired": 1}
+
+
 def test_ctrl_c_ends_a_demo_and_all_it_started(tmp_path):
     process = start_demo(tmp_path, "--orders", "300")
     assert process.stdout is not None

@@ -180,6 +180,14 @@ def test_a_fault_may_keep_the_event_and_deny_it(url):
     assert ask(url)[1]["duplicates"] == 1
 
 
+def test_a_fault_may_be_for_each_event_once(url):
+    """With few events a second refusal of one means minutes until it comes again."""
+    ask(url + "/faults", {"status": 500, "times": 2, "once": True})
+    one, two = event(), event(subject="b")
+    assert [deliver(url, each) for each in (one, one, two, two)] == [500, 204, 500, 204]
+    assert ask(url + "/faults")[1] == {"faults": []}
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"status": 99}, "status"), ({"times": 0}, "times"), ({"delay_seconds": -1}, "delay_seconds"), ({"x": 1}, "x")],

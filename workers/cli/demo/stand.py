@@ -132,7 +132,7 @@ def _add_receiver(config: Settings, store: Store, sandbox: SandboxProcess, http:
 
     secret, url = new_secret(), sandbox.receiver_url(RECEIVER)
     http.post(f"{url}/secret", json={"secret": secret}).raise_for_status()
-    http.post(f"{url}/faults", json={"status": 500, "times": REFUSED_DELIVERIES}).raise_for_status()
+    http.post(f"{url}/faults", json={"status": 500, "times": REFUSED_DELIVERIES, "once": True}).raise_for_status()
     add(store, actor(None, "the demo's receiver"), NewEndpoint(url, open_box(config).seal(secret)))
 
 

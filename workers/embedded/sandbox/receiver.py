@@ -37,18 +37,24 @@ MAX_IDS, MAX_SUBJECTS, MAX_ENVELOPE_BYTES = 200_000, 200_000, 64 * 1024 * 1024
 MAX_RECEIVERS, MAX_SECRETS, MAX_NOTES, MAX_TYPES, MAX_FAULTS = 1_000, 10, 20, 200, 100
 
 
+FAULT_FIELDS = ("status", "times", "delay_seconds", "retry_after", "keep", "once")
+
+
 @dataclass(slots=True)
 class ReceiverFault:
-    """How to answer: after `delay_seconds`, with `status`. With `keep` the event is kept all the same."""
+    """How to answer: after `delay_seconds`, with `status`. With `keep` the event is kept all the same; with `once` one
+    that had such an answer is taken when it comes again."""
 
     status: int | None
     times: int | None
     delay_seconds: float
     retry_after: int | None
     keep: bool
+    once: bool
+    ids: set[str] = field(default_factory=set)  #: with `once`, of those that had it
 
     def view(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("status", "times", "delay_seconds", "retry_after", "keep")}
+        return {name: getattr(self, name) for name in FAULT_FIELDS}
 
 
 #: After a restore from a backup an invoice's sequence goes on just above a multiple of this.
@@ -158,7 +164,7 @@ class Receiver:
             body = await read_bytes(request)
         except InputError as problem:
             return web.json_response({"error": str(problem)}, status=problem.status)
-        fault = take_fault(inbox)
+        fault = take_fault(inbox, request.headers.get("webhook-id", ""))
         if fault is not None:
             inbox.faulted += 1
             await asyncio.sleep(fault.delay_seconds)
@@ -206,13 +212,14 @@ class Receiver:
 
     async def _add_fault(self, request: web.Request) -> object:
         fields = await read_object(request)
-        refuse_unknown(fields, "status", "times", "delay_seconds", "retry_after", "keep")
+        refuse_unknown(fields, *FAULT_FIELDS)
         fault = ReceiverFault(
             status=None if fields.get("status") is None else take_whole(fields, "status", 200, 599),
             times=None if fields.get("times") is None else take_whole(fields, "times", 1, 10**9),
             delay_seconds=take_number(fields, "delay_seconds", 0, 3600, 0),
             retry_after=None if fields.get("retry_after") is None else take_whole(fields, "retry_after", 0, 10**6),
             keep=take_flag(fields, "keep"),
+            once=take_flag(fields, "once"),
         )
         inbox = self._inbox(request)
         if len(inbox.faults) >= MAX_FAULTS:
@@ -237,11 +244,16 @@ class Receiver:
         return inbox
 
 
-def take_fault(inbox: Inbox) -> ReceiverFault | None:
-    """The first fault that is not used up, counted as used once more."""
+def take_fault(inbox: Inbox, webhook_id: str) -> ReceiverFault | None:
+    """The first fault that is not used up, counted as used once more; None too for an event that had it `once`."""
     if not inbox.faults:
         return None
     fault = inbox.faults[0]
+    if fault.once:
+        if webhook_id in fault.ids:
+            return None
+        if len(fault.ids) < MAX_IDS:
+            fault.ids.add(webhook_id)
     if fault.times is not None:
         fault.times -= 1
         if fault.times == 0:
