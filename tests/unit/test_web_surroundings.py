@@ -53,6 +53,14 @@ def test_a_host_that_is_none_of_ours_is_not_served():
     ours = ["127.0.0.1", "localhost:1", "[::1]:8420", "PAY.example", "pay.example:443", "other.example"]
     assert [status(host) for host in ours] == [200] * len(ours)
     foreign = ["evil.example", "", "pay.example.evil.example", "127.0.0.1.nip.io", "pay.example@evil.example", "[::2]"]
+    foreign += [
+        "localhost:8420@evil.example",
+        "localhost:x",
+        "[::1]evil.example",
+        "[::1]:x",
+        "[localhost",
+        "localhost]",
+    ]
     assert [status(host) for host in foreign] == [421] * len(foreign)
 
 

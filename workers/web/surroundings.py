@@ -5,6 +5,7 @@ Plain ASGI: each layer wraps the next.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 #: Orchestrators and Prometheus ask for these every few seconds: logged at debug only.
 METRICS = "/metrics"
 QUIET_PATHS = ("/health/", METRICS)
+#: A Host header as it is to be. Anything else is no name of ours: ``localhost:80@elsewhere`` least of all.
+_NAME_AND_PORT = re.compile(r"(?P<name>\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
 
 #: Gets each request's route, method, status and seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -143,9 +146,8 @@ def route_of(scope: Scope) -> str:
 def host_of(value: str) -> str:
     """The name in a Host header, in lower case and without its port."""
     value = value.strip().lower()
-    if value.startswith("["):
-        return value[1:].partition("]")[0]
-    return value.rpartition(":")[0] if value.count(":") == 1 else value
+    found = _NAME_AND_PORT.fullmatch(value)
+    return value if found is None else found["name"].strip("[]")
 
 
 def _shown(scope: Scope) -> str:
