@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from config.secret_files import MAX_KEY_BYTES, find_file, read_secret
 from domain.account import Account, MissingKey
-from domain.exact_json import JsonError, read_json, read_strict_json
+from domain.exact_json import JsonError, NameTwice, read_json, read_strict_json
 from domain.findings import explain
 
 #: Fields that hold a key, or say where it is.
@@ -44,9 +44,8 @@ def read_accounts(value: object, environ: Mapping[str, str]) -> Mapping[str, Acc
     if isinstance(value, str):
         try:
             value = read_strict_json(value.encode(errors="surrogateescape"))
-        except JsonError as error:
-            twice = "twice" in str(error)  # of two accounts with one name the last would count, unseen
-            why = "a name stands twice in an object" if twice else "is not JSON"
+        except JsonError as error:  # the parser's own words are left out: they may show a character of a key
+            why = str(error) if isinstance(error, NameTwice) else "is not JSON"
             raise ValueError(f'{why}: must be an object such as {{"shop": {{"provider": "nebulox", …}}}}') from None
     if not isinstance(value, dict) or not value:
         raise ValueError('must be an object of accounts by name, such as {"shop": {"provider": "nebulox", …}}')

@@ -32,6 +32,10 @@ class JsonError(ValueError):
     """The text is no JSON, or is nested too deeply."""
 
 
+class NameTwice(JsonError):  # noqa: N818 - reads as what is the matter
+    """A name stands twice in an object: whoever reads it may take either value."""
+
+
 def read_json(text: str | bytes) -> Any:
     """Parse JSON; numbers with a point or exponent become Decimal, others int (to 4,300 digits). Raises JsonError."""
     try:
@@ -49,6 +53,8 @@ def read_strict_json(text: bytes) -> Any:
         raise JsonError("is not JSON: it begins with a byte order mark")
     try:
         return _STRICT_READER.decode(text.decode())
+    except NameTwice:
+        raise
     except RecursionError:
         raise JsonError("is nested too deeply") from None
     except (ValueError, ArithmeticError) as error:
@@ -69,7 +75,7 @@ def _why(error: Exception) -> str:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice in an object")
+        raise NameTwice("is not JSON: a name stands twice in an object")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
@@ -108,17 +108,22 @@ class EndpointRequest(BaseModel):
 
 
 _CHANGEABLE = ("url", "events", "headers", "max_in_flight", "accounts")
-#: In JSON Schema: something is to change.
-_ANY_CHANGE: JsonDict = {"anyOf": [{"required": [name]} for name in _CHANGEABLE]}
+
+
+def _of_a_change(schema: JsonDict) -> None:
+    """In JSON Schema: something is to change, and what is left out has no default, since it stays."""
+    schema["anyOf"] = [{"required": [name]} for name in _CHANGEABLE]
+    for field in cast("JsonDict", schema["properties"]).values():
+        cast("JsonDict", field).pop("default", None)
 
 
 class EndpointChange(BaseModel):
     """What is to be different at a receiver of webhooks; what is left out stays. Events, headers and accounts that are
     null are as for a new one."""
 
-    model_config = _CONFIG | ConfigDict(json_schema_extra=_ANY_CHANGE)
+    model_config = _CONFIG | ConfigDict(json_schema_extra=_of_a_change)
 
-    url: Text | None = Field(default=None, min_length=1, max_length=LONGEST_URL)
+    url: Text = Field(default="", min_length=1, max_length=LONGEST_URL)
     events: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=MAX_TYPES)
     headers: dict[str, Text] | None = Field(default=None, max_length=MAX_HEADERS, description="instead of all it had")
     max_in_flight: InFlight = 100

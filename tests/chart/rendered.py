@@ -19,6 +19,18 @@ EXAMPLE: dict[str, Any] = yaml.safe_load((CHART / "example.values.yaml").read_te
 #: The oldest that the chart takes, and the newest whose schemas we have.
 VERSIONS = ("1.30", "1.37")
 
+#: Changes to the example that turn on all that can be.
+ALL_ON: dict[str, Any] = {
+    "autoscaling.enabled": True,
+    "autoscaling.prometheusAddress": "http://prometheus.monitoring:9090",
+    "metrics.podMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
+    "metrics.prometheusRule": {"enabled": True, "runbookPrefix": "https://books.example/"},
+    "networkPolicy.metricsFrom": [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ],
+    "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
+}
+
 Documents = Sequence[dict[str, Any]]
 
 

@@ -29,6 +29,17 @@ class Slow:
         return CachedValue(self.read, 5.0, 60.0, clock=lambda: self.time)
 
 
+async def read_once(then_seconds):
+    """Something that was read so long ago, and now takes long again."""
+    slow = Slow()
+    kept = slow.kept()
+    slow.go_on.set()
+    await kept.take(60.0)
+    slow.go_on.clear()
+    slow.time += then_seconds
+    return slow, kept
+
+
 def test_who_comes_first_waits_no_longer_than_they_have_patience():
     async def go():
         slow = Slow()
@@ -42,12 +53,7 @@ def test_who_comes_first_waits_no_longer_than_they_have_patience():
 
 def test_what_was_read_before_is_told_while_it_is_read_anew():
     async def go():
-        slow = Slow()
-        kept = slow.kept()
-        slow.go_on.set()
-        await kept.take(60.0)
-        slow.go_on.clear()
-        slow.time += 6.0
+        slow, kept = await read_once(then_seconds=6.0)
         meanwhile = await kept.take(0.0)
         slow.go_on.set()
         return meanwhile, await kept.take(60.0), slow.readings
@@ -80,12 +86,7 @@ def test_patience_counts_from_when_the_reading_began():
 
 def test_what_is_too_old_is_told_to_nobody():
     async def go():
-        slow = Slow()
-        kept = slow.kept()
-        slow.go_on.set()
-        await kept.take(60.0)
-        slow.go_on.clear()
-        slow.time += 61.0
+        _, kept = await read_once(then_seconds=61.0)
         return kept.has_some(), await kept.take(0.0)
 
     assert asyncio.run(go()) == (False, None)

@@ -28,6 +28,7 @@ from workers.web.metrics import Metrics
 from workers.web.threads import StoreThreads
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+HOOK = "http://127.0.0.1:9/hook"
 ADMIN = Actor("admin", "tests")
 ACCOUNTS = {
     name: Account(name=name, provider=name, base_url=f"http://127.0.0.1:9/{name}", api_key="a-key")
@@ -38,6 +39,13 @@ ACCOUNTS = {
 def order(order_id="1001", **fields):
     """A good order of the account that can't be asked."""
     return {"account": "nebulox", "order_id": order_id, "price": "10.50", "currency": "EUR"} | fields
+
+
+def add_endpoint(ask, **fields):
+    """Adds an endpoint over HTTP; it as JSON, with its secret."""
+    answered = ask("POST", "/v1/endpoints", json={"url": HOOK} | fields)
+    assert answered.status_code == 201, answered.text
+    return answered.json()
 
 
 def errors_of(answered):

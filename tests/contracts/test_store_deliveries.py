@@ -26,7 +26,7 @@ from tests.contracts.store_cases import (
     seen,
     subscribe,
 )
-from workers.store.deliveries import UNTIL_KNOWN, DeliveryAttempt
+from workers.store.deliveries import GONE_REST, DeliveryAttempt
 from workers.store.judging import Judgement
 from workers.store.tables import AGENDA, DELIVERY, ENDPOINT
 
@@ -174,7 +174,7 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_deliveries_wait_for_it(dat
     (delivery,) = deliveries(store, endpoint_id)
     store.settle([DeliveryAttempt(delivery, "gone", "HTTP 410", 410, 3, b"")])
     (row,) = rows(database, ENDPOINT)
-    rest = row.disabled_at + UNTIL_KNOWN  # for a worker that does not know yet that it is disabled
+    rest = row.disabled_at + GONE_REST  # for a worker that does not know yet that it is disabled
     (waiting,) = deliveries_of(database, invoice_id)
     assert (waiting.next_try_at, pair_row(database, endpoint_id, invoice_id).due_at) == (rest, rest)
     assert (row.disabled_reason, row.disabled_at is not None) == ("HTTP 410", True)

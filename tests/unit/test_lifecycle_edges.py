@@ -313,21 +313,6 @@ def test_a_callback_that_can_not_be_right_is_forgotten():
     assert (world.invoice.status, world.invoice.called_status, world.invoice.called_only) == ("pending", None, None)
 
 
-def test_an_answer_that_says_paid_and_that_nothing_was_paid_is_a_contradiction_though_nobody_knows_the_amount():
-    world = World(new_invoice(status="pending", provider_ref="1"), new_policy())
-    decision = world.take(Seen(status=Status.PAID, word="COMPLETED", paid_amount=Decimal(0)), Stage.CHECK)
-    assert (decision.verdict, decision.note) == ("contradiction", "amount: 0 was paid")
-    assert world.invoice.status == "pending"
-
-
-@pytest.mark.parametrize("status", [Status.PAID, Status.PARTIALLY_PAID])
-def test_a_callback_whose_amount_can_not_be_one_never_pays(status):
-    world = silent()
-    decision = world.take(callback(status, only=True, paid_amount=Decimal(0)))
-    assert (decision.verdict, decision.note) == ("contradiction", "amount: the callback's is no number above 0")
-    assert world.invoice.status == "pending"
-
-
 @pytest.mark.parametrize("status", [Status.PAID, Status.FAILED, Status.CANCELLED])
 def test_a_mark_that_says_what_is_so_already_confirms_it(status):
     world = World(new_invoice(status=status.value, provider_ref="1"), new_policy())

@@ -114,8 +114,8 @@ def test_the_embedded_broker_is_where_the_settings_say(home):
         *(
             ("ACCOUNTS", given, f'{why}: must be an object such as {{"shop": {{"provider": "nebulox", …}}}}')
             for given, why in (
-                ('{"a": {}, "a": {}}', "a name stands twice in an object"),
-                ('{"a": {"api_key": "x", "api_key": "y"}}', "a name stands twice in an object"),
+                ('{"a": {}, "a": {}}', "is not JSON: a name stands twice in an object"),
+                ('{"a": {"api_key": "x", "api_key": "y"}}', "is not JSON: a name stands twice in an object"),
                 ("\udcff", "is not JSON"),
             )
         ),

@@ -102,8 +102,9 @@ def _oldest(dialect: str, *columns: Column[object]) -> Query:
     return select(*columns).select_from(pair.join(DELIVERY, of_pair & first))
 
 
-#: After an answer that disables its endpoint: until then every worker knows that, and sends nothing more to it.
-UNTIL_KNOWN = timedelta(seconds=10)
+#: How long a webhook rests whose receiver answered 410, which disables the endpoint. By then every worker knows that,
+#: and sends it nothing; enabling the endpoint makes all that waits due at once.
+GONE_REST = timedelta(seconds=10)
 
 
 def settle(
@@ -184,7 +185,7 @@ def _write_attempts(
             found[number] = row
             finished_at = None if row.state == "due" else now
             changed[number] = {"id": number, "state": row.state, "tries": row.tries, "finished_at": finished_at}
-            changed[number]["next_try_at"] = now + UNTIL_KNOWN if attempt.outcome == "gone" else next_try_at
+            changed[number]["next_try_at"] = now + GONE_REST if attempt.outcome == "gone" else next_try_at
     insert_rows(connection, ATTEMPT, rows)
     update_rows(connection, DELIVERY, ("id",), list(changed.values()))
 

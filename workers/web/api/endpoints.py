@@ -55,7 +55,7 @@ async def why_unusable(guard: AddressGuard, body: EndpointRequest | EndpointChan
     """Why webhooks can't go to such an endpoint, as ``field: what is wrong``; None: they can."""
     try:
         check_headers(body.headers or {})
-        if body.url is not None:
+        if body.url:  # empty: a change that leaves it out
             async with asyncio.timeout(ADDRESS_SECONDS):
                 await guard.resolve_and_check(body.url)
     except ValueError as error:
@@ -76,7 +76,7 @@ def sealed_endpoint(box: SecretBox, body: EndpointRequest, accounts: Collection[
 def sealed_changes(box: SecretBox, body: EndpointChange, accounts: Collection[str]) -> EndpointChanges:
     """As they are kept: only what the body names; headers' values sealed."""
     changes, named = EndpointChanges(), body.model_fields_set
-    if body.url is not None:
+    if "url" in named:
         changes["url"] = body.url
     if "events" in named:
         changes["events"] = body.events
