@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restored": ("workers.cli.restored", "Run once after the database was restored from a backup."),
     "archive": ("workers.cli.archive", "Ended invoices into files, and out of the database; find one there."),
     "move": ("workers.cli.move", "Move everything into another, empty database: from SQLite to PostgreSQL."),
-    "endpoints": ("workers.cli.endpoints", "Add, list, test and remove endpoints: where webhooks are sent."),
+    "endpoints": ("workers.cli.endpoints", "Add, list, change, test and remove endpoints: where webhooks are sent."),
     "tokens": ("workers.cli.tokens", "Add, list and revoke tokens of the HTTP interface."),
     "users": ("workers.cli.users", "Add, list and change people who sign in to the console."),
     "console-link": ("workers.cli.console_link", "Print a link that signs you in to this machine's console, once."),
