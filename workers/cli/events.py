@@ -64,7 +64,7 @@ def events_command(
     With --json each line is the envelope that endpoints and the stream get, and its position in the log that /v1/events
     follows (null while it has none).
     """
-    from workers.store.reads.events import Wanted, placed_events_of
+    from workers.store.reads.events import Wanted
 
     if follow and any(one is not None for one in (name, since, until)):
         raise click.UsageError("--follow tells of all invoices from now on: leave the name and the times out")
@@ -76,11 +76,8 @@ def events_command(
         if follow:
             require_account(database, config, account)
             _print_live(filter(wanted.takes, follow_events(database, None)), as_json)
-        elif name is None:
-            _print(_find(database, config, wanted, limit), as_json)
         else:
-            found = database.read(placed_events_of, require_invoice(database, name, account).id)
-            _print(filter(wanted.takes, found), as_json)
+            _print(_find(database, config, wanted, limit) if name is None else _of(database, name, wanted), as_json)
 
 
 def _check_types(types: tuple[str, ...]) -> None:
@@ -89,6 +86,13 @@ def _check_types(types: tuple[str, ...]) -> None:
     unknown = [one for one in types if one not in EVENT_TYPES]
     if unknown:
         raise click.UsageError(f"--type: there is no {unknown[0]!r}; types are {', '.join(sorted(EVENT_TYPES))}")
+
+
+def _of(database: Database, name: str, wanted: Wanted) -> Iterator[StoredRow]:
+    from workers.store.reads.events import placed_events_of
+
+    invoice = require_invoice(database, name, wanted.account)
+    return filter(wanted.takes, database.read(placed_events_of, invoice.id))
 
 
 def _find(database: Database, config: Settings, wanted: Wanted, limit: int) -> Iterable[StoredRow]:

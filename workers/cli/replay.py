@@ -47,8 +47,7 @@ def replay(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Send one event once more, or an endpoint's events by type and time; each has all its tries again. ID: an event's,
-    or the number of one delivery of it.
+    """Send one event (by its ID, or a delivery's) once more, or an endpoint's by type and time; each has all its tries.
 
     In each invoice's order, and with the same webhook-id, so that a receiver can tell. Events from before an endpoint
     was added are sent to it too. At most 10,000 events a job. Events for a disabled endpoint wait until it is enabled.
@@ -61,18 +60,18 @@ def replay(
     who = actor(by, reason)
     choice = Choice(endpoint_id or "", types, since, until, dead_only, missed_only, newest_only)
     with open_store(settings()) as store:
-        event_id, to = (name, endpoint_id) if name is None else _event_of(store, name, endpoint_id)
-        for job in _plan(store, event_id, to, choice):
+        for job in _plan(store, *_event_of(store, name, endpoint_id), choice):
             with progress_bar("replaying", len(job.events), counts=True) as advance:
-                count = run(store, who, job, advance)
-            _tell(job, count, as_json)
+                sent = run(store, who, job, advance)
+            _tell(job, sent, as_json)
 
 
-def _event_of(store: Store, name: str, endpoint_id: str | None) -> tuple[str, str | None]:
+def _event_of(store: Store, name: str | None, endpoint_id: str | None) -> tuple[str | None, str | None]:
     """The event's id, and the endpoint that is to have it: a delivery's own."""
     from workers.store.queries import find_deliveries
 
-    found = store.database.read(find_deliveries, name) if name.isascii() and name.isdecimal() else ()
+    is_number = name is not None and name.isascii() and name.isdecimal()
+    found = store.database.read(find_deliveries, name) if is_number and name else ()
     if not found:
         return name, endpoint_id
     ((row, _),) = found
