@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from tests.bench import (
     api_rows,
+    by_hand_row,
     callback_rows,
     console_rows,
     cost_rows,
@@ -48,6 +49,7 @@ MODULES: tuple[Any, ...] = (
     expiry_rows,
     process_rows,
     rival_rows,
+    by_hand_row,
     pooled_rows,
     sqlite_rows,
     latency_rows,

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 
 from tests.bench.caller import Called
 from tests.bench.ground import ACCOUNT, Ground, order_fields, start_program
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, message, ours, push, wait_until
 from tests.bench.results import Row, percentile
 from tests.callbacks import nebulox_callback, sign
@@ -57,7 +57,7 @@ def callback_rows(ground: Ground) -> list[Row]:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(ground.database_url())
         subscribe(ground, url)
-        options = {"max_in_flight": CALLS_AT_A_TIME, "INVOICES_WEB_PORT": "0"}
+        options = {"max_in_flight": AT_A_TIME, "INVOICES_WEB_PORT": "0"}
         processes = stack.enter_context(ours(ground, url, *PROCESSES, **options))
         whole_rate(ground, INTAKE, creates(200, "invoices.create", INTAKE), 200)  # first calls, first connections
         _run(ground, processes, url, RATE, 1)

@@ -15,7 +15,7 @@ from domain.decision import Stage
 from tests.bench.expiry_rows import clock_work
 from tests.bench.ground import Filling, Ground, add_orders, open_store, plain
 from tests.bench.http_rows import Opener, deliver_work, make_events, provider_work, run_stage
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, drain_rate, lists, ours
 from tests.bench.results import Row
 from tests.bench.sql_rows import due_ones, fill, publish_work
@@ -161,8 +161,8 @@ def whole_row(ground: Ground) -> Row:
     count = ground.sizes.whole * OURS_LONGER
     whole = Bill("cost-whole", "CPU of the whole way by create, everything")
     with ground.database_url() as url:
-        subscribe(ground, url)
-        with ours(ground, url, "intake", "worker", "worker2", "beat", max_in_flight=CALLS_AT_A_TIME) as processes:
+        subscribe(ground, url, AT_A_TIME)
+        with ours(ground, url, "intake", "worker", "worker2", "beat", max_in_flight=AT_A_TIME) as processes:
             for _ in range(ground.sizes.rounds):
                 messages = creates(count, "invoices.create", INTAKE)
                 go = functools.partial(whole_rate, ground, INTAKE, messages, count)

@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.bench.ground import Ground, order_fields
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, OURS_LONGER, subscribe, whole_rate
 from tests.bench.processes import creates, message, ours, push, wait_until
 from tests.bench.results import Row, percentile
 
@@ -33,8 +33,8 @@ def calm_rows(ground: Ground) -> list[Row]:
     """One run at half of the capacity for a message an order; its distributions as rows."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(ground.database_url())
-        subscribe(ground, url)
-        stack.enter_context(ours(ground, url, "intake", "worker", "worker2", "beat", max_in_flight=CALLS_AT_A_TIME))
+        subscribe(ground, url, AT_A_TIME)
+        stack.enter_context(ours(ground, url, "intake", "worker", "worker2", "beat", max_in_flight=AT_A_TIME))
         count = ground.sizes.whole * OURS_LONGER
         goes = [whole_rate(ground, INTAKE, creates(count, "invoices.create", INTAKE), count) for _ in range(4)]
         capacity = statistics.median(goes[1:])  # the first has the first calls in it

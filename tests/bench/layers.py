@@ -24,7 +24,7 @@ from rich.table import Table
 
 from tests.bench.flame import plain_name
 from tests.bench.ground import Ground
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import creates, ours
 from tests.bench.profiles import may_be_watched, watched
 from tests.bench.results import FOLDER, commit
@@ -71,9 +71,9 @@ def main() -> int:
     may_be_watched()
     with Ground(sizes) as ground, contextlib.ExitStack() as stack:
         url = stack.enter_context(ground.database_url())
-        subscribe(ground, url)
+        subscribe(ground, url, AT_A_TIME)
         names = ("intake", "worker", "worker2", "beat")
-        processes = stack.enter_context(ours(ground, url, *names, max_in_flight=CALLS_AT_A_TIME))
+        processes = stack.enter_context(ours(ground, url, *names, max_in_flight=AT_A_TIME))
         whole_rate(ground, INTAKE, creates(300, "invoices.create", INTAKE), 300)
         files = {name: ground.folder / f"layers-{name}.txt" for name in ("intake", "worker")}
         with contextlib.ExitStack() as watching:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.bench.ground import Ground
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, ours
 from tests.bench.results import Row
 from tests.bench.rival_rows import Side
@@ -27,7 +27,7 @@ def pooled_rows(ground: Ground) -> list[Row]:
     with contextlib.ExitStack() as stack:
         urls = [stack.enter_context(ground.database_url()) for _ in range(2)]
         for url in urls:
-            subscribe(ground, url)
+            subscribe(ground, url, AT_A_TIME)
         set_role(ground.server_url)
         pooler = stack.enter_context(run_pooler(urls[0], SESSIONS))
         pooled, straight = Side(ground, partial(_rate, ground)), Side(ground, partial(_rate, ground))
@@ -43,7 +43,7 @@ def pooled_rows(ground: Ground) -> list[Row]:
 def _go(ground: Ground, url: str, side: Side, cpu: list[float], pooler: Pooler | None = None) -> float:
     """Invoices a second. Only one side has processes at a time: both would take from the same queues."""
     count = ground.sizes.whole
-    with ours(ground, url, *NAMES, max_in_flight=CALLS_AT_A_TIME) as processes:
+    with ours(ground, url, *NAMES, max_in_flight=AT_A_TIME) as processes:
         side.counted = lambda: (
             processes.cpu_seconds() | ({} if pooler is None else {"PgBouncer": cpu_seconds(pooler.pid)})
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.bench.ground import ROOT, SECRET, Ground, order_fields
-from tests.bench.process_rows import CALLS_AT_A_TIME, INTAKE, subscribe, whole_rate
+from tests.bench.process_rows import AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import Processes, creates, lists, ours, wait_until
 from tests.bench.results import Row
 from tests.bench.rivals.kept import best_settings
@@ -46,11 +46,11 @@ def rival_rows(ground: Ground, rival: Rival) -> list[Row]:
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         our_url = stack.enter_context(ground.database_url())
-        subscribe(ground, our_url)
+        subscribe(ground, our_url, AT_A_TIME)
         names = ("intake", "worker", "worker2", "beat")
-        processes = stack.enter_context(ours(ground, our_url, *names, max_in_flight=CALLS_AT_A_TIME))
+        processes = stack.enter_context(ours(ground, our_url, *names, max_in_flight=AT_A_TIME))
         theirs = stack.enter_context(running(ground, rival))
-        our_side = Side(ground, lambda kind, count: _our_rate(ground, kind, count), processes.cpu_seconds)
+        our_side = Side(ground, lambda kind, count: our_rate(ground, kind, count), processes.cpu_seconds)
         their_side = Side(ground, theirs.rate, theirs.processes.cpu_seconds)
         for kind, goal in RATE_GOALS.items():
             rows += _pair(ground, rival, kind, goal, our_side, their_side)
@@ -58,19 +58,25 @@ def rival_rows(ground: Ground, rival: Rival) -> list[Row]:
 
 
 def _pair(ground: Ground, rival: Rival, kind: str, goal: float, ours: Side, theirs: Side) -> list[Row]:
-    count = ground.sizes.whole * LONGER
     key, what = f"rival-{rival.name}-{kind.replace('_', '-')}", f"whole way by {kind}, 100 ms stand-in, 2 workers"
     rate = Row(key, what, rival.name, "invoices/s", goal)
     cpu = Row(f"{key}-cpu", f"CPU of it, servers included, by {kind}", rival.name, "CPU-ms", CPU_GOAL, "less")
+    return in_turns(ground, kind, (rate, cpu), ours, theirs, rival.part)
+
+
+def in_turns(ground: Ground, kind: str, rows: tuple[Row, Row], ours: Side, theirs: Side, part: int = 1) -> list[Row]:
+    """Measure rate and CPU of both sides. ``part``: theirs gets one in so many orders."""
+    count, (rate, cpu) = ground.sizes.whole * LONGER, rows
     for side in (ours, theirs):
         side.go(kind, max(100, count // (20 * LONGER)))  # first calls, first connections
         side.used.clear()
     rate.run(
         ground.sizes.rounds,
         lambda: ours.go(kind, count, cpu.ours),
-        lambda: theirs.go(kind, count // rival.part, cpu.theirs),
+        lambda: theirs.go(kind, count // part, cpu.theirs),
     )
-    rate.cpu_ms = cpu.cpu_ms = ours.shares() | {f"{rival.name}: {name}": used for name, used in theirs.shares().items()}
+    shares = {f"{rate.against}: {name}": used for name, used in theirs.shares().items()}
+    rate.cpu_ms = cpu.cpu_ms = ours.shares() | shares
     return [rate, cpu]
 
 
@@ -102,7 +108,7 @@ class Side:
         return self.counted() | self._ground.engine_cpu()
 
 
-def _our_rate(ground: Ground, kind: str, count: int) -> float:
+def our_rate(ground: Ground, kind: str, count: int) -> float:
     make = lists if kind == "create_many" else creates
     return whole_rate(ground, INTAKE, make(count, f"invoices.{kind}", INTAKE), count)
 
