@@ -181,6 +181,26 @@ def test_the_account_is_found_wherever_it_lies(broker, before, name):
         assert account_of(broker, item.replace('"body": ', '"body":')) == name
 
 
+def test_one_that_was_found_before_is_not_taken_for_another(broker):
+    names = ["s", "sh", "shop", "shop1", "shop10", "Läden", "a" * 60, "a" * 61]
+    fields = [{"z": "x" * n, "account": name, "order_id": str(n)} for n in range(4) for name in [*names, *names[::-1]]]
+    bodies = [json.dumps([[], one, {}], ensure_ascii=False).encode() for one in fields]
+    items = [raw_message(None, body=base64.b64encode(body).decode()) for body in bodies]
+    each = "local found = {} for n = 1, #ARGV do found[n] = account(ARGV[n]) end return found"
+    found = broker.redis.eval(f"{TURNS} {each}", 0, *items)
+    assert [name.decode() for name in found] == [one["account"] for one in fields]
+
+
+def test_messages_of_accounts_in_turn_keep_their_order_and_their_bytes_decide(broker):
+    push(broker, [item(("a", "b", "b")[n % 3], n) for n in range(6 * PILE)])
+    order = read(broker, 6 * PILE)
+    for name in ("a", "b"):
+        numbers = [number for account, number in order if account == name]
+        assert numbers == sorted(numbers)
+    assert [account for account, _ in order[:PILE]].count("a") in range(PILE // 2 - IN_HAND, PILE // 2 + IN_HAND)
+    assert left(broker) == []
+
+
 def test_it_is_found_in_bodies_without_base64_and_those_of_many_orders(broker):
     assert account_of(broker, raw_message([[], {"account": "shop"}, {}])) == "shop"
     many = json.dumps([[], {"orders": [{"price": "1", "account": "shop"}, {"account": "other"}]}, {}])

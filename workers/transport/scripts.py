@@ -43,36 +43,75 @@ CLAIM = (
     + TURNS
     + f"""
 local found, bytes = {{}}, 0
-local tag = #KEYS
-local most = #ARGV
-local sorted = false
+local tag, most = #KEYS, #ARGV
+local sorted, removed = false, false
 
-local function next_from(list, in_turns)
+local function remove_nothing()
+  if not removed then redis.call('ZREM', KEYS[1], '') end
+  removed = true
+end
+
+-- The next message of a list that is read in turns, where it is, and for how many bytes those after it are next.
+local function next_in_turn(list)
   local item = redis.call('LINDEX', list, -1)
-  if not in_turns or (item and came_back(item)) then return item, list end
+  if item and came_back(item) then return item, list, 0 end
   local piled = item and redis.call('LLEN', list) > (#item > {LARGE_BYTES} and 1 or {PILE})
   if not sorted and (piled or lane_of(KEYS[3])) then
     sorted = true
-    redis.call('ZREM', KEYS[1], '')
+    remove_nothing()
     sort(list, KEYS[3])
     if redis.call('LLEN', list) > {PILE} then most = math.min(most, tag + {WHILE_UNSORTED} - 1) end
     item = redis.call('LINDEX', list, -1)
-    if item and came_back(item) then return item, list end
+    if item and came_back(item) then return item, list, 0 end
   end
-  local lane = lane_of(KEYS[3])
-  if lane then return redis.call('LINDEX', lane, -1), lane end
-  return item, list
+  local lane, share = lane_of(KEYS[3])
+  if lane then return redis.call('LINDEX', lane, -1), lane, share end
+  return item, list, 0
+end
+
+-- Messages of one list that are claimed together: they are recorded first, and popped last.
+local from, share, run, weight
+local function begin(list, bytes_of_turn)
+  from, share, run, weight = list, bytes_of_turn, {{}}, 0
+end
+
+local function take(list, ending)
+  if #run == 0 then return end
+  if ending ~= '' then
+    local marks, records = {{}}, {{}}
+    for n, item in ipairs(run) do
+      local own = ARGV[tag - #run + n - 1]
+      marks[2 * n - 1], marks[2 * n] = now, own
+      records[2 * n - 1], records[2 * n] = own, '[' .. item .. ending
+    end
+    remove_nothing()
+    if redis.call('ZADD', KEYS[1], 'NX', unpack(marks)) < #run then
+      return redis.error_reply('ERR a tag holds a message already')
+    end
+    redis.call('HSET', KEYS[2], unpack(records))
+  end
+  if from ~= list then had(KEYS[3], from, weight) end
+  redis.call('LTRIM', from, 0, -1 - #run)
+  run = {{}}
 end
 
 for i = 4, #KEYS do
-  local ending, in_turns = ARGV[i - 1], tonumber(ARGV[2]) == i - 3
+  local list, ending, in_turns = KEYS[i], ARGV[i - 1], tonumber(ARGV[2]) == i - 3
+  begin(list, in_turns and 0 or math.huge)
   while tag <= most and bytes < {CLAIM_BYTES} do
-    local item, from = next_from(KEYS[i], in_turns)
+    local item = weight < share and redis.call('LINDEX', from, -1 - #run)
+    if not item and in_turns then
+      local failed = take(list, ending)
+      if failed then return failed end
+      local source, bytes_of_turn
+      item, source, bytes_of_turn = next_in_turn(list)
+      begin(source, bytes_of_turn)
+    end
     if not item then break end
     local lonely = ARGV[1] ~= '' and string.sub(item, 1, {len(_SUSPECT)}) == '{_SUSPECT}' and
       (tonumber(string.match(item, '^ (%d+)', {len(_SUSPECT) + 1})) or 0) >= {LONELY_AFTER_DEATHS}
     if lonely and (#found > 0 or ARGV[1] == '0') then
-      return #found > 0 and found or {{0}}
+      return take(list, ending) or #found > 0 and found or {{0}}
     end
     local length = #item
     if length > {MAX_ITEM_BYTES} then
@@ -80,20 +119,14 @@ for i = 4, #KEYS do
       bytes = bytes + length
       collectgarbage()
     end
-    if ending ~= '' then
-      redis.call('ZREM', KEYS[1], '')
-      if redis.call('ZADD', KEYS[1], 'NX', now, ARGV[tag]) == 0 then
-        return redis.error_reply('ERR this tag holds a message already')
-      end
-      redis.call('HSET', KEYS[2], ARGV[tag], '[' .. item .. ending)
-    end
-    if from ~= KEYS[i] then had(KEYS[3], from, #item) end
-    redis.call('RPOP', from)
+    run[#run + 1], weight = item, weight + #item
     found[#found + 1] = i - 3
     found[#found + 1] = item
     tag, bytes = tag + 1, bytes + #item
-    if lonely then return found end
+    if lonely then return take(list, ending) or found end
   end
+  local failed = take(list, ending)
+  if failed then return failed end
 end
 return #found > 0 and found
 """

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 PILE = 200
 #: A message of more bytes than this holds many orders.
 LARGE_BYTES = 8192
-#: Messages sorted by one claim: a script blocks the whole server, 1,000 take about 20 ms.
+#: Messages sorted by one claim: a script blocks the whole server, 1,000 take about 5 ms.
 SORTED = 1000
 SORTED_BYTES = 8 * 1024 * 1024
+#: Messages of one account, one after the other, are moved together: so many, and no more bytes.
+RUN = 100
+RUN_BYTES = 64 * 1024
 #: Messages per claim at most while more than a pile is still unsorted: what waits there may be somebody's only order.
 WHILE_UNSORTED = 10
 #: More lanes are not made: the messages of further accounts share one.
@@ -78,20 +81,37 @@ local function decode(text)
   return table.concat(found)
 end
 
+-- Whose name a fragment begins with. One read before is known again by its characters up to the name's end.
+local names, lengths = {{}}, {{}}
+local function name_at(text, group)
+  for length in pairs(lengths) do
+    local name = names[string.sub(text, group, group + length - 1)]
+    if name then return name end
+  end
+  local _, ending, name = string.find(decode(string.sub(text, group, group + 127)), '"account"%s*:%s*"([^"\\\\]+)"')
+  if name then
+    local length = math.ceil(ending / 3) * 4
+    lengths[length], names[string.sub(text, group, group + length - 1)] = true, name
+  end
+  return name
+end
+
 local function account(item)
-  local text = string.sub(item, 1, {_SEARCHED_BYTES})
+  local text = #item > {_SEARCHED_BYTES} and string.sub(item, 1, {_SEARCHED_BYTES}) or item
   local _, before = string.find(text, '"body"%s*:%s*"')
   if not before then return '' end
   local first, name
+  local searched = text
   for _, needle in ipairs({{{_NEEDLES}}}) do
-    local at = string.find(text, needle[2], before + 1, true)
+    local at = string.find(searched, needle[2], before + 1, true)
     while at and (not first or at < first) do
       local group = at - needle[1]
-      if (group - before - 1) % 4 == 0 then
-        local told = string.match(decode(string.sub(text, group, group + 127)), '"account"%s*:%s*"([^"\\\\]+)"')
-        if told then first, name = at, told end
+      local told = (group - before - 1) % 4 == 0 and name_at(text, group)
+      if told then
+        first, name = at, told
+        searched = string.sub(text, 1, at + #needle[2])
       end
-      at = string.find(text, needle[2], at + 1, true)
+      at = string.find(searched, needle[2], at + 1, true)
     end
   end
   return name or string.match(text, '\\\\"account\\\\"%s*:%s*\\\\"([^"\\\\]+)\\\\"', before + 1) or ''
@@ -99,7 +119,8 @@ end
 """
 
 #: ``came_back(item)``: it was in a consumer's hands before. ``sort(list, turns)``: puts what waits into lanes.
-#: ``lane_of(turns)``: whose turn it is; nil if nothing is sorted. ``had(turns, lane, bytes)``: it had its turn.
+#: ``lane_of(turns)``: whose turn it is, and for how many bytes it stays so; nil if nothing is sorted.
+#: ``had(turns, lane, bytes)``: it had its turn.
 TURNS = (
     _ACCOUNT
     + f"""
@@ -111,31 +132,44 @@ local function served(turns)
   return tonumber(redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2] or 0)
 end
 
+-- A run of messages of one account goes from the end of the list to the head of its lane, in its order.
+local function move(list, lane, run)
+  if #run == 0 then return end
+  redis.call('LPUSH', lane, unpack(run))
+  redis.call('LTRIM', list, 0, -1 - #run)
+end
+
 local function sort(list, turns)
   local least, known, lanes = served(turns), {{}}, #redis.call('ZRANGE', turns, 0, -1)
   local count, bytes = 0, 0
+  local lane, run, weight = nil, {{}}, 0
   while count < {SORTED} and bytes < {SORTED_BYTES} do
-    local item = redis.call('LINDEX', list, -1)
-    if not item or came_back(item) then return end
+    local item = redis.call('LINDEX', list, -1 - #run)
+    if not item or came_back(item) then break end
     count, bytes = count + 1, bytes + #item
-    local lane = list .. '.of.' .. account(item)
-    if not known[lane] then
-      if not redis.call('ZSCORE', turns, lane) then
-        if lanes >= {MAX_LANES} then lane = list .. '.of.' end
-        redis.call('ZADD', turns, 'NX', least, lane)
+    local own = list .. '.of.' .. account(item)
+    if not known[own] then
+      known[own] = own
+      if not redis.call('ZSCORE', turns, own) then
+        if lanes >= {MAX_LANES} then known[own] = list .. '.of.' end
+        redis.call('ZADD', turns, 'NX', least, known[own])
         lanes = lanes + 1
       end
-      known[lane] = true
     end
-    redis.call('LPUSH', lane, item)
-    redis.call('RPOP', list)
+    if known[own] ~= lane or #run == {RUN} or weight > {RUN_BYTES} then
+      move(list, lane, run)
+      lane, run, weight = known[own], {{}}, 0
+    end
+    run[#run + 1], weight = item, weight + #item
   end
+  move(list, lane, run)
 end
 
 local function lane_of(turns)
   while true do
-    local lane = redis.call('ZRANGE', turns, 0, 0)[1]
-    if not lane or redis.call('LLEN', lane) > 0 then return lane end
+    local lane, given, _, next_given = unpack(redis.call('ZRANGE', turns, 0, 1, 'WITHSCORES'))
+    if not lane then return nil end
+    if redis.call('LLEN', lane) > 0 then return lane, (tonumber(next_given) or math.huge) - tonumber(given) end
     redis.call('ZREM', turns, lane)
   end
 end
