@@ -1,4 +1,4 @@
-"""`python -m tests.bench.layers`: where the CPU of an order's whole way goes, by layer and by stage.
+"""`python -m tests.bench.layers [--sqlite]`: where the CPU of an order's whole way goes, by layer and by stage.
 
 py-spy looks 200 times a second, while intake and a worker are saturated, at the thread that holds the interpreter's
 lock: any other that seems to run may only wait for the lock or a core. A sample belongs to the layer of the innermost
@@ -6,7 +6,7 @@ Python function: what a compiled part takes counts for who called it. A thread's
 kernel counted for that thread meanwhile, so what it does without the lock (system calls, the database's protocol)
 counts for what it does with it. What the kernel counted for threads without a sample is a row of its own. py-spy does
 not stop the process for a look: to be stopped and go on cost each of its threads 8 microseconds a look, a fifth of what
-an order costs a worker. Kept in `deploy/bench/layers.md`.
+an order costs a worker. Kept in `deploy/bench/layers.md`, over SQLite in `layers-sqlite.md`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from tests.bench.ground import Ground
 from tests.bench.process_rows import AT_A_TIME, INTAKE, subscribe, whole_rate
 from tests.bench.processes import creates, ours
 from tests.bench.profiles import may_be_watched, watched
-from tests.bench.results import FOLDER, commit
+from tests.bench.results import FOLDER, commit, interpreter
 from tests.bench.sizes import chosen
+from tests.bench.sqlite_rows import sqlite_url
 from tests.bench.usage import thread_ms
 
 #: A layer by the beginnings of module paths; the first that fits counts.
@@ -66,11 +67,11 @@ class Watched(NamedTuple):
 
 def main() -> int:
     """Measure, show, keep."""
-    sizes = chosen()
+    sizes, on_sqlite = chosen(), "--sqlite" in sys.argv[1:]
     count = sizes.whole
     may_be_watched()
     with Ground(sizes) as ground, contextlib.ExitStack() as stack:
-        url = stack.enter_context(ground.database_url())
+        url = stack.enter_context(sqlite_url(ground) if on_sqlite else ground.database_url())
         subscribe(ground, url, AT_A_TIME)
         names = ("intake", "worker", "worker2", "beat")
         processes = stack.enter_context(ours(ground, url, *names, max_in_flight=AT_A_TIME))
@@ -88,9 +89,9 @@ def main() -> int:
                 threads[name] = {thread: ms - began.get(thread, 0.0) for thread, ms in now.items()}
         found = [_read(name, path.read_text().splitlines(), threads[name], used[name]) for name, path in files.items()]
     Console(width=120).print(_table(found))
-    text = _document(found, count, rate)
+    text = _document(found, count, rate, "SQLite" if on_sqlite else "PostgreSQL")
     if sizes.name != "tiny":
-        (FOLDER / "layers.md").write_text(text, encoding="utf-8")
+        (FOLDER / ("layers-sqlite.md" if on_sqlite else "layers.md")).write_text(text, encoding="utf-8")
     return 0
 
 
@@ -150,14 +151,14 @@ def _table(found: Sequence[Watched]) -> Table:
     return table
 
 
-def _document(found: Sequence[Watched], count: int, rate: float) -> str:
+def _document(found: Sequence[Watched], count: int, rate: float, database: str) -> str:
     lines = [
         "# Where the CPU of an order goes",
         "",
-        f"`python -m tests.bench.layers`, commit {commit()}: {count:,} orders by `create`, {rate:.0f} a second while",
-        "watched; intake, beat and two workers. Seen is the thread that holds the interpreter's lock; its samples",
-        "share what the kernel counted for it, each for the innermost Python function that has a layer. Milliseconds",
-        "are of all processes of a kind.",
+        f"`python -m tests.bench.layers`, commit {commit()}, {interpreter()}, {database}: {count:,} orders by",
+        f"`create`, {rate:.0f} a second while watched; intake, beat and two workers. Seen is the thread that holds the",
+        "interpreter's lock; its samples share what the kernel counted for it, each for the innermost Python function",
+        "that has a layer. Milliseconds are of all processes of a kind.",
     ]
     for one in found:
         lines += ["", f"## {one.name}: {one.ms:.2f} CPU-ms an order", ""]

@@ -20,7 +20,7 @@ def whole_sqlite_row(ground: Ground, kind: str) -> Row:
     """The whole way on either database, never both at once."""
     count, make = max(ground.sizes.whole // 4, 200), lists if kind == "create_many" else creates
     key = "whole-sqlite" if kind == "create_many" else "whole-sqlite-create"
-    row = Row(key, f"whole way by {kind} on SQLite, 2 workers", "PostgreSQL", "invoices/s", 100, judged="ours")
+    row = Row(key, f"whole way by {kind} on SQLite, 2 workers", "PostgreSQL", "invoices/s", 600, judged="ours")
 
     def rate(url: str) -> float:
         with ours(ground, url, *PROCESSES):
@@ -48,11 +48,11 @@ def _beside(ground: Ground, row: Row, rate: Callable[[str], float]) -> Row:
             subscribe(ground, url)
             return rate(url)
 
-    return row.run(ground.sizes.rounds, lambda: on(_sqlite_url(ground)), lambda: on(ground.database_url()))
+    return row.run(ground.sizes.rounds, lambda: on(sqlite_url(ground)), lambda: on(ground.database_url()))
 
 
 @contextlib.contextmanager
-def _sqlite_url(ground: Ground) -> Iterator[str]:
+def sqlite_url(ground: Ground) -> Iterator[str]:
     """A fresh migrated SQLite file."""
     path = ground.folder / f"{uuid.uuid4().hex}.db"
     url = f"sqlite+pysqlite:///{path}"
