@@ -83,7 +83,7 @@ def a_lost_lease_settles_the_pair() -> Any:
         rows = deliveries.lock_pairs(connection, database, {one.delivery.claim.subject for one in tries})
         now = database.now(connection)
         deliveries._write_attempts(connection, sorted(tries, key=lambda one: one.delivery.claim.subject), now)
-        return deliveries.point_at_next(connection, set(rows), now)
+        return deliveries.point_at_next(connection, rows, now)
 
     return patch.object(deliveries, "settle", settle)
 

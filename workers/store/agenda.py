@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Executable,
     bindparam,
-    delete,
     func,
     null,
     select,
@@ -115,12 +114,6 @@ class Due:
     stage: Stage
     lane: str
     in_seconds: float
-
-
-@functools.cache
-def delete_rows(dialect: str) -> Executable:
-    """Takes rows off the agenda, by stage and subject."""
-    return delete(AGENDA).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
 
 
 def claim(

@@ -88,6 +88,14 @@ def keyed(dialect: str, *columns: Column[object]) -> ColumnElement[bool]:
     return tuple_(*columns).in_(select(key_rows(dialect, [column.name for column in columns])))
 
 
+def of_keys(dialect: str, query: Query, *columns: Column[object]) -> Query:
+    """The query's rows with these keys, each of which is given once: PostgreSQL looks for no repeated ones."""
+    if dialect != "postgresql":
+        return query.where(keyed(dialect, *columns))
+    given = key_rows(dialect, [column.name for column in columns])
+    return query.where(*(column == given.c[column.name] for column in columns))
+
+
 def execute_keyed(
     connection: Connection,
     statement: Callable[[str], Executable],

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Unpack
 
 from sqlalchemy import Column, ColumnElement, Connection, Executable, func, literal_column, select, update
 
 from domain.decision import Stage
-from workers.store import agenda
-from workers.store.agenda import Claim, Lost, delete_rows
+from workers.store import agenda, places
+from workers.store.agenda import Claim, Lost
 from workers.store.bulk import (
     SHORT_WAIT,
     How,
@@ -122,7 +122,7 @@ def settle(
     _disable(connection, {a.delivery.claim.lane: a.error or "gone" for a in attempts if a.outcome == "gone"}, now)
     _disable(connection, _hopeless(connection, {a.delivery.claim.lane for a in attempts if _exhausted(a)}, now), now)
     claims = [attempt.delivery.claim for attempt in attempts]
-    held = {one.subject for one in claims if (row := rows.get(one.subject)) and row.lease_token == one.token}
+    held = {one.subject: row for one in claims if (row := rows.get(one.subject)) and row.lease_token == one.token}
     return point_at_next(connection, held, now)
 
 
@@ -158,7 +158,7 @@ def lock_pairs(
 @functools.cache
 def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
     parked = AGENDA.c.due_at.is_(None).label("parked")
-    rows = select(AGENDA.c.subject, AGENDA.c.lease_token, parked)
+    rows = select(AGENDA.c.subject, AGENDA.c.lease_token, parked, places.place(dialect))
     rows = rows.where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
     return rows.order_by(AGENDA.c.subject).with_for_update(**how)
 
@@ -281,20 +281,17 @@ def _disable(connection: Connection, reasons: dict[str, str], now: datetime) -> 
         )
 
 
-def point_at_next(connection: Connection, subjects: Collection[str], now: datetime) -> set[str]:
-    """Point each pair's row at its oldest unfinished delivery; without one, remove it. The caller has the rows locked,
-    and nobody else has them leased.
+def point_at_next(connection: Connection, rows: Mapping[str, PairRow], now: datetime) -> set[str]:
+    """Point each pair's row at its oldest unfinished delivery; without one, remove it. The caller has these rows
+    locked, and nobody else has them leased.
 
     Returns the endpoints that have work now.
     """
-    subjects = sorted(subjects)
-    if not subjects:
+    if not rows:
         return set()
-    rows = execute_keyed(connection, _next_tries, _PAIR, [pair_of(subject) for subject in subjects]).all()
-    due = {subject_of((row.endpoint_id, row.invoice_id)): row.next_try_at or now for row in rows}
-    done = [(_DELIVER, subject) for subject in subjects if subject not in due]
-    if done:
-        execute_keyed(connection, delete_rows, ("stage", "subject"), done)
+    tries = execute_keyed(connection, _next_tries, _PAIR, [pair_of(subject) for subject in sorted(rows)]).all()
+    due = {subject_of((one.endpoint_id, one.invoice_id)): one.next_try_at or now for one in tries}
+    places.remove(connection, {(_DELIVER, subject): row for subject, row in rows.items() if subject not in due})
     stay = [{"stage": _DELIVER, "subject": subject, "due_at": time} for subject, time in sorted(due.items())]
     free = {"lease_token": None, "claims": 0, "pokes": 0}
     update_rows(connection, AGENDA, ("stage", "subject"), [row | free for row in stay])

@@ -6,7 +6,7 @@ Secrets and headers come and go sealed: the caller has the key, the store never 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypedDict
@@ -183,7 +183,7 @@ def remove_leftovers(database: Database) -> int:
     return sum(remove_deliveries(database, lane) for lane in sorted(lanes))
 
 
-def make_deliveries_due(connection: Connection, subjects: Sequence[str], now: datetime) -> None:
+def make_deliveries_due(connection: Connection, subjects: Iterable[str], now: datetime) -> None:
     """Make what waits for these (endpoint, invoice) pairs due, with all its tries. The caller has the pairs locked."""
 
     def due_at_once(dialect: str) -> Executable:

@@ -10,7 +10,8 @@ from typing import Unpack
 from sqlalchemy import Connection, Executable, select
 
 from domain.decision import Stage
-from workers.store.bulk import SHORT_WAIT, How, Locks, execute_keyed, keyed, locking
+from workers.store.bulk import SHORT_WAIT, How, Locks, execute_keyed, keyed, locking, of_keys
+from workers.store.places import place
 from workers.store.rows import BINARY, LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
@@ -57,9 +58,9 @@ def _locked_invoices(dialect: str, **how: Unpack[How]) -> Executable:
 
 @functools.cache
 def _locked_rows(dialect: str, **how: Unpack[How]) -> Executable:
-    columns = AGENDA.c.stage, AGENDA.c.subject, AGENDA.c.lane, AGENDA.c.claims, AGENDA.c.lease_token
-    rows = select(*columns).where(keyed(dialect, AGENDA.c.stage, AGENDA.c.subject))
-    return rows.order_by(AGENDA.c.stage, AGENDA.c.subject).with_for_update(**how)
+    key = AGENDA.c.stage, AGENDA.c.subject
+    rows = select(*key, AGENDA.c.lane, AGENDA.c.claims, AGENDA.c.lease_token, place(dialect))
+    return of_keys(dialect, rows, *key).order_by(*key).with_for_update(of=AGENDA, **how)
 
 
 @functools.cache

@@ -209,7 +209,7 @@ def replay(
     count = _revive(connection, endpoint_id, events, now) if dead_only else len(events)
     if not dead_only:
         _make_due(connection, endpoint_id, events, now)
-    point_at_next(connection, [subject for subject, row in rows.items() if row.lease_token is None], now)
+    point_at_next(connection, {subject: row for subject, row in rows.items() if row.lease_token is None}, now)
     return count
 
 

@@ -50,7 +50,13 @@ Query: TypeAlias = Select[*tuple[Any, ...]]
 Insert: TypeAlias = "PostgresqlInsert | SqliteInsert"
 
 
-class LockedRow(Protocol):
+class Placed(Protocol):
+    """A row that is locked, and where PostgreSQL keeps it."""
+
+    place: str | None
+
+
+class LockedRow(Placed, Protocol):
     """An agenda row that is locked."""
 
     stage: str
@@ -60,7 +66,7 @@ class LockedRow(Protocol):
     lease_token: str | None
 
 
-class PairRow(Protocol):
+class PairRow(Placed, Protocol):
     """The locked agenda row of an (endpoint, invoice) pair."""
 
     subject: str

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
-from sqlalchemy import Connection, Executable, delete
+from sqlalchemy import Connection
 
 from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
 from domain.looks import has_own_lane, lane_of, look_of, search_lane_of
 from workers.store.agenda import CLOCK_LANE, Lane
-from workers.store.bulk import execute_keyed, insert_rows, keyed, update_rows
-from workers.store.invoice_locks import STAGES
+from workers.store.bulk import insert_rows, update_rows
 from workers.store.judging.work import Work
+from workers.store.places import remove
+from workers.store.rows import LockedRow
 from workers.store.tables import AGENDA
 
 #: The clock's lane is also rung for rows due within this: it claims them to the moment, and sweeps only once a second.
@@ -28,7 +28,7 @@ _IDENTITY = ("stage", "subject")
 def write_agenda(connection: Connection, work: Work) -> set[Lane]:
     """Set what is due next. A row that somebody else has leased stays as it is: its holder decides about it once this
     is committed."""
-    gone: list[tuple[str, str]] = []
+    gone: dict[tuple[str, str], LockedRow] = {}
     moved: list[dict[str, object]] = []
     added: list[dict[str, object]] = []
     lanes: set[Lane] = set()
@@ -42,7 +42,7 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
         elif key not in work.agenda and not ours:
             continue  # the lease was lost meanwhile: whoever holds the row now decides about it
         elif due_at is None:
-            gone.append(key)
+            gone[key] = row
         elif row.lease_token is None or ours:
             lane = _lane(work, key)
             elsewhere = {} if lane == row.lane else {"lane": lane}  # its account, or its kind of look-up, has changed
@@ -75,22 +75,14 @@ def place_create(work: Work, invoice: SimpleNamespace, decision: Decision, polic
 
 def _execute_agenda(
     connection: Connection,
-    gone: Sequence[tuple[str, str]],
+    gone: Mapping[tuple[str, str], LockedRow],
     moved: Sequence[Mapping[str, object]],
     added: Sequence[Mapping[str, object]],
 ) -> None:
-    for stage in STAGES:
-        subjects = [(subject,) for its_stage, subject in gone if its_stage == stage]
-        if subjects:
-            execute_keyed(connection, functools.partial(_remove, stage), ("subject",), subjects)
+    remove(connection, gone)
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" not in row])
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" in row])
     insert_rows(connection, AGENDA, added)
-
-
-@functools.cache
-def _remove(stage: Stage, dialect: str) -> Executable:
-    return delete(AGENDA).where(AGENDA.c.stage == stage.value, keyed(dialect, AGENDA.c.subject))
 
 
 def _row(key: tuple[str, str], due_at: datetime) -> dict[str, object]:

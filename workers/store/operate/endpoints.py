@@ -189,7 +189,7 @@ def _waiting(connection: Connection, endpoint_id: str, after: str) -> list[str]:
 
 def _make_due(connection: Connection, database: Database, subjects: Sequence[str]) -> None:
     rows = lock_pairs(connection, database, subjects)
-    idle = [subject for subject, row in rows.items() if row.lease_token is None and not row.parked]
+    idle = {subject: row for subject, row in rows.items() if row.lease_token is None and not row.parked}
     if not idle:
         return
     now = database.now(connection)
