@@ -104,7 +104,10 @@ def _written(value: object, sort_keys: bool) -> str:
         return encode_basestring(cast("str", value))
     if kind is dict:
         pairs = cast("dict[str, object]", value).items()
-        parts = [f"{encode_basestring(name)}:{_written(one, sort_keys)}" for name, one in _in_order(pairs, sort_keys)]
+        parts = [
+            f"{encode_basestring(name)}:{encode_basestring(one) if type(one) is str else _written(one, sort_keys)}"
+            for name, one in _in_order(pairs, sort_keys)
+        ]
         return f"{{{','.join(parts)}}}"
     write = _PLAIN.get(kind)
     return _writer(sort_keys).encode(value) if write is None else write(value)

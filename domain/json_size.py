@@ -14,7 +14,7 @@ def holds_more_values(text: bytes, limit: int) -> bool:
     Each value but the first comes after a comma, or is the first in an object or list. The cost is at most proportional
     to the length, and next to nothing if there are few such marks even within strings.
     """
-    if _marks(text) <= limit:
+    if len(text) <= limit or _marks(text) <= limit:
         return False
     # A quote inside a string needs a backslash. Names are strings too, so there are at most two strings for each value.
     if (text.count(b'"') - text.count(b"\\")) // 2 > 2 * limit:

@@ -129,12 +129,16 @@ def _read(item: bytes) -> Payload:
         raise UnreadableError(f"holds more than {MAX_ENVELOPE_VALUES} values besides its body")
     text = bytes_to_str(item)
     message = _checked(loads(text) if TYPE_MARK in text else _DECODER.decode(text))
-    about = {**message, "body": None} if isinstance(message.get("body"), str) else message
-    if len(item) > MAX_ENVELOPE_BYTES and (size := len(dumps(about))) > MAX_ENVELOPE_BYTES:
+    if len(item) > MAX_ENVELOPE_BYTES and (size := len(dumps(_about(message)))) > MAX_ENVELOPE_BYTES:
         raise UnreadableError(f"holds {size} bytes besides its body, at most {MAX_ENVELOPE_BYTES} are taken")
-    if item.count(b"{") + item.count(b"[") > MAX_DEPTH and _depth(about) > MAX_DEPTH:
+    if item.count(b"{") + item.count(b"[") > MAX_DEPTH and _depth(_about(message)) > MAX_DEPTH:
         raise UnreadableError(f"is nested more than {MAX_DEPTH} deep")
     return message
+
+
+def _about(message: Payload) -> Payload:
+    """A message without its body, if that is a text."""
+    return {**message, "body": None} if isinstance(message.get("body"), str) else message
 
 
 def _depth(value: object) -> int:
